@@ -1,0 +1,23 @@
+EXTENSION = rswebhook
+MODULE_big = rswebhook
+PGFILEDESC = "rswebhook - RudderStack-style webhooks sent by PostgreSQL itself"
+
+OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
+DATA = $(wildcard sql/rswebhook--*.sql)
+
+# What needs a background worker or a receiver is a TAP test, so that
+# installcheck runs on any server.
+REGRESS = setup transform wire destination send trigger operations privileges
+REGRESS_OPTS = --inputdir=. --encoding=UTF8
+TAP_TESTS = 1
+
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
+PG_CPPFLAGS = $(shell pkg-config --cflags libcurl libcrypto)
+SHLIB_LINK = $(shell pkg-config --libs libcurl libcrypto)
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# PGXS does not know which of our headers an object depends on.
+$(OBJS): $(wildcard src/*.h)

@@ -1,0 +1,245 @@
+/*-------------------------------------------------------------------------
+ *
+ * rswebhook.h
+ *		The few structs that travel between the rooms, and each room's doors.
+ *
+ * Data flows one way: event + destination -> Transformed -> WireRequest ->
+ * (http.h) HttpRequest -> HttpAnswer -> Verdict -> a row.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_H
+#define RSWEBHOOK_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+
+#include "compat.h"
+#include "http.h"
+
+/* ---------------------------------------------------------------------
+ * rswebhook.c: settings
+ * ---------------------------------------------------------------------
+ */
+extern int	rswebhook_max_event_size;	/* bytes of jsonb */
+extern int	rswebhook_response_body_limit;	/* bytes */
+extern int	rswebhook_max_in_flight;	/* requests, all destinations of a
+										 * database together */
+extern int	rswebhook_retention;	/* seconds */
+extern char *rswebhook_user_agent;
+extern int	rswebhook_synchronous_commit;	/* SyncCommitLevel */
+extern int	rswebhook_max_databases;
+
+/* ---------------------------------------------------------------------
+ * transform.c, flatten.c: event + config -> what RudderStack would send
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * Name and value as the transform made them.  A header's value may be any
+ * JSON value here, as upstream; it becomes text in request.c.  Strings inside
+ * the JsonbValues are not NUL-terminated and may point into the event or the
+ * config.
+ */
+typedef struct NamedValue
+{
+	const char *name;
+	int			name_len;
+	JsonbValue	value;
+} NamedValue;
+
+typedef struct NamedValues
+{
+	NamedValue *items;
+	int			count;
+	int			size;
+} NamedValues;
+
+/*
+ * A destination's Config, read once.  headers hold lower-cased names, later
+ * ones win; an item without "to" has value type jbvNull and absent = true in
+ * the implementation's own terms: it removes what came before.
+ */
+typedef struct TransformConfig TransformConfig;
+
+/* The result.  Lives in the memory context that was current. */
+typedef struct Transformed
+{
+	bool		passthrough;	/* event carried a statusCode: it is the output */
+	Jsonb	   *event;			/* the input */
+	JsonbValue	method;			/* usually a string */
+	JsonbValue	endpoint;		/* string */
+	NamedValues headers;
+	bool		has_params;		/* GET and DELETE */
+	NamedValues params;
+	bool		has_body;		/* POST, PUT and PATCH */
+	JsonbValue	body;			/* jbvBinary or jbvObject */
+	JsonbValue	user_id;		/* string */
+} Transformed;
+
+/* RudderStack's Config as jsonb; raises errors that name the bad item. */
+extern TransformConfig *transform_config_from_jsonb(Jsonb *config);
+
+/*
+ * A config made of parts that are already checked: headers is an object of
+ * name to value, url NULL means "none needed" (the endpoint is then empty
+ * unless the event has a fullPath): the bare request of a method.
+ */
+extern TransformConfig *transform_config_from_parts(const char *url,
+													const char *method,
+													Jsonb *headers);
+
+/* The pure core.  Raises errors; reads no table. */
+extern void transform_event(Jsonb *event, const TransformConfig *config,
+							Transformed *result);
+
+/* flatten.c: RudderStack's flattening; appends to out, last value of a path wins. */
+extern void flatten_value(const JsonbValue *value, NamedValues *out);
+
+/* ---------------------------------------------------------------------
+ * request.c: the request value
+ * ---------------------------------------------------------------------
+ */
+
+/* Ready for libcurl but for timeouts and TLS; memory as with Transformed. */
+typedef struct WireRequest
+{
+	char	   *method;
+	char	   *url;			/* with the query */
+	char	   *shown;			/* "POST https://host/path?token=***": no userinfo,
+								 * values of the endpoint's own query masked,
+								 * cut at a kilobyte */
+	HttpHeader *headers;
+	int			nheaders;
+	char	   *body;			/* NULL: none */
+	size_t		body_len;
+} WireRequest;
+
+/* RudderStack's output form, for people. */
+extern Jsonb *request_to_jsonb(const Transformed *transformed);
+
+/*
+ * The wire form.  False with *why (one line, no secret) if the request cannot
+ * be sent: a passthrough event, a method outside the five, a URL that is not
+ * http(s), a header name or value that HTTP does not allow.  extra are headers
+ * of our own (webhook-id, ...) that win over all others.
+ */
+extern bool request_to_wire(const Transformed *transformed,
+							const HttpHeader *extra, int nextra,
+							WireRequest *wire, char **why);
+
+/* NULL if the header may be configured, else the reason it may not. */
+extern const char *header_name_problem(const char *name, int len);
+extern const char *header_value_problem(const char *value, int len);
+
+/* NULL if it is an http or https URL that can be sent to, else the reason. */
+extern const char *url_problem(const char *url);
+
+/* ---------------------------------------------------------------------
+ * destination.c: a destination's row -> validated, cached configuration
+ * ---------------------------------------------------------------------
+ */
+typedef struct StatusOutcome
+{
+	int			status;
+	int			outcome;		/* VerdictKind */
+} StatusOutcome;
+
+typedef struct Destination
+{
+	int32		id;
+	char	   *name;
+	char	   *problem;		/* NULL; else why the row cannot be used (it came
+								 * past the checks, by a restore say) */
+	char	   *url;
+	char	   *method;
+	TransformConfig *config;
+
+	bool		enabled;
+	bool		paused;
+
+	char	  **types;			/* NULL: all */
+	int			ntypes;
+	char	  **events;			/* NULL: all */
+	int			nevents;
+
+	bool		ordered;
+	int			max_in_flight;
+	double		rate_limit;		/* events a second; 0: none */
+
+	int			connect_timeout_ms;
+	int			timeout_ms;
+	int			low_speed_limit;
+	int			low_speed_time_s;
+	int			max_redirects;
+	char	   *ca_cert;
+	char	   *client_cert;
+	char	   *client_key;
+	char	   *proxy;
+	char	   *no_proxy;
+
+	StatusOutcome *status_outcomes;
+	int			nstatus_outcomes;
+	int64		min_backoff_us;
+	int64		max_backoff_us;
+	double		retry_after_factor;
+	int64		retry_window_us;
+	int			min_attempts;
+	int			breaker_failures;	/* 0: no breaker */
+	int64		expires_after_us;	/* 0: never */
+} Destination;
+
+/*
+ * The cache is this process's own, reread after any change of the table
+ * (relcache invalidation, so at commit everywhere).  Pointers are good until
+ * the next call of any of these functions.  Need a transaction.
+ */
+extern Destination *destination_by_name(const char *name);
+extern Destination *destination_by_id(int32 id);
+extern void destination_all(Destination ***list, int *count);
+
+/* Grows whenever the cache was reread: compare to know that things changed. */
+extern uint64 destination_generation(void);
+
+/* ---------------------------------------------------------------------
+ * send.c: enqueueing
+ * ---------------------------------------------------------------------
+ */
+
+/* The ring slot for a moment; see rswebhook--1.0.sql. */
+#define RING_SLOTS	10
+extern int16 ring_slot(TimestampTz at);
+
+/* ---------------------------------------------------------------------
+ * state.c: shared memory, seen from a backend
+ * ---------------------------------------------------------------------
+ */
+
+/* Rows of one destination (0: of any) that a transaction will make visible. */
+typedef struct QueuedRange
+{
+	int32		destination_id;
+	int64		first_id;
+	int64		last_id;
+} QueuedRange;
+
+extern void state_init(void);	/* from _PG_init while preloading */
+extern bool state_available(void);	/* false: not preloaded */
+
+/*
+ * Remember that the current transaction queued these rows; the worker hears
+ * of them when, and only when, it commits.
+ */
+extern void state_note_queued(int32 destination_id, int64 first_id, int64 last_id);
+
+/* WARNING with a hint, once a session, if nothing will be delivered. */
+extern void state_warn_unavailable(void);
+
+#endif							/* RSWEBHOOK_H */
