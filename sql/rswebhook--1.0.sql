@@ -134,7 +134,7 @@ CREATE TABLE rswebhook.queue (
         autovacuum_vacuum_insert_scale_factor = 0.2);
 
 CREATE INDEX queue_deliver_after_idx
-    ON rswebhook.queue (destination_id, deliver_after)
+    ON rswebhook.queue (destination_id, deliver_after, event_id)
     WHERE deliver_after IS NOT NULL;
 
 CREATE TABLE rswebhook.delivery (
@@ -154,6 +154,8 @@ CREATE TABLE rswebhook.delivery (
 
 CREATE INDEX delivery_event_idx
     ON rswebhook.delivery (event_id, destination_id);
+CREATE INDEX delivery_started_at_idx
+    ON rswebhook.delivery (started_at);
 
 DO $$
 BEGIN
@@ -204,6 +206,12 @@ CREATE FUNCTION rswebhook_transform(event jsonb, target text) RETURNS jsonb
     LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'rswebhook_transform_target';
 
+-- What goes over the wire for a config: method, URL with its query, headers
+-- and the text of the body. STABLE, because rswebhook.user_agent is in it.
+CREATE FUNCTION rswebhook.wire(event jsonb, config jsonb) RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'rswebhook_wire';
+
 --
 -- Sending
 --
@@ -217,9 +225,39 @@ RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'rswebhook_send';
 
+-- A table's changes as events, in an AFTER ... FOR EACH ROW trigger:
+--
+--   rswebhook_trigger(destination, event name, option=value ...)
+--
+-- Without a destination, or with '', the event goes to all whose filters let
+-- it through. The name defaults to '<table> insert', 'update' or 'delete'. The
+-- row (of DELETE: the old one) becomes "properties"; schema, table and
+-- operation are in context.table. Options:
+--
+--   user_id=<column>        the event's userId
+--   anonymous_id=<column>   the event's anonymousId
+--   ordering_key=<column>   what stays in order, instead of the user
+--   type=track|identify     identify puts the row into "traits", without a name
+--   previous=true|false     of UPDATE: the old row as context.previous (false)
+--
+-- Whoever changes the table needs no privilege of the extension.
 CREATE FUNCTION rswebhook_trigger() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'rswebhook_trigger';
 
+-- An outbox, whose rows hold events, in an AFTER INSERT ... FOR EACH ROW
+-- trigger:
+--
+--   rswebhook_outbox(option=value ...)
+--
+--   event=<column>                the event, jsonb or json (event)
+--   destination=<name>            one destination for all rows
+--   destination_column=<column>   its name in the row; null: fan out
+--   ordering_key=<column>         what stays in order, instead of the user
+--   deliver_after=<column>        timestamptz; not before then
+--
+-- The outbox' rows are the application's own and stay. For one that stores
+-- nothing, make the outbox a view with such columns (SELECT NULL::jsonb AS
+-- event WHERE false) and the trigger INSTEAD OF INSERT.
 CREATE FUNCTION rswebhook_outbox() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'rswebhook_outbox';
 
@@ -243,3 +281,306 @@ CREATE FUNCTION rswebhook.ordering_hash(event jsonb, ordering_key text)
 RETURNS bigint
     LANGUAGE c IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'rswebhook_ordering_hash';
+
+-- The slot of the rings for a moment.
+CREATE FUNCTION rswebhook.ring_slot(at timestamptz) RETURNS smallint
+    LANGUAGE c STABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'rswebhook_ring_slot';
+
+-- The id of a destination, or an error that says that there is none.
+CREATE FUNCTION rswebhook.destination_id(name text) RETURNS integer
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found_id integer;
+BEGIN
+    SELECT d.id INTO found_id
+        FROM rswebhook.destination d
+        WHERE d.name = destination_id.name;
+    IF found_id IS NULL THEN
+        RAISE undefined_object USING
+            MESSAGE = CASE WHEN name IS NULL
+                THEN 'destination must not be null'
+                ELSE format('destination "%s" does not exist', name) END,
+            HINT = 'Destinations are rows of rswebhook.destination.';
+    END IF;
+    RETURN found_id;
+END
+$$;
+
+-- Have what is owed to a destination wait, and what is sent meanwhile.
+CREATE FUNCTION rswebhook_pause(destination text) RETURNS void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE rswebhook.destination d SET paused = true
+        WHERE d.id = rswebhook.destination_id(rswebhook_pause.destination);
+END
+$$;
+
+-- Go on. A circuit breaker that is open is closed, too.
+CREATE FUNCTION rswebhook_resume(destination text) RETURNS void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dest integer := rswebhook.destination_id(rswebhook_resume.destination);
+BEGIN
+    UPDATE rswebhook.destination d SET paused = false WHERE d.id = dest;
+    DELETE FROM rswebhook.breaker b WHERE b.destination_id = dest;
+    PERFORM rswebhook.notify_worker(dest, NULL, NULL);
+END
+$$;
+
+-- Give up what is still owed of an event: to one destination, or to all with
+-- NULL. Returns the number of deliveries that were cancelled. A request that
+-- is under way cannot be called back; its attempt is recorded as well.
+CREATE FUNCTION rswebhook_cancel(event_id bigint, destination text DEFAULT NULL)
+RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    destinations integer[];
+    cancelled bigint;
+BEGIN
+    -- ids rather than none, so that the queue's primary key can be used
+    IF rswebhook_cancel.destination IS NOT NULL THEN
+        destinations := ARRAY[rswebhook.destination_id(rswebhook_cancel.destination)];
+    ELSE
+        destinations := ARRAY(SELECT d.id FROM rswebhook.destination d);
+    END IF;
+
+    WITH gone AS (
+        DELETE FROM rswebhook.queue q
+            WHERE q.destination_id = ANY (destinations)
+            AND q.event_id = rswebhook_cancel.event_id
+            RETURNING q.event_id, q.destination_id, q.attempts)
+    INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id,
+                                    started_at, duration, outcome)
+        SELECT rswebhook.ring_slot(clock_timestamp()), gone.attempts,
+               gone.event_id, gone.destination_id,
+               clock_timestamp(), interval '0', 'cancelled'
+        FROM gone;
+    GET DIAGNOSTICS cancelled = ROW_COUNT;
+    RETURN cancelled;
+END
+$$;
+
+-- Give up all that is owed to a destination and was sent by then.
+CREATE FUNCTION rswebhook_cancel(destination text,
+                                 before timestamptz DEFAULT clock_timestamp())
+RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dest integer := rswebhook.destination_id(rswebhook_cancel.destination);
+    cancelled bigint;
+BEGIN
+    WITH gone AS (
+        DELETE FROM rswebhook.queue q
+            WHERE q.destination_id = dest
+            AND q.queued_at <= rswebhook_cancel.before
+            RETURNING q.event_id, q.destination_id, q.attempts)
+    INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id,
+                                    started_at, duration, outcome)
+        SELECT rswebhook.ring_slot(clock_timestamp()), gone.attempts,
+               gone.event_id, gone.destination_id,
+               clock_timestamp(), interval '0', 'cancelled'
+        FROM gone;
+    GET DIAGNOSTICS cancelled = ROW_COUNT;
+    RETURN cancelled;
+END
+$$;
+
+-- So that a time may be written as a plain literal: without this, it could be
+-- the name of a destination as well, to which an event's id belongs.
+CREATE FUNCTION rswebhook_cancel(destination text, before text) RETURNS bigint
+    LANGUAGE sql VOLATILE
+    AS $$ SELECT @extschema@.rswebhook_cancel($1, $2::timestamptz) $$;
+
+-- Owe an event once more: to one destination, or with NULL to each that it was
+-- attempted for before. What is still owed stays as it is. Returns the number
+-- of deliveries that were queued.
+CREATE FUNCTION rswebhook_replay(event_id bigint, destination text DEFAULT NULL)
+RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    destinations integer[];
+    queued integer[];
+    dest integer;
+BEGIN
+    IF rswebhook_replay.destination IS NOT NULL THEN
+        destinations := ARRAY[rswebhook.destination_id(rswebhook_replay.destination)];
+    ELSE
+        destinations := ARRAY(
+            SELECT d.id FROM rswebhook.destination d
+            WHERE EXISTS (SELECT FROM rswebhook.delivery l
+                          WHERE l.event_id = rswebhook_replay.event_id
+                          AND l.destination_id = d.id));
+    END IF;
+
+    PERFORM FROM rswebhook.event e WHERE e.id = rswebhook_replay.event_id;
+    IF NOT FOUND THEN
+        RAISE undefined_object USING
+            MESSAGE = format('event %s does not exist', rswebhook_replay.event_id),
+            DETAIL = 'It was never sent, or its payload is older than rswebhook.retention.';
+    END IF;
+
+    WITH again AS (
+        INSERT INTO rswebhook.queue AS q (destination_id, event_slot, event_id,
+                                          queued_at, ordering_key)
+            SELECT d.id, e.slot, e.id, clock_timestamp(),
+                   rswebhook.ordering_hash(e.event, e.ordering_key)
+            FROM rswebhook.event e, unnest(destinations) AS d (id)
+            WHERE e.id = rswebhook_replay.event_id
+            ON CONFLICT DO NOTHING
+            RETURNING q.destination_id)
+    SELECT array_agg(again.destination_id) INTO queued FROM again;
+
+    FOREACH dest IN ARRAY coalesce(queued, '{}') LOOP
+        PERFORM rswebhook.notify_worker(dest, rswebhook_replay.event_id,
+                                        rswebhook_replay.event_id);
+    END LOOP;
+    RETURN coalesce(cardinality(queued), 0);
+END
+$$;
+
+-- Owe a destination once more what it was not given: all events whose last
+-- status there has this outcome (NULL: any) and an error like this pattern
+-- (NULL: any), and is of since or later and before until.
+CREATE FUNCTION rswebhook_replay(destination text,
+                                 since timestamptz,
+                                 until timestamptz DEFAULT NULL,
+                                 outcome text DEFAULT 'aborted',
+                                 error_like text DEFAULT NULL)
+RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dest integer := rswebhook.destination_id(rswebhook_replay.destination);
+    queued bigint;
+    first_id bigint;
+    last_id bigint;
+BEGIN
+    WITH matching AS (
+        SELECT l.event_id FROM rswebhook.delivery l
+            WHERE l.destination_id = dest
+            AND (rswebhook_replay.since IS NULL OR l.started_at >= rswebhook_replay.since)
+            AND (rswebhook_replay.until IS NULL OR l.started_at < rswebhook_replay.until)
+            AND (rswebhook_replay.outcome IS NULL OR l.outcome = rswebhook_replay.outcome)
+            AND (rswebhook_replay.error_like IS NULL OR l.error LIKE rswebhook_replay.error_like)
+            AND NOT EXISTS (SELECT FROM rswebhook.delivery later
+                            WHERE later.event_id = l.event_id
+                            AND later.destination_id = dest
+                            AND (later.started_at, later.attempt) > (l.started_at, l.attempt))),
+    again AS (
+        INSERT INTO rswebhook.queue AS q (destination_id, event_slot, event_id,
+                                          queued_at, ordering_key)
+            SELECT dest, e.slot, e.id, clock_timestamp(),
+                   rswebhook.ordering_hash(e.event, e.ordering_key)
+            FROM rswebhook.event e
+            WHERE e.id IN (SELECT matching.event_id FROM matching)
+            ON CONFLICT DO NOTHING
+            RETURNING q.event_id)
+    SELECT count(*), min(again.event_id), max(again.event_id)
+        INTO queued, first_id, last_id
+        FROM again;
+
+    IF queued > 0 THEN
+        PERFORM rswebhook.notify_worker(dest, first_id, last_id);
+    END IF;
+    RETURN queued;
+END
+$$;
+
+-- As for rswebhook_cancel
+CREATE FUNCTION rswebhook_replay(destination text, since text) RETURNS bigint
+    LANGUAGE sql VOLATILE
+    AS $$ SELECT @extschema@.rswebhook_replay($1, $2::timestamptz) $$;
+
+--
+-- What a person looks at. Counters and latencies are the worker's own since
+-- its start, and null without a worker. A role that shall read the view needs
+-- USAGE of the schema, SELECT on rswebhook.status and EXECUTE on
+-- rswebhook.worker_stats(), since a view's functions are called as its reader.
+--
+CREATE FUNCTION rswebhook.worker_stats(
+    OUT destination_id integer,
+    OUT in_flight integer,
+    OUT delivered bigint,
+    OUT retried bigint,
+    OUT aborted bigint,
+    OUT latency_ms double precision,
+    OUT last_delivered_at timestamptz,
+    OUT last_error text,
+    OUT last_error_at timestamptz)
+RETURNS SETOF record
+    LANGUAGE c STABLE
+    AS 'MODULE_PATHNAME', 'rswebhook_worker_stats';
+
+CREATE VIEW rswebhook.status AS
+SELECT d.name AS destination,
+       CASE WHEN NOT d.enabled THEN 'disabled'
+            WHEN d.paused THEN 'paused'
+            WHEN b.destination_id IS NOT NULL THEN 'backed off'
+            ELSE 'active' END AS state,
+       coalesce(q.pending, 0) AS pending,
+       coalesce(q.retrying, 0) AS retrying,
+       coalesce(q.scheduled, 0) AS scheduled,
+       pg_catalog.clock_timestamp() - q.oldest AS oldest_pending,
+       q.next_retry_at,
+       s.in_flight,
+       s.delivered,
+       s.retried,
+       s.aborted,
+       pg_catalog.round(s.latency_ms::numeric, 1) AS latency_ms,
+       s.last_delivered_at,
+       s.last_error,
+       s.last_error_at,
+       CASE WHEN b.destination_id IS NULL THEN 'closed' ELSE 'open' END AS breaker,
+       b.opened_at AS breaker_opened_at,
+       b.next_probe_at AS breaker_next_probe_at,
+       b.reason AS breaker_reason,
+       d.id AS destination_id
+FROM rswebhook.destination d
+LEFT JOIN rswebhook.breaker b ON b.destination_id = d.id
+LEFT JOIN rswebhook.worker_stats() s ON s.destination_id = d.id
+LEFT JOIN (
+    SELECT destination_id,
+           pg_catalog.count(*) AS pending,
+           pg_catalog.count(*) FILTER (WHERE attempts > 0) AS retrying,
+           pg_catalog.count(*) FILTER (WHERE deliver_after > pg_catalog.clock_timestamp()) AS scheduled,
+           pg_catalog.min(queued_at) AS oldest,
+           pg_catalog.min(retry_at) AS next_retry_at
+    FROM rswebhook.queue
+    GROUP BY destination_id) q ON q.destination_id = d.id;
+
+--
+-- Nobody may do anything until somebody grants it.
+--
+REVOKE ALL ON SCHEMA rswebhook FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA rswebhook FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA rswebhook FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA rswebhook FROM PUBLIC;
+REVOKE ALL ON FUNCTION
+    rswebhook_transform(jsonb, jsonb),
+    rswebhook_transform(jsonb, text),
+    rswebhook_send(jsonb, text, timestamptz, text, interval),
+    rswebhook_trigger(),
+    rswebhook_outbox(),
+    rswebhook_pause(text),
+    rswebhook_resume(text),
+    rswebhook_cancel(bigint, text),
+    rswebhook_cancel(text, timestamptz),
+    rswebhook_cancel(text, text),
+    rswebhook_replay(bigint, text),
+    rswebhook_replay(text, timestamptz, timestamptz, text, text),
+    rswebhook_replay(text, text)
+    FROM PUBLIC;

@@ -24,6 +24,9 @@
 #include "compat.h"
 #include "http.h"
 
+/* As default_version in rswebhook.control. */
+#define RSWEBHOOK_VERSION "1.0"
+
 /* ---------------------------------------------------------------------
  * rswebhook.c: settings
  * ---------------------------------------------------------------------
@@ -53,6 +56,7 @@ typedef struct NamedValue
 	const char *name;
 	int			name_len;
 	JsonbValue	value;
+	int			position;		/* where it was added to its list */
 } NamedValue;
 
 typedef struct NamedValues
@@ -60,37 +64,39 @@ typedef struct NamedValues
 	NamedValue *items;
 	int			count;
 	int			size;
+	Size		name_bytes;		/* of all names together */
 } NamedValues;
 
-/*
- * A destination's Config, read once.  headers hold lower-cased names, later
- * ones win; an item without "to" has value type jbvNull and absent = true in
- * the implementation's own terms: it removes what came before.
- */
+/* A destination's Config, read once. */
 typedef struct TransformConfig TransformConfig;
 
 /* The result.  Lives in the memory context that was current. */
 typedef struct Transformed
 {
-	bool		passthrough;	/* event carried a statusCode: it is the output */
-	Jsonb	   *event;			/* the input */
+	bool		passthrough;	/* event carried a statusCode: body is the
+								 * whole output, nothing below is set */
+	JsonbValue	body;			/* jbvObject; see json.h */
+	bool		has_body;		/* POST, PUT and PATCH */
+	bool		has_params;		/* GET and DELETE */
+	NamedValues params;			/* settled */
+	NamedValues headers;		/* default, config, event: later ones win */
 	JsonbValue	method;			/* usually a string */
 	JsonbValue	endpoint;		/* string */
-	NamedValues headers;
-	bool		has_params;		/* GET and DELETE */
-	NamedValues params;
-	bool		has_body;		/* POST, PUT and PATCH */
-	JsonbValue	body;			/* jbvBinary or jbvObject */
 	JsonbValue	user_id;		/* string */
 } Transformed;
 
-/* RudderStack's Config as jsonb; raises errors that name the bad item. */
+/*
+ * RudderStack's Config as jsonb, which must outlive it.  Raises an error if it
+ * is not an object; what else is wrong is raised by transform_event, since
+ * RudderStack asks nothing of the config of an event that passes through.
+ */
 extern TransformConfig *transform_config_from_jsonb(Jsonb *config);
 
 /*
  * A config made of parts that are already checked: headers is an object of
- * name to value, url NULL means "none needed" (the endpoint is then empty
- * unless the event has a fullPath): the bare request of a method.
+ * name to value, or NULL.  url NULL means "none needed" (the endpoint is then
+ * empty unless the event has a fullPath): the bare request of a method.  The
+ * parts are copied.
  */
 extern TransformConfig *transform_config_from_parts(const char *url,
 													const char *method,
@@ -100,8 +106,15 @@ extern TransformConfig *transform_config_from_parts(const char *url,
 extern void transform_event(Jsonb *event, const TransformConfig *config,
 							Transformed *result);
 
-/* flatten.c: RudderStack's flattening; appends to out, last value of a path wins. */
+/* flatten.c: RudderStack's flattening; out is settled afterwards. */
 extern void flatten_value(const JsonbValue *value, NamedValues *out);
+
+/* A list starts as zeroes.  Names and values are not copied. */
+extern void named_values_add(NamedValues *list, const char *name, int name_len,
+							 const JsonbValue *value);
+
+/* Bring the names into jsonb's order; the last value of each name stays. */
+extern void named_values_settle(NamedValues *list);
 
 /* ---------------------------------------------------------------------
  * request.c: the request value
@@ -139,17 +152,39 @@ extern bool request_to_wire(const Transformed *transformed,
 extern const char *header_name_problem(const char *name, int len);
 extern const char *header_value_problem(const char *value, int len);
 
-/* NULL if it is an http or https URL that can be sent to, else the reason. */
+/*
+ * url.c: NULL if it is an http or https URL that can be configured, else the
+ * reason it cannot.
+ */
 extern const char *url_problem(const char *url);
+
+/*
+ * Append the URL to send to, and the same with the values of the endpoint's
+ * own query masked.  All in UTF-8.  NULL, or why it cannot be.
+ */
+extern const char *url_build(const char *endpoint, int len, const NamedValues *params,
+							 StringInfo url, StringInfo shown);
 
 /* ---------------------------------------------------------------------
  * destination.c: a destination's row -> validated, cached configuration
  * ---------------------------------------------------------------------
  */
+
+/* What an attempt came to. */
+typedef enum VerdictKind
+{
+	VERDICT_DELIVERED,
+	VERDICT_RETRY,
+	VERDICT_ABORTED,
+	VERDICT_PAUSE				/* only as a status's configured outcome: the
+								 * destination is paused, the event kept */
+} VerdictKind;
+
+/* What an HTTP status means to a destination that has a view of its own. */
 typedef struct StatusOutcome
 {
 	int			status;
-	int			outcome;		/* VerdictKind */
+	int			outcome;		/* VerdictKind, see outcome.h */
 } StatusOutcome;
 
 typedef struct Destination
@@ -161,11 +196,12 @@ typedef struct Destination
 	char	   *url;
 	char	   *method;
 	TransformConfig *config;
+	TransformConfig *masked_config; /* headers' values are "***" */
 
 	bool		enabled;
 	bool		paused;
 
-	char	  **types;			/* NULL: all */
+	char	  **types;			/* NULL: all; trimmed, lower case */
 	int			ntypes;
 	char	  **events;			/* NULL: all */
 	int			nevents;
@@ -185,7 +221,7 @@ typedef struct Destination
 	char	   *proxy;
 	char	   *no_proxy;
 
-	StatusOutcome *status_outcomes;
+	StatusOutcome *status_outcomes; /* sorted by status, none twice */
 	int			nstatus_outcomes;
 	int64		min_backoff_us;
 	int64		max_backoff_us;
@@ -208,10 +244,33 @@ extern void destination_all(Destination ***list, int *count);
 /* Grows whenever the cache was reread: compare to know that things changed. */
 extern uint64 destination_generation(void);
 
+/* Oid of one of the extension's tables or sequences in schema rswebhook. */
+extern Oid	extension_relation(const char *name);
+
+/* A message type as filters compare it: trimmed, lower case. */
+extern char *fold_message_type(const char *type, int len);
+
 /* ---------------------------------------------------------------------
  * send.c: enqueueing
  * ---------------------------------------------------------------------
  */
+
+typedef struct SendOptions
+{
+	const char *destination;	/* NULL: every one whose filters let it through */
+	const TimestampTz *deliver_after;	/* NULL: at once */
+	const char *ordering_key;	/* NULL: the event's own; "": none */
+	const Interval *expires_after;	/* NULL: the destination's own */
+} SendOptions;
+
+/*
+ * Enqueue an event in the current transaction.  Needs no privilege of the
+ * current user.  False: no destination takes it, and nothing was stored.
+ */
+extern bool send_event(Datum event, const SendOptions *options, int64 *id);
+
+/* The key of the per-user order as rswebhook.queue holds it. */
+extern int64 ordering_hash(const char *key, int len);
 
 /* The ring slot for a moment; see rswebhook--1.0.sql. */
 #define RING_SLOTS	10

@@ -1,0 +1,134 @@
+-- Operations: pause, resume, cancel, replay, and the view that tells how
+-- things are.
+-- All destinations are paused, so that a worker leaves them alone.
+SET client_min_messages = error;
+\set SHOW_CONTEXT never
+INSERT INTO rswebhook.destination (name, url, paused) VALUES
+    ('crm', 'https://example.com/crm', true),
+    ('shop', 'https://example.com/shop', true);
+
+CREATE VIEW owed AS
+    SELECT d.name AS destination, e.event ->> 'n' AS n, q.attempts
+    FROM rswebhook.queue q
+    JOIN rswebhook.destination d ON d.id = q.destination_id
+    JOIN rswebhook.event e ON e.id = q.event_id
+    ORDER BY q.event_id, d.name;
+CREATE VIEW history AS
+    SELECT d.name AS destination, e.event ->> 'n' AS n, l.attempt, l.outcome, l.error
+    FROM rswebhook.delivery l
+    JOIN rswebhook.destination d ON d.id = l.destination_id
+    JOIN rswebhook.event e ON e.id = l.event_id
+    ORDER BY l.event_id, d.name, l.started_at;
+
+-- record an attempt as a worker would
+CREATE FUNCTION attempted(id bigint, destination text, outcome text, error text DEFAULT NULL)
+RETURNS void LANGUAGE sql AS $$
+    INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id, started_at, duration, outcome, error)
+        SELECT rswebhook.ring_slot(clock_timestamp()), q.attempts + 1, q.event_id, q.destination_id,
+               clock_timestamp(), '5 ms', $3, $4
+        FROM rswebhook.queue q JOIN rswebhook.destination d ON d.id = q.destination_id
+        WHERE q.event_id = $1 AND d.name = $2;
+    DELETE FROM rswebhook.queue q USING rswebhook.destination d
+        WHERE q.event_id = $1 AND d.id = q.destination_id AND d.name = $2;
+$$;
+
+--
+-- Pause and resume
+--
+BEGIN;
+UPDATE rswebhook.destination SET paused = false;
+SELECT rswebhook_pause('crm');
+SELECT destination, state FROM rswebhook.status ORDER BY 1;
+INSERT INTO rswebhook.breaker
+    SELECT id, 16, now(), now() + interval '1 min', 'connection refused' FROM rswebhook.destination;
+SELECT destination, state, breaker, breaker_reason FROM rswebhook.status ORDER BY 1;
+SELECT rswebhook_resume('crm');
+SELECT destination, state, breaker, breaker_reason FROM rswebhook.status ORDER BY 1;
+ROLLBACK;
+SELECT rswebhook_pause('nowhere');
+SELECT rswebhook_resume('nowhere');
+SELECT rswebhook_pause(NULL);
+
+--
+-- Cancel
+--
+SELECT rswebhook_send('{"n": 1}') AS one, rswebhook_send('{"n": 2}') AS two, rswebhook_send('{"n": 3}', 'crm') AS three \gset
+SELECT rswebhook_cancel(:one);
+SELECT rswebhook_cancel(:one);
+SELECT rswebhook_cancel(:two, 'shop');
+SELECT * FROM owed;
+SELECT rswebhook_cancel('crm', '2000-01-01');
+SELECT rswebhook_cancel('crm');
+SELECT * FROM owed;
+SELECT * FROM history;
+SELECT rswebhook_cancel('nowhere');
+SELECT rswebhook_cancel(:one, 'nowhere');
+BEGIN;
+SELECT rswebhook_send('{"n": 4}', 'crm') IS NOT NULL AS sent;
+SELECT rswebhook_cancel('crm');
+ROLLBACK;
+
+--
+-- Replay one event
+--
+SELECT rswebhook_replay(:one);
+SELECT rswebhook_replay(:one);
+SELECT rswebhook_replay(:three);
+SELECT rswebhook_replay(:three, 'shop');
+SELECT * FROM owed;
+SELECT count(*) AS same_order FROM rswebhook.queue q JOIN rswebhook.event e ON e.id = q.event_id
+    WHERE q.ordering_key IS NOT DISTINCT FROM rswebhook.ordering_hash(e.event, e.ordering_key)
+    AND q.event_slot = e.slot;
+SELECT rswebhook_replay(-1);
+SELECT rswebhook_replay(:one, 'nowhere');
+DELETE FROM rswebhook.queue;
+TRUNCATE rswebhook.delivery, rswebhook.event;
+
+--
+-- Replay what a destination was not given: the last status counts
+--
+SELECT rswebhook_send('{"n": 1, "userId": "u1"}', 'crm') AS one,
+       rswebhook_send('{"n": 2}', 'crm') AS two,
+       rswebhook_send('{"n": 3}', 'crm') AS three,
+       rswebhook_send('{"n": 4}', 'shop') AS four,
+       rswebhook_send('{"n": 5}', 'crm') AS five \gset
+SELECT attempted(:one, 'crm', 'aborted', 'HTTP status 404');
+SELECT attempted(:two, 'crm', 'aborted', 'HTTP status 410');
+SELECT attempted(:three, 'crm', 'aborted', 'HTTP status 404');
+SELECT attempted(:four, 'shop', 'aborted', 'HTTP status 404');
+SELECT attempted(:five, 'crm', 'delivered');
+SELECT rswebhook_replay(:three);
+SELECT attempted(:three, 'crm', 'delivered');
+
+BEGIN;
+SELECT rswebhook_replay('crm', '-infinity');
+SELECT * FROM owed;
+SELECT rswebhook_replay('crm', '-infinity');
+ROLLBACK;
+BEGIN;
+SELECT rswebhook_replay('crm', now() - interval '1 h', error_like => '%410');
+SELECT * FROM owed;
+ROLLBACK;
+BEGIN;
+SELECT rswebhook_replay('crm', NULL, outcome => NULL);
+SELECT * FROM owed;
+ROLLBACK;
+SELECT rswebhook_replay('crm', now() - interval '2 h', now() - interval '1 h');
+SELECT rswebhook_replay('crm', now() + interval '1 h');
+SELECT rswebhook_replay('nowhere', '-infinity');
+
+--
+-- Status
+--
+SELECT count(rswebhook_send('{}', 'crm')), count(rswebhook_send('{}', 'crm', deliver_after => '2100-01-01'));
+UPDATE rswebhook.queue SET attempts = 2, retry_at = '2100-01-01' WHERE deliver_after IS NULL;
+UPDATE rswebhook.destination SET enabled = false WHERE name = 'shop';
+SELECT destination, state, pending, retrying, scheduled, oldest_pending < interval '1 h' AS recent,
+       next_retry_at IS NOT NULL AS retries
+    FROM rswebhook.status ORDER BY 1;
+
+DROP VIEW owed, history;
+DROP FUNCTION attempted(bigint, text, text, text);
+DELETE FROM rswebhook.queue;
+TRUNCATE rswebhook.delivery, rswebhook.event;
+DELETE FROM rswebhook.destination;

@@ -1,0 +1,135 @@
+-- Privileges: nobody may do anything until somebody grants it; a sender needs
+-- one function, an operator a few.
+-- All destinations are paused, so that a worker leaves them alone.
+SET client_min_messages = error;
+INSERT INTO rswebhook.destination (name, url, headers, paused)
+    VALUES ('crm', 'https://example.com/crm', '{"Authorization": "Bearer s3cret"}', true);
+CREATE ROLE regress_nobody;
+CREATE ROLE regress_sender;
+CREATE ROLE regress_operator;
+CREATE ROLE regress_reader;
+
+-- nothing of the extension is anybody's but the owner's
+SELECT p.oid::regprocedure AS granted
+    FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+    JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid
+    WHERE x.extname = 'rswebhook' AND has_function_privilege('regress_nobody', p.oid, 'EXECUTE');
+SELECT c.oid::regclass AS granted
+    FROM pg_class c
+    WHERE c.relnamespace = 'rswebhook'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+    AND has_table_privilege('regress_nobody', c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER');
+SELECT c.oid::regclass AS granted
+    FROM pg_class c
+    WHERE c.relnamespace = 'rswebhook'::regnamespace
+    AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege('regress_nobody', c.oid, 'USAGE, SELECT, UPDATE') END;
+SELECT has_schema_privilege('regress_nobody', 'rswebhook', 'USAGE, CREATE') AS granted;
+
+-- functions with the owner's rights look nowhere but where they should
+SELECT p.proname FROM pg_proc p
+    WHERE p.proname LIKE 'rswebhook%' AND p.prosecdef
+    AND p.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp'];
+
+SET ROLE regress_nobody;
+SELECT rswebhook_send('{}', 'crm');
+SELECT rswebhook_transform('{}', 'GET');
+SELECT rswebhook_pause('crm');
+SELECT name FROM rswebhook.destination;
+CREATE TEMP TABLE mine (id integer);
+CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm');
+RESET ROLE;
+
+--
+-- A sender sends, and reads nothing
+--
+GRANT EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval) TO regress_sender;
+SET ROLE regress_sender;
+SELECT rswebhook_send('{"n": 1}', 'crm') IS NOT NULL AS sent;
+SELECT rswebhook_send('{"n": 2}') IS NOT NULL AS sent;
+SELECT event FROM rswebhook.event;
+SELECT headers FROM rswebhook.destination;
+SELECT nextval('rswebhook.event_id_seq');
+SELECT rswebhook_transform('{}', 'crm');
+SELECT rswebhook.notify_worker(NULL, NULL, NULL);
+SELECT rswebhook_replay(1);
+RESET ROLE;
+SELECT event FROM rswebhook.event ORDER BY id;
+
+-- not even with a right to look into the schema
+GRANT USAGE ON SCHEMA rswebhook TO regress_sender;
+SET ROLE regress_sender;
+SELECT event FROM rswebhook.event;
+SELECT headers FROM rswebhook.destination;
+INSERT INTO rswebhook.queue (destination_id, event_slot, event_id, queued_at) VALUES (1, 0, 0, now());
+RESET ROLE;
+
+--
+-- A table's trigger sends for everybody who may change the table
+--
+CREATE TABLE orders (id integer);
+CREATE TRIGGER send AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm', 'ordered');
+GRANT INSERT ON orders TO regress_nobody;
+SET ROLE regress_nobody;
+INSERT INTO orders VALUES (1);
+RESET ROLE;
+SELECT event ->> 'event' AS event FROM rswebhook.event ORDER BY id DESC LIMIT 1;
+DROP TABLE orders;
+
+--
+-- Nobody's triggers run on behalf of a sender
+--
+CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE EXCEPTION 'called as %', current_user; END $$;
+CREATE TRIGGER never BEFORE INSERT ON rswebhook.queue FOR EACH ROW EXECUTE FUNCTION never();
+SET ROLE regress_sender;
+SELECT rswebhook_send('{"n": 3}', 'crm') IS NOT NULL AS sent;
+RESET ROLE;
+DROP TRIGGER never ON rswebhook.queue;
+DROP FUNCTION never();
+
+--
+-- A reader of requests sees the names of configured headers, and their values
+-- only with the column's privilege; what the event brings along is its own
+--
+GRANT EXECUTE ON FUNCTION rswebhook_transform(jsonb, text) TO regress_reader;
+SET ROLE regress_reader;
+SELECT rswebhook_transform('{"header": {"x-own": "shown"}}', 'crm') -> 'headers' AS headers;
+RESET ROLE;
+GRANT SELECT (name, headers) ON rswebhook.destination TO regress_reader;
+SET ROLE regress_reader;
+SELECT rswebhook_transform('{}', 'crm') -> 'headers' AS headers;
+RESET ROLE;
+
+--
+-- An operator operates, without reading secrets or payloads
+--
+GRANT EXECUTE ON FUNCTION
+    rswebhook_pause(text), rswebhook_resume(text),
+    rswebhook_cancel(bigint, text), rswebhook_cancel(text, timestamptz),
+    rswebhook_replay(bigint, text), rswebhook_replay(text, timestamptz, timestamptz, text, text),
+    rswebhook_cancel(text, text), rswebhook_replay(text, text),
+    rswebhook.worker_stats()
+    TO regress_operator;
+GRANT USAGE ON SCHEMA rswebhook TO regress_operator;
+GRANT SELECT ON rswebhook.status TO regress_operator;
+SET ROLE regress_operator;
+SELECT rswebhook_pause('crm');
+SELECT destination, state, pending FROM rswebhook.status;
+SELECT rswebhook_cancel('crm');
+SELECT rswebhook_replay('crm', '-infinity', outcome => 'cancelled');
+SELECT headers FROM rswebhook.destination;
+SELECT event FROM rswebhook.event;
+RESET ROLE;
+
+-- a temporary table cannot get in front of the owner's
+SET ROLE regress_operator;
+CREATE TEMP TABLE destination (id integer, name text, paused boolean);
+SELECT rswebhook_pause('crm');
+DROP TABLE destination;
+RESET ROLE;
+
+DROP TABLE IF EXISTS mine;
+DROP OWNED BY regress_nobody, regress_sender, regress_operator, regress_reader;
+DROP ROLE regress_nobody, regress_sender, regress_operator, regress_reader;
+DELETE FROM rswebhook.queue;
+TRUNCATE rswebhook.delivery, rswebhook.event;
+DELETE FROM rswebhook.destination;

@@ -1,0 +1,115 @@
+--
+-- The wire form of a request: URL with its query, headers, body
+--
+\pset format unaligned
+\pset tuples_only on
+
+CREATE FUNCTION pg_temp.url(event jsonb, url text DEFAULT 'https://a.example/hook')
+RETURNS text LANGUAGE sql AS $$
+    SELECT rswebhook.wire(event, jsonb_build_object('webhookUrl', url, 'webhookMethod', 'GET')) ->> 'url'
+$$;
+
+SELECT rswebhook.wire(
+    '{"type": "track", "userId": "u1", "properties": {"total": 60.50, "tags": ["a b", "ü"]}, "gone": null}',
+    '{"webhookUrl": "https://a.example/hook?k=v", "webhookMethod": "PATCH"}');
+SELECT rswebhook.wire(
+    '{"type": "track", "userId": "u1", "properties": {"total": 60.50, "tags": ["a b", "ü"]}}',
+    '{"webhookUrl": "https://a.example/hook?k=v", "webhookMethod": "DELETE"}');
+
+--
+-- Query
+--
+
+-- every kind of value
+SELECT pg_temp.url('{"properties": {"s": "a b+c&d=e/é~._-*", "i": 1000000, "n": 1.50, "big": 12345678901234567890123,
+    "small": 1e-7, "t": true, "f": false, "z": null, "a": [], "o": {}, "e": ""}}');
+-- keys are sorted by their bytes, not by length or language
+SELECT pg_temp.url('{"properties": {"b": 1, "aa": 2, "Z": 3, "é": 4, "a": {"b": 5}, "a b": 6, "~": 7, "": 8}}');
+-- the endpoint's own pairs stay, before a param of the same name
+SELECT e, pg_temp.url('{"properties": {"m": 1, "a": 2}}', e)
+FROM unnest(ARRAY[
+    'https://a.example/?z=1&a=1&m=3&m=2',
+    'https://a.example/?flag&x=&=y&&&a=b=c',
+    'https://a.example/?a=1+2%2B3%20&%41=é',
+    'https://a.example/?p=100%&q=%zz%4&r=%ff%FF&s=a;b'
+]) e;
+-- no query, no question mark; a fragment stays at home
+SELECT e, pg_temp.url('{}', e)
+FROM unnest(ARRAY[
+    'https://a.example', 'https://a.example?', 'https://a.example/?#f', 'https://a.example#f?x=1',
+    'https://a.example/p#f', 'https://a.example?x', 'https://a.example/a?b?c=d#e'
+]) e;
+-- what may not stand in a path is encoded, what is encoded stays so
+SELECT pg_temp.url('{"fullPath": "https://a.example/a b/ü/%C3%bc/%zz%/[x]|\"<>\\^`{}/:@!$&''()*+,;=~"}');
+-- with a body as well, the query is put in order
+SELECT rswebhook.wire('{}', '{"webhookUrl": "https://a.example/?b=ü&a"}') ->> 'url';
+
+--
+-- Body: compact JSON of what is sent
+--
+SELECT rswebhook.wire('{"s": "é\u0001\u001f\u007f\u2028\"\\\b\f\n\r\t/", "n": [1.50, 1e3, -0.0], "e": [{}, [], [[]]],
+    "o": {"z": null, "a": {"b": [true, false]}}, "fullPath": null}',
+    '{"webhookUrl": "https://a.example"}') ->> 'body';
+SELECT rswebhook.wire('{"request_ip": "ip", "context": {"a": [1]}}', '{"webhookUrl": "https://a.example"}') ->> 'body';
+SELECT rswebhook.wire('{}', '{"webhookUrl": "https://a.example"}') ->> 'body';
+SELECT rswebhook.wire('{}', '{"webhookUrl": "https://a.example", "webhookMethod": "GET"}') ->> 'body' IS NULL;
+
+--
+-- Headers: text, trimmed; of names that differ in case the later source wins
+--
+CREATE FUNCTION pg_temp.headers(event jsonb, headers jsonb DEFAULT '[]', method text DEFAULT 'GET')
+RETURNS jsonb LANGUAGE sql AS $$
+    SELECT rswebhook.wire(event, jsonb_build_object('webhookUrl', 'https://a.example',
+                                                    'webhookMethod', method, 'headers', headers)) -> 'headers'
+$$;
+
+SELECT pg_temp.headers('{}');
+SELECT pg_temp.headers('{}', method => 'PUT');
+SELECT pg_temp.headers('{}', '[{"from": "s", "to": " \t a b \t"}, {"from": "z", "to": null}, {"from": "n", "to": 1.50},
+    {"from": "t", "to": true}, {"from": "o", "to": {"a": [1, "ü"]}}, {"from": "e", "to": ""}]');
+SELECT pg_temp.headers('{"header": {"Content-Type": "b", "X": "event", "x": "later"}}',
+    '[{"from": "content-type", "to": "a"}, {"from": "X", "to": "config"}, {"from": "User-Agent", "to": "me"}]', 'POST');
+SELECT pg_temp.headers('{"header": {"USER-AGENT": "event"}}', '[{"from": "User-Agent", "to": "config"}]');
+
+--
+-- What cannot be sent
+--
+CREATE FUNCTION pg_temp.reason(event jsonb, config jsonb DEFAULT '{}')
+RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN rswebhook.wire(event, '{"webhookUrl": "https://a.example"}' || config);
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN sqlerrm;
+END
+$$;
+
+SELECT rswebhook.wire('{"statusCode": 200}', '{}');
+SELECT m, pg_temp.reason('{}', jsonb_build_object('webhookMethod', m))
+FROM unnest(ARRAY['"HEAD"', '"get"', '5']::jsonb[]) m;
+SELECT u, pg_temp.reason(jsonb_build_object('fullPath', u))
+FROM unnest(ARRAY[
+    '', '/path', 'a.example/x', 'ftp://a.example', 'http:/a.example', 'http://', 'https:///x', 'https://?x',
+    'https://u:p@a.example/', 'https://u@a.example', 'https://a.example:0', 'https://a.example:65536',
+    'https://a.example:', 'https://a.example:x', 'https://a.example:99999999999999999999', 'https://a b/',
+    'https://a%41.example', 'https://a.example\@b.example', 'https://[::1', 'https://[]', 'https://[g::1]',
+    'https://[::1]x', E'https://a.example/\n', E'https://a.example/\x7f'
+]) u;
+SELECT u, pg_temp.url('{}', u)
+FROM unnest(ARRAY['HTTPS://A.example:65535/', 'http://[::1]:1/x', 'http://127.0.0.1', 'https://bücher.example/ü']) u;
+SELECT h, pg_temp.reason(jsonb_build_object('header', h))
+FROM unnest(ARRAY[
+    '{"": "x"}', '{"a b": "x"}', '{"é": "x"}', '{"a\nb": "x"}', '{"a:": "x"}',
+    '{"x": "a\nb"}', '{"x": "a\r"}', '{"x": "a\u0001"}', '{"x": "a\u007f"}',
+    '{"Host": "x"}', '{"content-LENGTH": "1"}', '{"Transfer-Encoding": "chunked"}', '{"Connection": "close"}',
+    '{"Trailer": "x"}', '{"TE": "x"}', '{"Upgrade": "x"}', '{"Keep-Alive": "x"}', '{"Proxy-Connection": "x"}',
+    '{"Expect": "x"}'
+]::jsonb[]) h;
+-- a value never shows up in a reason, and a name only as a short line
+SELECT pg_temp.reason(jsonb_build_object('header', jsonb_build_object(repeat('é', 50), 'secret')));
+-- 64 kB for the whole URL: each ü is six bytes there
+SELECT length(pg_temp.url(jsonb_build_object('properties', jsonb_build_object('a', repeat('ü', 10900)))));
+SELECT pg_temp.reason(jsonb_build_object('properties', jsonb_build_object('a', repeat('ü', 10920))),
+                      '{"webhookMethod": "GET"}');
+SELECT pg_temp.reason(jsonb_build_object('properties', jsonb_build_object('a', repeat('x', 70000))),
+                      '{"webhookMethod": "GET"}');
+SELECT pg_temp.reason(jsonb_build_object('appendPath', '/' || repeat('x', 70000)));

@@ -1,0 +1,183 @@
+/*-------------------------------------------------------------------------
+ *
+ * ddl.c
+ *		Commands that concern a worker: the hooks that see them.
+ *
+ * DROP DATABASE, ALTER DATABASE RENAME or SET TABLESPACE and CREATE DATABASE
+ * need the database (or its template) without any connection, and PostgreSQL
+ * does not send a background worker away for them.  So the worker is told to
+ * leave before the command and may come back after it.
+ *
+ * CREATE DATABASE may bring the extension with its template, COMMIT PREPARED
+ * makes events visible that another session queued, and a dropped extension
+ * leaves its worker with nothing to do: after each of these, somebody has to
+ * be woken.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "ddl.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "state.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/syscache.h"
+
+static ProcessUtility_hook_type prev_process_utility = NULL;
+static object_access_hook_type prev_object_access = NULL;
+
+static bool
+may_create_databases(void)
+{
+	HeapTuple	role;
+	bool		result;
+
+	if (superuser())
+		return true;
+	role = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (!HeapTupleIsValid(role))
+		return false;
+	result = ((Form_pg_authid) GETSTRUCT(role))->rolcreatedb;
+	ReleaseSysCache(role);
+	return result;
+}
+
+/*
+ * The database that a command needs to itself, or InvalidOid.  Only for those
+ * who may give the command: sending the worker away must not be a way to
+ * disturb somebody else's delivery.
+ */
+static Oid
+database_needed_alone(Node *statement)
+{
+	const char *name = NULL;
+	bool		as_template = false;
+	Oid			database;
+
+	switch (nodeTag(statement))
+	{
+		case T_DropdbStmt:
+			name = ((DropdbStmt *) statement)->dbname;
+			break;
+		case T_RenameStmt:
+			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
+				name = ((RenameStmt *) statement)->subname;
+			break;
+		case T_AlterDatabaseStmt:
+			{
+				AlterDatabaseStmt *alter = (AlterDatabaseStmt *) statement;
+				ListCell   *lc;
+
+				foreach(lc, alter->options)
+				{
+					if (strcmp(((DefElem *) lfirst(lc))->defname, "tablespace") == 0)
+						name = alter->dbname;
+				}
+				break;
+			}
+		case T_CreatedbStmt:
+			{
+				ListCell   *lc;
+
+				foreach(lc, ((CreatedbStmt *) statement)->options)
+				{
+					DefElem    *option = lfirst(lc);
+
+					if (strcmp(option->defname, "template") == 0 && option->arg)
+						name = defGetString(option);
+				}
+				as_template = true;
+				break;
+			}
+		default:
+			break;
+	}
+
+	if (name == NULL)
+		return InvalidOid;
+	database = get_database_oid(name, true);
+	if (!OidIsValid(database) || database == MyDatabaseId)
+		return InvalidOid;
+	if (!owns_database(database, GetUserId()) &&
+		!(as_template && may_create_databases()))
+		return InvalidOid;
+	return database;
+}
+
+static bool
+is_commit_prepared(Node *statement)
+{
+	return IsA(statement, TransactionStmt) &&
+		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
+}
+
+static void
+process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	Node	   *statement = pstmt->utilityStmt;
+	bool		commits_prepared = is_commit_prepared(statement);
+	bool		creates_database = IsA(statement, CreatedbStmt);
+	Oid			database = InvalidOid;
+
+	/*
+	 * Only statements that could matter get a closer look; a transaction may
+	 * not be open for the others.
+	 */
+	if (IsTransactionState() && !IsAbortedTransactionBlockState() &&
+		!RecoveryInProgress())
+		database = database_needed_alone(statement);
+
+	/* until the end of the transaction, whichever way that comes */
+	if (OidIsValid(database))
+		state_hold_database(database, IsA(statement, DropdbStmt));
+
+	if (prev_process_utility)
+		prev_process_utility(pstmt, query, READ_ONLY_TREE context, params, env,
+							 dest, qc);
+	else
+		standard_ProcessUtility(pstmt, query, READ_ONLY_TREE context, params,
+								env, dest, qc);
+
+	/* whichever ids were prepared, the worker has to look from the start */
+	if (commits_prepared)
+		state_note_queued(0, 1, PG_INT64_MAX);
+	if (creates_database)
+		state_note_new_database();
+}
+
+/* DROP EXTENSION by whatever way, DROP OWNED and DROP SCHEMA CASCADE included. */
+static void
+object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
+{
+	if (prev_object_access)
+		prev_object_access(access, class, object, sub, arg);
+
+	if (access == OAT_DROP && class == ExtensionRelationId)
+		state_note_queued(0, 0, -1);
+}
+
+void
+ddl_install_hooks(void)
+{
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+	prev_object_access = object_access_hook;
+	object_access_hook = object_access;
+}

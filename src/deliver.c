@@ -1,0 +1,607 @@
+/*-------------------------------------------------------------------------
+ *
+ * deliver.c
+ *		From a queue row to its outcome: what the worker does with its rooms.
+ *
+ * Claim (schedule.c), fetch (queue.c), transform and render (transform.c,
+ * request.c), send (http.c), decide (outcome.c), record (queue.c).  Payloads
+ * and requests live in a batch's memory context, which is reset when the batch
+ * has been handed to the HTTP room; outcomes live in theirs until they are
+ * recorded; an attempt lives from its start to its answer.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "deliver.h"
+
+#include "access/xlog.h"
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "outcome.h"
+#include "queue.h"
+#include "schedule.h"
+#include "state.h"
+#include "stats.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Requests that are prepared in one transaction. */
+#define BATCH	128
+
+/* A request in flight. */
+typedef struct Attempt
+{
+	QueueItem  *item;
+	QueueRow	claimed;
+	TimestampTz started_at;
+	char	   *request;		/* for people; holds no secret */
+	dlist_node	node;
+} Attempt;
+
+/* A claimed row on its way to the HTTP room. */
+typedef struct Prepared
+{
+	WireRequest wire;
+	const Destination *destination;
+} Prepared;
+
+typedef struct KnownDestination
+{
+	int32		id;
+	const Destination *destination; /* NULL: gone */
+} KnownDestination;
+
+static MemoryContext batch_context;
+static MemoryContext attempt_context;
+static MemoryContext outcome_context;
+
+static HTAB *known;				/* destinations, by id */
+static uint64 known_generation = 0;
+
+static QueueItem *claimed[BATCH];
+static Prepared prepared[BATCH];	/* [i] belongs to claimed[i] */
+static int	nclaimed = 0;
+static bool ready_to_start = false;
+
+static dlist_head in_flight;	/* of Attempt */
+
+static Outcome *outcomes;
+static int	noutcomes = 0;
+static int	max_outcomes = 0;
+static int	nrecording = 0;		/* of these, what deliver_record() wrote */
+static bool record_incomplete;
+static Lane *saved_breakers[64];
+static int	nsaved_breakers = 0;
+
+void
+deliver_init(void)
+{
+	HASHCTL		info = {0};
+
+	batch_context = AllocSetContextCreate(TopMemoryContext, "rswebhook batch",
+										  ALLOCSET_DEFAULT_SIZES);
+	attempt_context = AllocSetContextCreate(TopMemoryContext, "rswebhook attempts",
+											ALLOCSET_DEFAULT_SIZES);
+	outcome_context = AllocSetContextCreate(TopMemoryContext, "rswebhook outcomes",
+											ALLOCSET_DEFAULT_SIZES);
+	info.keysize = sizeof(int32);
+	info.entrysize = sizeof(KnownDestination);
+	known = hash_create("rswebhook known destinations", 64, &info,
+						HASH_ELEM | HASH_BLOBS);
+	dlist_init(&in_flight);
+	max_outcomes = 1024;
+	outcomes = MemoryContextAlloc(TopMemoryContext, max_outcomes * sizeof(Outcome));
+}
+
+/* ---------------------------------------------------------------------
+ * Destinations
+ * ---------------------------------------------------------------------
+ */
+
+static const Destination *
+find_destination(int32 id)
+{
+	KnownDestination *entry = hash_search(known, &id, HASH_FIND, NULL);
+
+	return entry ? entry->destination : NULL;
+}
+
+static void
+configure_lane(Lane *lane, TimestampTz now)
+{
+	const Destination *d = find_destination(schedule_lane_id(lane));
+	LanePolicy	policy = {0};
+
+	if (d == NULL)
+		policy.gone = true;
+	else
+	{
+		policy.halted = !d->enabled || d->paused || d->problem != NULL;
+		policy.ordered = d->ordered;
+		policy.max_in_flight = d->max_in_flight;
+		policy.rate_limit = d->rate_limit;
+		policy.breaker_failures = d->breaker_failures;
+		policy.min_backoff_us = d->min_backoff_us;
+		policy.max_backoff_us = d->max_backoff_us;
+	}
+	schedule_configure(lane, &policy, now);
+}
+
+static void
+reconfigure(Lane *lane, void *now)
+{
+	int32		id = schedule_lane_id(lane);
+
+	if (find_destination(id) == NULL)
+	{
+		stats_forget(id);
+		if (schedule_remove(lane))
+			return;
+	}
+	configure_lane(lane, *(TimestampTz *) now);
+}
+
+/* The breakers' table decides: it survives us, and people clear it. */
+static void
+load_breakers(TimestampTz now)
+{
+	StoredBreaker *stored;
+	int			count = queue_load_breakers(&stored);
+	Breaker		closed = {0};
+	HASH_SEQ_STATUS scan;
+	KnownDestination *entry;
+
+	hash_seq_init(&scan, known);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		const Breaker *breaker = &closed;
+
+		for (int i = 0; i < count; i++)
+		{
+			if (stored[i].destination_id == entry->id)
+				breaker = &stored[i].breaker;
+		}
+		schedule_set_breaker(schedule_lane(entry->id, now), breaker, now);
+	}
+}
+
+void
+deliver_configure(TimestampTz now)
+{
+	Destination **list;
+	int			count;
+	Lane	   *lane;
+
+	destination_all(&list, &count);
+	if (destination_generation() != known_generation)
+	{
+		HASH_SEQ_STATUS scan;
+		KnownDestination *entry;
+
+		hash_seq_init(&scan, known);
+		while ((entry = hash_seq_search(&scan)) != NULL)
+			hash_search(known, &entry->id, HASH_REMOVE, NULL);
+		for (int i = 0; i < count; i++)
+		{
+			entry = hash_search(known, &list[i]->id, HASH_ENTER, NULL);
+			entry->destination = list[i];
+			if (list[i]->problem)
+				ereport(LOG,
+						(errmsg("rswebhook cannot use destination \"%s\": %s",
+								list[i]->name, list[i]->problem)));
+		}
+		load_breakers(now);
+		schedule_each_lane(reconfigure, &now);
+		known_generation = destination_generation();
+	}
+
+	while ((lane = schedule_next_unconfigured()) != NULL)
+		configure_lane(lane, now);
+}
+
+/* ---------------------------------------------------------------------
+ * Outcomes
+ * ---------------------------------------------------------------------
+ */
+
+static Outcome *
+new_outcome(QueueItem *item, const QueueRow *row, const Verdict *verdict)
+{
+	Outcome    *outcome;
+	MemoryContext old;
+
+	if (noutcomes == max_outcomes)
+	{
+		max_outcomes *= 2;
+		outcomes = repalloc(outcomes, max_outcomes * sizeof(Outcome));
+	}
+	outcome = &outcomes[noutcomes++];
+	memset(outcome, 0, sizeof(*outcome));
+	outcome->item = item;
+	outcome->claimed = *row;
+	outcome->kind = verdict->kind;
+	outcome->pause = verdict->pause;
+	outcome->retry_at = verdict->retry_at;
+	outcome->first_attempt_at = verdict->first_attempt_at;
+	old = MemoryContextSwitchTo(outcome_context);
+	if (verdict->reason[0] != '\0')
+		outcome->error = pstrdup(verdict->reason);
+	MemoryContextSwitchTo(old);
+	return outcome;
+}
+
+/* Give a claimed row up without a request. */
+static void
+abort_unsent(QueueItem *item, TimestampTz now, const char *reason)
+{
+	QueueRow	row = *schedule_row(item);
+	Verdict		verdict;
+	Outcome    *outcome;
+
+	outcome_abort(&verdict, reason);
+	outcome = new_outcome(item, &row, &verdict);
+	outcome->started_at = now;
+	stats_note_outcome(row.destination_id, &verdict, 0, now);
+	schedule_finished(item, &verdict, now);
+}
+
+static void
+record_attempt(const Attempt *attempt, const HttpAnswer *answer,
+			   const Verdict *verdict, TimestampTz now)
+{
+	Outcome    *outcome = new_outcome(attempt->item, &attempt->claimed, verdict);
+	MemoryContext old = MemoryContextSwitchTo(outcome_context);
+
+	outcome->attempted = true;
+	outcome->started_at = attempt->started_at;
+	outcome->duration_us = answer->duration_us;
+	outcome->status = answer->status;
+	outcome->request = pstrdup(attempt->request);
+	if (answer->body_len > 0)
+	{
+		outcome->response_body = palloc(answer->body_len);
+		memcpy(outcome->response_body, answer->body, answer->body_len);
+		outcome->response_body_len = answer->body_len;
+	}
+	MemoryContextSwitchTo(old);
+
+	stats_note_outcome(attempt->claimed.destination_id, verdict,
+					   answer->duration_us, now);
+	schedule_finished(attempt->item, verdict, now);
+	stats_note_in_flight(attempt->claimed.destination_id,
+						 schedule_lane_in_flight(schedule_item_lane(attempt->item)));
+}
+
+static void
+end_attempt(Attempt *attempt)
+{
+	dlist_delete(&attempt->node);
+	pfree(attempt->request);
+	pfree(attempt);
+}
+
+void
+deliver_answers(void)
+{
+	HttpAnswer	answer;
+
+	while (http_next(&answer))
+	{
+		Attempt    *attempt = (Attempt *) (uintptr_t) answer.tag;
+		const Destination *destination = find_destination(attempt->claimed.destination_id);
+		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz first_at = attempt->claimed.first_attempt_at;
+		Verdict		verdict;
+
+		if (first_at == 0)
+			first_at = attempt->started_at;
+		if (destination != NULL)
+			outcome_decide(&answer, destination, attempt->claimed.attempts + 1,
+						   first_at, now, random_fraction(), &verdict);
+		else
+		{
+			/* deleted meanwhile: what was delivered was delivered */
+			outcome_abort(&verdict, "destination was deleted");
+			if (answer.answered && answer.status >= 200 && answer.status <= 299)
+			{
+				verdict.kind = VERDICT_DELIVERED;
+				verdict.reason[0] = '\0';
+			}
+		}
+		record_attempt(attempt, &answer, &verdict, now);
+		end_attempt(attempt);
+		http_answer_free(&answer);
+	}
+}
+
+void
+deliver_give_up_in_flight(TimestampTz now)
+{
+	while (!dlist_is_empty(&in_flight))
+	{
+		Attempt    *attempt = dlist_head_element(Attempt, node, &in_flight);
+		HttpAnswer	answer = {0};
+		Verdict		verdict = {0};
+
+		verdict.kind = VERDICT_RETRY;
+		verdict.retry_at = now;
+		verdict.first_attempt_at = attempt->claimed.first_attempt_at != 0 ?
+			attempt->claimed.first_attempt_at : attempt->started_at;
+		strlcpy(verdict.reason, "the worker was stopped before an answer came",
+				sizeof(verdict.reason));
+		answer.duration_us = now - attempt->started_at;
+		http_cancel((uint64) (uintptr_t) attempt);
+		record_attempt(attempt, &answer, &verdict, now);
+		end_attempt(attempt);
+	}
+}
+
+int
+deliver_unrecorded(TimestampTz *since)
+{
+	static TimestampTz first_seen = 0;
+
+	if (noutcomes == 0)
+		first_seen = 0;
+	else if (first_seen == 0)
+		first_seen = GetCurrentTimestamp();
+	*since = first_seen;
+	return noutcomes;
+}
+
+void
+deliver_record(void)
+{
+	Lane	   *lane;
+
+	record_incomplete = !queue_record(outcomes, noutcomes);
+	for (int i = 0; i < noutcomes; i++)
+	{
+		if (outcomes[i].pause)
+			queue_pause(outcomes[i].claimed.destination_id);
+	}
+
+	nsaved_breakers = 0;
+	while (nsaved_breakers < lengthof(saved_breakers) &&
+		   (lane = schedule_next_changed_breaker()) != NULL)
+	{
+		saved_breakers[nsaved_breakers++] = lane;
+		queue_save_breaker(schedule_lane_id(lane), schedule_lane_breaker(lane));
+	}
+	nrecording = noutcomes;
+}
+
+void
+deliver_recorded(TimestampTz now)
+{
+	int			count = nrecording;
+
+	Assert(nrecording == noutcomes);
+	nrecording = 0;
+	noutcomes = 0;
+	nsaved_breakers = 0;
+	for (int i = 0; i < count; i++)
+		schedule_recorded(outcomes[i].item, record_incomplete, now);
+	MemoryContextReset(outcome_context);
+}
+
+/* ---------------------------------------------------------------------
+ * Requests
+ * ---------------------------------------------------------------------
+ */
+
+bool
+deliver_claim(TimestampTz now)
+{
+	QueueItem  *item;
+
+	while (nclaimed < BATCH && (item = schedule_next(now)) != NULL)
+	{
+		memset(&prepared[nclaimed], 0, sizeof(Prepared));
+		claimed[nclaimed++] = item;
+	}
+	return nclaimed > 0;
+}
+
+/*
+ * webhook-id is the same in all attempts: the event's messageId where it has
+ * one that can be a header, else an id that no other cluster, database or
+ * event has.
+ */
+static const char *
+webhook_id(Jsonb *event, int64 event_id)
+{
+	JsonbValue	buffer;
+	JsonbValue *id = getKeyJsonValueFromContainer(&event->root, "messageId",
+												  strlen("messageId"), &buffer);
+
+	if (id != NULL && id->type == jbvString && id->val.string.len > 0 &&
+		id->val.string.len <= 255 &&
+		header_value_problem(id->val.string.val, id->val.string.len) == NULL)
+		return pnstrdup(id->val.string.val, id->val.string.len);
+	return psprintf("evt_" UINT64_FORMAT "_%u_" INT64_FORMAT,
+					GetSystemIdentifier(), MyDatabaseId, event_id);
+}
+
+static bool
+render(Jsonb *event, int64 event_id, Prepared *result, char **why)
+{
+	Transformed transformed;
+	HttpHeader	id;
+
+	transform_event(event, result->destination->config, &transformed);
+	id.name = "webhook-id";
+	id.value = webhook_id(event, event_id);
+	return request_to_wire(&transformed, &id, 1, &result->wire, why);
+}
+
+/*
+ * An event that the transform or the renderer chokes on must not stop the
+ * others.  These rooms hold no resource that a rollback would have to give
+ * back, so the error can end here.
+ */
+static bool
+render_safely(Jsonb *event, int64 event_id, Prepared *result, char **why)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool		ok = false;
+
+	PG_TRY();
+	{
+		ok = render(event, event_id, result, why);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+		int			class;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		class = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+		/* not the event's fault: out of memory, shutdown, our own mistakes */
+		if (error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
+			class == ERRCODE_OPERATOR_INTERVENTION)
+			PG_RE_THROW();
+		FlushErrorState();
+		*why = error->message;
+	}
+	PG_END_TRY();
+	return ok;
+}
+
+/* NULL if the row may be sent now, else why it is given up. */
+static const char *
+reason_to_abort(const QueueRow *row, const Destination *destination,
+				bool payload_missing, TimestampTz now)
+{
+	TimestampTz expires_at = row->expires_at;
+
+	if (destination == NULL)
+		return "destination was deleted";
+	if (payload_missing)
+		return "the event's payload is no longer in rswebhook.event";
+	if (expires_at == 0 && destination->expires_after_us > 0)
+		expires_at = row->queued_at + destination->expires_after_us;
+	if (expires_at != 0 && now >= expires_at)
+		return "the event expired before it could be delivered";
+	return NULL;
+}
+
+void
+deliver_prepare(TimestampTz now)
+{
+	Jsonb	   *events[BATCH];
+	bool		missing[BATCH];
+	MemoryContext old = MemoryContextSwitchTo(batch_context);
+
+	queue_fetch(claimed, nclaimed, events, missing);
+	for (int i = 0; i < nclaimed; i++)
+	{
+		const QueueRow *row = schedule_row(claimed[i]);
+		const char *abort_reason;
+		char	   *why = NULL;
+
+		CHECK_FOR_INTERRUPTS();
+		if (events[i] == NULL && !missing[i])
+		{
+			QueueItem  *item = claimed[i];
+
+			claimed[i] = NULL;
+			schedule_drop(item, now);
+			continue;
+		}
+
+		prepared[i].destination = find_destination(row->destination_id);
+		abort_reason = reason_to_abort(row, prepared[i].destination, missing[i], now);
+		if (abort_reason == NULL &&
+			!render_safely(events[i], row->event_id, &prepared[i], &why))
+			abort_reason = why;
+		if (abort_reason != NULL)
+		{
+			QueueItem  *item = claimed[i];
+
+			claimed[i] = NULL;
+			abort_unsent(item, now, abort_reason);
+		}
+	}
+	ready_to_start = true;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+start_request(QueueItem *item, const Prepared *p)
+{
+	const Destination *d = p->destination;
+	MemoryContext old = MemoryContextSwitchTo(attempt_context);
+	Attempt    *attempt = palloc(sizeof(Attempt));
+	HttpRequest request = {0};
+
+	attempt->item = item;
+	attempt->claimed = *schedule_row(item);
+	attempt->started_at = GetCurrentTimestamp();
+	attempt->request = pstrdup(p->wire.shown);
+	dlist_push_tail(&in_flight, &attempt->node);
+	MemoryContextSwitchTo(old);
+
+	request.method = p->wire.method;
+	request.url = p->wire.url;
+	request.headers = p->wire.headers;
+	request.nheaders = p->wire.nheaders;
+	request.body = p->wire.body;
+	request.body_len = p->wire.body_len;
+	request.connect_timeout_ms = d->connect_timeout_ms;
+	request.timeout_ms = d->timeout_ms;
+	request.low_speed_limit = d->low_speed_limit;
+	request.low_speed_time_s = d->low_speed_time_s;
+	request.max_redirects = d->max_redirects;
+	request.response_limit = rswebhook_response_body_limit;
+	request.ca_cert = d->ca_cert;
+	request.client_cert = d->client_cert;
+	request.client_key = d->client_key;
+	request.proxy = d->proxy;
+	request.no_proxy = d->no_proxy;
+	request.tag = (uint64) (uintptr_t) attempt;
+	http_start(&request);
+}
+
+void
+deliver_start(void)
+{
+	if (!ready_to_start)
+		return;
+	for (int i = 0; i < nclaimed; i++)
+	{
+		if (claimed[i] == NULL)
+			continue;
+		stats_note_in_flight(schedule_row(claimed[i])->destination_id,
+							 schedule_lane_in_flight(schedule_item_lane(claimed[i])));
+		start_request(claimed[i], &prepared[i]);
+		claimed[i] = NULL;
+	}
+	nclaimed = 0;
+	ready_to_start = false;
+	MemoryContextReset(batch_context);
+	http_run();
+}
+
+void
+deliver_reset(TimestampTz now)
+{
+	for (int i = 0; i < nclaimed; i++)
+	{
+		if (claimed[i] != NULL)
+			schedule_put_back(claimed[i], now);
+	}
+	nclaimed = 0;
+	ready_to_start = false;
+	MemoryContextReset(batch_context);
+
+	/* what was not committed has to be recorded again */
+	nrecording = 0;
+	for (int i = 0; i < nsaved_breakers; i++)
+		schedule_breaker_unsaved(saved_breakers[i]);
+	nsaved_breakers = 0;
+}

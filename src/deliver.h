@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ *
+ * deliver.h
+ *		From a queue row to its outcome: what the worker does with its rooms.
+ *
+ * deliver_configure(), deliver_prepare() and deliver_record() need the
+ * transaction of queue_begin(); the others must be outside of one.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_DELIVER_H
+#define RSWEBHOOK_DELIVER_H
+
+#include "rswebhook.h"
+
+/* Once a process. */
+extern void deliver_init(void);
+
+/* Take over the destinations as they are now, if they have changed. */
+extern void deliver_configure(TimestampTz now);
+
+/* Anything that may be sent?  Takes it from the scheduler. */
+extern bool deliver_claim(TimestampTz now);
+
+/* Turn what was claimed into requests; what cannot be sent is decided here. */
+extern void deliver_prepare(TimestampTz now);
+
+/* Send what was prepared. */
+extern void deliver_start(void);
+
+/* Take the answers that have arrived and decide what they mean. */
+extern void deliver_answers(void);
+
+/* Outcomes that wait to be recorded, and since when the oldest waits. */
+extern int	deliver_unrecorded(TimestampTz *since);
+extern void deliver_record(void);
+
+/* After the transaction of deliver_record() has committed. */
+extern void deliver_recorded(TimestampTz now);
+
+/* An error has ended the transaction: what was claimed goes back. */
+extern void deliver_reset(TimestampTz now);
+
+/* Before the worker leaves: requests in flight become outcomes, too. */
+extern void deliver_give_up_in_flight(TimestampTz now);
+
+#endif							/* RSWEBHOOK_DELIVER_H */

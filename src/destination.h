@@ -1,0 +1,76 @@
+/*-------------------------------------------------------------------------
+ *
+ * destination.h
+ *		What destination.c (rows, cache) and its rules (destination_check.c,
+ *		destination_json.c) share.
+ *
+ * The same rules serve the trigger, which refuses a row with an error, and
+ * the cache, which keeps a row that came past the trigger but marks it as
+ * unusable.  Nothing here raises an error for what a row says.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_DESTINATION_H
+#define RSWEBHOOK_DESTINATION_H
+
+#include "rswebhook.h"
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "utils/array.h"
+
+/* The columns that have rules of their own; NULL is SQL's null. */
+typedef struct DestinationFields
+{
+	char	   *name;
+	char	   *url;
+	char	   *method;
+	Jsonb	   *headers;		/* replaced when it had to be normalised */
+	ArrayType  *types;
+	ArrayType  *events;
+	char	   *ca_cert;
+	char	   *client_cert;
+	char	   *client_key;
+	char	   *proxy;
+	Jsonb	   *status_outcomes;
+} DestinationFields;
+
+/* What is wrong with a column.  No string holds a secret. */
+typedef struct FieldProblem
+{
+	const char *column;
+	const char *part;			/* which part of it, such as header "x"; or NULL */
+	const char *value;			/* the value; or NULL if it is secret or long */
+	const char *detail;			/* a sentence */
+	const char *hint;			/* a sentence, or NULL */
+} FieldProblem;
+
+extern void destination_fields_read(HeapTuple tuple, TupleDesc desc,
+									DestinationFields *fields);
+extern bool destination_fields_check(DestinationFields *fields,
+									 FieldProblem *problem);
+
+/* For the rules: remember a problem and return false. */
+extern bool set_problem(FieldProblem *problem, const char *column,
+						const char *value, const char *detail, const char *hint);
+extern bool set_part_problem(FieldProblem *problem, const char *column,
+							 const char *part, const char *detail, const char *hint);
+extern char *sentence(const char *clause);
+
+/* A month has 30 days, a day 24 hours. */
+extern double interval_us(const Interval *interval);
+
+/* destination_json.c */
+extern bool check_headers(Jsonb **headers, FieldProblem *problem);
+extern bool check_status_outcomes(Jsonb *map, FieldProblem *problem);
+
+/* Of a value that has passed the check: sorted by status, none twice. */
+extern void status_outcomes_read(Jsonb *outcomes, StatusOutcome **list,
+								 int *count);
+
+/* The method that is spelled so, whatever the case; NULL: none. */
+extern const char *method_by_name(const char *name);
+
+#endif							/* RSWEBHOOK_DESTINATION_H */

@@ -1,0 +1,317 @@
+/*-------------------------------------------------------------------------
+ *
+ * destination_json.c
+ *		The rules of the two JSON columns of rswebhook.destination: headers
+ *		and status_outcomes.
+ *
+ * As in destination_check.c, nothing raises an error for what a value says,
+ * and no problem quotes a header's value.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "destination.h"
+
+#include <ctype.h>
+
+#include "miscadmin.h"
+#include "outcome.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+
+#define MAX_STATUS 999
+
+typedef struct HeaderItem
+{
+	char	   *name;
+	int			name_len;
+	char	   *value;
+	int			value_len;
+} HeaderItem;
+
+typedef struct HeaderItems
+{
+	HeaderItem *items;
+	int			count;
+	int			size;
+} HeaderItems;
+
+/* Text of a header's value; NULL if it is of a kind that has none. */
+static char *
+scalar_text(const JsonbValue *value, int *len)
+{
+	char	   *text;
+
+	switch (value->type)
+	{
+		case jbvString:
+			*len = value->val.string.len;
+			return value->val.string.val;
+		case jbvBool:
+			text = value->val.boolean ? "true" : "false";
+			break;
+		case jbvNumeric:
+			text = DatumGetCString(DirectFunctionCall1(numeric_out,
+													   NumericGetDatum(value->val.numeric)));
+			break;
+		default:
+			return NULL;
+	}
+	*len = strlen(text);
+	return text;
+}
+
+/* Check a header and remember it. */
+static bool
+add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value,
+		   FieldProblem *problem)
+{
+	HeaderItem	item;
+	const char *why;
+	char	   *part;
+
+	item.name = name->val.string.val;
+	item.name_len = name->val.string.len;
+	part = psprintf("header \"%.*s\"", item.name_len, item.name);
+
+	why = header_name_problem(item.name, item.name_len);
+	if (why != NULL)
+		return set_part_problem(problem, "headers", part,
+								sentence(why),
+								NULL);
+
+	item.value = scalar_text(value, &item.value_len);
+	if (item.value == NULL)
+		return set_part_problem(problem, "headers", part,
+								"The header's value is not a string.",
+								"Give the value as a JSON string.");
+	why = header_value_problem(item.value, item.value_len);
+	if (why != NULL)
+		return set_part_problem(problem, "headers", part,
+								sentence(why),
+								NULL);
+
+	for (int i = 0; i < headers->count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (headers->items[i].name_len == item.name_len &&
+			pg_strncasecmp(headers->items[i].name, item.name, item.name_len) == 0)
+			return set_part_problem(problem, "headers", part,
+									"The header is given twice; case does not matter in names.",
+									"Give each header once.");
+	}
+
+	if (headers->count == headers->size)
+	{
+		headers->size = Max(8, headers->size * 2);
+		headers->items = headers->items == NULL ?
+			palloc(headers->size * sizeof(HeaderItem)) :
+			repalloc(headers->items, headers->size * sizeof(HeaderItem));
+	}
+	headers->items[headers->count++] = item;
+	return true;
+}
+
+/*
+ * One element of RudderStack's array.  Its user interface leaves an empty
+ * pair behind, which means nothing there and nothing here.
+ */
+static bool
+add_header_element(HeaderItems *headers, const JsonbValue *element, int position,
+				   FieldProblem *problem)
+{
+	char	   *part = psprintf("element %d", position);
+	JsonbValue	from;
+	JsonbValue	to;
+	bool		has_to;
+
+	if (element->type != jbvBinary || !JsonContainerIsObject(element->val.binary.data))
+		return set_part_problem(problem, "headers", part,
+								"The element is not an object.",
+								"Give each header as {\"from\": name, \"to\": value}.");
+	if (!getKeyJsonValueFromContainer(element->val.binary.data, "from", 4, &from) ||
+		from.type != jbvString)
+		return set_part_problem(problem, "headers", part,
+								"The element has no string \"from\".",
+								"Give each header as {\"from\": name, \"to\": value}.");
+	has_to = getKeyJsonValueFromContainer(element->val.binary.data, "to", 2, &to) != NULL;
+
+	if (from.val.string.len == 0 &&
+		(!has_to || (to.type == jbvString && to.val.string.len == 0)))
+		return true;
+	if (!has_to)
+		to.type = jbvNull;
+	return add_header(headers, &from, &to, problem);
+}
+
+static Jsonb *
+headers_object(const HeaderItems *headers)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	value;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < headers->count; i++)
+	{
+		value.type = jbvString;
+		value.val.string.val = headers->items[i].name;
+		value.val.string.len = headers->items[i].name_len;
+		pushJsonbValue(&state, WJB_KEY, &value);
+		value.val.string.val = headers->items[i].value;
+		value.val.string.len = headers->items[i].value_len;
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/*
+ * An object of names to values, or RudderStack's array of {from, to}, becomes
+ * an object of names to strings.
+ */
+bool
+check_headers(Jsonb **headers, FieldProblem *problem)
+{
+	HeaderItems items = {0};
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	key = {0};
+	JsonbValue	value;
+	int			position = 0;
+
+	if (JB_ROOT_IS_SCALAR(*headers))
+		return set_problem(problem, "headers", NULL,
+						   "The value is neither an object nor an array.",
+						   "Use an object such as {\"authorization\": \"Bearer ...\"}.");
+
+	it = JsonbIteratorInit(&(*headers)->root);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		bool		good = true;
+
+		CHECK_FOR_INTERRUPTS();
+		if (token == WJB_KEY)
+			key = value;
+		else if (token == WJB_VALUE)
+			good = add_header(&items, &key, &value, problem);
+		else if (token == WJB_ELEM)
+			good = add_header_element(&items, &value, ++position, problem);
+		if (!good)
+			return false;
+	}
+	*headers = headers_object(&items);
+	return true;
+}
+
+/* "409" to 409..409, "4xx" to 400..499 */
+static bool
+status_range(const char *key, int len, int *first, int *last)
+{
+	if (len != 3 || key[0] < '1' || key[0] > '9')
+		return false;
+	*first = (key[0] - '0') * 100;
+	if (key[1] == 'x' && key[2] == 'x')
+	{
+		*last = *first + 99;
+		return true;
+	}
+	if (!isdigit((unsigned char) key[1]) || !isdigit((unsigned char) key[2]))
+		return false;
+	*first += (key[1] - '0') * 10 + (key[2] - '0');
+	*last = *first;
+	return true;
+}
+
+static bool
+read_outcome(const JsonbValue *value, VerdictKind *outcome)
+{
+	return value->type == jbvString &&
+		outcome_by_name(pnstrdup(value->val.string.val, value->val.string.len), outcome);
+}
+
+bool
+check_status_outcomes(Jsonb *map, FieldProblem *problem)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	key = {0};
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(map))
+		return set_problem(problem, "status_outcomes", NULL,
+						   "The value is not an object.",
+						   "Use an object such as {\"409\": \"delivered\"}.");
+
+	it = JsonbIteratorInit(&map->root);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		int			first;
+		int			last;
+		VerdictKind outcome;
+
+		CHECK_FOR_INTERRUPTS();
+		if (token == WJB_KEY)
+		{
+			key = value;
+			if (!status_range(key.val.string.val, key.val.string.len, &first, &last))
+				return set_part_problem(problem, "status_outcomes",
+										psprintf("key \"%.*s\"", key.val.string.len, key.val.string.val),
+										"The key is not an HTTP status.",
+										"Use a status such as \"409\", or a class such as \"4xx\".");
+		}
+		else if (token == WJB_VALUE && !read_outcome(&value, &outcome))
+			return set_part_problem(problem, "status_outcomes",
+									psprintf("outcome of \"%.*s\"", key.val.string.len, key.val.string.val),
+									"There is no such outcome.",
+									"Use \"delivered\", \"retry\", \"aborted\" or \"pause\".");
+	}
+	return true;
+}
+
+/*
+ * A single status says more than its class, so classes are filled in first.
+ */
+void
+status_outcomes_read(Jsonb *map, StatusOutcome **list, int *count)
+{
+	int			by_status[MAX_STATUS + 1];
+	int			n = 0;
+
+	for (int status = 0; status <= MAX_STATUS; status++)
+		by_status[status] = -1;
+
+	for (int singles = 0; singles <= 1; singles++)
+	{
+		JsonbIterator *it = JsonbIteratorInit(&map->root);
+		JsonbIteratorToken token;
+		JsonbValue	value;
+		VerdictKind outcome;
+		int			first = 1;
+		int			last = 0;
+
+		while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+		{
+			if (token == WJB_KEY &&
+				!status_range(value.val.string.val, value.val.string.len, &first, &last))
+				elog(ERROR, "status_outcomes were not checked");
+			if (token == WJB_VALUE && (first == last) == (singles == 1))
+			{
+				if (!read_outcome(&value, &outcome))
+					elog(ERROR, "status_outcomes were not checked");
+				for (int status = first; status <= last; status++)
+					by_status[status] = outcome;
+			}
+		}
+	}
+
+	*list = palloc((MAX_STATUS + 1) * sizeof(StatusOutcome));
+	for (int status = 0; status <= MAX_STATUS; status++)
+	{
+		if (by_status[status] < 0)
+			continue;
+		(*list)[n].status = status;
+		(*list)[n].outcome = by_status[status];
+		n++;
+	}
+	*count = n;
+}

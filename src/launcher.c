@@ -1,0 +1,238 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.c
+ *		The launcher: keeps one worker in each database that has the extension.
+ *
+ * It is a static background worker with no database.  It starts workers as
+ * dynamic ones that are never restarted by the postmaster, so that a dropped
+ * database leaves no restart loop and the back-off after a crash is ours.
+ * A worker that finds no extension in its database leaves, and nothing looks
+ * there again until CREATE EXTENSION or a send says that it should.
+ *
+ * Template databases are not looked at: what is a template should not deliver.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "launcher.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/tableam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "ddl.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "state.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* A worker that this launcher started and has not seen end. */
+typedef struct Child
+{
+	int			slot;
+	Oid			database;
+	uint32		generation;
+	BackgroundWorkerHandle *handle;
+} Child;
+
+/* So many databases are looked at together, to leave worker slots to others. */
+#define MAX_LOOKING		2
+
+static uint32 wait_event = 0;
+static List *children = NIL;	/* of Child */
+static List *unseen = NIL;		/* databases to look at, by oid */
+
+void
+launcher_register(void)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 5;
+	snprintf(worker.bgw_library_name, MAXPGPATH, "rswebhook");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "rswebhook_launcher_main");
+	snprintf(worker.bgw_name, BGW_MAXLEN, "rswebhook launcher");
+	snprintf(worker.bgw_type, BGW_MAXLEN, "rswebhook launcher");
+	RegisterBackgroundWorker(&worker);
+
+	ddl_install_hooks();
+}
+
+/* Every database that a worker could connect to, for a first look. */
+static void
+list_databases(void)
+{
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	MemoryContext outer = CurrentMemoryContext;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+		MemoryContext old;
+
+		if (!database->datallowconn || database->datistemplate)
+			continue;
+		old = MemoryContextSwitchTo(outer);
+		unseen = list_append_unique_oid(unseen, database->oid);
+		MemoryContextSwitchTo(old);
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+}
+
+static bool
+start_worker(int slot, Oid database, uint32 generation)
+{
+	BackgroundWorker worker = {0};
+	Child	   *child = palloc0(sizeof(Child));
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	snprintf(worker.bgw_library_name, MAXPGPATH, "rswebhook");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "rswebhook_worker_main");
+	snprintf(worker.bgw_name, BGW_MAXLEN, "rswebhook worker for database %u", database);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "rswebhook worker");
+	worker.bgw_main_arg = Int32GetDatum(slot);
+	worker.bgw_notify_pid = MyProcPid;
+	memcpy(worker.bgw_extra, &database, sizeof(database));
+	memcpy(worker.bgw_extra + sizeof(database), &generation, sizeof(generation));
+
+	if (!RegisterDynamicBackgroundWorker(&worker, &child->handle))
+	{
+		pfree(child);
+		return false;
+	}
+	child->slot = slot;
+	child->database = database;
+	child->generation = generation;
+	children = lappend(children, child);
+	return true;
+}
+
+static void
+reap_children(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, children)
+	{
+		Child	   *child = lfirst(lc);
+		pid_t		pid;
+
+		if (GetBackgroundWorkerPid(child->handle, &pid) != BGWH_STOPPED)
+			continue;
+		state_worker_gone(child->slot, child->generation);
+		pfree(child->handle);
+		pfree(child);
+		children = foreach_delete_current(children, lc);
+	}
+}
+
+/* Start what is wanted; returns false if no more workers can be started. */
+static bool
+start_wanted(void)
+{
+	int			slot;
+	Oid			database;
+	uint32		generation;
+
+	while (state_next_to_start(&slot, &database, &generation))
+	{
+		CHECK_FOR_INTERRUPTS();
+		unseen = list_delete_oid(unseen, database);
+		if (start_worker(slot, database, generation))
+			continue;
+
+		state_worker_gone(slot, generation);
+		ereport(LOG,
+				(errmsg("rswebhook cannot start a worker for database %u: no background worker slot is free", database),
+				 errhint("Consider increasing max_worker_processes: each database with rswebhook needs one, and the launcher another.")));
+		return false;
+	}
+	return true;
+}
+
+/*
+ * The first look at databases that were there before us.  A few at a time;
+ * those that have no extension leave at once and make room.
+ */
+static void
+look_at_unseen(void)
+{
+	while (unseen != NIL && state_looking() < MAX_LOOKING)
+	{
+		Oid			database = linitial_oid(unseen);
+
+		unseen = list_delete_first(unseen);
+		state_want_worker(database);
+		if (!start_wanted())
+			break;
+	}
+}
+
+void
+rswebhook_launcher_main(Datum arg)
+{
+	MemoryContext context;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	pgstat_report_appname("rswebhook launcher");
+	pgstat_report_activity(STATE_IDLE, NULL);
+
+	context = AllocSetContextCreate(TopMemoryContext, "rswebhook launcher",
+									ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	state_attach_launcher();
+
+	for (;;)
+	{
+		long		timeout = -1;
+		TimestampTz next;
+
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+
+		reap_children();
+		if (state_take_scan_request())
+			list_databases();
+		MemoryContextSwitchTo(context);
+		if (start_wanted())
+			look_at_unseen();
+
+		next = state_next_start_at();
+		if (next != 0)
+			timeout = Max(1, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next));
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
+						 (timeout >= 0 ? WL_TIMEOUT : 0),
+						 timeout, custom_wait_event(wait_event, "RswebhookLauncherMain"));
+	}
+}

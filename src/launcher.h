@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.h
+ *		The two kinds of processes, as the module entry registers them.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_LAUNCHER_H
+#define RSWEBHOOK_LAUNCHER_H
+
+#include "rswebhook.h"
+
+extern void launcher_register(void);
+
+extern PGDLLEXPORT void rswebhook_launcher_main(Datum arg);
+extern PGDLLEXPORT void rswebhook_worker_main(Datum arg);
+
+#endif							/* RSWEBHOOK_LAUNCHER_H */

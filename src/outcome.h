@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ *
+ * outcome.h
+ *		What an answer means, and when to try again.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_OUTCOME_H
+#define RSWEBHOOK_OUTCOME_H
+
+#include "rswebhook.h"
+
+/* What the answer says of the destination as a whole. */
+typedef enum VerdictSignal
+{
+	SIGNAL_NONE,				/* nothing: it was never tried, or about one event */
+	SIGNAL_ALIVE,
+	SIGNAL_FAILING
+} VerdictSignal;
+
+typedef struct Verdict
+{
+	VerdictKind kind;
+	VerdictSignal signal;
+	bool		pause;			/* pause the destination */
+	TimestampTz retry_at;		/* of VERDICT_RETRY */
+	TimestampTz first_attempt_at;
+	char		reason[600];	/* "" or one line, with no secret in it */
+} Verdict;
+
+/*
+ * attempt: the number of the one that was made, from 1.  jitter: in [0, 1).
+ * first_attempt_at: when the first attempt of this event started.
+ */
+extern void outcome_decide(const HttpAnswer *answer, const Destination *destination,
+						   int attempt, TimestampTz first_attempt_at,
+						   TimestampTz now, double jitter, Verdict *verdict);
+
+/* An event that is given up without an attempt. */
+extern void outcome_abort(Verdict *verdict, const char *reason);
+
+/* min(max, min * 2^(n-1)), +-20 %; microseconds.  n from 1. */
+extern int64 outcome_backoff_us(int64 min_us, int64 max_us, int n, double jitter);
+
+/* "delivered", "retry", "aborted", "pause", as in tables and settings. */
+extern const char *outcome_name(VerdictKind kind);
+extern bool outcome_by_name(const char *name, VerdictKind *kind);
+
+#endif							/* RSWEBHOOK_OUTCOME_H */

@@ -1,0 +1,358 @@
+/*-------------------------------------------------------------------------
+ *
+ * poller.c
+ *		One descriptor that tells when any of many sockets, or a timer, is due.
+ *
+ * See poller.h for the rules.  No PostgreSQL and no libcurl in here.
+ *
+ * An idle kept connection is deliberately left registered (see settle_one):
+ * most of the time its next request comes before anything else happens to it,
+ * and then no system call was needed at all.  Should it speak while nobody
+ * listens, because the other side closed it, poller_wait() takes it out.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__linux__) && !defined(POLLER_USE_KQUEUE)
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#else
+#include <sys/types.h>
+#include <sys/event.h>
+#define POLLER_USE_KQUEUE
+#endif
+
+#include "poller.h"
+
+/* What we know of one descriptor; the table is indexed by its number. */
+typedef struct Watch
+{
+	unsigned char wanted;		/* what libcurl wants to hear of */
+	unsigned char applied;		/* what the kernel was told */
+	bool		owned;			/* we see its opening and closing */
+	bool		listed;			/* is in changed[] */
+} Watch;
+
+static int	poll_fd = -1;
+
+static Watch *watches = NULL;
+static int *changed = NULL;		/* as many places as watches has */
+static int	watches_size = 0;
+static int	nchanged = 0;
+
+static int64_t armed_for = -1;	/* when the kernel's timer fires; -1: it is off */
+
+/* The kernel's side, one set of three for each kind of it. */
+static bool kernel_open(void);
+static bool kernel_watch(int fd, int before, int events);
+static bool kernel_arm(int64_t time_us);
+
+int64_t
+poller_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+bool
+poller_open(void)
+{
+	return kernel_open();
+}
+
+int
+poller_fd(void)
+{
+	return poll_fd;
+}
+
+/* The entry of a descriptor, or NULL if there is no memory for it. */
+static Watch *
+watch_of(int fd)
+{
+	if (fd < 0)
+		return NULL;
+	if (fd >= watches_size)
+	{
+		int			size = fd < 64 ? 128 : fd * 2;
+		Watch	   *more_watches;
+		int		   *more_changed;
+
+		more_watches = realloc(watches, size * sizeof(Watch));
+		if (more_watches == NULL)
+			return NULL;
+		watches = more_watches;
+		more_changed = realloc(changed, size * sizeof(int));
+		if (more_changed == NULL)
+			return NULL;
+		changed = more_changed;
+		memset(watches + watches_size, 0, (size - watches_size) * sizeof(Watch));
+		watches_size = size;
+	}
+	return &watches[fd];
+}
+
+/*
+ * A new file behind this number: whatever we knew of the old one is void, and
+ * the kernel forgot it when it was closed.  A place in changed[] stays good.
+ */
+static void
+reset_watch(int fd, bool owned)
+{
+	Watch	   *watch = watch_of(fd);
+
+	if (watch == NULL)
+		return;
+	watch->wanted = 0;
+	watch->applied = 0;
+	watch->owned = owned;
+}
+
+void
+poller_socket_opened(int fd)
+{
+	reset_watch(fd, true);
+}
+
+void
+poller_socket_closed(int fd)
+{
+	reset_watch(fd, false);
+}
+
+void
+poller_want(int fd, int events)
+{
+	Watch	   *watch = watch_of(fd);
+
+	if (watch == NULL)
+		return;
+	watch->wanted = events;
+	if (!watch->owned)
+	{
+		/* It may be another file than the last time: apply what is said. */
+		watch->applied = kernel_watch(fd, watch->applied, events) ? events : 0;
+	}
+	else if (!watch->listed)
+	{
+		watch->listed = true;
+		changed[nchanged++] = fd;
+	}
+}
+
+static void
+settle_one(int fd)
+{
+	Watch	   *watch = &watches[fd];
+
+	watch->listed = false;
+	if (!watch->owned || watch->wanted == 0 || watch->wanted == watch->applied)
+		return;
+	watch->applied = kernel_watch(fd, watch->applied, watch->wanted) ? watch->wanted : 0;
+}
+
+void
+poller_settle(void)
+{
+	for (int i = 0; i < nchanged; i++)
+		settle_one(changed[i]);
+	nchanged = 0;
+}
+
+/*
+ * The timer is left alone when it fires early enough anyway: deadlines move
+ * later with every request that ends, and waking once too often is cheaper
+ * than moving the timer each time.
+ */
+void
+poller_wake_at(int64_t time_us)
+{
+	if (time_us < 0 || (armed_for >= 0 && armed_for <= time_us))
+		return;
+	if (kernel_arm(time_us))
+		armed_for = time_us;
+}
+
+/* Reduce an event to what is wanted; false if nobody wants it (any more). */
+static bool
+wanted_event(int fd, int events, bool failed, PollerEvent *event)
+{
+	Watch	   *watch = watch_of(fd);
+
+	if (watch == NULL)
+		return false;
+	if (watch->wanted == 0)
+	{
+		kernel_watch(fd, POLLER_IN | POLLER_OUT, 0);
+		watch->applied = 0;
+		return false;
+	}
+
+	/* An error shows itself to whatever is tried next, so let all be tried. */
+	event->fd = fd;
+	event->events = failed ? watch->wanted : (events & watch->wanted);
+	return event->events != 0;
+}
+
+#ifndef POLLER_USE_KQUEUE
+
+static int	timer_fd = -1;
+
+static bool
+kernel_open(void)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	event.data.fd = timer_fd;
+	if (poll_fd >= 0 && timer_fd >= 0 &&
+		epoll_ctl(poll_fd, EPOLL_CTL_ADD, timer_fd, &event) == 0)
+		return true;
+
+	if (poll_fd >= 0)
+		close(poll_fd);
+	if (timer_fd >= 0)
+		close(timer_fd);
+	poll_fd = timer_fd = -1;
+	return false;
+}
+
+static bool
+kernel_watch(int fd, int before, int events)
+{
+	struct epoll_event event = {0};
+
+	event.data.fd = fd;
+	if (events & POLLER_IN)
+		event.events |= EPOLLIN;
+	if (events & POLLER_OUT)
+		event.events |= EPOLLOUT;
+
+	/* "before" is a guess where the file may have changed: try both ways. */
+	if (events == 0)
+		return epoll_ctl(poll_fd, EPOLL_CTL_DEL, fd, &event) == 0;
+	if (before == 0)
+		return epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ||
+			(errno == EEXIST && epoll_ctl(poll_fd, EPOLL_CTL_MOD, fd, &event) == 0);
+	return epoll_ctl(poll_fd, EPOLL_CTL_MOD, fd, &event) == 0 ||
+		(errno == ENOENT && epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
+static bool
+kernel_arm(int64_t time_us)
+{
+	struct itimerspec spec = {{0, 0}, {0, 0}};
+
+	/* All zero would switch the timer off. */
+	spec.it_value.tv_sec = time_us / 1000000;
+	spec.it_value.tv_nsec = (time_us % 1000000) * 1000 + 1;
+	return timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) == 0;
+}
+
+int
+poller_wait(PollerEvent *events, int max)
+{
+	struct epoll_event due[128];
+	int			ndue;
+	int			n = 0;
+
+	ndue = epoll_wait(poll_fd, due, max < 128 ? max : 128, 0);
+	for (int i = 0; i < ndue; i++)
+	{
+		if (due[i].data.fd == timer_fd)
+		{
+			uint64_t	expirations;
+
+			if (read(timer_fd, &expirations, sizeof(expirations)) > 0)
+				armed_for = -1;
+		}
+		else if (wanted_event(due[i].data.fd,
+							  ((due[i].events & EPOLLIN) ? POLLER_IN : 0) |
+							  ((due[i].events & EPOLLOUT) ? POLLER_OUT : 0),
+							  (due[i].events & (EPOLLERR | EPOLLHUP)) != 0,
+							  &events[n]))
+			n++;
+	}
+	return n;
+}
+
+#else							/* POLLER_USE_KQUEUE */
+
+static bool
+kernel_open(void)
+{
+	poll_fd = kqueue();
+	if (poll_fd < 0)
+		return false;
+	(void) fcntl(poll_fd, F_SETFD, FD_CLOEXEC);
+	return true;
+}
+
+/* Adding twice and deleting what is not there are both harmless. */
+static bool
+kernel_filter(int fd, int filter, bool on)
+{
+	struct kevent change;
+
+	EV_SET(&change, fd, filter, on ? EV_ADD : EV_DELETE, 0, 0, NULL);
+	return kevent(poll_fd, &change, 1, NULL, 0, NULL) == 0 || !on;
+}
+
+static bool
+kernel_watch(int fd, int before, int events)
+{
+	bool		read_ok = true;
+	bool		write_ok = true;
+
+	if ((before | events) & POLLER_IN)
+		read_ok = kernel_filter(fd, EVFILT_READ, (events & POLLER_IN) != 0);
+	if ((before | events) & POLLER_OUT)
+		write_ok = kernel_filter(fd, EVFILT_WRITE, (events & POLLER_OUT) != 0);
+	return read_ok && write_ok;
+}
+
+static bool
+kernel_arm(int64_t time_us)
+{
+	struct kevent change;
+	int64_t		from_now_ms = (time_us - poller_clock() + 999) / 1000;
+
+	EV_SET(&change, 1, EVFILT_TIMER, EV_ADD | EV_ONESHOT, 0,
+		   from_now_ms > 0 ? from_now_ms : 1, NULL);
+	return kevent(poll_fd, &change, 1, NULL, 0, NULL) == 0;
+}
+
+int
+poller_wait(PollerEvent *events, int max)
+{
+	static const struct timespec no_time = {0, 0};
+	struct kevent due[128];
+	int			ndue;
+	int			n = 0;
+
+	ndue = kevent(poll_fd, NULL, 0, due, max < 128 ? max : 128, &no_time);
+	for (int i = 0; i < ndue; i++)
+	{
+		if (due[i].filter == EVFILT_TIMER)
+			armed_for = -1;
+		else if (wanted_event((int) due[i].ident,
+							  due[i].filter == EVFILT_READ ? POLLER_IN : POLLER_OUT,
+							  (due[i].flags & (EV_EOF | EV_ERROR)) != 0,
+							  &events[n]))
+			n++;
+	}
+	return n;
+}
+
+#endif							/* POLLER_USE_KQUEUE */

@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * poller.h
+ *		One descriptor that tells when any of many sockets, or a timer, is due.
+ *
+ * http.c's helper: epoll with a timerfd inside it on Linux, kqueue elsewhere.
+ * Like http.c it knows nothing of PostgreSQL, and neither does it of libcurl.
+ *
+ * Changes of interest are remembered and handed to the kernel together by
+ * poller_settle(), because libcurl drops and renews its interest in the same
+ * socket with each request on a kept connection.  That is only safe where we
+ * are told of each open and close, since a closed descriptor leaves the
+ * kernel's set by itself and its number comes back as another socket.  Other
+ * descriptors (the pipes of libcurl's resolver) are passed on at once.
+ *
+ * Running out of memory or of kernel resources loses events, never the
+ * process: the transfer concerned ends by its own timeout.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_POLLER_H
+#define RSWEBHOOK_POLLER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define POLLER_IN	1
+#define POLLER_OUT	2
+
+typedef struct PollerEvent
+{
+	int			fd;
+	int			events;			/* POLLER_IN, POLLER_OUT or both */
+} PollerEvent;
+
+/* CLOCK_MONOTONIC in microseconds: the clock of poller_wake_at(). */
+extern int64_t poller_clock(void);
+
+/* Set up once a process; false with errno on failure. */
+extern bool poller_open(void);
+
+/* Readable when poller_wait() would return something, or a timer is due. */
+extern int	poller_fd(void);
+
+/* We opened, or are about to close, this socket. */
+extern void poller_socket_opened(int fd);
+extern void poller_socket_closed(int fd);
+
+/* Wait for these events from now on; 0: for none. */
+extern void poller_want(int fd, int events);
+
+/* Hand all remembered interest to the kernel; call before anybody waits. */
+extern void poller_settle(void);
+
+/* Become readable at this time or a little before; -1: no timer needed. */
+extern void poller_wake_at(int64_t time_us);
+
+/* What is due now, without waiting; the number of events filled in. */
+extern int	poller_wait(PollerEvent *events, int max);
+
+#endif							/* RSWEBHOOK_POLLER_H */

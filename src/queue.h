@@ -1,0 +1,93 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue.h
+ *		Every SQL statement that the worker runs.
+ *
+ * All of it happens between queue_begin() and queue_commit(): one short
+ * transaction, as the extension's owner in a security-restricted context.
+ * Nothing here waits for the network.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_QUEUE_H
+#define RSWEBHOOK_QUEUE_H
+
+#include "rswebhook.h"
+
+#include "outcome.h"
+#include "schedule.h"
+
+/* One row for rswebhook.delivery, and what becomes of its queue row. */
+typedef struct Outcome
+{
+	QueueItem	   *item;
+	QueueRow	claimed;		/* as it was when the attempt began */
+	VerdictKind kind;
+	bool		attempted;		/* false: given up without a request */
+	bool		pause;			/* pause the destination */
+	TimestampTz retry_at;
+	TimestampTz first_attempt_at;
+	TimestampTz started_at;
+	int64		duration_us;
+	int			status;			/* 0: none */
+	char	   *error;			/* NULL: none */
+	char	   *request;		/* NULL: none was made */
+	char	   *response_body;	/* NULL: none; bytes as they came */
+	size_t		response_body_len;
+} Outcome;
+
+/* Once, before the first transaction: the session's settings. */
+extern void queue_pin_settings(void);
+extern void queue_apply_settings(void);
+
+/* False, with no transaction open, if the extension is not there (any more). */
+extern bool queue_begin(const char *what);
+extern void queue_commit(void);
+
+/* After an error: whatever is open is rolled back. */
+extern void queue_abort(void);
+
+/* Destinations that are owed something, whether configured or not. */
+extern List *queue_owed_destinations(void);
+
+/*
+ * Answer a read request; the rows are good until queue_commit().  Returns
+ * how many.
+ */
+extern int	queue_read(const ReadRequest *request, QueueRow **rows);
+
+/*
+ * Payloads of rows that are about to be sent.  events[i] is NULL when the row
+ * is no longer what was read; missing[i] says that the row is there but its
+ * payload is not.  In the current memory context.
+ */
+extern void queue_fetch(QueueItem **items, int count, Jsonb **events, bool *missing);
+
+/*
+ * Record outcomes: delivery rows, and the queue's rows deleted or rescheduled
+ * if they are still those that were claimed.  Returns false if some were not.
+ */
+extern bool queue_record(const Outcome *outcomes, int count);
+
+extern void queue_pause(int32 destination_id);
+
+/* The breakers as the table has them. */
+typedef struct StoredBreaker
+{
+	int32		destination_id;
+	Breaker		breaker;
+} StoredBreaker;
+
+extern int	queue_load_breakers(StoredBreaker **breakers);
+extern void queue_save_breaker(int32 destination_id, const Breaker *breaker);
+
+/*
+ * Empty a slot of the rings if its newest row is older than the retention and
+ * nothing in it is owed.  An error if a lock is not to be had at once: try
+ * again later.
+ */
+extern void queue_expire(int slot);
+
+#endif							/* RSWEBHOOK_QUEUE_H */

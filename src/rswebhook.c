@@ -1,0 +1,173 @@
+/*-------------------------------------------------------------------------
+ *
+ * rswebhook.c
+ *		Module entry: the magic block, the settings, and what must be set up
+ *		while the postmaster preloads us.
+ *
+ * Without shared_preload_libraries everything but delivery works: the SQL
+ * functions enqueue and say with a WARNING why nothing will be delivered yet.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rswebhook.h"
+
+#include <limits.h>
+
+#include "access/xact.h"
+#include "guard.h"
+#include "launcher.h"
+#include "miscadmin.h"
+#include "state.h"
+#include "utils/guc.h"
+
+RSWEBHOOK_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+int			rswebhook_max_event_size = 1024 * 1024;
+int			rswebhook_response_body_limit = 4096;
+int			rswebhook_max_in_flight = 256;
+int			rswebhook_retention = 7 * SECS_PER_DAY;
+char	   *rswebhook_user_agent = NULL;
+int			rswebhook_synchronous_commit = SYNCHRONOUS_COMMIT_LOCAL_FLUSH;
+int			rswebhook_max_databases = 64;
+static char *blocked_networks = NULL;
+static char *allowed_networks = NULL;
+
+static const struct config_enum_entry synchronous_commit_options[] = {
+	{"local", SYNCHRONOUS_COMMIT_LOCAL_FLUSH, false},
+	{"remote_write", SYNCHRONOUS_COMMIT_REMOTE_WRITE, false},
+	{"remote_apply", SYNCHRONOUS_COMMIT_REMOTE_APPLY, false},
+	{"on", SYNCHRONOUS_COMMIT_REMOTE_FLUSH, false},
+	{"off", SYNCHRONOUS_COMMIT_OFF, false},
+	{NULL, 0, false}
+};
+
+static bool
+check_user_agent(char **newval, void **extra, GucSource source)
+{
+	const char *problem = header_value_problem(*newval, strlen(*newval));
+
+	if (problem == NULL)
+		return true;
+	GUC_check_errdetail("It becomes a header, and %s.", problem);
+	return false;
+}
+
+static bool
+check_networks(char **newval, void **extra, GucSource source)
+{
+	GuardList	list;
+	char		why[256];
+
+	if (guard_parse(*newval, &list, why, sizeof(why)))
+		return true;
+	GUC_check_errdetail("%s", why);
+	return false;
+}
+
+/*
+ * The assign hooks put a list into force at once, so that a reload reaches
+ * the very next connection.  The value has passed the check above.
+ */
+static void
+assign_blocked_networks(const char *newval, void *extra)
+{
+	guard_set_blocked(newval);
+}
+
+static void
+assign_allowed_networks(const char *newval, void *extra)
+{
+	guard_set_allowed(newval);
+}
+
+static void
+define_settings(void)
+{
+	DefineCustomIntVariable("rswebhook.max_event_size",
+							"Largest event that rswebhook_send() accepts.",
+							"Bytes of the event's jsonb form.",
+							&rswebhook_max_event_size,
+							1024 * 1024, 1024, 64 * 1024 * 1024,
+							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("rswebhook.response_body_limit",
+							"Bytes of an answer's body that are kept in rswebhook.delivery.",
+							"Counted after decompression.",
+							&rswebhook_response_body_limit,
+							4096, 0, 1024 * 1024,
+							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("rswebhook.max_in_flight",
+							"Requests that a database's worker has in flight at once.",
+							"All destinations together; each takes a socket.",
+							&rswebhook_max_in_flight,
+							256, 1, 10000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("rswebhook.retention",
+							"How long events and deliveries are kept.",
+							"An event that is still owed is kept however old it is.",
+							&rswebhook_retention,
+							7 * SECS_PER_DAY, SECS_PER_HOUR, 365 * SECS_PER_DAY,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("rswebhook.user_agent",
+							   "User-Agent of requests whose destination and event set none.",
+							   NULL,
+							   &rswebhook_user_agent,
+							   "RudderLabs",
+							   PGC_SIGHUP, 0, check_user_agent, NULL, NULL);
+
+	DefineCustomEnumVariable("rswebhook.synchronous_commit",
+							 "How durable the record of an attempt is before the worker goes on.",
+							 "With off, a crash of the server can repeat the last attempts.",
+							 &rswebhook_synchronous_commit,
+							 SYNCHRONOUS_COMMIT_LOCAL_FLUSH,
+							 synchronous_commit_options,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("rswebhook.blocked_networks",
+							   "Networks that no request may go to, whatever its name or redirect.",
+							   "A list of addresses and CIDR ranges; default and strict stand for lists of their own.",
+							   &blocked_networks,
+							   "default",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_networks, assign_blocked_networks, NULL);
+
+	DefineCustomStringVariable("rswebhook.allowed_networks",
+							   "Exceptions from rswebhook.blocked_networks.",
+							   NULL,
+							   &allowed_networks,
+							   "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_networks, assign_allowed_networks, NULL);
+
+	/* can only be defined while preloading, and means nothing otherwise */
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomIntVariable("rswebhook.max_databases",
+								"Databases of the cluster that can have a worker.",
+								NULL,
+								&rswebhook_max_databases,
+								64, 1, 10000,
+								PGC_POSTMASTER, 0, NULL, NULL, NULL);
+
+	MarkGUCPrefixReserved("rswebhook");
+}
+
+void
+_PG_init(void)
+{
+	define_settings();
+	state_register_callbacks();
+
+	/* pg_upgrade must see no worker that touches what it moves */
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+		return;
+
+	state_init();
+	launcher_register();
+}

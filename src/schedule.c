@@ -1,0 +1,635 @@
+/*-------------------------------------------------------------------------
+ *
+ * schedule.c
+ *		What may go next: turns, pace and back-off of the destinations.
+ *
+ * Each destination has a lane: a window of queue rows that were read ahead
+ * (window.c) and a pace.  Every step costs the same whatever the number of
+ * lanes, the backlog or the history: lanes that can send take turns in a
+ * ring, one request a turn, and lanes that wait for a time (rate, breaker,
+ * deliver_after) are in a heap.
+ *
+ * lane_settle() is where all conditions of a lane meet: after any change it
+ * puts the lane into the ring, the heap and the list of readers, or takes it
+ * out.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "schedule_private.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+static HTAB *lanes;				/* by destination_id */
+static dlist_head ring;
+static dlist_head readers;
+static pairingheap *lane_timers;
+static int	max_in_flight;
+static int	total_in_flight;
+static int	changed_breakers;
+static int	unconfigured;
+
+/* Earliest first: the pairing heap hands out the largest. */
+static int
+later_lane(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	TimestampTz ta = pairingheap_const_container(Lane, timer_node, a)->wake_at;
+	TimestampTz tb = pairingheap_const_container(Lane, timer_node, b)->wake_at;
+
+	return ta < tb ? 1 : ta > tb ? -1 : 0;
+}
+
+void
+schedule_init(void)
+{
+	HASHCTL		info = {0};
+	MemoryContext context;
+	MemoryContext old;
+
+	context = AllocSetContextCreate(TopMemoryContext, "rswebhook schedule",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	info.keysize = sizeof(int32);
+	info.entrysize = sizeof(Lane);
+	info.hcxt = context;
+	lanes = hash_create("rswebhook lanes", 64, &info,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	dlist_init(&ring);
+	dlist_init(&readers);
+	lane_timers = pairingheap_allocate(later_lane, NULL);
+	window_init(context);
+	MemoryContextSwitchTo(old);
+}
+
+void
+schedule_set_max_in_flight(int n)
+{
+	max_in_flight = n;
+}
+
+/* ---------------------------------------------------------------------
+ * Lanes: pace, and where all conditions meet
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * Requests that this lane may have in flight now.  A lane that has not been
+ * answered yet starts with few, and one whose last answers were bad halves
+ * with each: a hundred dead destinations must not fill all connections before
+ * their first time-out.
+ */
+static int
+lane_window(const Lane *lane)
+{
+	int			window;
+
+	if (lane->breaker.opened_at != 0)
+		return 1;
+	window = Min(lane->window, lane->policy.max_in_flight);
+	return Max(1, window >> Min(lane->failing, 30));
+}
+
+static void
+refill_tokens(Lane *lane, TimestampTz now)
+{
+	double		most = Max(1.0, lane->policy.rate_limit / 10);
+	double		earned = (double) (now - lane->tokens_at) / USECS_PER_SEC *
+		lane->policy.rate_limit;
+
+	lane->tokens = Min(most, lane->tokens + Max(earned, 0));
+	lane->tokens_at = now;
+}
+
+/*
+ * May the lane send one of its ready items?  If only time is in the way,
+ * *when tells until when.
+ */
+static bool
+lane_can_send(Lane *lane, TimestampTz now, TimestampTz *when)
+{
+	if (lane->nready == 0)
+		return false;
+	if (lane->policy.gone)
+		return true;			/* only to be given up */
+	if (lane->policy.halted || lane->in_flight >= lane_window(lane))
+		return false;
+
+	if (lane->breaker.opened_at != 0)
+	{
+		if (lane->probe != NULL)
+			return false;
+		if (lane->breaker.next_probe_at > now)
+		{
+			*when = lane->breaker.next_probe_at;
+			return false;
+		}
+	}
+	if (lane->policy.rate_limit > 0)
+	{
+		refill_tokens(lane, now);
+		if (lane->tokens < 1.0)
+		{
+			*when = now + 1 + (int64) ((1.0 - lane->tokens) * USECS_PER_SEC /
+									   lane->policy.rate_limit);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Put the lane where it belongs now. */
+void
+lane_settle(Lane *lane, TimestampTz now)
+{
+	TimestampTz when = 0;
+	bool		sends = lane_can_send(lane, now, &when);
+	bool		reads = window_wants_read(lane, now);
+
+	if (sends != lane->in_ring)
+	{
+		if (sends)
+			dlist_push_tail(&ring, &lane->ring_node);
+		else
+			dlist_delete(&lane->ring_node);
+		lane->in_ring = sends;
+	}
+	if (reads != lane->in_readers)
+	{
+		if (reads)
+			dlist_push_tail(&readers, &lane->reader_node);
+		else
+			dlist_delete(&lane->reader_node);
+		lane->in_readers = reads;
+	}
+
+	if (lane->next_due > now && (when == 0 || lane->next_due < when))
+		when = lane->next_due;
+	if (lane->policy.halted)
+		when = 0;
+	if (lane->in_timers && lane->wake_at != when)
+	{
+		pairingheap_remove(lane_timers, &lane->timer_node);
+		lane->in_timers = false;
+	}
+	if (when != 0 && !lane->in_timers)
+	{
+		lane->wake_at = when;
+		pairingheap_add(lane_timers, &lane->timer_node);
+		lane->in_timers = true;
+	}
+}
+
+/* Whoever waited for a time that has come. */
+static void
+run_timers(TimestampTz now)
+{
+	window_run_timers(now);
+	while (!pairingheap_is_empty(lane_timers))
+	{
+		Lane	   *lane = pairingheap_container(Lane, timer_node,
+												 pairingheap_first(lane_timers));
+
+		if (lane->wake_at > now)
+			break;
+		lane_settle(lane, now);
+	}
+}
+
+Lane *
+schedule_lane(int32 destination_id, TimestampTz now)
+{
+	bool		found;
+	Lane	   *lane = hash_search(lanes, &destination_id, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		memset(lane, 0, sizeof(*lane));
+		lane->destination_id = destination_id;
+		dlist_init(&lane->ready);
+		lane->more = true;
+		lane->due_after = now;
+		lane->next_due = now;	/* the first read tells when it really is */
+		lane->window = SLOW_START;
+		lane->tokens = 1.0;
+		lane->tokens_at = now;
+		lane->policy.halted = true; /* until it is configured */
+		unconfigured++;
+	}
+	return lane;
+}
+
+int32
+schedule_lane_id(const Lane *lane)
+{
+	return lane->destination_id;
+}
+
+int
+schedule_lane_in_flight(const Lane *lane)
+{
+	return lane->in_flight;
+}
+
+const Breaker *
+schedule_lane_breaker(const Lane *lane)
+{
+	return &lane->breaker;
+}
+
+void
+schedule_each_lane(void (*f) (Lane *lane, void *arg), void *arg)
+{
+	HASH_SEQ_STATUS scan;
+	Lane	   *lane;
+
+	hash_seq_init(&scan, lanes);
+	while ((lane = hash_seq_search(&scan)) != NULL)
+		f(lane, arg);
+}
+
+bool
+schedule_remove(Lane *lane)
+{
+	if (lane->nitems > 0 || lane->more || lane->nranges > 0 || lane->next_due != 0)
+		return false;
+	if (lane->in_ring)
+		dlist_delete(&lane->ring_node);
+	if (lane->in_readers)
+		dlist_delete(&lane->reader_node);
+	if (lane->in_timers)
+		pairingheap_remove(lane_timers, &lane->timer_node);
+	if (lane->breaker_changed)
+		changed_breakers--;
+	if (!lane->configured)
+		unconfigured--;
+	hash_search(lanes, &lane->destination_id, HASH_REMOVE, NULL);
+	return true;
+}
+
+/* ---------------------------------------------------------------------
+ * Reading ahead
+ * ---------------------------------------------------------------------
+ */
+
+static void
+lane_note_range(Lane *lane, int64 first_id, int64 last_id, TimestampTz now)
+{
+	window_note_range(lane, first_id, last_id);
+	lane_settle(lane, now);
+}
+
+void
+schedule_note_range(const QueuedRange *range, TimestampTz now)
+{
+	HASH_SEQ_STATUS scan;
+	Lane	   *lane;
+
+	if (range->destination_id != 0)
+	{
+		lane_note_range(schedule_lane(range->destination_id, now),
+						range->first_id, range->last_id, now);
+		return;
+	}
+	hash_seq_init(&scan, lanes);
+	while ((lane = hash_seq_search(&scan)) != NULL)
+		lane_note_range(lane, range->first_id, range->last_id, now);
+}
+
+void
+schedule_reread(Lane *lane, TimestampTz now)
+{
+	lane->next_due = now;		/* and look again for the next deliver_after */
+	lane_note_range(lane, 1, PG_INT64_MAX, now);
+}
+
+/* The lane whose turn it is to read, and what. */
+bool
+schedule_next_read(TimestampTz now, ReadRequest *request)
+{
+	Lane	   *lane;
+
+	if (dlist_is_empty(&readers))
+		return false;
+	lane = dlist_container(Lane, reader_node, dlist_pop_head_node(&readers));
+	lane->in_readers = false;	/* schedule_rows_read() settles that again */
+	window_next_read(lane, now, request);
+	return true;
+}
+
+bool
+schedule_wants_read(TimestampTz now)
+{
+	run_timers(now);
+	return !dlist_is_empty(&readers);
+}
+
+void
+schedule_settle_all(TimestampTz now)
+{
+	HASH_SEQ_STATUS scan;
+	Lane	   *lane;
+
+	hash_seq_init(&scan, lanes);
+	while ((lane = hash_seq_search(&scan)) != NULL)
+		lane_settle(lane, now);
+}
+
+void
+schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
+				   int nrows, TimestampTz now)
+{
+	window_rows_read(request, rows, nrows, now);
+	lane_settle(request->lane, now);
+}
+
+/* ---------------------------------------------------------------------
+ * Sending
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * Lanes take turns.  One that has requests in flight takes no more than what
+ * is still free, so that however many lanes hang there is room for another.
+ */
+QueueItem *
+schedule_next(TimestampTz now)
+{
+	int			turns = 0;
+
+	run_timers(now);
+	while (!dlist_is_empty(&ring) && total_in_flight < max_in_flight)
+	{
+		Lane	   *lane = dlist_head_element(Lane, ring_node, &ring);
+		QueueItem	   *item;
+
+		/* to the end of the ring, whether it sends or not */
+		dlist_delete(&lane->ring_node);
+		dlist_push_tail(&ring, &lane->ring_node);
+		if (lane->in_flight > 0 && lane->in_flight >= max_in_flight - total_in_flight)
+		{
+			if (++turns > (int) hash_get_num_entries(lanes))
+				break;
+			continue;
+		}
+
+		item = window_take(lane);
+		if (lane->breaker.opened_at != 0)
+			lane->probe = item;
+		if (lane->policy.rate_limit > 0)
+			lane->tokens -= 1.0;
+		lane->in_flight++;
+		total_in_flight++;
+		lane_settle(lane, now);
+		return item;
+	}
+	return NULL;
+}
+
+const QueueRow *
+schedule_row(const QueueItem *item)
+{
+	return &item->row;
+}
+
+Lane *
+schedule_item_lane(const QueueItem *item)
+{
+	return item->lane;
+}
+
+/* True if it was the one that probed an open breaker. */
+static bool
+leave_flight(QueueItem *item)
+{
+	Lane	   *lane = item->lane;
+	bool		probed = lane->probe == item;
+
+	if (probed)
+		lane->probe = NULL;
+	lane->in_flight--;
+	total_in_flight--;
+	return probed;
+}
+
+void
+schedule_drop(QueueItem *item, TimestampTz now)
+{
+	Lane	   *lane = item->lane;
+	int64		event_id = item->id.event_id;
+
+	leave_flight(item);
+	window_release_key(item, now);
+	window_free(item);
+	lane_note_range(lane, event_id, event_id, now);
+}
+
+void
+schedule_put_back(QueueItem *item, TimestampTz now)
+{
+	Lane	   *lane = item->lane;
+
+	leave_flight(item);
+	window_return(item, now);
+	lane_settle(lane, now);
+}
+
+/* ---------------------------------------------------------------------
+ * Outcomes
+ * ---------------------------------------------------------------------
+ */
+
+static void
+mark_breaker_changed(Lane *lane)
+{
+	if (!lane->breaker_changed)
+	{
+		lane->breaker_changed = true;
+		changed_breakers++;
+	}
+}
+
+/*
+ * Failures in a row open the breaker.  From then on one request at a time
+ * probes, at growing distances; the failures of requests that were in flight
+ * already do not move the next probe.
+ */
+static void
+note_failure(Lane *lane, bool probed, const Verdict *verdict, TimestampTz now)
+{
+	Breaker    *breaker = &lane->breaker;
+	int			threshold = lane->policy.breaker_failures;
+	TimestampTz pause;
+
+	lane->failing++;
+	if (threshold == 0 || lane->failing < threshold)
+		return;
+	if (breaker->opened_at != 0 && !probed)
+		return;
+
+	breaker->failures = lane->failing;
+	if (breaker->opened_at == 0)
+		breaker->opened_at = now;
+	pause = now + outcome_backoff_us(lane->policy.min_backoff_us,
+									 lane->policy.max_backoff_us,
+									 lane->failing - threshold + 1, 0.5);
+	breaker->next_probe_at = verdict->kind == VERDICT_RETRY ?
+		Max(pause, Min(verdict->retry_at, now + lane->policy.max_backoff_us)) : pause;
+	strlcpy(breaker->reason, verdict->reason, sizeof(breaker->reason));
+	mark_breaker_changed(lane);
+}
+
+static void
+note_alive(Lane *lane)
+{
+	lane->failing = 0;
+	lane->window = Min(lane->window + 1, lane->policy.max_in_flight);
+	if (lane->breaker.opened_at != 0)
+	{
+		memset(&lane->breaker, 0, sizeof(lane->breaker));
+		mark_breaker_changed(lane);
+	}
+}
+
+void
+schedule_finished(QueueItem *item, const Verdict *verdict, TimestampTz now)
+{
+	Lane	   *lane = item->lane;
+	bool		probed = leave_flight(item);
+
+	if (verdict->signal == SIGNAL_FAILING)
+		note_failure(lane, probed, verdict, now);
+	else if (verdict->signal == SIGNAL_ALIVE)
+		note_alive(lane);
+	if (verdict->pause)
+		lane->policy.halted = true; /* at once; the table follows with the record */
+
+	item->state = ITEM_DECIDED;
+	item->verdict = verdict->kind;
+	if (verdict->kind == VERDICT_RETRY)
+	{
+		item->row.attempts++;
+		item->row.retry_at = verdict->retry_at;
+		item->row.first_attempt_at = verdict->first_attempt_at;
+	}
+	else
+		window_release_key(item, now);
+	lane_settle(lane, now);
+}
+
+void
+schedule_recorded(QueueItem *item, bool reread, TimestampTz now)
+{
+	Lane	   *lane = item->lane;
+	int64		event_id = item->id.event_id;
+
+	if (item->verdict == VERDICT_RETRY && !reread)
+		window_return(item, now);
+	else
+	{
+		if (item->verdict == VERDICT_RETRY)
+			window_release_key(item, now);
+		window_free(item);
+	}
+	if (reread)
+		lane_note_range(lane, event_id, event_id, now);
+	else
+		lane_settle(lane, now);
+}
+
+/* ---------------------------------------------------------------------
+ * Configuration
+ * ---------------------------------------------------------------------
+ */
+
+void
+schedule_configure(Lane *lane, const LanePolicy *policy, TimestampTz now)
+{
+	bool		reread = lane->policy.ordered != policy->ordered ||
+		lane->policy.gone != policy->gone;
+
+	lane->policy = *policy;
+	if (!lane->configured)
+		unconfigured--;
+	lane->configured = true;
+	if (reread && lane->nitems > 0)
+		window_forget_waiting(lane, now);
+	if (policy->breaker_failures == 0 && lane->breaker.opened_at != 0)
+		note_alive(lane);
+	lane_settle(lane, now);
+}
+
+void
+schedule_set_breaker(Lane *lane, const Breaker *breaker, TimestampTz now)
+{
+	if (lane->breaker_changed)
+		return;					/* ours is newer than the table's */
+	lane->breaker = *breaker;
+	lane->failing = breaker->failures;
+	lane_settle(lane, now);
+}
+
+Lane *
+schedule_next_unconfigured(void)
+{
+	HASH_SEQ_STATUS scan;
+	Lane	   *lane;
+
+	if (unconfigured == 0)
+		return NULL;			/* nearly always */
+	hash_seq_init(&scan, lanes);
+	while ((lane = hash_seq_search(&scan)) != NULL && lane->configured)
+		;
+	if (lane != NULL)
+		hash_seq_term(&scan);
+	return lane;
+}
+
+Lane *
+schedule_next_changed_breaker(void)
+{
+	HASH_SEQ_STATUS scan;
+	Lane	   *lane;
+
+	if (changed_breakers == 0)
+		return NULL;			/* nearly always */
+	hash_seq_init(&scan, lanes);
+	while ((lane = hash_seq_search(&scan)) != NULL && !lane->breaker_changed)
+		;
+	if (lane != NULL)
+	{
+		hash_seq_term(&scan);
+		lane->breaker_changed = false;
+		changed_breakers--;
+	}
+	return lane;
+}
+
+bool
+schedule_breaker_changed(void)
+{
+	return changed_breakers > 0;
+}
+
+void
+schedule_breaker_unsaved(Lane *lane)
+{
+	mark_breaker_changed(lane);
+}
+
+TimestampTz
+schedule_wake_at(void)
+{
+	TimestampTz when = window_next_retry();
+
+	if (!pairingheap_is_empty(lane_timers))
+	{
+		Lane	   *lane = pairingheap_container(Lane, timer_node,
+												 pairingheap_first(lane_timers));
+
+		if (when == 0 || lane->wake_at < when)
+			when = lane->wake_at;
+	}
+	return when;
+}

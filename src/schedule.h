@@ -1,0 +1,159 @@
+/*-------------------------------------------------------------------------
+ *
+ * schedule.h
+ *		What may go next: windows, order per user, pace and back-off.
+ *
+ * Pure: no SQL, no socket, no clock of its own.  The worker feeds it rows that
+ * it has read, asks what to read and what to send, and tells it what came of
+ * that.  Times are TimestampTz; 0 stands for "none".
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_SCHEDULE_H
+#define RSWEBHOOK_SCHEDULE_H
+
+#include "rswebhook.h"
+
+#include "lib/ilist.h"
+#include "lib/pairingheap.h"
+#include "outcome.h"
+
+/* A row of rswebhook.queue, without the payload. */
+typedef struct QueueRow
+{
+	int32		destination_id;
+	int32		attempts;		/* made so far */
+	int64		event_id;
+	int64		ordering_key;
+	TimestampTz queued_at;		/* with attempts, tells a row from a later one
+								 * of the same event */
+	TimestampTz deliver_after;
+	TimestampTz expires_at;
+	TimestampTz first_attempt_at;
+	TimestampTz retry_at;
+	int16		event_slot;
+	bool		has_key;
+} QueueRow;
+
+typedef struct Lane Lane;
+typedef struct QueueItem QueueItem;
+
+/* What a lane needs to know of its destination. */
+typedef struct LanePolicy
+{
+	bool		gone;			/* no such destination (any more) */
+	bool		halted;			/* disabled or paused */
+	bool		ordered;
+	int			max_in_flight;
+	double		rate_limit;		/* events a second; 0: none */
+	int			breaker_failures;	/* 0: no breaker */
+	int64		min_backoff_us;
+	int64		max_backoff_us;
+} LanePolicy;
+
+/* The circuit breaker; closed while opened_at is 0. */
+typedef struct Breaker
+{
+	int			failures;		/* in a row */
+	TimestampTz opened_at;
+	TimestampTz next_probe_at;
+	char		reason[200];
+} Breaker;
+
+/* Which rows the scheduler wants read. */
+typedef enum ReadKind
+{
+	READ_AHEAD,					/* beyond the cursor */
+	READ_RANGE,					/* ids that committed late */
+	READ_RELOAD,				/* rows of users that were not kept in memory */
+	READ_DUE					/* deliver_after has come */
+} ReadKind;
+
+typedef struct ReadRequest
+{
+	ReadKind	kind;
+	Lane	   *lane;
+	int32		destination_id;
+	int64		after_id;		/* event_id > after_id ... */
+	int64		upto_id;		/* ... and <= upto_id, in this order */
+	TimestampTz due_after;		/* READ_DUE: (deliver_after, event_id) >
+								 * (due_after, after_id), in this order */
+	int			limit;
+} ReadRequest;
+
+extern void schedule_init(void);
+
+/* The global bound on requests in flight; may change at any time. */
+extern void schedule_set_max_in_flight(int max_in_flight);
+
+/* ---- lanes: one a destination that has a configuration or is owed to ---- */
+extern Lane *schedule_lane(int32 destination_id, TimestampTz now);
+extern void schedule_configure(Lane *lane, const LanePolicy *policy, TimestampTz now);
+extern void schedule_set_breaker(Lane *lane, const Breaker *breaker, TimestampTz now);
+extern int32 schedule_lane_id(const Lane *lane);
+extern int	schedule_lane_in_flight(const Lane *lane);
+extern const Breaker *schedule_lane_breaker(const Lane *lane);
+
+/* A lane that has come up and is not configured yet; NULL: none. */
+extern Lane *schedule_next_unconfigured(void);
+
+/* The next lane whose breaker changed since it was last asked; NULL: none. */
+extern Lane *schedule_next_changed_breaker(void);
+
+/* Its breaker could not be saved: it counts as changed again. */
+extern void schedule_breaker_unsaved(Lane *lane);
+
+/* Read everything of this lane again, from the start. */
+extern void schedule_reread(Lane *lane, TimestampTz now);
+
+/* Call f for each lane, which may be removed by it with schedule_remove(). */
+extern void schedule_each_lane(void (*f) (Lane *lane, void *arg), void *arg);
+
+/* Forget a lane that has nothing in memory; false if it has. */
+extern bool schedule_remove(Lane *lane);
+
+/* ---- reading ahead ---- */
+
+/* Rows of a destination (0: of all) have become visible. */
+extern void schedule_note_range(const QueuedRange *range, TimestampTz now);
+extern bool schedule_next_read(TimestampTz now, ReadRequest *request);
+
+/* Reading failed: everything that was wanted is wanted still. */
+extern void schedule_settle_all(TimestampTz now);
+extern void schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
+							   int nrows, TimestampTz now);
+
+/* ---- sending ---- */
+
+/* The next row to send, counted as in flight from now on; NULL: none may go. */
+extern QueueItem *schedule_next(TimestampTz now);
+extern const QueueRow *schedule_row(const QueueItem *item);
+extern Lane *schedule_item_lane(const QueueItem *item);
+
+/* The row is no longer what was read: forget it. */
+extern void schedule_drop(QueueItem *item, TimestampTz now);
+
+/* It was not sent after all, and shall be offered again. */
+extern void schedule_put_back(QueueItem *item, TimestampTz now);
+
+/* The outcome is known; the item stays until it is recorded. */
+extern void schedule_finished(QueueItem *item, const Verdict *verdict, TimestampTz now);
+
+/*
+ * The outcome is recorded.  reread: the row was no longer the one that was
+ * claimed, so whatever is there now has to be read.
+ */
+extern void schedule_recorded(QueueItem *item, bool reread, TimestampTz now);
+
+/* Is there something to read? */
+extern bool schedule_wants_read(TimestampTz now);
+
+/* Has a breaker changed that is not saved? */
+extern bool schedule_breaker_changed(void);
+
+/* When time alone makes something possible next; 0: never. */
+extern TimestampTz schedule_wake_at(void);
+
+#endif							/* RSWEBHOOK_SCHEDULE_H */

@@ -1,0 +1,160 @@
+/*-------------------------------------------------------------------------
+ *
+ * schedule_private.h
+ *		What the two halves of the scheduler share: window.c, which knows the
+ *		rows of a lane and their order, and schedule.c, which knows its pace.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_SCHEDULE_PRIVATE_H
+#define RSWEBHOOK_SCHEDULE_PRIVATE_H
+
+#include "schedule.h"
+
+#include "utils/hsearch.h"
+
+#define LANE_ITEMS		50000	/* rows of a destination in memory */
+#define KEY_ITEMS		16		/* rows of a user behind a stuck one in memory */
+#define LANE_RANGES		16		/* late ranges kept apart */
+#define READ_ROWS		1000	/* rows of one read */
+#define SLOW_START		4		/* requests in flight before a first answer */
+
+typedef struct KeyQueueKey
+{
+	int64		ordering_key;
+	int32		destination_id;
+	int32		padding;		/* keys are compared as bytes */
+} KeyQueueKey;
+
+/* The events of one user for one destination. */
+typedef struct KeyQueue
+{
+	KeyQueueKey id;
+	Lane	   *lane;
+	dlist_head	waiting;		/* items by event id, without the running one */
+	QueueItem	   *running;		/* in flight, or waiting for its retry's record */
+	int			nitems;			/* with the running one */
+	bool		spilled;		/* rows from spilled_from on are not in memory */
+	int64		spilled_from;
+	uint64		reload;			/* the reload pass that will bring them; 0: none */
+} KeyQueue;
+
+typedef enum ItemState
+{
+	ITEM_WAITING,				/* behind others of its user */
+	ITEM_TIMED,					/* until retry_at, in the heap */
+	ITEM_READY,					/* in the lane's list */
+	ITEM_IN_FLIGHT,
+	ITEM_DECIDED				/* the outcome is not recorded yet */
+} ItemState;
+
+typedef struct ItemId
+{
+	int64		event_id;
+	int32		destination_id;
+	int32		padding;
+} ItemId;
+
+struct QueueItem
+{
+	ItemId		id;
+	QueueRow	row;
+	Lane	   *lane;
+	KeyQueue   *key;			/* NULL: unordered */
+	ItemState	state;
+	VerdictKind verdict;		/* of ITEM_DECIDED */
+	dlist_node	in_key;
+	dlist_node	in_ready;
+	pairingheap_node in_timers;
+};
+
+typedef struct Range
+{
+	int64		after;			/* read up to here */
+	int64		upto;
+} Range;
+
+struct Lane
+{
+	int32		destination_id;
+	bool		configured;
+	LanePolicy	policy;
+
+	/* the window */
+	int			nitems;
+	int			nready;
+	dlist_head	ready;
+
+	/* reading */
+	int64		cursor;			/* all visible rows up to here have been read */
+	bool		more;			/* there may be rows beyond it */
+	int			nranges;
+	Range		ranges[LANE_RANGES];
+	uint64		reload_pass;	/* the pass under way, or the last one */
+	bool		reloading;
+	bool		reload_wanted;	/* another pass, from reload_from on */
+	int64		reload_from;
+	int64		reload_after;	/* the pass under way has read up to here */
+	TimestampTz due_after;		/* deliver_after up to here has been seen to */
+	int64		due_after_id;
+	TimestampTz next_due;		/* 0: no row waits for its deliver_after */
+
+	/* pace */
+	int			in_flight;
+	int			window;			/* grows to max_in_flight with good answers */
+	int			failing;		/* bad signals in a row */
+	double		tokens;
+	TimestampTz tokens_at;
+	Breaker		breaker;
+	bool		breaker_changed;
+	QueueItem	   *probe;			/* the one request that an open breaker lets by */
+
+	/* where lane_settle() has put it */
+	bool		in_ring;
+	bool		in_readers;
+	bool		in_timers;
+	TimestampTz wake_at;
+	dlist_node	ring_node;
+	dlist_node	reader_node;
+	pairingheap_node timer_node;
+};
+
+/* ---- schedule.c ---- */
+
+/* Put the lane where it belongs after any change. */
+extern void lane_settle(Lane *lane, TimestampTz now);
+
+/* ---- window.c ---- */
+extern void window_init(MemoryContext context);
+extern TimestampTz window_next_retry(void);
+
+/* Offer the items whose retry has come. */
+extern void window_run_timers(TimestampTz now);
+
+/* The first ready item, taken out for sending. */
+extern QueueItem *window_take(Lane *lane);
+
+/* Its user's next one may go. */
+extern void window_release_key(QueueItem *item, TimestampTz now);
+
+/* Back to the place that it was taken from. */
+extern void window_return(QueueItem *item, TimestampTz now);
+
+/* Forget an item that was taken. */
+extern void window_free(QueueItem *item);
+
+/* Rows first_id to last_id have become visible. */
+extern void window_note_range(Lane *lane, int64 first_id, int64 last_id);
+
+/* Is there anything to read? */
+extern bool window_wants_read(const Lane *lane, TimestampTz now);
+extern void window_next_read(Lane *lane, TimestampTz now, ReadRequest *request);
+extern void window_rows_read(const ReadRequest *request, const QueueRow *rows,
+							 int nrows, TimestampTz now);
+
+/* Forget what waits, to read it again under other rules. */
+extern void window_forget_waiting(Lane *lane, TimestampTz now);
+
+#endif							/* RSWEBHOOK_SCHEDULE_PRIVATE_H */

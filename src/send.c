@@ -1,0 +1,621 @@
+/*-------------------------------------------------------------------------
+ *
+ * send.c
+ *		The SQL functions that enqueue an event.
+ *
+ * Rows are written straight to the tables, index entries included, and not
+ * through SPI: a sender needs no privilege but EXECUTE on rswebhook_send(),
+ * nobody's triggers run with somebody else's rights, no plan is made, and a
+ * million sends in one statement leave no memory behind.
+ *
+ * Order matters in one place: the transaction's id is assigned before the
+ * event's.  The worker relies on it to know which ids may still commit: an
+ * event's id cannot be older than the oldest transaction that could bring it.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rswebhook.h"
+
+#include "access/detoast.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "commands/sequence.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+/* Columns as the extension's script creates them. */
+enum
+{
+	EVENT_ID, EVENT_SLOT, EVENT_CREATED_AT, EVENT_ORDERING_KEY, EVENT_EVENT,
+	EVENT_COLUMNS
+};
+
+enum
+{
+	QUEUE_DESTINATION_ID, QUEUE_EVENT_SLOT, QUEUE_ATTEMPTS, QUEUE_EVENT_ID,
+	QUEUE_QUEUED_AT, QUEUE_ORDERING_KEY, QUEUE_DELIVER_AFTER, QUEUE_EXPIRES_AT,
+	QUEUE_FIRST_ATTEMPT_AT, QUEUE_RETRY_AT,
+	QUEUE_COLUMNS
+};
+
+/* Where rows go; looked up once, and again after any change of these. */
+static struct
+{
+	Oid			events[RING_SLOTS];
+	Oid			queue;
+	Oid			sequence;
+	uint64		looked_up_at;	/* invalidations at that time */
+}			relations;
+
+static uint64 invalidations = 1;
+
+/* A table that is being written to. */
+typedef struct Writer
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *info;
+	TupleTableSlot *slot;
+} Writer;
+
+/* ---------------------------------------------------------------------
+ * Tables
+ * ---------------------------------------------------------------------
+ */
+static void
+relcache_callback(Datum arg, Oid relid)
+{
+	bool		ours = relid == InvalidOid || relid == relations.queue ||
+		relid == relations.sequence;
+
+	for (int slot = 0; slot < RING_SLOTS && !ours; slot++)
+		ours = relid == relations.events[slot];
+	if (ours)
+		invalidations++;
+}
+
+static void
+look_up_relations(void)
+{
+	static bool registered = false;
+	uint64		seen = invalidations;
+	char		name[NAMEDATALEN];
+
+	if (relations.looked_up_at == seen)
+		return;
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+		registered = true;
+	}
+	for (int slot = 0; slot < RING_SLOTS; slot++)
+	{
+		snprintf(name, sizeof(name), "event_%d", slot);
+		relations.events[slot] = extension_relation(name);
+	}
+	relations.queue = extension_relation("queue");
+	relations.sequence = extension_relation("event_id_seq");
+	relations.looked_up_at = seen;
+}
+
+static void
+writer_open(Writer *writer, Oid relid, int columns)
+{
+	writer->rel = table_open(relid, RowExclusiveLock);
+	if (RelationGetDescr(writer->rel)->natts < columns)
+		elog(ERROR, "relation \"%s\" has too few columns",
+			 RelationGetRelationName(writer->rel));
+
+	writer->estate = CreateExecutorState();
+	writer->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->info, writer->rel, 0, NULL, 0);
+	ExecOpenIndices(writer->info, false);
+	writer->slot = table_slot_create(writer->rel, NULL);
+}
+
+/* All columns as null; the caller fills in what has a value. */
+static void
+writer_start_row(Writer *writer)
+{
+	int			natts = RelationGetDescr(writer->rel)->natts;
+
+	ExecClearTuple(writer->slot);
+	memset(writer->slot->tts_values, 0, natts * sizeof(Datum));
+	memset(writer->slot->tts_isnull, true, natts * sizeof(bool));
+}
+
+static void
+writer_set(Writer *writer, int column, Datum value)
+{
+	writer->slot->tts_values[column] = value;
+	writer->slot->tts_isnull[column] = false;
+}
+
+static void
+writer_insert_row(Writer *writer)
+{
+	ExecStoreVirtualTuple(writer->slot);
+	table_tuple_insert(writer->rel, writer->slot, GetCurrentCommandId(true), 0, NULL);
+	if (writer->info->ri_NumIndices > 0)
+		insert_index_tuples(writer->info, writer->slot, writer->estate);
+	ResetPerTupleExprContext(writer->estate);
+}
+
+/* Locks are kept until the transaction ends, as after any INSERT. */
+static void
+writer_close(Writer *writer)
+{
+	ExecDropSingleTupleTableSlot(writer->slot);
+	ExecCloseIndices(writer->info);
+	FreeExecutorState(writer->estate);
+	table_close(writer->rel, NoLock);
+}
+
+int16
+ring_slot(TimestampTz at)
+{
+	int64		unix_epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+	int64		span = Max(rswebhook_retention / 8, 1);
+	int64		seconds = at / USECS_PER_SEC + unix_epoch;
+
+	/* times before 1970 only come by a wrong clock, but need a slot as well */
+	return (int16) (Max(seconds, 0) / span % RING_SLOTS);
+}
+
+/* ---------------------------------------------------------------------
+ * What the event says
+ * ---------------------------------------------------------------------
+ */
+static bool
+event_value(Jsonb *event, const char *key, JsonbValue *value)
+{
+	return getKeyJsonValueFromContainer(&event->root, key, strlen(key), value) != NULL;
+}
+
+/* As JavaScript sees it. */
+static bool
+is_truthy(const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvNull:
+			return false;
+		case jbvBool:
+			return value->val.boolean;
+		case jbvString:
+			return value->val.string.len > 0;
+		case jbvNumeric:
+			return DatumGetInt32(DirectFunctionCall1(numeric_int4,
+													 DirectFunctionCall1(numeric_sign,
+																		 NumericGetDatum(value->val.numeric)))) != 0;
+		default:
+			return true;
+	}
+}
+
+/* A user's id as text; false if there is none. */
+static bool
+user_text(Jsonb *event, const char *key, char **text, int *len)
+{
+	JsonbValue	value;
+
+	if (!event_value(event, key, &value))
+		return false;
+	if (value.type == jbvString)
+	{
+		*text = value.val.string.val;
+		*len = value.val.string.len;
+		return *len > 0;
+	}
+	if (value.type == jbvNumeric)
+	{
+		*text = DatumGetCString(DirectFunctionCall1(numeric_out,
+													NumericGetDatum(value.val.numeric)));
+		*len = strlen(*text);
+		return true;
+	}
+	return false;
+}
+
+int64
+ordering_hash(const char *key, int len)
+{
+	return (int64) DatumGetUInt64(hash_any_extended((const unsigned char *) key, len, 0));
+}
+
+/*
+ * False if nothing has to stay in order: neither a key was given (an empty one
+ * says so explicitly) nor does the event name a user.
+ */
+static bool
+event_ordering_hash(Jsonb *event, const char *given, int64 *hash)
+{
+	char	   *text;
+	int			len;
+
+	if (given != NULL)
+	{
+		if (given[0] == '\0')
+			return false;
+		*hash = ordering_hash(given, strlen(given));
+		return true;
+	}
+	if (!JB_ROOT_IS_OBJECT(event) ||
+		(!user_text(event, "userId", &text, &len) &&
+		 !user_text(event, "anonymousId", &text, &len)))
+		return false;
+	*hash = ordering_hash(text, len);
+	return true;
+}
+
+/* Refuse what could never be delivered, while somebody is there to hear it. */
+static Jsonb *
+check_event(Datum datum)
+{
+	Size		size = toast_raw_datum_size(datum) - VARHDRSZ;
+	Jsonb	   *event;
+	JsonbValue	status;
+
+	/* before it is decompressed */
+	if (size > (Size) rswebhook_max_event_size)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("event is too large"),
+				 errdetail("The event has %zu bytes; at most %d are allowed.",
+						   size, rswebhook_max_event_size),
+				 errhint("Send less, or raise rswebhook.max_event_size.")));
+
+	event = DatumGetJsonbP(datum);
+	if (!JB_ROOT_IS_OBJECT(event))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event is not a JSON object"),
+				 errhint("An event is an object such as {\"type\": \"track\", \"event\": \"Order Completed\", \"userId\": \"u1\"}.")));
+	if (event_value(event, "statusCode", &status) && is_truthy(&status))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event with a \"statusCode\" cannot be sent"),
+				 errdetail("To the transform, such an event is a finished result and not something to make a request of."),
+				 errhint("Remove the key \"statusCode\", or put it into \"properties\".")));
+	return event;
+}
+
+/* ---------------------------------------------------------------------
+ * Who takes it
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * RudderStack's gate: the event's own say in who receives it.  "Webhook" is
+ * the display name of the kind of destination, and its case matters.
+ */
+static bool
+integrations_allow(Jsonb *event)
+{
+	JsonbValue	integrations;
+	JsonbValue	value;
+	JsonbContainer *container;
+	bool		all = true;
+
+	if (!event_value(event, "integrations", &integrations))
+		return true;
+	if (integrations.type != jbvBinary ||
+		!JsonContainerIsObject(integrations.val.binary.data))
+		return false;
+	container = integrations.val.binary.data;
+
+	if (getKeyJsonValueFromContainer(container, "All", 3, &value))
+	{
+		if (value.type != jbvBool)
+			return false;
+		all = value.val.boolean;
+	}
+	if (getKeyJsonValueFromContainer(container, "Webhook", 7, &value))
+	{
+		if (value.type == jbvBool)
+			return value.val.boolean;
+		if (value.type == jbvBinary && JsonContainerIsObject(value.val.binary.data))
+			return true;
+	}
+	return all;
+}
+
+/* The text of a string; NULL if there is none, or of another type. */
+static char *
+string_of_event(Jsonb *event, const char *key)
+{
+	JsonbValue	value;
+
+	if (!event_value(event, key, &value) || value.type != jbvString)
+		return NULL;
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+static bool
+is_listed(const char *what, char **list, int count)
+{
+	for (int i = 0; what != NULL && i < count; i++)
+	{
+		if (strcmp(what, list[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Ids of all destinations that take the event on their own account. */
+static int32 *
+choose_destinations(Jsonb *event, int *count)
+{
+	Destination **all;
+	int			nall;
+	int32	   *chosen;
+	char	   *type;
+	char	   *name;
+
+	*count = 0;
+	if (!integrations_allow(event))
+		return NULL;
+
+	type = string_of_event(event, "type");
+	if (type != NULL)
+		type = fold_message_type(type, strlen(type));
+	name = string_of_event(event, "event");
+
+	destination_all(&all, &nall);
+	chosen = palloc(Max(nall, 1) * sizeof(int32));
+	for (int i = 0; i < nall; i++)
+	{
+		Destination *dest = all[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (dest->enabled &&
+			(dest->types == NULL || is_listed(type, dest->types, dest->ntypes)) &&
+			(dest->events == NULL || is_listed(name, dest->events, dest->nevents)))
+			chosen[(*count)++] = dest->id;
+	}
+	return chosen;
+}
+
+/* An order, not an offer: filters have no say. */
+static int32 *
+named_destination(const char *name, int *count)
+{
+	Destination *dest = destination_by_name(name);
+	int32	   *chosen = palloc(sizeof(int32));
+
+	if (dest == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("destination \"%s\" does not exist", name),
+				 errhint("Destinations are rows of rswebhook.destination.")));
+	if (dest->problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("destination \"%s\" cannot be used", name),
+				 errdetail_internal("%s", dest->problem),
+				 errhint("Correct the row of rswebhook.destination.")));
+	if (!dest->enabled)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("destination \"%s\" is disabled", name),
+				 errhint("UPDATE rswebhook.destination SET enabled = true for it; set paused instead to have events wait.")));
+	*chosen = dest->id;
+	*count = 1;
+	return chosen;
+}
+
+/* ---------------------------------------------------------------------
+ * Sending
+ * ---------------------------------------------------------------------
+ */
+
+/* deliver_after, or 0 if it is no later than now. */
+static TimestampTz
+delivery_time(const TimestampTz *deliver_after, TimestampTz now)
+{
+	if (deliver_after == NULL || *deliver_after <= now)
+		return 0;
+	if (TIMESTAMP_NOT_FINITE(*deliver_after))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("deliver_after must be finite"),
+				 errhint("Pause the destination to have events wait for an unknown time.")));
+	return *deliver_after;
+}
+
+/* When the event is not worth delivering any more; 0: the destination knows. */
+static TimestampTz
+expiry_time(const Interval *expires_after, TimestampTz deliver_after, TimestampTz now)
+{
+	TimestampTz expires_at;
+
+	if (expires_after == NULL)
+		return 0;
+	expires_at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+														 TimestampTzGetDatum(now),
+														 PointerGetDatum(expires_after)));
+	if (expires_at <= now)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("expires_after must be greater than zero")));
+	if (expires_at <= deliver_after)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event would expire before it may be delivered"),
+				 errdetail("expires_after counts from now, and ends before deliver_after."),
+				 errhint("Give a longer expires_after.")));
+	return expires_at;
+}
+
+static void
+store_event(int64 id, int16 slot, TimestampTz now, const char *ordering_key, Datum event)
+{
+	Writer		writer;
+
+	writer_open(&writer, relations.events[slot], EVENT_COLUMNS);
+	writer_start_row(&writer);
+	writer_set(&writer, EVENT_ID, Int64GetDatum(id));
+	writer_set(&writer, EVENT_SLOT, Int16GetDatum(slot));
+	writer_set(&writer, EVENT_CREATED_AT, TimestampTzGetDatum(now));
+	if (ordering_key != NULL)
+		writer_set(&writer, EVENT_ORDERING_KEY, CStringGetTextDatum(ordering_key));
+	writer_set(&writer, EVENT_EVENT, event);
+	writer_insert_row(&writer);
+	writer_close(&writer);
+}
+
+/* All memory goes to the current context, which the caller throws away. */
+static int64
+store(Datum datum, Jsonb *event, const SendOptions *options,
+	  const int32 *destinations, int count)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz deliver_after = delivery_time(options->deliver_after, now);
+	TimestampTz expires_at = expiry_time(options->expires_after, deliver_after, now);
+	int16		slot = ring_slot(now);
+	int64		hash = 0;
+	bool		keyed = event_ordering_hash(event, options->ordering_key, &hash);
+	int64		id;
+	Writer		writer;
+
+	look_up_relations();
+	(void) GetCurrentTransactionId();	/* before the event's: see above */
+	id = nextval_internal(relations.sequence, false);
+	store_event(id, slot, now, options->ordering_key, datum);
+
+	writer_open(&writer, relations.queue, QUEUE_COLUMNS);
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		writer_start_row(&writer);
+		writer_set(&writer, QUEUE_DESTINATION_ID, Int32GetDatum(destinations[i]));
+		writer_set(&writer, QUEUE_EVENT_SLOT, Int16GetDatum(slot));
+		writer_set(&writer, QUEUE_ATTEMPTS, Int32GetDatum(0));
+		writer_set(&writer, QUEUE_EVENT_ID, Int64GetDatum(id));
+		writer_set(&writer, QUEUE_QUEUED_AT, TimestampTzGetDatum(now));
+		if (keyed)
+			writer_set(&writer, QUEUE_ORDERING_KEY, Int64GetDatum(hash));
+		if (deliver_after != 0)
+			writer_set(&writer, QUEUE_DELIVER_AFTER, TimestampTzGetDatum(deliver_after));
+		if (expires_at != 0)
+			writer_set(&writer, QUEUE_EXPIRES_AT, TimestampTzGetDatum(expires_at));
+		writer_insert_row(&writer);
+		state_note_queued(destinations[i], id, id);
+	}
+	writer_close(&writer);
+	return id;
+}
+
+bool
+send_event(Datum event, const SendOptions *options, int64 *id)
+{
+	MemoryContext mine;
+	MemoryContext caller;
+	Jsonb	   *checked;
+	int32	   *destinations;
+	int			count;
+
+	PreventCommandIfReadOnly("rswebhook_send()");
+	PreventCommandIfParallelMode("rswebhook_send()");
+
+	/* a child of the caller's, so that an error leaves nothing behind */
+	mine = AllocSetContextCreate(CurrentMemoryContext, "rswebhook send",
+								 ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(mine);
+
+	checked = check_event(event);
+	if (options->destination != NULL)
+		destinations = named_destination(options->destination, &count);
+	else
+		destinations = choose_destinations(checked, &count);
+	if (count > 0)
+		*id = store(event, checked, options, destinations, count);
+
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(mine);
+
+	if (count > 0 && !state_available())
+		state_warn_unavailable();
+	return count > 0;
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_send);
+
+Datum
+rswebhook_send(PG_FUNCTION_ARGS)
+{
+	SendOptions options = {0};
+	TimestampTz deliver_after;
+	int64		id;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("event must not be null")));
+	if (!PG_ARGISNULL(1))
+		options.destination = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (!PG_ARGISNULL(2))
+	{
+		deliver_after = PG_GETARG_TIMESTAMPTZ(2);
+		options.deliver_after = &deliver_after;
+	}
+	if (!PG_ARGISNULL(3))
+		options.ordering_key = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	if (!PG_ARGISNULL(4))
+		options.expires_after = PG_GETARG_INTERVAL_P(4);
+
+	if (!send_event(PG_GETARG_DATUM(0), &options, &id))
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(id);
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_notify_worker);
+
+Datum
+rswebhook_notify_worker(PG_FUNCTION_ARGS)
+{
+	int32		destination = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT32(0);
+	int64		first = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
+	int64		last = PG_ARGISNULL(2) ? PG_INT64_MAX : PG_GETARG_INT64(2);
+
+	state_note_queued(destination, first, last);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_ordering_hash);
+
+Datum
+rswebhook_ordering_hash(PG_FUNCTION_ARGS)
+{
+	char	   *given = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	int64		hash;
+
+	if (PG_ARGISNULL(0) ||
+		!event_ordering_hash(PG_GETARG_JSONB_P(0), given, &hash))
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(hash);
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_ring_slot);
+
+Datum
+rswebhook_ring_slot(PG_FUNCTION_ARGS)
+{
+	TimestampTz at = PG_GETARG_TIMESTAMPTZ(0);
+
+	if (TIMESTAMP_NOT_FINITE(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+	PG_RETURN_INT16(ring_slot(at));
+}

@@ -1,0 +1,104 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.h
+ *		Shared memory: one slot a database, wake-ups, live counters.
+ *
+ * Locking.  control->lock (LWLock) guards which slot belongs to which
+ * database and everything about a slot's life: wanted, starting, holds, and
+ * the launcher's latch.  slot->lock (LWLock) guards what a committing backend
+ * touches: the worker's PGPROC and the ranges.  Whoever changes a slot's
+ * database takes both, control->lock first.  Latches are set while the lock
+ * that guards the PGPROC is held, so that the process cannot leave in between.
+ * stats_lock (LWLock) guards the table of live counters and is never held
+ * together with another.
+ *
+ * Process-local things (descriptors, curl handles, pointers into a process'
+ * memory) are never here.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_STATE_H
+#define RSWEBHOOK_STATE_H
+
+#include "rswebhook.h"
+
+#include "storage/proc.h"
+
+/* _PG_init of any process: the transaction callbacks. */
+extern void state_register_callbacks(void);
+
+/* ---- any backend ---- */
+
+/* Have the launcher start (or look at) this database's worker. */
+extern void state_want_worker(Oid database);
+
+/* At commit, have the launcher look at databases that it has not seen. */
+extern void state_note_new_database(void);
+
+/*
+ * Keep a database free of a worker until the transaction ends; waits,
+ * interruptibly, until the present one has gone.  dropping: if the
+ * transaction commits, the database is no more.
+ */
+extern void state_hold_database(Oid database, bool dropping);
+
+/* ---- launcher ---- */
+
+extern void state_attach_launcher(void);
+extern bool state_take_scan_request(void);
+
+/* A slot that needs a worker now, marked as starting; false: none. */
+extern bool state_next_to_start(int *slot, Oid *database, uint32 *generation);
+
+/*
+ * The process that was started has ended, or could not be started.  One that
+ * had attached has told its slot by itself; this is for those that had not.
+ */
+extern void state_worker_gone(int slot, uint32 generation);
+
+/* Workers that have not said yet whether their database has the extension. */
+extern int	state_looking(void);
+
+/* When state_next_to_start() will have something that waits; 0: never. */
+extern TimestampTz state_next_start_at(void);
+
+/* ---- worker ---- */
+
+/* False: somebody holds the database; leave at once. */
+extern bool state_attach_worker(int slot, uint32 generation);
+
+/* The worker has found the extension and stays. */
+extern void state_confirm_worker(void);
+
+/* The worker has found that there is nothing to do for it here. */
+extern void state_mark_unwanted(void);
+
+/* Somebody wants this worker to leave. */
+extern bool state_told_to_stop(void);
+
+/*
+ * What was queued since the last call, into *ranges (the caller's array of
+ * STATE_MAX_RANGES); returns how many.
+ */
+#define STATE_MAX_RANGES	256
+extern int	state_take_ranges(QueuedRange *ranges);
+
+/* ---- live counters, written by the worker and shown by rswebhook.status ---- */
+typedef struct DestinationStats
+{
+	int32		in_flight;
+	int64		delivered;
+	int64		retried;
+	int64		aborted;
+	double		latency_ms;		/* moving average of delivered requests */
+	TimestampTz last_delivered_at;	/* 0: never */
+	TimestampTz last_error_at;	/* 0: never */
+	char		last_error[200];
+} DestinationStats;
+
+extern void state_publish_stats(int32 destination_id, const DestinationStats *stats);
+extern void state_forget_stats(int32 destination_id);
+
+#endif							/* RSWEBHOOK_STATE_H */

@@ -1,0 +1,541 @@
+/*-------------------------------------------------------------------------
+ *
+ * window.c
+ *		The rows of a lane that are in memory, their order, and what to read.
+ *
+ * Order per user.  Items with an ordering key belong to the key's queue, which
+ * is sorted by event id; only its first item is offered for sending, and none
+ * while one is in flight or waits for its retry.  Of a key that is stuck only
+ * KEY_ITEMS are kept; later rows are left in the table ("spilled") and read
+ * again, in one pass for all such keys of the lane, when the key moves on.
+ *
+ * Reading.  The cursor says up to which id all visible rows have been read.
+ * Ids commit out of order, so the committing backends tell which have become
+ * visible: what lies behind the cursor is read as a range of its own, and
+ * nothing is ever read again just to see whether something is there.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "schedule_private.h"
+
+#include "utils/timestamp.h"
+
+static HTAB *items;				/* by ItemId */
+static HTAB *keys;				/* by KeyQueueKey */
+static pairingheap *item_timers;
+
+/* Earliest first: the pairing heap hands out the largest. */
+static int
+later_item(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	TimestampTz ta = pairingheap_const_container(QueueItem, in_timers, a)->row.retry_at;
+	TimestampTz tb = pairingheap_const_container(QueueItem, in_timers, b)->row.retry_at;
+
+	return ta < tb ? 1 : ta > tb ? -1 : 0;
+}
+
+static HTAB *
+make_table(MemoryContext context, const char *name, Size keysize, Size entrysize)
+{
+	HASHCTL		info = {0};
+
+	info.keysize = keysize;
+	info.entrysize = entrysize;
+	info.hcxt = context;
+	return hash_create(name, 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+void
+window_init(MemoryContext context)
+{
+	items = make_table(context, "rswebhook items", sizeof(ItemId), sizeof(QueueItem));
+	keys = make_table(context, "rswebhook keys", sizeof(KeyQueueKey), sizeof(KeyQueue));
+	item_timers = pairingheap_allocate(later_item, NULL);
+}
+
+/* Take an item out of wherever it waits; it is the caller's then. */
+static void
+item_withdraw(QueueItem *item)
+{
+	if (item->state == ITEM_READY)
+	{
+		dlist_delete(&item->in_ready);
+		item->lane->nready--;
+	}
+	else if (item->state == ITEM_TIMED)
+		pairingheap_remove(item_timers, &item->in_timers);
+	item->state = ITEM_WAITING;
+}
+
+/* Offer an item for sending, when its time has come. */
+static void
+item_offer(QueueItem *item, TimestampTz now)
+{
+	if (item->row.retry_at > now)
+	{
+		pairingheap_add(item_timers, &item->in_timers);
+		item->state = ITEM_TIMED;
+		return;
+	}
+	dlist_push_tail(&item->lane->ready, &item->in_ready);
+	item->lane->nready++;
+	item->state = ITEM_READY;
+}
+
+/* Offer the first item of a key, if none of the key is on its way. */
+static void
+key_promote(KeyQueue *key, TimestampTz now)
+{
+	QueueItem	   *first;
+
+	if (key->running != NULL || dlist_is_empty(&key->waiting))
+		return;
+	first = dlist_head_element(QueueItem, in_key, &key->waiting);
+	if (first->state == ITEM_WAITING)
+		item_offer(first, now);
+}
+
+/* Put an item into its key's queue, which is sorted by event id. */
+static void
+key_insert(KeyQueue *key, QueueItem *item, TimestampTz now)
+{
+	QueueItem	   *first = NULL;
+	QueueItem	   *before = NULL;
+	dlist_iter	iter;
+
+	if (!dlist_is_empty(&key->waiting))
+		first = dlist_head_element(QueueItem, in_key, &key->waiting);
+
+	/* nearly always the last one */
+	dlist_reverse_foreach(iter, &key->waiting)
+	{
+		QueueItem	   *other = dlist_container(QueueItem, in_key, iter.cur);
+
+		if (other->id.event_id < item->id.event_id)
+		{
+			before = other;
+			break;
+		}
+	}
+	if (before != NULL)
+		dlist_insert_after(&before->in_key, &item->in_key);
+	else
+	{
+		dlist_push_head(&key->waiting, &item->in_key);
+		if (first != NULL)
+			item_withdraw(first);	/* it was on offer; it is not first any more */
+	}
+	key_promote(key, now);
+}
+
+/* Have a pass bring the rows of a spilled key back, once little is left of it. */
+static void
+key_want_reload(KeyQueue *key)
+{
+	Lane	   *lane = key->lane;
+
+	if (!key->spilled || key->reload != 0 || key->nitems > KEY_ITEMS / 2)
+		return;
+	lane->reload_from = lane->reload_wanted ?
+		Min(lane->reload_from, key->spilled_from) : key->spilled_from;
+	lane->reload_wanted = true;
+	key->reload = lane->reload_pass + 1;
+}
+
+/* Has a pass brought all that was spilled? */
+static void
+key_check_spilled(KeyQueue *key)
+{
+	Lane	   *lane = key->lane;
+
+	if (key->spilled && key->reload != 0 &&
+		(key->reload < lane->reload_pass ||
+		 (key->reload == lane->reload_pass && !lane->reloading)))
+	{
+		key->spilled = false;
+		key->reload = 0;
+	}
+}
+
+void
+window_free(QueueItem *item)
+{
+	Lane	   *lane = item->lane;
+	KeyQueue   *key = item->key;
+	ItemId		id = item->id;
+
+	lane->nitems--;
+	hash_search(items, &id, HASH_REMOVE, NULL);
+
+	if (key != NULL)
+	{
+		key->nitems--;
+		key_check_spilled(key);
+		if (key->nitems == 0 && !key->spilled)
+		{
+			KeyQueueKey key_id = key->id;
+
+			hash_search(keys, &key_id, HASH_REMOVE, NULL);
+		}
+		else
+			key_want_reload(key);
+	}
+}
+
+/* Take a waiting item out of its lists and forget it. */
+static void
+item_discard(QueueItem *item, TimestampTz now)
+{
+	KeyQueue   *key = item->key;
+
+	item_withdraw(item);
+	if (key != NULL)
+	{
+		dlist_delete(&item->in_key);
+		key_promote(key, now);
+	}
+	window_free(item);
+}
+
+static KeyQueue *
+find_key(Lane *lane, int64 ordering_key)
+{
+	KeyQueueKey id = {ordering_key, lane->destination_id, 0};
+	bool		found;
+	KeyQueue   *key = hash_search(keys, &id, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		key->lane = lane;
+		dlist_init(&key->waiting);
+		key->running = NULL;
+		key->nitems = 0;
+		key->spilled = false;
+		key->reload = 0;
+	}
+	return key;
+}
+
+/*
+ * May this row of a key be kept in memory?  If not, the key is spilled from
+ * this row on, if it was not before.  While a key is spilled, only the reload
+ * pass that it waits for, which reads in order of id, may add to its end.
+ */
+static bool
+key_has_room(KeyQueue *key, int64 event_id, const ReadRequest *request)
+{
+	bool		reload;
+
+	key_check_spilled(key);
+	if (key->spilled && event_id < key->spilled_from)
+		return true;			/* committed late: it belongs before those */
+
+	reload = key->spilled && request->kind == READ_RELOAD &&
+		key->reload == key->lane->reload_pass;
+	if (key->spilled && !reload)
+		return false;
+	if (key->nitems < KEY_ITEMS)
+	{
+		if (reload)
+			key->spilled_from = event_id + 1;
+		return true;
+	}
+
+	if (!key->spilled)
+	{
+		key->spilled = true;
+		key->spilled_from = event_id;
+	}
+	key->reload = 0;			/* this pass came too early for the rest */
+	return false;
+}
+
+/* A row that was read comes into the window, unless it is there already. */
+static void
+add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
+{
+	Lane	   *lane = request->lane;
+	ItemId		id = {row->event_id, row->destination_id, 0};
+	KeyQueue   *key = NULL;
+	QueueItem	   *item;
+
+	item = hash_search(items, &id, HASH_FIND, NULL);
+	if (item != NULL)
+	{
+		/* on its way: what became of the row is seen when it is recorded */
+		if (item->state == ITEM_IN_FLIGHT || item->state == ITEM_DECIDED)
+			return;
+		if (item->row.queued_at == row->queued_at &&
+			item->row.attempts == row->attempts &&
+			item->row.retry_at == row->retry_at)
+			return;
+		item_discard(item, now);	/* cancelled and replayed, or edited */
+	}
+
+	if (row->deliver_after > now)
+	{
+		if (lane->next_due == 0 || row->deliver_after < lane->next_due)
+			lane->next_due = row->deliver_after;
+		return;
+	}
+
+	if (row->has_key && lane->policy.ordered && !lane->policy.gone)
+	{
+		key = find_key(lane, row->ordering_key);
+		if (!key_has_room(key, row->event_id, request))
+			return;
+	}
+
+	item = hash_search(items, &id, HASH_ENTER, NULL);
+	item->row = *row;
+	item->lane = lane;
+	item->key = key;
+	item->state = ITEM_WAITING;
+	lane->nitems++;
+	if (key != NULL)
+	{
+		key->nitems++;
+		key_insert(key, item, now);
+	}
+	else
+		item_offer(item, now);
+}
+
+/* ---------------------------------------------------------------------
+ * Reading
+ * ---------------------------------------------------------------------
+ */
+
+void
+window_note_range(Lane *lane, int64 first_id, int64 last_id)
+{
+	if (last_id > lane->cursor)
+		lane->more = true;
+	if (first_id <= lane->cursor)
+	{
+		Range		range = {first_id - 1, Min(last_id, lane->cursor)};
+
+		if (lane->nranges < LANE_RANGES)
+			lane->ranges[lane->nranges++] = range;
+		else
+		{
+			Range	   *last = &lane->ranges[LANE_RANGES - 1];
+
+			last->after = Min(last->after, range.after);
+			last->upto = Max(last->upto, range.upto);
+		}
+	}
+}
+
+/* Rows of one read: no more than a lane that goes slowly can use soon. */
+static int
+read_limit(const Lane *lane)
+{
+	if (lane->breaker.opened_at != 0)
+		return 16;
+	return Max(64, Min(READ_ROWS, 32 * Min(lane->window, lane->policy.max_in_flight)));
+}
+
+bool
+window_wants_read(const Lane *lane, TimestampTz now)
+{
+	if (lane->policy.halted && !lane->policy.gone)
+		return false;
+	if (lane->nitems >= LANE_ITEMS)
+		return false;
+	if (lane->next_due != 0 && lane->next_due <= now)
+		return true;
+	if (lane->nranges > 0 || lane->reloading || lane->reload_wanted)
+		return true;
+	return lane->more && lane->nready < read_limit(lane) / 2;
+}
+
+/*
+ * What this lane wants read most.  Late rows come before new ones: they have
+ * lower ids.
+ */
+void
+window_next_read(Lane *lane, TimestampTz now, ReadRequest *request)
+{
+	memset(request, 0, sizeof(*request));
+	request->lane = lane;
+	request->destination_id = lane->destination_id;
+	request->limit = read_limit(lane);
+	request->upto_id = PG_INT64_MAX;
+
+	if (lane->nranges > 0)
+	{
+		request->kind = READ_RANGE;
+		request->after_id = lane->ranges[0].after;
+		request->upto_id = lane->ranges[0].upto;
+	}
+	else if (lane->next_due != 0 && lane->next_due <= now)
+	{
+		request->kind = READ_DUE;
+		request->due_after = lane->due_after;
+		request->after_id = lane->due_after_id;
+	}
+	else if (lane->reloading || lane->reload_wanted)
+	{
+		if (!lane->reloading)
+		{
+			lane->reloading = true;
+			lane->reload_wanted = false;
+			lane->reload_pass++;
+			lane->reload_after = lane->reload_from - 1;
+		}
+		request->kind = READ_RELOAD;
+		request->after_id = lane->reload_after;
+		request->upto_id = lane->cursor;
+	}
+	else
+	{
+		request->kind = READ_AHEAD;
+		request->after_id = lane->cursor;
+	}
+}
+
+/*
+ * rows are in the order that the request asked for; fewer than its limit
+ * means that there are no more.
+ */
+void
+window_rows_read(const ReadRequest *request, const QueueRow *rows,
+				   int nrows, TimestampTz now)
+{
+	Lane	   *lane = request->lane;
+	bool		all = nrows < request->limit;
+	int64		last = nrows > 0 ? rows[nrows - 1].event_id : request->after_id;
+
+	if (request->kind == READ_DUE)
+		lane->next_due = 0;
+	for (int i = 0; i < nrows; i++)
+		add_row(request, &rows[i], now);
+
+	switch (request->kind)
+	{
+		case READ_AHEAD:
+			lane->cursor = Max(lane->cursor, last);
+			if (all)
+				lane->more = false;
+			break;
+		case READ_RANGE:
+			if (!all)
+				lane->ranges[0].after = last;
+			else
+			{
+				lane->nranges--;
+				memmove(&lane->ranges[0], &lane->ranges[1],
+						lane->nranges * sizeof(Range));
+			}
+			break;
+		case READ_RELOAD:
+			if (!all)
+				lane->reload_after = last;
+			else
+				lane->reloading = false;
+			break;
+		case READ_DUE:
+			/* rows that are due are in; the first that is not set the timer */
+			for (int i = 0; i < nrows && rows[i].deliver_after <= now; i++)
+			{
+				lane->due_after = rows[i].deliver_after;
+				lane->due_after_id = rows[i].event_id;
+			}
+			if (!all && lane->next_due == 0)
+				lane->next_due = now;
+			break;
+	}
+}
+
+/* Forget what waits, to read it again under other rules. */
+void
+window_forget_waiting(Lane *lane, TimestampTz now)
+{
+	HASH_SEQ_STATUS scan;
+	QueueItem	   *item;
+
+	hash_seq_init(&scan, items);
+	while ((item = hash_seq_search(&scan)) != NULL)
+	{
+		if (item->lane == lane &&
+			item->state != ITEM_IN_FLIGHT && item->state != ITEM_DECIDED)
+			item_discard(item, now);
+	}
+	lane->cursor = 0;
+	lane->more = true;
+	lane->nranges = 0;
+	lane->reloading = false;
+	lane->reload_wanted = false;
+	lane->reload_pass += 2;		/* no key waits for a pass any more */
+}
+
+/* ---------------------------------------------------------------------
+ * Sending
+ * ---------------------------------------------------------------------
+ */
+
+void
+window_run_timers(TimestampTz now)
+{
+	while (!pairingheap_is_empty(item_timers))
+	{
+		QueueItem	   *item = pairingheap_container(QueueItem, in_timers,
+												 pairingheap_first(item_timers));
+
+		if (item->row.retry_at > now)
+			break;
+		item_withdraw(item);
+		item_offer(item, now);
+		lane_settle(item->lane, now);
+	}
+}
+
+TimestampTz
+window_next_retry(void)
+{
+	if (pairingheap_is_empty(item_timers))
+		return 0;
+	return pairingheap_container(QueueItem, in_timers,
+								 pairingheap_first(item_timers))->row.retry_at;
+}
+
+QueueItem *
+window_take(Lane *lane)
+{
+	QueueItem	   *item = dlist_container(QueueItem, in_ready,
+									   dlist_pop_head_node(&lane->ready));
+
+	lane->nready--;
+	item->state = ITEM_IN_FLIGHT;
+	if (item->key != NULL)
+	{
+		dlist_delete(&item->in_key);
+		item->key->running = item;
+	}
+	return item;
+}
+
+void
+window_release_key(QueueItem *item, TimestampTz now)
+{
+	if (item->key == NULL)
+		return;
+	item->key->running = NULL;
+	key_promote(item->key, now);
+}
+
+void
+window_return(QueueItem *item, TimestampTz now)
+{
+	item->state = ITEM_WAITING;
+	if (item->key != NULL)
+	{
+		item->key->running = NULL;
+		key_insert(item->key, item, now);
+	}
+	else
+		item_offer(item, now);
+}

@@ -1,0 +1,472 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *		The worker of a database: one loop over one wait event set.
+ *
+ * The set has three events: the latch (a commit, a signal), the postmaster's
+ * death, and the HTTP room's descriptor (sockets and its timers).  With
+ * nothing to do the worker sleeps until one of them, or until the time that
+ * the scheduler names.  No transaction is open while it waits.
+ *
+ * Each turn: take the answers that came, start what may start (one read-only
+ * transaction), record what is decided (one transaction that writes, a few
+ * milliseconds or a few hundred outcomes after the first).
+ *
+ * An error in one of these transactions is logged, what it was about goes back
+ * to where it was, and the worker tries again after a pause.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "launcher.h"
+
+#include "access/xact.h"
+#include "deliver.h"
+#include "guard.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "queue.h"
+#include "schedule.h"
+#include "state.h"
+#include "stats.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Outcomes are recorded together: so many, or after so long. */
+#define RECORD_GROUP		500
+#define RECORD_DELAY_US		(3 * 1000)
+
+/* Reads in one transaction, so that sending is not held up by reading. */
+#define READS_A_TURN		8
+
+/*
+ * How often everything in the queue is looked at again from the start.  Rows
+ * that rswebhook_send() made are never missed without it; this is for those
+ * that somebody edits by hand.
+ */
+#define SWEEP_INTERVAL_US	(10 * 60 * USECS_PER_SEC)
+
+/* How often slots are looked at that may be past the retention. */
+#define EXPIRE_INTERVAL_US	(30 * 60 * USECS_PER_SEC)
+#define EXPIRE_RETRY_US		(60 * USECS_PER_SEC)
+
+/* The pause after an error doubles from here to there. */
+#define ERROR_PAUSE_MIN_US	(1 * USECS_PER_SEC)
+#define ERROR_PAUSE_MAX_US	(60 * USECS_PER_SEC)
+
+static volatile sig_atomic_t waits_for_standby = false;
+
+static uint32 wait_event = 0;
+static WaitEventSet *wait_set;
+static bool extension_gone = false;
+static TimestampTz next_sweep;
+static TimestampTz next_expire;
+static int	expire_slot = 0;
+static TimestampTz pause_until = 0; /* after an error */
+static int64 pause_us = 0;
+
+/*
+ * The default handler for background workers throws out of whatever code it
+ * interrupts.  A commit that waits for a synchronous standby would otherwise
+ * hold up the shutdown, and can be told to stop waiting: it is done locally.
+ */
+static void
+handle_sigterm(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	ShutdownRequestPending = true;
+	if (waits_for_standby)
+	{
+		InterruptPending = true;
+		ProcDiePending = true;
+	}
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+static void
+commit_record(void)
+{
+	waits_for_standby = !ShutdownRequestPending;
+	queue_commit();
+	waits_for_standby = false;
+}
+
+/* ---------------------------------------------------------------------
+ * Start and end
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * Whatever else goes wrong, two workers must not drain one database.  The
+ * third class of advisory locks cannot be taken from SQL.
+ */
+static bool
+lock_database(void)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0x72737768, 0, 3);
+	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+static void
+connect_to_database(int slot)
+{
+	Oid			database;
+	uint32		generation;
+
+	memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof(database));
+	memcpy(&generation, MyBgworkerEntry->bgw_extra + sizeof(database), sizeof(generation));
+	if (!state_attach_worker(slot, generation))
+		proc_exit(0);
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	pgstat_report_appname("rswebhook worker");
+	queue_pin_settings();
+}
+
+static void
+start_http(void)
+{
+	const char *error = NULL;
+
+	if (!http_init(guard_allows, rswebhook_max_in_flight, &error))
+		ereport(FATAL,
+				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+				 errmsg("rswebhook could not start libcurl: %s", error)));
+
+	wait_set = create_session_wait_event_set(3);
+	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, http_fd(), NULL, NULL);
+}
+
+/*
+ * The first transaction: is there anything for us here?  Lanes are made for
+ * every destination and for whatever else the queue owes to.
+ */
+static bool
+look_around(void)
+{
+	List	   *owed;
+	ListCell   *lc;
+	Destination **list;
+	int			count;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!queue_begin("looking for work"))
+		return false;
+	if (!lock_database())
+		ereport(FATAL,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("another rswebhook worker is active in this database")));
+
+	destination_all(&list, &count);
+	for (int i = 0; i < count; i++)
+		(void) schedule_lane(list[i]->id, now);
+	owed = queue_owed_destinations();
+	foreach(lc, owed)
+		(void) schedule_lane(lfirst_int(lc), now);
+	deliver_configure(now);
+	queue_commit();
+
+	next_sweep = now + SWEEP_INTERVAL_US;
+	next_expire = now;
+	return true;
+}
+
+/* ---------------------------------------------------------------------
+ * A turn of the loop
+ * ---------------------------------------------------------------------
+ */
+
+static void
+take_ranges(TimestampTz now)
+{
+	QueuedRange ranges[STATE_MAX_RANGES];
+	int			count = state_take_ranges(ranges);
+
+	for (int i = 0; i < count; i++)
+		schedule_note_range(&ranges[i], now);
+}
+
+/* Read ahead, and start what may go: one transaction that only reads. */
+static void
+read_and_start(bool woken)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	ReadRequest request;
+
+	if (woken)
+		take_ranges(now);
+	if (!deliver_claim(now) && !woken && !schedule_wants_read(now))
+		return;
+
+	if (!queue_begin("reading the queue"))
+	{
+		extension_gone = true;
+		return;
+	}
+	deliver_configure(now);
+	for (int i = 0; i < READS_A_TURN && schedule_next_read(now, &request); i++)
+	{
+		QueueRow   *rows;
+		int			count = queue_read(&request, &rows);
+
+		CHECK_FOR_INTERRUPTS();
+		schedule_rows_read(&request, rows, count, now);
+		pfree(rows);
+	}
+	if (deliver_claim(now))
+		deliver_prepare(now);
+	queue_commit();
+	deliver_start();
+}
+
+static void
+record(void)
+{
+	if (!queue_begin("recording outcomes"))
+	{
+		extension_gone = true;
+		return;
+	}
+	deliver_record();
+	commit_record();
+	deliver_recorded(GetCurrentTimestamp());
+}
+
+/* When outcomes have to be recorded; 0: there are none. */
+static TimestampTz
+record_due_at(void)
+{
+	TimestampTz since;
+	int			count = deliver_unrecorded(&since);
+
+	if (count == 0)
+		return schedule_breaker_changed() ? PG_INT64_MIN : 0;
+	if (count >= RECORD_GROUP)
+		return PG_INT64_MIN;
+	return since + RECORD_DELAY_US;
+}
+
+/* Look at one slot of the rings a turn, each in a transaction of its own. */
+static void
+expire(TimestampTz now)
+{
+	if (!queue_begin("looking for rows past the retention"))
+	{
+		extension_gone = true;
+		return;
+	}
+
+	/* if this fails, it is tried again, after a minute */
+	next_expire = now + EXPIRE_RETRY_US;
+	queue_expire(expire_slot);
+	queue_commit();
+	expire_slot = (expire_slot + 1) % RING_SLOTS;
+	next_expire = expire_slot == 0 ? now + EXPIRE_INTERVAL_US : now;
+}
+
+static void
+reread_lane(Lane *lane, void *now)
+{
+	schedule_reread(lane, *(TimestampTz *) now);
+}
+
+static void
+turn(bool woken)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz due;
+	bool		recovering = pause_us != 0;
+
+	if (now >= next_sweep)
+	{
+		schedule_each_lane(reread_lane, &now);
+		next_sweep = now + SWEEP_INTERVAL_US;
+	}
+
+	/*
+	 * After an error, what is decided comes first: nothing new is started
+	 * before it is recorded.
+	 */
+	if (!recovering)
+		read_and_start(woken);
+	due = record_due_at();
+	if (!extension_gone && due != 0 && (due <= now || recovering))
+		record();
+	if (!extension_gone && recovering)
+		read_and_start(true);
+	if (!extension_gone && now >= next_expire)
+		expire(now);
+}
+
+/* After an error: put everything back, and wait before the next try. */
+static void
+recover(MemoryContext context)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	MemoryContextSwitchTo(context);
+	HOLD_INTERRUPTS();
+	EmitErrorReport();
+	FlushErrorState();
+	queue_abort();
+	deliver_reset(now);
+	schedule_settle_all(now);
+	RESUME_INTERRUPTS();
+
+	pause_us = pause_us == 0 ? ERROR_PAUSE_MIN_US :
+		Min(pause_us * 2, ERROR_PAUSE_MAX_US);
+	pause_until = now + pause_us;
+}
+
+static void
+guarded_turn(bool woken)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		turn(woken);
+		pause_us = 0;
+	}
+	PG_CATCH();
+	{
+		recover(context);
+	}
+	PG_END_TRY();
+}
+
+/* Milliseconds until something is due, -1: nothing ever is. */
+static long
+time_to_wait(TimestampTz now)
+{
+	TimestampTz when = Min(next_sweep, next_expire);
+	TimestampTz due;
+
+	if (pause_us != 0)
+		when = pause_until;
+	else
+	{
+		if (schedule_wants_read(now))
+			return 0;
+		due = schedule_wake_at();
+		if (due != 0)
+			when = Min(when, due);
+		due = record_due_at();
+		if (due != 0)
+			when = Min(when, due);
+	}
+	if (when <= now)
+		return 0;
+	return (long) Min((when - now + 999) / 1000, PG_INT32_MAX);
+}
+
+/* Record what is known and what was in flight; the next worker goes on. */
+static void
+finish(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	TimestampTz since;
+
+	PG_TRY();
+	{
+		http_run();
+		deliver_answers();
+		deliver_give_up_in_flight(GetCurrentTimestamp());
+		if (deliver_unrecorded(&since) > 0 && queue_begin("recording outcomes"))
+		{
+			deliver_record();
+			commit_record();
+		}
+	}
+	PG_CATCH();
+	{
+		recover(context);
+	}
+	PG_END_TRY();
+}
+
+static void
+run(void)
+{
+	bool		woken = true;
+	WaitEvent	events[3];
+
+	for (;;)
+	{
+		int			count;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			queue_apply_settings();
+			schedule_set_max_in_flight(rswebhook_max_in_flight);
+		}
+
+		http_run();
+		deliver_answers();
+		if (pause_us == 0 || GetCurrentTimestamp() >= pause_until)
+			guarded_turn(woken);
+		else if (woken)
+			take_ranges(GetCurrentTimestamp());
+		stats_publish();
+		woken = false;
+		if (extension_gone || ShutdownRequestPending || state_told_to_stop())
+			return;
+
+		count = WaitEventSetWait(wait_set, time_to_wait(GetCurrentTimestamp()),
+								 events, lengthof(events),
+								 custom_wait_event(wait_event, "RswebhookWorkerMain"));
+		for (int i = 0; i < count; i++)
+		{
+			if (events[i].events & WL_LATCH_SET)
+			{
+				ResetLatch(MyLatch);
+				woken = true;
+			}
+		}
+	}
+}
+
+void
+rswebhook_worker_main(Datum arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, handle_sigterm);
+	BackgroundWorkerUnblockSignals();
+	connect_to_database(DatumGetInt32(arg));
+
+	schedule_init();
+	schedule_set_max_in_flight(rswebhook_max_in_flight);
+	stats_init();
+	deliver_init();
+
+	if (look_around())
+	{
+		state_confirm_worker();
+		start_http();
+		run();
+		if (!extension_gone)
+			finish();
+	}
+	else
+		extension_gone = true;
+
+	if (extension_gone)
+		state_mark_unwanted();
+	proc_exit(0);
+}

@@ -1,0 +1,147 @@
+# Commands that need a database for themselves, or the extension gone, do not
+# wait for a worker, not even for one whose request hangs.
+#
+# PostgreSQL itself waits five seconds for other sessions and then fails, so
+# everything here must be through well before that.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use File::Temp;
+use RswebhookTest;
+use Test::More;
+
+my $limit = 4;    # seconds
+my $receiver = new_receiver();
+my $node = new_node('databases');
+my $serial = 0;
+
+ok(deliver('postgres'), 'the first database delivers');
+
+# DROP DATABASE, idle and busy, plain and forced
+foreach my $busy (0, 1)
+{
+    foreach my $force ('', ' WITH (FORCE)')
+    {
+        my $what = ($busy ? 'busy' : 'idle') . $force;
+        create('doomed');
+        ok(deliver('doomed'), "$what: the new database delivers");
+        hang('doomed') if $busy;
+        quick("DROP DATABASE doomed$force", "$what: DROP DATABASE$force");
+    }
+}
+
+# CREATE DATABASE ... TEMPLATE, and both databases deliver afterwards
+create('model');
+ok(deliver('model'), 'the template delivers');
+hang('model');
+quick('CREATE DATABASE copied TEMPLATE model', 'CREATE DATABASE ... TEMPLATE');
+ok(deliver('model'), 'the template delivers again');
+ok(deliver('copied'), 'the copy delivers');
+
+# A command that fails gives the worker back, too
+isnt($node->psql('postgres', 'CREATE DATABASE copied TEMPLATE model'),
+    0, 'CREATE DATABASE of a name that is taken fails');
+ok(deliver('model'), 'the template delivers after a failed command');
+
+quick('ALTER DATABASE model RENAME TO renamed', 'ALTER DATABASE ... RENAME');
+ok(deliver('renamed'), 'the renamed database delivers');
+
+my $directory = File::Temp->newdir();
+query($node, "CREATE TABLESPACE elsewhere LOCATION '$directory'");
+quick('ALTER DATABASE renamed SET TABLESPACE elsewhere', 'ALTER DATABASE ... SET TABLESPACE');
+ok(deliver('renamed'), 'the moved database delivers');
+quick('DROP DATABASE renamed', 'DROP DATABASE after all that');
+quick('DROP TABLESPACE elsewhere', 'DROP TABLESPACE');
+
+# DROP EXTENSION, idle and busy, in two transactions and in one
+foreach my $busy (0, 1)
+{
+    my $what = $busy ? 'busy' : 'idle';
+    hang('copied') if $busy;
+    quick('DROP EXTENSION rswebhook', "$what: DROP EXTENSION", 'copied');
+    query($node, 'CREATE EXTENSION rswebhook', 'copied');
+    ok(deliver('copied'), "$what: a new extension delivers");
+    hang('copied') if $busy;
+    quick('BEGIN; DROP EXTENSION rswebhook; CREATE EXTENSION rswebhook; COMMIT',
+        "$what: DROP and CREATE EXTENSION in a transaction", 'copied');
+    ok(deliver('copied'), "$what: the newer extension delivers");
+    hang('copied') if $busy;
+    quick('BEGIN; DROP EXTENSION rswebhook; ROLLBACK',
+        "$what: DROP EXTENSION rolled back", 'copied');
+    ok(deliver('copied'), "$what: it still delivers");
+}
+
+# Many in a row
+my $seconds = elapsed(
+    sub {
+        foreach my $round (1 .. 5)
+        {
+            create('brief');
+            query($node, 'DROP DATABASE brief');
+        }
+    });
+cmp_ok($seconds, '<', 5 * $limit, 'databases that come and go at once');
+
+# A database without the extension is left alone
+query($node, 'CREATE DATABASE plain');
+quick('DROP DATABASE plain', 'DROP DATABASE without the extension');
+
+ok(deliver('postgres'), 'the first database still delivers');
+
+done_testing();
+
+sub create
+{
+    my ($database) = @_;
+
+    query($node, "CREATE DATABASE $database");
+    query($node, 'CREATE EXTENSION rswebhook', $database);
+    return;
+}
+
+# Sends an event of this database's own and waits for it to arrive.
+sub deliver
+{
+    my ($database) = @_;
+    my $id = "$database-" . ++$serial;
+
+    add_destination($node, "good_$serial", $receiver->url('/ok'), {}, $database);
+    send_event($node, { type => 'track', messageId => $id, anonymousId => $id },
+        "good_$serial", $database);
+    return arrived($id);
+}
+
+# Has a request of this database's worker hang.
+sub hang
+{
+    my ($database) = @_;
+    my $id = "hang-$database-" . ++$serial;
+
+    add_destination($node, "hang_$serial", $receiver->url('/hang'),
+        { timeout => '30 min', low_speed_limit => 0 }, $database);
+    send_event($node, { type => 'track', messageId => $id, anonymousId => $id },
+        "hang_$serial", $database);
+    arrived($id) or die "the request did not start\n";
+    return;
+}
+
+sub arrived
+{
+    my ($id) = @_;
+
+    return wait_for("the event $id",
+        sub { grep { ($_->{headers}{'webhook-id'} // '') eq $id } $receiver->requests });
+}
+
+sub quick
+{
+    my ($sql, $what, $database) = @_;
+    my $seconds = elapsed(sub { query($node, $sql, $database) });
+
+    cmp_ok($seconds, '<', $limit, sprintf '%s: %.2f s', $what, $seconds);
+    return;
+}

@@ -1,0 +1,92 @@
+# A worker that waits, for work or for an answer, holds no transaction and no
+# snapshot, and does nothing at all.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Test::More;
+
+my $receiver = new_receiver();
+my $node = new_node('idle', conf => "autovacuum = off\n");
+
+add_destination($node, 'good', $receiver->url('/ok'));
+add_destination($node, 'hanging', $receiver->url('/hang'),
+    { timeout => '10 min', low_speed_limit => 0 });
+
+ok(wait_for('the worker', sub { worker_pid($node) }), 'the worker starts');
+holds_nothing('before any event');
+
+send_event($node, { type => 'track', userId => 'a', messageId => 'first' }, 'good');
+ok(wait_until_sent($node), 'an event is delivered');
+holds_nothing('after an event');
+does_nothing('with nothing to do');
+
+send_event($node, { type => 'track', userId => 'a', messageId => 'stuck' }, 'hanging');
+ok(wait_for('the request', sub { $receiver->requests_to('/hang') }), 'a request hangs');
+holds_nothing('while a request hangs');
+does_nothing('while a request hangs');
+
+# Nothing keeps vacuum from removing what is dead
+query($node, q{
+    CREATE TABLE churn AS SELECT generate_series(1, 1000) AS n;
+    DELETE FROM churn;});
+my ($code, $out, $err) = $node->psql('postgres', 'VACUUM (VERBOSE) churn');
+unlike($err, qr/[1-9]\d* (?:are )?dead (?:row versions|but not yet|tuples)/,
+    'vacuum removes all dead rows while a request hangs');
+is(query($node, q{SELECT pg_relation_size('churn')}), '0', 'the table is empty');
+
+# Retries to come are waited for, not polled for
+add_destination($node, 'later', $receiver->url('/status/500'),
+    { min_backoff => '10 min', max_backoff => '10 min' });
+send_event($node, { type => 'track', userId => 'b', messageId => 'again' }, 'later');
+ok(wait_for('the request', sub { $receiver->requests_to('/status') }), 'an attempt fails');
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'retry'}, '1'),
+    'it is to be tried again');
+holds_nothing('while an event waits for its retry');
+does_nothing('while an event waits for its retry');
+
+done_testing();
+
+sub holds_nothing
+{
+    my ($when) = @_;
+
+    # What was just recorded may still be about to commit.
+    ok( wait_for_query($node, q{
+            SELECT count(*) > 0 AND bool_and(xact_start IS NULL AND backend_xmin IS NULL
+                                             AND backend_xid IS NULL)
+            FROM pg_stat_activity WHERE backend_type LIKE 'rswebhook%'}, 't', 5),
+        "$when: no transaction, no snapshot");
+    is(query($node, q{
+            SELECT count(*) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+            WHERE a.backend_type LIKE 'rswebhook%' AND l.locktype <> 'advisory'}),
+        '0', "$when: no lock but its own");
+    is(query($node, q{
+            SELECT DISTINCT state FROM pg_stat_activity
+            WHERE datname = current_database() AND backend_type LIKE 'rswebhook%'}),
+        'idle', "$when: shown as idle");
+    return;
+}
+
+sub does_nothing
+{
+    my ($when) = @_;
+    my $pid = worker_pid($node);
+
+  SKIP:
+    {
+        skip 'no /proc', 1
+          unless defined process_field($pid, 'voluntary_ctxt_switches');
+        # let what was just done come to its end
+        pass_time(0.5);
+        my $before = process_field($pid, 'voluntary_ctxt_switches');
+        pass_time(3);
+        my $woken = process_field($pid, 'voluntary_ctxt_switches') - $before;
+        cmp_ok($woken, '<=', 5, "$when: woken $woken times in 3 s");
+    }
+    return;
+}

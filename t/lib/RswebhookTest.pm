@@ -1,0 +1,281 @@
+# RswebhookTest.pm
+#     What the TAP tests share: a cluster with the extension, a receiver, and
+#     waiting with a limit.
+#
+# PostgreSQL 13 and 14 knew the test modules by other names at first; this is
+# the one place that knows.  Tests wait for a condition, never for a time.
+#
+# Copyright (c) 2026, the rswebhook maintainers
+
+package RswebhookTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use File::Basename qw(dirname);
+use FindBin;
+use JSON::PP;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use Receiver;
+
+our @EXPORT = qw(
+  add_destination
+  elapsed
+  new_node
+  new_receiver
+  outcomes
+  pass_time
+  process_field
+  query
+  query_rows
+  samples
+  send_event
+  source_dir
+  wait_for
+  wait_for_query
+  wait_until_sent
+  worker_pid
+);
+
+our $default_limit = 60;    # seconds
+
+# At compile time: the test modules set up their directories in INIT blocks.
+my $old_names;
+
+BEGIN
+{
+    if (eval { require PostgreSQL::Test::Cluster; 1 })
+    {
+        require PostgreSQL::Test::Utils;
+    }
+    else
+    {
+        require PostgresNode;
+        require TestLib;
+        $old_names = 1;
+    }
+
+    # So that END blocks stop what was started.
+    $SIG{TERM} = $SIG{INT} = sub { die "stopped by a signal\n" };
+}
+
+sub source_dir
+{
+    return dirname($FindBin::RealBin);
+}
+
+# ---------------------------------------------------------------------
+# Clusters
+# ---------------------------------------------------------------------
+
+# A running cluster with the extension in its database postgres.
+#   preload => 0    without shared_preload_libraries
+#   extension => 0  without CREATE EXTENSION
+#   conf => text    more settings
+#   start => 0      initialized only
+sub new_node
+{
+    my ($name, %option) = @_;
+    my $node =
+      $old_names
+      ? PostgresNode::get_new_node($name)
+      : PostgreSQL::Test::Cluster->new($name);
+
+    $node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+    $node->append_conf('postgresql.conf', installation_settings());
+    $node->append_conf('postgresql.conf',
+        "log_statement = none\nmax_worker_processes = 32\n");
+    $node->append_conf('postgresql.conf',
+        "shared_preload_libraries = 'rswebhook'\n")
+      if $option{preload} // 1;
+    $node->append_conf('postgresql.conf', $option{conf})
+      if defined $option{conf};
+    return $node unless $option{start} // 1;
+
+    $node->start;
+    query($node, 'CREATE EXTENSION rswebhook') if $option{extension} // 1;
+    return $node;
+}
+
+# Settings with which a server finds the extension outside its own
+# directories, as scripts/check builds it; none after a plain make install.
+sub installation_settings
+{
+    my $file = $ENV{RSWEBHOOK_CONF};
+
+    return '' unless defined $file;
+    open my $in, '<', $file or die "could not read \"$file\": $!\n";
+    local $/;
+    return <$in>;
+}
+
+sub query
+{
+    my ($node, $sql, $database) = @_;
+
+    return $node->safe_psql($database // 'postgres', $sql);
+}
+
+# The rows of a query as references to lists of decoded JSON values.
+sub query_rows
+{
+    my ($node, $sql, $database) = @_;
+    my $json = query($node,
+        "SELECT coalesce(json_agg(r), '[]') FROM ($sql) AS r", $database);
+
+    return @{ JSON::PP->new->utf8->decode($json) };
+}
+
+# A row of rswebhook.destination; values are given as SQL literals' content.
+sub add_destination
+{
+    my ($node, $name, $url, $columns, $database) = @_;
+    my %row = (name => $name, url => $url, %{ $columns // {} });
+    my @names = sort keys %row;
+    my $values = join ', ', map { quote_literal($row{$_}) } @names;
+
+    query($node,
+        "INSERT INTO rswebhook.destination (" . join(', ', @names) . ") VALUES ($values)",
+        $database);
+    return;
+}
+
+# Sends an event given as a Perl value; returns its id.
+sub send_event
+{
+    my ($node, $event, $destination, $database) = @_;
+    my $json = quote_literal(JSON::PP->new->ascii->canonical->encode($event));
+    my $to = defined $destination ? quote_literal($destination) : 'NULL';
+
+    return query($node, "SELECT rswebhook_send($json, $to)", $database);
+}
+
+sub quote_literal
+{
+    my ($text) = @_;
+
+    return 'NULL' unless defined $text;
+    $text =~ s/'/''/g;
+    return $text =~ s/\\/\\\\/g ? "E'$text'" : "'$text'";
+}
+
+# The delivery rows of an event, oldest first, as "outcome status attempt".
+sub outcomes
+{
+    my ($node, $event_id, $database) = @_;
+
+    return query(
+        $node, qq{
+        SELECT string_agg(concat_ws(' ', outcome, status, attempt), ', '
+                          ORDER BY destination_id, attempt)
+        FROM rswebhook.delivery WHERE event_id = $event_id}, $database);
+}
+
+sub samples
+{
+    open my $in, '<', source_dir() . '/examples/samples.json'
+      or die "could not read the sample events: $!\n";
+    local $/;
+    return @{ JSON::PP->new->utf8->decode(<$in>) };
+}
+
+# ---------------------------------------------------------------------
+# Processes
+# ---------------------------------------------------------------------
+
+# The worker of a database, or undef.
+sub worker_pid
+{
+    my ($node, $database) = @_;
+    my $name = quote_literal($database // 'postgres');
+    my $pid = query($node,
+        "SELECT pid FROM pg_stat_activity WHERE datname = $name AND backend_type LIKE 'rswebhook%'",
+        'template1');
+
+    return $pid eq '' ? undef : $pid;
+}
+
+# A number from /proc/PID/status, such as VmHWM or voluntary_ctxt_switches.
+sub process_field
+{
+    my ($pid, $field) = @_;
+
+    open my $in, '<', "/proc/$pid/status" or return undef;
+    while (<$in>)
+    {
+        return $1 if /^\Q$field\E:\s+(\d+)/;
+    }
+    return undef;
+}
+
+# ---------------------------------------------------------------------
+# Waiting
+# ---------------------------------------------------------------------
+
+# Polls until the code returns something true, and returns that; says what
+# was awaited and returns false when the limit is reached.
+sub wait_for
+{
+    my ($what, $code, $limit) = @_;
+    my $end = time() + ($limit // $default_limit);
+
+    while (1)
+    {
+        my $result = $code->();
+        return $result if $result;
+        last if time() > $end;
+        sleep(0.02);
+    }
+    diag("waited in vain for $what");
+    return 0;
+}
+
+sub wait_for_query
+{
+    my ($node, $sql, $expected, $limit, $database) = @_;
+    my $got;
+
+    return 1
+      if wait_for("\"$expected\" from $sql",
+        sub { ($got = query($node, $sql, $database)) eq $expected }, $limit);
+    diag("last result: \"$got\"");
+    return 0;
+}
+
+# Until nothing is owed any more.
+sub wait_until_sent
+{
+    my ($node, $database, $limit) = @_;
+
+    return wait_for_query($node, 'SELECT count(*) FROM rswebhook.queue', '0',
+        $limit, $database);
+}
+
+# For the few tests whose subject is that nothing happens for a while.
+sub pass_time
+{
+    my ($seconds) = @_;
+
+    sleep($seconds);
+    return;
+}
+
+# How long the code takes, in seconds.
+sub elapsed
+{
+    my ($code) = @_;
+    my $start = time();
+
+    $code->();
+    return time() - $start;
+}
+
+sub new_receiver
+{
+    return Receiver->new(source_dir() . '/scripts/receiver', @_);
+}
+
+1;
