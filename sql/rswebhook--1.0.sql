@@ -400,7 +400,7 @@ $$;
 -- the name of a destination as well, to which an event's id belongs.
 CREATE FUNCTION rswebhook_cancel(destination text, before text) RETURNS bigint
     LANGUAGE sql VOLATILE
-    AS $$ SELECT @extschema@.rswebhook_cancel($1, $2::timestamptz) $$;
+    AS $$ SELECT @extschema@.rswebhook_cancel($1, $2::pg_catalog.timestamptz) $$;
 
 -- Owe an event once more: to one destination, or with NULL to each that it was
 -- attempted for before. What is still owed stays as it is. Returns the number
@@ -503,7 +503,7 @@ $$;
 -- As for rswebhook_cancel
 CREATE FUNCTION rswebhook_replay(destination text, since text) RETURNS bigint
     LANGUAGE sql VOLATILE
-    AS $$ SELECT @extschema@.rswebhook_replay($1, $2::timestamptz) $$;
+    AS $$ SELECT @extschema@.rswebhook_replay($1, $2::pg_catalog.timestamptz) $$;
 
 --
 -- What a person looks at. Counters and latencies are the worker's own since

@@ -282,10 +282,11 @@ end_attempt(Attempt *attempt)
 	pfree(attempt);
 }
 
-void
+int
 deliver_answers(void)
 {
 	HttpAnswer	answer;
+	int			count = 0;
 
 	while (http_next(&answer))
 	{
@@ -313,7 +314,9 @@ deliver_answers(void)
 		record_attempt(attempt, &answer, &verdict, now);
 		end_attempt(attempt);
 		http_answer_free(&answer);
+		count++;
 	}
+	return count;
 }
 
 void
@@ -584,7 +587,6 @@ deliver_start(void)
 	nclaimed = 0;
 	ready_to_start = false;
 	MemoryContextReset(batch_context);
-	http_run();
 }
 
 void

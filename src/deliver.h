@@ -30,8 +30,8 @@ extern void deliver_prepare(TimestampTz now);
 /* Send what was prepared. */
 extern void deliver_start(void);
 
-/* Take the answers that have arrived and decide what they mean. */
-extern void deliver_answers(void);
+/* Take the answers that have arrived and decide what they mean; how many? */
+extern int	deliver_answers(void);
 
 /* Outcomes that wait to be recorded, and since when the oldest waits. */
 extern int	deliver_unrecorded(TimestampTz *since);

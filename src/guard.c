@@ -135,7 +135,8 @@ parse_network(char *element, GuardNetwork *network, char *why, size_t why_size)
 
 	if (network->size == 0 || bits < 0 || bits > network->size * 8)
 	{
-		snprintf(why, why_size, "\"%.60s\" is not an address, a network such as 10.0.0.0/8, \"default\" or \"strict\".",
+		snprintf(why, why_size,
+				 "\"%.60s\" is not an address, a network such as 10.0.0.0/8, \"default\" or \"strict\".",
 				 element);
 		return false;
 	}
@@ -286,7 +287,6 @@ guard_allows(const struct sockaddr *address, char *why, size_t why_size)
 	const unsigned char *carried = NULL;
 	const GuardNetwork *network;
 	char		address_text[INET6_ADDRSTRLEN];
-	char		carried_text[INET6_ADDRSTRLEN];
 	char		network_text[INET6_ADDRSTRLEN];
 	int			size;
 
@@ -326,6 +326,8 @@ guard_allows(const struct sockaddr *address, char *why, size_t why_size)
 	print_address(network->address, network->size, network_text, sizeof(network_text));
 	if (carried)
 	{
+		char		carried_text[INET6_ADDRSTRLEN];
+
 		print_address(carried, 4, carried_text, sizeof(carried_text));
 		snprintf(why, why_size, "address %s stands for %s, which is in the blocked network %s/%d",
 				 address_text, carried_text, network_text, network->bits);

@@ -41,12 +41,6 @@
 /* Handles kept for reuse; each holds some tens of kilobytes. */
 #define MAX_SPARE			128
 
-/*
- * A request that libcurl still holds so long after its deadline is lost to it.
- * We know of this only after failed allocations inside libcurl.
- */
-#define OVERDUE_US			((int64_t) 5 * 1000 * 1000)
-
 /* Timer turns in one http_run(), so that the caller's other work gets its own. */
 #define MAX_TIMER_TURNS		10
 
@@ -70,9 +64,6 @@ static int	nin_flight = 0;
 
 /* When libcurl wants to be called at the latest; -1: never. */
 static int64_t curl_deadline_us = -1;
-
-/* When to look for requests that are overdue; -1: none is running. */
-static int64_t overdue_check_us = -1;
 
 /* Tags that there was not even memory for a Request for. */
 static uint64_t *starved = NULL;
@@ -321,15 +312,13 @@ collect_finished(void)
 	while ((message = curl_multi_info_read(multi, &left)) != NULL)
 	{
 		CURLcode	result = message->data.result;
-		char	   *private = NULL;
+		char	   *owner = NULL;
 		Request    *r;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
-		r = (Request *) private;
-		if (r->list == NULL)
-			continue;			/* abandoned before */
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner);
+		r = (Request *) owner;
 		curl_multi_remove_handle(multi, r->easy);
 		r->in_multi = false;
 		if (result == CURLE_OK && http_request_follow(r))
@@ -342,60 +331,12 @@ collect_finished(void)
 	}
 }
 
-/*
- * Answer a request that libcurl has lost.  Its handle cannot be had back:
- * libcurl's tables are damaged where it was, and removing it crashes.  So it
- * is abandoned with the Request that its callbacks know, in no list, and
- * another Request takes the answer on.
- */
-static void
-abandon(Request *r)
-{
-	Request    *heir = calloc(1, sizeof(*heir));
-
-	if (heir == NULL)
-		return;					/* it will still be overdue the next time */
-	http_answer_judge(r, CURLE_OPERATION_TIMEDOUT);
-	heir->answer = r->answer;
-	heir->started_us = r->started_us;
-	memset(&r->answer, 0, sizeof(r->answer));
-	r->body_size = 0;
-	r->response_limit = 0;
-	list_remove(r);
-	list_append(&running, heir);
-	move_to_done(heir);
-}
-
-/* Nothing may stay in flight for ever. */
-static void
-end_overdue(void)
-{
-	int64_t		now = poller_clock();
-	Request    *next;
-
-	if (running.first == NULL)
-		overdue_check_us = -1;
-	else if (overdue_check_us < 0)
-		overdue_check_us = now + OVERDUE_US;
-	if (overdue_check_us < 0 || overdue_check_us > now)
-		return;
-
-	for (Request *r = running.first; r != NULL; r = next)
-	{
-		next = r->next;
-		if (r->deadline_us >= 0 && r->deadline_us + OVERDUE_US <= now)
-			abandon(r);
-	}
-	overdue_check_us = now + OVERDUE_US;
-}
-
 /* Before anybody waits for the poller: it must know all that we wait for. */
 static void
 settle(void)
 {
 	poller_settle();
 	poller_wake_at(starting.first ? poller_clock() : curl_deadline_us);
-	poller_wake_at(overdue_check_us);
 }
 
 void
@@ -423,7 +364,6 @@ http_run(void)
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
 	}
 	collect_finished();
-	end_overdue();
 
 	restore_signals(&saved);
 	settle();
@@ -434,14 +374,10 @@ http_run(void)
  * ---------------------------------------------------------------------
  */
 
-bool
-http_init(HttpGuard the_guard, int max_connections, const char **error)
+static bool
+set_up(const char **error)
 {
-	curl_version_info_data *about;
-
-	guard = the_guard;
-	if (multi != NULL)
-		return true;
+	CURLM	   *fresh;
 
 	sigfillset(&all_signals);
 	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
@@ -449,36 +385,51 @@ http_init(HttpGuard the_guard, int max_connections, const char **error)
 		*error = "could not initialize libcurl";
 		return false;
 	}
-	about = curl_version_info(CURLVERSION_NOW);
-	if (about->features & CURL_VERSION_HTTP2)
+	if (curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_HTTP2)
 		version_wanted = CURL_HTTP_VERSION_2TLS;
 
-	max_starved = max_connections;
-	if (starved == NULL)
-		starved = calloc(max_starved, sizeof(*starved));
-	if (starved == NULL)
-	{
-		*error = http_no_memory;
-		return false;
-	}
 	if (poller_fd() < 0 && !poller_open())
 	{
 		*error = "could not create an epoll or kqueue descriptor";
 		return false;
 	}
 
-	multi = curl_multi_init();
-	if (multi != NULL &&
-		curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_interest) == CURLM_OK &&
-		curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
-		curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX) == CURLM_OK &&
-		curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) max_connections) == CURLM_OK)
-		return true;
+	fresh = curl_multi_init();
+	if (fresh == NULL ||
+		curl_multi_setopt(fresh, CURLMOPT_SOCKETFUNCTION, on_interest) != CURLM_OK ||
+		curl_multi_setopt(fresh, CURLMOPT_TIMERFUNCTION, on_timer) != CURLM_OK ||
+		curl_multi_setopt(fresh, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX) != CURLM_OK)
+	{
+		curl_multi_cleanup(fresh);
+		*error = "could not set up libcurl's multi interface";
+		return false;
+	}
+	multi = fresh;
+	return true;
+}
 
-	curl_multi_cleanup(multi);
-	multi = NULL;
-	*error = "could not set up libcurl's multi interface";
-	return false;
+bool
+http_init(HttpGuard the_guard, int max_connections, const char **error)
+{
+	if (multi == NULL && !set_up(error))
+		return false;
+	guard = the_guard;
+	(void) curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) max_connections);
+
+	/* Memory put by for the time when there is none. */
+	if (max_connections > max_starved)
+	{
+		uint64_t   *longer = realloc(starved, max_connections * sizeof(*starved));
+
+		if (longer == NULL)
+		{
+			*error = http_no_memory;
+			return false;
+		}
+		starved = longer;
+		max_starved = max_connections;
+	}
+	return true;
 }
 
 long

@@ -77,7 +77,7 @@ typedef struct HttpAnswer
 {
 	uint64_t	tag;
 	bool		answered;		/* a complete, final answer arrived */
-	bool		refused;		/* never tried: see error */
+	bool		refused;		/* not tried, and never could be: see error */
 	HttpPhase	phase;
 	int			status;			/* 0: no status line arrived */
 	int64_t		retry_after_s;	/* seconds from now; -1: none or nonsense */
@@ -96,7 +96,11 @@ typedef struct HttpAnswer
  */
 typedef bool (*HttpGuard) (const struct sockaddr *addr, char *why, size_t why_size);
 
-/* Set up once a process; false with *error (static text) on failure. */
+/*
+ * Set up; false with *error (static text) on failure.  At most max_connections
+ * requests may be in flight, and as many connections are kept open; to change
+ * the number or the guard call it again.
+ */
 extern bool http_init(HttpGuard guard, int max_connections, const char **error);
 
 /* Readable when http_run() has work, timers included.  Never changes. */

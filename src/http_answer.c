@@ -38,7 +38,7 @@ http_answer_begin(Request *r)
 	r->answer.tag = tag;
 	r->answer.retry_after_s = -1;
 	r->body_size = r->body_seen = r->head_bytes = 0;
-	r->head_lines = r->head_status = 0;
+	r->head_lines = 0;
 	r->head_done = r->enough = r->opened = r->barred = false;
 	r->why[0] = r->curl_error[0] = '\0';
 }
@@ -53,7 +53,6 @@ parse_retry_after(const char *value, size_t len)
 	char		text[64];
 	int64_t		seconds = 0;
 	bool		negative = false;
-	size_t		i = 0;
 
 	if (len == 0 || len >= sizeof(text))
 		return -1;
@@ -70,19 +69,21 @@ parse_retry_after(const char *value, size_t len)
 	}
 	else
 	{
-		if (text[0] == '-')
+		const char *c = text;
+
+		if (*c == '-')
 		{
 			negative = true;
-			i++;
+			c++;
 		}
-		if (text[i] == '\0')
+		if (*c == '\0')
 			return -1;
-		for (; text[i] != '\0'; i++)
+		for (; *c != '\0'; c++)
 		{
-			if (!isdigit((unsigned char) text[i]))
+			if (!isdigit((unsigned char) *c))
 				return -1;
 			if (seconds < MAX_RETRY_AFTER_S)
-				seconds = seconds * 10 + (text[i] - '0');
+				seconds = seconds * 10 + (*c - '0');
 		}
 	}
 
@@ -96,8 +97,8 @@ static void
 begin_head(Request *r, const char *line, size_t len)
 {
 	const char *space = memchr(line, ' ', len);
+	int			status = 0;
 
-	r->head_status = 0;
 	r->answer.retry_after_s = -1;
 	if (space == NULL)
 		return;
@@ -105,10 +106,10 @@ begin_head(Request *r, const char *line, size_t len)
 	{
 		if (!isdigit((unsigned char) *c))
 			break;
-		r->head_status = r->head_status * 10 + (*c - '0');
+		status = status * 10 + (*c - '0');
 	}
-	if (r->head_status >= 200 || r->head_status == 101)
-		r->answer.status = r->head_status;
+	if (status >= 200 || status == 101)
+		r->answer.status = status;
 }
 
 size_t
@@ -217,7 +218,7 @@ phase_reached(Request *r, CURLcode result)
 {
 	curl_off_t	resolved = 0;
 	curl_off_t	connected = 0;
-	curl_off_t	ready = 0;
+	curl_off_t	secured = 0;
 	curl_off_t	uploaded = 0;
 	long		request_size = 0;
 
@@ -244,19 +245,18 @@ phase_reached(Request *r, CURLcode result)
 			break;
 	}
 
-	curl_easy_getinfo(r->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
-	curl_easy_getinfo(r->easy, CURLINFO_CONNECT_TIME_T, &connected);
-	curl_easy_getinfo(r->easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
-	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
 	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
-	if (request_size > 0 || ready > 0)
-	{
-		if (request_size == 0 || (size_t) uploaded < r->body_len)
-			return HTTP_PHASE_SEND;
-		return HTTP_PHASE_WAIT;
-	}
+	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	if (request_size > 0)
+		return (size_t) uploaded < r->body_len ? HTTP_PHASE_SEND : HTTP_PHASE_WAIT;
+
+	curl_easy_getinfo(r->easy, CURLINFO_APPCONNECT_TIME_T, &secured);
+	curl_easy_getinfo(r->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	curl_easy_getinfo(r->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
+	if (secured > 0)
+		return HTTP_PHASE_SEND;
 	if (connected > 0)
-		return HTTP_PHASE_TLS;
+		return strncasecmp(r->url, "https:", 6) == 0 ? HTTP_PHASE_TLS : HTTP_PHASE_SEND;
 	return resolved > 0 ? HTTP_PHASE_CONNECT : HTTP_PHASE_RESOLVE;
 }
 

@@ -54,7 +54,6 @@ typedef struct Request
 	size_t		body_seen;		/* decoded bytes that arrived */
 	size_t		head_bytes;
 	int			head_lines;
-	int			head_status;	/* of the head being read, 1xx included */
 	bool		head_done;		/* a final head is complete */
 	bool		enough;			/* we ended it: its status says it all */
 	const char *fault;			/* we ended it: it is no sound answer */

@@ -21,13 +21,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__linux__) && !defined(POLLER_USE_KQUEUE)
+#ifdef __linux__
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #else
 #include <sys/types.h>
 #include <sys/event.h>
-#define POLLER_USE_KQUEUE
 #endif
 
 #include "poller.h"
@@ -204,7 +203,7 @@ wanted_event(int fd, int events, bool failed, PollerEvent *event)
 	return event->events != 0;
 }
 
-#ifndef POLLER_USE_KQUEUE
+#ifdef __linux__
 
 static int	timer_fd = -1;
 
@@ -287,7 +286,7 @@ poller_wait(PollerEvent *events, int max)
 	return n;
 }
 
-#else							/* POLLER_USE_KQUEUE */
+#else							/* kqueue */
 
 static bool
 kernel_open(void)
@@ -355,4 +354,4 @@ poller_wait(PollerEvent *events, int max)
 	return n;
 }
 
-#endif							/* POLLER_USE_KQUEUE */
+#endif							/* __linux__ */

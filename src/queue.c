@@ -284,6 +284,7 @@ static void
 execute(Statement statement, Datum *values, const char *nulls, bool read_only,
 		int expected)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	int			result;
 
 	if (plans[statement] == NULL)
@@ -298,6 +299,7 @@ execute(Statement statement, Datum *values, const char *nulls, bool read_only,
 		plans[statement] = plan;
 	}
 	result = SPI_execute_plan(plans[statement], values, nulls, read_only, 0);
+	MemoryContextSwitchTo(caller);	/* SPI leaves us in its own */
 	if (result != expected)
 		elog(ERROR, "statement %d ended with %s", statement,
 			 SPI_result_code_string(result));

@@ -50,16 +50,16 @@ typedef enum ItemState
 	ITEM_DECIDED				/* the outcome is not recorded yet */
 } ItemState;
 
-typedef struct ItemId
+typedef struct QueueItemId
 {
 	int64		event_id;
 	int32		destination_id;
 	int32		padding;
-} ItemId;
+} QueueItemId;
 
 struct QueueItem
 {
-	ItemId		id;
+	QueueItemId		id;
 	QueueRow	row;
 	Lane	   *lane;
 	KeyQueue   *key;			/* NULL: unordered */

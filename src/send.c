@@ -130,8 +130,11 @@ writer_start_row(Writer *writer)
 	int			natts = RelationGetDescr(writer->rel)->natts;
 
 	ExecClearTuple(writer->slot);
-	memset(writer->slot->tts_values, 0, natts * sizeof(Datum));
-	memset(writer->slot->tts_isnull, true, natts * sizeof(bool));
+	for (int i = 0; i < natts; i++)
+	{
+		writer->slot->tts_values[i] = (Datum) 0;
+		writer->slot->tts_isnull[i] = true;
+	}
 }
 
 static void

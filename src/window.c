@@ -22,7 +22,7 @@
 
 #include "utils/timestamp.h"
 
-static HTAB *items;				/* by ItemId */
+static HTAB *items;				/* by QueueItemId */
 static HTAB *keys;				/* by KeyQueueKey */
 static pairingheap *item_timers;
 
@@ -50,7 +50,7 @@ make_table(MemoryContext context, const char *name, Size keysize, Size entrysize
 void
 window_init(MemoryContext context)
 {
-	items = make_table(context, "rswebhook items", sizeof(ItemId), sizeof(QueueItem));
+	items = make_table(context, "rswebhook items", sizeof(QueueItemId), sizeof(QueueItem));
 	keys = make_table(context, "rswebhook keys", sizeof(KeyQueueKey), sizeof(KeyQueue));
 	item_timers = pairingheap_allocate(later_item, NULL);
 }
@@ -164,7 +164,7 @@ window_free(QueueItem *item)
 {
 	Lane	   *lane = item->lane;
 	KeyQueue   *key = item->key;
-	ItemId		id = item->id;
+	QueueItemId		id = item->id;
 
 	lane->nitems--;
 	hash_search(items, &id, HASH_REMOVE, NULL);
@@ -257,7 +257,7 @@ static void
 add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 {
 	Lane	   *lane = request->lane;
-	ItemId		id = {row->event_id, row->destination_id, 0};
+	QueueItemId		id = {row->event_id, row->destination_id, 0};
 	KeyQueue   *key = NULL;
 	QueueItem	   *item;
 

@@ -406,6 +406,7 @@ run(void)
 
 	for (;;)
 	{
+		long		timeout;
 		int			count;
 
 		CHECK_FOR_INTERRUPTS();
@@ -428,8 +429,10 @@ run(void)
 		if (extension_gone || ShutdownRequestPending || state_told_to_stop())
 			return;
 
-		count = WaitEventSetWait(wait_set, time_to_wait(GetCurrentTimestamp()),
-								 events, lengthof(events),
+		/* what was started goes out now; what has been answered is not waited for */
+		http_run();
+		timeout = deliver_answers() > 0 ? 0 : time_to_wait(GetCurrentTimestamp());
+		count = WaitEventSetWait(wait_set, timeout, events, lengthof(events),
 								 custom_wait_event(wait_event, "RswebhookWorkerMain"));
 		for (int i = 0; i < count; i++)
 		{

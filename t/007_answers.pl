@@ -35,6 +35,7 @@ my @cases = (
     [ '/last/ok', 'delivered 200 1' ],
     [ '/gzip/100000', 'delivered 200 1' ],
     [ '/body/100000', 'delivered 200 1' ],
+    [ '/endless', 'delivered 200 1' ],
     [ '/status/300', 'aborted 300 1' ],
     [ '/status/304', 'aborted 304 1' ],
     [ '/redirect/302/ok', 'aborted 302 1' ],
@@ -52,8 +53,6 @@ my @cases = (
     [ '/status/503', 'retry 503 1, aborted 503 2' ],
     [ '/status/599', 'retry 599 1, aborted 599 2' ],
     [ '/first/1/500/ok', 'retry 500 1, delivered 200 2' ],
-    [ '/first/1/reset/ok', 'retry 1, delivered 200 2' ],
-    [ '/first/1/hidden/ok', 'retry 1, delivered 200 2' ],
     [ '/first/1/hang/ok', 'retry 1, delivered 200 2' ],
     [ '/close', 'retry 1, aborted 2' ],
     [ '/reset', 'retry 1, aborted 2' ],
@@ -61,7 +60,7 @@ my @cases = (
     [ '/hang', 'retry 1, aborted 2' ]);
 
 # A head that says 200 is not yet an answer: the rest may never come.
-my @cut = ('/head', '/short', '/cut-chunk', '/drip/100', '/endless');
+my @cut = ('/head', '/short', '/cut-chunk', '/drip/100');
 
 my %id_of;
 foreach my $path ((map { $_->[0] } @cases), @cut)
@@ -69,6 +68,16 @@ foreach my $path ((map { $_->[0] } @cases), @cut)
     add_destination($node, $path, $receiver->url($path), \%hasty);
     $id_of{$path} = send_to($path);
 }
+
+# On a connection of its own: libcurl itself tries again if one that it kept
+# alive turns out to be closed.
+my @lost = map { [ $_, new_receiver() ] } 'reset', 'hidden';
+foreach my $lost (@lost)
+{
+    add_destination($node, $lost->[0], $lost->[1]->url("/first/1/$lost->[0]/ok"), \%hasty);
+    $id_of{ $lost->[0] } = send_to($lost->[0]);
+}
+
 add_destination($node, 'refused', "http://127.0.0.1:$nobody/", \%hasty);
 my $refused = send_to('refused');
 add_destination($node, 'follows', $receiver->url('/redirect/307/ok/then'),
@@ -80,6 +89,7 @@ my $unresolved = send_to('nowhere');
 ok(wait_until_sent($node), 'nothing is owed any more');
 
 is(outcomes($node, $id_of{ $_->[0] }), $_->[1], $_->[0]) foreach @cases;
+is(outcomes($node, $id_of{ $_->[0] }), 'retry 1, delivered 200 2', "$_->[0], then taken") foreach @lost;
 is(outcomes($node, $refused), 'retry 1, aborted 2', 'connection refused');
 is(outcomes($node, $unresolved), 'retry 1, aborted 2', 'a name that does not exist');
 is(outcomes($node, $followed), 'delivered 200 1', 'a redirect that may be followed');
@@ -101,8 +111,9 @@ is(query($node, q{
     '0', 'retries and only they say when');
 is(query($node, "SELECT response_body FROM rswebhook.delivery WHERE event_id = $id_of{'/status/404'}"),
     'no', 'the body of an answer is kept');
-is(query($node, q{SELECT max(octet_length(response_body)) <= 1000 + 4 FROM rswebhook.delivery}),
-    't', 'but no more of it than the setting allows');
+is(query($node, "SELECT length(response_body) FROM rswebhook.delivery WHERE event_id = $id_of{$_}"),
+    '1000', "$_: but no more of it than the setting allows")
+  foreach '/body/100000', '/endless';
 cmp_ok(query($node, q{SELECT max(duration) < interval '3 s' FROM rswebhook.delivery}),
     'eq', 't', 'the timeout covers the whole attempt');
 
