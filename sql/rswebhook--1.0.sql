@@ -584,3 +584,6 @@ REVOKE ALL ON FUNCTION
     rswebhook_replay(text, timestamptz, timestamptz, text, text),
     rswebhook_replay(text, text)
     FROM PUBLIC;
+
+-- The worker of this database starts when CREATE EXTENSION commits.
+SELECT rswebhook.notify_worker(NULL, 0, -1);

@@ -83,6 +83,7 @@ static struct
 		"   WHERE q.destination_id > owed.id ORDER BY q.destination_id LIMIT 1)"
 		" FROM owed WHERE owed.id IS NOT NULL)"
 		"SELECT id FROM owed WHERE id IS NOT NULL",
+		0, {0}
 	},
 	[READ_BY_ID] = {
 		"SELECT " COLUMNS " FROM rswebhook.queue q"
@@ -142,6 +143,7 @@ static struct
 	[LOAD_BREAKERS] = {
 		"SELECT destination_id, failures, opened_at, next_probe_at, reason"
 		" FROM rswebhook.breaker",
+		0, {0}
 	},
 	[SAVE_BREAKER] = {
 		"INSERT INTO rswebhook.breaker AS b"

@@ -591,6 +591,8 @@ rswebhook_notify_worker(PG_FUNCTION_ARGS)
 	int64		first = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
 	int64		last = PG_ARGISNULL(2) ? PG_INT64_MAX : PG_GETARG_INT64(2);
 
+	if (!state_available())
+		state_warn_unavailable();
 	state_note_queued(destination, first, last);
 	PG_RETURN_VOID();
 }
