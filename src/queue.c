@@ -194,7 +194,6 @@ queue_pin_settings(void)
 	set("enable_mergejoin", "off");
 	set("max_parallel_workers_per_gather", "0");
 	set("jit", "off");
-	queue_apply_settings();
 }
 
 /* Those that a reload can change. */

@@ -134,16 +134,23 @@ connect_to_database(int slot)
 	queue_pin_settings();
 }
 
+/* At the start, and whenever a setting has changed. */
 static void
-start_http(void)
+apply_settings(void)
 {
 	const char *error = NULL;
 
+	queue_apply_settings();
+	schedule_set_max_in_flight(rswebhook_max_in_flight);
 	if (!http_init(guard_allows, rswebhook_max_in_flight, &error))
 		ereport(FATAL,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 				 errmsg("rswebhook could not start libcurl: %s", error)));
+}
 
+static void
+make_wait_set(void)
+{
 	wait_set = create_session_wait_event_set(3);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
@@ -259,22 +266,48 @@ record_due_at(void)
 	return since + RECORD_DELAY_US;
 }
 
-/* Look at one slot of the rings a turn, each in a transaction of its own. */
 static void
-expire(TimestampTz now)
+expire_slot_now(void)
 {
 	if (!queue_begin("looking for rows past the retention"))
 	{
 		extension_gone = true;
 		return;
 	}
-
-	/* if this fails, it is tried again, after a minute */
-	next_expire = now + EXPIRE_RETRY_US;
 	queue_expire(expire_slot);
 	queue_commit();
 	expire_slot = (expire_slot + 1) % RING_SLOTS;
-	next_expire = expire_slot == 0 ? now + EXPIRE_INTERVAL_US : now;
+	next_expire = GetCurrentTimestamp();
+	if (expire_slot == 0)
+		next_expire += EXPIRE_INTERVAL_US;
+}
+
+/*
+ * Look at one slot of the rings a turn, each in a transaction of its own.  If
+ * somebody reads there, or anything else is in the way, that must not hold up
+ * deliveries: the slot gets its turn again later.
+ */
+static void
+expire(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	next_expire = GetCurrentTimestamp() + EXPIRE_RETRY_US;
+	PG_TRY();
+	{
+		expire_slot_now();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		HOLD_INTERRUPTS();
+		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
+			EmitErrorReport();
+		FlushErrorState();
+		queue_abort();
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
 }
 
 static void
@@ -308,7 +341,7 @@ turn(bool woken)
 	if (!extension_gone && recovering)
 		read_and_start(true);
 	if (!extension_gone && now >= next_expire)
-		expire(now);
+		expire();
 }
 
 /* After an error: put everything back, and wait before the next try. */
@@ -414,8 +447,7 @@ run(void)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			queue_apply_settings();
-			schedule_set_max_in_flight(rswebhook_max_in_flight);
+			apply_settings();
 		}
 
 		http_run();
@@ -454,14 +486,14 @@ rswebhook_worker_main(Datum arg)
 	connect_to_database(DatumGetInt32(arg));
 
 	schedule_init();
-	schedule_set_max_in_flight(rswebhook_max_in_flight);
 	stats_init();
 	deliver_init();
 
 	if (look_around())
 	{
 		state_confirm_worker();
-		start_http();
+		apply_settings();
+		make_wait_set();
 		run();
 		if (!extension_gone)
 			finish();
