@@ -1,0 +1,92 @@
+# Retention: a slot of the rings is emptied once its newest row is past the
+# retention, but never while something in it is owed, and never at the price of
+# a send that waits.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Test::More;
+
+my $receiver = new_receiver();
+my $node = new_node('retention');
+
+add_destination($node, 'good', $receiver->url('/ok'));
+add_destination($node, 'paused', $receiver->url('/ok'), { paused => 't' });
+my ($current) = query($node, 'SELECT rswebhook.ring_slot(now())');
+
+send_event($node, { type => 'track', userId => 'a' }, 'good');
+send_event($node, { type => 'track', userId => 'b' }, 'paused');
+ok( wait_for_query($node, 'SELECT count(*) FROM rswebhook.delivery', '1'),
+    'one event is delivered, the other is owed');
+
+look_at_all_slots();
+is(rows('event'), '2', 'young events stay');
+is(rows('delivery'), '1', 'young deliveries stay');
+
+query($node, q{
+    UPDATE rswebhook.event SET created_at = now() - interval '15 days';
+    UPDATE rswebhook.delivery SET started_at = now() - interval '15 days'});
+look_at_all_slots();
+is(rows('event'), '2', 'a slot in which an event is owed is kept, however old');
+is(rows('delivery'), '0', 'old deliveries go');
+
+# Nothing is owed, but somebody reads there, as pg_dump does for hours. The
+# worker leaves the slot alone and goes on with its work.
+query($node, q{SELECT rswebhook_cancel('paused')});
+query($node, 'TRUNCATE rswebhook.delivery');
+my $reader = $node->background_psql('postgres');
+$reader->query_safe("BEGIN; SELECT count(*) FROM ONLY rswebhook.event_$current");
+start_new_worker();
+my $waited = elapsed(sub { send_event($node, { type => 'track', userId => 'c' }, 'good') });
+cmp_ok($waited, '<', 5, 'a send does not wait for the reader');
+ok(wait_until_sent($node), 'deliveries go on beside a reader');
+is(rows('event'), '3', 'what is being read is not emptied');
+$reader->query_safe('COMMIT');
+$reader->quit;
+
+query($node, q{UPDATE rswebhook.event SET created_at = now() - interval '15 days'});
+look_at_all_slots();
+is(rows('event'), '0', 'old events that are not owed go');
+
+send_event($node, { type => 'track', userId => 'd' }, 'good');
+ok(wait_until_sent($node), 'and sending goes on');
+
+done_testing();
+
+sub rows
+{
+    my ($table) = @_;
+
+    return query($node, "SELECT count(*) FROM rswebhook.${table}_$current");
+}
+
+# A worker looks at the slots when it starts, and then every half hour.
+sub start_new_worker
+{
+    my $old = worker_pid($node);
+
+    query($node, "SELECT pg_terminate_backend($old)");
+    return wait_for('a new worker',
+        sub { my $pid = worker_pid($node); return defined $pid && $pid != $old });
+}
+
+# It goes through them in order: it has seen all when the two around the
+# current one have lost a row that is long past.
+sub look_at_all_slots
+{
+    my $marks = 'slot IN (0, 9) AND event = \'"mark"\'';
+
+    query($node, qq{
+        INSERT INTO rswebhook.event (id, slot, created_at, event)
+        SELECT nextval('rswebhook.event_id_seq'), slot, now() - interval '1 year', '"mark"'
+        FROM unnest(ARRAY[0, 9]) AS slot WHERE slot <> $current});
+    start_new_worker();
+    ok( wait_for_query($node,
+            qq{SELECT count(*) FROM rswebhook.event WHERE $marks}, '0'),
+        'all slots are looked at');
+    return;
+}
