@@ -96,6 +96,15 @@ CREATE TABLE rswebhook.breaker (
     reason         text NOT NULL
 );
 
+-- Which database this is. A copy, by CREATE DATABASE ... TEMPLATE or by
+-- pg_restore, brings the original's row along and is known as a copy by it:
+-- what the original owes must not be sent twice. rswebhook_adopt() makes a
+-- copy deliver. No key: restoring over the original brings the same row.
+CREATE TABLE rswebhook.home (
+    system_identifier bigint NOT NULL,
+    database_oid      oid NOT NULL
+);
+
 --
 -- Payloads and history are rings: list-partitioned by a slot number that is a
 -- function of the time (retention / 8 a slot). All partitions exist from the
@@ -175,6 +184,7 @@ $$;
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.destination', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.destination_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.breaker', '');
+SELECT pg_catalog.pg_extension_config_dump('rswebhook.home', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.event_id_seq', '');
 
@@ -281,6 +291,36 @@ CREATE FUNCTION rswebhook.ordering_hash(event jsonb, ordering_key text)
 RETURNS bigint
     LANGUAGE c IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'rswebhook_ordering_hash';
+
+-- Is this database the one that shall deliver what is in its queue?
+CREATE FUNCTION rswebhook.is_home() RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(bool_and(h.system_identifier = c.system_identifier
+                             AND h.database_oid = d.oid), false)
+    FROM rswebhook.home h, pg_control_system() c, pg_database d
+    WHERE d.datname = current_database()
+$$;
+
+-- Have this database deliver, although it is a copy of another one. What the
+-- original has not delivered by itself is sent from here then.
+CREATE FUNCTION rswebhook_adopt() RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM rswebhook.home;
+    INSERT INTO rswebhook.home
+        SELECT c.system_identifier, d.oid
+        FROM pg_control_system() c, pg_database d
+        WHERE d.datname = current_database();
+    SELECT rswebhook.notify_worker(NULL, 0, -1);
+$$;
+
+-- The process that delivers; NULL: there is none.
+CREATE FUNCTION rswebhook.worker_pid() RETURNS integer
+    LANGUAGE c STABLE
+    AS 'MODULE_PATHNAME', 'rswebhook_worker_pid';
 
 -- The slot of the rings for a moment.
 CREATE FUNCTION rswebhook.ring_slot(at timestamptz) RETURNS smallint
@@ -529,6 +569,7 @@ CREATE VIEW rswebhook.status AS
 SELECT d.name AS destination,
        CASE WHEN NOT d.enabled THEN 'disabled'
             WHEN d.paused THEN 'paused'
+            WHEN NOT rswebhook.is_home() THEN 'not adopted'
             WHEN b.destination_id IS NOT NULL THEN 'backed off'
             ELSE 'active' END AS state,
        coalesce(q.pending, 0) AS pending,
@@ -548,7 +589,8 @@ SELECT d.name AS destination,
        b.opened_at AS breaker_opened_at,
        b.next_probe_at AS breaker_next_probe_at,
        b.reason AS breaker_reason,
-       d.id AS destination_id
+       d.id AS destination_id,
+       rswebhook.worker_pid() AS worker_pid
 FROM rswebhook.destination d
 LEFT JOIN rswebhook.breaker b ON b.destination_id = d.id
 LEFT JOIN rswebhook.worker_stats() s ON s.destination_id = d.id
@@ -575,6 +617,7 @@ REVOKE ALL ON FUNCTION
     rswebhook_send(jsonb, text, timestamptz, text, interval),
     rswebhook_trigger(),
     rswebhook_outbox(),
+    rswebhook_adopt(),
     rswebhook_pause(text),
     rswebhook_resume(text),
     rswebhook_cancel(bigint, text),
@@ -585,5 +628,5 @@ REVOKE ALL ON FUNCTION
     rswebhook_replay(text, text)
     FROM PUBLIC;
 
--- The worker of this database starts when CREATE EXTENSION commits.
-SELECT rswebhook.notify_worker(NULL, 0, -1);
+-- This wakes the launcher, too: the worker starts when CREATE EXTENSION commits.
+SELECT rswebhook_adopt();

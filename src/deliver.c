@@ -16,6 +16,7 @@
 #include "deliver.h"
 
 #include "access/xlog.h"
+#include "commands/dbcommands.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "outcome.h"
@@ -59,6 +60,8 @@ static MemoryContext outcome_context;
 
 static HTAB *known;				/* destinations, by id */
 static uint64 known_generation = 0;
+static bool delivering = false; /* enabled, and not a copy of the database */
+static bool at_home = false;
 
 static QueueItem *claimed[BATCH];
 static Prepared prepared[BATCH];	/* [i] belongs to claimed[i] */
@@ -114,11 +117,13 @@ configure_lane(Lane *lane, TimestampTz now)
 	const Destination *d = find_destination(schedule_lane_id(lane));
 	LanePolicy	policy = {0};
 
-	if (d == NULL)
+	if (!delivering)
+		policy.halted = true;
+	else if (d == NULL)
 		policy.gone = true;
-	else
+	if (d != NULL)
 	{
-		policy.halted = !d->enabled || d->paused || d->problem != NULL;
+		policy.halted = policy.halted || !d->enabled || d->paused || d->problem != NULL;
 		policy.ordered = d->ordered;
 		policy.max_in_flight = d->max_in_flight;
 		policy.rate_limit = d->rate_limit;
@@ -134,7 +139,7 @@ reconfigure(Lane *lane, void *now)
 {
 	int32		id = schedule_lane_id(lane);
 
-	if (find_destination(id) == NULL)
+	if (delivering && find_destination(id) == NULL)
 	{
 		stats_forget(id);
 		if (schedule_remove(lane))
@@ -167,15 +172,38 @@ load_breakers(TimestampTz now)
 	}
 }
 
+/*
+ * Shall this worker deliver at all?  Once it is the original's it stays so: a
+ * copy has another worker.
+ */
+static bool
+may_deliver(void)
+{
+	static bool said = false;
+
+	if (!at_home)
+		at_home = queue_is_home();
+	if (!at_home && !said)
+		ereport(LOG,
+				(errmsg("rswebhook delivers nothing from database \"%s\", which is a copy of another one",
+						get_database_name(MyDatabaseId)),
+				 errhint("If it shall deliver what is in its queue, call rswebhook_adopt() there.")));
+	said = true;
+	return at_home && rswebhook_enabled;
+}
+
 void
 deliver_configure(TimestampTz now)
 {
 	Destination **list;
 	int			count;
 	Lane	   *lane;
+	bool		was_delivering = delivering;
 
+	delivering = may_deliver();
 	destination_all(&list, &count);
-	if (destination_generation() != known_generation)
+	if (destination_generation() != known_generation ||
+		delivering != was_delivering)
 	{
 		HASH_SEQ_STATUS scan;
 		KnownDestination *entry;

@@ -45,6 +45,7 @@
 
 typedef enum Statement
 {
+	IS_HOME,
 	OWED_DESTINATIONS,
 	READ_BY_ID,
 	READ_BY_TIME,
@@ -73,6 +74,11 @@ static struct
 	int			nargs;
 	Oid			args[12];
 }			statements[] = {
+
+	[IS_HOME] = {
+		"SELECT rswebhook.is_home()",
+		0, {0}
+	},
 
 	/* one index probe a destination, however long its queue */
 	[OWED_DESTINATIONS] = {
@@ -340,6 +346,18 @@ queue_owed_destinations(void)
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return result;
+}
+
+bool
+queue_is_home(void)
+{
+	bool		null;
+	bool		home;
+
+	execute(IS_HOME, NULL, NULL, true, SPI_OK_SELECT);
+	home = DatumGetBool(column(0, 1, &null)) && !null;
+	SPI_freetuptable(SPI_tuptable);
+	return home;
 }
 
 int

@@ -52,6 +52,9 @@ extern void queue_abort(void);
 /* Destinations that are owed something, whether configured or not. */
 extern List *queue_owed_destinations(void);
 
+/* Is this the database that delivers, and not a copy of it? */
+extern bool queue_is_home(void);
+
 /*
  * Answer a read request; the rows are good until queue_commit().  Returns
  * how many.

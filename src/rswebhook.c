@@ -26,6 +26,7 @@ RSWEBHOOK_MODULE_MAGIC;
 
 void		_PG_init(void);
 
+bool		rswebhook_enabled = true;
 int			rswebhook_max_event_size = 1024 * 1024;
 int			rswebhook_response_body_limit = 4096;
 int			rswebhook_max_in_flight = 256;
@@ -87,6 +88,13 @@ assign_allowed_networks(const char *newval, void *extra)
 static void
 define_settings(void)
 {
+	DefineCustomBoolVariable("rswebhook.enabled",
+							 "Whether what is queued is delivered.",
+							 "Off, events are queued all the same, and wait.",
+							 &rswebhook_enabled,
+							 true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+
 	DefineCustomIntVariable("rswebhook.max_event_size",
 							"Largest event that rswebhook_send() accepts.",
 							"Bytes of the event's jsonb form.",

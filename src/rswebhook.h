@@ -31,6 +31,7 @@
  * rswebhook.c: settings
  * ---------------------------------------------------------------------
  */
+extern bool rswebhook_enabled;	/* the workers deliver */
 extern int	rswebhook_max_event_size;	/* bytes of jsonb */
 extern int	rswebhook_response_body_limit;	/* bytes */
 extern int	rswebhook_max_in_flight;	/* requests, all destinations of a

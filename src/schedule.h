@@ -67,7 +67,7 @@ typedef enum ReadKind
 {
 	READ_AHEAD,					/* beyond the cursor */
 	READ_RANGE,					/* ids that committed late */
-	READ_RELOAD,				/* rows of users that were not kept in memory */
+	READ_HUNGRY,				/* rows of users that were not kept in memory */
 	READ_DUE					/* deliver_after has come */
 } ReadKind;
 

@@ -16,7 +16,8 @@
 #include "utils/hsearch.h"
 
 #define LANE_ITEMS		50000	/* rows of a destination in memory */
-#define KEY_ITEMS		16		/* rows of a user behind a stuck one in memory */
+#define KEY_ITEMS		16		/* rows of a user in memory at the least */
+#define KEY_ITEMS_ROOMY	256		/* while the lane has room for more */
 #define LANE_RANGES		16		/* late ranges kept apart */
 #define READ_ROWS		1000	/* rows of one read */
 #define SLOW_START		4		/* requests in flight before a first answer */
@@ -37,8 +38,9 @@ typedef struct KeyQueue
 	QueueItem	   *running;		/* in flight, or waiting for its retry's record */
 	int			nitems;			/* with the running one */
 	bool		spilled;		/* rows from spilled_from on are not in memory */
+	bool		hungry;			/* it wants them read again */
 	int64		spilled_from;
-	uint64		reload;			/* the reload pass that will bring them; 0: none */
+	pairingheap_node in_hungry;
 } KeyQueue;
 
 typedef enum ItemState
@@ -92,11 +94,8 @@ struct Lane
 	bool		more;			/* there may be rows beyond it */
 	int			nranges;
 	Range		ranges[LANE_RANGES];
-	uint64		reload_pass;	/* the pass under way, or the last one */
-	bool		reloading;
-	bool		reload_wanted;	/* another pass, from reload_from on */
-	int64		reload_from;
-	int64		reload_after;	/* the pass under way has read up to here */
+	pairingheap hungry;			/* keys, by spilled_from */
+	bool		fed_hungry;		/* the last read was theirs, the next is not */
 	TimestampTz due_after;		/* deliver_after up to here has been seen to */
 	int64		due_after_id;
 	TimestampTz next_due;		/* 0: no row waits for its deliver_after */
@@ -128,6 +127,7 @@ extern void lane_settle(Lane *lane, TimestampTz now);
 
 /* ---- window.c ---- */
 extern void window_init(MemoryContext context);
+extern void window_init_lane(Lane *lane);
 extern TimestampTz window_next_retry(void);
 
 /* Offer the items whose retry has come. */

@@ -774,6 +774,27 @@ state_forget_stats(int32 destination_id)
 	LWLockRelease(&control->stats_lock);
 }
 
+PG_FUNCTION_INFO_V1(rswebhook_worker_pid);
+
+/* The worker of this database; null: there is none. */
+Datum
+rswebhook_worker_pid(PG_FUNCTION_ARGS)
+{
+	DatabaseSlot *slot;
+	int			pid = 0;
+
+	if (control == NULL)
+		PG_RETURN_NULL();
+	LWLockAcquire(&control->lock, LW_SHARED);
+	slot = find_slot(MyDatabaseId);
+	if (slot != NULL && slot->worker != NULL)
+		pid = slot->worker->pid;
+	LWLockRelease(&control->lock);
+	if (pid == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(pid);
+}
+
 PG_FUNCTION_INFO_V1(rswebhook_worker_stats);
 
 /* The live counters of this database's destinations. */

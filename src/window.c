@@ -5,9 +5,11 @@
  *
  * Order per user.  Items with an ordering key belong to the key's queue, which
  * is sorted by event id; only its first item is offered for sending, and none
- * while one is in flight or waits for its retry.  Of a key that is stuck only
- * KEY_ITEMS are kept; later rows are left in the table ("spilled") and read
- * again, in one pass for all such keys of the lane, when the key moves on.
+ * while one is in flight or waits for its retry.  Of a key only its first
+ * KEY_ITEMS or so are kept; all rows from some id on are left in the table
+ * ("spilled").  When the key has moved on and little is left of it, it is
+ * "hungry": its rows are read again, from that id on.  Such a read feeds all
+ * hungry keys whose first missing row lies in it.
  *
  * Reading.  The cursor says up to which id all visible rows have been read.
  * Ids commit out of order, so the committing backends tell which have become
@@ -36,6 +38,15 @@ later_item(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 	return ta < tb ? 1 : ta > tb ? -1 : 0;
 }
 
+static int
+later_key(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	int64		ka = pairingheap_const_container(KeyQueue, in_hungry, a)->spilled_from;
+	int64		kb = pairingheap_const_container(KeyQueue, in_hungry, b)->spilled_from;
+
+	return ka < kb ? 1 : ka > kb ? -1 : 0;
+}
+
 static HTAB *
 make_table(MemoryContext context, const char *name, Size keysize, Size entrysize)
 {
@@ -53,6 +64,14 @@ window_init(MemoryContext context)
 	items = make_table(context, "rswebhook items", sizeof(QueueItemId), sizeof(QueueItem));
 	keys = make_table(context, "rswebhook keys", sizeof(KeyQueueKey), sizeof(KeyQueue));
 	item_timers = pairingheap_allocate(later_item, NULL);
+}
+
+void
+window_init_lane(Lane *lane)
+{
+	dlist_init(&lane->ready);
+	lane->hungry.ph_compare = later_key;
+	lane->more = true;
 }
 
 /* Take an item out of wherever it waits; it is the caller's then. */
@@ -88,7 +107,7 @@ item_offer(QueueItem *item, TimestampTz now)
 static void
 key_promote(KeyQueue *key, TimestampTz now)
 {
-	QueueItem	   *first;
+	QueueItem  *first;
 
 	if (key->running != NULL || dlist_is_empty(&key->waiting))
 		return;
@@ -101,8 +120,8 @@ key_promote(KeyQueue *key, TimestampTz now)
 static void
 key_insert(KeyQueue *key, QueueItem *item, TimestampTz now)
 {
-	QueueItem	   *first = NULL;
-	QueueItem	   *before = NULL;
+	QueueItem  *first = NULL;
+	QueueItem  *before = NULL;
 	dlist_iter	iter;
 
 	if (!dlist_is_empty(&key->waiting))
@@ -111,7 +130,7 @@ key_insert(KeyQueue *key, QueueItem *item, TimestampTz now)
 	/* nearly always the last one */
 	dlist_reverse_foreach(iter, &key->waiting)
 	{
-		QueueItem	   *other = dlist_container(QueueItem, in_key, iter.cur);
+		QueueItem  *other = dlist_container(QueueItem, in_key, iter.cur);
 
 		if (other->id.event_id < item->id.event_id)
 		{
@@ -130,33 +149,37 @@ key_insert(KeyQueue *key, QueueItem *item, TimestampTz now)
 	key_promote(key, now);
 }
 
-/* Have a pass bring the rows of a spilled key back, once little is left of it. */
+/*
+ * From spilled_from on, all rows of the key are in the table only.  It is not
+ * hungry afterwards.
+ */
 static void
-key_want_reload(KeyQueue *key)
+key_spill(KeyQueue *key, int64 spilled_from)
 {
-	Lane	   *lane = key->lane;
-
-	if (!key->spilled || key->reload != 0 || key->nitems > KEY_ITEMS / 2)
-		return;
-	lane->reload_from = lane->reload_wanted ?
-		Min(lane->reload_from, key->spilled_from) : key->spilled_from;
-	lane->reload_wanted = true;
-	key->reload = lane->reload_pass + 1;
+	if (key->hungry)
+		pairingheap_remove(&key->lane->hungry, &key->in_hungry);
+	key->hungry = false;
+	key->spilled = true;
+	key->spilled_from = spilled_from;
 }
 
-/* Has a pass brought all that was spilled? */
+/* Want the spilled rows back, once little is left of the key. */
 static void
-key_check_spilled(KeyQueue *key)
+key_check_hunger(KeyQueue *key)
 {
-	Lane	   *lane = key->lane;
-
-	if (key->spilled && key->reload != 0 &&
-		(key->reload < lane->reload_pass ||
-		 (key->reload == lane->reload_pass && !lane->reloading)))
+	if (key->spilled && !key->hungry && key->nitems <= KEY_ITEMS / 2)
 	{
-		key->spilled = false;
-		key->reload = 0;
+		key->hungry = true;
+		pairingheap_add(&key->lane->hungry, &key->in_hungry);
 	}
+}
+
+static void
+key_forget(KeyQueue *key)
+{
+	KeyQueueKey id = key->id;
+
+	hash_search(keys, &id, HASH_REMOVE, NULL);
 }
 
 void
@@ -164,7 +187,7 @@ window_free(QueueItem *item)
 {
 	Lane	   *lane = item->lane;
 	KeyQueue   *key = item->key;
-	QueueItemId		id = item->id;
+	QueueItemId id = item->id;
 
 	lane->nitems--;
 	hash_search(items, &id, HASH_REMOVE, NULL);
@@ -172,15 +195,10 @@ window_free(QueueItem *item)
 	if (key != NULL)
 	{
 		key->nitems--;
-		key_check_spilled(key);
 		if (key->nitems == 0 && !key->spilled)
-		{
-			KeyQueueKey key_id = key->id;
-
-			hash_search(keys, &key_id, HASH_REMOVE, NULL);
-		}
+			key_forget(key);
 		else
-			key_want_reload(key);
+			key_check_hunger(key);
 	}
 }
 
@@ -213,43 +231,64 @@ find_key(Lane *lane, int64 ordering_key)
 		key->running = NULL;
 		key->nitems = 0;
 		key->spilled = false;
-		key->reload = 0;
+		key->hungry = false;
 	}
 	return key;
 }
 
 /*
- * May this row of a key be kept in memory?  If not, the key is spilled from
- * this row on, if it was not before.  While a key is spilled, only the reload
- * pass that it waits for, which reads in order of id, may add to its end.
+ * May this row of a key be kept in memory?
+ *
+ * What is in memory is always the beginning of what the key is owed: of rows
+ * that were spilled only those may come back that follow upon it, which are
+ * those that a read for hungry keys finds from spilled_from on.  If there is
+ * no room, the row with the highest id goes, be it this one or another.
  */
 static bool
-key_has_room(KeyQueue *key, int64 event_id, const ReadRequest *request)
+key_has_room(KeyQueue *key, int64 event_id, const ReadRequest *request,
+			 TimestampTz now)
 {
-	bool		reload;
+	Lane	   *lane = key->lane;
+	int			room = lane->nitems < LANE_ITEMS / 2 ? KEY_ITEMS_ROOMY : KEY_ITEMS;
+	QueueItem  *last;
 
-	key_check_spilled(key);
-	if (key->spilled && event_id < key->spilled_from)
-		return true;			/* committed late: it belongs before those */
-
-	reload = key->spilled && request->kind == READ_RELOAD &&
-		key->reload == key->lane->reload_pass;
-	if (key->spilled && !reload)
+	if (key->spilled && event_id >= key->spilled_from &&
+		!(request->kind == READ_HUNGRY && key->hungry &&
+		  key->spilled_from > request->after_id))
 		return false;
-	if (key->nitems < KEY_ITEMS)
-	{
-		if (reload)
-			key->spilled_from = event_id + 1;
+	if (key->nitems < room || dlist_is_empty(&key->waiting))
 		return true;
+
+	last = dlist_tail_element(QueueItem, in_key, &key->waiting);
+	if (last->id.event_id < event_id)
+	{
+		key_spill(key, event_id);
+		return false;
 	}
 
-	if (!key->spilled)
-	{
-		key->spilled = true;
-		key->spilled_from = event_id;
-	}
-	key->reload = 0;			/* this pass came too early for the rest */
-	return false;
+	/* this one committed late, and goes before it */
+	key_spill(key, last->id.event_id);
+	item_discard(last, now);
+	return true;
+}
+
+/*
+ * Forget what is in memory of a row that was cancelled and replayed, or
+ * edited.  What is on its way stays: what became of the row is seen when it is
+ * recorded.
+ */
+static void
+forget_if_changed(const QueueRow *row, TimestampTz now)
+{
+	QueueItemId id = {row->event_id, row->destination_id, 0};
+	QueueItem  *item = hash_search(items, &id, HASH_FIND, NULL);
+
+	if (item == NULL || item->state == ITEM_IN_FLIGHT || item->state == ITEM_DECIDED)
+		return;
+	if (item->row.queued_at != row->queued_at ||
+		item->row.attempts != row->attempts ||
+		item->row.retry_at != row->retry_at)
+		item_discard(item, now);
 }
 
 /* A row that was read comes into the window, unless it is there already. */
@@ -257,23 +296,12 @@ static void
 add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 {
 	Lane	   *lane = request->lane;
-	QueueItemId		id = {row->event_id, row->destination_id, 0};
+	QueueItemId id = {row->event_id, row->destination_id, 0};
 	KeyQueue   *key = NULL;
-	QueueItem	   *item;
+	QueueItem  *item;
 
-	item = hash_search(items, &id, HASH_FIND, NULL);
-	if (item != NULL)
-	{
-		/* on its way: what became of the row is seen when it is recorded */
-		if (item->state == ITEM_IN_FLIGHT || item->state == ITEM_DECIDED)
-			return;
-		if (item->row.queued_at == row->queued_at &&
-			item->row.attempts == row->attempts &&
-			item->row.retry_at == row->retry_at)
-			return;
-		item_discard(item, now);	/* cancelled and replayed, or edited */
-	}
-
+	if (hash_search(items, &id, HASH_FIND, NULL) != NULL)
+		return;
 	if (row->deliver_after > now)
 	{
 		if (lane->next_due == 0 || row->deliver_after < lane->next_due)
@@ -284,7 +312,7 @@ add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 	if (row->has_key && lane->policy.ordered && !lane->policy.gone)
 	{
 		key = find_key(lane, row->ordering_key);
-		if (!key_has_room(key, row->event_id, request))
+		if (!key_has_room(key, row->event_id, request, now))
 			return;
 	}
 
@@ -301,6 +329,31 @@ add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 	}
 	else
 		item_offer(item, now);
+}
+
+/*
+ * A read for hungry keys has seen all rows up to this id (all: whatever there
+ * is): those whose missing rows began there are fed, or look further on.  Keys
+ * that met a row for which there was no room are hungry no more.
+ */
+static void
+feed_hungry(Lane *lane, int64 after, int64 upto, bool all)
+{
+	while (!pairingheap_is_empty(&lane->hungry))
+	{
+		KeyQueue   *key = pairingheap_container(KeyQueue, in_hungry,
+												pairingheap_first(&lane->hungry));
+
+		if (key->spilled_from <= after || (key->spilled_from > upto && !all))
+			break;
+		key_spill(key, upto + 1);
+		if (all)
+			key->spilled = false;
+		if (key->nitems == 0 && !key->spilled)
+			key_forget(key);
+		else
+			key_check_hunger(key);
+	}
 }
 
 /* ---------------------------------------------------------------------
@@ -338,6 +391,12 @@ read_limit(const Lane *lane)
 	return Max(64, Min(READ_ROWS, 32 * Min(lane->window, lane->policy.max_in_flight)));
 }
 
+static bool
+wants_more(const Lane *lane)
+{
+	return lane->more && lane->nready < read_limit(lane) / 2;
+}
+
 bool
 window_wants_read(const Lane *lane, TimestampTz now)
 {
@@ -345,16 +404,13 @@ window_wants_read(const Lane *lane, TimestampTz now)
 		return false;
 	if (lane->nitems >= LANE_ITEMS)
 		return false;
-	if (lane->next_due != 0 && lane->next_due <= now)
-		return true;
-	if (lane->nranges > 0 || lane->reloading || lane->reload_wanted)
-		return true;
-	return lane->more && lane->nready < read_limit(lane) / 2;
+	return lane->nranges > 0 || (lane->next_due != 0 && lane->next_due <= now) ||
+		!pairingheap_is_empty(&lane->hungry) || wants_more(lane);
 }
 
 /*
- * What this lane wants read most.  Late rows come before new ones: they have
- * lower ids.
+ * What this lane wants read most.  Late rows come before all others: they have
+ * lower ids.  Hungry keys and the rows ahead take turns.
  */
 void
 window_next_read(Lane *lane, TimestampTz now, ReadRequest *request)
@@ -377,23 +433,20 @@ window_next_read(Lane *lane, TimestampTz now, ReadRequest *request)
 		request->due_after = lane->due_after;
 		request->after_id = lane->due_after_id;
 	}
-	else if (lane->reloading || lane->reload_wanted)
+	else if (!pairingheap_is_empty(&lane->hungry) &&
+			 !(lane->fed_hungry && wants_more(lane)))
 	{
-		if (!lane->reloading)
-		{
-			lane->reloading = true;
-			lane->reload_wanted = false;
-			lane->reload_pass++;
-			lane->reload_after = lane->reload_from - 1;
-		}
-		request->kind = READ_RELOAD;
-		request->after_id = lane->reload_after;
+		request->kind = READ_HUNGRY;
+		request->after_id = pairingheap_container(KeyQueue, in_hungry,
+												  pairingheap_first(&lane->hungry))->spilled_from - 1;
 		request->upto_id = lane->cursor;
+		lane->fed_hungry = true;
 	}
 	else
 	{
 		request->kind = READ_AHEAD;
 		request->after_id = lane->cursor;
+		lane->fed_hungry = false;
 	}
 }
 
@@ -411,6 +464,8 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 
 	if (request->kind == READ_DUE)
 		lane->next_due = 0;
+	for (int i = 0; i < nrows; i++)
+		forget_if_changed(&rows[i], now);
 	for (int i = 0; i < nrows; i++)
 		add_row(request, &rows[i], now);
 
@@ -431,11 +486,8 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 						lane->nranges * sizeof(Range));
 			}
 			break;
-		case READ_RELOAD:
-			if (!all)
-				lane->reload_after = last;
-			else
-				lane->reloading = false;
+		case READ_HUNGRY:
+			feed_hungry(lane, request->after_id, last, all);
 			break;
 		case READ_DUE:
 			/* rows that are due are in; the first that is not set the timer */
@@ -455,7 +507,8 @@ void
 window_forget_waiting(Lane *lane, TimestampTz now)
 {
 	HASH_SEQ_STATUS scan;
-	QueueItem	   *item;
+	QueueItem  *item;
+	KeyQueue   *key;
 
 	hash_seq_init(&scan, items);
 	while ((item = hash_seq_search(&scan)) != NULL)
@@ -464,12 +517,22 @@ window_forget_waiting(Lane *lane, TimestampTz now)
 			item->state != ITEM_IN_FLIGHT && item->state != ITEM_DECIDED)
 			item_discard(item, now);
 	}
+
+	/* the keys that are left have items on their way, or only spilled rows */
+	hash_seq_init(&scan, keys);
+	while ((key = hash_seq_search(&scan)) != NULL)
+	{
+		if (key->lane != lane)
+			continue;
+		key->spilled = false;
+		key->hungry = false;
+		if (key->nitems == 0)
+			key_forget(key);
+	}
+	pairingheap_reset(&lane->hungry);
 	lane->cursor = 0;
 	lane->more = true;
 	lane->nranges = 0;
-	lane->reloading = false;
-	lane->reload_wanted = false;
-	lane->reload_pass += 2;		/* no key waits for a pass any more */
 }
 
 /* ---------------------------------------------------------------------
@@ -482,7 +545,7 @@ window_run_timers(TimestampTz now)
 {
 	while (!pairingheap_is_empty(item_timers))
 	{
-		QueueItem	   *item = pairingheap_container(QueueItem, in_timers,
+		QueueItem  *item = pairingheap_container(QueueItem, in_timers,
 												 pairingheap_first(item_timers));
 
 		if (item->row.retry_at > now)
@@ -505,7 +568,7 @@ window_next_retry(void)
 QueueItem *
 window_take(Lane *lane)
 {
-	QueueItem	   *item = dlist_container(QueueItem, in_ready,
+	QueueItem  *item = dlist_container(QueueItem, in_ready,
 									   dlist_pop_head_node(&lane->ready));
 
 	lane->nready--;

@@ -10,7 +10,6 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
-use File::Temp;
 use RswebhookTest;
 use Test::More;
 
@@ -50,7 +49,7 @@ ok(deliver('model'), 'the template delivers after a failed command');
 quick('ALTER DATABASE model RENAME TO renamed', 'ALTER DATABASE ... RENAME');
 ok(deliver('renamed'), 'the renamed database delivers');
 
-my $directory = File::Temp->newdir();
+my $directory = temp_dir('tablespace');
 query($node, "CREATE TABLESPACE elsewhere LOCATION '$directory'");
 quick('ALTER DATABASE renamed SET TABLESPACE elsewhere', 'ALTER DATABASE ... SET TABLESPACE');
 ok(deliver('renamed'), 'the moved database delivers');

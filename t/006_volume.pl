@@ -7,7 +7,6 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
-use File::Temp;
 use IO::Socket::INET;
 use POSIX ();
 use RswebhookTest;
@@ -18,7 +17,7 @@ my ($nginx) = grep { -x } map { "$_/nginx" } split(/:/, $ENV{PATH}), '/usr/sbin'
 plan skip_all => 'needs nginx' unless defined $nginx;
 
 my $count = $ENV{RSWEBHOOK_VOLUME} // 100_000;
-my $dir = File::Temp->newdir('rswebhook_nginx_XXXXXX', TMPDIR => 1);
+my $dir = temp_dir('nginx');
 my $nginx_pid;
 my $port = start_nginx();
 my $node = new_node('volume', conf => "shared_buffers = 64MB\nmax_wal_size = 2GB\n");

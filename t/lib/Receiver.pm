@@ -10,7 +10,6 @@ package Receiver;
 use strict;
 use warnings;
 
-use File::Temp;
 use IO::Socket::INET;
 use JSON::PP;
 use POSIX ();
@@ -19,14 +18,14 @@ use Time::HiRes qw(sleep time);
 my %running;    # pid => 1
 my $json = JSON::PP->new->utf8;
 
-# More arguments go to the program, such as '--seed', 7 or '--port', 8080.
+# The directory is for the ledger; more arguments go to the program.
 sub new
 {
-    my ($class, $program, @arguments) = @_;
+    my ($class, $program, $dir, @arguments) = @_;
     my $self = bless {
         program => $program,
         arguments => \@arguments,
-        dir => File::Temp->newdir('rswebhook_receiver_XXXXXX', TMPDIR => 1),
+        dir => $dir,
         requests => [],
         partial => '' }, $class;
 

@@ -12,8 +12,10 @@ package RswebhookTest;
 use strict;
 use warnings;
 
+use Cwd qw(abs_path);
 use Exporter 'import';
 use File::Basename qw(dirname);
+use File::Temp;
 use FindBin;
 use JSON::PP;
 use Test::More;
@@ -34,6 +36,7 @@ our @EXPORT = qw(
   samples
   send_event
   source_dir
+  temp_dir
   wait_for
   wait_for_query
   wait_until_sent
@@ -65,6 +68,15 @@ BEGIN
 sub source_dir
 {
     return dirname($FindBin::RealBin);
+}
+
+# A directory below the test's own; removed at the end unless the test fails.
+sub temp_dir
+{
+    my ($name) = @_;
+    my $parent = $old_names ? $TestLib::tmp_check : $PostgreSQL::Test::Utils::tmp_check;
+
+    return File::Temp->newdir("${name}_XXXXXX", DIR => abs_path($parent));
 }
 
 # ---------------------------------------------------------------------
@@ -273,9 +285,10 @@ sub elapsed
     return time() - $start;
 }
 
+# Options go to the program, such as '--seed', 7.
 sub new_receiver
 {
-    return Receiver->new(source_dir() . '/scripts/receiver', @_);
+    return Receiver->new(source_dir() . '/scripts/receiver', temp_dir('receiver'), @_);
 }
 
 1;
