@@ -221,7 +221,7 @@ stage() {
     SERVER_CONF=$WORK/server.conf
     if [ "$("$PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')" -ge 18 ]; then
         echo "extension_control_path = '$WORK/stage$share:\$system'"
-    elif grep -aq extension_destdir "$BINDIR/postgres"; then
+    elif grep -aq extension_destdir "$("$PG_CONFIG" --bindir)/postgres"; then
         echo "extension_destdir = '$WORK/stage'"
     else
         echo "$BINDIR/postgres looks for extensions in its own directory only: installing there" >&2

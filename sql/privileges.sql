@@ -88,13 +88,13 @@ DROP FUNCTION never();
 
 --
 -- A reader of requests sees the names of configured headers, and their values
--- only with the column's privilege; what the event brings along is its own
+-- only with the privileges of the columns; what the event brings along is its own
 --
 GRANT EXECUTE ON FUNCTION rswebhook_transform(jsonb, text) TO regress_reader;
 SET ROLE regress_reader;
 SELECT rswebhook_transform('{"header": {"x-own": "shown"}}', 'crm') -> 'headers' AS headers;
 RESET ROLE;
-GRANT SELECT (name, headers) ON rswebhook.destination TO regress_reader;
+GRANT SELECT (url, headers, auth_username, auth_password, auth_token) ON rswebhook.destination TO regress_reader;
 SET ROLE regress_reader;
 SELECT rswebhook_transform('{}', 'crm') -> 'headers' AS headers;
 RESET ROLE;
@@ -107,7 +107,7 @@ GRANT EXECUTE ON FUNCTION
     rswebhook_cancel(bigint, text), rswebhook_cancel(text, timestamptz),
     rswebhook_replay(bigint, text), rswebhook_replay(text, timestamptz, timestamptz, text, text),
     rswebhook_cancel(text, text), rswebhook_replay(text, text),
-    rswebhook.worker_stats()
+    rswebhook.worker_stats(), rswebhook.worker_pid(), rswebhook.is_home()
     TO regress_operator;
 GRANT USAGE ON SCHEMA rswebhook TO regress_operator;
 GRANT SELECT ON rswebhook.status TO regress_operator;

@@ -2,6 +2,10 @@
 
 \echo Use "CREATE EXTENSION rswebhook" to load this file. \quit
 
+-- This runs as a superuser with a search_path on which others may have put
+-- functions and operators. None of theirs is a better match as long as every
+-- call here is of the exact types, or names pg_catalog.
+
 -- Functions live in the schema of CREATE EXTENSION, tables in a schema of
 -- their own. CREATE SCHEMA fails if somebody made that schema beforehand,
 -- which is what we want: nobody else's objects are in it.
@@ -18,6 +22,21 @@ CREATE TABLE rswebhook.destination (
     url                text NOT NULL,
     method             text NOT NULL DEFAULT 'POST',
     headers            jsonb NOT NULL DEFAULT '{}',
+
+    -- a header by which the destination authenticates us; where a secret may
+    -- stand, here and in headers, {"env": NAME} or {"file": path} may as well
+    auth_type          text NOT NULL DEFAULT 'none',
+    auth_username      text,
+    auth_password      text,
+    auth_token         text,
+    auth_header        text,
+    signing_secrets    jsonb NOT NULL DEFAULT '[]',
+
+    -- what an event may do besides: go to other hosts with all of the above,
+    -- bring its own headers instead
+    allowed_hosts      text[],
+    event_auth_headers boolean NOT NULL DEFAULT false,
+
     enabled            boolean NOT NULL DEFAULT true,
     paused             boolean NOT NULL DEFAULT false,
 
@@ -56,10 +75,12 @@ CREATE TABLE rswebhook.destination (
     CONSTRAINT destination_name_key UNIQUE (name),
     CONSTRAINT destination_method_check
         CHECK (method IN ('POST', 'PUT', 'PATCH', 'GET', 'DELETE')),
+    CONSTRAINT destination_auth_type_check
+        CHECK (auth_type IN ('none', 'basic', 'bearer', 'api_key')),
     CONSTRAINT destination_max_in_flight_check
         CHECK (max_in_flight BETWEEN 1 AND 10000),
     CONSTRAINT destination_rate_limit_check
-        CHECK (rate_limit > 0 AND rate_limit <= 1e6),
+        CHECK (rate_limit > double precision '0' AND rate_limit <= double precision '1e6'),
     CONSTRAINT destination_connect_timeout_check
         CHECK (connect_timeout BETWEEN interval '1 ms' AND interval '1 h'),
     CONSTRAINT destination_timeout_check
@@ -75,7 +96,7 @@ CREATE TABLE rswebhook.destination (
     CONSTRAINT destination_max_backoff_check
         CHECK (max_backoff BETWEEN min_backoff AND interval '7 days'),
     CONSTRAINT destination_retry_after_factor_check
-        CHECK (retry_after_factor BETWEEN 0 AND 1000),
+        CHECK (retry_after_factor BETWEEN real '0' AND real '1000'),
     CONSTRAINT destination_retry_window_check
         CHECK (retry_window BETWEEN interval '0' AND interval '365 days'),
     CONSTRAINT destination_min_attempts_check
@@ -175,8 +196,10 @@ BEGIN
         EXECUTE pg_catalog.format(
             'CREATE TABLE rswebhook.delivery_%s PARTITION OF rswebhook.delivery FOR VALUES IN (%s)',
             slot, slot);
-        PERFORM pg_catalog.pg_extension_config_dump('rswebhook.event_' || slot, '');
-        PERFORM pg_catalog.pg_extension_config_dump('rswebhook.delivery_' || slot, '');
+        PERFORM pg_catalog.pg_extension_config_dump(
+            pg_catalog.format('rswebhook.event_%s', slot)::pg_catalog.regclass, '');
+        PERFORM pg_catalog.pg_extension_config_dump(
+            pg_catalog.format('rswebhook.delivery_%s', slot)::pg_catalog.regclass, '');
     END LOOP;
 END
 $$;
@@ -221,6 +244,18 @@ CREATE FUNCTION rswebhook_transform(event jsonb, target text) RETURNS jsonb
 CREATE FUNCTION rswebhook.wire(event jsonb, config jsonb) RETURNS jsonb
     LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'rswebhook_wire';
+
+--
+-- Keys to sign with, for destinations' signing_secrets: a secret that the
+-- receiver has, too, or a key pair whose public half is all that it needs.
+--
+CREATE FUNCTION rswebhook_generate_secret() RETURNS text
+    LANGUAGE c VOLATILE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'rswebhook_generate_secret';
+
+CREATE FUNCTION rswebhook_generate_key_pair(OUT private_key text, OUT public_key text)
+    LANGUAGE c VOLATILE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'rswebhook_generate_key_pair';
 
 --
 -- Sending
@@ -612,6 +647,8 @@ REVOKE ALL ON ALL TABLES IN SCHEMA rswebhook FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA rswebhook FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA rswebhook FROM PUBLIC;
 REVOKE ALL ON FUNCTION
+    rswebhook_generate_secret(),
+    rswebhook_generate_key_pair(),
     rswebhook_transform(jsonb, jsonb),
     rswebhook_transform(jsonb, text),
     rswebhook_send(jsonb, text, timestamptz, text, interval),

@@ -118,4 +118,19 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define random_fraction() ((double) random() / ((double) MAX_RANDOM_VALUE + 1))
 #endif
 
+/*
+ * Injection points, in servers that were built with them: since 17, with an
+ * argument since 18.
+ */
+#ifdef USE_INJECTION_POINTS
+#include "utils/injection_point.h"
+#if PG_VERSION_NUM >= 180000
+#define server_injection_point(name) INJECTION_POINT(name, NULL)
+#else
+#define server_injection_point(name) INJECTION_POINT(name)
+#endif
+#else
+#define server_injection_point(name) ((void) 0)
+#endif
+
 #endif							/* RSWEBHOOK_COMPAT_H */

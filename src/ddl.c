@@ -156,7 +156,7 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 								env, dest, qc);
 
 	/* whichever ids were prepared, the worker has to look from the start */
-	if (commits_prepared)
+	if (commits_prepared && OidIsValid(get_extension_oid("rswebhook", true)))
 		state_note_queued(0, 1, PG_INT64_MAX);
 	if (creates_database)
 		state_note_new_database();

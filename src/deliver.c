@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "outcome.h"
 #include "queue.h"
+#include "render.h"
 #include "schedule.h"
 #include "state.h"
 #include "stats.h"
@@ -44,7 +45,7 @@ typedef struct Attempt
 /* A claimed row on its way to the HTTP room. */
 typedef struct Prepared
 {
-	WireRequest wire;
+	Rendered	rendered;
 	const Destination *destination;
 } Prepared;
 
@@ -275,6 +276,25 @@ abort_unsent(QueueItem *item, TimestampTz now, const char *reason)
 	schedule_finished(item, &verdict, now);
 }
 
+/* An attempt that failed before it began: the destination lacks something. */
+static void
+fail_unsent(QueueItem *item, const Destination *destination, TimestampTz now, char *reason)
+{
+	QueueRow	row = *schedule_row(item);
+	HttpAnswer	answer = {.phase = HTTP_PHASE_REFUSED, .retry_after_s = -1, .error = reason};
+	Verdict		verdict;
+	Outcome    *outcome;
+
+	outcome_decide(&answer, destination, row.attempts + 1,
+				   row.first_attempt_at != 0 ? row.first_attempt_at : now,
+				   now, random_fraction(), &verdict);
+	outcome = new_outcome(item, &row, &verdict);
+	outcome->attempted = true;
+	outcome->started_at = now;
+	stats_note_outcome(row.destination_id, &verdict, 0, now);
+	schedule_finished(item, &verdict, now);
+}
+
 static void
 record_attempt(const Attempt *attempt, const HttpAnswer *answer,
 			   const Verdict *verdict, TimestampTz now)
@@ -437,51 +457,19 @@ deliver_claim(TimestampTz now)
 }
 
 /*
- * webhook-id is the same in all attempts: the event's messageId where it has
- * one that can be a header, else an id that no other cluster, database or
- * event has.
- */
-static const char *
-webhook_id(Jsonb *event, int64 event_id)
-{
-	JsonbValue	buffer;
-	JsonbValue *id = getKeyJsonValueFromContainer(&event->root, "messageId",
-												  strlen("messageId"), &buffer);
-
-	if (id != NULL && id->type == jbvString && id->val.string.len > 0 &&
-		id->val.string.len <= 255 &&
-		header_value_problem(id->val.string.val, id->val.string.len) == NULL)
-		return pnstrdup(id->val.string.val, id->val.string.len);
-	return psprintf("evt_" UINT64_FORMAT "_%u_" INT64_FORMAT,
-					GetSystemIdentifier(), MyDatabaseId, event_id);
-}
-
-static bool
-render(Jsonb *event, int64 event_id, Prepared *result, char **why)
-{
-	Transformed transformed;
-	HttpHeader	id;
-
-	transform_event(event, result->destination->config, &transformed);
-	id.name = "webhook-id";
-	id.value = webhook_id(event, event_id);
-	return request_to_wire(&transformed, &id, 1, &result->wire, why);
-}
-
-/*
  * An event that the transform or the renderer chokes on must not stop the
  * others.  These rooms hold no resource that a rollback would have to give
  * back, so the error can end here.
  */
-static bool
-render_safely(Jsonb *event, int64 event_id, Prepared *result, char **why)
+static RenderResult
+render_safely(Jsonb *event, int64 event_id, Prepared *p, char **why)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool		ok = false;
+	volatile RenderResult result = RENDER_REFUSED;
 
 	PG_TRY();
 	{
-		ok = render(event, event_id, result, why);
+		result = render_request(event, event_id, p->destination, &p->rendered, why);
 	}
 	PG_CATCH();
 	{
@@ -500,7 +488,7 @@ render_safely(Jsonb *event, int64 event_id, Prepared *result, char **why)
 		*why = error->message;
 	}
 	PG_END_TRY();
-	return ok;
+	return result;
 }
 
 /* NULL if the row may be sent now, else why it is given up. */
@@ -534,6 +522,7 @@ deliver_prepare(TimestampTz now)
 		const QueueRow *row = schedule_row(claimed[i]);
 		const char *abort_reason;
 		char	   *why = NULL;
+		RenderResult result = RENDER_OK;
 
 		CHECK_FOR_INTERRUPTS();
 		if (events[i] == NULL && !missing[i])
@@ -547,15 +536,19 @@ deliver_prepare(TimestampTz now)
 
 		prepared[i].destination = find_destination(row->destination_id);
 		abort_reason = reason_to_abort(row, prepared[i].destination, missing[i], now);
-		if (abort_reason == NULL &&
-			!render_safely(events[i], row->event_id, &prepared[i], &why))
+		if (abort_reason == NULL)
+			result = render_safely(events[i], row->event_id, &prepared[i], &why);
+		if (result == RENDER_REFUSED)
 			abort_reason = why;
-		if (abort_reason != NULL)
+		if (abort_reason != NULL || result == RENDER_NOT_NOW)
 		{
 			QueueItem  *item = claimed[i];
 
 			claimed[i] = NULL;
-			abort_unsent(item, now, abort_reason);
+			if (abort_reason != NULL)
+				abort_unsent(item, now, abort_reason);
+			else
+				fail_unsent(item, prepared[i].destination, now, why);
 		}
 	}
 	ready_to_start = true;
@@ -566,6 +559,7 @@ static void
 start_request(QueueItem *item, const Prepared *p)
 {
 	const Destination *d = p->destination;
+	const WireRequest *wire = &p->rendered.wire;
 	MemoryContext old = MemoryContextSwitchTo(attempt_context);
 	Attempt    *attempt = palloc(sizeof(Attempt));
 	HttpRequest request = {0};
@@ -573,16 +567,16 @@ start_request(QueueItem *item, const Prepared *p)
 	attempt->item = item;
 	attempt->claimed = *schedule_row(item);
 	attempt->started_at = GetCurrentTimestamp();
-	attempt->request = pstrdup(p->wire.shown);
+	attempt->request = pstrdup(wire->shown);
 	dlist_push_tail(&in_flight, &attempt->node);
 	MemoryContextSwitchTo(old);
 
-	request.method = p->wire.method;
-	request.url = p->wire.url;
-	request.headers = p->wire.headers;
-	request.nheaders = p->wire.nheaders;
-	request.body = p->wire.body;
-	request.body_len = p->wire.body_len;
+	request.method = wire->method;
+	request.url = wire->url;
+	request.headers = wire->headers;
+	request.nheaders = wire->nheaders;
+	request.body = wire->body;
+	request.body_len = wire->body_len;
 	request.connect_timeout_ms = d->connect_timeout_ms;
 	request.timeout_ms = d->timeout_ms;
 	request.low_speed_limit = d->low_speed_limit;
@@ -590,9 +584,9 @@ start_request(QueueItem *item, const Prepared *p)
 	request.max_redirects = d->max_redirects;
 	request.response_limit = rswebhook_response_body_limit;
 	request.ca_cert = d->ca_cert;
-	request.client_cert = d->client_cert;
-	request.client_key = d->client_key;
-	request.proxy = d->proxy;
+	request.client_cert = p->rendered.client_cert;
+	request.client_key = p->rendered.client_key;
+	request.proxy = p->rendered.proxy;
 	request.no_proxy = d->no_proxy;
 	request.tag = (uint64) (uintptr_t) attempt;
 	http_start(&request);

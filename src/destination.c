@@ -29,6 +29,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "auth.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -36,7 +37,6 @@
 #include "miscadmin.h"
 #include "parser/scansup.h"
 #include "storage/lmgr.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -163,6 +163,13 @@ destination_fields_read(HeapTuple tuple, TupleDesc desc, DestinationFields *fiel
 	fields->client_cert = row_text(&row, "client_cert");
 	fields->client_key = row_text(&row, "client_key");
 	fields->proxy = row_text(&row, "proxy");
+	fields->auth_type = row_text(&row, "auth_type");
+	fields->auth_username = row_text(&row, "auth_username");
+	fields->auth_password = row_text(&row, "auth_password");
+	fields->auth_token = row_text(&row, "auth_token");
+	fields->auth_header = row_text(&row, "auth_header");
+	fields->allowed_hosts = row_array(&row, "allowed_hosts");
+	fields->signing_secrets = row_jsonb(&row, "signing_secrets");
 	fields->status_outcomes = row_jsonb(&row, "status_outcomes");
 }
 
@@ -198,28 +205,13 @@ string_list(ArrayType *array, bool fold, int *count)
 	return list;
 }
 
-/* The same names, no values: what somebody may see who may not see these. */
-static Jsonb *
-mask_headers(Jsonb *headers)
+/* A secret that has passed the check, or NULL. */
+static Secret *
+read_secret(const char *text)
 {
-	JsonbParseState *state = NULL;
-	JsonbIterator *it = JsonbIteratorInit(&headers->root);
-	JsonbIteratorToken token;
-	JsonbValue	value;
-	JsonbValue *result = NULL;
+	const char *problem;
 
-	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
-	{
-		if (token == WJB_VALUE)
-		{
-			value.type = jbvString;
-			value.val.string.val = "***";
-			value.val.string.len = 3;
-		}
-		result = pushJsonbValue(&state, token,
-								token == WJB_KEY || token == WJB_VALUE ? &value : NULL);
-	}
-	return JsonbValueToJsonb(result);
+	return text != NULL ? secret_from_text(text, &problem) : NULL;
 }
 
 static Destination *
@@ -249,9 +241,6 @@ read_destination(const Row *row)
 	dest->low_speed_time_s = row_interval_ms(row, "low_speed_time") / 1000;
 	dest->max_redirects = row_int(row, "max_redirects");
 	dest->ca_cert = fields.ca_cert;
-	dest->client_cert = fields.client_cert;
-	dest->client_key = fields.client_key;
-	dest->proxy = fields.proxy;
 	dest->no_proxy = row_text(row, "no_proxy");
 
 	dest->min_backoff_us = row_interval(row, "min_backoff");
@@ -270,12 +259,17 @@ read_destination(const Row *row)
 		return dest;
 	}
 
-	dest->config = transform_config_from_parts(dest->url, dest->method, fields.headers);
-	if (fields.headers)
-		dest->masked_config = transform_config_from_parts(dest->url, dest->method,
-														  mask_headers(fields.headers));
-	else
-		dest->masked_config = dest->config;
+	dest->client_cert = read_secret(fields.client_cert);
+	dest->client_key = read_secret(fields.client_key);
+	dest->proxy = read_secret(fields.proxy);
+	auth_read(&fields, &dest->auth);
+	dest->event_auth_headers = row_bool(row, "event_auth_headers");
+	destination_configs(dest, fields.headers);
+	if (fields.allowed_hosts)
+		dest->allowed_hosts = string_list(fields.allowed_hosts, false, &dest->nallowed_hosts);
+	if (fields.signing_secrets)
+		signing_secrets_read(fields.signing_secrets, &dest->signing_secrets,
+							 &dest->nsigning_secrets);
 	if (fields.types)
 		dest->types = string_list(fields.types, true, &dest->ntypes);
 	if (fields.events)
@@ -510,71 +504,4 @@ rswebhook_destination_changed(PG_FUNCTION_ARGS)
 	CacheInvalidateRelcache(trigdata->tg_relation);
 	state_note_queued(0, 0, -1);	/* no row, but have the worker look */
 	return PointerGetDatum(NULL);
-}
-
-/* ---------------------------------------------------------------------
- * rswebhook_transform(event, target)
- * ---------------------------------------------------------------------
- */
-
-/* May the current user read the values of configured headers? */
-static bool
-may_see_headers(void)
-{
-	AttrNumber	attnum = get_attnum(destination_relid, "headers");
-
-	return pg_class_aclcheck(destination_relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
-		(attnum != InvalidAttrNumber &&
-		 pg_attribute_aclcheck(destination_relid, attnum, GetUserId(), ACL_SELECT) == ACLCHECK_OK);
-}
-
-static void
-report_unknown_target(const char *target)
-{
-	const char *method = method_by_name(target);
-	const char *hint;
-
-	if (target[strspn(target, " \t\r\n")] == '{')
-		hint = "To use a configuration instead of a destination's name, cast it to jsonb.";
-	else if (method != NULL)
-		hint = psprintf("Use \"%s\" for the bare request of that method.", method);
-	else
-		hint = "Use the name of a row of rswebhook.destination, or POST, PUT, PATCH, GET or DELETE for a bare request.";
-
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("destination \"%s\" does not exist", target),
-			 errhint("%s", hint)));
-}
-
-PG_FUNCTION_INFO_V1(rswebhook_transform_target);
-
-Datum
-rswebhook_transform_target(PG_FUNCTION_ARGS)
-{
-	Jsonb	   *event = PG_GETARG_JSONB_P(0);
-	char	   *target = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	const char *method = method_by_name(target);
-	TransformConfig *config;
-	Transformed transformed;
-
-	if (method != NULL && strcmp(method, target) == 0)
-		config = transform_config_from_parts(NULL, method, NULL);
-	else
-	{
-		Destination *dest = destination_by_name(target);
-
-		if (dest == NULL)
-			report_unknown_target(target);
-		if (dest->problem != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("destination \"%s\" cannot be used", target),
-					 errdetail_internal("%s", dest->problem),
-					 errhint("Correct the row of rswebhook.destination.")));
-		config = may_see_headers() ? dest->config : dest->masked_config;
-	}
-
-	transform_event(event, config, &transformed);
-	PG_RETURN_JSONB_P(request_to_jsonb(&transformed));
 }

@@ -1,8 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * destination.h
- *		What destination.c (rows, cache) and its rules (destination_check.c,
- *		destination_json.c) share.
+ *		What destination.c (rows, cache), its rules (destination_check.c,
+ *		destination_json.c, auth.c) and what is shown of it
+ *		(destination_show.c) share.
  *
  * The same rules serve the trigger, which refuses a row with an error, and
  * the cache, which keeps a row that came past the trigger but marks it as
@@ -34,6 +35,13 @@ typedef struct DestinationFields
 	char	   *client_cert;
 	char	   *client_key;
 	char	   *proxy;
+	char	   *auth_type;
+	char	   *auth_username;
+	char	   *auth_password;
+	char	   *auth_token;
+	char	   *auth_header;
+	ArrayType  *allowed_hosts;
+	Jsonb	   *signing_secrets;	/* likewise */
 	Jsonb	   *status_outcomes;
 } DestinationFields;
 
@@ -64,11 +72,21 @@ extern double interval_us(const Interval *interval);
 
 /* destination_json.c */
 extern bool check_headers(Jsonb **headers, FieldProblem *problem);
+extern bool check_signing_secrets(Jsonb **secrets, FieldProblem *problem);
 extern bool check_status_outcomes(Jsonb *map, FieldProblem *problem);
+
+/* Of a value that has passed the check. */
+extern void signing_secrets_read(Jsonb *secrets, SigningSecret **list, int *count);
 
 /* Of a value that has passed the check: sorted by status, none twice. */
 extern void status_outcomes_read(Jsonb *outcomes, StatusOutcome **list,
 								 int *count);
+
+/* Make the configs for the wire and for people. */
+extern void destination_configs(Destination *dest, const Jsonb *headers);
+
+/* What the current user may see of it. */
+extern const TransformConfig *destination_visible_config(const Destination *dest);
 
 /* The method that is spelled so, whatever the case; NULL: none. */
 extern const char *method_by_name(const char *name);

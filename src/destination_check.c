@@ -21,10 +21,12 @@
 #include <math.h>
 
 #include "access/htup_details.h"
+#include "auth.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "nodes/value.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
@@ -179,7 +181,42 @@ check_names(const char *column, ArrayType *names, FieldProblem *problem)
 	if (array_contains_nulls(names))
 		return set_problem(problem, column, NULL,
 						   "The array has a null element.",
-						   "Use a null instead of the array to let all through.");
+						   "Take it out, or use a null instead of the array.");
+	return true;
+}
+
+/* Where a secret is; *elsewhere if that is not in the row. */
+static bool
+check_source(const char *column, const char *text, bool *elsewhere, FieldProblem *problem)
+{
+	const char *detail = NULL;
+	const Secret *secret = secret_from_text(text, &detail);
+
+	if (secret == NULL)
+		return set_problem(problem, column, NULL, detail, NULL);
+	*elsewhere = secret->source != SECRET_LITERAL;
+	return true;
+}
+
+static bool
+check_hosts(ArrayType *hosts, FieldProblem *problem)
+{
+	Datum	   *elements;
+	int			count;
+
+	if (!check_names("allowed_hosts", hosts, problem))
+		return false;
+	deconstruct_array(hosts, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
+	for (int i = 0; i < count; i++)
+	{
+		const char *host = TextDatumGetCString(elements[i]);
+
+		CHECK_FOR_INTERRUPTS();
+		if (url_host_problem(host) != NULL)
+			return set_problem(problem, "allowed_hosts", NULL,
+							   psprintf("\"%s\" is not a host, or a host and a port.", host),
+							   "Use hosts such as \"example.com\" or \"example.com:8443\".");
+	}
 	return true;
 }
 
@@ -190,7 +227,12 @@ check_proxy(const char *proxy, FieldProblem *problem)
 		"http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"
 	};
 	const char *rest = NULL;
+	bool		elsewhere = false;
 
+	if (!check_source("proxy", proxy, &elsewhere, problem))
+		return false;
+	if (elsewhere)
+		return true;
 	for (int i = 0; i < lengthof(schemes); i++)
 	{
 		if (pg_strncasecmp(proxy, schemes[i], strlen(schemes[i])) == 0)
@@ -211,7 +253,12 @@ static bool
 check_pem(const char *column, const char *pem, bool is_key, FieldProblem *problem)
 {
 	const char *begin = strstr(pem, "-----BEGIN ");
+	bool		elsewhere = false;
 
+	if (!check_source(column, pem, &elsewhere, problem))
+		return false;
+	if (elsewhere)
+		return true;
 	if (is_key)
 	{
 		if (begin == NULL || strstr(begin, "PRIVATE KEY-----") == NULL ||
@@ -263,6 +310,10 @@ destination_fields_check(DestinationFields *fields, FieldProblem *problem)
 		(fields->events == NULL || check_names("events", fields->events, problem)) &&
 		(fields->proxy == NULL || check_proxy(fields->proxy, problem)) &&
 		check_tls(fields, problem) &&
+		check_auth(fields, problem) &&
+		(fields->allowed_hosts == NULL || check_hosts(fields->allowed_hosts, problem)) &&
+		(fields->signing_secrets == NULL ||
+		 check_signing_secrets(&fields->signing_secrets, problem)) &&
 		(fields->status_outcomes == NULL ||
 		 check_status_outcomes(fields->status_outcomes, problem));
 }
@@ -408,6 +459,94 @@ problem_is_old(Relation rel, HeapTuple old, const FieldProblem *problem)
 		strcmp(before.detail, problem->detail) == 0;
 }
 
+/* Sources of secrets that may not be read, as text for people. */
+static List *
+forbidden_sources(const DestinationFields *fields)
+{
+	const char *texts[] = {
+		fields->client_cert, fields->client_key, fields->proxy,
+		fields->auth_password, fields->auth_token
+	};
+	const char *problem;
+	SigningSecret *signing = NULL;
+	int			nsigning = 0;
+	List	   *secrets = NIL;
+	List	   *forbidden = NIL;
+	ListCell   *cell;
+
+	for (int i = 0; i < lengthof(texts); i++)
+	{
+		if (texts[i] != NULL)
+			secrets = lappend(secrets, secret_from_text(texts[i], &problem));
+	}
+	if (fields->signing_secrets != NULL)
+		signing_secrets_read(fields->signing_secrets, &signing, &nsigning);
+	for (int i = 0; i < nsigning; i++)
+		secrets = lappend(secrets, signing[i].secret);
+	if (fields->headers != NULL)
+	{
+		JsonbIterator *it = JsonbIteratorInit(&fields->headers->root);
+		JsonbIteratorToken token;
+		JsonbValue	value;
+
+		while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+		{
+			if (token == WJB_VALUE)
+				secrets = lappend(secrets, secret_from_json(&value, &problem));
+		}
+	}
+
+	foreach(cell, secrets)
+	{
+		const Secret *secret = lfirst(cell);
+
+		if (!secret_permitted(secret))
+			forbidden = lappend(forbidden, makeString(secret_describe(secret)));
+	}
+	return forbidden;
+}
+
+/*
+ * That a source may not be read is no error: the setting can be changed later,
+ * and a dump must be restored without it.  Said once, when it gets into a row.
+ */
+static void
+warn_of_sources(Relation rel, const DestinationFields *fields, HeapTuple old)
+{
+	List	   *forbidden = forbidden_sources(fields);
+	DestinationFields before;
+	FieldProblem problem;
+	ListCell   *cell;
+
+	if (forbidden != NIL && old != NULL)
+	{
+		destination_fields_read(old, RelationGetDescr(rel), &before);
+		if (destination_fields_check(&before, &problem))
+			forbidden = list_difference(forbidden, forbidden_sources(&before));
+	}
+	foreach(cell, forbidden)
+		ereport(WARNING,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("%s is not permitted by rswebhook.secret_sources",
+						strVal(lfirst(cell))),
+				 errhint("Until a superuser permits it, events for this destination wait.")));
+}
+
+/* Put a value into the row that was brought into a form of ours. */
+static HeapTuple
+replace_jsonb(Relation rel, HeapTuple tuple, const char *column, Jsonb *jsonb)
+{
+	int			attnum = SPI_fnumber(RelationGetDescr(rel), column);
+	Datum		value;
+	bool		isnull = false;
+
+	if (jsonb == NULL)
+		return tuple;
+	value = JsonbPGetDatum(jsonb);
+	return heap_modify_tuple_by_cols(tuple, RelationGetDescr(rel), 1,
+									 &attnum, &value, &isnull);
+}
+
 PG_FUNCTION_INFO_V1(rswebhook_destination_check);
 
 Datum
@@ -448,14 +587,8 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 		return PointerGetDatum(tuple);
 	}
 
-	if (fields.headers != NULL)
-	{
-		int			attnum = SPI_fnumber(RelationGetDescr(rel), "headers");
-		Datum		headers = JsonbPGetDatum(fields.headers);
-		bool		isnull = false;
-
-		tuple = heap_modify_tuple_by_cols(tuple, RelationGetDescr(rel), 1,
-										  &attnum, &headers, &isnull);
-	}
+	warn_of_sources(rel, &fields, old);
+	tuple = replace_jsonb(rel, tuple, "headers", fields.headers);
+	tuple = replace_jsonb(rel, tuple, "signing_secrets", fields.signing_secrets);
 	return PointerGetDatum(tuple);
 }

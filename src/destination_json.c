@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * destination_json.c
- *		The rules of the two JSON columns of rswebhook.destination: headers
- *		and status_outcomes.
+ *		The rules of the JSON columns of rswebhook.destination: headers,
+ *		signing_secrets and status_outcomes.
  *
  * As in destination_check.c, nothing raises an error for what a value says,
- * and no problem quotes a header's value.
+ * and no problem quotes a header's value or a secret.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -15,19 +15,27 @@
 
 #include <ctype.h>
 
+#include "catalog/pg_type.h"
+#include "json.h"
 #include "miscadmin.h"
 #include "outcome.h"
+#include "sign.h"
+#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
+#include "utils/json.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
 
 #define MAX_STATUS 999
+
+#define MAX_HEADERS 100
+#define MAX_SIGNING_SECRETS 8
 
 typedef struct HeaderItem
 {
 	char	   *name;
 	int			name_len;
-	char	   *value;
-	int			value_len;
+	JsonbValue	value;			/* a string, or the object that names a source */
 } HeaderItem;
 
 typedef struct HeaderItems
@@ -37,29 +45,20 @@ typedef struct HeaderItems
 	int			size;
 } HeaderItems;
 
-/* Text of a header's value; NULL if it is of a kind that has none. */
-static char *
-scalar_text(const JsonbValue *value, int *len)
+/* A header's value as a string, if it is of a kind that can be one. */
+static void
+scalar_to_string(JsonbValue *value)
 {
-	char	   *text;
+	const char *text;
 
-	switch (value->type)
-	{
-		case jbvString:
-			*len = value->val.string.len;
-			return value->val.string.val;
-		case jbvBool:
-			text = value->val.boolean ? "true" : "false";
-			break;
-		case jbvNumeric:
-			text = DatumGetCString(DirectFunctionCall1(numeric_out,
-													   NumericGetDatum(value->val.numeric)));
-			break;
-		default:
-			return NULL;
-	}
-	*len = strlen(text);
-	return text;
+	if (value->type == jbvBool)
+		text = value->val.boolean ? "true" : "false";
+	else if (value->type == jbvNumeric)
+		text = DatumGetCString(DirectFunctionCall1(numeric_out,
+												   NumericGetDatum(value->val.numeric)));
+	else
+		return;
+	json_set_string(value, text, strlen(text));
 }
 
 /* Check a header and remember it. */
@@ -69,6 +68,7 @@ add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value
 {
 	HeaderItem	item;
 	const char *why;
+	const char *detail;
 	char	   *part;
 
 	item.name = name->val.string.val;
@@ -81,16 +81,23 @@ add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value
 								sentence(why),
 								NULL);
 
-	item.value = scalar_text(value, &item.value_len);
-	if (item.value == NULL)
-		return set_part_problem(problem, "headers", part,
-								"The header's value is not a string.",
+	item.value = *value;
+	scalar_to_string(&item.value);
+	if (secret_from_json(&item.value, &detail) == NULL)
+		return set_part_problem(problem, "headers", part, detail,
 								"Give the value as a JSON string.");
-	why = header_value_problem(item.value, item.value_len);
-	if (why != NULL)
-		return set_part_problem(problem, "headers", part,
-								sentence(why),
-								NULL);
+	if (item.value.type == jbvString)
+	{
+		why = header_value_problem(item.value.val.string.val, item.value.val.string.len);
+		if (why != NULL)
+			return set_part_problem(problem, "headers", part,
+									sentence(why),
+									NULL);
+	}
+	if (headers->count >= MAX_HEADERS)
+		return set_problem(problem, "headers", NULL,
+						   psprintf("There are more than %d headers.", MAX_HEADERS),
+						   NULL);
 
 	for (int i = 0; i < headers->count; i++)
 	{
@@ -158,16 +165,14 @@ headers_object(const HeaderItems *headers)
 		value.val.string.val = headers->items[i].name;
 		value.val.string.len = headers->items[i].name_len;
 		pushJsonbValue(&state, WJB_KEY, &value);
-		value.val.string.val = headers->items[i].value;
-		value.val.string.len = headers->items[i].value_len;
-		pushJsonbValue(&state, WJB_VALUE, &value);
+		pushJsonbValue(&state, WJB_VALUE, &headers->items[i].value);
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
 /*
  * An object of names to values, or RudderStack's array of {from, to}, becomes
- * an object of names to strings.
+ * an object of names to strings and sources of secrets.
  */
 bool
 check_headers(Jsonb **headers, FieldProblem *problem)
@@ -202,6 +207,181 @@ check_headers(Jsonb **headers, FieldProblem *problem)
 	*headers = headers_object(&items);
 	return true;
 }
+
+/* ---------------------------------------------------------------------
+ * Signing secrets
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * A point in time as people write it.  The parser throws, and holds nothing
+ * that would have to be given back.
+ */
+static bool
+parse_time(const JsonbValue *value, TimestampTz *time)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char	   *text;
+	volatile bool good = false;
+
+	if (value->type != jbvString)
+		return false;
+	text = pnstrdup(value->val.string.val, value->val.string.len);
+	PG_TRY();
+	{
+		*time = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
+														CStringGetDatum(text),
+														ObjectIdGetDatum(InvalidOid),
+														Int32GetDatum(-1)));
+		good = !TIMESTAMP_NOT_FINITE(*time);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		if (geterrcode() == ERRCODE_OUT_OF_MEMORY)
+			PG_RE_THROW();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return good;
+}
+
+/*
+ * One element: a secret (a string, or an object that names its source), or an
+ * object with it as "secret" and its end as "expires_at".  NULL, or what is
+ * wrong.
+ */
+static const char *
+read_signing_secret(const JsonbValue *element, SigningSecret *signing)
+{
+	JsonbValue	secret = *element;
+	JsonbValue	expires_at;
+	const char *detail = NULL;
+	const char *why;
+	int			keys = 1;
+
+	signing->expires_at = DT_NOEND;
+	if (json_get(element, "secret", 6, &secret))
+	{
+		if (json_get(element, "expires_at", 10, &expires_at))
+		{
+			keys++;
+			if (!parse_time(&expires_at, &signing->expires_at))
+				return "\"expires_at\" is not a point in time, such as \"2030-01-31T12:00:00Z\".";
+		}
+		if (JsonContainerSize(element->val.binary.data) != keys)
+			return "The object has other keys than \"secret\" and \"expires_at\".";
+	}
+	signing->secret = secret_from_json(&secret, &detail);
+	if (signing->secret == NULL)
+		return detail;
+	if (signing->secret->source == SECRET_LITERAL)
+	{
+		why = signing_key_problem(signing->secret->text);
+		if (why != NULL)
+			return psprintf("The secret cannot sign: %s.", why);
+	}
+	return NULL;
+}
+
+/* In the form that is stored: of no session's time zone and date style. */
+static void
+push_signing_secret(JsonbParseState **state, const SigningSecret *signing)
+{
+	static const char *const kinds[] = {
+		[SECRET_LITERAL] = NULL, [SECRET_ENV] = "env", [SECRET_FILE] = "file"
+	};
+	const char *kind = kinds[signing->secret->source];
+	bool		expires = signing->expires_at != DT_NOEND;
+	char		time[MAXDATELEN + 1];
+	int			utc = 0;
+	JsonbValue	value;
+
+	if (expires)
+	{
+		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+		json_set_string(&value, "expires_at", 10);
+		pushJsonbValue(state, WJB_KEY, &value);
+		JsonEncodeDateTime(time, TimestampTzGetDatum(signing->expires_at), TIMESTAMPTZOID, &utc);
+		json_set_string(&value, time, strlen(time));
+		pushJsonbValue(state, WJB_VALUE, &value);
+		json_set_string(&value, "secret", 6);
+		pushJsonbValue(state, WJB_KEY, &value);
+	}
+	if (kind != NULL)
+	{
+		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+		json_set_string(&value, kind, strlen(kind));
+		pushJsonbValue(state, WJB_KEY, &value);
+	}
+	json_set_string(&value, signing->secret->text, strlen(signing->secret->text));
+	pushJsonbValue(state, expires || kind != NULL ? WJB_VALUE : WJB_ELEM, &value);
+	if (kind != NULL)
+		pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	if (expires)
+		pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+/* Also brings them into the form that is stored. */
+bool
+check_signing_secrets(Jsonb **secrets, FieldProblem *problem)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	element;
+	int			count = 0;
+
+	if (!JB_ROOT_IS_ARRAY(*secrets) || JB_ROOT_IS_SCALAR(*secrets))
+		return set_problem(problem, "signing_secrets", NULL,
+						   "The value is not an array.",
+						   "Use an array such as [\"whsec_...\"].");
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	it = JsonbIteratorInit(&(*secrets)->root);
+	while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
+	{
+		SigningSecret signing;
+		const char *detail;
+
+		CHECK_FOR_INTERRUPTS();
+		if (token != WJB_ELEM)
+			continue;
+		detail = ++count > MAX_SIGNING_SECRETS ?
+			"There are more than 8 of them." : read_signing_secret(&element, &signing);
+		if (detail != NULL)
+			return set_part_problem(problem, "signing_secrets",
+									psprintf("element %d", count), detail,
+									"rswebhook_generate_secret() makes one.");
+		push_signing_secret(&state, &signing);
+	}
+	*secrets = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	return true;
+}
+
+void
+signing_secrets_read(Jsonb *secrets, SigningSecret **list, int *count)
+{
+	JsonbIterator *it = JsonbIteratorInit(&secrets->root);
+	JsonbIteratorToken token;
+	JsonbValue	element;
+
+	*list = palloc0(MAX_SIGNING_SECRETS * sizeof(SigningSecret));
+	*count = 0;
+	while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		if (*count == MAX_SIGNING_SECRETS ||
+			read_signing_secret(&element, &(*list)[(*count)++]) != NULL)
+			elog(ERROR, "signing_secrets were not checked");
+	}
+}
+
+/* ---------------------------------------------------------------------
+ * Outcomes by status
+ * ---------------------------------------------------------------------
+ */
 
 /* "409" to 409..409, "4xx" to 400..499 */
 static bool

@@ -38,6 +38,8 @@ static const char strict_networks[] =
 	"10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,"	/* private */
 	"100.64.0.0/10,"			/* shared by carriers, and by overlays */
 	"fc00::/7,fec0::/10,"		/* private */
+	"64:ff9b:1::/48,"			/* translators of a network's own */
+	"100::/64,"					/* discarded */
 	"192.0.0.0/24,"				/* protocol assignments */
 	"198.18.0.0/15,"			/* benchmarks */
 	"192.0.2.0/24,198.51.100.0/24,203.0.113.0/24,"	/* documentation */
@@ -51,13 +53,17 @@ static const struct
 	int			offset;
 }			carriers[] =
 {
-	{"\0\0\0\0\0\0\0\0\0\0\xff\xff", 96, 12},	/* mapped, ::ffff:0:0/96 */
-	{"\0\0\0\0\0\0\0\0\0\0\0\0", 96, 12},	/* compatible, ::/96 */
+	/* MAPPED, ::ffff:0:0/96, and COMPATIBLE, ::/96 */
+	{"\0\0\0\0\0\0\0\0\0\0\xff\xff", 96, 12},
+	{"\0\0\0\0\0\0\0\0\0\0\0\0", 96, 12},
 	{"\0\0\0\0\0\0\0\0\xff\xff\0\0", 96, 12},	/* translated, ::ffff:0:0:0/96 */
 	{"\0\x64\xff\x9b\0\0\0\0\0\0\0\0", 96, 12}, /* NAT64, 64:ff9b::/96 */
 	{"\0\x64\xff\x9b\0\1", 48, 12}, /* local NAT64, 64:ff9b:1::/48 */
 	{"\x20\x02", 16, 2}			/* 6to4, 2002::/16 */
 };
+
+#define MAPPED		0
+#define COMPATIBLE	1
 
 static GuardList blocked;
 static GuardList allowed;
@@ -77,8 +83,8 @@ same_bits(const void *a, const void *b, int bits)
 }
 
 /*
- * The IPv4 address that an IPv6 address stands for, or NULL.  None of them
- * begins with a zero byte: "::" and "::1" are addresses in their own right.
+ * The IPv4 address that an IPv6 address stands for, or NULL.  "::" and "::1"
+ * look like compatible ones, but are addresses in their own right.
  */
 static const unsigned char *
 carried_address(const unsigned char *address)
@@ -86,7 +92,7 @@ carried_address(const unsigned char *address)
 	for (size_t i = 0; i < sizeof(carriers) / sizeof(carriers[0]); i++)
 	{
 		if (same_bits(address, carriers[i].prefix, carriers[i].bits) &&
-			address[carriers[i].offset] != 0)
+			!(i == COMPATIBLE && address[carriers[i].offset] == 0))
 			return address + carriers[i].offset;
 	}
 	return NULL;
@@ -156,13 +162,13 @@ parse_network(char *element, GuardNetwork *network, char *why, size_t why_size)
 	network->bits = bits;
 
 	/* A mapped address is the IPv4 address in all but its spelling. */
-	if (network->size == 16 && network->bits >= carriers[0].bits &&
-		same_bits(network->address, carriers[0].prefix, carriers[0].bits))
+	if (network->size == 16 && network->bits >= carriers[MAPPED].bits &&
+		same_bits(network->address, carriers[MAPPED].prefix, carriers[MAPPED].bits))
 	{
-		memmove(network->address, network->address + carriers[0].offset, 4);
+		memmove(network->address, network->address + carriers[MAPPED].offset, 4);
 		memset(network->address + 4, 0, 12);
 		network->size = 4;
-		network->bits -= carriers[0].bits;
+		network->bits -= carriers[MAPPED].bits;
 	}
 	return true;
 }

@@ -22,11 +22,13 @@
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,6 +42,12 @@
 
 /* Handles kept for reuse; each holds some tens of kilobytes. */
 #define MAX_SPARE			128
+
+/*
+ * Descriptors that sockets leave to the rest of the process: a server that
+ * cannot open its own files is in more trouble than an event that has to wait.
+ */
+#define SPARE_DESCRIPTORS	32
 
 /* Timer turns in one http_run(), so that the caller's other work gets its own. */
 #define MAX_TIMER_TURNS		10
@@ -150,6 +158,17 @@ on_timer(CURLM *unused, long timeout_ms, void *arg)
 	return 0;
 }
 
+/* Descriptors are given out from below, so the number of the last one tells. */
+static int
+socket_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX)
+		return INT_MAX;
+	return (int) limit.rlim_cur - SPARE_DESCRIPTORS;
+}
+
 /* The guard looks at what is really connected to, whatever name led there. */
 curl_socket_t
 http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
@@ -165,8 +184,13 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 	}
 
 	fd = socket(address->family, address->socktype, address->protocol);
-	if (fd < 0)
+	if (fd < 0 || fd >= socket_limit())
+	{
+		if (fd >= 0)
+			close(fd);
+		r->crowded = true;
 		return CURL_SOCKET_BAD;
+	}
 	(void) fcntl(fd, F_SETFD, FD_CLOEXEC);
 	poller_socket_opened(fd);
 	r->opened = true;
@@ -411,10 +435,17 @@ set_up(const char **error)
 bool
 http_init(HttpGuard the_guard, int max_connections, const char **error)
 {
+	int			kept;
+
 	if (multi == NULL && !set_up(error))
 		return false;
 	guard = the_guard;
-	(void) curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) max_connections);
+
+	/* idle connections must not take the last descriptors from the others */
+	kept = socket_limit() / 2;
+	if (kept > max_connections)
+		kept = max_connections;
+	(void) curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, kept > 0 ? (long) kept : 1L);
 
 	/* Memory put by for the time when there is none. */
 	if (max_connections > max_starved)

@@ -39,7 +39,7 @@ http_answer_begin(Request *r)
 	r->answer.retry_after_s = -1;
 	r->body_size = r->body_seen = r->head_bytes = 0;
 	r->head_lines = 0;
-	r->head_done = r->enough = r->opened = r->barred = false;
+	r->head_done = r->enough = r->opened = r->crowded = r->barred = false;
 	r->why[0] = r->curl_error[0] = '\0';
 }
 
@@ -218,6 +218,7 @@ phase_reached(Request *r, CURLcode result)
 {
 	curl_off_t	resolved = 0;
 	curl_off_t	connected = 0;
+	long		local_port = 0;
 	curl_off_t	secured = 0;
 	curl_off_t	uploaded = 0;
 	long		request_size = 0;
@@ -252,36 +253,67 @@ phase_reached(Request *r, CURLcode result)
 
 	curl_easy_getinfo(r->easy, CURLINFO_APPCONNECT_TIME_T, &secured);
 	curl_easy_getinfo(r->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	curl_easy_getinfo(r->easy, CURLINFO_LOCAL_PORT, &local_port);
 	curl_easy_getinfo(r->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
 	if (secured > 0)
 		return HTTP_PHASE_SEND;
-	if (connected > 0)
+
+	/* some versions note the time only when TLS is through, too */
+	if (connected > 0 || local_port > 0)
 		return strncasecmp(r->url, "https:", 6) == 0 ? HTTP_PHASE_TLS : HTTP_PHASE_SEND;
 	return resolved > 0 ? HTTP_PHASE_CONNECT : HTTP_PHASE_RESOLVE;
 }
 
+/* How far it came, for people. */
+static const char *
+phase_name(HttpPhase phase)
+{
+	switch (phase)
+	{
+		case HTTP_PHASE_REFUSED:
+		case HTTP_PHASE_DONE:
+			break;
+		case HTTP_PHASE_RESOLVE:
+			return "resolving the name: ";
+		case HTTP_PHASE_CONNECT:
+			return "connecting: ";
+		case HTTP_PHASE_TLS:
+			return "TLS handshake: ";
+		case HTTP_PHASE_SEND:
+			return "sending: ";
+		case HTTP_PHASE_WAIT:
+			return "waiting for an answer: ";
+		case HTTP_PHASE_RECEIVE:
+			return "receiving the answer: ";
+	}
+	return "";
+}
+
 /* One line of printable ASCII, whatever the other side put into it. */
 static char *
-clean_error(const char *text)
+clean_error(HttpPhase phase, const char *text)
 {
+	const char *name = phase_name(phase);
+	size_t		name_len = strlen(name);
 	size_t		len = strlen(text);
-	char	   *copy;
+	char	   *error;
 
 	if (len > MAX_ERROR_BYTES)
 		len = MAX_ERROR_BYTES;
 	while (len > 0 && isspace((unsigned char) text[len - 1]))
 		len--;
-	copy = malloc(len + 1);
-	if (copy == NULL)
+	error = malloc(name_len + len + 1);
+	if (error == NULL)
 		return http_no_memory;
+	memcpy(error, name, name_len);
 	for (size_t i = 0; i < len; i++)
 	{
 		unsigned char c = text[i];
 
-		copy[i] = c < ' ' ? ' ' : (c > '~' ? '?' : c);
+		error[name_len + i] = c < ' ' ? ' ' : (c > '~' ? '?' : c);
 	}
-	copy[len] = '\0';
-	return copy;
+	error[name_len + len] = '\0';
+	return error;
 }
 
 void
@@ -289,7 +321,7 @@ http_answer_not_tried(Request *r, bool refused, const char *error)
 {
 	r->answer.phase = HTTP_PHASE_REFUSED;
 	r->answer.refused = refused;
-	r->answer.error = clean_error(error);
+	r->answer.error = clean_error(HTTP_PHASE_REFUSED, error);
 }
 
 void
@@ -320,8 +352,12 @@ http_answer_judge(Request *r, CURLcode result)
 
 	if (r->fault)
 		error = r->fault;
+	else if (r->crowded && !r->opened)
+		error = "too many open files";
 	else if (result == CURLE_OK)
 		error = "the connection ended before a final answer";
+	else if (result == CURLE_OUT_OF_MEMORY && r->head_lines > 0 && !r->head_done)
+		error = "the answer has a header that is too long";
 	else if (error[0] == '\0')
 		error = curl_easy_strerror(result);
 
@@ -337,6 +373,6 @@ http_answer_judge(Request *r, CURLcode result)
 	else
 	{
 		answer->phase = phase_reached(r, result);
-		answer->error = clean_error(error);
+		answer->error = clean_error(answer->phase, error);
 	}
 }

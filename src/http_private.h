@@ -58,6 +58,7 @@ typedef struct Request
 	bool		enough;			/* we ended it: its status says it all */
 	const char *fault;			/* we ended it: it is no sound answer */
 	bool		opened;			/* a socket was opened for it */
+	bool		crowded;		/* there was no descriptor for a socket */
 	bool		barred;			/* the guard refused an address */
 	char		why[256];		/* the guard's reason */
 	char		curl_error[CURL_ERROR_SIZE];

@@ -17,6 +17,7 @@
  */
 #include "launcher.h"
 
+#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/tableam.h"
@@ -32,8 +33,11 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -52,6 +56,8 @@ typedef struct Child
 static uint32 wait_event = 0;
 static List *children = NIL;	/* of Child */
 static List *unseen = NIL;		/* databases to look at, by oid */
+static bool said_no_worker = false; /* once is enough, until one starts */
+static bool said_no_slot = false;
 
 void
 launcher_register(void)
@@ -97,6 +103,46 @@ list_databases(void)
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
 	CommitTransactionCommand();
+}
+
+typedef enum Reachable
+{
+	GONE,
+	CLOSED,						/* to connections, for now */
+	OPEN
+} Reachable;
+
+/*
+ * What would come of a connection.  A worker that fails to get one would say
+ * so in the log, again and again.
+ */
+static Reachable
+look_up_database(Oid database)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	Reachable	result = GONE;
+
+	StartTransactionCommand();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_database_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(database));
+	scan = systable_beginscan(rel, DatabaseOidIndexId, criticalSharedRelcachesBuilt,
+							  NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+
+		/* below -1: a DROP DATABASE was interrupted */
+		result = form->datallowconn && form->datconnlimit >= -1 ? OPEN : CLOSED;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	return result;
 }
 
 static bool
@@ -150,7 +196,7 @@ reap_children(void)
 
 /* Start what is wanted; returns false if no more workers can be started. */
 static bool
-start_wanted(void)
+start_wanted(MemoryContext context)
 {
 	int			slot;
 	Oid			database;
@@ -158,16 +204,28 @@ start_wanted(void)
 
 	while (state_next_to_start(&slot, &database, &generation))
 	{
-		CHECK_FOR_INTERRUPTS();
-		unseen = list_delete_oid(unseen, database);
-		if (start_worker(slot, database, generation))
-			continue;
+		Reachable	reachable;
 
-		state_worker_gone(slot, generation);
-		ereport(LOG,
-				(errmsg("rswebhook cannot start a worker for database %u: no background worker slot is free", database),
-				 errhint("Consider increasing max_worker_processes: each database with rswebhook needs one, and the launcher another.")));
-		return false;
+		CHECK_FOR_INTERRUPTS();
+		reachable = look_up_database(database);
+		MemoryContextSwitchTo(context);
+		unseen = list_delete_oid(unseen, database);
+		if (reachable == GONE)
+			state_database_gone(slot, generation);
+		else if (reachable == CLOSED)
+			state_worker_gone(slot, generation);
+		else if (start_worker(slot, database, generation))
+			said_no_worker = false;
+		else
+		{
+			state_worker_gone(slot, generation);
+			if (!said_no_worker)
+				ereport(LOG,
+						(errmsg("rswebhook cannot start a worker for database %u: no background worker slot is free", database),
+						 errhint("Consider increasing max_worker_processes: each database with rswebhook needs one, and the launcher another.")));
+			said_no_worker = true;
+			return false;
+		}
 	}
 	return true;
 }
@@ -177,16 +235,33 @@ start_wanted(void)
  * those that have no extension leave at once and make room.
  */
 static void
-look_at_unseen(void)
+look_at_unseen(MemoryContext context)
 {
 	while (unseen != NIL && state_looking() < MAX_LOOKING)
 	{
 		Oid			database = linitial_oid(unseen);
 
+		if (!state_want_worker(database))
+		{
+			state_set_crowded(true);
+			if (!said_no_slot && state_looking() == 0)
+			{
+				ereport(LOG,
+						(errmsg("rswebhook cannot start a worker for database %u: there are workers for rswebhook.max_databases = %d databases",
+								database, rswebhook_max_databases),
+						 errhint("Increase rswebhook.max_databases, which takes a restart.")));
+				said_no_slot = true;
+			}
+			return;
+		}
 		unseen = list_delete_first(unseen);
-		state_want_worker(database);
-		if (!start_wanted())
-			break;
+		if (!start_wanted(context))
+			return;
+	}
+	if (unseen == NIL)
+	{
+		state_set_crowded(false);
+		said_no_slot = false;
 	}
 }
 
@@ -224,8 +299,8 @@ rswebhook_launcher_main(Datum arg)
 		if (state_take_scan_request())
 			list_databases();
 		MemoryContextSwitchTo(context);
-		if (start_wanted())
-			look_at_unseen();
+		if (start_wanted(context))
+			look_at_unseen(context);
 
 		next = state_next_start_at();
 		if (next != 0)

@@ -132,11 +132,10 @@ next_attempt_at(const HttpAnswer *answer, const Destination *destination,
 			destination->retry_after_factor;
 		int64		asked = (int64) Min((double) answer->retry_after_s * USECS_PER_SEC,
 										most);
-		TimestampTz later = Min(now + asked, window_end);
 
-		/* a little spread, so that all who were told the same do not come at once */
-		if (later > backoff)
-			backoff = later + (int64) (jitter * Min(asked / 20, USECS_PER_SEC));
+		/* spread a little: all who were told the same must not come at once */
+		asked += (int64) (jitter * Min(asked / 20, USECS_PER_SEC));
+		backoff = Max(backoff, Min(now + asked, window_end));
 	}
 	return backoff;
 }

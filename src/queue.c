@@ -14,6 +14,8 @@
  */
 #include "queue.h"
 
+#include <signal.h>
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -23,8 +25,10 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "inject.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -32,6 +36,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 /*
@@ -39,6 +44,15 @@
  * holds; it tries again later.  Keeps a shutdown quick, too.
  */
 #define LOCK_TIMEOUT_MS			"500"
+
+/*
+ * A transaction takes milliseconds unless somebody's trigger or constraint has
+ * its own ideas.  It ends with an error after the longer time, and after the
+ * shorter one if the worker is to leave.  The same goes for a commit that
+ * waits for a synchronous standby, which PostgreSQL lets stand on its own then.
+ */
+#define TRANSACTION_TIMEOUT_MS	30000
+#define LEAVING_TIMEOUT_MS		300
 
 /* Emptying a slot may make readers of old rows wait this long at the most. */
 #define EXPIRE_LOCK_TIMEOUT_MS	"50"
@@ -170,6 +184,12 @@ static SPIPlanPtr plans[lengthof(statements)];
 static Oid	outer_user;
 static int	outer_context;
 
+static TimeoutId leaving_timeout;
+static volatile sig_atomic_t leaving = false;
+static volatile sig_atomic_t overdue = false;	/* past LEAVING_TIMEOUT_MS */
+static Oid	known_extension = InvalidOid;
+static bool extension_replaced = false;
+
 /* ---------------------------------------------------------------------
  * Transactions
  * ---------------------------------------------------------------------
@@ -182,11 +202,13 @@ set(const char *name, const char *value)
 }
 
 /* Whatever the database or the role says, we run like this. */
-void
-queue_pin_settings(void)
+static void
+pin_settings(void)
 {
 	set("search_path", "pg_catalog, pg_temp");
 	set("statement_timeout", "0");
+	if (GetConfigOption("transaction_timeout", true, false) != NULL)
+		set("transaction_timeout", "0");
 	set("lock_timeout", LOCK_TIMEOUT_MS);
 	set("idle_in_transaction_session_timeout", "0");
 	set("default_transaction_isolation", "read committed");
@@ -200,6 +222,61 @@ queue_pin_settings(void)
 	set("enable_mergejoin", "off");
 	set("max_parallel_workers_per_gather", "0");
 	set("jit", "off");
+}
+
+/* This and the next two are called from signal handlers. */
+static void
+cancel_transaction(void)
+{
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
+
+static void
+leaving_timeout_handler(void)
+{
+	overdue = true;
+	if (leaving)
+		cancel_transaction();
+}
+
+void
+queue_hurry(void)
+{
+	leaving = true;
+	if (overdue)
+		cancel_transaction();
+}
+
+static void
+start_timeouts(void)
+{
+	EnableTimeoutParams timeouts[] = {
+		{.id = leaving_timeout, .type = TMPARAM_AFTER, .delay_ms = LEAVING_TIMEOUT_MS},
+		{.id = STATEMENT_TIMEOUT, .type = TMPARAM_AFTER, .delay_ms = TRANSACTION_TIMEOUT_MS}
+	};
+
+	enable_timeouts(timeouts, lengthof(timeouts));
+}
+
+static void
+stop_timeouts(void)
+{
+	DisableTimeoutParams timeouts[] = {
+		{.id = leaving_timeout, .keep_indicator = false},
+		{.id = STATEMENT_TIMEOUT, .keep_indicator = false}
+	};
+
+	disable_timeouts(timeouts, lengthof(timeouts));
+	overdue = false;
+}
+
+void
+queue_init(void)
+{
+	leaving_timeout = RegisterTimeout(USER_TIMEOUT, leaving_timeout_handler);
+	pin_settings();
 }
 
 /* Those that a reload can change. */
@@ -243,6 +320,7 @@ queue_begin(const char *what)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	start_timeouts();
 
 	/*
 	 * Look, lock, look again: with the lock, DROP EXTENSION waits for this
@@ -255,9 +333,15 @@ queue_begin(const char *what)
 		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
 		found = find_extension(&extension, &owner);
 	}
-	if (!found)
+
+	/* one that was created since we looked first is not the one we know */
+	if (found && !OidIsValid(known_extension))
+		known_extension = extension;
+	extension_replaced = found && extension != known_extension;
+	if (!found || extension_replaced)
 	{
 		CommitTransactionCommand();
+		stop_timeouts();
 		return false;
 	}
 
@@ -275,7 +359,11 @@ queue_commit(void)
 	SetUserIdAndSecContext(outer_user, outer_context);
 	SPI_finish();
 	PopActiveSnapshot();
+	disable_timeout(STATEMENT_TIMEOUT, false);	/* not while a standby is waited for */
+	if (leaving)
+		set("synchronous_commit", "local");
 	CommitTransactionCommand();
+	stop_timeouts();
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
@@ -283,8 +371,15 @@ queue_commit(void)
 void
 queue_abort(void)
 {
+	stop_timeouts();
 	AbortCurrentTransaction();	/* the user and SPI go back with it */
 	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+bool
+queue_extension_replaced(void)
+{
+	return extension_replaced;
 }
 
 static void
@@ -565,6 +660,7 @@ queue_record(const Outcome *outcomes, int count)
 	}
 
 	insert_deliveries(outcomes, count);
+	INJECT("recording");
 	if (nfinished > 0)
 	{
 		claimed_arrays(finished, nfinished, params);

@@ -38,16 +38,25 @@ typedef struct Outcome
 	size_t		response_body_len;
 } Outcome;
 
-/* Once, before the first transaction: the session's settings. */
-extern void queue_pin_settings(void);
+/* Once, before the first transaction: timeouts and the session's settings. */
+extern void queue_init(void);
 extern void queue_apply_settings(void);
 
-/* False, with no transaction open, if the extension is not there (any more). */
+/*
+ * False, with no transaction open, if the extension is not there (any more),
+ * or is another one than that of the first transaction.
+ */
 extern bool queue_begin(const char *what);
 extern void queue_commit(void);
 
 /* After an error: whatever is open is rolled back. */
 extern void queue_abort(void);
+
+/* From a signal handler: the worker is to leave, so end what takes long. */
+extern void queue_hurry(void);
+
+/* Is the extension another one than that of the first transaction? */
+extern bool queue_extension_replaced(void);
 
 /* Destinations that are owed something, whether configured or not. */
 extern List *queue_owed_destinations(void);

@@ -21,6 +21,11 @@
 
 #define MAX_SHOWN		1024
 
+/* No receiver takes as much; nor do we want to sort it. */
+#define MAX_HEADERS		200
+#define MAX_HEADER_BYTES 65536
+#define OWN_HEADERS		3
+
 typedef struct WireHeader
 {
 	HttpHeader	header;
@@ -124,8 +129,10 @@ header_name_problem(const char *name, int len)
 	/* those that say how the message itself travels, which is ours to say */
 	static const char *const reserved[] = {
 		"host", "content-length", "transfer-encoding", "connection", "trailer",
-		"te", "upgrade", "keep-alive", "proxy-connection", "expect"
+		"te", "upgrade", "keep-alive", "proxy-connection", "proxy-authorization",
+		"http2-settings", "expect"
 	};
+	static const char webhook[] = "webhook-";
 
 	if (len == 0)
 		return "the name is empty";
@@ -139,6 +146,8 @@ header_name_problem(const char *name, int len)
 		if (len == strlen(reserved[i]) && pg_strncasecmp(name, reserved[i], len) == 0)
 			return "HTTP itself sets this header";
 	}
+	if (len >= strlen(webhook) && pg_strncasecmp(name, webhook, strlen(webhook)) == 0)
+		return "headers that begin with \"webhook-\" are for ids and signatures";
 	return NULL;
 }
 
@@ -269,13 +278,19 @@ convert_header(const NamedValue *named, HttpHeader *header, char **why)
 
 /* Collect them from the weakest source to the strongest; the last one wins. */
 static bool
-build_headers(const Transformed *transformed, const HttpHeader *extra, int nextra,
-			  WireRequest *wire, char **why)
+build_headers(const Transformed *transformed, WireRequest *wire, char **why)
 {
 	const NamedValues *named = &transformed->headers;
-	int			count = 1 + named->count + nextra;
-	WireHeader *all = palloc(count * sizeof(WireHeader));
+	int			count = 1 + named->count;
+	WireHeader *all;
+	size_t		bytes = 0;
 
+	if (count > MAX_HEADERS)
+	{
+		*why = psprintf("the request would have more than %d headers", MAX_HEADERS);
+		return false;
+	}
+	all = palloc(count * sizeof(WireHeader));
 	all[0].header.name = "user-agent";
 	all[0].header.value = rswebhook_user_agent;
 	for (int i = 0; i < named->count; i++)
@@ -284,21 +299,33 @@ build_headers(const Transformed *transformed, const HttpHeader *extra, int nextr
 		if (!convert_header(&named->items[i], &all[1 + i].header, why))
 			return false;
 	}
-	for (int i = 0; i < nextra; i++)
-		all[1 + named->count + i].header = extra[i];
-
 	for (int i = 0; i < count; i++)
 		all[i].position = i;
 	qsort(all, count, sizeof(WireHeader), wire_header_cmp);
 
-	wire->headers = palloc(count * sizeof(HttpHeader));
+	wire->headers = palloc((count + OWN_HEADERS) * sizeof(HttpHeader));
 	for (int i = 0; i < count; i++)
 	{
-		if (i + 1 == count ||
-			pg_strcasecmp(all[i].header.name, all[i + 1].header.name) != 0)
-			wire->headers[wire->nheaders++] = all[i].header;
+		if (i + 1 < count &&
+			pg_strcasecmp(all[i].header.name, all[i + 1].header.name) == 0)
+			continue;
+		wire->headers[wire->nheaders++] = all[i].header;
+		bytes += strlen(all[i].header.name) + strlen(all[i].header.value);
+		if (bytes > MAX_HEADER_BYTES)
+		{
+			*why = psprintf("the headers would have more than %d bytes", MAX_HEADER_BYTES);
+			return false;
+		}
 	}
 	return true;
+}
+
+void
+request_add_header(WireRequest *wire, const char *name, const char *value)
+{
+	wire->headers[wire->nheaders].name = name;
+	wire->headers[wire->nheaders].value = value;
+	wire->nheaders++;
 }
 
 /* ---------------------------------------------------------------------
@@ -324,8 +351,7 @@ build_body(const Transformed *transformed, WireRequest *wire, char **why)
 }
 
 bool
-request_to_wire(const Transformed *transformed, const HttpHeader *extra, int nextra,
-				WireRequest *wire, char **why)
+request_to_wire(const Transformed *transformed, WireRequest *wire, char **why)
 {
 	const JsonbValue *method = &transformed->method;
 
@@ -345,7 +371,7 @@ request_to_wire(const Transformed *transformed, const HttpHeader *extra, int nex
 	wire->method = pnstrdup(method->val.string.val, method->val.string.len);
 
 	return build_url(transformed, wire, why) &&
-		build_headers(transformed, extra, nextra, wire, why) &&
+		build_headers(transformed, wire, why) &&
 		(!transformed->has_body || build_body(transformed, wire, why));
 }
 
@@ -373,7 +399,7 @@ rswebhook_wire(PG_FUNCTION_ARGS)
 	JsonbValue	root;
 
 	transform_event(event, transform_config_from_jsonb(config), &transformed);
-	if (!request_to_wire(&transformed, NULL, 0, &wire, &why))
+	if (!request_to_wire(&transformed, &wire, &why))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("request cannot be sent: %s", why)));

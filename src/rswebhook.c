@@ -34,6 +34,7 @@ int			rswebhook_retention = 7 * SECS_PER_DAY;
 char	   *rswebhook_user_agent = NULL;
 int			rswebhook_synchronous_commit = SYNCHRONOUS_COMMIT_LOCAL_FLUSH;
 int			rswebhook_max_databases = 64;
+char	   *rswebhook_secret_sources = NULL;
 static char *blocked_networks = NULL;
 static char *allowed_networks = NULL;
 
@@ -54,6 +55,17 @@ check_user_agent(char **newval, void **extra, GucSource source)
 	if (problem == NULL)
 		return true;
 	GUC_check_errdetail("It becomes a header, and %s.", problem);
+	return false;
+}
+
+static bool
+check_secret_sources(char **newval, void **extra, GucSource source)
+{
+	char	   *problem = secret_sources_problem(*newval);
+
+	if (problem == NULL)
+		return true;
+	GUC_check_errdetail("%s", problem);
 	return false;
 }
 
@@ -153,6 +165,14 @@ define_settings(void)
 							   "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY,
 							   check_networks, assign_allowed_networks, NULL);
+
+	DefineCustomStringVariable("rswebhook.secret_sources",
+							   "Environment variables and files that may hold secrets of destinations.",
+							   "A list of env, env:PREFIX, file and file:/directory.",
+							   &rswebhook_secret_sources,
+							   "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_secret_sources, NULL, NULL);
 
 	/* can only be defined while preloading, and means nothing otherwise */
 	if (process_shared_preload_libraries_in_progress)

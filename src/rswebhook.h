@@ -4,7 +4,8 @@
  *		The few structs that travel between the rooms, and each room's doors.
  *
  * Data flows one way: event + destination -> Transformed -> WireRequest ->
- * (http.h) HttpRequest -> HttpAnswer -> Verdict -> a row.
+ * (http.h) HttpRequest -> HttpAnswer -> Verdict -> a row.  render.h has the
+ * step from an event to its WireRequest as a whole.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -23,6 +24,7 @@
 
 #include "compat.h"
 #include "http.h"
+#include "secret.h"
 
 /* As default_version in rswebhook.control. */
 #define RSWEBHOOK_VERSION "1.0"
@@ -40,6 +42,7 @@ extern int	rswebhook_retention;	/* seconds */
 extern char *rswebhook_user_agent;
 extern int	rswebhook_synchronous_commit;	/* SyncCommitLevel */
 extern int	rswebhook_max_databases;
+extern char *rswebhook_secret_sources;
 
 /* ---------------------------------------------------------------------
  * transform.c, flatten.c: event + config -> what RudderStack would send
@@ -81,6 +84,8 @@ typedef struct Transformed
 	bool		has_params;		/* GET and DELETE */
 	NamedValues params;			/* settled */
 	NamedValues headers;		/* default, config, event: later ones win */
+	int			nconfigured;	/* so many of them come first, and are not the
+								 * event's */
 	JsonbValue	method;			/* usually a string */
 	JsonbValue	endpoint;		/* string */
 	JsonbValue	user_id;		/* string */
@@ -130,7 +135,7 @@ typedef struct WireRequest
 	char	   *shown;			/* "POST https://host/path?token=***": no userinfo,
 								 * values of the endpoint's own query masked,
 								 * cut at a kilobyte */
-	HttpHeader *headers;
+	HttpHeader *headers;		/* with room for three more */
 	int			nheaders;
 	char	   *body;			/* NULL: none */
 	size_t		body_len;
@@ -142,22 +147,35 @@ extern Jsonb *request_to_jsonb(const Transformed *transformed);
 /*
  * The wire form.  False with *why (one line, no secret) if the request cannot
  * be sent: a passthrough event, a method outside the five, a URL that is not
- * http(s), a header name or value that HTTP does not allow.  extra are headers
- * of our own (webhook-id, ...) that win over all others.
+ * http(s), a header name or value that HTTP does not allow, too much of
+ * anything.
  */
-extern bool request_to_wire(const Transformed *transformed,
-							const HttpHeader *extra, int nextra,
-							WireRequest *wire, char **why);
+extern bool request_to_wire(const Transformed *transformed, WireRequest *wire,
+							char **why);
+
+/* One of our own headers, whose names nobody else may use: webhook-id, ... */
+extern void request_add_header(WireRequest *wire, const char *name, const char *value);
 
 /* NULL if the header may be configured, else the reason it may not. */
 extern const char *header_name_problem(const char *name, int len);
 extern const char *header_value_problem(const char *value, int len);
 
 /*
- * url.c: NULL if it is an http or https URL that can be configured, else the
- * reason it cannot.
+ * url.c: NULL if it is an http or https URL, or a host with or without a port,
+ * that can be configured, else the reason it cannot.
  */
 extern const char *url_problem(const char *url);
+extern const char *url_host_problem(const char *host);
+
+/*
+ * NULL if an event's endpoint may be sent to with the credentials of the
+ * destination that has this URL, else why not.  All in the server encoding.
+ */
+extern const char *url_origin_problem(const char *endpoint, int len, const char *url,
+									  char **allowed_hosts, int nallowed_hosts);
+
+/* A configured URL with the values of its query masked. */
+extern char *url_masked(const char *url);
 
 /*
  * Append the URL to send to, and the same with the values of the endpoint's
@@ -188,6 +206,29 @@ typedef struct StatusOutcome
 	int			outcome;		/* VerdictKind, see outcome.h */
 } StatusOutcome;
 
+/* How a destination authenticates itself, apart from its headers. */
+typedef enum AuthType
+{
+	AUTH_NONE,
+	AUTH_BASIC,
+	AUTH_BEARER,
+	AUTH_API_KEY
+} AuthType;
+
+typedef struct DestinationAuth
+{
+	AuthType	type;
+	char	   *header;			/* the one that is made; NULL: none */
+	char	   *username;		/* of AUTH_BASIC */
+	Secret	   *secret;			/* password, token or key */
+} DestinationAuth;
+
+typedef struct SigningSecret
+{
+	Secret	   *secret;
+	TimestampTz expires_at;		/* DT_NOEND: never */
+} SigningSecret;
+
 typedef struct Destination
 {
 	int32		id;
@@ -197,7 +238,13 @@ typedef struct Destination
 	char	   *url;
 	char	   *method;
 	TransformConfig *config;
-	TransformConfig *masked_config; /* headers' values are "***" */
+	TransformConfig *masked_config; /* for those who may not see secrets */
+	DestinationAuth auth;		/* its header is in config, too */
+	bool		event_auth_headers; /* events may replace credentials */
+	char	  **allowed_hosts;	/* others that an event may go to */
+	int			nallowed_hosts;
+	SigningSecret *signing_secrets; /* none: do not sign */
+	int			nsigning_secrets;
 
 	bool		enabled;
 	bool		paused;
@@ -217,9 +264,9 @@ typedef struct Destination
 	int			low_speed_time_s;
 	int			max_redirects;
 	char	   *ca_cert;
-	char	   *client_cert;
-	char	   *client_key;
-	char	   *proxy;
+	Secret	   *client_cert;	/* NULL, as below: none */
+	Secret	   *client_key;
+	Secret	   *proxy;
 	char	   *no_proxy;
 
 	StatusOutcome *status_outcomes; /* sorted by status, none twice */

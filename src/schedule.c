@@ -76,9 +76,9 @@ schedule_set_max_in_flight(int n)
 
 /*
  * Requests that this lane may have in flight now.  A lane that has not been
- * answered yet starts with few, and one whose last answers were bad halves
- * with each: a hundred dead destinations must not fill all connections before
- * their first time-out.
+ * answered yet starts with few, and one whose last answers were all bad halves
+ * with every few of them: a hundred dead destinations must not fill all
+ * connections before their first time-out.
  */
 static int
 lane_window(const Lane *lane)
@@ -88,7 +88,7 @@ lane_window(const Lane *lane)
 	if (lane->breaker.opened_at != 0)
 		return 1;
 	window = Min(lane->window, lane->policy.max_in_flight);
-	return Max(1, window >> Min(lane->failing, 30));
+	return Max(1, window >> Min(lane->failing / 4, 30));
 }
 
 static void
@@ -207,8 +207,7 @@ schedule_lane(int32 destination_id, TimestampTz now)
 	{
 		memset(lane, 0, sizeof(*lane));
 		lane->destination_id = destination_id;
-		dlist_init(&lane->ready);
-		lane->more = true;
+		window_init_lane(lane);
 		lane->due_after = now;
 		lane->next_due = now;	/* the first read tells when it really is */
 		lane->window = SLOW_START;
@@ -252,7 +251,8 @@ schedule_each_lane(void (*f) (Lane *lane, void *arg), void *arg)
 bool
 schedule_remove(Lane *lane)
 {
-	if (lane->nitems > 0 || lane->more || lane->nranges > 0 || lane->next_due != 0)
+	if (lane->nitems > 0 || lane->more || lane->nranges > 0 || lane->next_due != 0 ||
+		!pairingheap_is_empty(&lane->hungry) || lane->breaker.opened_at != 0)
 		return false;
 	if (lane->in_ring)
 		dlist_delete(&lane->ring_node);
@@ -375,6 +375,7 @@ schedule_next(TimestampTz now)
 		}
 
 		item = window_take(lane);
+		item->taken_at = now;
 		if (lane->breaker.opened_at != 0)
 			lane->probe = item;
 		if (lane->policy.rate_limit > 0)
@@ -453,19 +454,22 @@ mark_breaker_changed(Lane *lane)
 /*
  * Failures in a row open the breaker.  From then on one request at a time
  * probes, at growing distances; the failures of requests that were in flight
- * already do not move the next probe.
+ * already do not count.  Nor do those of requests that are older than the last
+ * good answer: a destination that now and then leaves one hanging would look
+ * dead whenever some of these time out together.
  */
 static void
-note_failure(Lane *lane, bool probed, const Verdict *verdict, TimestampTz now)
+note_failure(QueueItem *item, bool probed, const Verdict *verdict, TimestampTz now)
 {
+	Lane	   *lane = item->lane;
 	Breaker    *breaker = &lane->breaker;
 	int			threshold = lane->policy.breaker_failures;
 	TimestampTz pause;
 
+	if (!probed && (breaker->opened_at != 0 || item->taken_at <= lane->alive_at))
+		return;
 	lane->failing++;
 	if (threshold == 0 || lane->failing < threshold)
-		return;
-	if (breaker->opened_at != 0 && !probed)
 		return;
 
 	breaker->failures = lane->failing;
@@ -481,9 +485,10 @@ note_failure(Lane *lane, bool probed, const Verdict *verdict, TimestampTz now)
 }
 
 static void
-note_alive(Lane *lane)
+note_alive(Lane *lane, TimestampTz now)
 {
 	lane->failing = 0;
+	lane->alive_at = now;
 	lane->window = Min(lane->window + 1, lane->policy.max_in_flight);
 	if (lane->breaker.opened_at != 0)
 	{
@@ -498,10 +503,12 @@ schedule_finished(QueueItem *item, const Verdict *verdict, TimestampTz now)
 	Lane	   *lane = item->lane;
 	bool		probed = leave_flight(item);
 
-	if (verdict->signal == SIGNAL_FAILING)
-		note_failure(lane, probed, verdict, now);
+	/* a probe that has to be sent again has shown nothing good */
+	if (verdict->signal == SIGNAL_FAILING ||
+		(probed && verdict->signal == SIGNAL_NONE && verdict->kind == VERDICT_RETRY))
+		note_failure(item, probed, verdict, now);
 	else if (verdict->signal == SIGNAL_ALIVE)
-		note_alive(lane);
+		note_alive(lane, now);
 	if (verdict->pause)
 		lane->policy.halted = true; /* at once; the table follows with the record */
 
@@ -524,14 +531,14 @@ schedule_recorded(QueueItem *item, bool reread, TimestampTz now)
 	Lane	   *lane = item->lane;
 	int64		event_id = item->id.event_id;
 
-	if (item->verdict == VERDICT_RETRY && !reread)
+	/*
+	 * One that is to be tried again goes back even if its row may have changed:
+	 * until that has been read, the later ones of its user must wait.
+	 */
+	if (item->verdict == VERDICT_RETRY)
 		window_return(item, now);
 	else
-	{
-		if (item->verdict == VERDICT_RETRY)
-			window_release_key(item, now);
 		window_free(item);
-	}
 	if (reread)
 		lane_note_range(lane, event_id, event_id, now);
 	else
@@ -553,10 +560,10 @@ schedule_configure(Lane *lane, const LanePolicy *policy, TimestampTz now)
 	if (!lane->configured)
 		unconfigured--;
 	lane->configured = true;
-	if (reread && lane->nitems > 0)
+	if (reread && (lane->nitems > 0 || lane->cursor > 0))
 		window_forget_waiting(lane, now);
 	if (policy->breaker_failures == 0 && lane->breaker.opened_at != 0)
-		note_alive(lane);
+		note_alive(lane, now);
 	lane_settle(lane, now);
 }
 
@@ -565,6 +572,8 @@ schedule_set_breaker(Lane *lane, const Breaker *breaker, TimestampTz now)
 {
 	if (lane->breaker_changed)
 		return;					/* ours is newer than the table's */
+	if (breaker->opened_at == 0 && lane->breaker.opened_at == 0)
+		return;					/* closed before and after: go on counting */
 	lane->breaker = *breaker;
 	lane->failing = breaker->failures;
 	lane_settle(lane, now);

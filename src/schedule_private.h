@@ -67,6 +67,7 @@ struct QueueItem
 	KeyQueue   *key;			/* NULL: unordered */
 	ItemState	state;
 	VerdictKind verdict;		/* of ITEM_DECIDED */
+	TimestampTz taken_at;		/* of ITEM_IN_FLIGHT */
 	dlist_node	in_key;
 	dlist_node	in_ready;
 	pairingheap_node in_timers;
@@ -104,6 +105,7 @@ struct Lane
 	int			in_flight;
 	int			window;			/* grows to max_in_flight with good answers */
 	int			failing;		/* bad signals in a row */
+	TimestampTz alive_at;		/* the last good one */
 	double		tokens;
 	TimestampTz tokens_at;
 	Breaker		breaker;

@@ -16,16 +16,21 @@
  */
 #include "state.h"
 
+#include <signal.h>
+
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 /* Live counters are kept for so many destinations of the cluster at the most. */
@@ -36,6 +41,9 @@
 
 /* A worker that leaves when told to needs milliseconds; give up far later. */
 #define HOLD_TIMEOUT_MS				10000
+
+/* One that is stuck in a transaction hears signals only. */
+#define HOLD_GRACE_MS				400
 
 typedef struct DatabaseSlot
 {
@@ -56,6 +64,7 @@ typedef struct DatabaseSlot
 	LWLock		lock;
 	PGPROC	   *worker;			/* NULL: none attached */
 	bool		stop;
+	bool		woken;			/* by a commit, since the worker last looked */
 	int			nranges;
 	QueuedRange ranges[STATE_MAX_RANGES];
 } DatabaseSlot;
@@ -66,6 +75,12 @@ typedef struct Control
 	LWLock		stats_lock;
 	PGPROC	   *launcher;
 	bool		scan;			/* new databases may have come */
+	bool		crowded;		/* a database found no slot; the launcher knows */
+
+	/* commits that may be visible before they are on disk; no lock */
+	pg_atomic_uint32 async_under_way;
+	pg_atomic_uint64 async_upto;	/* of those that have ended */
+
 	DatabaseSlot slots[FLEXIBLE_ARRAY_MEMBER];
 } Control;
 
@@ -90,8 +105,10 @@ static shmem_request_hook_type prev_shmem_request_hook = NULL;
 /* what the current transaction queued */
 static QueuedRange pending[MAX_PENDING_RANGES];
 static int	npending = 0;
+static bool publishes = false;	/* it has committed, and the worker hears soon */
 
 static bool pending_new_database = false;
+static bool commits_async = false;
 
 /* the database that the current transaction keeps free of a worker */
 static Oid	held_database = InvalidOid;
@@ -101,6 +118,7 @@ static bool held_for_drop = false;
 static DatabaseSlot *my_slot = NULL;
 static uint32 my_generation = 0;
 static TimestampTz attached_at = 0;
+static bool found_nothing = false;
 
 static Size
 control_size(void)
@@ -141,6 +159,8 @@ startup(void)
 		LWLockInitialize(&control->stats_lock, tranche);
 		for (int i = 0; i < rswebhook_max_databases; i++)
 			LWLockInitialize(&control->slots[i].lock, tranche);
+		pg_atomic_init_u32(&control->async_under_way, 0);
+		pg_atomic_init_u64(&control->async_upto, 0);
 	}
 
 	info.keysize = sizeof(StatsKey);
@@ -230,6 +250,7 @@ claim_slot(Oid database)
 	slot->database = database;
 	slot->worker = NULL;
 	slot->stop = false;
+	slot->woken = false;
 	slot->nranges = 0;
 	LWLockRelease(&slot->lock);
 	slot->generation++;
@@ -262,13 +283,13 @@ wake_launcher(void)
 		SetLatch(&control->launcher->procLatch);
 }
 
-void
+bool
 state_want_worker(Oid database)
 {
 	DatabaseSlot *slot;
 
 	if (control == NULL)
-		return;
+		return false;
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
 	slot = claim_slot(database);
 	if (slot != NULL && !slot->wanted)
@@ -278,18 +299,23 @@ state_want_worker(Oid database)
 		slot->start_after = 0;
 	}
 
-	/* with every slot taken the launcher says so and tries again later */
+	/*
+	 * With every slot taken, the launcher looks for databases that wait when
+	 * it next has a reason to wake; each commit that comes meanwhile is none.
+	 */
 	if (slot == NULL)
 		control->scan = true;
-	wake_launcher();
+	if (slot != NULL || !control->crowded)
+		wake_launcher();
 	LWLockRelease(&control->lock);
+	return slot != NULL;
 }
 
 void
 state_hold_database(Oid database, bool dropping)
 {
-	TimestampTz give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													  HOLD_TIMEOUT_MS);
+	TimestampTz since = GetCurrentTimestamp();
+	bool		signaled = false;
 	DatabaseSlot *slot;
 
 	if (control == NULL || OidIsValid(held_database))
@@ -307,6 +333,7 @@ state_hold_database(Oid database, bool dropping)
 
 	for (;;)
 	{
+		TimestampTz now = GetCurrentTimestamp();
 		bool		gone;
 
 		LWLockAcquire(&control->lock, LW_EXCLUSIVE);
@@ -316,12 +343,17 @@ state_hold_database(Oid database, bool dropping)
 		{
 			slot->stop = true;
 			SetLatch(&slot->worker->procLatch);
+			if (!signaled && TimestampDifferenceExceeds(since, now, HOLD_GRACE_MS))
+			{
+				kill(slot->worker->pid, SIGTERM);
+				signaled = true;
+			}
 		}
 		LWLockRelease(&slot->lock);
 		LWLockRelease(&control->lock);
 
 		/* if it does not go, the command fails in its usual way */
-		if (gone || GetCurrentTimestamp() > give_up)
+		if (gone || TimestampDifferenceExceeds(since, now, HOLD_TIMEOUT_MS))
 			return;
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -394,6 +426,14 @@ state_take_scan_request(void)
 	control->scan = false;
 	LWLockRelease(&control->lock);
 	return scan;
+}
+
+void
+state_set_crowded(bool crowded)
+{
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	control->crowded = crowded;
+	LWLockRelease(&control->lock);
 }
 
 /* The caller holds control->lock. */
@@ -493,6 +533,18 @@ state_worker_gone(int slot_number, uint32 generation)
 	LWLockRelease(&control->lock);
 }
 
+void
+state_database_gone(int slot_number, uint32 generation)
+{
+	DatabaseSlot *slot = &control->slots[slot_number];
+
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	if (slot->generation == generation)
+		slot->wanted = false;
+	LWLockRelease(&control->lock);
+	state_worker_gone(slot_number, generation);
+}
+
 /* ---------------------------------------------------------------------
  * The worker's side
  * ---------------------------------------------------------------------
@@ -512,8 +564,16 @@ detach_worker(int code, Datum arg)
 		if (code != 0)
 			back_off(my_slot);
 		LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+
+		/*
+		 * Whoever created the extension anew, after this worker had looked for
+		 * it in vain, has woken it and counts on it.
+		 */
+		if (found_nothing && !my_slot->woken)
+			my_slot->wanted = false;
 		my_slot->worker = NULL;
 		my_slot->stop = false;
+		my_slot->woken = false;
 		my_slot->nranges = 0;
 		LWLockRelease(&my_slot->lock);
 		unwanted = !my_slot->wanted;
@@ -542,6 +602,7 @@ state_attach_worker(int slot_number, uint32 generation)
 		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 		slot->worker = MyProc;
 		slot->stop = false;
+		slot->woken = false;
 		slot->nranges = 0;
 		LWLockRelease(&slot->lock);
 		my_slot = slot;
@@ -572,9 +633,7 @@ state_confirm_worker(void)
 void
 state_mark_unwanted(void)
 {
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	my_slot->wanted = false;
-	LWLockRelease(&control->lock);
+	found_nothing = true;
 }
 
 bool
@@ -597,6 +656,7 @@ state_take_ranges(QueuedRange *ranges)
 	count = my_slot->nranges;
 	memcpy(ranges, my_slot->ranges, count * sizeof(QueuedRange));
 	my_slot->nranges = 0;
+	my_slot->woken = false;
 	LWLockRelease(&my_slot->lock);
 	return count;
 }
@@ -695,6 +755,7 @@ publish_pending(void)
 	{
 		for (int i = 0; i < npending; i++)
 			push_range(slot, &pending[i]);
+		slot->woken = true;
 		SetLatch(&slot->worker->procLatch);
 		delivered = true;
 	}
@@ -702,7 +763,44 @@ publish_pending(void)
 
 	/* a worker that starts reads everything that is visible by then */
 	if (!delivered)
-		state_want_worker(MyDatabaseId);
+		(void) state_want_worker(MyDatabaseId);
+}
+
+/*
+ * With synchronous_commit off, a transaction is visible before it is on disk,
+ * and a crash may undo it: what it queued must not have been sent by then.  So
+ * the worker is told, before such a transaction becomes visible, that it has
+ * to see to the disk itself; and afterwards, up to where.
+ */
+static void
+begin_async_commit(void)
+{
+	commits_async = true;
+	pg_atomic_fetch_add_u32(&control->async_under_way, 1);
+}
+
+static void
+end_async_commit(bool committed)
+{
+	uint64		upto = pg_atomic_read_u64(&control->async_upto);
+
+	commits_async = false;
+	while (committed && upto < XactLastCommitEnd &&
+		   !pg_atomic_compare_exchange_u64(&control->async_upto, &upto, XactLastCommitEnd))
+		;
+	pg_atomic_fetch_sub_u32(&control->async_under_way, 1);
+}
+
+void
+state_flush_commits(void)
+{
+	if (pg_atomic_read_u32(&control->async_under_way) > 0)
+		XLogFlush(GetXLogInsertRecPtr());
+	else
+	{
+		pg_read_barrier();
+		XLogFlush(pg_atomic_read_u64(&control->async_upto));
+	}
 }
 
 void
@@ -720,19 +818,26 @@ request_scan(void)
 	LWLockRelease(&control->lock);
 }
 
-/* Nothing here may fail: the transaction has ended. */
+/* But for the first case nothing here may fail: the transaction has ended. */
 static void
 xact_callback(XactEvent event, void *arg)
 {
 	bool		committed = event == XACT_EVENT_COMMIT;
 
+	if (event == XACT_EVENT_PRE_COMMIT && npending > 0 &&
+		synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+		begin_async_commit();
+
 	/* COMMIT PREPARED wakes the worker by itself: see ddl.c */
 	if (!committed && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
 
-	if (npending > 0 && committed)
-		publish_pending();
-	npending = 0;
+	if (commits_async)
+		end_async_commit(committed);
+	if (committed)
+		publishes = npending > 0;
+	else
+		npending = 0;
 	if (pending_new_database && committed)
 		request_scan();
 	pending_new_database = false;
@@ -740,9 +845,25 @@ xact_callback(XactEvent event, void *arg)
 		release_database(committed);
 }
 
+/*
+ * The worker is told last of all, when this transaction's invalidation messages
+ * have been sent: it would not hear of a destination's change by looking before
+ * that, and nothing would make it look again.
+ */
+static void
+release_callback(ResourceReleasePhase phase, bool committed, bool top_level, void *arg)
+{
+	if (!publishes || !top_level || phase != RESOURCE_RELEASE_AFTER_LOCKS)
+		return;
+	publishes = false;
+	publish_pending();
+	npending = 0;
+}
+
 void
 state_register_callbacks(void)
 {
+	RegisterResourceReleaseCallback(release_callback, NULL);
 	RegisterXactCallback(xact_callback, NULL);
 }
 

@@ -31,8 +31,11 @@ extern void state_register_callbacks(void);
 
 /* ---- any backend ---- */
 
-/* Have the launcher start (or look at) this database's worker. */
-extern void state_want_worker(Oid database);
+/*
+ * Have the launcher start (or look at) this database's worker.  False: every
+ * slot is taken; the launcher looks again once one is free.
+ */
+extern bool state_want_worker(Oid database);
 
 /* At commit, have the launcher look at databases that it has not seen. */
 extern void state_note_new_database(void);
@@ -58,6 +61,12 @@ extern bool state_next_to_start(int *slot, Oid *database, uint32 *generation);
  */
 extern void state_worker_gone(int slot, uint32 generation);
 
+/* None needs to be started there ever again. */
+extern void state_database_gone(int slot, uint32 generation);
+
+/* Databases wait for a slot, or do so no more. */
+extern void state_set_crowded(bool crowded);
+
 /* Workers that have not said yet whether their database has the extension. */
 extern int	state_looking(void);
 
@@ -72,7 +81,10 @@ extern bool state_attach_worker(int slot, uint32 generation);
 /* The worker has found the extension and stays. */
 extern void state_confirm_worker(void);
 
-/* The worker has found that there is nothing to do for it here. */
+/*
+ * The worker has found that there is nothing to do for it here, and leaves.
+ * If somebody wakes it before it is gone, another one will look again.
+ */
 extern void state_mark_unwanted(void);
 
 /* Somebody wants this worker to leave. */
@@ -84,6 +96,9 @@ extern bool state_told_to_stop(void);
  */
 #define STATE_MAX_RANGES	256
 extern int	state_take_ranges(QueuedRange *ranges);
+
+/* Before what was read is told to the world: it must be there after a crash. */
+extern void state_flush_commits(void);
 
 /* ---- live counters, written by the worker and shown by rswebhook.status ---- */
 typedef struct DestinationStats

@@ -344,8 +344,9 @@ add_event_header(NamedValues *headers, const char *name, int name_len,
 
 static void
 build_headers(const EventParts *parts, const TransformConfig *config,
-			  NamedValues *headers)
+			  Transformed *result)
 {
+	NamedValues *headers = &result->headers;
 	const JsonbValue *own = parts->field[FIELD_HEADER];
 	JsonbIterator *it;
 	JsonbIteratorToken token;
@@ -365,6 +366,7 @@ build_headers(const EventParts *parts, const TransformConfig *config,
 
 		named_values_add(headers, header->name, header->name_len, &header->value);
 	}
+	result->nconfigured = headers->count;
 
 	if (own == NULL || own->type != jbvBinary)
 		return;
@@ -548,7 +550,7 @@ transform_event(Jsonb *event, const TransformConfig *config, Transformed *result
 
 	transform_config_check(config);
 	result->method = config->method;
-	build_headers(&parts, config, &result->headers);
+	build_headers(&parts, config, result);
 	build_endpoint(&parts, config, &result->endpoint);
 	/* the anonymous id, never the user's: upstream has it so */
 	build_user_id(parts.field[FIELD_ANONYMOUS_ID], &result->user_id);

@@ -26,8 +26,12 @@
 /* Where the parts of a URL lie. */
 typedef struct UrlParts
 {
+	bool		https;
 	const char *authority;
 	int			authority_len;
+	const char *host;			/* with the brackets of an address */
+	int			host_len;
+	int			port;			/* the scheme's own if there is none */
 	const char *path;			/* empty, or begins with a slash */
 	int			path_len;
 	const char *query;
@@ -82,13 +86,16 @@ host_problem(const char *host, int len)
 	return NULL;
 }
 
-/* host or [address], with or without a port */
+/*
+ * host or [address], with or without a port: NULL with the parts set, or what
+ * is wrong with it.
+ */
 static const char *
-authority_problem(const char *authority, int len)
+split_authority(const char *authority, int len, UrlParts *parts)
 {
 	const char *host_end;
 	const char *end = authority + len;
-	int			port = 0;
+	int			port = parts->https ? 443 : 80;
 
 	if (memchr(authority, '@', len) != NULL)
 		return "the URL has a user name or password in it; use a header instead";
@@ -107,6 +114,7 @@ authority_problem(const char *authority, int len)
 
 	if (host_end < end)
 	{
+		port = 0;
 		for (const char *c = host_end + 1; c < end && port <= 65535; c++)
 		{
 			if (*c < '0' || *c > '9')
@@ -116,7 +124,10 @@ authority_problem(const char *authority, int len)
 		if (*host_end != ':' || port < 1 || port > 65535)
 			return BAD_PORT;
 	}
-	return host_problem(authority, host_end - authority);
+	parts->host = authority;
+	parts->host_len = host_end - authority;
+	parts->port = port;
+	return host_problem(parts->host, parts->host_len);
 }
 
 /* Find the parts; NULL or what is wrong with the URL. */
@@ -133,10 +144,11 @@ split_url(const char *url, int len, UrlParts *parts)
 			return "the URL has a control character";
 	}
 
-	if (len >= 7 && pg_strncasecmp(url, "http://", 7) == 0)
-		at += 7;
-	else if (len >= 8 && pg_strncasecmp(url, "https://", 8) == 0)
+	parts->https = len >= 8 && pg_strncasecmp(url, "https://", 8) == 0;
+	if (parts->https)
 		at += 8;
+	else if (len >= 7 && pg_strncasecmp(url, "http://", 7) == 0)
+		at += 7;
 	else
 		return "the URL does not begin with http:// or https://";
 
@@ -156,7 +168,7 @@ split_url(const char *url, int len, UrlParts *parts)
 		parts->path = end;
 	parts->path_len = end - parts->path;
 	parts->authority_len = parts->path - at;
-	return authority_problem(parts->authority, parts->authority_len);
+	return split_authority(parts->authority, parts->authority_len, parts);
 }
 
 const char *
@@ -170,6 +182,76 @@ url_problem(const char *url)
 	if (strchr(url, ' ') != NULL)
 		return "the URL has a space in it";
 	return split_url(url, len, &parts);
+}
+
+const char *
+url_host_problem(const char *host)
+{
+	UrlParts	parts = {.https = true};
+
+	return split_authority(host, strlen(host), &parts);
+}
+
+static bool
+same_host(const UrlParts *a, const UrlParts *b)
+{
+	return a->port == b->port && a->host_len == b->host_len &&
+		pg_strncasecmp(a->host, b->host, a->host_len) == 0;
+}
+
+/*
+ * Only what the parser above takes to be the same is the same: another way of
+ * writing a host is another host here.
+ */
+const char *
+url_origin_problem(const char *endpoint, int len, const char *url,
+				   char **allowed_hosts, int nallowed_hosts)
+{
+	UrlParts	to;
+	UrlParts	own;
+	const char *problem = split_url(endpoint, len, &to);
+
+	if (problem == NULL)
+		problem = split_url(url, strlen(url), &own);
+	if (problem != NULL)
+		return problem;
+	if (to.https == own.https && same_host(&to, &own))
+		return NULL;
+	if (own.https && !to.https)
+		return "the event's URL is not https, and the destination's is";
+
+	for (int i = 0; i < nallowed_hosts; i++)
+	{
+		UrlParts	allowed = {.https = to.https};
+
+		if (split_authority(allowed_hosts[i], strlen(allowed_hosts[i]), &allowed) == NULL &&
+			same_host(&to, &allowed))
+			return NULL;
+	}
+	return psprintf("the event's URL leads to %.*s:%d, which is neither the destination's own host nor in its allowed_hosts",
+					Min(to.host_len, 255), to.host, to.port);
+}
+
+/* Keys without values, as in what url_build() shows. */
+char *
+url_masked(const char *url)
+{
+	StringInfoData masked;
+	const char *at = url + strcspn(url, "?#");
+
+	initStringInfo(&masked);
+	appendBinaryStringInfo(&masked, url, at - url);
+	while (*at != '\0' && *at != '#')
+	{
+		int			key_len = 1 + strcspn(at + 1, "=&#");
+
+		appendBinaryStringInfo(&masked, at, key_len);
+		at += key_len;
+		if (*at == '=')
+			appendStringInfoString(&masked, "=***");
+		at += strcspn(at, "&#");
+	}
+	return masked.data;
 }
 
 /* ---------------------------------------------------------------------

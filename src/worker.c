@@ -24,6 +24,7 @@
 #include "access/xact.h"
 #include "deliver.h"
 #include "guard.h"
+#include "inject.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -58,11 +59,12 @@
 #define EXPIRE_INTERVAL_US	(30 * 60 * USECS_PER_SEC)
 #define EXPIRE_RETRY_US		(60 * USECS_PER_SEC)
 
+/* A worker that leaves waits so long for answers to what it has sent. */
+#define FINISH_GRACE_US		(200 * 1000)
+
 /* The pause after an error doubles from here to there. */
 #define ERROR_PAUSE_MIN_US	(1 * USECS_PER_SEC)
 #define ERROR_PAUSE_MAX_US	(60 * USECS_PER_SEC)
-
-static volatile sig_atomic_t waits_for_standby = false;
 
 static uint32 wait_event = 0;
 static WaitEventSet *wait_set;
@@ -75,8 +77,7 @@ static int64 pause_us = 0;
 
 /*
  * The default handler for background workers throws out of whatever code it
- * interrupts.  A commit that waits for a synchronous standby would otherwise
- * hold up the shutdown, and can be told to stop waiting: it is done locally.
+ * interrupts.
  */
 static void
 handle_sigterm(SIGNAL_ARGS)
@@ -84,21 +85,9 @@ handle_sigterm(SIGNAL_ARGS)
 	int			save_errno = errno;
 
 	ShutdownRequestPending = true;
-	if (waits_for_standby)
-	{
-		InterruptPending = true;
-		ProcDiePending = true;
-	}
+	queue_hurry();
 	SetLatch(MyLatch);
 	errno = save_errno;
-}
-
-static void
-commit_record(void)
-{
-	waits_for_standby = !ShutdownRequestPending;
-	queue_commit();
-	waits_for_standby = false;
 }
 
 /* ---------------------------------------------------------------------
@@ -131,7 +120,7 @@ connect_to_database(int slot)
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	pgstat_report_appname("rswebhook worker");
-	queue_pin_settings();
+	queue_init();
 }
 
 /* At the start, and whenever a setting has changed. */
@@ -236,19 +225,25 @@ read_and_start(bool woken)
 	if (deliver_claim(now))
 		deliver_prepare(now);
 	queue_commit();
+	INJECT("claimed");
+	if (ShutdownRequestPending)
+		return;					/* what is claimed is so in memory only */
+	state_flush_commits();
 	deliver_start();
 }
 
 static void
 record(void)
 {
+	INJECT("answered");
 	if (!queue_begin("recording outcomes"))
 	{
 		extension_gone = true;
 		return;
 	}
 	deliver_record();
-	commit_record();
+	queue_commit();
+	INJECT("recorded");
 	deliver_recorded(GetCurrentTimestamp());
 }
 
@@ -406,6 +401,31 @@ time_to_wait(TimestampTz now)
 	return (long) Min((when - now + 999) / 1000, PG_INT32_MAX);
 }
 
+/*
+ * Most answers are milliseconds away, and each that is not awaited means that
+ * a request is repeated.
+ */
+static void
+await_answers(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz end = now + FINISH_GRACE_US;
+	WaitEvent	events[3];
+
+	for (;;)
+	{
+		http_run();
+		deliver_answers();
+		if (http_in_flight() == 0 || now >= end)
+			break;
+		ResetLatch(MyLatch);
+		(void) WaitEventSetWait(wait_set, (long) ((end - now + 999) / 1000), events,
+								lengthof(events),
+								custom_wait_event(wait_event, "RswebhookWorkerMain"));
+		now = GetCurrentTimestamp();
+	}
+}
+
 /* Record what is known and what was in flight; the next worker goes on. */
 static void
 finish(void)
@@ -415,13 +435,12 @@ finish(void)
 
 	PG_TRY();
 	{
-		http_run();
-		deliver_answers();
+		await_answers();
 		deliver_give_up_in_flight(GetCurrentTimestamp());
 		if (deliver_unrecorded(&since) > 0 && queue_begin("recording outcomes"))
 		{
 			deliver_record();
-			commit_record();
+			queue_commit();
 		}
 	}
 	PG_CATCH();
@@ -442,6 +461,8 @@ run(void)
 		long		timeout;
 		int			count;
 
+		/* pg_cancel_backend() is about a transaction, and none is open here */
+		QueryCancelPending = false;
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
@@ -501,7 +522,7 @@ rswebhook_worker_main(Datum arg)
 	else
 		extension_gone = true;
 
-	if (extension_gone)
+	if (extension_gone && !queue_extension_replaced())
 		state_mark_unwanted();
 	proc_exit(0);
 }

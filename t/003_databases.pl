@@ -33,13 +33,20 @@ foreach my $busy (0, 1)
     }
 }
 
-# CREATE DATABASE ... TEMPLATE, and both databases deliver afterwards
+# CREATE DATABASE ... TEMPLATE: the original goes on, the copy keeps still until
+# it is adopted, so that nothing is sent twice
 create('model');
 ok(deliver('model'), 'the template delivers');
 hang('model');
 quick('CREATE DATABASE copied TEMPLATE model', 'CREATE DATABASE ... TEMPLATE');
 ok(deliver('model'), 'the template delivers again');
-ok(deliver('copied'), 'the copy delivers');
+my $copied = queue_event('copied', '/ok');
+is(query($node, q{SELECT DISTINCT state FROM rswebhook.status}, 'copied'),
+    'not adopted', 'the copy is known as one');
+is(scalar(grep { $_->{headers}{'webhook-id'} eq $copied } $receiver->requests),
+    0, 'the copy does not deliver');
+query($node, 'SELECT rswebhook_adopt()', 'copied');
+ok(arrived($copied), 'once adopted, it does');
 
 # A command that fails gives the worker back, too
 isnt($node->psql('postgres', 'CREATE DATABASE copied TEMPLATE model'),
@@ -102,29 +109,31 @@ sub create
     return;
 }
 
-# Sends an event of this database's own and waits for it to arrive.
+# Sends an event of this database's own to a destination of its own.
+sub queue_event
+{
+    my ($database, $path) = @_;
+    my $id = "$database-" . ++$serial;
+
+    add_destination($node, $id, $receiver->url($path),
+        { timeout => '30 min', low_speed_limit => 0 }, $database);
+    send_event($node, { type => 'track', messageId => $id, anonymousId => $id }, $id, $database);
+    return $id;
+}
+
 sub deliver
 {
     my ($database) = @_;
-    my $id = "$database-" . ++$serial;
 
-    add_destination($node, "good_$serial", $receiver->url('/ok'), {}, $database);
-    send_event($node, { type => 'track', messageId => $id, anonymousId => $id },
-        "good_$serial", $database);
-    return arrived($id);
+    return arrived(queue_event($database, '/ok'));
 }
 
 # Has a request of this database's worker hang.
 sub hang
 {
     my ($database) = @_;
-    my $id = "hang-$database-" . ++$serial;
 
-    add_destination($node, "hang_$serial", $receiver->url('/hang'),
-        { timeout => '30 min', low_speed_limit => 0 }, $database);
-    send_event($node, { type => 'track', messageId => $id, anonymousId => $id },
-        "hang_$serial", $database);
-    arrived($id) or die "the request did not start\n";
+    arrived(queue_event($database, '/hang')) or die "the request did not start\n";
     return;
 }
 

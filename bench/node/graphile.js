@@ -9,7 +9,7 @@
  */
 'use strict';
 
-const { run } = require('graphile-worker');
+const { Logger, run } = require('graphile-worker');
 const { Pool } = require('pg');
 const { poster } = require('./post.js');
 
@@ -17,8 +17,11 @@ const inFlight = Number(process.argv[3]);
 const post = poster(process.argv[2], inFlight);
 
 async function main() {
+  const pgPool = new Pool({ max: inFlight + 1 });
+  pgPool.on('error', console.error);
+  pgPool.on('connect', (client) => client.on('error', console.error));
   await run({
-    pgPool: new Pool({ max: inFlight + 1 }),
+    pgPool,
     noHandleSignals: true,
     preset: {
       worker: {
@@ -36,7 +39,7 @@ async function main() {
         }
       }
     },
-    logger: new (require('graphile-worker').Logger)(() => () => {})
+    logger: new Logger(() => () => {})
   });
   console.log('ready');
 }

@@ -25,6 +25,7 @@ use Receiver;
 
 our @EXPORT = qw(
   add_destination
+  bare_node
   elapsed
   new_node
   new_receiver
@@ -91,10 +92,7 @@ sub temp_dir
 sub new_node
 {
     my ($name, %option) = @_;
-    my $node =
-      $old_names
-      ? PostgresNode::get_new_node($name)
-      : PostgreSQL::Test::Cluster->new($name);
+    my $node = bare_node($name);
 
     $node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
     $node->append_conf('postgresql.conf', installation_settings());
@@ -110,6 +108,16 @@ sub new_node
     $node->start;
     query($node, 'CREATE EXTENSION rswebhook') if $option{extension} // 1;
     return $node;
+}
+
+# A cluster that is not even initialized.
+sub bare_node
+{
+    my ($name) = @_;
+
+    return $old_names
+      ? PostgresNode::get_new_node($name)
+      : PostgreSQL::Test::Cluster->new($name);
 }
 
 # Settings with which a server finds the extension outside its own

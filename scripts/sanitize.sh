@@ -1,0 +1,79 @@
+# shellcheck shell=bash
+#
+# sanitize.sh
+#     The extension under AddressSanitizer and UndefinedBehaviorSanitizer, in
+#     an ordinary server: what scripts/check --sanitize adds to lib.sh.
+#
+# The server is not built with them, so their libraries are preloaded into it,
+# and only into it: BINDIR becomes a directory whose "postgres" does that.  The
+# server's early calls of gettext wait for ever under AddressSanitizer with some
+# C libraries; messages are English here, so they are made to do nothing.
+#
+# What they find aborts the process, which fails the test, and is written to a
+# file of WORK/reports, which fails the check.
+#
+# Sourced, not run.
+#
+# Copyright (c) 2026, the rswebhook maintainers
+
+SANITIZE_FLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
+
+sanitizer_libraries() {
+    local name path
+    for name in libasan.so libubsan.so; do
+        path=$(cc -print-file-name="$name")
+        [ "$path" != "$name" ] || return 1
+        # not lib*.so itself, which may be a script for the linker
+        readlink -f "$path"
+    done
+}
+
+# The way into the server, once it is known.  Says why not, and fails.
+make_sanitized_bindir() {
+    local libraries options file bin=$WORK/server/bin
+    libraries=$(sanitizer_libraries) || {
+        echo "the compiler $(cc --version | head -n 1) has no libasan and libubsan"
+        return 1
+    }
+    as_user mkdir -p "$bin" "$WORK/reports"
+    as_user tee "$WORK/gettext.c" >/dev/null <<'END'
+char *bindtextdomain(const char *domain, const char *directory)
+{ (void) domain; return (char *) directory; }
+char *bind_textdomain_codeset(const char *domain, const char *codeset)
+{ (void) domain; return (char *) codeset; }
+char *textdomain(const char *domain)
+{ return (char *) domain; }
+END
+    as_user cc -shared -fPIC -o "$WORK/gettext.so" "$WORK/gettext.c" || return 1
+
+    # pg_ctl starts the postgres beside it, which looks for its files from there
+    for file in "$BINDIR"/../*; do
+        [ "$(basename "$file")" = bin ] || as_user ln -s "$(realpath "$file")" "$bin/../"
+    done
+    for file in "$BINDIR"/*; do
+        as_user ln -s "$file" "$bin/"
+    done
+    as_user rm "$bin/postgres" "$bin/pg_ctl"
+    as_user cp "$BINDIR/pg_ctl" "$bin/"
+    options=abort_on_error=1:print_stacktrace=1:log_path=$WORK/reports/report
+    as_user tee "$bin/postgres" >/dev/null <<END
+#!/bin/bash
+LD_PRELOAD="$(echo "$libraries" | tr '\n' ':')$WORK/gettext.so\${LD_PRELOAD:+:\$LD_PRELOAD}"
+ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16:$options
+UBSAN_OPTIONS=$options
+export LD_PRELOAD ASAN_OPTIONS UBSAN_OPTIONS
+# under this name, which pg_ctl notes down for a restart
+exec -a "$bin/postgres" $BINDIR/postgres "\$@"
+END
+    as_user chmod +x "$bin/postgres"
+    as_user timeout 20 "$bin/postgres" -V >/dev/null 2>&1 || {
+        echo "$BINDIR/postgres does not start with the libraries of the sanitizers"
+        return 1
+    }
+    BINDIR=$bin
+}
+
+sanitizer_reports() {
+    find "$WORK/reports" -type f -exec head -n 40 {} +
+    [ -z "$(find "$WORK/reports" -type f)" ]
+}

@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * render.h
+ *		An event and a destination become the request that is sent.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_RENDER_H
+#define RSWEBHOOK_RENDER_H
+
+#include "rswebhook.h"
+
+typedef enum RenderResult
+{
+	RENDER_OK,
+	RENDER_REFUSED,				/* this event can never be sent there */
+	RENDER_NOT_NOW				/* the destination lacks something: try later */
+} RenderResult;
+
+/* A request, and the secrets that go with its connection. */
+typedef struct Rendered
+{
+	WireRequest wire;
+	char	   *client_cert;
+	char	   *client_key;
+	char	   *proxy;
+} Rendered;
+
+/*
+ * In the current memory context.  Unless it is OK, *why is one line without a
+ * secret.  Raises errors.
+ */
+extern RenderResult render_request(Jsonb *event, int64 event_id,
+								   const Destination *destination,
+								   Rendered *rendered, char **why);
+
+#endif							/* RSWEBHOOK_RENDER_H */

@@ -1,0 +1,141 @@
+# Each destination keeps to its own limits, and those that are dead or slow
+# take nothing from the others.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use IO::Socket::INET;
+use Nginx;
+use RswebhookTest;
+use Test::More;
+use Time::HiRes qw(time);
+
+plan skip_all => 'needs nginx' unless defined Nginx::program();
+
+my $count = $ENV{RSWEBHOOK_FAIRNESS} // 10_000;
+my $receiver = new_receiver();
+my $nginx = Nginx->new(temp_dir('nginx'));
+my $node = new_node('fairness', conf => "rswebhook.max_in_flight = 64\nmax_wal_size = 2GB\n");
+my $sent = 0;
+
+#
+# max_in_flight
+#
+add_destination($node, 'narrow', $receiver->url('/delay/100/narrow'), { max_in_flight => 3 });
+add_destination($node, 'wide', $receiver->url('/delay/100/wide'), { max_in_flight => 1000 });
+send_many('narrow', 60, 60);
+ok(wait_until_sent($node), 'all are delivered');
+is(most_at_once('/delay/100/narrow', 0.1), 3, 'max_in_flight of a destination is kept to, and used');
+send_many('wide', 600, 600);
+ok(wait_until_sent($node), 'all are delivered');
+my $wide = most_at_once('/delay/100/wide', 0.1);
+cmp_ok($wide, '<=', 64, 'so is rswebhook.max_in_flight');
+cmp_ok($wide, '>=', 24, 'of which one destination may use half');
+
+#
+# rate_limit
+#
+add_destination($node, 'paced', $receiver->url('/paced'), { rate_limit => 50 });
+send_many('paced', 100, 100);
+my $worker = worker_pid($node);
+my $cpu = cpu_time($worker);
+ok(wait_until_sent($node), 'all are delivered');
+$cpu = cpu_time($worker) - $cpu;
+my @times = map { $_->{t} } $receiver->requests_to('/paced');
+my ($most) = sort { $b <=> $a } map { my $t = $_; scalar grep { $_ >= $t && $_ < $t + 0.5 } @times } @times;
+cmp_ok($most, '<=', 25 + 6, 'no more than that in half a second, but for a small burst');
+cmp_ok($times[-1] - $times[0], '<', 6, 'and not much less');
+cmp_ok($cpu, '<', 0.5, "waiting for it costs next to nothing ($cpu s)");
+
+#
+# Nine of ten are dead.
+#
+add_destination($node, 'good', $nginx->url('/good'), { max_in_flight => 32 });
+my $warm = good_time();
+my $alone = good_time();
+
+my $refused = unused_port();
+foreach my $n (1 .. 3)
+{
+    my %as_usual = (min_backoff => '200 ms', max_backoff => '1 s');
+    add_destination($node, "hangs $n", $receiver->url("/hang/$n"), { %as_usual, timeout => '5 s' });
+    add_destination($node, "refuses $n", "http://127.0.0.1:$refused/", \%as_usual);
+    add_destination($node, "slow $n", $receiver->url("/delay/9000/$n"), \%as_usual);
+    send_many("$_ $n", 1000, 100) foreach 'hangs', 'refuses', 'slow';
+}
+ok( wait_for('the first to fail',
+        sub { query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'retry'}) > 20 }),
+    'nine destinations are dead, or nearly so');
+my $among = good_time();
+$among = (sort { $a <=> $b } $among, good_time())[0];
+note(sprintf 'alone %.2f s, among nine dead ones %.2f s: %.2f', $alone, $among, $alone / $among);
+cmp_ok($alone / $among, '>', 0.8, 'the good one does not notice');
+cmp_ok(query($node, q{SELECT count(*) FROM rswebhook.queue}), '>', 8000, 'the others are still owed theirs');
+
+# The latency of a single event, too
+my $start = time();
+send_many('good', 1, 1);
+ok( wait_for_query($node, qq{
+        SELECT count(*) FROM rswebhook.queue AS q JOIN rswebhook.destination AS d ON d.id = q.destination_id
+        WHERE d.name = 'good'}, '0'),
+    'one more');
+cmp_ok(time() - $start, '<', 1, 'goes at once');
+
+done_testing();
+
+sub send_many
+{
+    my ($destination, $number, $users) = @_;
+    my $first = $sent + 1;
+
+    $sent += $number;
+    query($node, qq{
+        SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'fair-' || n,
+            'userId', 'u' || n % $users), '$destination'))
+        FROM generate_series($first, $sent) AS n});
+    return;
+}
+
+# How long it takes until the good one has got its events
+sub good_time
+{
+    my $start = time();
+
+    send_many('good', $count, 500);
+    wait_for_query($node, q{
+        SELECT NOT EXISTS (SELECT FROM rswebhook.queue AS q WHERE q.destination_id =
+            (SELECT d.id FROM rswebhook.destination AS d WHERE d.name = 'good'))}, 't', 120)
+      or die "the good one got stuck\n";
+    return time() - $start;
+}
+
+# Requests that each took so long: how many were there at the same time?
+sub most_at_once
+{
+    my ($path, $seconds) = @_;
+    my @times = map { $_->{t} } $receiver->requests_to($path);
+    my ($most) = sort { $b <=> $a } map { my $t = $_; scalar grep { $_ <= $t && $_ > $t - 0.9 * $seconds } @times } @times;
+
+    return $most;
+}
+
+# Seconds of processor time of a process so far
+sub cpu_time
+{
+    my ($pid) = @_;
+
+    open my $in, '<', "/proc/$pid/stat" or return 0;
+    my @fields = split / /, <$in> =~ s/.*\) //r;
+    return ($fields[11] + $fields[12]) / 100;
+}
+
+# A port that was free a moment ago.
+sub unused_port
+{
+    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
+      or die "could not listen: $@\n";
+    return $socket->sockport;
+}

@@ -1,0 +1,134 @@
+# URL, headers and policy are those of the moment of the attempt; the queue
+# outlives whatever is done to its destination.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Test::More;
+
+my $receiver = new_receiver();
+my $node = new_node('binding');
+my %later = (min_backoff => '1 s', max_backoff => '1 s', breaker_failures => 0, max_in_flight => 100);
+my $sent = 0;
+
+#
+# A thousand retries wait; the URL changes.
+#
+add_destination($node, 'moves', $receiver->url('/status/500/old'),
+    { %later, headers => '{"x-token": "old"}' });
+send_many('moves', 1000);
+ok( wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue WHERE attempts > 0}, '1000'),
+    'a thousand wait for their retry');
+my $url = $receiver->url('/new');
+query($node, qq{
+    UPDATE rswebhook.destination SET url = '$url', method = 'PUT', headers = '{"x-token": "new"}'
+    WHERE name = 'moves'});
+my $before = $receiver->requests_to('/status/500/old');
+ok(wait_until_sent($node), 'they are delivered');
+my @moved = $receiver->requests_to('/new');
+is(scalar @moved, 1000, 'to the new URL');
+is((grep { $_->{headers}{'x-token'} ne 'new' || $_->{method} ne 'PUT' } @moved) + 0, 0,
+    'with the new headers and the new method');
+
+# What was under way when it changed may still go to the old one.
+cmp_ok($receiver->requests_to('/status/500/old') - $before, '<=', 100, 'and no more to the old one');
+
+#
+# Policy, too
+#
+add_destination($node, 'policy', $receiver->url('/status/500/policy'),
+    { %later, min_backoff => '100 ms', max_backoff => '100 ms', retry_window => '1 h' });
+send_many('policy', 3);
+ok(wait_for_query($node, q{SELECT min(attempts) >= 2 FROM rswebhook.queue}, 't'), 'some are tried again and again');
+query($node, q{
+    UPDATE rswebhook.destination SET retry_window = '0', min_attempts = 1 WHERE name = 'policy'});
+ok(wait_until_sent($node), 'until the policy changes');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted'}), '3', 'they are given up');
+
+#
+# Paused, disabled, renamed
+#
+add_destination($node, 'halts', $receiver->url('/halts'));
+foreach my $way (
+    [ 'paused', q{SELECT rswebhook_pause('halts')}, q{SELECT rswebhook_resume('halts')} ],
+    [ 'disabled', q{UPDATE rswebhook.destination SET enabled = false WHERE name = 'halts'},
+        q{UPDATE rswebhook.destination SET enabled = true WHERE name = 'halts'} ])
+{
+    my ($state, $halt, $go_on) = @$way;
+    my $arrived = $receiver->requests_to('/halts');
+
+    query($node, $halt);
+    is(query($node, q{SELECT state FROM rswebhook.status WHERE destination = 'halts'}), $state, "$state: the view says so");
+    send_many('halts', 100);
+    # something else is delivered meanwhile
+    send_many('moves', 10);
+    ok( wait_for_query($node, q{SELECT pending FROM rswebhook.status WHERE destination = 'moves'}, '0'),
+        "$state: others go on");
+    is($receiver->requests_to('/halts') + 0, $arrived + 0, "$state: nothing is sent");
+    is(query($node, q{SELECT pending FROM rswebhook.status WHERE destination = 'halts'}), '100', "$state: the queue is kept");
+    if ($state eq 'paused')
+    {
+        $node->restart;
+        ok(wait_for('the worker', sub { worker_pid($node) }), 'a restart');
+        query($node, q{UPDATE rswebhook.destination SET name = 'renamed' WHERE name = 'halts'});
+        query($node, q{UPDATE rswebhook.destination SET name = 'halts' WHERE name = 'renamed'});
+        is($receiver->requests_to('/halts') + 0, $arrived + 0, 'a new name and a restart change nothing');
+    }
+    query($node, $go_on);
+    ok( wait_for_query($node, q{SELECT pending FROM rswebhook.status WHERE destination = 'halts'}, '0'),
+        "$state: it goes on");
+    is($receiver->requests_to('/halts') - $arrived, 100, "$state: all are delivered");
+}
+
+query($node, q{UPDATE rswebhook.destination SET name = 'renamed', paused = true WHERE name = 'halts'});
+send_many('renamed', 10);
+query($node, q{UPDATE rswebhook.destination SET name = 'again' WHERE name = 'renamed'});
+query($node, q{SELECT rswebhook_resume('again')});
+ok( wait_for_query($node, q{SELECT pending FROM rswebhook.status WHERE destination = 'again'}, '0'),
+    'a destination with a new name is the same one');
+
+#
+# Deleted: what it was owed is given up, and that is written down.
+#
+add_destination($node, 'goes', $receiver->url('/status/500/goes'), { %later, min_backoff => '1 h', max_backoff => '1 h' });
+send_many('goes', 300);
+ok( wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue WHERE attempts > 0}, '300'),
+    'three hundred are owed to a destination');
+my $id = query($node, q{DELETE FROM rswebhook.destination WHERE name = 'goes' RETURNING id});
+ok(wait_until_sent($node), 'nothing is owed when it is deleted');
+is(query($node, qq{
+        SELECT count(*), count(DISTINCT event_id), min(attempt), max(attempt)
+        FROM rswebhook.delivery WHERE outcome = 'aborted' AND error = 'destination was deleted' AND destination_id = $id}),
+    '300|300|1|1', 'each has a row that says so');
+
+# Even when it was paused, or is owed something by a transaction that commits later
+query($node, qq{
+    BEGIN;
+    INSERT INTO rswebhook.destination (name, url, paused) VALUES ('brief', 'http://127.0.0.1/', true);
+    SELECT rswebhook_send('{"type": "track", "userId": "u", "messageId": "brief"}', 'brief');
+    DELETE FROM rswebhook.destination WHERE name = 'brief';
+    COMMIT});
+ok(wait_until_sent($node), 'a destination that was gone at once');
+is(query($node, q{
+        SELECT v.outcome, v.error FROM rswebhook.delivery AS v JOIN rswebhook.event AS e ON e.id = v.event_id
+        WHERE e.event ->> 'messageId' = 'brief'}),
+    'aborted|destination was deleted', 'leaves a row, too');
+
+done_testing();
+
+sub send_many
+{
+    my ($destination, $number) = @_;
+    my $first = $sent + 1;
+
+    $sent += $number;
+    query($node, qq{
+        SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'late-' || n,
+            'userId', 'u' || n), '$destination'))
+        FROM generate_series($first, $sent) AS n});
+    return;
+}

@@ -1,0 +1,115 @@
+# A large backlog that cannot be delivered costs the worker neither memory nor
+# time, and none of it is lost.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use IO::Socket::INET;
+use Nginx;
+use RswebhookTest;
+use Test::More;
+use Time::HiRes qw(time);
+
+plan skip_all => 'needs nginx' unless defined Nginx::program();
+
+my $count = $ENV{RSWEBHOOK_BACKLOG} // 300_000;
+my $nginx = Nginx->new(temp_dir('nginx'));
+my $receiver = new_receiver();
+my $node = new_node('backlog',
+    conf => "shared_buffers = 128MB\nmax_wal_size = 4GB\nautovacuum = off\n");
+
+my %patient = (min_backoff => '1 s', max_backoff => '1 h');
+add_destination($node, 'good', $nginx->url('/good'));
+add_destination($node, 'dead', 'http://127.0.0.1:' . unused_port() . '/', \%patient);
+
+# Each event fails, without a breaker, and is to be tried again much later
+add_destination($node, 'failing', $receiver->url('/status/500'),
+    { %patient, min_backoff => '1 h', breaker_failures => 0 });
+ok(wait_for('the worker', sub { worker_pid($node) }), 'the worker runs');
+my $worker = worker_pid($node);
+
+# A quarter of them are one user's, the others of many
+query($node, qq{
+    SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'backlog-' || n,
+        'userId', CASE WHEN n % 4 = 0 THEN 'one' ELSE 'u' || n % 10000 END), '$_->[0]'))
+    FROM generate_series(1, $_->[1]) AS n}) foreach [ 'dead', $count ], [ 'failing', $count / 10 ];
+ok( wait_for_query($node, q{SELECT breaker FROM rswebhook.status WHERE destination = 'dead'}, 'open'),
+    'one destination is dead');
+ok( wait_for_query($node, q{
+        SELECT count(*) >= 7501 FROM rswebhook.queue WHERE attempts > 0
+        AND destination_id = (SELECT id FROM rswebhook.destination WHERE name = 'failing')}, 't', 120),
+    'the other one fails for each of its users');
+
+my $largest = process_field($worker, 'RssAnon');
+my $cpu = cpu_time($worker);
+pass_time(2);
+$cpu = cpu_time($worker) - $cpu;
+cmp_ok($cpu, '<', 0.2, "waiting costs next to nothing ($cpu s in 2 s)");
+
+my $start = time();
+query($node, q{
+    SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'good-' || n,
+        'userId', 'u' || n), 'good'))
+    FROM generate_series(1, 1000) AS n});
+ok( wait_for_query($node, q{
+        SELECT NOT EXISTS (SELECT FROM rswebhook.queue AS q WHERE q.destination_id =
+            (SELECT d.id FROM rswebhook.destination AS d WHERE d.name = 'good'))}, 't'),
+    'another one gets its events');
+cmp_ok(time() - $start, '<', 5, 'soon');
+
+# When it is up again, all arrive
+my $url = $nginx->url('/dead');
+$start = time();
+query($node, qq{
+    UPDATE rswebhook.destination SET url = '$url' WHERE name = 'dead';
+    SELECT rswebhook_resume('dead')});
+ok( wait_for('all to be delivered',
+        sub {
+            my $kb = process_field($worker, 'RssAnon') // 0;
+            $largest = $kb if $kb > $largest;
+            return query($node, q{
+                SELECT NOT EXISTS (SELECT FROM rswebhook.queue AS q WHERE q.destination_id =
+                    (SELECT d.id FROM rswebhook.destination AS d WHERE d.name = 'dead'))}) eq 't';
+        }, 200),
+    'all are delivered when it is up again');
+note(sprintf '%.0f a second, worker at most %.1f MB', $count / (time() - $start), $largest / 1024);
+cmp_ok($largest, '<', 60 * 1024, 'the worker took less than 60 MB');
+is(worker_pid($node), $worker, 'it is still the same worker');
+
+$nginx->stop;
+my (%times, %last, $out_of_order);
+foreach my $request ($nginx->requests(qr/^backlog-/))
+{
+    my ($n) = $request->{id} =~ /(\d+)/;
+    my $user = $n % 4 == 0 ? 'one' : $n % 10000;
+
+    $times{$n}++;
+    $out_of_order++ if ($last{$user} // 0) > $n;
+    $last{$user} = $n;
+}
+is(scalar keys %times, $count, 'each has arrived');
+is((grep { $_ > 1 } values %times) + 0, 0, 'once');
+is($out_of_order // 0, 0, 'each user\'s in order');
+
+done_testing();
+
+# Seconds of processor time of a process so far
+sub cpu_time
+{
+    my ($pid) = @_;
+
+    open my $in, '<', "/proc/$pid/stat" or return 0;
+    my @fields = split / /, <$in> =~ s/.*\) //r;
+    return ($fields[11] + $fields[12]) / 100;
+}
+
+# A port that was free a moment ago.
+sub unused_port
+{
+    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
+      or die "could not listen: $@\n";
+    return $socket->sockport;
+}

@@ -1,0 +1,69 @@
+# A receiver that fails one request in five, in all kinds of ways: every event
+# of a thousand users is delivered, each user's in order, and none twice but
+# those whose success the receiver hid.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $count = $ENV{RSWEBHOOK_FLAKY} // 20_000;
+my $users = 1000;
+my $ways = '500,500,reset,close,429,hang,429+,503,hidden';
+my $receiver = new_receiver();
+my $node = new_node('flaky', conf => "max_wal_size = 2GB\nrswebhook.max_in_flight = 1000\n");
+
+# Hidden successes and hangs must not take long, but longer than a busy machine
+# takes to answer.
+add_destination($node, 'flaky', $receiver->url("/flaky/20/$ways"),
+    { min_backoff => '50 ms', max_backoff => '500 ms', timeout => '2 s', max_in_flight => 400 });
+
+my $start = time();
+is(query($node, qq{
+        SELECT count(rswebhook_send(jsonb_build_object(
+            'type', 'track', 'event', 'Flaky', 'messageId', 'flaky-' || n, 'userId', 'u' || n % $users),
+            'flaky'))
+        FROM generate_series(1, $count) AS n}),
+    $count, 'all are queued');
+ok(wait_until_sent($node, undef, 600), 'nothing is owed any more');
+note(sprintf 'sent in %.1f s', time() - $start);
+
+my (%accepted, %hidden, %done, $requests, $out_of_order, $together, $again);
+foreach my $request ($receiver->requests)
+{
+    my ($n) = $request->{headers}{'webhook-id'} =~ /^flaky-(\d+)$/;
+
+    $requests++;
+    # what comes before must have been accepted before, or else be this one
+    my $before = $done{ $n % $users };
+    $out_of_order++ if $n > $users && !$accepted{ $n - $users };
+    $out_of_order++ if defined $before && $before > $n && !$hidden{$n};
+    $again++ if $accepted{$n} && !$hidden{$n};
+    next unless $request->{accepted};
+    $accepted{$n}++;
+    $hidden{$n} = 1 if $request->{answer} eq 'hidden';
+    $hidden{$n} = 0 if $request->{answer} ne 'hidden';
+    $done{ $n % $users } = $n;
+}
+is(scalar keys %accepted, $count, 'every event has arrived');
+is($out_of_order // 0, 0, 'each user\'s events in order');
+is($again // 0, 0, 'none again after the receiver said that it took it');
+cmp_ok($requests, '>', 1.15 * $count, 'the receiver did fail');
+note("$requests requests");
+
+is(query($node, q{
+        SELECT count(*), count(DISTINCT event_id) FROM rswebhook.delivery
+        WHERE outcome = 'delivered'}),
+    "$count|$count", 'each event was delivered once');
+# libcurl itself tries again when a connection that it kept is reset
+cmp_ok(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'retry'}),
+    '>', 0.1 * $count, 'each attempt has its row');
+cmp_ok(query($node, q{SELECT count(*) FROM rswebhook.delivery}), '<=', $requests,
+    'and none was made up');
+
+done_testing();

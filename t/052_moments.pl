@@ -1,0 +1,140 @@
+# The moments that last microseconds: the worker is stopped in each of them,
+# then killed, made to fail, or left to go on.  How often an event arrives and
+# what is written down about it follows from the moment.
+#
+# Also: two workers for one database are impossible.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Test::More;
+
+my $conf = $ENV{RSWEBHOOK_INJECTED_CONF};
+plan skip_all => 'needs a build with -DRSWEBHOOK_INJECTION' unless defined $conf;
+$ENV{RSWEBHOOK_CONF} = $conf;
+
+my $receiver = new_receiver();
+my $node = new_node('moments', conf => "restart_after_crash = on\n");
+
+add_destination($node, 'sink', $receiver->url('/ok'));
+send_event($node, { type => 'track', userId => 'u', messageId => 'warm-up' }, 'sink');
+ok(wait_until_sent($node), 'it delivers');
+
+# How many requests there are in the end if the worker dies at that moment
+my %requests_after_death = (claimed => 1, answered => 2, recording => 2, recorded => 1);
+
+foreach my $place (qw(claimed answered recording recorded))
+{
+    foreach my $death (qw(KILL crash terminate go error))
+    {
+        my $id = "$place-$death";
+        next if $id eq 'recorded-error';    # nothing can fail there
+
+        stop_worker_at($place, $death eq 'error' ? 'error' : '');
+        my $log = -s $node->logfile;
+        send_pair($id);
+        if ($death eq 'error')
+        {
+            ok(wait_for("the failure at \"$place\"", sub { logged($log, qr/fails at "$place"/) }), "$id: fails");
+            let_worker_go();
+        }
+        else
+        {
+            ok(wait_for("the worker to stop at \"$place\"", sub { logged($log, qr/stops at "$place"/) }),
+                "$id: stops");
+            is(scalar(requests_of("$id-2")), 0, "$id: the second event of the user waits")
+              if $place eq 'claimed';
+            die_by($death);
+        }
+        ok(wait_until_sent($node), "$id: nothing is owed any more") or last;
+        my $expected =
+            $death eq 'go' || $death eq 'error' || $death eq 'terminate' ? 1 : $requests_after_death{$place};
+        my $requests = requests_of("$id-1");
+        cmp_ok($requests, '<=', $expected, "$id: $requests request(s)");
+        cmp_ok($requests, '>=', 1, "$id: it arrived");
+        is(query($node, qq{
+                SELECT count(*) FROM rswebhook.delivery JOIN rswebhook.event USING (slot)
+                WHERE event ->> 'messageId' = '$id-1' AND delivery.event_id = event.id
+                AND outcome = 'delivered'}),
+            '1', "$id: recorded as delivered once");
+        my @order = map { $_->{headers}{'webhook-id'} } grep { $_->{headers}{'webhook-id'} =~ /^$id-/ } $receiver->requests;
+        my %seen;
+        is(join(' ', grep { !$seen{$_}++ } @order), "$id-1 $id-2", "$id: in order");
+    }
+}
+
+# A second worker, started behind the launcher's back
+query($node, q{CREATE FUNCTION start_worker(integer) RETURNS boolean LANGUAGE c STRICT
+               AS 'rswebhook', 'rswebhook_inject_worker'});
+my $worker = worker_pid($node);
+my $log = -s $node->logfile;
+is(query($node, 'SELECT start_worker(60)'), 't', 'a second worker ends');
+ok(logged($log, qr/FATAL:  another rswebhook worker is active in this database/), 'and says why');
+is(worker_pid($node), $worker, 'the first one is still there');
+send_event($node, { type => 'track', userId => 'u', messageId => 'end' }, 'sink');
+ok(wait_until_sent($node), 'and delivers');
+
+done_testing();
+
+sub stop_worker_at
+{
+    my ($place, $action) = @_;
+    my $file = $node->data_dir . '/rswebhook.inject';
+
+    open my $out, '>', "$file.new" or die "could not write: $!\n";
+    print $out "$place $action\n";
+    close $out;
+    rename "$file.new", $file or die "could not rename: $!\n";
+    return;
+}
+
+sub let_worker_go
+{
+    unlink $node->data_dir . '/rswebhook.inject';
+    return;
+}
+
+sub die_by
+{
+    my ($death) = @_;
+    my $pid = worker_pid($node);
+
+    kill 'KILL', $pid if $death eq 'KILL';
+    $node->stop('immediate') if $death eq 'crash';
+    kill 'TERM', $pid if $death eq 'terminate';
+    let_worker_go();
+    $node->start if $death eq 'crash';
+    wait_for('the server', sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 });
+    return;
+}
+
+sub send_pair
+{
+    my ($id) = @_;
+
+    query($node, join ';', map {
+        qq{SELECT rswebhook_send('{"type": "track", "userId": "u", "messageId": "$id-$_"}', 'sink')}
+    } 1, 2);
+    return;
+}
+
+sub requests_of
+{
+    my ($id) = @_;
+
+    return scalar grep { $_->{headers}{'webhook-id'} eq $id } $receiver->requests;
+}
+
+sub logged
+{
+    my ($from, $pattern) = @_;
+
+    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
+    seek $in, $from, 0;
+    local $/;
+    return (<$in> // '') =~ $pattern;
+}

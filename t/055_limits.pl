@@ -1,0 +1,258 @@
+# No connection, no worker slot, no database slot, no disk left, and settings
+# that end sessions: the worker and the launcher come through or come back,
+# and say so once.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Session;
+use Test::More;
+
+my $serial = 0;
+my $receiver = new_receiver();
+my $node = new_node('limits',
+    conf => "max_connections = 10\nsuperuser_reserved_connections = 2\nmax_worker_processes = 2\n"
+      . "max_locks_per_transaction = 10\nautovacuum = off\nmax_parallel_workers = 0\n"
+      . "max_logical_replication_workers = 0\n");
+
+add_destination($node, 'good', $receiver->url('/ok'),
+    { min_backoff => '20 ms', max_backoff => '100 ms', breaker_failures => 0 });
+ok(deliver(), 'it delivers');
+my $worker = worker_pid($node);
+
+# Settings of the database that would end or change the worker's transactions
+my %settings = (
+    statement_timeout => '1ms',
+    lock_timeout => '1ms',
+    idle_in_transaction_session_timeout => '1ms',
+    idle_session_timeout => '1ms',
+    transaction_timeout => '1ms',
+    default_transaction_read_only => 'on',
+    default_transaction_isolation => 'serializable',
+    default_transaction_deferrable => 'on',
+    search_path => 'nowhere',
+    row_security => 'off',
+    session_replication_role => 'replica',
+    exit_on_error => 'on',
+    work_mem => '64kB',
+    enable_indexscan => 'off',
+    role => 'nobody_special',
+    log_min_messages => 'warning');
+query($node, 'CREATE ROLE nobody_special');
+foreach my $name (sort keys %settings)
+{
+    next if query($node, "SELECT count(*) FROM pg_settings WHERE name = '$name'") eq '0' && $name ne 'role';
+    query($node, "ALTER DATABASE postgres SET $name = '$settings{$name}'");
+}
+kill 'TERM', $worker;
+ok(wait_for('another worker', sub { my $pid = worker_pid($node); $pid && $pid != $worker }), 'the next worker starts');
+my $log = -s $node->logfile;
+foreach my $round (1 .. 3)
+{
+    # from another database's session these settings are not in force
+    my $id = send_with_own_settings();
+    ok(arrives($id), "settings of the database do not matter: $round");
+}
+is(errors_since($log), 0, 'nor do they lead to errors');
+with_own_settings("ALTER DATABASE postgres RESET ALL");
+$worker = worker_pid($node);
+
+# All connections taken
+my @sessions = map { Session->new($node) } 1 .. 8;
+$_->query('SELECT 1') foreach @sessions;
+my ($code, $out, $err) = $node->psql('postgres', 'SELECT 1');
+my @more = map { my $s = Session->new($node); $s } 1 .. 2;
+$_->query('SELECT 1') foreach @more;
+($code, $out, $err) = $node->psql('postgres', 'SELECT 1');
+isnt($code, 0, 'no connection is left');
+my $id = 'm' . ++$serial;
+$sessions[0]->query(sending($id));
+ok(arrives($id), 'with all connections taken it delivers');
+$sessions[0]->query("SELECT pg_terminate_backend($worker)");
+$id = 'm' . ++$serial;
+$sessions[0]->query(sending($id));
+ok(arrives($id), 'and a new worker starts');
+$_->close foreach @sessions, @more;
+
+# No worker slot: launcher and one worker fill them
+$log = -s $node->logfile;
+foreach my $name (qw(one two three))
+{
+    query($node, "CREATE DATABASE $name");
+    query($node, 'CREATE EXTENSION rswebhook', $name);
+    add_destination($node, 'good', $receiver->url('/ok'), {}, $name);
+    send_event($node, { type => 'track', messageId => "from-$name" }, 'good', $name);
+}
+ok(wait_for('the launcher to say so', sub { logged($log, qr/no background worker slot is free/) > 0 }),
+    'the launcher says that no worker slot is free');
+pass_time(5);
+is(logged($log, qr/no background worker slot is free/), 1, 'once');
+ok(deliver(), 'the database that has a worker delivers');
+query($node, 'DROP DATABASE three');
+query($node, 'ALTER SYSTEM SET max_worker_processes = 8');
+$node->restart;
+ok(arrives("from-$_"), "with more slots database \"$_\" delivers") foreach qw(one two);
+
+# The slot that is freed is taken
+query($node, 'ALTER SYSTEM SET max_worker_processes = 2');
+$node->restart;
+my @with_worker = split /\n/, query($node, q{SELECT datname FROM pg_stat_activity WHERE backend_type = 'rswebhook worker'});
+is(scalar @with_worker, 1, 'one database has a worker');
+query($node, 'DROP EXTENSION rswebhook', $_) foreach @with_worker;
+ok( wait_for('another worker',
+        sub { query($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'rswebhook worker'}) eq '1' }),
+    'another database gets the slot');
+query($node, 'CREATE EXTENSION rswebhook', $_) foreach @with_worker;
+
+# rswebhook.max_databases
+query($node, 'ALTER SYSTEM SET max_worker_processes = 16');
+query($node, 'ALTER SYSTEM SET rswebhook.max_databases = 2');
+$log = -s $node->logfile;
+$node->restart;
+ok(wait_for('the launcher to say so', sub { logged($log, qr/rswebhook\.max_databases = 2/) > 0 }),
+    'the launcher says that there are too many databases');
+my ($launcher) = query($node, q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'rswebhook launcher'});
+my $cpu = cpu_ticks($launcher);
+pass_time(3);
+foreach my $name (qw(postgres one two))
+{
+    query($node, q{SELECT rswebhook.notify_worker(NULL, 0, -1)}, $name) foreach 1 .. 5;
+}
+is(logged($log, qr/rswebhook\.max_databases = 2/), 1, 'once');
+cmp_ok(cpu_ticks($launcher) - $cpu, '<', 50, 'and does not spin');
+@with_worker = split /\n/, query($node, q{SELECT datname FROM pg_stat_activity WHERE backend_type = 'rswebhook worker' AND datname IS NOT NULL ORDER BY 1});
+is(scalar @with_worker, 2, 'two databases have workers');
+my ($without) = grep { my $name = $_; !grep { $_ eq $name } @with_worker } qw(postgres one two);
+query($node, 'DROP EXTENSION rswebhook', $with_worker[0]);
+ok( wait_for_query($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'rswebhook worker' AND datname = '$without'", '1'),
+    'a slot that is freed goes to the database that waits');
+query($node, "ALTER SYSTEM RESET rswebhook.max_databases");
+$node->restart;
+query($node, 'CREATE EXTENSION IF NOT EXISTS rswebhook');
+query($node, q{DELETE FROM rswebhook.destination});
+add_destination($node, 'good', $receiver->url('/ok'), { min_backoff => '20 ms', max_backoff => '100 ms', breaker_failures => 0 });
+ok(deliver(), 'it delivers again');
+
+# A database that takes no connections, and one that goes while nobody looks
+query($node, 'ALTER DATABASE one ALLOW_CONNECTIONS false');
+$log = -s $node->logfile;
+query($node, q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'one'});
+pass_time(3);
+is(logged($log, qr/FATAL/), 0, 'a closed database is left alone');
+query($node, 'ALTER DATABASE one ALLOW_CONNECTIONS true');
+ok(wait_for_query($node, q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'one' AND backend_type = 'rswebhook worker'}, '1'),
+    'opened, it has a worker again');
+query($node, "DROP DATABASE $_") foreach qw(one two);
+pass_time(2);
+is(logged($log, qr/FATAL:  database/), 0, 'nobody looks for a dropped database');
+
+# Out of shared memory: a session takes all locks
+$log = -s $node->logfile;
+my $session = Session->new($node);
+query($node, q{DO $$ BEGIN FOR i IN 1 .. 3000 LOOP EXECUTE 'CREATE TABLE IF NOT EXISTS t' || i || '()'; COMMIT; END LOOP; END $$});
+$session->query('BEGIN');
+for (my $i = 1; $i <= 3000; $i += 100)
+{
+    $session->query(qq{DO \$\$ BEGIN FOR i IN $i .. $i + 99 LOOP EXECUTE 'LOCK TABLE t' || i || ' IN SHARE MODE'; END LOOP;
+        EXCEPTION WHEN out_of_memory THEN NULL; END \$\$});
+}
+$id = 'm' . ++$serial;
+eval { query($node, sending($id)) };
+pass_time(2);
+$session->query('COMMIT');
+$session->close;
+ok(deliver(), 'after shared memory was used up it delivers');
+cmp_ok(errors_since($log), '<=', 6, 'a few lines in the log');
+
+done_testing();
+
+sub sending
+{
+    my ($id) = @_;
+
+    return qq{SELECT rswebhook_send('{"type": "track", "messageId": "$id"}', 'good')};
+}
+
+sub deliver
+{
+    my $id = 'm' . ++$serial;
+
+    query($node, sending($id));
+    return arrives($id);
+}
+
+sub arrives
+{
+    my ($id) = @_;
+
+    return wait_for("the event $id",
+        sub { grep { ($_->{headers}{'webhook-id'} // '') eq $id } $receiver->requests });
+}
+
+# In a session to which the database's settings do not apply.
+sub with_own_settings
+{
+    my ($sql) = @_;
+
+    local $ENV{PGOPTIONS} = join ' ', '-c statement_timeout=0', '-c lock_timeout=0', '-c default_transaction_read_only=off',
+      '-c default_transaction_isolation=read\ committed', '-c search_path=public', '-c role=none',
+      '-c session_replication_role=origin';
+    $ENV{PGOPTIONS} .= ' -c idle_session_timeout=0' if exists_setting('idle_session_timeout');
+    $ENV{PGOPTIONS} .= ' -c transaction_timeout=0' if exists_setting('transaction_timeout');
+    return query($node, $sql);
+}
+
+sub exists_setting
+{
+    my ($name) = @_;
+
+    our %exists;
+    local $ENV{PGOPTIONS} = '';
+    $exists{$name} //= query($node, "SELECT count(*) FROM pg_settings WHERE name = '$name'", 'template1');
+    return $exists{$name};
+}
+
+sub send_with_own_settings
+{
+    my $id = 'm' . ++$serial;
+
+    with_own_settings(sending($id));
+    return $id;
+}
+
+sub log_lines
+{
+    my ($from) = @_;
+
+    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
+    seek $in, $from, 0;
+    return <$in>;
+}
+
+sub logged
+{
+    my ($from, $pattern) = @_;
+
+    return scalar grep { $_ =~ $pattern } log_lines($from);
+}
+
+# Errors that background workers have logged; clients' lines have a name.
+sub errors_since
+{
+    my ($from) = @_;
+
+    return logged($from, qr/\] (?:ERROR|FATAL|PANIC|WARNING):/);
+}
+
+sub cpu_ticks
+{
+    my ($pid) = @_;
+
+    open my $in, '<', "/proc/$pid/stat" or return 0;
+    my @fields = split ' ', <$in>;
+    return $fields[13] + $fields[14];
+}

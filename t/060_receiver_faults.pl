@@ -1,0 +1,272 @@
+# Receivers that do everything wrong: what is written down about it, and that
+# the worker and the other destinations do not notice.
+#
+# RSWEBHOOK_ROUNDS says how often all of it happens (3): memory must not grow
+# with it.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use IO::Socket::INET;
+use RswebhookTest;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $rounds = $ENV{RSWEBHOOK_ROUNDS} // 3;
+
+# What a fault may cost a neighbour; and how much memory may grow over the
+# rounds, in kB.  Sanitizers keep what was freed for a while.
+my $patience = $ENV{RSWEBHOOK_SANITIZED} ? 5 : 1;
+my $allowed_growth = $ENV{RSWEBHOOK_SANITIZED} ? 65536 : 3072;
+
+my $receiver = new_receiver();
+my $narrow = new_receiver('--connections', 2);
+my $closed = new_receiver('--connections', 0);
+my $good = new_receiver();
+my ($blackhole, @callers) = blackhole();
+my $node = new_node('faults');
+
+# One attempt and then another, so that the first tells a retry from the end.
+my %hasty = (
+    min_backoff => '20 ms',
+    max_backoff => '50 ms',
+    retry_after_factor => 0,
+    retry_window => '0',
+    min_attempts => 2,
+    breaker_failures => 0,
+    connect_timeout => '400 ms',
+    timeout => '1200 ms');
+
+my @phases = map { qr/^\Q$_\E: / } 'connecting', 'TLS handshake', 'waiting for an answer',
+  'receiving the answer';
+my ($connect, $tls, $wait, $receive) = @phases;
+
+# [path or URL, outcome, status, error, columns]; the outcome "retry" is one
+# that becomes "aborted" with the second attempt.
+my @faults = (
+    # nobody there
+    [ 'http://127.0.0.1:' . unused_port() . '/', 'retry', undef, qr/${connect}.*(connect|refused)/i ],
+    [ "http://127.0.0.1:$blackhole/", 'retry', undef, qr/${connect}.*time/i ],
+    [ $closed->url('/'), 'retry', undef, qr/^(sending|waiting for an answer): / ],
+    [ 'http://no-such-name.invalid/', 'retry', undef, qr/^resolving the name: Could not resolve/ ],
+
+    # no answer, or half of one
+    [ '/hang', 'retry', undef, qr/${wait}.*timed out/ ],
+    [ '/close', 'retry', undef, $wait ],
+    [ '/reset', 'retry', undef, $wait ],
+    [ '/reset-head', 'retry', undef, $wait ],
+    [ '/reset-body', 'retry', 200, $receive ],
+    [ '/head', 'retry', 200, $receive ],
+    [ '/short', 'retry', 200, $receive ],
+    [ '/cut-chunk', 'retry', 200, $receive ],
+    [ '/stall', 'retry', 200, qr/${receive}.*timed out/ ],
+    [ '/drip/100', 'retry', 200, qr/${receive}.*timed out/ ],
+    [ '/drip-head/100', 'retry', undef, qr/${wait}.*timed out/ ],
+    [ '/drip/300', 'retry', 200, qr/${receive}.*too slow/,
+        { timeout => '20 s', low_speed_limit => 100, low_speed_time => '1 s' } ],
+
+    # more of it than anybody wants
+    [ '/endless', 'delivered', 200 ],
+    [ '/stream', 'delivered', 200 ],
+    [ '/body/20000000', 'delivered', 200 ],
+    [ '/gzip/50000000', 'delivered', 200 ],
+    [ '/deflate/50000000', 'delivered', 200 ],
+    [ '/headers/500/80', 'delivered', 200 ],
+    [ '/headers/1/200000', 'retry', 200, qr/${receive}.*(header|too large|too long)/i ],
+    [ '/headers/10000/10', 'retry', 200, qr/too many or too long headers/ ],
+    [ '/headers/1000/60000', 'retry', 200, qr/(too many or too long|too large) headers|too long/i ],
+
+    # not HTTP, or not quite
+    [ '/garbage', 'retry', undef, $wait ],
+    [ '/bare', 'retry', undef, qr/${wait}.*HTTP\/0\.9/ ],
+    [ '/status/99', 'retry', undef, $wait ],
+    [ '/status/1000', 'retry', undef, $wait ],
+    [ '/status/999', 'retry', 999, qr/^HTTP status 999/ ],
+    [ '/interim/50/ok', 'delivered', 200 ],
+    [ '/interim/100000/ok', 'retry', undef, qr/too many or too long headers/ ],
+    [ '/interim/3/hang', 'retry', undef, $wait ],
+    [ '/hints/ok', 'delivered', 200 ],
+    [ '/hints/hang', 'retry', undef, $wait ],
+    [ '/status/101', 'aborted', 101, qr/^HTTP status 101/ ],
+    [ '/text/500/%ff%00%e4', 'retry', 500, qr/^HTTP status 500/ ],
+
+    # elsewhere, where we do not go
+    [ '/redirect/301/ok', 'aborted', 301, qr/^HTTP status 301/ ],
+    [ '/redirect/302/ok', 'aborted', 302, qr/^HTTP status 302/ ],
+    [ '/redirect/307/ok', 'aborted', 307, qr/^HTTP status 307/ ],
+    [ '/redirect/308/ok', 'aborted', 308, qr/^HTTP status 308/ ],
+    [ '/redirect/308/hang', 'retry', undef, $wait, { max_redirects => 5 } ],
+    [ '/redirect/308/ok/5', 'delivered', 200, undef, { max_redirects => 5 } ],
+    [ '/switch/loop', 'aborted', 302, qr/^HTTP status 302/, { max_redirects => 5, method => 'GET' } ],
+    map { [ "/location/302/$_", 'aborted', 302, qr/^HTTP status 302/, { max_redirects => 5 } ] }
+      'file:%2F%2F%2Fetc%2Fpasswd', 'gopher:%2F%2F127.0.0.1:1%2Fx', 'ftp:%2F%2F127.0.0.1%2F',
+      '%2F%2F%2F%2F', 'http:%2F%2F%5B%3A%3A%2F', '%ff%fe%01');
+push @faults,
+  [ '/location/302/http:%2F%2F169.254.169.254%2Flatest', 'aborted', undef,
+    qr/^address 169\.254\.169\.254 is in the blocked network/, { max_redirects => 5 } ],
+  [ '/location/307/http:%2F%2F[::ffff:169.254.169.254]%2F', 'aborted', undef,
+    qr/is in the blocked network/, { max_redirects => 5 } ];
+push @faults, [ tls($receiver->url('/')), 'retry', undef, qr/${tls}.*time/i, { connect_timeout => '400 ms' } ];
+
+# The large answers are made beforehand, so that nobody waits for that.
+fetch($receiver, $_) foreach '/gzip/50000000', '/deflate/50000000';
+$receiver->switch('loop', '/redirect/302/switch/loop');
+foreach my $i (0 .. $#faults)
+{
+    my ($where, undef, undef, undef, $columns) = @{ $faults[$i] };
+
+    $where = $receiver->url($where) if $where =~ m{^/};
+    add_destination($node, "fault $i", $where, { %hasty, %{ $columns // {} } });
+}
+add_destination($node, 'narrow', $narrow->url('/delay/20/ok'),
+    { %hasty, min_attempts => 200, retry_window => '1 min', max_in_flight => 20 });
+add_destination($node, 'good', $good->url('/ok'), { ordered => 0 });
+
+my $pid = worker_pid($node);
+my $memory;
+my @latencies;
+
+foreach my $round (1 .. $rounds)
+{
+    my @ids = map {
+        query($node, qq{
+            SELECT rswebhook_send(jsonb_build_object('type', 'track', 'userId', 'u'), 'fault $_')})
+    } 0 .. $#faults;
+
+    if ($round == 1)
+    {
+        # no user: nothing but the receiver's limit slows them down
+        query($node, q{
+            SELECT count(rswebhook_send('{"type": "track"}', 'narrow')) FROM generate_series(1, 40)});
+    }
+
+    # the neighbour's own traffic, while all of this goes on
+    for (my $end = time() + 2; time() < $end;)
+    {
+        push @latencies, neighbour_latency();
+    }
+    ok(wait_until_sent($node), "round $round: nothing is owed any more");
+    is(worker_pid($node), $pid, "round $round: the worker is the same");
+
+    my %first = map { $_->{event_id} => $_ } query_rows($node, q{
+        SELECT event_id, outcome, status, error, octet_length(response_body) AS kept
+        FROM rswebhook.delivery WHERE attempt = 1});
+    my @wrong = grep { !as_expected($faults[$_], $first{ $ids[$_] }) } 0 .. $#faults;
+    is(scalar @wrong, 0, "round $round: each fault is written down as what it is");
+    diag(shown($faults[$_], $first{ $ids[$_] })) foreach @wrong;
+
+    $memory //= process_field($pid, 'RssAnon');
+}
+
+is(query($node, q{
+        SELECT count(*) FROM rswebhook.delivery AS r
+        WHERE outcome = 'retry' AND destination_id <> (SELECT id FROM rswebhook.destination WHERE name = 'narrow')
+        AND NOT EXISTS (
+            SELECT FROM rswebhook.delivery AS a
+            WHERE a.event_id = r.event_id AND a.attempt = 2
+            AND a.outcome = 'aborted' AND a.error LIKE '%; given up after 2 attempts')}),
+    '0', 'each was tried once more, then given up');
+cmp_ok(query($node, 'SELECT max(octet_length(response_body)) FROM rswebhook.delivery'),
+    '<=', 4 * 4096, 'no more of an answer is kept than the setting allows (of a NUL, four characters)');
+
+my $grown = process_field($pid, 'RssAnon') - $memory;
+cmp_ok($grown, '<', $allowed_growth, "memory does not grow ($grown kB in " . ($rounds - 1) . ' rounds)');
+cmp_ok(process_field($pid, 'VmHWM') - process_field($pid, 'VmRSS'),
+    '<', 20_000, 'and there was no peak');
+
+@latencies = sort { $a <=> $b } @latencies;
+cmp_ok(scalar @latencies, '>', 20 * $rounds, scalar(@latencies) . ' events to a neighbour meanwhile');
+cmp_ok($latencies[-1], '<', $patience, sprintf 'the slowest in %.0f ms', $latencies[-1] * 1000);
+is(query($node, q{
+        SELECT count(*) FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = destination_id
+        WHERE d.name = 'good' AND (outcome <> 'delivered' OR attempt <> 1)}),
+    '0', 'each by its first attempt');
+is(query($node, q{
+        SELECT count(*) FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = destination_id
+        WHERE d.name = 'narrow' AND outcome = 'delivered'}),
+    '40', 'a receiver that takes two connections only gets all in the end');
+
+# A connection that was kept alive is closed as we are about to use it.
+add_destination($node, 'fickle', $receiver->url('/last/fickle'), { max_in_flight => 1 });
+query($node, q{
+    SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', 'u', 'messageId', 'f' || n), 'fickle'))
+    FROM generate_series(1, 200) AS n});
+ok(wait_until_sent($node), 'nothing is owed any more');
+is(join(' ', map { $_->{headers}{'webhook-id'} } $receiver->requests_to('/last/fickle')),
+    join(' ', map { "f$_" } 1 .. 200), 'connections that close after each answer: all once, in order');
+is(worker_pid($node), $pid, 'the worker is the same');
+
+done_testing();
+
+sub as_expected
+{
+    my ($fault, $row) = @_;
+    my (undef, $outcome, $status, $error) = @$fault;
+
+    return 0 if !$row || $row->{outcome} ne $outcome;
+    return 0 if ($row->{status} // '') ne ($status // '');
+    return defined $error ? ($row->{error} // '') =~ $error : !defined $row->{error};
+}
+
+sub shown
+{
+    my ($fault, $row) = @_;
+    my @got = $row ? map { $_ // 'null' } @$row{qw(outcome status error)} : ('nothing');
+
+    return "$fault->[0]: @got; expected $fault->[1] "
+      . ($fault->[2] // 'null') . ' ' . ($fault->[3] // 'null');
+}
+
+# From the send to the receiver's ledger.
+sub neighbour_latency
+{
+    my $start = time();
+    my $before = $good->requests;
+
+    query($node, q{SELECT rswebhook_send('{"type": "track"}', 'good')});
+    wait_for('the neighbour', sub { $good->requests > $before });
+    return time() - $start;
+}
+
+sub fetch
+{
+    my ($from, $path) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $from->port)
+      or die "could not reach the receiver: $@\n";
+
+    print $socket "GET $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    local $/;
+    return <$socket>;
+}
+
+# Somebody who listens but whose queue is full: connecting takes for ever.
+sub blackhole
+{
+    my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
+      or die "could not listen: $@\n";
+    my @sockets = map {
+        IO::Socket::INET->new(
+            PeerAddr => '127.0.0.1',
+            PeerPort => $listener->sockport,
+            Blocking => 0)
+    } 1 .. 8;
+
+    return ($listener->sockport, $listener, @sockets);
+}
+
+sub unused_port
+{
+    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
+      or die "could not listen: $@\n";
+    return $socket->sockport;
+}
+
+# Somebody who does not speak TLS, and waits for more.
+sub tls
+{
+    my ($url) = @_;
+    return $url =~ s/^http:/https:/r;
+}

@@ -1,0 +1,498 @@
+# Everything at once, by chance: senders, and meanwhile kills, restarts, DDL,
+# changed configurations and receivers that fail.  In the end the ledger must
+# agree with what was committed:
+#
+#   lost        committed, but not arrived (or to the hostile receiver: without
+#               a row that says what became of it)
+#   invented    arrived, but never committed
+#   reordered   an event of a user arrived before an earlier one was taken
+#   changed     arrived with another payload or id than what was sent
+#   duplicated  taken more than once: more often than there were moments at
+#               which nobody could know
+#   leaked      memory, descriptors or queue rows that stayed
+#
+# RSWEBHOOK_SOAK_MINUTES says for how long (0.2), RSWEBHOOK_SOAK_SEED by which
+# chance; scripts/soak runs it.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use File::Temp;
+use JSON::PP;
+use POSIX ();
+use RswebhookTest;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $minutes = $ENV{RSWEBHOOK_SOAK_MINUTES} // 0.2;
+my $seed = $ENV{RSWEBHOOK_SOAK_SEED} // $$;
+my $senders = 3;
+
+# A crash can repeat what was in flight and what was not yet recorded.
+my $repeated_by_crash = 600;
+
+srand($seed);
+note("seed $seed");
+
+my $json = JSON::PP->new->utf8->canonical;
+my $dir = File::Temp->newdir('rswebhook_soak_XXXXXX', TMPDIR => 1);
+my $receiver = new_receiver();
+my $node = new_node('soak', conf => "restart_after_crash = on\nmax_connections = 50\n");
+my $data = $node->data_dir;
+my %connection = (PGHOST => $node->host, PGPORT => $node->port);
+my %patient = (
+    min_backoff => '10 ms',
+    max_backoff => '200 ms',
+    retry_window => '1 day',
+    retry_after_factor => 1,
+    breaker_failures => 8,
+    connect_timeout => '500 ms',
+    timeout => '1 s');
+
+# What must not lose anything retries for ever, whatever the answer.
+my %stubborn = (%patient, status_outcomes => '{"4xx": "retry", "3xx": "retry"}');
+add_destination($node, 'ordered', $receiver->url('/switch/ordered/jitter/3/ok'), \%stubborn);
+add_destination($node, 'loose', $receiver->url('/switch/loose/jitter/3/ok'), { %stubborn, ordered => 0 });
+add_destination($node, 'query', $receiver->url('/switch/query/ok'), { %stubborn, method => 'GET' });
+add_destination($node, 'hostile', $receiver->url('/switch/hostile/ok'),
+    { %patient, retry_window => '0', min_attempts => 2, timeout => '300 ms' });
+
+my @faults = qw(hang close reset hidden head short cut-chunk endless stream stall reset-head
+  reset-body garbage bare drip/50 headers/1000/1000 gzip/1000000 hints interim/100 status/99
+  status/404 status/500 redirect/307/ok);
+my %crashes = (kill => 0, stop => 0);
+my %done;
+my @actions = (
+    [ 4, 'worker terminated', sub { signal_worker('TERM') } ],
+    [ 2, 'worker killed', sub { $crashes{kill}++ if signal_worker('KILL') } ],
+    [ 2, 'backend killed', \&kill_backend ],
+    [ 2, 'fast restart', sub { restart('fast') } ],
+    [ 1, 'immediate restart', sub { $crashes{stop}++; restart('immediate') } ],
+    [ 1, 'postmaster killed', sub { $crashes{kill}++; restart('KILL') } ],
+    [ 2, 'receiver restarted', sub { $receiver->stop; pause(rand 0.5); $receiver->start; usual_switches() } ],
+    [ 8, 'receiver fails', \&fail_for_a_while ],
+    [ 3, 'reload', \&reload ],
+    [ 3, 'paused', sub { sql(qq{SELECT rswebhook_pause('$_')}), pause(rand 0.3), sql(qq{SELECT rswebhook_resume('$_')}) for anyone() } ],
+    [ 4, 'destination changed', sub { sql(sprintf q{UPDATE rswebhook.destination SET max_in_flight = %d, rate_limit = %s WHERE name = '%s'},
+        1 + rand 64, rand() < 0.5 ? 'NULL' : 100 + int rand 900, anyone()) } ],
+    [ 2, 'tables vacuumed', sub { sql("VACUUM $_ rswebhook.queue") for ('FULL', 'FREEZE')[ rand 2 ] } ],
+    [ 2, 'reindexed', sub { sql('REINDEX TABLE rswebhook.queue') } ],
+    [ 2, 'tables locked', sub { sql('BEGIN; LOCK TABLE rswebhook.queue, rswebhook.delivery; SELECT pg_sleep(0.3); COMMIT') } ],
+    [ 2, 'old snapshot', sub { sql('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM rswebhook.event; SELECT pg_sleep(0.5); COMMIT') } ],
+    [ 1, 'another database', \&another_database ]);
+
+usual_switches();
+my %writer = map { $_ => start_sender($_) } 1 .. $senders;
+my $memory;
+my $end = time() + $minutes * 60;
+while (time() < $end)
+{
+    my ($name, $code) = any_action();
+    $code->();
+    $done{$name}++;
+    pause(rand 1);
+}
+stop_sender($_) foreach values %writer;
+
+# Peace: everything that is owed must arrive now.
+usual_switches();
+wait_for('the server', sub { sql('SELECT 1') });
+ok(sql(q{SELECT rswebhook_resume(name) FROM rswebhook.destination;
+         UPDATE rswebhook.destination SET rate_limit = NULL, max_in_flight = 32}), 'the server answers');
+ok(wait_until_sent($node, 'postgres', 180), 'nothing is owed any more');
+note("$done{$_} times: $_") foreach sort keys %done;
+
+my $result = judge();
+my $line = join ', ', map { "$result->{$_} $_" } qw(sent lost invented reordered changed duplicated leaked);
+diag("soak: $line") if $minutes >= 1;
+note($line);
+cmp_ok($result->{sent}, '>', 0, 'events were sent');
+is($result->{$_}, 0, "none $_") foreach qw(lost invented reordered changed leaked);
+my $crashes = $crashes{kill} + $crashes{stop};
+cmp_ok($result->{duplicated}, '<=', $result->{hidden} + $crashes * $repeated_by_crash,
+    "$result->{duplicated} duplicates: $crashes crashes, $result->{hidden} answers that could not arrive");
+
+done_testing();
+
+# ---------------------------------------------------------------------
+# Chaos
+# ---------------------------------------------------------------------
+
+sub any_action
+{
+    my $total = 0;
+    $total += $_->[0] foreach @actions;
+    my $chosen = rand $total;
+
+    foreach (@actions)
+    {
+        return @$_[ 1, 2 ] if ($chosen -= $_->[0]) < 0;
+    }
+    return @{ $actions[0] }[ 1, 2 ];
+}
+
+sub anyone
+{
+    return (qw(ordered loose query hostile))[ rand 4 ];
+}
+
+sub pause
+{
+    my ($seconds) = @_;
+    my $left = $end - time();
+
+    sleep($seconds < $left ? $seconds : $left) if $left > 0;
+    return;
+}
+
+# Runs a script if there is a server that takes it; true if all of it worked.
+sub sql
+{
+    my ($script) = @_;
+
+    return system_quietly('psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', 'postgres', '-c', $script);
+}
+
+sub system_quietly
+{
+    my @command = @_;
+    my $pid = fork() // die "could not fork: $!\n";
+
+    if ($pid == 0)
+    {
+        @ENV{ keys %connection } = values %connection;
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>', '/dev/null';
+        open STDERR, '>', '/dev/null';
+        exec 'timeout', 60, @command or POSIX::_exit(127);
+    }
+    waitpid $pid, 0;
+    return $? == 0;
+}
+
+sub answer_of
+{
+    my ($query) = @_;
+    local @ENV{ keys %connection } = values %connection;
+
+    return scalar `timeout 60 psql -XAtq -d postgres -c "$query" 2>/dev/null`;
+}
+
+sub signal_worker
+{
+    my ($signal) = @_;
+    my ($pid) = answer_of(q{SELECT pid FROM pg_stat_activity
+        WHERE datname = 'postgres' AND backend_type LIKE 'rswebhook%'}) =~ /^(\d+)$/m;
+
+    return $pid && kill $signal, $pid;
+}
+
+sub kill_backend
+{
+    my ($pid) = answer_of(q{SELECT pid FROM pg_stat_activity
+        WHERE application_name = 'sender' ORDER BY random() LIMIT 1}) =~ /^(\d+)$/m;
+
+    $crashes{kill}++ if $pid && kill 'KILL', $pid;
+    return;
+}
+
+sub restart
+{
+    my ($how) = @_;
+
+    if ($how eq 'KILL')
+    {
+        open my $in, '<', "$data/postmaster.pid" or return;
+        my ($pid) = <$in> =~ /^(\d+)/;
+        kill 'KILL', $pid;
+    }
+    else
+    {
+        system_quietly('pg_ctl', '-D', $data, '-m', $how, '-w', 'stop');
+    }
+    pause(rand 0.5);
+
+    # those whose postmaster is gone may take a moment to notice
+    wait_for('the server to start',
+        sub { system_quietly('pg_ctl', '-D', $data, '-l', $node->logfile, '-w', 'start') });
+    return;
+}
+
+sub usual_switches
+{
+    $receiver->switch($_, '/flaky/2/500,reset,hidden,503,close,408') foreach qw(ordered loose query);
+    $receiver->switch('hostile', '/flaky/50/500,reset,404');
+    return;
+}
+
+sub fail_for_a_while
+{
+    my $victim = anyone();
+
+    $receiver->switch($victim, '/' . $faults[ rand @faults ]);
+    pause(rand 1.5);
+    usual_switches();
+    return;
+}
+
+sub reload
+{
+    my %value = (
+        'rswebhook.max_in_flight' => 1 + int rand 300,
+        'rswebhook.response_body_limit' => int(rand 1000) . 'kB',
+        'rswebhook.synchronous_commit' => (qw(local on off))[ rand 3 ],
+        'rswebhook.blocked_networks' => ("default", "10.0.0.0/8, default")[ rand 2 ]);
+    my $name = (sort keys %value)[ rand keys %value ];
+
+    sql("ALTER SYSTEM SET $name = '$value{$name}'") && sql('SELECT pg_reload_conf()');
+    return;
+}
+
+sub another_database
+{
+    sql('CREATE DATABASE other') or return;
+    system_quietly('psql', '-XAtq', '-d', 'other', '-c', 'CREATE EXTENSION rswebhook', '-c',
+        sprintf q{INSERT INTO rswebhook.destination (name, url) VALUES ('x', '%s')}, $receiver->url('/hang'),
+        '-c', q{SELECT count(rswebhook_send('{}', 'x')) FROM generate_series(1, 100)});
+    pause(rand 0.5);
+    system_quietly('psql', '-XAtq', '-d', 'other', '-c', 'DROP EXTENSION rswebhook CASCADE') if rand() < 0.5;
+    wait_for('the other database to go', sub { sql('DROP DATABASE IF EXISTS other') });
+    return;
+}
+
+# ---------------------------------------------------------------------
+# Senders
+# ---------------------------------------------------------------------
+
+# Each has users of its own, whose events it sends one after the other, and
+# writes down what it is about to send and what became of it.
+sub start_sender
+{
+    my ($number) = @_;
+    my $pid = fork() // die "could not fork: $!\n";
+
+    return $pid if $pid;
+    srand($seed + $number);
+    eval { send_until_told($number); 1 } or print STDERR $@;
+    POSIX::_exit(0);
+}
+
+sub send_until_told
+{
+    my ($number) = @_;
+    my $running = 1;
+    my $epoch = 0;
+
+    local $SIG{TERM} = sub { $running = 0 };
+    open my $diary, '>', "$dir/$number" or die "could not write: $!\n";
+    $diary->autoflush;
+    $connection{PGAPPNAME} = 'sender';
+
+    for (my $n = 0; $running && getppid() != 1; $n++)
+    {
+        my @events = map { "$number-$n-$_" } 1 .. 1 + rand 8;
+        my $user = "$number-$epoch-" . int rand 5;
+        my $commit = rand() < 0.85;
+        my @script = map { statement($_, $user) } @events;
+
+        push @script, 'SAVEPOINT s', statement("$number-$n-gone", $user), 'ROLLBACK TO s' if rand() < 0.2;
+        print $diary join(' ', $commit ? 'commit' : 'rollback', @events), "\n";
+        my $ok = sql(join '; ', 'BEGIN', @script, $commit ? 'COMMIT' : 'ROLLBACK');
+        print $diary $ok ? "done\n" : "unknown\n";
+
+        # what we do not know about may still be on its way
+        if (!$ok)
+        {
+            $epoch++;
+            sleep(0.2);
+        }
+        sleep(rand 0.03);
+    }
+    return;
+}
+
+sub statement
+{
+    my ($id, $user) = @_;
+    my $filler = 'x' x rand 300;
+
+    my $event = $json->encode({
+        type => 'track',
+        event => 'Soaked',
+        userId => $user,
+        messageId => $id,
+        properties => { id => $id, filler => $filler } });
+
+    return "SELECT rswebhook_send('$event')";
+}
+
+sub stop_sender
+{
+    my ($pid) = @_;
+
+    kill 'TERM', $pid;
+    waitpid $pid, 0;
+    return;
+}
+
+# ---------------------------------------------------------------------
+# Judgement
+# ---------------------------------------------------------------------
+
+# What each sender says: committed for sure, and perhaps.
+sub diaries
+{
+    my (%certain, %possible);
+
+    foreach my $number (1 .. $senders)
+    {
+        open my $in, '<', "$dir/$number" or die "could not read: $!\n";
+        my ($intent, @events);
+        while (<$in>)
+        {
+            my ($word, @rest) = split;
+            if ($word eq 'done' || $word eq 'unknown')
+            {
+                next if $intent ne 'commit';
+                my $into = $word eq 'done' ? \%certain : \%possible;
+                $into->{$_} = [@events] foreach @events;
+            }
+            else
+            {
+                ($intent, @events) = ($word, @rest);
+                # the last may have no verdict
+                @possible{@events} = map { [@events] } @events if $intent eq 'commit';
+            }
+        }
+    }
+    delete @possible{ keys %certain };
+    return (\%certain, \%possible);
+}
+
+sub judge
+{
+    my ($certain, $possible) = diaries();
+    my %judged = map { $_ => 0 } qw(sent lost invented reordered changed duplicated hidden leaked);
+    my %order;      # messageId => [user, id]
+    my %previous;   # messageId => the one before it of its user
+    my %last;
+
+    foreach (split /\n/, query($node, q{
+        SELECT event->>'messageId', event->>'userId', id FROM rswebhook.event ORDER BY id}))
+    {
+        my ($id, $user) = split /\|/;
+        $order{$id} = $user;
+        $previous{$id} = $last{$user};
+        $last{$user} = $id;
+        $judged{invented}++ unless $certain->{$id} || $possible->{$id};
+    }
+    $judged{sent} = keys %order;
+
+    # what was committed is there, and a transaction is there as a whole
+    foreach (keys %$certain)
+    {
+        blame(\%judged, 'lost', "$_ is not in rswebhook.event") unless exists $order{$_};
+    }
+    foreach my $id (keys %$possible)
+    {
+        my @there = grep { exists $order{$_} } @{ $possible->{$id} };
+        blame(\%judged, 'lost', "$id: half a transaction")
+          if @there && @there != @{ $possible->{$id} };
+    }
+
+    my %taken = read_ledger(\%judged, \%order, \%previous);
+    foreach my $destination (qw(ordered loose query))
+    {
+        foreach (keys %order)
+        {
+            blame(\%judged, 'lost', "$_ did not come to $destination") unless $taken{$destination}{$_};
+        }
+    }
+
+    $judged{lost} += query($node, q{
+        SELECT count(*) FROM rswebhook.event AS e, rswebhook.destination AS d
+        WHERE NOT EXISTS (
+            SELECT FROM rswebhook.delivery AS v
+            WHERE v.event_id = e.id AND v.destination_id = d.id
+            AND v.outcome IN ('delivered', 'aborted'))});
+    $judged{leaked} = leaks();
+    return \%judged;
+}
+
+sub blame
+{
+    my ($judged, $what, $why) = @_;
+
+    diag("$what: $why") if $judged->{$what}++ < 5;
+    return;
+}
+
+# How often each event was taken, by destination.
+sub read_ledger
+{
+    my ($judged, $order, $previous) = @_;
+    my %taken;
+
+    open my $in, '<:raw', $receiver->ledger or die "could not read the ledger: $!\n";
+    while (<$in>)
+    {
+        my ($destination, $rest) = m{"target":"/switch/(\w+)/(.*)} or next;
+        my ($id) = $rest =~ /"webhook-id":"([^"]*)"/;
+        my $before = defined $id ? $previous->{$id} : undef;
+
+        if (!defined $id || !exists $order->{$id})
+        {
+            blame($judged, 'invented', $id // 'a request without an id');
+            next;
+        }
+        blame($judged, 'reordered', "$id came to $destination before $before")
+          if ($destination eq 'ordered' || $destination eq 'query')
+          && defined $before && !$taken{$destination}{$before};
+        blame($judged, 'changed', "$id of user $order->{$id}: $_")
+          unless $destination eq 'query'
+          ? $rest =~ /^ok\?filler=x*&id=\Q$id\E"/
+          : index($rest, escaped(qq("messageId":"$id","properties":{"id":"$id","filler":"x))) >= 0
+          || index($rest, escaped(qq("messageId":"$id","properties":{"id":"$id","filler":""))) >= 0;
+
+        my ($answer, $accepted) = $rest =~ /"answer":"([^"]*)","accepted":(\w+)\}$/;
+        next if ($accepted // '') ne 'true';
+        $judged->{hidden}++ if $answer !~ /^\d+$/;
+        $judged->{duplicated}++ if $taken{$destination}{$id}++ && $destination ne 'hostile';
+    }
+    return %taken;
+}
+
+# As it is in the ledger.
+sub escaped
+{
+    my ($text) = @_;
+    return $text =~ s/"/\\u0022/gr;
+}
+
+# What the worker holds when there is nothing to do.
+sub leaks
+{
+    my $pid = worker_pid($node);
+    my $leaks = 0;
+    my $descriptors = () = glob "/proc/$pid/fd/*";
+    my $memory_limit = $ENV{RSWEBHOOK_SANITIZED} ? 400_000 : 60_000;
+    my @held = (
+        [ 'kB of memory', process_field($pid, 'RssAnon'), $memory_limit ],
+        [ 'open descriptors', $descriptors, 400 ],
+        [ 'requests in flight', query($node, 'SELECT coalesce(sum(in_flight), 0) FROM rswebhook.status'), 0 ],
+        [ 'locks', query($node, "SELECT count(*) FROM pg_locks WHERE pid = $pid AND locktype <> 'advisory'"), 0 ],
+        [ 'open transactions', query($node, "SELECT count(backend_xmin) FROM pg_stat_activity WHERE pid = $pid"), 0 ]);
+
+    foreach (@held)
+    {
+        my ($what, $amount, $limit) = @$_;
+        note("the worker holds $amount $what");
+        next if $amount <= $limit;
+        diag("leaked: the worker holds $amount $what");
+        $leaks++;
+    }
+    return $leaks;
+}

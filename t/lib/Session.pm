@@ -1,0 +1,50 @@
+# Session.pm
+#     A psql that stays open, so that a test can hold a transaction.
+#
+# Copyright (c) 2026, the rswebhook maintainers
+
+package Session;
+
+use strict;
+use warnings;
+
+use IPC::Run;
+
+sub new
+{
+    my ($class, $node, $database) = @_;
+    my $self = bless { in => '', out => '', err => '', asked => 0 }, $class;
+
+    $self->{psql} = IPC::Run::start(
+        [
+            'psql', '--no-psqlrc', '--no-align', '--tuples-only', '--quiet',
+            '--dbname', $node->connstr($database // 'postgres')
+        ],
+        '<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err},
+        IPC::Run::timeout(300));
+    return $self;
+}
+
+# What the statements print, once they have ended.
+sub query
+{
+    my ($self, $sql) = @_;
+    my $end = 'end-' . ++$self->{asked};
+
+    $self->{out} = '';
+    $self->{in} .= "$sql\n;\\echo $end\n";
+    $self->{psql}->pump until $self->{out} =~ /^\Q$end\E$/m;
+    die "psql said: $self->{err}\n" if $self->{err} =~ /ERROR|FATAL/;
+    return $self->{out} =~ s/\n?^\Q$end\E\n//mr;
+}
+
+sub close
+{
+    my ($self) = @_;
+
+    $self->{in} .= "\\q\n";
+    $self->{psql}->finish;
+    return;
+}
+
+1;
