@@ -23,6 +23,7 @@
 #include "access/tableam.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_database.h"
 #include "ddl.h"
 #include "miscadmin.h"

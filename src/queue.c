@@ -51,7 +51,7 @@
  * shorter one if the worker is to leave.  The same goes for a commit that
  * waits for a synchronous standby, which PostgreSQL lets stand on its own then.
  */
-#define TRANSACTION_TIMEOUT_MS	30000
+#define TRANSACTION_TIMEOUT_MS	10000
 #define LEAVING_TIMEOUT_MS		300
 
 /* Emptying a slot may make readers of old rows wait this long at the most. */

@@ -93,7 +93,7 @@ foreach my $on ('INSERT ON rswebhook.delivery', 'DELETE ON rswebhook.queue')
     query($node, "CREATE TRIGGER mine AFTER $on FOR EACH STATEMENT EXECUTE FUNCTION refuse()");
     my $id = send_to('good');
     ok(wait_for('the error', sub { errors_since($log) > 1 }), "a trigger that raises an error: $on");
-    cmp_ok(requests_of($id), '==', 1, 'nothing is sent again and again');
+    cmp_ok(requests_of($id), '<=', 1, 'nothing is sent again and again');
     cmp_ok(errors_since($log), '<=', 3, 'a few lines in the log: ' . errors_since($log));
     quick('DROP TRIGGER mine ON ' . ($on =~ /(\S+)$/)[0]);
     ok(deliver(), "after: the trigger is gone");

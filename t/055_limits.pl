@@ -45,8 +45,8 @@ my %settings = (
 query($node, 'CREATE ROLE nobody_special');
 foreach my $name (sort keys %settings)
 {
-    next if query($node, "SELECT count(*) FROM pg_settings WHERE name = '$name'") eq '0' && $name ne 'role';
-    query($node, "ALTER DATABASE postgres SET $name = '$settings{$name}'");
+    next unless exists_setting($name);
+    query($node, "ALTER DATABASE postgres SET $name = '$settings{$name}'", 'template1');
 }
 kill 'TERM', $worker;
 ok(wait_for('another worker', sub { my $pid = worker_pid($node); $pid && $pid != $worker }), 'the next worker starts');
@@ -58,7 +58,7 @@ foreach my $round (1 .. 3)
     ok(arrives($id), "settings of the database do not matter: $round");
 }
 is(errors_since($log), 0, 'nor do they lead to errors');
-with_own_settings("ALTER DATABASE postgres RESET ALL");
+query($node, 'ALTER DATABASE postgres RESET ALL', 'template1');
 $worker = worker_pid($node);
 
 # All connections taken
@@ -210,10 +210,8 @@ sub exists_setting
 {
     my ($name) = @_;
 
-    our %exists;
     local $ENV{PGOPTIONS} = '';
-    $exists{$name} //= query($node, "SELECT count(*) FROM pg_settings WHERE name = '$name'", 'template1');
-    return $exists{$name};
+    return query($node, "SELECT current_setting('$name', true) IS NOT NULL", 'template1') eq 't';
 }
 
 sub send_with_own_settings
