@@ -30,12 +30,14 @@ sanitizer_libraries() {
 
 # The way into the server, once it is known.  Says why not, and fails.
 make_sanitized_bindir() {
-    local libraries options file bin=$WORK/server/bin
+    local libraries options file
+    # not called bin, or the server would look for its files beside it
+    local bin=$WORK/sanitized
     libraries=$(sanitizer_libraries) || {
         echo "the compiler $(cc --version | head -n 1) has no libasan and libubsan"
         return 1
     }
-    as_user mkdir -p "$bin" "$WORK/reports"
+    as_user mkdir "$bin" "$WORK/reports"
     as_user tee "$WORK/gettext.c" >/dev/null <<'END'
 char *bindtextdomain(const char *domain, const char *directory)
 { (void) domain; return (char *) directory; }
@@ -46,10 +48,7 @@ char *textdomain(const char *domain)
 END
     as_user cc -shared -fPIC -o "$WORK/gettext.so" "$WORK/gettext.c" || return 1
 
-    # pg_ctl starts the postgres beside it, which looks for its files from there
-    for file in "$BINDIR"/../*; do
-        [ "$(basename "$file")" = bin ] || as_user ln -s "$(realpath "$file")" "$bin/../"
-    done
+    # pg_ctl starts the postgres beside it
     for file in "$BINDIR"/*; do
         as_user ln -s "$file" "$bin/"
     done

@@ -120,7 +120,9 @@ CREATE TABLE rswebhook.breaker (
 -- Which database this is. A copy, by CREATE DATABASE ... TEMPLATE or by
 -- pg_restore, brings the original's row along and is known as a copy by it:
 -- what the original owes must not be sent twice. rswebhook_adopt() makes a
--- copy deliver. No key: restoring over the original brings the same row.
+-- copy deliver. The first send writes the row; until there is one, nothing is
+-- delivered, so that a restore cannot be overtaken whatever its order. No key:
+-- restoring over the original brings the same row.
 CREATE TABLE rswebhook.home (
     system_identifier bigint NOT NULL,
     database_oid      oid NOT NULL
@@ -327,13 +329,14 @@ RETURNS bigint
     LANGUAGE c IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'rswebhook_ordering_hash';
 
--- Is this database the one that shall deliver what is in its queue?
+-- Is this database the one that shall deliver what is in its queue? NULL:
+-- nothing was sent yet.
 CREATE FUNCTION rswebhook.is_home() RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(bool_and(h.system_identifier = c.system_identifier
-                             AND h.database_oid = d.oid), false)
+    SELECT bool_and(h.system_identifier = c.system_identifier
+                    AND h.database_oid = d.oid)
     FROM rswebhook.home h, pg_control_system() c, pg_database d
     WHERE d.datname = current_database()
 $$;
@@ -665,5 +668,5 @@ REVOKE ALL ON FUNCTION
     rswebhook_replay(text, text)
     FROM PUBLIC;
 
--- This wakes the launcher, too: the worker starts when CREATE EXTENSION commits.
-SELECT rswebhook_adopt();
+-- This wakes the launcher: the worker starts when CREATE EXTENSION commits.
+SELECT rswebhook.notify_worker(NULL, 0, -1);

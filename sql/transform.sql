@@ -169,7 +169,7 @@ FROM unnest(ARRAY['"a"', '""', 'null', 'false', 'true', '0', '0.00', '1.50', '[1
 --
 -- An event with a statusCode is the output, but for its userId
 --
-SELECT rswebhook_transform(e, '{"headers": [null]}')
+SELECT rswebhook_transform(e, '{"headers": [null]}'::jsonb)
 FROM unnest(ARRAY[
     '{"statusCode": 200, "a": null, "header": null, "fullPath": "f", "userId": "u", "anonymousId": "a"}',
     '{"statusCode": "x", "constructor": 1, "anonymousId": "a"}',
@@ -207,20 +207,20 @@ SELECT pg_temp.show('body.JSON', '{"channel": "sources", "type": "track", "a": 1
 -- Errors
 --
 \set VERBOSITY default
-SELECT rswebhook_transform('[]', '{"webhookUrl": "u"}');
-SELECT rswebhook_transform('5', '{"webhookUrl": "u"}');
-SELECT rswebhook_transform('{}', '"u"');
-SELECT rswebhook_transform('{}', '{}');
-SELECT rswebhook_transform('{}', '{"webhookUrl": null}');
-SELECT rswebhook_transform('{}', '{"webhookUrl": "", "headers": [null]}');
-SELECT rswebhook_transform('{}', '{"webhookUrl": 0}');
-SELECT rswebhook_transform('{}', '{"webhookUrl": false}');
-SELECT rswebhook_transform('{}', '{"webhookUrl": "u", "headers": [{"from": "a", "to": "b"}, 1, null]}');
-SELECT rswebhook_transform('{}', '{"webhookUrl": "u", "headers": [{"from": 0}]}');
-SELECT rswebhook_transform('{}', '{"webhookUrl": "u", "webhookMethod": "GET", "headers": [{"from": false}]}');
-SELECT rswebhook_transform('{}', '{"webhookUrl": "u", "headers": [{"from": {}}]}');
-SELECT rswebhook_transform('{}', '{"webhookUrl": "u", "headers": [{"from": ["a"]}]}');
-SELECT rswebhook_transform(NULL, '{}') IS NULL;
+SELECT rswebhook_transform('[]', '{"webhookUrl": "u"}'::jsonb);
+SELECT rswebhook_transform('5', '{"webhookUrl": "u"}'::jsonb);
+SELECT rswebhook_transform('{}', '"u"'::jsonb);
+SELECT rswebhook_transform('{}', '{}'::jsonb);
+SELECT rswebhook_transform('{}', '{"webhookUrl": null}'::jsonb);
+SELECT rswebhook_transform('{}', '{"webhookUrl": "", "headers": [null]}'::jsonb);
+SELECT rswebhook_transform('{}', '{"webhookUrl": 0}'::jsonb);
+SELECT rswebhook_transform('{}', '{"webhookUrl": false}'::jsonb);
+SELECT rswebhook_transform('{}', '{"webhookUrl": "u", "headers": [{"from": "a", "to": "b"}, 1, null]}'::jsonb);
+SELECT rswebhook_transform('{}', '{"webhookUrl": "u", "headers": [{"from": 0}]}'::jsonb);
+SELECT rswebhook_transform('{}', '{"webhookUrl": "u", "webhookMethod": "GET", "headers": [{"from": false}]}'::jsonb);
+SELECT rswebhook_transform('{}', '{"webhookUrl": "u", "headers": [{"from": {}}]}'::jsonb);
+SELECT rswebhook_transform('{}', '{"webhookUrl": "u", "headers": [{"from": ["a"]}]}'::jsonb);
+SELECT rswebhook_transform(NULL, '{}'::jsonb) IS NULL;
 \set VERBOSITY terse
 
 --
@@ -250,5 +250,5 @@ CREATE TEMP TABLE deep AS
     SELECT ('{"properties": ' || repeat('{"a": [', 1000) || '1' || repeat(']}', 1000) || '}')::jsonb AS event;
 SELECT length(jsonb_object_keys(pg_temp.show('params', event, '{"webhookMethod": "GET"}'))) FROM deep;
 SET max_stack_depth = '100kB';
-SELECT length(rswebhook_transform(event, '{"webhookUrl": "u", "webhookMethod": "GET"}')::text) FROM deep;
+SELECT length(rswebhook_transform(event, '{"webhookUrl": "u", "webhookMethod": "GET"}'::jsonb)::text) FROM deep;
 RESET max_stack_depth;

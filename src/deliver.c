@@ -181,15 +181,18 @@ static bool
 may_deliver(void)
 {
 	static bool said = false;
+	bool		is_copy = false;
 
 	if (!at_home)
-		at_home = queue_is_home();
-	if (!at_home && !said)
+		at_home = queue_is_home(&is_copy);
+	if (is_copy && !said)
+	{
 		ereport(LOG,
 				(errmsg("rswebhook delivers nothing from database \"%s\", which is a copy of another one",
 						get_database_name(MyDatabaseId)),
 				 errhint("If it shall deliver what is in its queue, call rswebhook_adopt() there.")));
-	said = true;
+		said = true;
+	}
 	return at_home && rswebhook_enabled;
 }
 

@@ -444,13 +444,14 @@ queue_owed_destinations(void)
 }
 
 bool
-queue_is_home(void)
+queue_is_home(bool *is_copy)
 {
 	bool		null;
 	bool		home;
 
 	execute(IS_HOME, NULL, NULL, true, SPI_OK_SELECT);
 	home = DatumGetBool(column(0, 1, &null)) && !null;
+	*is_copy = !home && !null;
 	SPI_freetuptable(SPI_tuptable);
 	return home;
 }

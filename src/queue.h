@@ -61,8 +61,11 @@ extern bool queue_extension_replaced(void);
 /* Destinations that are owed something, whether configured or not. */
 extern List *queue_owed_destinations(void);
 
-/* Is this the database that delivers, and not a copy of it? */
-extern bool queue_is_home(void);
+/*
+ * Is this the database that delivers, and not a copy of it?  Neither is known
+ * before the first send.
+ */
+extern bool queue_is_home(bool *is_copy);
 
 /*
  * Answer a read request; the rows are good until queue_commit().  Returns

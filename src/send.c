@@ -22,6 +22,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "commands/sequence.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
@@ -31,6 +32,7 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* Columns as the extension's script creates them. */
@@ -48,12 +50,20 @@ enum
 	QUEUE_COLUMNS
 };
 
+enum
+{
+	HOME_SYSTEM_IDENTIFIER, HOME_DATABASE_OID,
+	HOME_COLUMNS
+};
+
 /* Where rows go; looked up once, and again after any change of these. */
 static struct
 {
 	Oid			events[RING_SLOTS];
 	Oid			queue;
 	Oid			sequence;
+	Oid			home;
+	bool		home_written;	/* it has a row, by a transaction that committed */
 	uint64		looked_up_at;	/* invalidations at that time */
 }			relations;
 
@@ -76,7 +86,7 @@ static void
 relcache_callback(Datum arg, Oid relid)
 {
 	bool		ours = relid == InvalidOid || relid == relations.queue ||
-		relid == relations.sequence;
+		relid == relations.sequence || relid == relations.home;
 
 	for (int slot = 0; slot < RING_SLOTS && !ours; slot++)
 		ours = relid == relations.events[slot];
@@ -105,6 +115,8 @@ look_up_relations(void)
 	}
 	relations.queue = extension_relation("queue");
 	relations.sequence = extension_relation("event_id_seq");
+	relations.home = extension_relation("home");
+	relations.home_written = false;
 	relations.looked_up_at = seen;
 }
 
@@ -477,6 +489,53 @@ store_event(int64 id, int16 slot, TimestampTz now, const char *ordering_key, Dat
 	writer_close(&writer);
 }
 
+static bool
+home_has_row(void)
+{
+	Relation	rel = table_open(relations.home, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	bool		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * The first send in a database tells which one it is; see rswebhook.home.
+ * Several sessions may come first, and say the same.
+ */
+static void
+write_home(void)
+{
+	static TransactionId written_by = InvalidTransactionId;
+	Writer		writer;
+
+	if (relations.home_written)
+		return;					/* nearly always */
+
+	/* our own row may go with a rollback, and is not seen in this statement */
+	if (written_by == GetCurrentTransactionId())
+		return;
+	if (home_has_row())
+	{
+		relations.home_written = written_by == InvalidTransactionId ||
+			!TransactionIdIsCurrentTransactionId(written_by);
+		return;
+	}
+	written_by = GetCurrentTransactionId();
+	writer_open(&writer, relations.home, HOME_COLUMNS);
+	writer_start_row(&writer);
+	writer_set(&writer, HOME_SYSTEM_IDENTIFIER, Int64GetDatum((int64) GetSystemIdentifier()));
+	writer_set(&writer, HOME_DATABASE_OID, ObjectIdGetDatum(MyDatabaseId));
+	writer_insert_row(&writer);
+	writer_close(&writer);
+}
+
 /* All memory goes to the current context, which the caller throws away. */
 static int64
 store(Datum datum, Jsonb *event, const SendOptions *options,
@@ -493,6 +552,7 @@ store(Datum datum, Jsonb *event, const SendOptions *options,
 
 	look_up_relations();
 	(void) GetCurrentTransactionId();	/* before the event's: see above */
+	write_home();
 	id = nextval_internal(relations.sequence, false);
 	store_event(id, slot, now, options->ordering_key, datum);
 

@@ -647,6 +647,17 @@ state_told_to_stop(void)
 	return stop;
 }
 
+bool
+state_woken(void)
+{
+	bool		woken;
+
+	LWLockAcquire(&my_slot->lock, LW_SHARED);
+	woken = my_slot->woken;
+	LWLockRelease(&my_slot->lock);
+	return woken;
+}
+
 int
 state_take_ranges(QueuedRange *ranges)
 {

@@ -91,6 +91,12 @@ extern void state_mark_unwanted(void);
 extern bool state_told_to_stop(void);
 
 /*
+ * Has a transaction committed since state_take_ranges() that queued something,
+ * or that changed what the worker has to know?
+ */
+extern bool state_woken(void);
+
+/*
  * What was queued since the last call, into *ranges (the caller's array of
  * STATE_MAX_RANGES); returns how many.
  */

@@ -36,6 +36,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
+#include "storage/sinval.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -453,13 +454,14 @@ finish(void)
 static void
 run(void)
 {
-	bool		woken = true;
+	bool		reloaded = true;
 	WaitEvent	events[3];
 
 	for (;;)
 	{
 		long		timeout;
 		int			count;
+		bool		woken;
 
 		/* pg_cancel_backend() is about a transaction, and none is open here */
 		QueryCancelPending = false;
@@ -469,7 +471,14 @@ run(void)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			apply_settings();
+			reloaded = true;
 		}
+		if (catchupInterruptPending)
+			ProcessCatchupInterrupt();
+
+		/* the latch has other reasons, too, such as a timer that has been stopped */
+		woken = reloaded || state_woken();
+		reloaded = false;
 
 		http_run();
 		deliver_answers();
@@ -478,7 +487,6 @@ run(void)
 		else if (woken)
 			take_ranges(GetCurrentTimestamp());
 		stats_publish();
-		woken = false;
 		if (extension_gone || ShutdownRequestPending || state_told_to_stop())
 			return;
 
@@ -490,10 +498,7 @@ run(void)
 		for (int i = 0; i < count; i++)
 		{
 			if (events[i].events & WL_LATCH_SET)
-			{
 				ResetLatch(MyLatch);
-				woken = true;
-			}
 		}
 	}
 }

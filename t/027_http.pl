@@ -39,8 +39,6 @@ foreach my $size (@sizes)
     like($request->{body}, qr/"pad": ?"x+"\}/, "$size bytes are the event");
 }
 
-# A receiver that answers before it has read all
-add_destination($node, 'early', $receiver->url('/sizes'), { method => 'GET' });
 is((grep { exists $_->{headers}{expect} } $receiver->requests) + 0, 0, 'none waits for 100 Continue');
 
 #
@@ -67,10 +65,7 @@ add_destination($node, 'gzip', $kept->url('/gzip/10000000'));
 my $gzip = send_event($node, { type => 'track', userId => 'u' }, 'gzip');
 ok(wait_until_sent($node), 'a compressed answer');
 is(outcomes($node, $gzip), 'delivered 200 1', 'is understood');
-is(query($node, qq{
-        SELECT length(response_body) <= current_setting('rswebhook.response_body_limit')::bigint * 8
-           AND response_body NOT LIKE '%' || chr(139) || '%'
-        FROM rswebhook.delivery WHERE event_id = $gzip}),
+is(query($node, qq{SELECT response_body = repeat('\\x00', 4096) FROM rswebhook.delivery WHERE event_id = $gzip}),
     't', 'and kept decoded, up to the limit');
 
 #

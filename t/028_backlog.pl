@@ -31,15 +31,15 @@ add_destination($node, 'failing', $receiver->url('/status/500'),
 ok(wait_for('the worker', sub { worker_pid($node) }), 'the worker runs');
 my $worker = worker_pid($node);
 
-# A quarter of them are one user's, the others of many
+# One in twenty is one user's, the others of many
 query($node, qq{
     SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'backlog-' || n,
-        'userId', CASE WHEN n % 4 = 0 THEN 'one' ELSE 'u' || n % 10000 END), '$_->[0]'))
+        'userId', CASE WHEN n % 20 = 0 THEN 'one' ELSE 'u' || n % 10000 END), '$_->[0]'))
     FROM generate_series(1, $_->[1]) AS n}) foreach [ 'dead', $count ], [ 'failing', $count / 10 ];
 ok( wait_for_query($node, q{SELECT breaker FROM rswebhook.status WHERE destination = 'dead'}, 'open'),
     'one destination is dead');
 ok( wait_for_query($node, q{
-        SELECT count(*) >= 7501 FROM rswebhook.queue WHERE attempts > 0
+        SELECT count(*) >= 9501 FROM rswebhook.queue WHERE attempts > 0
         AND destination_id = (SELECT id FROM rswebhook.destination WHERE name = 'failing')}, 't', 120),
     'the other one fails for each of its users');
 
@@ -84,7 +84,7 @@ my (%times, %last, $out_of_order);
 foreach my $request ($nginx->requests(qr/^backlog-/))
 {
     my ($n) = $request->{id} =~ /(\d+)/;
-    my $user = $n % 4 == 0 ? 'one' : $n % 10000;
+    my $user = $n % 20 == 0 ? 'one' : $n % 10000;
 
     $times{$n}++;
     $out_of_order++ if ($last{$user} // 0) > $n;

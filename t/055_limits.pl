@@ -16,7 +16,7 @@ my $serial = 0;
 my $receiver = new_receiver();
 my $node = new_node('limits',
     conf => "max_connections = 10\nsuperuser_reserved_connections = 2\nmax_worker_processes = 2\n"
-      . "max_locks_per_transaction = 10\nautovacuum = off\nmax_parallel_workers = 0\n"
+      . "autovacuum = off\nmax_parallel_workers = 0\n"
       . "max_logical_replication_workers = 0\n");
 
 add_destination($node, 'good', $receiver->url('/ok'),
@@ -138,6 +138,7 @@ add_destination($node, 'good', $receiver->url('/ok'), { min_backoff => '20 ms', 
 ok(deliver(), 'it delivers again');
 
 # A database that takes no connections, and one that goes while nobody looks
+query($node, 'CREATE EXTENSION IF NOT EXISTS rswebhook', $_) foreach qw(one two);
 query($node, 'ALTER DATABASE one ALLOW_CONNECTIONS false');
 $log = -s $node->logfile;
 query($node, q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'one'});
@@ -153,9 +154,9 @@ is(logged($log, qr/FATAL:  database/), 0, 'nobody looks for a dropped database')
 # Out of shared memory: a session takes all locks
 $log = -s $node->logfile;
 my $session = Session->new($node);
-query($node, q{DO $$ BEGIN FOR i IN 1 .. 3000 LOOP EXECUTE 'CREATE TABLE IF NOT EXISTS t' || i || '()'; COMMIT; END LOOP; END $$});
+query($node, q{DO $$ BEGIN FOR i IN 1 .. 4000 LOOP EXECUTE 'CREATE TABLE IF NOT EXISTS t' || i || '()'; COMMIT; END LOOP; END $$});
 $session->query('BEGIN');
-for (my $i = 1; $i <= 3000; $i += 100)
+for (my $i = 1; $i <= 4000; $i += 100)
 {
     $session->query(qq{DO \$\$ BEGIN FOR i IN $i .. $i + 99 LOOP EXECUTE 'LOCK TABLE t' || i || ' IN SHARE MODE'; END LOOP;
         EXCEPTION WHEN out_of_memory THEN NULL; END \$\$});
