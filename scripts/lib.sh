@@ -13,11 +13,13 @@
 #   WORK                 by make_work: the temporary directory, owned by the
 #                        user that runs PostgreSQL
 #   SERVER_CONF          by stage: settings with which a server finds the build
+#   INJECTED_CONF        by stage_injected: likewise
 #
 # Copyright (c) 2026, the rswebhook maintainers
 
 TREE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 WORK=
+INJECTED_CONF=
 passed=0
 failed=0
 
@@ -231,6 +233,22 @@ stage() {
     fi | as_user tee "$SERVER_CONF" >/dev/null
     echo "dynamic_library_path = '$WORK/stage$lib:\$libdir'" | as_user tee -a "$SERVER_CONF" >/dev/null
     build install DESTDIR="$WORK/stage"
+}
+
+# stage_injected FLAGS: another build beside it, for tests that stop the worker
+# at a given moment.  Sets INJECTED_CONF; leaves it empty where a server finds
+# extensions in its own directory only.
+stage_injected() {
+    local tree=$WORK/injected/tree objects
+    [ -s "$SERVER_CONF" ] || return 0
+    as_user mkdir "$WORK/injected"
+    as_user cp -a "$WORK/tree" "$tree"
+    mapfile -t objects < <(grep -l 'inject\.h' "$tree"/src/*.c | sed 's/c$/o/')
+    as_user rm -f "$tree/rswebhook.so" "${objects[@]}"
+    as_user make -s -j2 -C "$tree" PG_CONFIG="$PG_CONFIG" with_llvm=no \
+        COPT="$1 -DRSWEBHOOK_INJECTION" install DESTDIR="$WORK/injected/stage" || return 1
+    INJECTED_CONF=$WORK/injected/server.conf
+    sed "s,$WORK/stage,$WORK/injected/stage,g" "$SERVER_CONF" | as_user tee "$INJECTED_CONF" >/dev/null
 }
 
 # ---------------------------------------------------------------------

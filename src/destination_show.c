@@ -119,23 +119,17 @@ destination_visible_config(const Destination *dest)
  * ---------------------------------------------------------------------
  */
 
-static void
-report_unknown_target(const char *target)
+/* What may have been meant by something that is no destination's name. */
+static const char *
+hint_for_target(const char *target)
 {
 	const char *method = method_by_name(target);
-	const char *hint;
 
 	if (target[strspn(target, " \t\r\n")] == '{')
-		hint = "To use a configuration instead of a destination's name, cast it to jsonb.";
-	else if (method != NULL)
-		hint = psprintf("Use \"%s\" for the bare request of that method.", method);
-	else
-		hint = "Use the name of a row of rswebhook.destination, or POST, PUT, PATCH, GET or DELETE for a bare request.";
-
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("destination \"%s\" does not exist", target),
-			 errhint("%s", hint)));
+		return "To use a configuration instead of a destination's name, cast it to jsonb.";
+	if (method != NULL)
+		return psprintf("Use \"%s\" for the bare request of that method.", method);
+	return "Use the name of a row of rswebhook.destination, or POST, PUT, PATCH, GET or DELETE for a bare request.";
 }
 
 PG_FUNCTION_INFO_V1(rswebhook_transform_target);
@@ -156,7 +150,10 @@ rswebhook_transform_target(PG_FUNCTION_ARGS)
 		Destination *dest = destination_by_name(target);
 
 		if (dest == NULL)
-			report_unknown_target(target);
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("destination \"%s\" does not exist", target),
+					 errhint("%s", hint_for_target(target))));
 		if (dest->problem != NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -232,7 +232,15 @@ is_below(const char *path, const char *directory)
 
 	while (len > 0 && directory[len - 1] == '/')
 		len--;
-	return strncmp(path, directory, len) == 0 && path[len] == '/';
+	return strlen(path) > len && memcmp(path, directory, len) == 0 && path[len] == '/';
+}
+
+static bool
+starts_with(const char *text, const char *prefix)
+{
+	size_t		len = strlen(prefix);
+
+	return strncmp(text, prefix, len) == 0;
 }
 
 bool
@@ -247,10 +255,10 @@ secret_permitted(const Secret *secret)
 	while (next_element(&list, &element))
 	{
 		if (strcmp(element, env ? "env" : "file") == 0 ||
-			(env && strncmp(element, "env:", 4) == 0 &&
-			 strncmp(secret->text, element + 4, strlen(element + 4)) == 0) ||
-			(!env && strncmp(element, "file:", 5) == 0 &&
-			 is_below(secret->text, element + 5)))
+			(env && starts_with(element, "env:") &&
+			 starts_with(secret->text, element + strlen("env:"))) ||
+			(!env && starts_with(element, "file:") &&
+			 is_below(secret->text, element + strlen("file:"))))
 			return true;
 	}
 	return false;

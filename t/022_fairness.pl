@@ -72,7 +72,9 @@ ok( wait_for('the first to fail',
 my $among = good_time();
 $among = (sort { $a <=> $b } $among, good_time())[0];
 note(sprintf 'alone %.2f s, among nine dead ones %.2f s: %.2f', $alone, $among, $alone / $among);
-cmp_ok($alone / $among, '>', 0.8, 'the good one does not notice');
+# starved, it would take ten times as long; how exactly it is kept is a benchmark's
+# affair, since other tests run beside this one
+cmp_ok($alone / $among, '>', 0.5, 'the good one does not notice');
 cmp_ok(query($node, q{SELECT count(*) FROM rswebhook.queue}), '>', 8000, 'the others are still owed theirs');
 
 # The latency of a single event, too

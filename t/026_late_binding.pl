@@ -61,9 +61,9 @@ foreach my $way (
     my ($state, $halt, $go_on) = @$way;
     my $arrived = $receiver->requests_to('/halts');
 
-    query($node, $halt);
+    # sent before, but not visible before
+    query($node, 'BEGIN; ' . sending('halts', 100) . "; $halt; COMMIT");
     is(query($node, q{SELECT state FROM rswebhook.status WHERE destination = 'halts'}), $state, "$state: the view says so");
-    send_many('halts', 100);
     # something else is delivered meanwhile
     send_many('moves', 10);
     ok( wait_for_query($node, q{SELECT pending FROM rswebhook.status WHERE destination = 'moves'}, '0'),
@@ -122,13 +122,18 @@ done_testing();
 
 sub send_many
 {
+    query($node, sending(@_));
+    return;
+}
+
+sub sending
+{
     my ($destination, $number) = @_;
     my $first = $sent + 1;
 
     $sent += $number;
-    query($node, qq{
+    return qq{
         SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'late-' || n,
             'userId', 'u' || n), '$destination'))
-        FROM generate_series($first, $sent) AS n});
-    return;
+        FROM generate_series($first, $sent) AS n};
 }

@@ -14,7 +14,7 @@ use RswebhookTest;
 use Test::More;
 
 my $conf = $ENV{RSWEBHOOK_INJECTED_CONF};
-plan skip_all => 'needs a build with -DRSWEBHOOK_INJECTION' unless defined $conf;
+plan skip_all => 'needs a build with -DRSWEBHOOK_INJECTION' unless ($conf // '') ne '';
 $ENV{RSWEBHOOK_CONF} = $conf;
 
 my $receiver = new_receiver();

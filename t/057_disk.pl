@@ -1,0 +1,67 @@
+# No room on the disk for what the worker has to write down: it stops sending
+# rather than send what it cannot record, says so now and then, and goes on by
+# itself once there is room.
+#
+# A limit of the size of files stands in for a full disk: it can be set for
+# one process, and needs no privilege.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Test::More;
+
+my $prlimit = (grep { -x } map { "$_/prlimit" } split /:/, $ENV{PATH})[0];
+plan skip_all => 'needs prlimit' unless defined $prlimit;
+
+my $count = 400;
+my $receiver = new_receiver();
+my $node = new_node('disk');
+
+# A long URL, so that a row of the history fits into no page that is there
+add_destination($node, 'sink', $receiver->url('/ok/' . 'long' x 240), { ordered => 'off' });
+send_event($node, { type => 'track' }, 'sink');
+ok(wait_until_sent($node), 'it delivers');
+my $worker = worker_pid($node);
+
+# The history is larger than a segment of WAL, whose files must not hit the limit
+query($node, q{
+    INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id, started_at, duration, outcome, request)
+    SELECT rswebhook.ring_slot(now()), 1, -n, 0, now(), interval '0', 'delivered', repeat(md5(n::text), 55)
+    FROM generate_series(1, 12000) AS n;
+    CHECKPOINT});
+is(system($prlimit, '--pid', $worker, '--fsize=' . 17 * 1024 * 1024 . ':'), 0, 'the worker\'s files are limited');
+my $log = -s $node->logfile;
+query($node, qq{SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'm' || n), 'sink'))
+                FROM generate_series(1, $count) AS n});
+ok(wait_for('the error', sub { errors_since($log) >= 2 }), 'it cannot record, and says so');
+pass_time(2);
+cmp_ok(errors_since($log), '<=', 4, 'not too often: ' . errors_since($log));
+cmp_ok(query($node, 'SELECT count(*) FROM rswebhook.queue'), '>', 0, 'what is not recorded is still owed');
+my $early = $receiver->requests;
+cmp_ok($early, '<=', 1 + 64 + 256, "it does not go on sending what it cannot record: $early");
+is(worker_pid($node), $worker, 'the worker lives');
+
+is(system($prlimit, '--pid', $worker, '--fsize=unlimited:'), 0, 'there is room again');
+ok(wait_until_sent($node), 'nothing is owed any more');
+my %arrived;
+$arrived{ $_->{headers}{'webhook-id'} }++ foreach $receiver->requests;
+is(scalar(grep { /^m\d+$/ } keys %arrived), $count, 'everything arrived');
+is(scalar(grep { $_ > 1 } values %arrived), 0, 'nothing twice');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE event_id > 0}), $count + 1, 'everything is recorded');
+is(worker_pid($node), $worker, 'by the same worker');
+
+done_testing();
+
+# Errors that background workers have logged; clients' lines have a name.
+sub errors_since
+{
+    my ($from) = @_;
+
+    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
+    seek $in, $from, 0;
+    return scalar grep { /\] (?:ERROR|FATAL|PANIC|WARNING):/ } <$in>;
+}

@@ -1,0 +1,227 @@
+# Random events and configurations through the SQL functions, and random answers
+# through the worker: nothing crashes, nothing grows, and what comes out is
+# always valid.
+#
+# RSWEBHOOK_FUZZ says how many events (4000; a tenth as many answers), and
+# RSWEBHOOK_FUZZ_SEED by which chance.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $events = $ENV{RSWEBHOOK_FUZZ} // 4000;
+my $answers = int($events / 10);
+my $seed = $ENV{RSWEBHOOK_FUZZ_SEED} // $$;
+my $batch = 1000;
+my $allowed_growth = $ENV{RSWEBHOOK_SANITIZED} ? 65536 : 3072;
+
+note("seed $seed");
+my $receiver = new_receiver();
+my $node = new_node('fuzz');
+add_destination($node, 'all', $receiver->url('/ok'), { ordered => 0 });
+my $pid = worker_pid($node);
+
+query($node, q{
+CREATE FUNCTION one_of(VARIADIC choices text[]) RETURNS text LANGUAGE sql VOLATILE AS
+$$ SELECT choices[1 + floor(random() * array_length(choices, 1))::int] $$;
+
+-- strings with what is special somewhere: in JSON, URLs, headers, UTF-8
+CREATE FUNCTION random_string() RETURNS text LANGUAGE sql VOLATILE AS
+$$ SELECT coalesce(string_agg(one_of('a', 'Z', '0', ' ', '"', '\\', '/', '%', '&', '=', '+', '?', '#', '.',
+        '[', ']', '{', '}', ':', ';', ',', '$', '@', '~', '<', E'\n', E'\r', E'\t', E'\x01', E'\x1f', E'\x7f',
+        'é', 'ß', '日', '😀', E'\u2028', E'\u0085', E'\ufeff', 'http://', 'null'), ''), '')
+    FROM generate_series(1, floor(random() * random() * 24)::int) $$;
+
+CREATE FUNCTION random_number() RETURNS jsonb LANGUAGE sql VOLATILE AS
+$$ SELECT one_of('0', '-0', '0.0', '1e6', '1.10', '-1e-7', '12345678901234567890123', '1e300', '1e-300', '0.1',
+        (random() * 1e6)::text, floor(random() * 1e9)::text)::jsonb $$;
+
+CREATE FUNCTION random_value(depth int) RETURNS jsonb LANGUAGE plpgsql VOLATILE AS
+$$
+DECLARE
+    result jsonb;
+    kind float := random();
+BEGIN
+    IF depth <= 0 OR kind < 0.5 THEN
+        RETURN CASE WHEN random() < 0.5 THEN to_jsonb(random_string())
+            WHEN random() < 0.6 THEN random_number()
+            ELSE one_of('true', 'false', 'null', '{}', '[]', '""')::jsonb END;
+    ELSIF kind < 0.75 THEN
+        result := '[]';
+        FOR i IN 1 .. floor(random() * 5) LOOP
+            result := result || jsonb_build_array(random_value(depth - 1));
+        END LOOP;
+    ELSE
+        result := '{}';
+        FOR i IN 1 .. floor(random() * 5) LOOP
+            result := result || jsonb_build_object(random_string(), random_value(depth - 1));
+        END LOOP;
+    END IF;
+    RETURN result;
+END
+$$;
+
+CREATE FUNCTION random_event() RETURNS jsonb LANGUAGE plpgsql VOLATILE AS
+$$
+DECLARE
+    result jsonb := '{}';
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['type', 'userId', 'anonymousId', 'messageId', 'event', 'traits', 'properties',
+            'context', 'fullPath', 'appendPath', 'header', 'integrations', 'statusCode'] LOOP
+        CONTINUE WHEN random() < 0.4 OR name = 'statusCode' AND random() < 0.9;
+        result := result || jsonb_build_object(name, CASE
+            WHEN random() < 0.1 THEN random_value(3)
+            WHEN name = 'type' THEN to_jsonb(one_of('track', 'identify', 'page', ' Track ', 'group', ''))
+            WHEN name IN ('traits', 'properties', 'context') THEN jsonb_build_object('a', random_value(4),
+                random_string(), random_value(3), 'traits', random_value(2))
+            WHEN name = 'fullPath' THEN to_jsonb(one_of('http://127.0.0.1/', 'https://example.com/a?b=c#d', '') || random_string())
+            WHEN name = 'header' THEN jsonb_build_object(random_string(), random_value(1), 'X-A', random_string())
+            ELSE to_jsonb(random_string()) END);
+    END LOOP;
+    RETURN result || jsonb_build_object(random_string(), random_value(5));
+END
+$$;
+
+CREATE FUNCTION random_config() RETURNS jsonb LANGUAGE sql VOLATILE AS
+$$ SELECT jsonb_build_object(
+    'webhookUrl', CASE WHEN random() < 0.9 THEN to_jsonb(one_of('http://127.0.0.1:9/', 'https://example.com/x?y=z&', 'http://[::1]/')
+        || CASE WHEN random() < 0.5 THEN random_string() ELSE '' END) ELSE random_value(1) END,
+    'webhookMethod', CASE WHEN random() < 0.95 THEN to_jsonb(one_of('POST', 'PUT', 'PATCH', 'GET', 'DELETE')) ELSE random_value(1) END,
+    'headers', CASE WHEN random() < 0.95 THEN jsonb_build_array(
+        jsonb_build_object('from', one_of('X-B', 'Authorization', '', random_string()), 'to', random_string()))
+        ELSE random_value(3) END) $$;
+
+-- '' if the room takes it and the result is sound, an SQLSTATE of a clear
+-- refusal, or what is wrong
+CREATE FUNCTION judge(event jsonb, config jsonb) RETURNS text LANGUAGE plpgsql VOLATILE AS
+$$
+DECLARE
+    request jsonb;
+    wire jsonb;
+    state text;
+    header record;
+BEGIN
+    BEGIN
+        request := rswebhook_transform(event, config);
+        IF rswebhook_transform(event, config) IS DISTINCT FROM request THEN
+            RETURN 'differs the second time';
+        END IF;
+        wire := rswebhook.wire(event, config);
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE;
+        RETURN CASE WHEN state LIKE '22%' OR state LIKE '54%' THEN state ELSE state || ': ' || SQLERRM END;
+    END;
+
+    IF wire->>'url' !~ '^https?://[!-~]+$' THEN
+        RETURN 'url: ' || (wire->>'url');
+    END IF;
+    IF wire->>'url' ~ '%(?![0-9A-Fa-f]{2})' AND wire->>'method' IN ('GET', 'DELETE')
+            AND (request->>'endpoint') !~ '%' THEN
+        RETURN 'encoding: ' || (wire->>'url');
+    END IF;
+    IF jsonb_typeof(wire->'headers') = 'object' THEN
+        FOR header IN SELECT * FROM jsonb_each_text(wire->'headers') LOOP
+            IF header.key !~ '^[!#$%&''*+.^_`|~0-9A-Za-z-]+$' OR header.value ~ '[\x01-\x08\x0a-\x1f\x7f]' THEN
+                RETURN 'header: ' || header.key;
+            END IF;
+        END LOOP;
+    END IF;
+    IF wire->>'method' IN ('GET', 'DELETE') THEN
+        IF wire->>'body' IS NOT NULL THEN
+            RETURN 'a body with ' || (wire->>'method');
+        END IF;
+    ELSIF (wire->>'body')::jsonb IS DISTINCT FROM event - 'header' - 'fullPath' - 'appendPath'
+            AND (wire->>'body')::jsonb IS DISTINCT FROM request->'body'->'JSON' THEN
+        RETURN 'body: ' || (wire->>'body');
+    END IF;
+    RETURN '';
+END
+$$});
+
+# One session for all, so that its memory can be watched.
+my ($done, $sound, $refused, $sent) = (0, 0, 0, 0);
+my @wrong;
+my $session = query($node, sprintf q{
+    CREATE TABLE found (event jsonb, config jsonb, verdict text);
+    CREATE TABLE memory (round int, kb bigint);
+    CREATE PROCEDURE fuzz(rounds int, size int) LANGUAGE plpgsql AS
+    $$
+    BEGIN
+        FOR round IN 1 .. rounds LOOP
+            INSERT INTO found SELECT event, config, judge(event, config)
+                FROM (SELECT random_event() AS event, random_config() AS config
+                      FROM generate_series(1, size) OFFSET 0) AS r;
+            DELETE FROM found WHERE verdict = '' AND random() < 0.9;
+            INSERT INTO memory SELECT round, substring(pg_read_file('/proc/self/status') FROM 'RssAnon:\s+(\d+)')::bigint;
+            COMMIT;
+        END LOOP;
+    END
+    $$;
+    SELECT setseed(%f)}, ($seed %% 1000) / 1000);
+my $rounds = int(($events + $batch - 1) / $batch);
+query($node, sprintf 'SELECT setseed(%f); CALL fuzz(%d, %d)', ($seed % 1000) / 1000, $rounds, $batch);
+is(query($node, q{SELECT string_agg(DISTINCT verdict, chr(10)) FROM found WHERE verdict !~ '^(22|54)...$' AND verdict <> ''}),
+    '', 'what comes out is sound, or refused with a clear error');
+note(query($node, q{SELECT verdict, count(*) FROM found GROUP BY verdict ORDER BY 1}));
+cmp_ok(query($node, q{SELECT count(*) FROM found WHERE verdict = ''}), '>', $events / 100, 'most pass');
+my $grown = query($node, q{
+    SELECT coalesce(max(kb) FILTER (WHERE round = (SELECT max(round) FROM memory)) - max(kb) FILTER (WHERE round = 2), 0) FROM memory});
+cmp_ok($grown, '<', 4 * $allowed_growth, "the session does not grow ($grown kB)");
+
+# What rswebhook_send takes, the worker sends or writes down as unsendable.
+my $memory;
+foreach my $round (1 .. 4)
+{
+    query($node, sprintf q{
+        DO $$
+        DECLARE
+            e jsonb;
+        BEGIN
+            PERFORM setseed(%f);
+            FOR i IN 1 .. %d LOOP
+                e := random_event() - 'statusCode' - 'fullPath';
+                PERFORM rswebhook_send(e, 'all');
+            END LOOP;
+        END
+        $$}, ($seed + $round) %% 1000 / 1000, $events / 8);
+    ok(wait_until_sent($node, 'postgres', 120), "events, round $round: nothing is owed any more");
+    $memory //= process_field($pid, 'RssAnon') if $round > 1;
+}
+is(worker_pid($node), $pid, 'the worker is the same');
+is(query($node, q{SELECT count(*) FROM rswebhook.event AS e WHERE NOT EXISTS (
+        SELECT FROM rswebhook.delivery AS v WHERE v.event_id = e.id AND outcome IN ('delivered', 'aborted'))}),
+    '0', 'each is delivered or says why not');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted' AND error IS NULL}), '0', 'with a reason');
+is(scalar(grep { !eval { JSON::PP->new->allow_nonref->decode($_->{body}) } } $receiver->requests),
+    0, 'each body that arrived is JSON');
+
+# Answers that went wrong on their way.
+query($node, sprintf q{
+    INSERT INTO rswebhook.destination (name, url, ordered, min_backoff, max_backoff, retry_after_factor, retry_window,
+            min_attempts, breaker_failures, timeout, max_redirects)
+        SELECT 'answer ' || n, '%s' || n, false, '10 ms', '20 ms', 0, '0', 2, 0, '500 ms', n %% 3 FROM generate_series(1, %d) AS n},
+    $receiver->url('/mutated/'), $answers);
+my $answered;
+foreach my $round (1 .. 3)
+{
+    query($node, q{SELECT count(rswebhook_send('{"type": "track"}', name)) FROM rswebhook.destination WHERE name LIKE 'answer %'});
+    ok(wait_until_sent($node, 'postgres', 120), "answers, round $round: nothing is owed any more");
+    $answered //= process_field($pid, 'RssAnon') if $round == 2;
+}
+is(worker_pid($node), $pid, 'the worker is the same');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome <> 'delivered' AND error IS NULL}),
+    '0', 'whatever is not delivered has an error');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE status IS NULL AND outcome = 'delivered'}),
+    '0', 'and what is delivered has a status');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE error ~ '[^ -~]'}), '0', 'errors are of one line of ASCII');
+$grown = process_field($pid, 'RssAnon') - $answered;
+cmp_ok($grown, '<', $allowed_growth, "the worker does not grow by answers ($grown kB)");
+
+done_testing();
