@@ -16,11 +16,11 @@ SELECT jsonb_pretty(rswebhook_transform(
     '{"type": "track", "event": "Order Completed", "userId": "u1", "anonymousId": "a1",
       "properties": {"total": 60.50}, "context": {"ip": "192.0.2.1"}}',
     '{"webhookUrl": "https://a.example/hook", "webhookMethod": "PUT",
-      "headers": [{"from": "X-Api-Key", "to": "k"}]}'));
+      "headers": [{"from": "X-Api-Key", "to": "k"}]}'::jsonb));
 
 SELECT jsonb_pretty(rswebhook_transform(
     '{"type": "track", "userId": "u1", "properties": {"total": 60.50}}',
-    '{"webhookUrl": "https://a.example/hook", "webhookMethod": "DELETE"}'));
+    '{"webhookUrl": "https://a.example/hook", "webhookMethod": "DELETE"}'::jsonb));
 
 --
 -- Method: nullish is POST, comparison is exact, anything else passes through

@@ -77,10 +77,20 @@ typedef enum Statement
 	"q.destination_id, q.attempts, q.event_id, q.ordering_key, q.queued_at, " \
 	"q.deliver_after, q.expires_at, q.first_attempt_at, q.retry_at, q.event_slot"
 
-/* A claimed row is known by its key, and by these two from a later one. */
-#define IS_CLAIMED \
-	"q.destination_id = c.destination_id AND q.event_id = c.event_id " \
-	"AND q.attempts = c.attempts AND q.queued_at = c.queued_at"
+/*
+ * The rows of the queue that are still those that were claimed: known by the
+ * key, and by attempts and queued_at from a later row of the same event.
+ * OFFSET 0 keeps the planner from turning this round: with statistics taken
+ * while the queue was nearly empty it would read the whole index, dead
+ * entries included, to look its few rows up in the arrays.
+ */
+#define CLAIMED_ROWS(more_columns) \
+	" AS c (destination_id, event_id, attempts, queued_at" more_columns ")" \
+	" CROSS JOIN LATERAL (SELECT k.ctid AS tid, k.attempts, k.queued_at" \
+	"  FROM rswebhook.queue k WHERE k.destination_id = c.destination_id" \
+	"  AND k.event_id = c.event_id OFFSET 0) AS r"
+#define STILL_CLAIMED \
+	"r.attempts = c.attempts AND r.queued_at = c.queued_at"
 
 static struct
 {
@@ -120,10 +130,10 @@ static struct
 	},
 	[FETCH] = {
 		"SELECT c.ord, e.event"
-		" FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY"
-		"  AS c (destination_id, event_id, attempts, queued_at, slot, ord)"
-		" JOIN rswebhook.queue q ON " IS_CLAIMED
-		" LEFT JOIN rswebhook.event e ON e.id = c.event_id AND e.slot = c.slot",
+		" FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY" CLAIMED_ROWS(", slot, ord")
+		" LEFT JOIN LATERAL (SELECT e.event FROM rswebhook.event e"
+		"  WHERE e.id = c.event_id AND e.slot = c.slot OFFSET 0) AS e ON true"
+		" WHERE " STILL_CLAIMED,
 		5, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT2ARRAYOID}
 	},
 	[INSERT_DELIVERIES] = {
@@ -140,19 +150,19 @@ static struct
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 	},
 	[DELETE_ROWS] = {
-		"DELETE FROM rswebhook.queue q"
-		" USING unnest($1, $2, $3, $4)"
-		"  AS c (destination_id, event_id, attempts, queued_at)"
-		" WHERE " IS_CLAIMED,
+		"DELETE FROM rswebhook.queue q WHERE q.ctid = ANY (ARRAY("
+		"SELECT r.tid FROM unnest($1, $2, $3, $4)" CLAIMED_ROWS("")
+		" WHERE " STILL_CLAIMED "))",
 		4, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID}
 	},
 	[RESCHEDULE_ROWS] = {
 		"UPDATE rswebhook.queue q"
-		" SET attempts = q.attempts + 1, retry_at = c.retry_at,"
-		"  first_attempt_at = c.first_attempt_at"
-		" FROM unnest($1, $2, $3, $4, $5, $6)"
-		"  AS c (destination_id, event_id, attempts, queued_at, retry_at, first_attempt_at)"
-		" WHERE " IS_CLAIMED,
+		" SET attempts = q.attempts + 1, retry_at = n.retry_at,"
+		"  first_attempt_at = n.first_attempt_at"
+		" FROM (SELECT r.tid, c.retry_at, c.first_attempt_at"
+		"  FROM unnest($1, $2, $3, $4, $5, $6)" CLAIMED_ROWS(", retry_at, first_attempt_at")
+		"  WHERE " STILL_CLAIMED " OFFSET 0) AS n"
+		" WHERE q.ctid = n.tid",
 		6, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
 		TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
 	},
@@ -527,7 +537,7 @@ array_with_nulls(Datum *values, bool *nulls, int count, Oid type)
 											  type, length, by_value, align));
 }
 
-/* The parameters that IS_CLAIMED compares with. */
+/* The first parameters of CLAIMED_ROWS. */
 static void
 claimed_arrays(const QueueRow **rows, int count, Datum *params)
 {

@@ -38,6 +38,11 @@ $$ SELECT coalesce(string_agg(one_of('a', 'Z', '0', ' ', '"', '\\', '/', '%', '&
         'é', 'ß', '日', '😀', E'\u2028', E'\u0085', E'\ufeff', 'http://', 'null'), ''), '')
     FROM generate_series(1, floor(random() * random() * 24)::int) $$;
 
+-- usually something that can be sent in a header
+CREATE FUNCTION random_text() RETURNS text LANGUAGE sql VOLATILE AS
+$$ SELECT CASE WHEN random() < 0.1 THEN random_string()
+    ELSE btrim(regexp_replace(random_string(), '[\x01-\x1f\x7f]', '', 'g')) END $$;
+
 CREATE FUNCTION random_number() RETURNS jsonb LANGUAGE sql VOLATILE AS
 $$ SELECT one_of('0', '-0', '0.0', '1e6', '1.10', '-1e-7', '12345678901234567890123', '1e300', '1e-300', '0.1',
         (random() * 1e6)::text, floor(random() * 1e9)::text)::jsonb $$;
@@ -75,14 +80,14 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['type', 'userId', 'anonymousId', 'messageId', 'event', 'traits', 'properties',
             'context', 'fullPath', 'appendPath', 'header', 'integrations', 'statusCode'] LOOP
-        CONTINUE WHEN random() < 0.4 OR name = 'statusCode' AND random() < 0.9;
+        CONTINUE WHEN random() < 0.4 OR name = 'fullPath' AND random() < 0.7 OR name = 'statusCode' AND random() < 0.9;
         result := result || jsonb_build_object(name, CASE
-            WHEN random() < 0.1 THEN random_value(3)
+            WHEN random() < 0.05 THEN random_value(3)
             WHEN name = 'type' THEN to_jsonb(one_of('track', 'identify', 'page', ' Track ', 'group', ''))
             WHEN name IN ('traits', 'properties', 'context') THEN jsonb_build_object('a', random_value(4),
                 random_string(), random_value(3), 'traits', random_value(2))
-            WHEN name = 'fullPath' THEN to_jsonb(one_of('http://127.0.0.1/', 'https://example.com/a?b=c#d', '') || random_string())
-            WHEN name = 'header' THEN jsonb_build_object(random_string(), random_value(1), 'X-A', random_string())
+            WHEN name = 'fullPath' THEN to_jsonb(one_of('http://127.0.0.1/', 'https://example.com/a?b=c#d', '/path/') || random_text())
+            WHEN name = 'header' THEN jsonb_build_object(one_of('X-C', 'x-b', random_text()), random_text(), 'X-A', random_text())
             ELSE to_jsonb(random_string()) END);
     END LOOP;
     RETURN result || jsonb_build_object(random_string(), random_value(5));
@@ -92,10 +97,10 @@ $$;
 CREATE FUNCTION random_config() RETURNS jsonb LANGUAGE sql VOLATILE AS
 $$ SELECT jsonb_build_object(
     'webhookUrl', CASE WHEN random() < 0.9 THEN to_jsonb(one_of('http://127.0.0.1:9/', 'https://example.com/x?y=z&', 'http://[::1]/')
-        || CASE WHEN random() < 0.5 THEN random_string() ELSE '' END) ELSE random_value(1) END,
+        || CASE WHEN random() < 0.2 THEN random_text() ELSE '' END) ELSE random_value(1) END,
     'webhookMethod', CASE WHEN random() < 0.95 THEN to_jsonb(one_of('POST', 'PUT', 'PATCH', 'GET', 'DELETE')) ELSE random_value(1) END,
     'headers', CASE WHEN random() < 0.95 THEN jsonb_build_array(
-        jsonb_build_object('from', one_of('X-B', 'Authorization', '', random_string()), 'to', random_string()))
+        jsonb_build_object('from', one_of('X-B', 'Authorization', '', 'x-a'), 'to', random_text()))
         ELSE random_value(3) END) $$;
 
 -- '' if the room takes it and the result is sound, an SQLSTATE of a clear
@@ -116,7 +121,7 @@ BEGIN
         wire := rswebhook.wire(event, config);
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE;
-        RETURN CASE WHEN state LIKE '22%' OR state LIKE '54%' THEN state ELSE state || ': ' || SQLERRM END;
+        RETURN CASE WHEN state LIKE '22%' OR state LIKE '54%' THEN state || ': refused: ' || regexp_replace(SQLERRM, '".*"', '"..."') ELSE state || ': ' || SQLERRM END;
     END;
 
     IF wire->>'url' !~ '^https?://[!-~]+$' THEN
@@ -146,9 +151,7 @@ END
 $$});
 
 # One session for all, so that its memory can be watched.
-my ($done, $sound, $refused, $sent) = (0, 0, 0, 0);
-my @wrong;
-my $session = query($node, sprintf q{
+query($node, q{
     CREATE TABLE found (event jsonb, config jsonb, verdict text);
     CREATE TABLE memory (round int, kb bigint);
     CREATE PROCEDURE fuzz(rounds int, size int) LANGUAGE plpgsql AS
@@ -158,19 +161,18 @@ my $session = query($node, sprintf q{
             INSERT INTO found SELECT event, config, judge(event, config)
                 FROM (SELECT random_event() AS event, random_config() AS config
                       FROM generate_series(1, size) OFFSET 0) AS r;
-            DELETE FROM found WHERE verdict = '' AND random() < 0.9;
+            DELETE FROM found WHERE verdict = '' AND random() < 0.5;
             INSERT INTO memory SELECT round, substring(pg_read_file('/proc/self/status') FROM 'RssAnon:\s+(\d+)')::bigint;
             COMMIT;
         END LOOP;
     END
-    $$;
-    SELECT setseed(%f)}, ($seed %% 1000) / 1000);
+    $$});
 my $rounds = int(($events + $batch - 1) / $batch);
 query($node, sprintf 'SELECT setseed(%f); CALL fuzz(%d, %d)', ($seed % 1000) / 1000, $rounds, $batch);
-is(query($node, q{SELECT string_agg(DISTINCT verdict, chr(10)) FROM found WHERE verdict !~ '^(22|54)...$' AND verdict <> ''}),
+is(query($node, q{SELECT string_agg(DISTINCT verdict, chr(10)) FROM found WHERE verdict NOT LIKE '_____: refused: %' AND verdict <> ''}),
     '', 'what comes out is sound, or refused with a clear error');
-note(query($node, q{SELECT verdict, count(*) FROM found GROUP BY verdict ORDER BY 1}));
-cmp_ok(query($node, q{SELECT count(*) FROM found WHERE verdict = ''}), '>', $events / 100, 'most pass');
+note(query($node, q{SELECT verdict, count(*) FROM found GROUP BY verdict ORDER BY 2 DESC LIMIT 20}));
+cmp_ok(query($node, q{SELECT count(*) FROM found WHERE verdict = ''}), '>', $events / 8, 'many pass');
 my $grown = query($node, q{
     SELECT coalesce(max(kb) FILTER (WHERE round = (SELECT max(round) FROM memory)) - max(kb) FILTER (WHERE round = 2), 0) FROM memory});
 cmp_ok($grown, '<', 4 * $allowed_growth, "the session does not grow ($grown kB)");
@@ -190,7 +192,7 @@ foreach my $round (1 .. 4)
                 PERFORM rswebhook_send(e, 'all');
             END LOOP;
         END
-        $$}, ($seed + $round) %% 1000 / 1000, $events / 8);
+        $$}, ($seed + $round) % 1000 / 1000, $events / 8);
     ok(wait_until_sent($node, 'postgres', 120), "events, round $round: nothing is owed any more");
     $memory //= process_field($pid, 'RssAnon') if $round > 1;
 }
