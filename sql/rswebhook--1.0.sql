@@ -422,7 +422,8 @@ RETURNS bigint
 AS $$
 DECLARE
     destinations integer[];
-    cancelled bigint;
+    cancelled integer[];
+    dest integer;
 BEGIN
     -- ids rather than none, so that the queue's primary key can be used
     IF rswebhook_cancel.destination IS NOT NULL THEN
@@ -435,15 +436,23 @@ BEGIN
         DELETE FROM rswebhook.queue q
             WHERE q.destination_id = ANY (destinations)
             AND q.event_id = rswebhook_cancel.event_id
-            RETURNING q.event_id, q.destination_id, q.attempts)
-    INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id,
-                                    started_at, duration, outcome)
-        SELECT rswebhook.ring_slot(clock_timestamp()), gone.attempts,
-               gone.event_id, gone.destination_id,
-               clock_timestamp(), interval '0', 'cancelled'
-        FROM gone;
-    GET DIAGNOSTICS cancelled = ROW_COUNT;
-    RETURN cancelled;
+            RETURNING q.event_id, q.destination_id, q.attempts),
+    noted AS (
+        INSERT INTO rswebhook.delivery AS l (slot, attempt, event_id, destination_id,
+                                             started_at, duration, outcome)
+            SELECT rswebhook.ring_slot(clock_timestamp()), gone.attempts,
+                   gone.event_id, gone.destination_id,
+                   clock_timestamp(), interval '0', 'cancelled'
+            FROM gone
+            RETURNING l.destination_id)
+    SELECT array_agg(noted.destination_id) INTO cancelled FROM noted;
+
+    -- what waits for it to be tried again need not wait any more
+    FOREACH dest IN ARRAY coalesce(cancelled, '{}') LOOP
+        PERFORM rswebhook.notify_worker(dest, rswebhook_cancel.event_id,
+                                        rswebhook_cancel.event_id);
+    END LOOP;
+    RETURN coalesce(cardinality(cancelled), 0);
 END
 $$;
 
@@ -457,19 +466,29 @@ AS $$
 DECLARE
     dest integer := rswebhook.destination_id(rswebhook_cancel.destination);
     cancelled bigint;
+    first_id bigint;
+    last_id bigint;
 BEGIN
     WITH gone AS (
         DELETE FROM rswebhook.queue q
             WHERE q.destination_id = dest
             AND q.queued_at <= rswebhook_cancel.before
-            RETURNING q.event_id, q.destination_id, q.attempts)
-    INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id,
-                                    started_at, duration, outcome)
-        SELECT rswebhook.ring_slot(clock_timestamp()), gone.attempts,
-               gone.event_id, gone.destination_id,
-               clock_timestamp(), interval '0', 'cancelled'
-        FROM gone;
-    GET DIAGNOSTICS cancelled = ROW_COUNT;
+            RETURNING q.event_id, q.destination_id, q.attempts),
+    noted AS (
+        INSERT INTO rswebhook.delivery AS l (slot, attempt, event_id, destination_id,
+                                             started_at, duration, outcome)
+            SELECT rswebhook.ring_slot(clock_timestamp()), gone.attempts,
+                   gone.event_id, gone.destination_id,
+                   clock_timestamp(), interval '0', 'cancelled'
+            FROM gone
+            RETURNING l.event_id)
+    SELECT count(*), min(noted.event_id), max(noted.event_id)
+        INTO cancelled, first_id, last_id
+        FROM noted;
+
+    IF cancelled > 0 THEN
+        PERFORM rswebhook.notify_worker(dest, first_id, last_id);
+    END IF;
     RETURN cancelled;
 END
 $$;

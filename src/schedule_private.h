@@ -20,6 +20,7 @@
 #define KEY_ITEMS_ROOMY	256		/* while the lane has room for more */
 #define LANE_RANGES		16		/* late ranges kept apart */
 #define READ_ROWS		1000	/* rows of one read */
+#define RANGE_IDS		10000	/* ids of which it is seen that they are gone */
 #define SLOW_START		4		/* requests in flight before a first answer */
 
 typedef struct KeyQueueKey

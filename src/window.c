@@ -88,11 +88,14 @@ item_withdraw(QueueItem *item)
 	item->state = ITEM_WAITING;
 }
 
-/* Offer an item for sending, when its time has come. */
+/*
+ * Offer an item for sending, when its time has come.  What is owed to a
+ * destination that is gone waits for nothing: it is only to be given up.
+ */
 static void
 item_offer(QueueItem *item, TimestampTz now)
 {
-	if (item->row.retry_at > now)
+	if (item->row.retry_at > now && !item->lane->policy.gone)
 	{
 		pairingheap_add(item_timers, &item->in_timers);
 		item->state = ITEM_TIMED;
@@ -273,22 +276,60 @@ key_has_room(KeyQueue *key, int64 event_id, const ReadRequest *request,
 }
 
 /*
- * Forget what is in memory of a row that was cancelled and replayed, or
- * edited.  What is on its way stays: what became of the row is seen when it is
- * recorded.
+ * The item of a row, unless it is on its way: what became of such a row is
+ * seen when it is recorded.
  */
-static void
-forget_if_changed(const QueueRow *row, TimestampTz now)
+static QueueItem *
+find_waiting(int32 destination_id, int64 event_id)
 {
-	QueueItemId id = {row->event_id, row->destination_id, 0};
+	QueueItemId id = {event_id, destination_id, 0};
 	QueueItem  *item = hash_search(items, &id, HASH_FIND, NULL);
 
 	if (item == NULL || item->state == ITEM_IN_FLIGHT || item->state == ITEM_DECIDED)
+		return NULL;
+	return item;
+}
+
+/* Forget what is in memory of rows that were cancelled and replayed, or edited. */
+static void
+forget_changed(const QueueRow *rows, int nrows, TimestampTz now)
+{
+	for (int i = 0; i < nrows; i++)
+	{
+		const QueueRow *row = &rows[i];
+		QueueItem  *item = find_waiting(row->destination_id, row->event_id);
+
+		if (item != NULL &&
+			(item->row.queued_at != row->queued_at ||
+			 item->row.attempts != row->attempts ||
+			 item->row.retry_at != row->retry_at))
+			item_discard(item, now);
+	}
+}
+
+/*
+ * Forget rows that are not there any more, of the ids from after to upto, so
+ * that others do not wait for the retry of what was cancelled.  Where these
+ * are too many to look for each, such a row is found missing when its time
+ * has come.
+ */
+static void
+forget_missing(const ReadRequest *request, const QueueRow *rows, int nrows,
+			   int64 upto, TimestampTz now)
+{
+	int64		id = request->after_id + 1;
+
+	if (upto - id >= RANGE_IDS)
 		return;
-	if (item->row.queued_at != row->queued_at ||
-		item->row.attempts != row->attempts ||
-		item->row.retry_at != row->retry_at)
-		item_discard(item, now);
+	for (int i = 0; id <= upto; id++)
+	{
+		QueueItem  *item;
+
+		if (i < nrows && rows[i].event_id == id)
+			i++;
+		else if ((item = find_waiting(request->destination_id, id)) != NULL)
+			item_discard(item, now);
+	}
 }
 
 /* A row that was read comes into the window, unless it is there already. */
@@ -302,7 +343,7 @@ add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 
 	if (hash_search(items, &id, HASH_FIND, NULL) != NULL)
 		return;
-	if (row->deliver_after > now)
+	if (row->deliver_after > now && !lane->policy.gone)
 	{
 		if (lane->next_due == 0 || row->deliver_after < lane->next_due)
 			lane->next_due = row->deliver_after;
@@ -464,8 +505,9 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 
 	if (request->kind == READ_DUE)
 		lane->next_due = 0;
-	for (int i = 0; i < nrows; i++)
-		forget_if_changed(&rows[i], now);
+	if (request->kind == READ_RANGE)
+		forget_missing(request, rows, nrows, all ? request->upto_id : last, now);
+	forget_changed(rows, nrows, now);
 	for (int i = 0; i < nrows; i++)
 		add_row(request, &rows[i], now);
 

@@ -105,7 +105,7 @@ add_destination($node, 'busy', $receiver->url('/retry-after/429/86400'),
 my ($window, $attempts, $busy) = map { send_to($_) } 'window', 'attempts', 'busy';
 ok(wait_until_sent($node), 'all are given up');
 is(query($node, qq{
-        SELECT count(*) BETWEEN 8 AND 13, max(started_at) - min(started_at) BETWEEN '1 s' AND '1.3 s',
+        SELECT count(*) BETWEEN 4 AND 13, max(started_at) - min(started_at) BETWEEN '0.9 s' AND '3 s',
                count(*) FILTER (WHERE outcome = 'aborted')
         FROM rswebhook.delivery WHERE event_id = $window}),
     't|t|1', 'after the window');

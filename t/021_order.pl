@@ -57,6 +57,23 @@ ok(wait_for_query($node, sprintf($delivered, 'ordered true'), 'a2 b2 c2 d2 g2 h2
     'even for what is queued');
 query($node, 'DELETE FROM rswebhook.queue');
 
+# One that is cancelled holds up nobody, in flight or not.
+add_destination($node, 'cancels', $receiver->url('/ok'),
+    { %quick, min_backoff => '1 h', max_backoff => '1 h', timeout => '2 s' });
+send_events('cancels', q{('k1', '/status/500', '{"userId": "k"}', NULL),
+    ('k2', '/hang', '{"userId": "k"}', NULL), ('k3', '/ok', '{"userId": "k"}', NULL)});
+my $id_of = q{SELECT id FROM rswebhook.event WHERE event ->> 'messageId' = '%s' ORDER BY id DESC LIMIT 1};
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue WHERE attempts > 0}, '1'), 'one is stuck');
+is(query($node, sprintf "SELECT rswebhook_cancel(($id_of))", 'k1'), '1', 'it is cancelled');
+ok(wait_for('the next one', sub { $receiver->requests_to('/hang') }), 'the next one goes');
+is(query($node, sprintf "SELECT rswebhook_cancel(($id_of))", 'k2'), '1', 'and is cancelled while it hangs');
+ok(wait_for_query($node, sprintf($delivered, 'cancels'), 'k3', 10), 'the one after it goes');
+send_events('cancels', q{('l1', '/status/500', '{"userId": "l"}', NULL), ('l2', '/ok', '{"userId": "l"}', NULL)});
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue WHERE attempts > 0}, '1'), 'one is stuck');
+is(query($node, q{SELECT rswebhook_cancel('cancels')}), '2', 'all are cancelled');
+send_events('cancels', q{('l3', '/ok', '{"userId": "l"}', NULL)});
+ok(wait_for_query($node, sprintf($delivered, 'cancels'), 'k3 l3', 10), 'what comes later goes');
+
 #
 # One request of a user at a time
 #

@@ -98,12 +98,15 @@ add_destination($node, 'goes', $receiver->url('/status/500/goes'), { %later, min
 send_many('goes', 300);
 ok( wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue WHERE attempts > 0}, '300'),
     'three hundred are owed to a destination');
+query($node, q{
+    SELECT rswebhook_send('{"type": "track", "userId": "u", "messageId": "much-later"}', 'goes',
+                          deliver_after => now() + interval '1 year')});
 my $id = query($node, q{DELETE FROM rswebhook.destination WHERE name = 'goes' RETURNING id});
 ok(wait_until_sent($node), 'nothing is owed when it is deleted');
 is(query($node, qq{
         SELECT count(*), count(DISTINCT event_id), min(attempt), max(attempt)
         FROM rswebhook.delivery WHERE outcome = 'aborted' AND error = 'destination was deleted' AND destination_id = $id}),
-    '300|300|1|1', 'each has a row that says so');
+    '301|301|0|1', 'each has a row that says so');
 
 # Even when it was paused, or is owed something by a transaction that commits later
 query($node, qq{

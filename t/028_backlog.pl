@@ -15,7 +15,7 @@ use Time::HiRes qw(time);
 
 plan skip_all => 'needs nginx' unless defined Nginx::program();
 
-my $count = $ENV{RSWEBHOOK_BACKLOG} // 300_000;
+my $count = $ENV{RSWEBHOOK_BACKLOG} // 100_000;
 my $nginx = Nginx->new(temp_dir('nginx'));
 my $receiver = new_receiver();
 my $node = new_node('backlog',
