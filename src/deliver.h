@@ -4,7 +4,7 @@
  *		From a queue row to its outcome: what the worker does with its rooms.
  *
  * deliver_configure(), deliver_prepare() and deliver_record() need the
- * transaction of queue_begin(); the others must be outside of one.
+ * transaction of session_begin(); the others must be outside of one.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

@@ -3,7 +3,7 @@
  * queue.h
  *		Every SQL statement that the worker runs.
  *
- * All of it happens between queue_begin() and queue_commit(): one short
+ * All of it happens between session_begin() and session_commit(): one short
  * transaction, as the extension's owner in a security-restricted context.
  * Nothing here waits for the network.
  *
@@ -22,7 +22,7 @@
 /* One row for rswebhook.delivery, and what becomes of its queue row. */
 typedef struct Outcome
 {
-	QueueItem	   *item;
+	QueueItem  *item;
 	QueueRow	claimed;		/* as it was when the attempt began */
 	VerdictKind kind;
 	bool		attempted;		/* false: given up without a request */
@@ -38,26 +38,6 @@ typedef struct Outcome
 	size_t		response_body_len;
 } Outcome;
 
-/* Once, before the first transaction: timeouts and the session's settings. */
-extern void queue_init(void);
-extern void queue_apply_settings(void);
-
-/*
- * False, with no transaction open, if the extension is not there (any more),
- * or is another one than that of the first transaction.
- */
-extern bool queue_begin(const char *what);
-extern void queue_commit(void);
-
-/* After an error: whatever is open is rolled back. */
-extern void queue_abort(void);
-
-/* From a signal handler: the worker is to leave, so end what takes long. */
-extern void queue_hurry(void);
-
-/* Is the extension another one than that of the first transaction? */
-extern bool queue_extension_replaced(void);
-
 /* Destinations that are owed something, whether configured or not. */
 extern List *queue_owed_destinations(void);
 
@@ -68,7 +48,7 @@ extern List *queue_owed_destinations(void);
 extern bool queue_is_home(bool *is_copy);
 
 /*
- * Answer a read request; the rows are good until queue_commit().  Returns
+ * Answer a read request; the rows are good until session_commit().  Returns
  * how many.
  */
 extern int	queue_read(const ReadRequest *request, QueueRow **rows);

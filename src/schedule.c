@@ -362,7 +362,7 @@ schedule_next(TimestampTz now)
 	while (!dlist_is_empty(&ring) && total_in_flight < max_in_flight)
 	{
 		Lane	   *lane = dlist_head_element(Lane, ring_node, &ring);
-		QueueItem	   *item;
+		QueueItem  *item;
 
 		/* to the end of the ring, whether it sends or not */
 		dlist_delete(&lane->ring_node);

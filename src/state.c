@@ -1,43 +1,25 @@
 /*-------------------------------------------------------------------------
  *
  * state.c
- *		Shared memory: one slot a database, wake-ups, live counters.
+ *		Shared memory: one slot a database, as backends, the launcher and the
+ *		workers see it.
  *
  * The rules of locking are in state.h.
- *
- * A committing backend tells the worker which ids became visible, for which
- * destination.  That makes the worker's read-ahead exact: ids commit out of
- * order, and a transaction that commits late would otherwise have to be found
- * by reading again what lies behind the cursor.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
  */
-#include "state.h"
+#include "state_private.h"
 
 #include <signal.h>
 
-#include "access/xact.h"
-#include "access/xlog.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lwlock.h"
 #include "storage/shmem.h"
-#include "utils/builtins.h"
-#include "utils/hsearch.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
-
-/* Live counters are kept for so many destinations of the cluster at the most. */
-#define MAX_TRACKED_DESTINATIONS	4096
-
-/* Distinct destinations that one transaction names exactly. */
-#define MAX_PENDING_RANGES			32
 
 /* A worker that leaves when told to needs milliseconds; give up far later. */
 #define HOLD_TIMEOUT_MS				10000
@@ -45,70 +27,10 @@
 /* One that is stuck in a transaction hears signals only. */
 #define HOLD_GRACE_MS				400
 
-typedef struct DatabaseSlot
-{
-	/* guarded by control->lock */
-	uint32		generation;		/* grows when the slot changes hands and at
-								 * every start of a worker */
-	bool		wanted;			/* there should be a worker */
-	bool		starting;		/* the launcher started one, not attached yet */
-	bool		confirmed;		/* the worker has found the extension */
-	int			holds;			/* commands that need the database to itself */
-	int			crashes;		/* in a row; reset when a worker lasts */
-	TimestampTz start_after;
-
-	/* guarded by both: read under either, written under both */
-	Oid			database;		/* InvalidOid: free */
-
-	/* guarded by lock */
-	LWLock		lock;
-	PGPROC	   *worker;			/* NULL: none attached */
-	bool		stop;
-	bool		woken;			/* by a commit, since the worker last looked */
-	int			nranges;
-	QueuedRange ranges[STATE_MAX_RANGES];
-} DatabaseSlot;
-
-typedef struct Control
-{
-	LWLock		lock;
-	LWLock		stats_lock;
-	PGPROC	   *launcher;
-	bool		scan;			/* new databases may have come */
-	bool		crowded;		/* a database found no slot; the launcher knows */
-
-	/* commits that may be visible before they are on disk; no lock */
-	pg_atomic_uint32 async_under_way;
-	pg_atomic_uint64 async_upto;	/* of those that have ended */
-
-	DatabaseSlot slots[FLEXIBLE_ARRAY_MEMBER];
-} Control;
-
-typedef struct StatsKey
-{
-	Oid			database;
-	int32		destination_id;
-} StatsKey;
-
-typedef struct StatsEntry
-{
-	StatsKey	key;
-	DestinationStats stats;
-} StatsEntry;
-
-static Control *control = NULL;
-static HTAB *stats_table = NULL;
+Control    *control = NULL;
 
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
-
-/* what the current transaction queued */
-static QueuedRange pending[MAX_PENDING_RANGES];
-static int	npending = 0;
-static bool publishes = false;	/* it has committed, and the worker hears soon */
-
-static bool pending_new_database = false;
-static bool commits_async = false;
 
 /* the database that the current transaction keeps free of a worker */
 static Oid	held_database = InvalidOid;
@@ -133,15 +55,13 @@ request_memory(void)
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
 	RequestAddinShmemSpace(control_size());
-	RequestAddinShmemSpace(hash_estimate_size(MAX_TRACKED_DESTINATIONS,
-											  sizeof(StatsEntry)));
+	RequestAddinShmemSpace(counters_size());
 	RequestNamedLWLockTranche("rswebhook", 1);
 }
 
 static void
 startup(void)
 {
-	HASHCTL		info = {0};
 	bool		found;
 
 	if (prev_shmem_startup_hook)
@@ -163,13 +83,7 @@ startup(void)
 		pg_atomic_init_u64(&control->async_upto, 0);
 	}
 
-	info.keysize = sizeof(StatsKey);
-	info.entrysize = sizeof(StatsEntry);
-	stats_table = ShmemInitHash("rswebhook destinations",
-								MAX_TRACKED_DESTINATIONS,
-								MAX_TRACKED_DESTINATIONS,
-								&info, HASH_ELEM | HASH_BLOBS);
-
+	counters_startup();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -199,22 +113,6 @@ state_warn_unavailable(void)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("rswebhook is not in \"shared_preload_libraries\", so nothing will be delivered yet"),
 			 errhint("Add it to shared_preload_libraries and restart the server; what was sent until then is kept and delivered afterwards.")));
-}
-
-static void
-forget_all_stats(Oid database)
-{
-	HASH_SEQ_STATUS scan;
-	StatsEntry *entry;
-
-	LWLockAcquire(&control->stats_lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, stats_table);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-	{
-		if (entry->key.database == database)
-			hash_search(stats_table, &entry->key, HASH_REMOVE, NULL);
-	}
-	LWLockRelease(&control->stats_lock);
 }
 
 /* ---------------------------------------------------------------------
@@ -276,8 +174,8 @@ free_slot_if_unused(DatabaseSlot *slot)
 }
 
 /* The caller holds control->lock. */
-static void
-wake_launcher(void)
+void
+state_wake_launcher(void)
 {
 	if (control->launcher != NULL)
 		SetLatch(&control->launcher->procLatch);
@@ -306,7 +204,7 @@ state_want_worker(Oid database)
 	if (slot == NULL)
 		control->scan = true;
 	if (slot != NULL || !control->crowded)
-		wake_launcher();
+		state_wake_launcher();
 	LWLockRelease(&control->lock);
 	return slot != NULL;
 }
@@ -363,14 +261,15 @@ state_hold_database(Oid database, bool dropping)
 	}
 }
 
-/* At the end of the transaction. */
-static void
-release_database(bool committed)
+void
+state_release_held(bool committed)
 {
 	DatabaseSlot *slot;
 	bool		dropped = committed && held_for_drop;
 	Oid			database = held_database;
 
+	if (!OidIsValid(database))
+		return;
 	held_database = InvalidOid;
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
 	slot = find_slot(database);
@@ -381,12 +280,12 @@ release_database(bool committed)
 		if (dropped)
 			slot->wanted = false;
 		free_slot_if_unused(slot);
-		wake_launcher();
+		state_wake_launcher();
 	}
 	LWLockRelease(&control->lock);
 
 	if (dropped)
-		forget_all_stats(database);
+		counters_forget_all(database);
 }
 
 /* ---------------------------------------------------------------------
@@ -578,12 +477,12 @@ detach_worker(int code, Datum arg)
 		LWLockRelease(&my_slot->lock);
 		unwanted = !my_slot->wanted;
 		free_slot_if_unused(my_slot);
-		wake_launcher();
+		state_wake_launcher();
 	}
 	LWLockRelease(&control->lock);
 
 	if (unwanted)
-		forget_all_stats(MyDatabaseId);
+		counters_forget_all(MyDatabaseId);
 }
 
 bool
@@ -626,7 +525,7 @@ state_confirm_worker(void)
 {
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
 	my_slot->confirmed = true;
-	wake_launcher();
+	state_wake_launcher();
 	LWLockRelease(&control->lock);
 }
 
@@ -672,240 +571,6 @@ state_take_ranges(QueuedRange *ranges)
 	return count;
 }
 
-/* ---------------------------------------------------------------------
- * Wake-up by commit
- * ---------------------------------------------------------------------
- */
-
-/* Widen a range; an empty one (first > last) adds nothing. */
-static void
-widen(QueuedRange *range, int64 first_id, int64 last_id)
-{
-	range->first_id = Min(range->first_id, first_id);
-	range->last_id = Max(range->last_id, last_id);
-}
-
-void
-state_note_queued(int32 destination_id, int64 first_id, int64 last_id)
-{
-	if (control == NULL)
-		return;
-
-	/* the one in hand is nearly always the last one, or its neighbour */
-	for (int i = npending - 1; i >= 0; i--)
-	{
-		if (pending[i].destination_id == destination_id)
-		{
-			widen(&pending[i], first_id, last_id);
-			return;
-		}
-	}
-	if (npending < MAX_PENDING_RANGES)
-		pending[npending++] = (QueuedRange) {destination_id, first_id, last_id};
-	else
-	{
-		/* too many to name: the last entry stands for all destinations */
-		pending[npending - 1].destination_id = 0;
-		widen(&pending[npending - 1], first_id, last_id);
-	}
-}
-
-/*
- * Add to the worker's ranges.  Neighbouring sends to one destination become
- * one range, unless ids of a transaction that is still open may lie between
- * them: that only makes the worker look where nothing is.
- */
-static void
-push_range(DatabaseSlot *slot, const QueuedRange *range)
-{
-	if (range->first_id > range->last_id)
-		return;					/* a wake-up only */
-	for (int i = slot->nranges - 1; i >= Max(0, slot->nranges - 8); i--)
-	{
-		QueuedRange *last = &slot->ranges[i];
-
-		if (last->destination_id == range->destination_id &&
-			range->first_id <= last->last_id + 100 &&
-			range->last_id >= last->first_id - 100)
-		{
-			widen(last, range->first_id, range->last_id);
-			return;
-		}
-	}
-	if (slot->nranges < STATE_MAX_RANGES)
-		slot->ranges[slot->nranges++] = *range;
-	else
-	{
-		slot->ranges[slot->nranges - 1].destination_id = 0;
-		widen(&slot->ranges[slot->nranges - 1], range->first_id, range->last_id);
-	}
-}
-
-/* After commit: nothing here may fail. */
-static void
-publish_pending(void)
-{
-	static int	hint = 0;		/* this backend's slot, most likely */
-	DatabaseSlot *slot = &control->slots[hint];
-	bool		delivered = false;
-
-	if (slot->database != MyDatabaseId)
-	{
-		for (hint = 0; hint < rswebhook_max_databases; hint++)
-		{
-			if (control->slots[hint].database == MyDatabaseId)
-				break;
-		}
-		if (hint == rswebhook_max_databases)
-			hint = 0;
-		slot = &control->slots[hint];
-	}
-
-	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-	if (slot->database == MyDatabaseId && slot->worker != NULL)
-	{
-		for (int i = 0; i < npending; i++)
-			push_range(slot, &pending[i]);
-		slot->woken = true;
-		SetLatch(&slot->worker->procLatch);
-		delivered = true;
-	}
-	LWLockRelease(&slot->lock);
-
-	/* a worker that starts reads everything that is visible by then */
-	if (!delivered)
-		(void) state_want_worker(MyDatabaseId);
-}
-
-/*
- * With synchronous_commit off, a transaction is visible before it is on disk,
- * and a crash may undo it: what it queued must not have been sent by then.  So
- * the worker is told, before such a transaction becomes visible, that it has
- * to see to the disk itself; and afterwards, up to where.
- */
-static void
-begin_async_commit(void)
-{
-	commits_async = true;
-	pg_atomic_fetch_add_u32(&control->async_under_way, 1);
-}
-
-static void
-end_async_commit(bool committed)
-{
-	uint64		upto = pg_atomic_read_u64(&control->async_upto);
-
-	commits_async = false;
-	while (committed && upto < XactLastCommitEnd &&
-		   !pg_atomic_compare_exchange_u64(&control->async_upto, &upto, XactLastCommitEnd))
-		;
-	pg_atomic_fetch_sub_u32(&control->async_under_way, 1);
-}
-
-void
-state_flush_commits(void)
-{
-	if (pg_atomic_read_u32(&control->async_under_way) > 0)
-		XLogFlush(GetXLogInsertRecPtr());
-	else
-	{
-		pg_read_barrier();
-		XLogFlush(pg_atomic_read_u64(&control->async_upto));
-	}
-}
-
-void
-state_note_new_database(void)
-{
-	pending_new_database = true;
-}
-
-static void
-request_scan(void)
-{
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	control->scan = true;
-	wake_launcher();
-	LWLockRelease(&control->lock);
-}
-
-/* But for the first case nothing here may fail: the transaction has ended. */
-static void
-xact_callback(XactEvent event, void *arg)
-{
-	bool		committed = event == XACT_EVENT_COMMIT;
-
-	if (event == XACT_EVENT_PRE_COMMIT && npending > 0 &&
-		synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
-		begin_async_commit();
-
-	/* COMMIT PREPARED wakes the worker by itself: see ddl.c */
-	if (!committed && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
-		return;
-
-	if (commits_async)
-		end_async_commit(committed);
-	if (committed)
-		publishes = npending > 0;
-	else
-		npending = 0;
-	if (pending_new_database && committed)
-		request_scan();
-	pending_new_database = false;
-	if (OidIsValid(held_database))
-		release_database(committed);
-}
-
-/*
- * The worker is told last of all, when this transaction's invalidation messages
- * have been sent: it would not hear of a destination's change by looking before
- * that, and nothing would make it look again.
- */
-static void
-release_callback(ResourceReleasePhase phase, bool committed, bool top_level, void *arg)
-{
-	if (!publishes || !top_level || phase != RESOURCE_RELEASE_AFTER_LOCKS)
-		return;
-	publishes = false;
-	publish_pending();
-	npending = 0;
-}
-
-void
-state_register_callbacks(void)
-{
-	RegisterResourceReleaseCallback(release_callback, NULL);
-	RegisterXactCallback(xact_callback, NULL);
-}
-
-/* ---------------------------------------------------------------------
- * Live counters
- * ---------------------------------------------------------------------
- */
-
-void
-state_publish_stats(int32 destination_id, const DestinationStats *stats)
-{
-	StatsKey	key = {MyDatabaseId, destination_id};
-	StatsEntry *entry;
-
-	LWLockAcquire(&control->stats_lock, LW_EXCLUSIVE);
-	entry = hash_search(stats_table, &key, HASH_ENTER_NULL, NULL);
-	if (entry != NULL)			/* else: too many to keep counters of all */
-		entry->stats = *stats;
-	LWLockRelease(&control->stats_lock);
-}
-
-void
-state_forget_stats(int32 destination_id)
-{
-	StatsKey	key = {MyDatabaseId, destination_id};
-
-	LWLockAcquire(&control->stats_lock, LW_EXCLUSIVE);
-	hash_search(stats_table, &key, HASH_REMOVE, NULL);
-	LWLockRelease(&control->stats_lock);
-}
-
 PG_FUNCTION_INFO_V1(rswebhook_worker_pid);
 
 /* The worker of this database; null: there is none. */
@@ -925,47 +590,4 @@ rswebhook_worker_pid(PG_FUNCTION_ARGS)
 	if (pid == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_INT32(pid);
-}
-
-PG_FUNCTION_INFO_V1(rswebhook_worker_stats);
-
-/* The live counters of this database's destinations. */
-Datum
-rswebhook_worker_stats(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	HASH_SEQ_STATUS scan;
-	StatsEntry *entry;
-
-	InitMaterializedSRF(fcinfo, 0);
-	if (control == NULL)
-		return (Datum) 0;
-
-	LWLockAcquire(&control->stats_lock, LW_SHARED);
-	hash_seq_init(&scan, stats_table);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-	{
-		const DestinationStats *stats = &entry->stats;
-		Datum		values[9];
-		bool		nulls[9] = {0};
-
-		if (entry->key.database != MyDatabaseId)
-			continue;
-		values[0] = Int32GetDatum(entry->key.destination_id);
-		values[1] = Int32GetDatum(stats->in_flight);
-		values[2] = Int64GetDatum(stats->delivered);
-		values[3] = Int64GetDatum(stats->retried);
-		values[4] = Int64GetDatum(stats->aborted);
-		values[5] = Float8GetDatum(stats->latency_ms);
-		nulls[5] = stats->delivered == 0;
-		values[6] = TimestampTzGetDatum(stats->last_delivered_at);
-		nulls[6] = stats->last_delivered_at == 0;
-		nulls[7] = stats->last_error_at == 0;
-		values[7] = nulls[7] ? (Datum) 0 : CStringGetTextDatum(stats->last_error);
-		values[8] = TimestampTzGetDatum(stats->last_error_at);
-		nulls[8] = stats->last_error_at == 0;
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-	LWLockRelease(&control->stats_lock);
-	return (Datum) 0;
 }

@@ -31,6 +31,7 @@
 #include "postmaster/interrupt.h"
 #include "queue.h"
 #include "schedule.h"
+#include "session.h"
 #include "state.h"
 #include "stats.h"
 #include "storage/ipc.h"
@@ -86,7 +87,7 @@ handle_sigterm(SIGNAL_ARGS)
 	int			save_errno = errno;
 
 	ShutdownRequestPending = true;
-	queue_hurry();
+	session_hurry();
 	SetLatch(MyLatch);
 	errno = save_errno;
 }
@@ -121,7 +122,7 @@ connect_to_database(int slot)
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	pgstat_report_appname("rswebhook worker");
-	queue_init();
+	session_init();
 }
 
 /* At the start, and whenever a setting has changed. */
@@ -130,7 +131,7 @@ apply_settings(void)
 {
 	const char *error = NULL;
 
-	queue_apply_settings();
+	session_apply_settings();
 	schedule_set_max_in_flight(rswebhook_max_in_flight);
 	if (!http_init(guard_allows, rswebhook_max_in_flight, &error))
 		ereport(FATAL,
@@ -160,7 +161,7 @@ look_around(void)
 	int			count;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (!queue_begin("looking for work"))
+	if (!session_begin("looking for work"))
 		return false;
 	if (!lock_database())
 		ereport(FATAL,
@@ -174,7 +175,7 @@ look_around(void)
 	foreach(lc, owed)
 		(void) schedule_lane(lfirst_int(lc), now);
 	deliver_configure(now);
-	queue_commit();
+	session_commit();
 
 	next_sweep = now + SWEEP_INTERVAL_US;
 	next_expire = now;
@@ -208,7 +209,7 @@ read_and_start(bool woken)
 	if (!deliver_claim(now) && !woken && !schedule_wants_read(now))
 		return;
 
-	if (!queue_begin("reading the queue"))
+	if (!session_begin("reading the queue"))
 	{
 		extension_gone = true;
 		return;
@@ -225,7 +226,7 @@ read_and_start(bool woken)
 	}
 	if (deliver_claim(now))
 		deliver_prepare(now);
-	queue_commit();
+	session_commit();
 	INJECT("claimed");
 	if (ShutdownRequestPending)
 		return;					/* what is claimed is so in memory only */
@@ -237,13 +238,13 @@ static void
 record(void)
 {
 	INJECT("answered");
-	if (!queue_begin("recording outcomes"))
+	if (!session_begin("recording outcomes"))
 	{
 		extension_gone = true;
 		return;
 	}
 	deliver_record();
-	queue_commit();
+	session_commit();
 	INJECT("recorded");
 	deliver_recorded(GetCurrentTimestamp());
 }
@@ -265,13 +266,13 @@ record_due_at(void)
 static void
 expire_slot_now(void)
 {
-	if (!queue_begin("looking for rows past the retention"))
+	if (!session_begin("looking for rows past the retention"))
 	{
 		extension_gone = true;
 		return;
 	}
 	queue_expire(expire_slot);
-	queue_commit();
+	session_commit();
 	expire_slot = (expire_slot + 1) % RING_SLOTS;
 	next_expire = GetCurrentTimestamp();
 	if (expire_slot == 0)
@@ -300,7 +301,7 @@ expire(void)
 		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
 			EmitErrorReport();
 		FlushErrorState();
-		queue_abort();
+		session_abort();
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
@@ -350,7 +351,7 @@ recover(MemoryContext context)
 	HOLD_INTERRUPTS();
 	EmitErrorReport();
 	FlushErrorState();
-	queue_abort();
+	session_abort();
 	deliver_reset(now);
 	schedule_settle_all(now);
 	RESUME_INTERRUPTS();
@@ -438,10 +439,10 @@ finish(void)
 	{
 		await_answers();
 		deliver_give_up_in_flight(GetCurrentTimestamp());
-		if (deliver_unrecorded(&since) > 0 && queue_begin("recording outcomes"))
+		if (deliver_unrecorded(&since) > 0 && session_begin("recording outcomes"))
 		{
 			deliver_record();
-			queue_commit();
+			session_commit();
 		}
 	}
 	PG_CATCH();
@@ -527,7 +528,7 @@ rswebhook_worker_main(Datum arg)
 	else
 		extension_gone = true;
 
-	if (extension_gone && !queue_extension_replaced())
+	if (extension_gone && !session_extension_replaced())
 		state_mark_unwanted();
 	proc_exit(0);
 }

@@ -14,7 +14,7 @@ my $receiver = new_receiver();
 my $node = new_node('retry', conf => "restart_after_crash = on\n");
 my $serial = 0;
 
-# Microseconds from the end of an attempt to its retry, by attempt
+# Milliseconds from the end of an attempt to its retry, by attempt
 my $delays = q{
     SELECT attempt, round(extract(epoch FROM retry_at - started_at - duration) * 1000) AS ms
     FROM rswebhook.delivery WHERE outcome = 'retry' AND event_id = %d ORDER BY attempt};
@@ -33,7 +33,7 @@ foreach my $expected ([ 1, 100 ], [ 2, 200 ], [ 3, 400 ], [ 4, 400 ], [ 5, 400 ]
 {
     my ($attempt, $ms) = @$expected;
     my @waits = map { $_->{ms} } grep { $_->{attempt} == $attempt } map { query_rows($node, sprintf $delays, $_) } @growing;
-    my @strange = grep { $_ < 0.8 * $ms - 1 || $_ > 1.2 * $ms + 50 } @waits;
+    my @strange = grep { $_ < 0.8 * $ms - 1 || $_ > 1.2 * $ms + 150 } @waits;
 
     is(scalar @waits, 10, "attempt $attempt: all are tried again");
     is("@strange", '', "attempt $attempt: after $ms ms, more or less");
@@ -57,20 +57,20 @@ my %patient = (min_backoff => '10 ms', max_backoff => '200 ms',
     retry_after_factor => 10, retry_window => '1 h', breaker_failures => 0);
 my @cases = (
     # name, status, Retry-After, at least and at most so many ms, more columns
-    [ 'seconds', 503, '1', 1000, 1150 ],
-    [ 'of 429', 429, '1', 1000, 1150 ],
-    [ 'a date', 503, 'Fri,%2031%20Dec%202099%2023:59:59%20GMT', 2000, 2150 ],
-    [ 'a date that is past', 503, 'Wed,%2021%20Oct%202015%2007:28:00%20GMT', 8, 62 ],
-    [ 'too many seconds', 503, '86400', 2000, 2150 ],
-    [ 'more than a number can hold', 503, '99999999999999999999999', 8, 2150 ],
-    [ 'nothing', 503, '0', 8, 62 ],
-    [ 'negative', 503, '-30', 8, 62 ],
-    [ 'garbage', 503, 'soon', 8, 62 ],
-    [ 'empty', 503, '%20', 8, 62 ],
-    [ 'repeated', 503, '1%0D%0ARetry-After:%201', 1000, 1150 ],
-    [ 'no further than the window', 503, '86400', 8, 1200, { retry_window => '1 s' } ],
-    [ 'not at all', 503, '30', 8, 62, { retry_after_factor => 0 } ],
-    [ 'of a 500', 500, '1', 1000, 1150 ]);
+    [ 'seconds', 503, '1', 1000, 1500 ],
+    [ 'of 429', 429, '1', 1000, 1500 ],
+    [ 'a date', 503, 'Fri,%2031%20Dec%202099%2023:59:59%20GMT', 2000, 2500 ],
+    [ 'a date that is past', 503, 'Wed,%2021%20Oct%202015%2007:28:00%20GMT', 8, 400 ],
+    [ 'too many seconds', 503, '86400', 2000, 2500 ],
+    [ 'more than a number can hold', 503, '99999999999999999999999', 8, 2500 ],
+    [ 'nothing', 503, '0', 8, 400 ],
+    [ 'negative', 503, '-30', 8, 400 ],
+    [ 'garbage', 503, 'soon', 8, 400 ],
+    [ 'empty', 503, '%20', 8, 400 ],
+    [ 'repeated', 503, '1%0D%0ARetry-After:%201', 1000, 1500 ],
+    [ 'no further than the window', 503, '86400', 8, 1400, { retry_window => '1 s' } ],
+    [ 'not at all', 503, '30', 8, 400, { retry_after_factor => 0 } ],
+    [ 'of a 500', 500, '1', 1000, 1500 ]);
 my %case_of;
 foreach my $case (@cases)
 {

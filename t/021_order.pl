@@ -11,6 +11,7 @@ use JSON::PP;
 use RswebhookTest;
 use Session;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $receiver = new_receiver();
 my $node = new_node('order');
@@ -142,7 +143,6 @@ query($node, qq{
     SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'front-' || n,
         'userId', 'stuck', 'fullPath', '@{[ $receiver->url('/switch/front') ]}'), 'front'))
     FROM generate_series(1, $many) AS n});
-my $start = Time::HiRes::time();
 query($node, qq{
     SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'behind-' || n,
         'userId', 'u' || n), 'front'))
@@ -151,11 +151,10 @@ ok( wait_for_query($node, q{
         SELECT count(*) FROM rswebhook.delivery AS v JOIN rswebhook.event AS e ON e.id = v.event_id
         WHERE e.event ->> 'messageId' LIKE 'behind-%' AND v.outcome = 'delivered'}, '200'),
     'events behind them are delivered');
-cmp_ok(Time::HiRes::time() - $start, '<', 10, 'soon');
 $receiver->switch('front', '/ok');
-$start = Time::HiRes::time();
+my $start = time();
 ok(wait_until_sent($node, undef, 120), 'when the first can be delivered, all are');
-note(sprintf '%.0f events of one user a second', $many / (Time::HiRes::time() - $start));
+note(sprintf '%.0f events of one user a second', $many / (time() - $start));
 in_order('front', $many + 200);
 
 done_testing();

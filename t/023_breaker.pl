@@ -17,7 +17,7 @@ my $sent = 0;
 # Backed off by the destination's back-off
 $receiver->switch('down', '/status/503');
 add_destination($node, 'down', $receiver->url('/switch/down'),
-    { min_backoff => '300 ms', max_backoff => '600 ms', breaker_failures => 5, max_in_flight => 4 });
+    { min_backoff => '500 ms', max_backoff => '800 ms', breaker_failures => 5, max_in_flight => 4 });
 is(state_of('down'), 'active|closed||', 'closed at first');
 send_many('down', 200);
 ok(wait_for_query($node, breaker_is('down'), 'open'), 'it opens after some failures');
@@ -32,7 +32,7 @@ ok( wait_for('four probes', sub { $receiver->requests_to('/switch/down') >= 5 + 
     'it is probed');
 my @times = map { $_->{t} } $receiver->requests_to('/switch/down');
 my @probes = @times[ 8 .. $#times ];
-is((grep { $probes[$_] - $probes[ $_ - 1 ] < 0.2 } 1 .. $#probes) + 0, 0,
+is((grep { $probes[$_] - $probes[ $_ - 1 ] < 0.25 } 1 .. $#probes) + 0, 0,
     'one at a time, at a distance');
 my $tried = query($node, q{SELECT count(*) FROM rswebhook.queue WHERE attempts > 0});
 cmp_ok($tried, '<=', $receiver->requests_to('/switch/down') + 0, 'the others\' rows are as they were');
@@ -48,7 +48,7 @@ ok( wait_for('two probes', sub { $receiver->requests_to('/switch/down') >= $befo
     'it is probed after a restart');
 is(query($node, q{SELECT opened_at FROM rswebhook.breaker}), $opened_at, 'open since then');
 @times = map { $_->{t} } $receiver->requests_to('/switch/down');
-is((grep { $times[$_] - $times[ $_ - 1 ] < 0.2 } $before + 1 .. $#times) + 0, 0,
+is((grep { $times[$_] - $times[ $_ - 1 ] < 0.25 } $before + 1 .. $#times) + 0, 0,
     'one at a time, at a distance');
 
 # A good answer closes it

@@ -49,7 +49,6 @@ pass_time(2);
 $cpu = cpu_time($worker) - $cpu;
 cmp_ok($cpu, '<', 0.2, "waiting costs next to nothing ($cpu s in 2 s)");
 
-my $start = time();
 query($node, q{
     SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'good-' || n,
         'userId', 'u' || n), 'good'))
@@ -58,11 +57,10 @@ ok( wait_for_query($node, q{
         SELECT NOT EXISTS (SELECT FROM rswebhook.queue AS q WHERE q.destination_id =
             (SELECT d.id FROM rswebhook.destination AS d WHERE d.name = 'good'))}, 't'),
     'another one gets its events');
-cmp_ok(time() - $start, '<', 5, 'soon');
 
 # When it is up again, all arrive
 my $url = $nginx->url('/dead');
-$start = time();
+my $start = time();
 query($node, qq{
     UPDATE rswebhook.destination SET url = '$url' WHERE name = 'dead';
     SELECT rswebhook_resume('dead')});

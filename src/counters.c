@@ -1,0 +1,137 @@
+/*-------------------------------------------------------------------------
+ *
+ * counters.c
+ *		Live counters of destinations in shared memory: the workers write them,
+ *		rswebhook.status shows them.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "state_private.h"
+
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/timestamp.h"
+
+/* Kept for so many destinations of the cluster at the most. */
+#define MAX_TRACKED_DESTINATIONS	4096
+
+typedef struct StatsKey
+{
+	Oid			database;
+	int32		destination_id;
+} StatsKey;
+
+typedef struct StatsEntry
+{
+	StatsKey	key;
+	DestinationStats stats;
+} StatsEntry;
+
+static HTAB *stats_table = NULL;
+
+Size
+counters_size(void)
+{
+	return hash_estimate_size(MAX_TRACKED_DESTINATIONS, sizeof(StatsEntry));
+}
+
+/* The caller holds AddinShmemInitLock. */
+void
+counters_startup(void)
+{
+	HASHCTL		info = {0};
+
+	info.keysize = sizeof(StatsKey);
+	info.entrysize = sizeof(StatsEntry);
+	stats_table = ShmemInitHash("rswebhook destinations",
+								MAX_TRACKED_DESTINATIONS,
+								MAX_TRACKED_DESTINATIONS,
+								&info, HASH_ELEM | HASH_BLOBS);
+}
+
+void
+counters_forget_all(Oid database)
+{
+	HASH_SEQ_STATUS scan;
+	StatsEntry *entry;
+
+	LWLockAcquire(&control->stats_lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, stats_table);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		if (entry->key.database == database)
+			hash_search(stats_table, &entry->key, HASH_REMOVE, NULL);
+	}
+	LWLockRelease(&control->stats_lock);
+}
+
+void
+state_publish_stats(int32 destination_id, const DestinationStats *stats)
+{
+	StatsKey	key = {MyDatabaseId, destination_id};
+	StatsEntry *entry;
+
+	LWLockAcquire(&control->stats_lock, LW_EXCLUSIVE);
+	entry = hash_search(stats_table, &key, HASH_ENTER_NULL, NULL);
+	if (entry != NULL)			/* else: too many to keep counters of all */
+		entry->stats = *stats;
+	LWLockRelease(&control->stats_lock);
+}
+
+void
+state_forget_stats(int32 destination_id)
+{
+	StatsKey	key = {MyDatabaseId, destination_id};
+
+	LWLockAcquire(&control->stats_lock, LW_EXCLUSIVE);
+	hash_search(stats_table, &key, HASH_REMOVE, NULL);
+	LWLockRelease(&control->stats_lock);
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_worker_stats);
+
+/* The live counters of this database's destinations. */
+Datum
+rswebhook_worker_stats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	HASH_SEQ_STATUS scan;
+	StatsEntry *entry;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (control == NULL)
+		return (Datum) 0;
+
+	LWLockAcquire(&control->stats_lock, LW_SHARED);
+	hash_seq_init(&scan, stats_table);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		const DestinationStats *stats = &entry->stats;
+		Datum		values[9];
+		bool		nulls[9] = {0};
+
+		if (entry->key.database != MyDatabaseId)
+			continue;
+		values[0] = Int32GetDatum(entry->key.destination_id);
+		values[1] = Int32GetDatum(stats->in_flight);
+		values[2] = Int64GetDatum(stats->delivered);
+		values[3] = Int64GetDatum(stats->retried);
+		values[4] = Int64GetDatum(stats->aborted);
+		values[5] = Float8GetDatum(stats->latency_ms);
+		nulls[5] = stats->delivered == 0;
+		values[6] = TimestampTzGetDatum(stats->last_delivered_at);
+		nulls[6] = stats->last_delivered_at == 0;
+		nulls[7] = stats->last_error_at == 0;
+		values[7] = nulls[7] ? (Datum) 0 : CStringGetTextDatum(stats->last_error);
+		values[8] = TimestampTzGetDatum(stats->last_error_at);
+		nulls[8] = stats->last_error_at == 0;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	LWLockRelease(&control->stats_lock);
+	return (Datum) 0;
+}

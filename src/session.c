@@ -1,0 +1,243 @@
+/*-------------------------------------------------------------------------
+ *
+ * session.c
+ *		The worker's database session: its settings and its transactions.
+ *
+ * Whatever a database or a role is set to, whatever somebody's trigger or lock
+ * has in mind, a transaction of the worker runs under its own settings, ends
+ * in time, and gets out of the way when the worker is to leave.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "session.h"
+
+#include <signal.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+
+/*
+ * The worker waits no longer than this for a lock that somebody's command
+ * holds; it tries again later.  Keeps a shutdown quick, too.
+ */
+#define LOCK_TIMEOUT_MS			"500"
+
+/*
+ * A transaction takes milliseconds unless somebody's trigger or constraint has
+ * its own ideas.  It ends with an error after the longer time, and after the
+ * shorter one if the worker is to leave.  The same goes for a commit that
+ * waits for a synchronous standby, which PostgreSQL lets stand on its own then.
+ */
+#define TRANSACTION_TIMEOUT_MS	10000
+#define LEAVING_TIMEOUT_MS		300
+
+static Oid	outer_user;
+static int	outer_context;
+
+static TimeoutId leaving_timeout;
+static volatile sig_atomic_t leaving = false;
+static volatile sig_atomic_t overdue = false;	/* past LEAVING_TIMEOUT_MS */
+static Oid	known_extension = InvalidOid;
+static bool extension_replaced = false;
+
+static void
+set(const char *name, const char *value)
+{
+	SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* Whatever the database or the role says, we run like this. */
+static void
+pin_settings(void)
+{
+	set("search_path", "pg_catalog, pg_temp");
+	set("statement_timeout", "0");
+	if (GetConfigOption("transaction_timeout", true, false) != NULL)
+		set("transaction_timeout", "0");
+	set("lock_timeout", LOCK_TIMEOUT_MS);
+	set("idle_in_transaction_session_timeout", "0");
+	set("default_transaction_isolation", "read committed");
+	set("default_transaction_read_only", "off");
+	set("default_transaction_deferrable", "off");
+	set("row_security", "off");
+	set("plan_cache_mode", "force_generic_plan");
+	set("enable_seqscan", "off");
+	set("enable_bitmapscan", "off");
+	set("enable_hashjoin", "off");
+	set("enable_mergejoin", "off");
+	set("max_parallel_workers_per_gather", "0");
+	set("jit", "off");
+}
+
+/* This and the next two are called from signal handlers. */
+static void
+cancel_transaction(void)
+{
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
+
+static void
+leaving_timeout_handler(void)
+{
+	overdue = true;
+	if (leaving)
+		cancel_transaction();
+}
+
+void
+session_hurry(void)
+{
+	leaving = true;
+	if (overdue)
+		cancel_transaction();
+}
+
+static void
+start_timeouts(void)
+{
+	EnableTimeoutParams timeouts[] = {
+		{.id = leaving_timeout, .type = TMPARAM_AFTER, .delay_ms = LEAVING_TIMEOUT_MS},
+		{.id = STATEMENT_TIMEOUT, .type = TMPARAM_AFTER, .delay_ms = TRANSACTION_TIMEOUT_MS}
+	};
+
+	enable_timeouts(timeouts, lengthof(timeouts));
+}
+
+static void
+stop_timeouts(void)
+{
+	DisableTimeoutParams timeouts[] = {
+		{.id = leaving_timeout, .keep_indicator = false},
+		{.id = STATEMENT_TIMEOUT, .keep_indicator = false}
+	};
+
+	disable_timeouts(timeouts, lengthof(timeouts));
+	overdue = false;
+}
+
+void
+session_init(void)
+{
+	leaving_timeout = RegisterTimeout(USER_TIMEOUT, leaving_timeout_handler);
+	pin_settings();
+}
+
+/* Those that a reload can change. */
+void
+session_apply_settings(void)
+{
+	set("synchronous_commit",
+		GetConfigOption("rswebhook.synchronous_commit", false, false));
+}
+
+static bool
+find_extension(Oid *extension, Oid *owner)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum("rswebhook"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		*extension = ((Form_pg_extension) GETSTRUCT(tuple))->oid;
+		*owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+bool
+session_begin(const char *what)
+{
+	Oid			extension;
+	Oid			owner;
+	bool		found;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	start_timeouts();
+
+	/*
+	 * Look, lock, look again: with the lock, DROP EXTENSION waits for this
+	 * transaction, which takes milliseconds, instead of pulling the tables
+	 * from under it.
+	 */
+	found = find_extension(&extension, &owner);
+	if (found)
+	{
+		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+		found = find_extension(&extension, &owner);
+	}
+
+	/* one that was created since we looked first is not the one we know */
+	if (found && !OidIsValid(known_extension))
+		known_extension = extension;
+	extension_replaced = found && extension != known_extension;
+	if (!found || extension_replaced)
+	{
+		CommitTransactionCommand();
+		stop_timeouts();
+		return false;
+	}
+
+	SPI_connect();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	GetUserIdAndSecContext(&outer_user, &outer_context);
+	SetUserIdAndSecContext(owner, outer_context | SECURITY_RESTRICTED_OPERATION);
+	pgstat_report_activity(STATE_RUNNING, what);
+	return true;
+}
+
+void
+session_commit(void)
+{
+	SetUserIdAndSecContext(outer_user, outer_context);
+	SPI_finish();
+	PopActiveSnapshot();
+	disable_timeout(STATEMENT_TIMEOUT, false);	/* not while a standby is waited for */
+	if (leaving)
+		set("synchronous_commit", "local");
+	CommitTransactionCommand();
+	stop_timeouts();
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+void
+session_abort(void)
+{
+	stop_timeouts();
+	AbortCurrentTransaction();	/* the user and SPI go back with it */
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+bool
+session_extension_replaced(void)
+{
+	return extension_replaced;
+}

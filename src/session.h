@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * session.h
+ *		The worker's database session: its settings and its transactions.
+ *
+ * A transaction is short and is never open while the worker waits for anything
+ * but the database.  It runs as the extension's owner in a security-restricted
+ * context, connected to SPI and with a snapshot.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_SESSION_H
+#define RSWEBHOOK_SESSION_H
+
+#include "rswebhook.h"
+
+/* Once, before the first transaction: timeouts and the session's settings. */
+extern void session_init(void);
+extern void session_apply_settings(void);
+
+/*
+ * False, with no transaction open, if the extension is not there (any more),
+ * or is another one than that of the first transaction.
+ */
+extern bool session_begin(const char *what);
+extern void session_commit(void);
+
+/* After an error: whatever is open is rolled back. */
+extern void session_abort(void);
+
+/* From a signal handler: the worker is to leave, so end what takes long. */
+extern void session_hurry(void);
+
+/* Is the extension another one than that of the first transaction? */
+extern bool session_extension_replaced(void);
+
+#endif							/* RSWEBHOOK_SESSION_H */

@@ -1,0 +1,233 @@
+/*-------------------------------------------------------------------------
+ *
+ * wake.c
+ *		What a commit tells the worker.
+ *
+ * A committing backend tells the worker which ids became visible, for which
+ * destination.  That makes the worker's read-ahead exact: ids commit out of
+ * order, and a transaction that commits late would otherwise have to be found
+ * by reading again what lies behind the cursor.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "state_private.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/resowner.h"
+
+/* Distinct destinations that one transaction names exactly. */
+#define MAX_PENDING_RANGES	32
+
+/* what the current transaction queued */
+static QueuedRange pending[MAX_PENDING_RANGES];
+static int	npending = 0;
+static bool publishes = false;	/* it has committed, and the worker hears soon */
+
+static bool pending_new_database = false;
+static bool commits_async = false;
+
+/* Widen a range; an empty one (first > last) adds nothing. */
+static void
+widen(QueuedRange *range, int64 first_id, int64 last_id)
+{
+	range->first_id = Min(range->first_id, first_id);
+	range->last_id = Max(range->last_id, last_id);
+}
+
+void
+state_note_queued(int32 destination_id, int64 first_id, int64 last_id)
+{
+	if (control == NULL)
+		return;
+
+	/* the one in hand is nearly always the last one, or its neighbour */
+	for (int i = npending - 1; i >= 0; i--)
+	{
+		if (pending[i].destination_id == destination_id)
+		{
+			widen(&pending[i], first_id, last_id);
+			return;
+		}
+	}
+	if (npending < MAX_PENDING_RANGES)
+		pending[npending++] = (QueuedRange) {destination_id, first_id, last_id};
+	else
+	{
+		/* too many to name: the last entry stands for all destinations */
+		pending[npending - 1].destination_id = 0;
+		widen(&pending[npending - 1], first_id, last_id);
+	}
+}
+
+/*
+ * Add to the worker's ranges.  Neighbouring sends to one destination become
+ * one range, unless ids of a transaction that is still open may lie between
+ * them: that only makes the worker look where nothing is.
+ */
+static void
+push_range(DatabaseSlot *slot, const QueuedRange *range)
+{
+	if (range->first_id > range->last_id)
+		return;					/* a wake-up only */
+	for (int i = slot->nranges - 1; i >= Max(0, slot->nranges - 8); i--)
+	{
+		QueuedRange *last = &slot->ranges[i];
+
+		if (last->destination_id == range->destination_id &&
+			range->first_id <= last->last_id + 100 &&
+			range->last_id >= last->first_id - 100)
+		{
+			widen(last, range->first_id, range->last_id);
+			return;
+		}
+	}
+	if (slot->nranges < STATE_MAX_RANGES)
+		slot->ranges[slot->nranges++] = *range;
+	else
+	{
+		slot->ranges[slot->nranges - 1].destination_id = 0;
+		widen(&slot->ranges[slot->nranges - 1], range->first_id, range->last_id);
+	}
+}
+
+/* After commit: nothing here may fail. */
+static void
+publish_pending(void)
+{
+	static int	hint = 0;		/* this backend's slot, most likely */
+	DatabaseSlot *slot = &control->slots[hint];
+	bool		delivered = false;
+
+	if (slot->database != MyDatabaseId)
+	{
+		for (hint = 0; hint < rswebhook_max_databases; hint++)
+		{
+			if (control->slots[hint].database == MyDatabaseId)
+				break;
+		}
+		if (hint == rswebhook_max_databases)
+			hint = 0;
+		slot = &control->slots[hint];
+	}
+
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	if (slot->database == MyDatabaseId && slot->worker != NULL)
+	{
+		for (int i = 0; i < npending; i++)
+			push_range(slot, &pending[i]);
+		slot->woken = true;
+		SetLatch(&slot->worker->procLatch);
+		delivered = true;
+	}
+	LWLockRelease(&slot->lock);
+
+	/* a worker that starts reads everything that is visible by then */
+	if (!delivered)
+		(void) state_want_worker(MyDatabaseId);
+}
+
+/*
+ * With synchronous_commit off, a transaction is visible before it is on disk,
+ * and a crash may undo it: what it queued must not have been sent by then.  So
+ * the worker is told, before such a transaction becomes visible, that it has
+ * to see to the disk itself; and afterwards, up to where.
+ */
+static void
+begin_async_commit(void)
+{
+	commits_async = true;
+	pg_atomic_fetch_add_u32(&control->async_under_way, 1);
+}
+
+static void
+end_async_commit(bool committed)
+{
+	uint64		upto = pg_atomic_read_u64(&control->async_upto);
+
+	commits_async = false;
+	while (committed && upto < XactLastCommitEnd &&
+		   !pg_atomic_compare_exchange_u64(&control->async_upto, &upto, XactLastCommitEnd))
+		;
+	pg_atomic_fetch_sub_u32(&control->async_under_way, 1);
+}
+
+void
+state_flush_commits(void)
+{
+	if (pg_atomic_read_u32(&control->async_under_way) > 0)
+		XLogFlush(GetXLogInsertRecPtr());
+	else
+	{
+		pg_read_barrier();
+		XLogFlush(pg_atomic_read_u64(&control->async_upto));
+	}
+}
+
+void
+state_note_new_database(void)
+{
+	pending_new_database = true;
+}
+
+static void
+request_scan(void)
+{
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	control->scan = true;
+	state_wake_launcher();
+	LWLockRelease(&control->lock);
+}
+
+/* But for the first case nothing here may fail: the transaction has ended. */
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	bool		committed = event == XACT_EVENT_COMMIT;
+
+	if (event == XACT_EVENT_PRE_COMMIT && npending > 0 &&
+		synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+		begin_async_commit();
+
+	/* COMMIT PREPARED wakes the worker by itself: see ddl.c */
+	if (!committed && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+
+	if (commits_async)
+		end_async_commit(committed);
+	if (committed)
+		publishes = npending > 0;
+	else
+		npending = 0;
+	if (pending_new_database && committed)
+		request_scan();
+	pending_new_database = false;
+	state_release_held(committed);
+}
+
+/*
+ * The worker is told last of all, when this transaction's invalidation messages
+ * have been sent: it would not hear of a destination's change by looking before
+ * that, and nothing would make it look again.
+ */
+static void
+release_callback(ResourceReleasePhase phase, bool committed, bool top_level, void *arg)
+{
+	if (!publishes || !top_level || phase != RESOURCE_RELEASE_AFTER_LOCKS)
+		return;
+	publishes = false;
+	publish_pending();
+	npending = 0;
+}
+
+void
+state_register_callbacks(void)
+{
+	RegisterResourceReleaseCallback(release_callback, NULL);
+	RegisterXactCallback(xact_callback, NULL);
+}
