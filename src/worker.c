@@ -389,7 +389,7 @@ time_to_wait(TimestampTz now)
 		when = pause_until;
 	else
 	{
-		if (schedule_wants_read(now))
+		if (schedule_wants_read(now) || deliver_claim(now))
 			return 0;
 		due = schedule_wake_at();
 		if (due != 0)
