@@ -9,6 +9,7 @@ use lib "$FindBin::RealBin/lib";
 
 use Nginx;
 use RswebhookTest;
+use SocksProxy;
 use Test::More;
 
 my $receiver = new_receiver();
@@ -80,6 +81,15 @@ ok(wait_until_sent($node), 'with a proxy');
 is(join(' ', map { $_->{target} } $proxy->requests), 'http://shop.invalid/proxied',
     'the proxy is asked, and resolves the name');
 is(scalar(() = $kept->requests_to('/direct')), 1, 'but not for what no_proxy names');
+
+# SOCKS5, with the name resolved there
+my $socks_dir = temp_dir('socks');
+my $socks = SocksProxy->new($kept->{port}, "$socks_dir/notes");
+add_destination($node, 'socks', 'http://socks.invalid/socks', { %hasty, proxy => $socks->url('socks5h') });
+send_event($node, { type => 'track', userId => 'u' }, 'socks');
+ok(wait_until_sent($node), 'with a SOCKS proxy');
+is(join(' ', $socks->asked), 'socks.invalid:80', 'it is asked');
+is(scalar(() = $kept->requests_to('/socks')), 1, 'and passes the request on');
 
 #
 # TLS

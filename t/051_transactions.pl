@@ -108,11 +108,13 @@ ok(wait_for('the marker', sub { arrived('last') }), 'a later event arrives');
 ok(!arrived('deferred'), 'its event is not sent');
 
 # synchronous_commit off: delivered all the same, and what is sent is on disk
-# first, so that the crash that follows at once does not undo it.
+# first, so that the crash that follows at once does not undo it. No answer, so
+# that no record of the attempt is flushed and the event with it.
+add_destination($node, 'unanswered', $receiver->url('/first/1/hang'));
 query($node, q{ALTER SYSTEM SET wal_writer_delay = '10s'});
-$node->reload;
+$node->restart;
 my $session = Session->new($node);
-$session->query('SET synchronous_commit = off; ' . sending('async'));
+$session->query('SET synchronous_commit = off; ' . (sending('async') =~ s/'sink'/'unanswered'/r));
 ok(wait_for('the event', sub { arrived('async') }), 'an event of an asynchronous commit arrives');
 $node->stop('immediate');
 eval { $session->close };
