@@ -61,6 +61,7 @@ typedef struct RequestList
 static CURLM *multi = NULL;
 static HttpGuard guard = NULL;
 static long version_wanted = CURL_HTTP_VERSION_1_1;
+static bool handles_keep = false;
 static sigset_t all_signals;
 
 static RequestList starting;
@@ -266,13 +267,16 @@ fail_early(Request *r, bool refused, const char *error)
 /*
  * Forget a request, keeping its handle for another one.  The handle is not
  * reset: curl_easy_reset() does not tell when it runs out of memory, and the
- * handle is broken then.
+ * handle is broken then.  So it still counts how often libcurl had to repeat a
+ * request because a connection that was kept had been closed, and gives up at
+ * the sixth time: one that had to connect at all is not kept.
  */
 static void
 recycle(Request *r)
 {
 	CURL	   *easy = r->easy;
-	bool		keep = easy != NULL && !r->holds_secrets && nspare < MAX_SPARE;
+	bool		keep = easy != NULL && handles_keep && !r->worn &&
+		!r->holds_secrets && nspare < MAX_SPARE;
 
 	list_remove(r);
 	free(r->method);
@@ -337,12 +341,15 @@ collect_finished(void)
 	{
 		CURLcode	result = message->data.result;
 		char	   *owner = NULL;
+		long		connects = 0;
 		Request    *r;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner);
 		r = (Request *) owner;
+		curl_easy_getinfo(r->easy, CURLINFO_NUM_CONNECTS, &connects);
+		r->worn = r->worn || connects > 0;
 		curl_multi_remove_handle(multi, r->easy);
 		r->in_multi = false;
 		if (result == CURLE_OK && http_request_follow(r))
@@ -401,6 +408,7 @@ http_run(void)
 static bool
 set_up(const char **error)
 {
+	const curl_version_info_data *info;
 	CURLM	   *fresh;
 
 	sigfillset(&all_signals);
@@ -409,8 +417,16 @@ set_up(const char **error)
 		*error = "could not initialize libcurl";
 		return false;
 	}
-	if (curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_HTTP2)
+	info = curl_version_info(CURLVERSION_NOW);
+	if (info->features & CURL_VERSION_HTTP2)
 		version_wanted = CURL_HTTP_VERSION_2TLS;
+
+	/*
+	 * From 7.83 to 8.1, a handle that is used again keeps a pointer to the
+	 * last header of its last answer, which is freed, and appends to it if an
+	 * answer's first header begins with a blank.
+	 */
+	handles_keep = info->version_num < 0x075300 || info->version_num >= 0x080200;
 
 	if (poller_fd() < 0 && !poller_open())
 	{
@@ -467,6 +483,12 @@ long
 http_version_wanted(void)
 {
 	return version_wanted;
+}
+
+bool
+http_handles_keep(void)
+{
+	return handles_keep;
 }
 
 int
@@ -593,6 +615,7 @@ http_cancel(uint64_t tag)
 
 	if (r->in_multi)
 	{
+		r->worn = true;
 		block_signals(&saved);
 		curl_multi_remove_handle(multi, r->easy);
 		restore_signals(&saved);

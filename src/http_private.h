@@ -34,6 +34,7 @@ typedef struct Request
 
 	CURL	   *easy;			/* is this Request's as long as both live */
 	bool		in_multi;
+	bool		worn;			/* its handle had to connect; see recycle() */
 	bool		holds_secrets;	/* certificates; do not keep the handle */
 
 	/* what to send, our own copies */
@@ -79,10 +80,14 @@ extern int	http_on_connected(void *request, char *remote_ip, char *local_ip,
 /* http.c: may a connection speak HTTP/2? */
 extern long http_version_wanted(void);
 
+/* http.c: may a handle be used for a second request? */
+extern bool http_handles_keep(void);
+
 /*
  * http_request.c.  Opening makes the handle, and copying takes what must
- * outlive http_start(); both are false if memory runs out.  Following a redirect is false if the answer is none, or
- * not one that we follow: then it is the final answer.
+ * outlive http_start(); both are false if memory runs out.  Following a
+ * redirect is false if the answer is none, or not one that we follow: then it
+ * is the final answer.
  */
 extern bool http_request_open(Request *r);
 extern bool http_request_copy(Request *r, const HttpRequest *request);

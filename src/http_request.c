@@ -388,6 +388,22 @@ filter_headers(Request *r, bool same_origin, bool body_dropped)
 	return silence_defaults(&r->headers);
 }
 
+/* A handle that may be used for the next hop; false if there is no memory. */
+static bool
+refresh_handle(Request *r)
+{
+	CURL	   *fresh;
+
+	if (http_handles_keep())
+		return true;
+	fresh = curl_easy_duphandle(r->easy);
+	if (fresh == NULL)
+		return false;
+	curl_easy_cleanup(r->easy);
+	r->easy = fresh;
+	return true;
+}
+
 bool
 http_request_follow(Request *r)
 {
@@ -412,7 +428,7 @@ http_request_follow(Request *r)
 	if (becomes_get)
 		get = strdup("GET");
 	if (url == NULL || (becomes_get && get == NULL) ||
-		!filter_headers(r, same_origin, becomes_get))
+		!filter_headers(r, same_origin, becomes_get) || !refresh_handle(r))
 	{
 		free(url);
 		free(get);

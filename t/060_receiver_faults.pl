@@ -50,7 +50,7 @@ my @faults = (
     # nobody there
     [ 'http://127.0.0.1:' . unused_port() . '/', 'retry', undef, qr/${connect}.*(connect|refused)/i ],
     [ "http://127.0.0.1:$blackhole/", 'retry', undef, qr/${connect}.*time/i ],
-    [ $closed->url('/'), 'retry', undef, qr/^(sending|waiting for an answer): / ],
+    [ $closed->url('/'), 'retry', undef, qr/^(connecting|sending|waiting for an answer): / ],
     [ 'http://no-such-name.invalid/', 'retry', undef, qr/^resolving the name: Could not resolve/ ],
 
     # no answer, or half of one
@@ -75,7 +75,7 @@ my @faults = (
     [ '/gzip/50000000', 'delivered', 200 ],
     [ '/deflate/50000000', 'delivered', 200 ],
     [ '/headers/500/80', 'delivered', 200 ],
-    [ '/headers/1/200000', 'retry', 200, qr/${receive}.*(header|too large|too long)/i ],
+    [ '/headers/1/200000', 'retry', 200, qr/${receive}.*(header|too large|too long|larger than allowed)/i ],
     [ '/headers/10000/10', 'retry', 200, qr/too many or too long headers/ ],
     [ '/headers/1000/60000', 'retry', 200, qr/(too many or too long|too large) headers|too long/i ],
 
@@ -109,7 +109,7 @@ push @faults,
     qr/^address 169\.254\.169\.254 is in the blocked network/, { max_redirects => 5 } ],
   [ '/location/307/http:%2F%2F[::ffff:169.254.169.254]%2F', 'aborted', undef,
     qr/is in the blocked network/, { max_redirects => 5 } ];
-push @faults, [ tls($receiver->url('/')), 'retry', undef, qr/${tls}.*time/i, { connect_timeout => '400 ms' } ];
+push @faults, [ tls($receiver->url('/')), 'retry', undef, qr/(${tls}|${connect}).*time/i, { connect_timeout => '400 ms' } ];
 
 # The large answers are made beforehand, so that nobody waits for that.
 fetch($receiver, $_) foreach '/gzip/50000000', '/deflate/50000000';
@@ -188,6 +188,16 @@ is(query($node, q{
         SELECT count(*) FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = destination_id
         WHERE d.name = 'narrow' AND outcome = 'delivered'}),
     '40', 'a receiver that takes two connections only gets all in the end');
+
+# Some versions of libcurl append the beginning to a header of an earlier answer,
+# if their handle has seen one.
+add_destination($node, 'folded', $receiver->url('/first/1/folded/folded'), { %hasty, ordered => 0 });
+add_destination($node, 'folded hop', $receiver->url('/redirect/307/folded'), { %hasty, max_redirects => 1, ordered => 0 });
+query($node, qq{
+    SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', d || n), d))
+    FROM generate_series(1, 100) AS n, unnest('{folded,"folded hop"}'::text[]) AS d});
+ok(wait_until_sent($node), 'folded headers: nothing is owed any more');
+is(worker_pid($node), $pid, 'the worker is the same');
 
 # A connection that was kept alive is closed as we are about to use it.
 add_destination($node, 'fickle', $receiver->url('/last/fickle'), { max_in_flight => 1 });

@@ -74,7 +74,7 @@ my @cases = (
         { %trusting, client_cert => content('stranger.pem'), client_key => content('stranger.key') } ],
     [ 'client certificate demanded', $demanding, 'retry', undef, qr/^(TLS handshake|sending|waiting for an answer): /, \%trusting ],
     [ 'not TLS', $plain, 'retry', undef, $tls, \%trusting ],
-    [ 'stalled', $receiver->port, 'retry', undef, qr/${tls}.*time/i, { %trusting, connect_timeout => '300 ms' } ]);
+    [ 'stalled', $receiver->port, 'retry', undef, qr/(${tls}|^connecting: ).*time/i, { %trusting, connect_timeout => '300 ms' } ]);
 
 foreach (@cases)
 {

@@ -125,7 +125,8 @@ BEGIN
         RETURN CASE WHEN state LIKE '22%' OR state LIKE '54%' THEN state || ': refused: ' || regexp_replace(SQLERRM, '".*"', '"..."') ELSE state || ': ' || SQLERRM END;
     END;
 
-    IF wire->>'url' !~ '^https?://[!-~]+$' THEN
+    -- a host may have letters of any script, which is libcurl's to see to
+    IF wire->>'url' !~ '^https?://[^\x01-\x20\x7f/?#]+[!-~]*$' THEN
         RETURN 'url: ' || (wire->>'url');
     END IF;
     IF wire->>'url' ~ '%(?![0-9A-Fa-f]{2})' AND wire->>'method' IN ('GET', 'DELETE')
@@ -154,7 +155,7 @@ $$});
 # One session for all, so that its memory can be watched.
 query($node, q{
     CREATE TABLE found (event jsonb, config jsonb, verdict text);
-    CREATE TABLE memory (round int, kb bigint);
+    CREATE TABLE memory (round int, sound bigint, kb bigint);
     CREATE PROCEDURE fuzz(rounds int, size int) LANGUAGE plpgsql AS
     $$
     BEGIN
@@ -162,8 +163,9 @@ query($node, q{
             INSERT INTO found SELECT event, config, judge(event, config)
                 FROM (SELECT random_event() AS event, random_config() AS config
                       FROM generate_series(1, size) OFFSET 0) AS r;
-            DELETE FROM found WHERE verdict = '' AND random() < 0.5;
-            INSERT INTO memory SELECT round, substring(pg_read_file('/proc/self/status') FROM 'RssAnon:\s+(\d+)')::bigint;
+            INSERT INTO memory SELECT round, count(*) FILTER (WHERE verdict = ''),
+                substring(pg_read_file('/proc/self/status') FROM 'RssAnon:\s+(\d+)')::bigint FROM found;
+            DELETE FROM found WHERE verdict = '' OR verdict LIKE '_____: refused: %' AND random() < 0.9;
             COMMIT;
         END LOOP;
     END
@@ -173,7 +175,7 @@ query($node, sprintf 'SELECT setseed(%f); CALL fuzz(%d, %d)', ($seed % 1000) / 1
 is(query($node, q{SELECT string_agg(DISTINCT verdict, chr(10)) FROM found WHERE verdict NOT LIKE '_____: refused: %' AND verdict <> ''}),
     '', 'what comes out is sound, or refused with a clear error');
 note(query($node, q{SELECT verdict, count(*) FROM found GROUP BY verdict ORDER BY 2 DESC LIMIT 20}));
-cmp_ok(query($node, q{SELECT count(*) FROM found WHERE verdict = ''}), '>', $events / 8, 'many pass');
+cmp_ok(query($node, q{SELECT sum(sound) FROM memory}), '>', $events / 8, 'many pass');
 my $grown = query($node, q{
     SELECT coalesce(max(kb) FILTER (WHERE round = (SELECT max(round) FROM memory)) - max(kb) FILTER (WHERE round = 2), 0) FROM memory});
 cmp_ok($grown, '<', 4 * $allowed_growth, "the session does not grow ($grown kB)");
