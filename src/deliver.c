@@ -201,12 +201,14 @@ deliver_configure(TimestampTz now)
 {
 	Destination **list;
 	int			count;
+	uint64		generation;
 	Lane	   *lane;
 	bool		was_delivering = delivering;
 
 	delivering = may_deliver();
 	destination_all(&list, &count);
-	if (destination_generation() != known_generation ||
+	generation = destination_generation();
+	if (generation != known_generation ||
 		delivering != was_delivering)
 	{
 		HASH_SEQ_STATUS scan;
@@ -226,7 +228,7 @@ deliver_configure(TimestampTz now)
 		}
 		load_breakers(now);
 		schedule_each_lane(reconfigure, &now);
-		known_generation = destination_generation();
+		known_generation = generation;
 	}
 
 	while ((lane = schedule_next_unconfigured()) != NULL)

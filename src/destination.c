@@ -482,7 +482,6 @@ destination_all(Destination ***list, int *count)
 uint64
 destination_generation(void)
 {
-	refresh_cache();
 	return cache.generation;
 }
 

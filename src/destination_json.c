@@ -303,7 +303,7 @@ push_signing_secret(JsonbParseState **state, const SigningSecret *signing)
 		json_set_string(&value, "expires_at", 10);
 		pushJsonbValue(state, WJB_KEY, &value);
 		JsonEncodeDateTime(time, TimestampTzGetDatum(signing->expires_at), TIMESTAMPTZOID, &utc);
-		json_set_string(&value, time, strlen(time));
+		json_set_string(&value, pstrdup(time), strlen(time));
 		pushJsonbValue(state, WJB_VALUE, &value);
 		json_set_string(&value, "secret", 6);
 		pushJsonbValue(state, WJB_KEY, &value);
