@@ -28,14 +28,17 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "state.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/syscache.h"
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
@@ -126,13 +129,43 @@ is_commit_prepared(Node *statement)
 		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
 }
 
+/*
+ * Which ids were prepared is not known any more, and may have been before a
+ * restart: the worker has to look from the start.
+ */
+static const QueuedRange everything = {0, 1, PG_INT64_MAX};
+
+/* The transaction that was prepared as gid, if there is one. */
+static TransactionId
+prepared_transaction(const char *gid)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(gid)};
+	TransactionId xid = InvalidTransactionId;
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT transaction FROM pg_catalog.pg_prepared_xacts"
+							  " WHERE gid OPERATOR(pg_catalog.=) $1",
+							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for prepared transaction \"%s\"", gid);
+	if (SPI_processed == 1)
+	{
+		bool		null;
+
+		xid = DatumGetTransactionId(SPI_getbinval(SPI_tuptable->vals[0],
+												  SPI_tuptable->tupdesc, 1, &null));
+	}
+	SPI_finish();
+	return xid;
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *statement = pstmt->utilityStmt;
-	bool		commits_prepared = is_commit_prepared(statement);
+	bool		commits_prepared = false;
 	bool		creates_database = IsA(statement, CreatedbStmt);
 	Oid			database = InvalidOid;
 
@@ -142,11 +175,19 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 	 */
 	if (IsTransactionState() && !IsAbortedTransactionBlockState() &&
 		!RecoveryInProgress())
+	{
 		database = database_needed_alone(statement);
+		commits_prepared = is_commit_prepared(statement) &&
+			OidIsValid(get_extension_oid("rswebhook", true));
+	}
 
 	/* until the end of the transaction, whichever way that comes */
 	if (OidIsValid(database))
 		state_hold_database(database, IsA(statement, DropdbStmt));
+
+	if (commits_prepared)
+		state_announce(prepared_transaction(((TransactionStmt *) statement)->gid),
+					   &everything);
 
 	if (prev_process_utility)
 		prev_process_utility(pstmt, query, READ_ONLY_TREE context, params, env,
@@ -155,9 +196,8 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 		standard_ProcessUtility(pstmt, query, READ_ONLY_TREE context, params,
 								env, dest, qc);
 
-	/* whichever ids were prepared, the worker has to look from the start */
-	if (commits_prepared && OidIsValid(get_extension_oid("rswebhook", true)))
-		state_note_queued(0, 1, PG_INT64_MAX);
+	if (commits_prepared)
+		state_note_queued(everything.destination_id, everything.first_id, everything.last_id);
 	if (creates_database)
 		state_note_new_database();
 }

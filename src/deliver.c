@@ -496,6 +496,26 @@ render_safely(Jsonb *event, int64 event_id, Prepared *p, char **why)
 	return result;
 }
 
+/* A claimed row that is no longer what was read: what is it now? */
+static void
+replace_row(QueueItem *item, TimestampTz now)
+{
+	const QueueRow *was = schedule_row(item);
+	ReadRequest request = {
+		.kind = READ_RANGE,
+		.lane = schedule_item_lane(item),
+		.destination_id = was->destination_id,
+		.after_id = was->event_id - 1,
+		.upto_id = was->event_id,
+		.limit = 1
+	};
+	QueueRow   *rows;
+	int			count = queue_read(&request, &rows);
+
+	schedule_replace(item, count > 0 ? rows : NULL, now);
+	pfree(rows);
+}
+
 /* NULL if the row may be sent now, else why it is given up. */
 static const char *
 reason_to_abort(const QueueRow *row, const Destination *destination,
@@ -535,7 +555,7 @@ deliver_prepare(TimestampTz now)
 			QueueItem  *item = claimed[i];
 
 			claimed[i] = NULL;
-			schedule_drop(item, now);
+			replace_row(item, now);
 			continue;
 		}
 

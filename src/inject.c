@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * inject.c
- *		Places at which a test can stop the worker, or have it fail.
+ *		Places at which a test can stop a process, or have it fail.
  *
  * Only with -DRSWEBHOOK_INJECTION, which no release is built with.  The file
- * rswebhook.inject in the data directory names a place, and may say "error"
- * after it.  A worker that comes by writes a line to the log and waits until
- * the file is gone, or raises an error.
+ * rswebhook.inject in the data directory names a place, and may say "error" or
+ * a process' id after it.  A process that comes by, or only that one, writes a
+ * line to the log and waits until the file is gone, or raises an error.
  *
  * A file rather than a setting: it works in the middle of a transaction, takes
  * no reload, and a test can take it away while the server is down.
@@ -45,7 +45,8 @@ is_wanted(const char *place, bool *fail)
 		named[0] = '\0';
 	FreeFile(file);
 	*fail = strcmp(action, "error") == 0;
-	return strcmp(named, place) == 0;
+	return strcmp(named, place) == 0 &&
+		(atoi(action) == 0 || atoi(action) == MyProcPid);
 }
 
 void

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * inject.h
- *		Places at which a test can stop the worker, or have it fail.
+ *		Places at which a test can stop a process, or have it fail.
  *
  * The moments that matter for what a crash loses or repeats last microseconds;
- * a test that is to kill the worker in one of them needs it to wait there.
+ * a test that is to kill a process in one of them needs it to wait there.
  * Without -DRSWEBHOOK_INJECTION a place is nothing at all, or one of
  * PostgreSQL's own injection points in a server that was built with those.
  *

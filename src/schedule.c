@@ -414,16 +414,32 @@ leave_flight(QueueItem *item)
 	return probed;
 }
 
+/*
+ * The later ones of its user go on waiting for it, unless it has to wait for
+ * something else now.
+ */
 void
-schedule_drop(QueueItem *item, TimestampTz now)
+schedule_replace(QueueItem *item, const QueueRow *row, TimestampTz now)
 {
 	Lane	   *lane = item->lane;
 	int64		event_id = item->id.event_id;
 
 	leave_flight(item);
+	if (row != NULL && row->deliver_after <= now &&
+		row->has_key == item->row.has_key && row->ordering_key == item->row.ordering_key)
+	{
+		item->row = *row;
+		window_return(item, now);
+		lane_settle(lane, now);
+		return;
+	}
+
 	window_release_key(item, now);
 	window_free(item);
-	lane_note_range(lane, event_id, event_id, now);
+	if (row != NULL)
+		lane_note_range(lane, event_id, event_id, now);
+	else
+		lane_settle(lane, now);
 }
 
 void

@@ -132,8 +132,8 @@ extern QueueItem *schedule_next(TimestampTz now);
 extern const QueueRow *schedule_row(const QueueItem *item);
 extern Lane *schedule_item_lane(const QueueItem *item);
 
-/* The row is no longer what was read: forget it. */
-extern void schedule_drop(QueueItem *item, TimestampTz now);
+/* The row is no longer what was read: it is this now; NULL: it has gone. */
+extern void schedule_replace(QueueItem *item, const QueueRow *row, TimestampTz now);
 
 /* It was not sent after all, and shall be offered again. */
 extern void schedule_put_back(QueueItem *item, TimestampTz now);

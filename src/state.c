@@ -55,6 +55,7 @@ request_memory(void)
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
 	RequestAddinShmemSpace(control_size());
+	RequestAddinShmemSpace(commits_size());
 	RequestAddinShmemSpace(counters_size());
 	RequestNamedLWLockTranche("rswebhook", 1);
 }
@@ -83,6 +84,7 @@ startup(void)
 		pg_atomic_init_u64(&control->async_upto, 0);
 	}
 
+	commits_startup();
 	counters_startup();
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -555,6 +557,18 @@ state_woken(void)
 	woken = my_slot->woken;
 	LWLockRelease(&my_slot->lock);
 	return woken;
+}
+
+int
+state_look_at_ranges(QueuedRange *ranges)
+{
+	int			count;
+
+	LWLockAcquire(&my_slot->lock, LW_SHARED);
+	count = my_slot->nranges;
+	memcpy(ranges, my_slot->ranges, count * sizeof(QueuedRange));
+	LWLockRelease(&my_slot->lock);
+	return count;
 }
 
 int

@@ -9,8 +9,8 @@
  * touches: the worker's PGPROC and the ranges.  Whoever changes a slot's
  * database takes both, control->lock first.  Latches are set while the lock
  * that guards the PGPROC is held, so that the process cannot leave in between.
- * stats_lock (LWLock) guards the table of live counters and is never held
- * together with another.
+ * stats_lock (LWLock) guards the table of live counters, and the lock in wake.c
+ * the commits under way; neither is ever held together with another.
  *
  * Process-local things (descriptors, curl handles, pointers into a process'
  * memory) are never here.
@@ -25,6 +25,7 @@
 #include "rswebhook.h"
 
 #include "storage/proc.h"
+#include "utils/snapshot.h"
 
 /* _PG_init of any process: the transaction callbacks. */
 extern void state_register_callbacks(void);
@@ -39,6 +40,12 @@ extern bool state_want_worker(Oid database);
 
 /* At commit, have the launcher look at databases that it has not seen. */
 extern void state_note_new_database(void);
+
+/*
+ * Ids of this database that become visible when transaction xid commits,
+ * which this backend is about to have happen.
+ */
+extern void state_announce(TransactionId xid, const QueuedRange *range);
 
 /*
  * Keep a database free of a worker until the transaction ends; waits,
@@ -102,6 +109,13 @@ extern bool state_woken(void);
  */
 #define STATE_MAX_RANGES	256
 extern int	state_take_ranges(QueuedRange *ranges);
+
+/*
+ * What a snapshot sees of this database and state_take_ranges() has not handed
+ * out, be it that the backend has not come round to telling; *count says how
+ * many.  Good until the next call.
+ */
+extern const QueuedRange *state_untold_ranges(Snapshot snapshot, int *count);
 
 /* Before what was read is told to the world: it must be there after a crash. */
 extern void state_flush_commits(void);

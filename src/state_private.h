@@ -65,6 +65,13 @@ extern void state_wake_launcher(void);
 /* The transaction that held a database has ended. */
 extern void state_release_held(bool committed);
 
+/* The worker's slot: what was queued since it last took that, left in place. */
+extern int	state_look_at_ranges(QueuedRange *ranges);
+
+/* ---- wake.c ---- */
+extern Size commits_size(void);
+extern void commits_startup(void);
+
 /* ---- counters.c ---- */
 extern Size counters_size(void);
 extern void counters_startup(void);

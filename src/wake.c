@@ -8,29 +8,156 @@
  * order, and a transaction that commits late would otherwise have to be found
  * by reading again what lies behind the cursor.
  *
+ * It tells that a moment after its rows have become visible.  In that moment
+ * the worker may see some of them beyond its cursor, while others of the same
+ * user, with lower ids, lie behind it.  So a backend also announces what it is
+ * about to commit, and the worker, before it reads, looks for announcements of
+ * transactions that its snapshot sees.
+ *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
  */
 #include "state_private.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "inject.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/snapmgr.h"
 
 /* Distinct destinations that one transaction names exactly. */
 #define MAX_PENDING_RANGES	32
+
+/* A transaction that is about to commit, or has and was not told of yet. */
+typedef struct Announcement
+{
+	Oid			database;
+	TransactionId xid;
+	QueuedRange range;
+} Announcement;
+
+typedef struct Commits
+{
+	LWLock		lock;
+	int			count;
+	Announcement announced[FLEXIBLE_ARRAY_MEMBER];
+} Commits;
+
+static Commits *commits = NULL;
 
 /* what the current transaction queued */
 static QueuedRange pending[MAX_PENDING_RANGES];
 static int	npending = 0;
 static bool publishes = false;	/* it has committed, and the worker hears soon */
 
+static TransactionId announced_xid = InvalidTransactionId;
+
 static bool pending_new_database = false;
 static bool commits_async = false;
+
+/* ---------------------------------------------------------------------
+ * Announcements
+ * ---------------------------------------------------------------------
+ */
+
+/* Every process that commits for users: each announces one at a time. */
+static int
+max_commits(void)
+{
+	return MaxConnections + max_worker_processes;
+}
+
+Size
+commits_size(void)
+{
+	return add_size(offsetof(Commits, announced),
+					mul_size(max_commits(), sizeof(Announcement)));
+}
+
+void
+commits_startup(void)
+{
+	bool		found;
+
+	commits = ShmemInitStruct("rswebhook commits", commits_size(), &found);
+	if (!found)
+	{
+		LWLockInitialize(&commits->lock, GetNamedLWLockTranche("rswebhook")->lock.tranche);
+		commits->count = 0;
+	}
+}
+
+void
+state_announce(TransactionId xid, const QueuedRange *range)
+{
+	if (commits == NULL || !TransactionIdIsValid(xid) || range->first_id > range->last_id)
+		return;
+	LWLockAcquire(&commits->lock, LW_EXCLUSIVE);
+	Assert(commits->count < max_commits());
+	if (commits->count < max_commits())
+		commits->announced[commits->count++] = (Announcement) {MyDatabaseId, xid, *range};
+	LWLockRelease(&commits->lock);
+	announced_xid = xid;
+}
+
+/* The transaction has failed, or the worker has been told. */
+static void
+withdraw_announcement(void)
+{
+	if (!TransactionIdIsValid(announced_xid))
+		return;
+	LWLockAcquire(&commits->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < commits->count; i++)
+	{
+		if (commits->announced[i].xid == announced_xid)
+		{
+			commits->announced[i] = commits->announced[--commits->count];
+			break;
+		}
+	}
+	LWLockRelease(&commits->lock);
+	announced_xid = InvalidTransactionId;
+}
+
+/*
+ * A backend tells before it withdraws, so looking at what is announced first
+ * misses nothing.
+ */
+const QueuedRange *
+state_untold_ranges(Snapshot snapshot, int *count)
+{
+	static QueuedRange *ranges = NULL;
+	int			n = 0;
+
+	if (ranges == NULL)
+		ranges = MemoryContextAlloc(TopMemoryContext,
+									(max_commits() + STATE_MAX_RANGES) * sizeof(QueuedRange));
+
+	LWLockAcquire(&commits->lock, LW_SHARED);
+	for (int i = 0; i < commits->count; i++)
+	{
+		const Announcement *a = &commits->announced[i];
+
+		if (a->database == MyDatabaseId && !XidInMVCCSnapshot(a->xid, snapshot))
+			ranges[n++] = a->range;
+	}
+	LWLockRelease(&commits->lock);
+
+	*count = n + state_look_at_ranges(ranges + n);
+	return ranges;
+}
+
+/* ---------------------------------------------------------------------
+ * What a transaction queues
+ * ---------------------------------------------------------------------
+ */
 
 /* Widen a range; an empty one (first > last) adds nothing. */
 static void
@@ -94,6 +221,21 @@ push_range(DatabaseSlot *slot, const QueuedRange *range)
 		slot->ranges[slot->nranges - 1].destination_id = 0;
 		widen(&slot->ranges[slot->nranges - 1], range->first_id, range->last_id);
 	}
+}
+
+/* One range for all that the transaction queued. */
+static void
+announce_pending(void)
+{
+	QueuedRange all = pending[0];
+
+	for (int i = 1; i < npending; i++)
+	{
+		if (pending[i].destination_id != all.destination_id)
+			all.destination_id = 0;
+		widen(&all, pending[i].first_id, pending[i].last_id);
+	}
+	state_announce(GetTopTransactionIdIfAny(), &all);
 }
 
 /* After commit: nothing here may fail. */
@@ -190,9 +332,12 @@ xact_callback(XactEvent event, void *arg)
 {
 	bool		committed = event == XACT_EVENT_COMMIT;
 
-	if (event == XACT_EVENT_PRE_COMMIT && npending > 0 &&
-		synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
-		begin_async_commit();
+	if (event == XACT_EVENT_PRE_COMMIT && npending > 0)
+	{
+		announce_pending();
+		if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+			begin_async_commit();
+	}
 
 	/* COMMIT PREPARED wakes the worker by itself: see ddl.c */
 	if (!committed && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
@@ -203,7 +348,10 @@ xact_callback(XactEvent event, void *arg)
 	if (committed)
 		publishes = npending > 0;
 	else
+	{
 		npending = 0;
+		withdraw_announcement();
+	}
 	if (pending_new_database && committed)
 		request_scan();
 	pending_new_database = false;
@@ -218,11 +366,16 @@ xact_callback(XactEvent event, void *arg)
 static void
 release_callback(ResourceReleasePhase phase, bool committed, bool top_level, void *arg)
 {
-	if (!publishes || !top_level || phase != RESOURCE_RELEASE_AFTER_LOCKS)
+	if (!top_level || phase != RESOURCE_RELEASE_AFTER_LOCKS)
 		return;
-	publishes = false;
-	publish_pending();
-	npending = 0;
+	if (publishes)
+	{
+		INJECT("committed");
+		publishes = false;
+		publish_pending();
+		npending = 0;
+	}
+	withdraw_announcement();
 }
 
 void

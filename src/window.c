@@ -402,25 +402,48 @@ feed_hungry(Lane *lane, int64 after, int64 upto, bool all)
  * ---------------------------------------------------------------------
  */
 
+/*
+ * Late ranges are read in the order of their ids, so that no row comes in
+ * before one with a lower id that became visible with it.
+ */
+static void
+add_late_range(Lane *lane, Range late)
+{
+	int			first = 0;
+	int			end;
+
+	while (first < lane->nranges && lane->ranges[first].upto < late.after)
+		first++;
+	end = first;
+	while (end < lane->nranges && lane->ranges[end].after <= late.upto)
+		end++;
+
+	/* without room, the gap to a neighbour is read as well */
+	if (end == first && lane->nranges == LANE_RANGES)
+	{
+		first = Min(first, LANE_RANGES - 1);
+		end = first + 1;
+	}
+
+	/* those from first to before end become one with it */
+	for (int i = first; i < end; i++)
+	{
+		late.after = Min(late.after, lane->ranges[i].after);
+		late.upto = Max(late.upto, lane->ranges[i].upto);
+	}
+	memmove(&lane->ranges[first + 1], &lane->ranges[end],
+			(lane->nranges - end) * sizeof(Range));
+	lane->nranges += 1 - (end - first);
+	lane->ranges[first] = late;
+}
+
 void
 window_note_range(Lane *lane, int64 first_id, int64 last_id)
 {
 	if (last_id > lane->cursor)
 		lane->more = true;
-	if (first_id <= lane->cursor)
-	{
-		Range		range = {first_id - 1, Min(last_id, lane->cursor)};
-
-		if (lane->nranges < LANE_RANGES)
-			lane->ranges[lane->nranges++] = range;
-		else
-		{
-			Range	   *last = &lane->ranges[LANE_RANGES - 1];
-
-			last->after = Min(last->after, range.after);
-			last->upto = Max(last->upto, range.upto);
-		}
-	}
+	if (first_id <= Min(last_id, lane->cursor))
+		add_late_range(lane, (Range) {first_id - 1, Min(last_id, lane->cursor)});
 }
 
 /* Rows of one read: no more than a lane that goes slowly can use soon. */

@@ -41,6 +41,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* Outcomes are recorded together: so many, or after so long. */
@@ -197,6 +198,20 @@ take_ranges(TimestampTz now)
 		schedule_note_range(&ranges[i], now);
 }
 
+/*
+ * Rows that this transaction sees for the first time, and that lie behind a
+ * cursor: they come before whatever is read ahead.
+ */
+static void
+note_untold_ranges(TimestampTz now)
+{
+	int			count;
+	const QueuedRange *ranges = state_untold_ranges(GetActiveSnapshot(), &count);
+
+	for (int i = 0; i < count; i++)
+		schedule_note_range(&ranges[i], now);
+}
+
 /* Read ahead, and start what may go: one transaction that only reads. */
 static void
 read_and_start(bool woken)
@@ -215,6 +230,8 @@ read_and_start(bool woken)
 		return;
 	}
 	deliver_configure(now);
+	if (schedule_wants_read(now))
+		note_untold_ranges(now);
 	for (int i = 0; i < READS_A_TURN && schedule_next_read(now, &request); i++)
 	{
 		QueueRow   *rows;
@@ -477,12 +494,12 @@ run(void)
 		if (catchupInterruptPending)
 			ProcessCatchupInterrupt();
 
+		http_run();
+		deliver_answers();
+
 		/* the latch has other reasons, too, such as a timer that has been stopped */
 		woken = reloaded || state_woken();
 		reloaded = false;
-
-		http_run();
-		deliver_answers();
 		if (pause_us == 0 || GetCurrentTimestamp() >= pause_until)
 			guarded_turn(woken);
 		else if (woken)

@@ -75,6 +75,17 @@ is(query($node, q{SELECT rswebhook_cancel('cancels')}), '2', 'all are cancelled'
 send_events('cancels', q{('l3', '/ok', '{"userId": "l"}', NULL)});
 ok(wait_for_query($node, sprintf($delivered, 'cancels'), 'k3 l3', 10), 'what comes later goes');
 
+# Nor does one that is edited while it waits let the later ones of its user by.
+add_destination($node, 'edited', $receiver->url('/ok'), { %quick, max_in_flight => 1, timeout => '1 s' });
+send_events('edited', q{('m0', '/hang', '{"userId": "m"}', NULL), ('n1', '/ok', '{"userId": "n"}', NULL),
+    ('n2', '/ok', '{"userId": "n"}', NULL), ('n3', '/ok', '{"userId": "n"}', NULL)});
+ok(wait_for('the request that hangs', sub { $receiver->requests_to('/hang') > 1 }), 'one hangs');
+query($node, sprintf "UPDATE rswebhook.queue SET attempts = 1 WHERE event_id = ($id_of)", 'n1');
+query($node, sprintf "UPDATE rswebhook.queue SET ordering_key = 1 WHERE event_id = ($id_of)", 'n2');
+ok(wait_for_query($node, sprintf($delivered, 'edited'), 'n1 n2 n3', 10), 'what was edited is delivered');
+is(query($node, sprintf "SELECT rswebhook_cancel(($id_of))", 'm0'), '1', 'nothing else is left');
+is(join(' ', grep { /^n/ } map { $_->{headers}{'webhook-id'} } $receiver->requests), 'n1 n2 n3', 'in order');
+
 #
 # One request of a user at a time
 #

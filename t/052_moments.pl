@@ -11,6 +11,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use RswebhookTest;
+use Session;
 use Test::More;
 
 my $conf = $ENV{RSWEBHOOK_INJECTED_CONF};
@@ -18,7 +19,7 @@ plan skip_all => 'needs a build with -DRSWEBHOOK_INJECTION' unless ($conf // '')
 $ENV{RSWEBHOOK_CONF} = $conf;
 
 my $receiver = new_receiver();
-my $node = new_node('moments', conf => "restart_after_crash = on\n");
+my $node = new_node('moments', conf => "restart_after_crash = on\nmax_prepared_transactions = 5\n");
 
 add_destination($node, 'sink', $receiver->url('/ok'));
 send_event($node, { type => 'track', userId => 'u', messageId => 'warm-up' }, 'sink');
@@ -34,13 +35,13 @@ foreach my $place (qw(claimed answered recording recorded))
         my $id = "$place-$death";
         next if $id eq 'recorded-error';    # nothing can fail there
 
-        stop_worker_at($place, $death eq 'error' ? 'error' : '');
+        stop_at($place, $death eq 'error' ? 'error' : '');
         my $log = -s $node->logfile;
         send_pair($id);
         if ($death eq 'error')
         {
             ok(wait_for("the failure at \"$place\"", sub { logged($log, qr/fails at "$place"/) }), "$id: fails");
-            let_worker_go();
+            let_go();
         }
         else
         {
@@ -67,6 +68,36 @@ foreach my $place (qw(claimed answered recording recorded))
     }
 }
 
+# A backend tells the worker of its rows a moment after they can be seen; some
+# of them lie behind the worker's cursor by then, others do not.
+foreach my $commit ('COMMIT', q{COMMIT PREPARED 'untold'})
+{
+    my $session = Session->new($node);
+    my $pid = $session->query('SELECT pg_backend_pid()');
+    my $kind = $commit =~ /PREPARED/ ? 'prepared' : 'plain';
+
+    $session->query('BEGIN');
+    $session->query(sending("$kind-$_")) foreach 1, 2;
+    query($node, sending("$kind-other"));
+    ok(wait_until_sent($node), "$kind: the worker has read on");
+    $session->query(sending("$kind-$_")) foreach 3, 4;
+    $session->query("PREPARE TRANSACTION 'untold'") if $kind eq 'prepared';
+
+    my $log = -s $node->logfile;
+    stop_at('committed', $pid);
+    $session->start($commit);
+    ok(wait_for('the backend to stop', sub { logged($log, qr/stops at "committed"/) }), "$kind: not told yet");
+    query($node, sending("$kind-5"));
+    ok(wait_for("all of them", sub { requests_of("$kind-5") }), "$kind: the worker reads ahead");
+    ok(!$session->finished, "$kind: still not told");
+    let_go();
+    $session->finish;
+    $session->close;
+    ok(wait_until_sent($node), "$kind: nothing is owed any more");
+    is(join(' ', grep { /^$kind-\d/ } map { $_->{headers}{'webhook-id'} } $receiver->requests),
+        join(' ', map { "$kind-$_" } 1 .. 5), "$kind: in order");
+}
+
 # A second worker, started behind the launcher's back
 query($node, q{CREATE FUNCTION start_worker(integer) RETURNS boolean LANGUAGE c STRICT
                AS 'rswebhook', 'rswebhook_inject_worker'});
@@ -80,7 +111,7 @@ ok(wait_until_sent($node), 'and delivers');
 
 done_testing();
 
-sub stop_worker_at
+sub stop_at
 {
     my ($place, $action) = @_;
     my $file = $node->data_dir . '/rswebhook.inject';
@@ -92,7 +123,7 @@ sub stop_worker_at
     return;
 }
 
-sub let_worker_go
+sub let_go
 {
     unlink $node->data_dir . '/rswebhook.inject';
     return;
@@ -106,7 +137,7 @@ sub die_by
     kill 'KILL', $pid if $death eq 'KILL';
     $node->stop('immediate') if $death eq 'crash';
     kill 'TERM', $pid if $death eq 'terminate';
-    let_worker_go();
+    let_go();
     $node->start if $death eq 'crash';
     wait_for('the server', sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 });
     return;
@@ -116,10 +147,15 @@ sub send_pair
 {
     my ($id) = @_;
 
-    query($node, join ';', map {
-        qq{SELECT rswebhook_send('{"type": "track", "userId": "u", "messageId": "$id-$_"}', 'sink')}
-    } 1, 2);
+    query($node, join ';', map { sending("$id-$_") } 1, 2);
     return;
+}
+
+sub sending
+{
+    my ($id) = @_;
+
+    return qq{SELECT rswebhook_send('{"type": "track", "userId": "u", "messageId": "$id"}', 'sink')};
 }
 
 sub requests_of

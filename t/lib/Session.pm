@@ -29,13 +29,38 @@ sub new
 sub query
 {
     my ($self, $sql) = @_;
-    my $end = 'end-' . ++$self->{asked};
 
+    $self->start($sql);
+    return $self->finish;
+}
+
+# The same in two steps, for statements that somebody holds up.
+sub start
+{
+    my ($self, $sql) = @_;
+
+    $self->{end} = 'end-' . ++$self->{asked};
     $self->{out} = '';
-    $self->{in} .= "$sql\n;\\echo $end\n";
-    $self->{psql}->pump until $self->{out} =~ /^\Q$end\E$/m;
+    $self->{in} .= "$sql\n;\\echo $self->{end}\n";
+    $self->{psql}->pump_nb;
+    return;
+}
+
+sub finished
+{
+    my ($self) = @_;
+
+    $self->{psql}->pump_nb;
+    return $self->{out} =~ /^\Q$self->{end}\E$/m;
+}
+
+sub finish
+{
+    my ($self) = @_;
+
+    $self->{psql}->pump until $self->{out} =~ /^\Q$self->{end}\E$/m;
     die "psql said: $self->{err}\n" if $self->{err} =~ /ERROR|FATAL/;
-    return $self->{out} =~ s/\n?^\Q$end\E\n//mr;
+    return $self->{out} =~ s/\n?^\Q$self->{end}\E\n//mr;
 }
 
 sub close
