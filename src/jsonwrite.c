@@ -172,49 +172,85 @@ json_write(const JsonbValue *object)
  * ---------------------------------------------------------------------
  */
 
+/* How far a string can stand in quotes as it is. */
+static inline int
+plain_length(const char *string, int len)
+{
+	int			i = 0;
+
+	while (i < len && (unsigned char) string[i] >= ' ' &&
+		   string[i] != '"' && string[i] != '\\')
+		i++;
+	return i;
+}
+
+static void
+append_escaped(StringInfo out, char c)
+{
+	switch (c)
+	{
+		case '"':
+		case '\\':
+			appendStringInfoChar(out, '\\');
+			appendStringInfoChar(out, c);
+			break;
+		case '\b':
+			appendStringInfoString(out, "\\b");
+			break;
+		case '\f':
+			appendStringInfoString(out, "\\f");
+			break;
+		case '\n':
+			appendStringInfoString(out, "\\n");
+			break;
+		case '\r':
+			appendStringInfoString(out, "\\r");
+			break;
+		case '\t':
+			appendStringInfoString(out, "\\t");
+			break;
+		default:
+			appendStringInfo(out, "\\u%04x", (unsigned char) c);
+			break;
+	}
+}
+
+/* Nearly always there is nothing to escape, so that is done in one step. */
 static void
 append_quoted(StringInfo out, const char *string, int len)
 {
-	const char *end = string + len;
-	const char *plain = string; /* start of what needs no escape */
+	int			plain = plain_length(string, len);
+	char	   *to;
 
-	appendStringInfoChar(out, '"');
-	for (const char *c = string; c < end; c++)
+	enlargeStringInfo(out, plain + 2);
+	to = out->data + out->len;
+	*to++ = '"';
+	memcpy(to, string, plain);
+	to += plain;
+	if (likely(plain == len))
+		*to++ = '"';
+	*to = '\0';
+	out->len = to - out->data;
+	if (likely(plain == len))
+		return;
+
+	for (int at = plain; at < len; at += plain)
 	{
-		if (likely((unsigned char) *c >= ' ' && *c != '"' && *c != '\\'))
-			continue;
-
-		appendBinaryStringInfo(out, plain, c - plain);
-		plain = c + 1;
-		switch (*c)
-		{
-			case '"':
-			case '\\':
-				appendStringInfoChar(out, '\\');
-				appendStringInfoChar(out, *c);
-				break;
-			case '\b':
-				appendStringInfoString(out, "\\b");
-				break;
-			case '\f':
-				appendStringInfoString(out, "\\f");
-				break;
-			case '\n':
-				appendStringInfoString(out, "\\n");
-				break;
-			case '\r':
-				appendStringInfoString(out, "\\r");
-				break;
-			case '\t':
-				appendStringInfoString(out, "\\t");
-				break;
-			default:
-				appendStringInfo(out, "\\u%04x", (unsigned char) *c);
-				break;
-		}
+		append_escaped(out, string[at++]);
+		plain = plain_length(string + at, len - at);
+		appendBinaryStringInfo(out, string + at, plain);
 	}
-	appendBinaryStringInfo(out, plain, end - plain);
 	appendStringInfoChar(out, '"');
+}
+
+static void
+append_numeric(StringInfo out, Numeric number, NumberForm numbers)
+{
+	if (numbers == NUMBERS_JS)
+		js_append_number(out, number);
+	else
+		appendStringInfoString(out, DatumGetCString(DirectFunctionCall1(numeric_out,
+																		NumericGetDatum(number))));
 }
 
 static void
@@ -232,63 +268,70 @@ append_scalar(StringInfo out, const JsonbValue *value, NumberForm numbers)
 			append_quoted(out, value->val.string.val, value->val.string.len);
 			break;
 		case jbvNumeric:
-			if (numbers == NUMBERS_JS)
-				js_append_number(out, value->val.numeric);
-			else
-				appendStringInfoString(out,
-									   DatumGetCString(DirectFunctionCall1(numeric_out,
-																		   NumericGetDatum(value->val.numeric))));
+			append_numeric(out, value->val.numeric, numbers);
 			break;
 		default:
 			elog(ERROR, "unexpected jsonb value type: %d", (int) value->type);
 	}
 }
 
-/* A whole tree in the on-disk form; the iterator holds the stack. */
+static void append_container(StringInfo out, const JsonbContainer *container,
+							 NumberForm numbers);
+
+/* The entry of a container whose contents begin at base, offset bytes in. */
 static void
-append_container(StringInfo out, JsonbContainer *container, NumberForm numbers)
+append_entry(StringInfo out, const JsonbContainer *container, int index,
+			 const char *base, uint32 offset, NumberForm numbers)
 {
-	JsonbIterator *it = JsonbIteratorInit(container);
-	JsonbIteratorToken token;
-	JsonbValue	value;
-	bool		first = true;
+	JEntry		entry = container->children[index];
+	const char *aligned = base + INTALIGN(offset);
 
-	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
+	if (JBE_ISSTRING(entry))
+		append_quoted(out, base + offset, getJsonbLength(container, index));
+	else if (JBE_ISNUMERIC(entry))
+		append_numeric(out, (Numeric) aligned, numbers);
+	else if (JBE_ISCONTAINER(entry))
+		append_container(out, (const JsonbContainer *) aligned, numbers);
+	else if (JBE_ISNULL(entry))
+		appendStringInfoString(out, "null");
+	else
+		appendStringInfoString(out, JBE_ISBOOL_TRUE(entry) ? "true" : "false");
+}
+
+/*
+ * A whole tree in the on-disk form, read as it lies: core's iterator allocates
+ * for each level, and that is what most of the time went into.
+ */
+static void
+append_container(StringInfo out, const JsonbContainer *container, NumberForm numbers)
+{
+	int			count = JsonContainerSize(container);
+	bool		is_object = JsonContainerIsObject(container);
+	bool		is_scalar = JsonContainerIsScalar(container);
+	int			values = is_object ? count : 0; /* where they begin */
+	const char *base = (const char *) &container->children[values + count];
+	uint32		key_offset = 0;
+	uint32		offset = getJsonbOffset(container, values);
+
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+	if (!is_scalar)
+		appendStringInfoCharMacro(out, is_object ? '{' : '[');
+	for (int i = 0; i < count; i++)
 	{
-		CHECK_FOR_INTERRUPTS();
-
-		if (!first && (token == WJB_KEY || token == WJB_ELEM))
-			appendStringInfoChar(out, ',');
-
-		switch (token)
+		if (i > 0)
+			appendStringInfoCharMacro(out, ',');
+		if (is_object)
 		{
-			case WJB_BEGIN_OBJECT:
-			case WJB_BEGIN_ARRAY:
-				/* the iterator gives no WJB_ELEM for an element that is one */
-				if (!first)
-					appendStringInfoChar(out, ',');
-				appendStringInfoChar(out, token == WJB_BEGIN_OBJECT ? '{' : '[');
-				first = true;
-				break;
-			case WJB_KEY:
-				append_quoted(out, value.val.string.val, value.val.string.len);
-				appendStringInfoChar(out, ':');
-				first = true;	/* no comma before its value */
-				break;
-			case WJB_VALUE:
-			case WJB_ELEM:
-				append_scalar(out, &value, numbers);
-				first = false;
-				break;
-			case WJB_END_OBJECT:
-			case WJB_END_ARRAY:
-				appendStringInfoChar(out, token == WJB_END_OBJECT ? '}' : ']');
-				first = false;
-				break;
-			default:
-				elog(ERROR, "unexpected jsonb iterator token: %d", (int) token);
+			append_quoted(out, base + key_offset, getJsonbLength(container, i));
+			appendStringInfoCharMacro(out, ':');
+			JBE_ADVANCE_OFFSET(key_offset, container->children[i]);
 		}
+		append_entry(out, container, values + i, base, offset, numbers);
+		JBE_ADVANCE_OFFSET(offset, container->children[values + i]);
 	}
+	if (!is_scalar)
+		appendStringInfoCharMacro(out, is_object ? '}' : ']');
 }
 
 void
@@ -329,7 +372,10 @@ json_plain_text(const JsonbValue *value, int *len)
 	}
 	else
 	{
+		/* jsonb and its text take about the same space */
 		initStringInfo(&buffer);
+		if (value->type == jbvBinary)
+			enlargeStringInfo(&buffer, value->val.binary.len);
 		if (value->type != jbvNull)
 			json_append(&buffer, value, NUMBERS_EXACT);
 		text = buffer.data;

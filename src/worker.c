@@ -44,9 +44,15 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* Outcomes are recorded together: so many, or after so long. */
+/*
+ * Outcomes are recorded together: so many, or after so long.  The longer time
+ * is for when there are many: a crash repeats what is not recorded, but a
+ * record of few costs nearly as much as one of many.
+ */
 #define RECORD_GROUP		500
+#define RECORD_MANY			32
 #define RECORD_DELAY_US		(3 * 1000)
+#define RECORD_MANY_DELAY_US	(15 * 1000)
 
 /* Reads in one transaction, so that sending is not held up by reading. */
 #define READS_A_TURN		8
@@ -277,7 +283,7 @@ record_due_at(void)
 		return schedule_breaker_changed() ? PG_INT64_MIN : 0;
 	if (count >= RECORD_GROUP)
 		return PG_INT64_MIN;
-	return since + RECORD_DELAY_US;
+	return since + (count < RECORD_MANY ? RECORD_DELAY_US : RECORD_MANY_DELAY_US);
 }
 
 static void
