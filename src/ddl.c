@@ -197,7 +197,10 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 								env, dest, qc);
 
 	if (commits_prepared)
+	{
+		state_note_changed();
 		state_note_queued(everything.destination_id, everything.first_id, everything.last_id);
+	}
 	if (creates_database)
 		state_note_new_database();
 }
@@ -210,7 +213,7 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg
 		prev_object_access(access, class, object, sub, arg);
 
 	if (access == OAT_DROP && class == ExtensionRelationId)
-		state_note_queued(0, 0, -1);
+		state_note_changed();
 }
 
 void

@@ -501,6 +501,6 @@ rswebhook_destination_changed(PG_FUNCTION_ARGS)
 						"rswebhook.destination_changed")));
 
 	CacheInvalidateRelcache(trigdata->tg_relation);
-	state_note_queued(0, 0, -1);	/* no row, but have the worker look */
+	state_note_changed();
 	return PointerGetDatum(NULL);
 }

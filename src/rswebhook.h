@@ -346,6 +346,9 @@ extern bool state_available(void);	/* false: not preloaded */
  */
 extern void state_note_queued(int32 destination_id, int64 first_id, int64 last_id);
 
+/* Likewise, that it changed what the worker knows of destinations and the like. */
+extern void state_note_changed(void);
+
 /* WARNING with a hint, once a session, if nothing will be delivered. */
 extern void state_warn_unavailable(void);
 

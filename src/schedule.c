@@ -322,7 +322,7 @@ bool
 schedule_wants_read(TimestampTz now)
 {
 	run_timers(now);
-	return !dlist_is_empty(&readers);
+	return unconfigured > 0 || !dlist_is_empty(&readers);
 }
 
 void

@@ -147,7 +147,7 @@ extern void schedule_finished(QueueItem *item, const Verdict *verdict, Timestamp
  */
 extern void schedule_recorded(QueueItem *item, bool reread, TimestampTz now);
 
-/* Is there something to read? */
+/* Is there something to read, of the queue or of a new lane's destination? */
 extern bool schedule_wants_read(TimestampTz now);
 
 /* Has a breaker changed that is not saved? */

@@ -534,6 +534,7 @@ write_home(void)
 	writer_set(&writer, HOME_DATABASE_OID, ObjectIdGetDatum(MyDatabaseId));
 	writer_insert_row(&writer);
 	writer_close(&writer);
+	state_note_changed();		/* the worker has waited for it */
 }
 
 /* All memory goes to the current context, which the caller throws away. */
@@ -653,6 +654,7 @@ rswebhook_notify_worker(PG_FUNCTION_ARGS)
 
 	if (!state_available())
 		state_warn_unavailable();
+	state_note_changed();
 	state_note_queued(destination, first, last);
 	PG_RETURN_VOID();
 }

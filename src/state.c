@@ -151,6 +151,7 @@ claim_slot(Oid database)
 	slot->worker = NULL;
 	slot->stop = false;
 	slot->woken = false;
+	slot->changed = false;
 	slot->nranges = 0;
 	LWLockRelease(&slot->lock);
 	slot->generation++;
@@ -475,6 +476,7 @@ detach_worker(int code, Datum arg)
 		my_slot->worker = NULL;
 		my_slot->stop = false;
 		my_slot->woken = false;
+		my_slot->changed = false;
 		my_slot->nranges = 0;
 		LWLockRelease(&my_slot->lock);
 		unwanted = !my_slot->wanted;
@@ -504,6 +506,7 @@ state_attach_worker(int slot_number, uint32 generation)
 		slot->worker = MyProc;
 		slot->stop = false;
 		slot->woken = false;
+		slot->changed = false;
 		slot->nranges = 0;
 		LWLockRelease(&slot->lock);
 		my_slot = slot;
@@ -572,15 +575,17 @@ state_look_at_ranges(QueuedRange *ranges)
 }
 
 int
-state_take_ranges(QueuedRange *ranges)
+state_take_ranges(QueuedRange *ranges, bool *changed)
 {
 	int			count;
 
 	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
 	count = my_slot->nranges;
 	memcpy(ranges, my_slot->ranges, count * sizeof(QueuedRange));
+	*changed = my_slot->changed;
 	my_slot->nranges = 0;
 	my_slot->woken = false;
+	my_slot->changed = false;
 	LWLockRelease(&my_slot->lock);
 	return count;
 }

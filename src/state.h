@@ -99,16 +99,18 @@ extern bool state_told_to_stop(void);
 
 /*
  * Has a transaction committed since state_take_ranges() that queued something,
- * or that changed what the worker has to know?
+ * or that changed what the worker has to know?  The latch is set once for all
+ * that do, so this has to be asked before a wait.
  */
 extern bool state_woken(void);
 
 /*
  * What was queued since the last call, into *ranges (the caller's array of
- * STATE_MAX_RANGES); returns how many.
+ * STATE_MAX_RANGES); returns how many.  *changed says whether there is more to
+ * know, such as a destination that is another one now.
  */
 #define STATE_MAX_RANGES	256
-extern int	state_take_ranges(QueuedRange *ranges);
+extern int	state_take_ranges(QueuedRange *ranges, bool *changed);
 
 /*
  * What a snapshot sees of this database and state_take_ranges() has not handed

@@ -36,6 +36,7 @@ typedef struct DatabaseSlot
 	PGPROC	   *worker;			/* NULL: none attached */
 	bool		stop;
 	bool		woken;			/* by a commit, since the worker last looked */
+	bool		changed;		/* and by more than events that were queued */
 	int			nranges;
 	QueuedRange ranges[STATE_MAX_RANGES];
 } DatabaseSlot;

@@ -57,6 +57,7 @@ static QueuedRange pending[MAX_PENDING_RANGES];
 static int	npending = 0;
 static bool publishes = false;	/* it has committed, and the worker hears soon */
 
+static bool pending_change = false; /* of what the worker has to know */
 static TransactionId announced_xid = InvalidTransactionId;
 
 static bool pending_new_database = false;
@@ -97,7 +98,7 @@ commits_startup(void)
 void
 state_announce(TransactionId xid, const QueuedRange *range)
 {
-	if (commits == NULL || !TransactionIdIsValid(xid) || range->first_id > range->last_id)
+	if (commits == NULL || !TransactionIdIsValid(xid))
 		return;
 	LWLockAcquire(&commits->lock, LW_EXCLUSIVE);
 	Assert(commits->count < max_commits());
@@ -159,7 +160,7 @@ state_untold_ranges(Snapshot snapshot, int *count)
  * ---------------------------------------------------------------------
  */
 
-/* Widen a range; an empty one (first > last) adds nothing. */
+/* Widen a range. */
 static void
 widen(QueuedRange *range, int64 first_id, int64 last_id)
 {
@@ -170,7 +171,7 @@ widen(QueuedRange *range, int64 first_id, int64 last_id)
 void
 state_note_queued(int32 destination_id, int64 first_id, int64 last_id)
 {
-	if (control == NULL)
+	if (control == NULL || first_id > last_id)
 		return;
 
 	/* the one in hand is nearly always the last one, or its neighbour */
@@ -192,6 +193,12 @@ state_note_queued(int32 destination_id, int64 first_id, int64 last_id)
 	}
 }
 
+void
+state_note_changed(void)
+{
+	pending_change = control != NULL;
+}
+
 /*
  * Add to the worker's ranges.  Neighbouring sends to one destination become
  * one range, unless ids of a transaction that is still open may lie between
@@ -200,8 +207,6 @@ state_note_queued(int32 destination_id, int64 first_id, int64 last_id)
 static void
 push_range(DatabaseSlot *slot, const QueuedRange *range)
 {
-	if (range->first_id > range->last_id)
-		return;					/* a wake-up only */
 	for (int i = slot->nranges - 1; i >= Max(0, slot->nranges - 8); i--)
 	{
 		QueuedRange *last = &slot->ranges[i];
@@ -263,8 +268,10 @@ publish_pending(void)
 	{
 		for (int i = 0; i < npending; i++)
 			push_range(slot, &pending[i]);
+		if (!slot->woken)
+			SetLatch(&slot->worker->procLatch);
 		slot->woken = true;
-		SetLatch(&slot->worker->procLatch);
+		slot->changed |= pending_change;
 		delivered = true;
 	}
 	LWLockRelease(&slot->lock);
@@ -346,10 +353,11 @@ xact_callback(XactEvent event, void *arg)
 	if (commits_async)
 		end_async_commit(committed);
 	if (committed)
-		publishes = npending > 0;
+		publishes = npending > 0 || pending_change;
 	else
 	{
 		npending = 0;
+		pending_change = false;
 		withdraw_announcement();
 	}
 	if (pending_new_database && committed)
@@ -374,6 +382,7 @@ release_callback(ResourceReleasePhase phase, bool committed, bool top_level, voi
 		publishes = false;
 		publish_pending();
 		npending = 0;
+		pending_change = false;
 	}
 	withdraw_announcement();
 }

@@ -194,14 +194,17 @@ look_around(void)
  * ---------------------------------------------------------------------
  */
 
-static void
+/* What commits have told; true: it concerns more than events to be read. */
+static bool
 take_ranges(TimestampTz now)
 {
 	QueuedRange ranges[STATE_MAX_RANGES];
-	int			count = state_take_ranges(ranges);
+	bool		changed;
+	int			count = state_take_ranges(ranges, &changed);
 
 	for (int i = 0; i < count; i++)
 		schedule_note_range(&ranges[i], now);
+	return changed;
 }
 
 /*
@@ -218,16 +221,19 @@ note_untold_ranges(TimestampTz now)
 		schedule_note_range(&ranges[i], now);
 }
 
-/* Read ahead, and start what may go: one transaction that only reads. */
+/*
+ * Read ahead, and start what may go: one transaction that only reads.  With
+ * nothing to read or send, not even that, as when somebody queues events for a
+ * destination that is paused; look: there may be other news.
+ */
 static void
-read_and_start(bool woken)
+read_and_start(bool look)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	ReadRequest request;
 
-	if (woken)
-		take_ranges(now);
-	if (!deliver_claim(now) && !woken && !schedule_wants_read(now))
+	look |= take_ranges(now);
+	if (!deliver_claim(now) && !look && !schedule_wants_read(now))
 		return;
 
 	if (!session_begin("reading the queue"))
@@ -337,7 +343,7 @@ reread_lane(Lane *lane, void *now)
 }
 
 static void
-turn(bool woken)
+turn(bool look)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz due;
@@ -354,7 +360,7 @@ turn(bool woken)
 	 * before it is recorded.
 	 */
 	if (!recovering)
-		read_and_start(woken);
+		read_and_start(look);
 	due = record_due_at();
 	if (!extension_gone && due != 0 && (due <= now || recovering))
 		record();
@@ -385,13 +391,13 @@ recover(MemoryContext context)
 }
 
 static void
-guarded_turn(bool woken)
+guarded_turn(bool look)
 {
 	MemoryContext context = CurrentMemoryContext;
 
 	PG_TRY();
 	{
-		turn(woken);
+		turn(look);
 		pause_us = 0;
 	}
 	PG_CATCH();
@@ -408,6 +414,9 @@ time_to_wait(TimestampTz now)
 	TimestampTz when = Min(next_sweep, next_expire);
 	TimestampTz due;
 
+	/* whatever waited for a lock meanwhile has reset the latch */
+	if (state_woken())
+		return 0;
 	if (pause_us != 0)
 		when = pause_until;
 	else
@@ -485,7 +494,6 @@ run(void)
 	{
 		long		timeout;
 		int			count;
-		bool		woken;
 
 		/* pg_cancel_backend() is about a transaction, and none is open here */
 		QueryCancelPending = false;
@@ -502,14 +510,13 @@ run(void)
 
 		http_run();
 		deliver_answers();
-
-		/* the latch has other reasons, too, such as a timer that has been stopped */
-		woken = reloaded || state_woken();
-		reloaded = false;
 		if (pause_us == 0 || GetCurrentTimestamp() >= pause_until)
-			guarded_turn(woken);
-		else if (woken)
-			take_ranges(GetCurrentTimestamp());
+		{
+			guarded_turn(reloaded);
+			reloaded = false;
+		}
+		else
+			(void) take_ranges(GetCurrentTimestamp());
 		stats_publish();
 		if (extension_gone || ShutdownRequestPending || state_told_to_stop())
 			return;
