@@ -156,6 +156,31 @@ reconfigure(Lane *lane, void *now)
 	configure_lane(lane, *(TimestampTz *) now);
 }
 
+/* Those that send nothing need not be woken for. */
+static void
+note_quiet(Lane *lane, void *arg)
+{
+	List	  **ids = arg;
+
+	if (schedule_lane_halted(lane) && list_length(*ids) < STATE_MAX_QUIET)
+		*ids = lappend_int(*ids, schedule_lane_id(lane));
+}
+
+static void
+tell_quiet_lanes(void)
+{
+	List	   *ids = NIL;
+	int32		quiet[STATE_MAX_QUIET];
+	int			count = 0;
+	ListCell   *lc;
+
+	schedule_each_lane(note_quiet, &ids);
+	foreach(lc, ids)
+		quiet[count++] = lfirst_int(lc);
+	list_free(ids);
+	state_set_quiet(quiet, count);
+}
+
 /* The breakers' table decides: it survives us, and people clear it. */
 static void
 load_breakers(TimestampTz now)
@@ -211,6 +236,7 @@ deliver_configure(TimestampTz now)
 	uint64		generation;
 	Lane	   *lane;
 	bool		was_delivering = delivering;
+	bool		configured = false;
 
 	delivering = may_deliver();
 	destination_all(&list, &count);
@@ -236,10 +262,16 @@ deliver_configure(TimestampTz now)
 		load_breakers(now);
 		schedule_each_lane(reconfigure, &now);
 		known_generation = generation;
+		configured = true;
 	}
 
 	while ((lane = schedule_next_unconfigured()) != NULL)
+	{
 		configure_lane(lane, now);
+		configured = true;
+	}
+	if (configured)
+		tell_quiet_lanes();
 }
 
 /* ---------------------------------------------------------------------

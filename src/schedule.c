@@ -231,6 +231,12 @@ schedule_lane_in_flight(const Lane *lane)
 	return lane->in_flight;
 }
 
+bool
+schedule_lane_halted(const Lane *lane)
+{
+	return lane->policy.halted && !lane->policy.gone;
+}
+
 const Breaker *
 schedule_lane_breaker(const Lane *lane)
 {

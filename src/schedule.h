@@ -94,6 +94,7 @@ extern void schedule_configure(Lane *lane, const LanePolicy *policy, TimestampTz
 extern void schedule_set_breaker(Lane *lane, const Breaker *breaker, TimestampTz now);
 extern int32 schedule_lane_id(const Lane *lane);
 extern int	schedule_lane_in_flight(const Lane *lane);
+extern bool schedule_lane_halted(const Lane *lane);
 extern const Breaker *schedule_lane_breaker(const Lane *lane);
 
 /* A lane that has come up and is not configured yet; NULL: none. */

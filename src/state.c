@@ -508,6 +508,7 @@ state_attach_worker(int slot_number, uint32 generation)
 		slot->woken = false;
 		slot->changed = false;
 		slot->nranges = 0;
+		slot->nquiet = 0;
 		LWLockRelease(&slot->lock);
 		my_slot = slot;
 		my_generation = generation;
@@ -588,6 +589,17 @@ state_take_ranges(QueuedRange *ranges, bool *changed)
 	my_slot->changed = false;
 	LWLockRelease(&my_slot->lock);
 	return count;
+}
+
+void
+state_set_quiet(const int32 *destination_ids, int count)
+{
+	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+	my_slot->nquiet = Min(count, STATE_MAX_QUIET);
+	memcpy(my_slot->quiet, destination_ids, my_slot->nquiet * sizeof(int32));
+	if (my_slot->nranges > 0)
+		my_slot->woken = true;	/* some of it may be quiet no more */
+	LWLockRelease(&my_slot->lock);
 }
 
 PG_FUNCTION_INFO_V1(rswebhook_worker_pid);

@@ -119,6 +119,15 @@ extern int	state_take_ranges(QueuedRange *ranges, bool *changed);
  */
 extern const QueuedRange *state_untold_ranges(Snapshot snapshot, int *count);
 
+/*
+ * Destinations of which nothing can be sent whatever is queued, as when they
+ * are paused: that wakes nobody.  What was queued is there when it is looked
+ * for again, which the worker does at once.  Beyond the maximum, destinations
+ * are simply not quiet.
+ */
+#define STATE_MAX_QUIET		64
+extern void state_set_quiet(const int32 *destination_ids, int count);
+
 /* Before what was read is told to the world: it must be there after a crash. */
 extern void state_flush_commits(void);
 

@@ -39,6 +39,8 @@ typedef struct DatabaseSlot
 	bool		changed;		/* and by more than events that were queued */
 	int			nranges;
 	QueuedRange ranges[STATE_MAX_RANGES];
+	int			nquiet;
+	int32		quiet[STATE_MAX_QUIET];
 } DatabaseSlot;
 
 typedef struct Control

@@ -243,6 +243,17 @@ announce_pending(void)
 	state_announce(GetTopTransactionIdIfAny(), &all);
 }
 
+static bool
+is_quiet(const DatabaseSlot *slot, int32 destination_id)
+{
+	for (int i = 0; i < slot->nquiet; i++)
+	{
+		if (slot->quiet[i] == destination_id)
+			return true;
+	}
+	return false;
+}
+
 /* After commit: nothing here may fail. */
 static void
 publish_pending(void)
@@ -266,11 +277,16 @@ publish_pending(void)
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	if (slot->database == MyDatabaseId && slot->worker != NULL)
 	{
+		bool		wakes = pending_change;
+
 		for (int i = 0; i < npending; i++)
+		{
 			push_range(slot, &pending[i]);
-		if (!slot->woken)
+			wakes |= !is_quiet(slot, pending[i].destination_id);
+		}
+		if (wakes && !slot->woken)
 			SetLatch(&slot->worker->procLatch);
-		slot->woken = true;
+		slot->woken |= wakes;
 		slot->changed |= pending_change;
 		delivered = true;
 	}

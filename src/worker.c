@@ -484,10 +484,24 @@ finish(void)
 	PG_END_TRY();
 }
 
+/*
+ * Let the HTTP room go on, if it has anything to do: requests, or something
+ * that its descriptor tells of.  How many answers came?
+ */
+static int
+run_http(bool told)
+{
+	if (!told && http_in_flight() == 0)
+		return 0;
+	http_run();
+	return deliver_answers();
+}
+
 static void
 run(void)
 {
 	bool		reloaded = true;
+	bool		told = false;
 	WaitEvent	events[3];
 
 	for (;;)
@@ -508,8 +522,7 @@ run(void)
 		if (catchupInterruptPending)
 			ProcessCatchupInterrupt();
 
-		http_run();
-		deliver_answers();
+		(void) run_http(told);
 		if (pause_us == 0 || GetCurrentTimestamp() >= pause_until)
 		{
 			guarded_turn(reloaded);
@@ -522,14 +535,16 @@ run(void)
 			return;
 
 		/* what was started goes out now; what has been answered is not waited for */
-		http_run();
-		timeout = deliver_answers() > 0 ? 0 : time_to_wait(GetCurrentTimestamp());
+		timeout = run_http(false) > 0 ? 0 : time_to_wait(GetCurrentTimestamp());
 		count = WaitEventSetWait(wait_set, timeout, events, lengthof(events),
 								 custom_wait_event(wait_event, "RswebhookWorkerMain"));
+		told = false;
 		for (int i = 0; i < count; i++)
 		{
 			if (events[i].events & WL_LATCH_SET)
 				ResetLatch(MyLatch);
+			else
+				told = true;
 		}
 	}
 }

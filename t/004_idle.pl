@@ -49,6 +49,15 @@ ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome
 holds_nothing('while an event waits for its retry');
 does_nothing('while an event waits for its retry');
 
+# What is queued for a paused destination wakes nobody, and is not forgotten
+query($node, q{UPDATE rswebhook.destination SET paused = true WHERE name = 'good'});
+does_nothing('with a paused destination, while events are queued for it',
+    sub { send_event($node, { type => 'track', userId => 'c' }, 'good') foreach 1 .. 50 });
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'delivered'}), '1', 'nothing is sent');
+query($node, q{SELECT rswebhook_resume('good')});
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'delivered'}, '51'),
+    'when it is resumed, they are sent');
+
 done_testing();
 
 sub holds_nothing
@@ -74,7 +83,7 @@ sub holds_nothing
 
 sub does_nothing
 {
-    my ($when) = @_;
+    my ($when, $meanwhile) = @_;
     my $pid = worker_pid($node);
 
   SKIP:
@@ -84,6 +93,7 @@ sub does_nothing
         # let what was just done come to its end
         pass_time(0.5);
         my $before = process_field($pid, 'voluntary_ctxt_switches');
+        $meanwhile->() if $meanwhile;
         pass_time(3);
         my $woken = process_field($pid, 'voluntary_ctxt_switches') - $before;
         cmp_ok($woken, '<=', 5, "$when: woken $woken times in 3 s");
