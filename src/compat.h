@@ -110,6 +110,24 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	 list_free(ExecInsertIndexTuples((slot), (estate), false, NULL, NIL)))
 #endif
 
+/* 18 counts for EXPLAIN, and knows of primary keys that are checked late. */
+#if PG_VERSION_NUM >= 180000
+#define begin_index_scan(rel, index, snapshot, nkeys) \
+	index_beginscan((rel), (index), (snapshot), NULL, (nkeys), 0)
+#define primary_key_of(rel) RelationGetPrimaryKeyIndex((rel), false)
+#else
+#define begin_index_scan(rel, index, snapshot, nkeys) \
+	index_beginscan((rel), (index), (snapshot), (nkeys), 0)
+#define primary_key_of(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
+/* Partitions without those that are being detached concurrently, since 14. */
+#if PG_VERSION_NUM >= 140000
+#define current_partitions(rel) RelationGetPartitionDesc((rel), true)
+#else
+#define current_partitions(rel) RelationGetPartitionDesc(rel)
+#endif
+
 /* A random number in [0, 1), good enough for jitter. */
 #if PG_VERSION_NUM >= 150000
 #include "common/pg_prng.h"

@@ -8,6 +8,9 @@
  * tables' statistics, taken when the queue happened to be empty, must not
  * turn a look-up into a scan of millions of rows.
  *
+ * What is done for each event that is delivered (FETCH, INSERT_DELIVERIES,
+ * DELETE_ROWS) is a statement only if direct.c cannot do it.
+ *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
@@ -16,6 +19,7 @@
 
 #include "bytes.h"
 #include "catalog/pg_type.h"
+#include "direct.h"
 #include "executor/spi.h"
 #include "inject.h"
 #include "miscadmin.h"
@@ -47,7 +51,8 @@ typedef enum Statement
 
 #define COLUMNS \
 	"q.destination_id, q.attempts, q.event_id, q.ordering_key, q.queued_at, " \
-	"q.deliver_after, q.expires_at, q.first_attempt_at, q.retry_at, q.event_slot"
+	"q.deliver_after, q.expires_at, q.first_attempt_at, q.retry_at, q.event_slot, " \
+	"q.ctid"
 
 /*
  * The rows of the queue that are still those that were claimed: known by the
@@ -277,6 +282,7 @@ queue_read(const ReadRequest *request, QueueRow **rows)
 		row->first_attempt_at = time_column(i, 8);
 		row->retry_at = time_column(i, 9);
 		row->event_slot = DatumGetInt16(column(i, 10, &null));
+		row->tid = *(ItemPointer) DatumGetPointer(column(i, 11, &null));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return count;
@@ -328,16 +334,14 @@ claimed_arrays(const QueueRow **rows, int count, Datum *params)
 	params[3] = array_of(values, count, TIMESTAMPTZOID);
 }
 
-void
-queue_fetch(QueueItem **items, int count, Jsonb **events, bool *missing)
+static void
+fetch_by_statement(const QueueRow **rows, int count, Jsonb **events, bool *missing)
 {
 	Datum		params[5];
 	Datum	   *slots = palloc(sizeof(Datum) * count);
-	const QueueRow **rows = palloc(sizeof(QueueRow *) * count);
 
 	for (int i = 0; i < count; i++)
 	{
-		rows[i] = schedule_row(items[i]);
 		slots[i] = Int16GetDatum(rows[i]->event_slot);
 		events[i] = NULL;
 		missing[i] = false;
@@ -360,13 +364,24 @@ queue_fetch(QueueItem **items, int count, Jsonb **events, bool *missing)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+void
+queue_fetch(QueueItem **items, int count, Jsonb **events, bool *missing)
+{
+	const QueueRow **rows = palloc(sizeof(QueueRow *) * count);
+
+	for (int i = 0; i < count; i++)
+		rows[i] = schedule_row(items[i]);
+	if (!direct_fetch(rows, count, events, missing))
+		fetch_by_statement(rows, count, events, missing);
+}
+
 /* ---------------------------------------------------------------------
  * Recording
  * ---------------------------------------------------------------------
  */
 
 static void
-insert_deliveries(const Outcome *outcomes, int count)
+insert_by_statement(const Outcome *outcomes, int count)
 {
 	Datum		params[12];
 	Datum	   *values = palloc(sizeof(Datum) * count);
@@ -416,6 +431,20 @@ insert_deliveries(const Outcome *outcomes, int count)
 	execute(INSERT_DELIVERIES, params, NULL, false, SPI_OK_INSERT);
 }
 
+/* How many were still those that were claimed. */
+static int
+delete_rows(const QueueRow **rows, int count)
+{
+	Datum		params[4];
+	int			deleted;
+
+	if (direct_delete(rows, count, &deleted))
+		return deleted;
+	claimed_arrays(rows, count, params);
+	execute(DELETE_ROWS, params, NULL, false, SPI_OK_DELETE);
+	return (int) SPI_processed;
+}
+
 bool
 queue_record(const Outcome *outcomes, int count)
 {
@@ -441,14 +470,11 @@ queue_record(const Outcome *outcomes, int count)
 		}
 	}
 
-	insert_deliveries(outcomes, count);
+	if (!direct_insert_deliveries(outcomes, count))
+		insert_by_statement(outcomes, count);
 	INJECT("recording");
 	if (nfinished > 0)
-	{
-		claimed_arrays(finished, nfinished, params);
-		execute(DELETE_ROWS, params, NULL, false, SPI_OK_DELETE);
-		complete = SPI_processed == nfinished;
-	}
+		complete = delete_rows(finished, nfinished) == nfinished;
 	if (nretried > 0)
 	{
 		claimed_arrays(retried, nretried, params);

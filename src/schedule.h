@@ -19,6 +19,7 @@
 #include "lib/ilist.h"
 #include "lib/pairingheap.h"
 #include "outcome.h"
+#include "storage/itemptr.h"
 
 /* A row of rswebhook.queue, without the payload. */
 typedef struct QueueRow
@@ -35,6 +36,7 @@ typedef struct QueueRow
 	TimestampTz retry_at;
 	int16		event_slot;
 	bool		has_key;
+	ItemPointerData tid;		/* where it was read; it may have moved */
 } QueueRow;
 
 typedef struct Lane Lane;

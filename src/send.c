@@ -25,8 +25,8 @@
 #include "access/xlog.h"
 #include "commands/sequence.h"
 #include "common/hashfn.h"
-#include "executor/executor.h"
 #include "miscadmin.h"
+#include "rows.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -35,21 +35,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* Columns as the extension's script creates them. */
-enum
-{
-	EVENT_ID, EVENT_SLOT, EVENT_CREATED_AT, EVENT_ORDERING_KEY, EVENT_EVENT,
-	EVENT_COLUMNS
-};
-
-enum
-{
-	QUEUE_DESTINATION_ID, QUEUE_EVENT_SLOT, QUEUE_ATTEMPTS, QUEUE_EVENT_ID,
-	QUEUE_QUEUED_AT, QUEUE_ORDERING_KEY, QUEUE_DELIVER_AFTER, QUEUE_EXPIRES_AT,
-	QUEUE_FIRST_ATTEMPT_AT, QUEUE_RETRY_AT,
-	QUEUE_COLUMNS
-};
-
+/* Columns of rswebhook.home as the extension's script creates them. */
 enum
 {
 	HOME_SYSTEM_IDENTIFIER, HOME_DATABASE_OID,
@@ -68,15 +54,6 @@ static struct
 }			relations;
 
 static uint64 invalidations = 1;
-
-/* A table that is being written to. */
-typedef struct Writer
-{
-	Relation	rel;
-	EState	   *estate;
-	ResultRelInfo *info;
-	TupleTableSlot *slot;
-} Writer;
 
 /* ---------------------------------------------------------------------
  * Tables
@@ -121,59 +98,14 @@ look_up_relations(void)
 }
 
 static void
-writer_open(Writer *writer, Oid relid, int columns)
+open_table(Writer *writer, Oid relid, int columns)
 {
-	writer->rel = table_open(relid, RowExclusiveLock);
-	if (RelationGetDescr(writer->rel)->natts < columns)
+	Relation	rel = table_open(relid, RowExclusiveLock);
+
+	if (RelationGetDescr(rel)->natts < columns)
 		elog(ERROR, "relation \"%s\" has too few columns",
-			 RelationGetRelationName(writer->rel));
-
-	writer->estate = CreateExecutorState();
-	writer->info = makeNode(ResultRelInfo);
-	InitResultRelInfo(writer->info, writer->rel, 0, NULL, 0);
-	ExecOpenIndices(writer->info, false);
-	writer->slot = table_slot_create(writer->rel, NULL);
-}
-
-/* All columns as null; the caller fills in what has a value. */
-static void
-writer_start_row(Writer *writer)
-{
-	int			natts = RelationGetDescr(writer->rel)->natts;
-
-	ExecClearTuple(writer->slot);
-	for (int i = 0; i < natts; i++)
-	{
-		writer->slot->tts_values[i] = (Datum) 0;
-		writer->slot->tts_isnull[i] = true;
-	}
-}
-
-static void
-writer_set(Writer *writer, int column, Datum value)
-{
-	writer->slot->tts_values[column] = value;
-	writer->slot->tts_isnull[column] = false;
-}
-
-static void
-writer_insert_row(Writer *writer)
-{
-	ExecStoreVirtualTuple(writer->slot);
-	table_tuple_insert(writer->rel, writer->slot, GetCurrentCommandId(true), 0, NULL);
-	if (writer->info->ri_NumIndices > 0)
-		insert_index_tuples(writer->info, writer->slot, writer->estate);
-	ResetPerTupleExprContext(writer->estate);
-}
-
-/* Locks are kept until the transaction ends, as after any INSERT. */
-static void
-writer_close(Writer *writer)
-{
-	ExecDropSingleTupleTableSlot(writer->slot);
-	ExecCloseIndices(writer->info);
-	FreeExecutorState(writer->estate);
-	table_close(writer->rel, NoLock);
+			 RelationGetRelationName(rel));
+	writer_open(writer, rel);
 }
 
 int16
@@ -477,7 +409,7 @@ store_event(int64 id, int16 slot, TimestampTz now, const char *ordering_key, Dat
 {
 	Writer		writer;
 
-	writer_open(&writer, relations.events[slot], EVENT_COLUMNS);
+	open_table(&writer, relations.events[slot], EVENT_COLUMNS);
 	writer_start_row(&writer);
 	writer_set(&writer, EVENT_ID, Int64GetDatum(id));
 	writer_set(&writer, EVENT_SLOT, Int16GetDatum(slot));
@@ -528,7 +460,7 @@ write_home(void)
 		return;
 	}
 	written_by = GetCurrentTransactionId();
-	writer_open(&writer, relations.home, HOME_COLUMNS);
+	open_table(&writer, relations.home, HOME_COLUMNS);
 	writer_start_row(&writer);
 	writer_set(&writer, HOME_SYSTEM_IDENTIFIER, Int64GetDatum((int64) GetSystemIdentifier()));
 	writer_set(&writer, HOME_DATABASE_OID, ObjectIdGetDatum(MyDatabaseId));
@@ -557,7 +489,7 @@ store(Datum datum, Jsonb *event, const SendOptions *options,
 	id = nextval_internal(relations.sequence, false);
 	store_event(id, slot, now, options->ordering_key, datum);
 
-	writer_open(&writer, relations.queue, QUEUE_COLUMNS);
+	open_table(&writer, relations.queue, QUEUE_COLUMNS);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

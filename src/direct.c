@@ -1,0 +1,401 @@
+/*-------------------------------------------------------------------------
+ *
+ * direct.c
+ *		What the worker does for each event, without a statement.
+ *
+ * A statement takes all ten partitions of a ring into its hands, and finds
+ * each row of the queue by its key once to send it and once more to delete it.
+ * Here a row of the queue is where it was read, as long as it has not been
+ * moved, and a partition is the one that its slot says.
+ *
+ * Where a row was read is a hint: what is there is compared with the row that
+ * was claimed, and if it is another one, or none, the row is looked up by its
+ * key, since VACUUM FULL and CLUSTER move rows that have not changed.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "direct.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "bytes.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "rows.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* As far as they are read here. */
+static const Column queue_columns[] = {
+	[QUEUE_DESTINATION_ID] = {"destination_id", INT4OID, false},
+	[QUEUE_EVENT_SLOT] = {"event_slot", INT2OID, false},
+	[QUEUE_ATTEMPTS] = {"attempts", INT4OID, false},
+	[QUEUE_EVENT_ID] = {"event_id", INT8OID, false},
+	[QUEUE_QUEUED_AT] = {"queued_at", TIMESTAMPTZOID, false}
+};
+
+static const KeyColumn queue_key[] = {
+	{QUEUE_DESTINATION_ID, INT4OID, F_INT4EQ},
+	{QUEUE_EVENT_ID, INT8OID, F_INT8EQ}
+};
+
+static const Column event_columns[] = {
+	[EVENT_ID] = {"id", INT8OID, false},
+	[EVENT_SLOT] = {"slot", INT2OID, false},
+	[EVENT_CREATED_AT] = {"created_at", TIMESTAMPTZOID, false},
+	[EVENT_ORDERING_KEY] = {"ordering_key", TEXTOID, true},
+	[EVENT_EVENT] = {"event", JSONBOID, false}
+};
+
+static const KeyColumn event_key[] = {
+	{EVENT_ID, INT8OID, F_INT8EQ},
+	{EVENT_SLOT, INT2OID, F_INT2EQ}
+};
+
+static const Column delivery_columns[] = {
+	[DELIVERY_SLOT] = {"slot", INT2OID, false},
+	[DELIVERY_ATTEMPT] = {"attempt", INT4OID, false},
+	[DELIVERY_EVENT_ID] = {"event_id", INT8OID, false},
+	[DELIVERY_DESTINATION_ID] = {"destination_id", INT4OID, false},
+	[DELIVERY_STATUS] = {"status", INT4OID, true},
+	[DELIVERY_STARTED_AT] = {"started_at", TIMESTAMPTZOID, false},
+	[DELIVERY_DURATION] = {"duration", INTERVALOID, false},
+	[DELIVERY_RETRY_AT] = {"retry_at", TIMESTAMPTZOID, true},
+	[DELIVERY_OUTCOME] = {"outcome", TEXTOID, false},
+	[DELIVERY_ERROR] = {"error", TEXTOID, true},
+	[DELIVERY_REQUEST] = {"request", TEXTOID, true},
+	[DELIVERY_RESPONSE_BODY] = {"response_body", TEXTOID, true}
+};
+
+/* ---------------------------------------------------------------------
+ * The queue's rows
+ * ---------------------------------------------------------------------
+ */
+typedef struct QueueReader
+{
+	Relation	rel;
+	Snapshot	snapshot;
+	TableScanDesc places;		/* knows where the table ends */
+	TupleTableSlot *slot;		/* the row that was found */
+	KeyLookup	by_key;
+} QueueReader;
+
+/* Under the active snapshot, which must stay until the reader is closed. */
+static bool
+queue_reader_open(QueueReader *reader, Relation rel)
+{
+	if (!table_is_known(rel, queue_columns, lengthof(queue_columns)) ||
+		!key_lookup_open(&reader->by_key, rel, queue_key))
+		return false;
+	reader->rel = rel;
+	reader->snapshot = GetActiveSnapshot();
+	reader->places = table_beginscan_tid(reader->rel, reader->snapshot);
+	reader->slot = table_slot_create(reader->rel, NULL);
+	return true;
+}
+
+static void
+queue_reader_close(QueueReader *reader)
+{
+	ExecDropSingleTupleTableSlot(reader->slot);
+	table_endscan(reader->places);
+	key_lookup_close(&reader->by_key);
+}
+
+static bool
+is_claimed(TupleTableSlot *slot, const QueueRow *row)
+{
+	const Datum *values = slot->tts_values;
+
+	slot_getsomeattrs(slot, lengthof(queue_columns));
+	return DatumGetInt64(values[QUEUE_EVENT_ID]) == row->event_id &&
+		DatumGetInt32(values[QUEUE_DESTINATION_ID]) == row->destination_id &&
+		DatumGetInt32(values[QUEUE_ATTEMPTS]) == row->attempts &&
+		DatumGetTimestampTz(values[QUEUE_QUEUED_AT]) == row->queued_at;
+}
+
+/* Is the row still the one that was claimed?  It is in the reader's slot then. */
+static bool
+find_claimed(QueueReader *reader, const QueueRow *row)
+{
+	ItemPointerData tid = row->tid;
+
+	if (table_tuple_tid_valid(reader->places, &tid) &&
+		table_tuple_fetch_row_version(reader->rel, &tid, reader->snapshot, reader->slot) &&
+		is_claimed(reader->slot, row))
+		return true;
+	return key_lookup_find(&reader->by_key, reader->snapshot,
+						   Int32GetDatum(row->destination_id),
+						   Int64GetDatum(row->event_id), reader->slot) &&
+		is_claimed(reader->slot, row);
+}
+
+/* ---------------------------------------------------------------------
+ * Fetching
+ * ---------------------------------------------------------------------
+ */
+typedef struct EventReader
+{
+	Relation	rel;			/* NULL: not open */
+	TupleTableSlot *slot;
+	KeyLookup	by_key;
+} EventReader;
+
+static bool
+event_reader_open(EventReader *reader, Relation parent, int16 ring_slot)
+{
+	Oid			partition = partition_of_slot(parent, ring_slot);
+	Relation	rel;
+
+	if (!OidIsValid(partition))
+		return false;
+	rel = table_open(partition, AccessShareLock);
+	if (!table_is_known(rel, event_columns, lengthof(event_columns)) ||
+		!key_lookup_open(&reader->by_key, rel, event_key))
+	{
+		table_close(rel, NoLock);
+		return false;
+	}
+	reader->rel = rel;
+	reader->slot = table_slot_create(rel, NULL);
+	return true;
+}
+
+static void
+event_reader_close(EventReader *reader)
+{
+	ExecDropSingleTupleTableSlot(reader->slot);
+	key_lookup_close(&reader->by_key);
+	table_close(reader->rel, NoLock);
+}
+
+/* A copy of the payload; NULL: there is none. */
+static Jsonb *
+read_event(EventReader *reader, const QueueRow *row)
+{
+	bool		null;
+	Datum		event;
+
+	if (!key_lookup_find(&reader->by_key, GetActiveSnapshot(),
+						 Int64GetDatum(row->event_id),
+						 Int16GetDatum(row->event_slot), reader->slot))
+		return NULL;
+	event = slot_getattr(reader->slot, EVENT_EVENT + 1, &null);
+	return DatumGetJsonbPCopy(event);
+}
+
+/* The reader for a row's payload, opened when it is first needed. */
+static EventReader *
+reader_of(EventReader *readers, Relation parent, const QueueRow *row)
+{
+	EventReader *reader;
+
+	if (row->event_slot < 0 || row->event_slot >= RING_SLOTS)
+		return NULL;
+	reader = &readers[row->event_slot];
+	if (reader->rel == NULL && !event_reader_open(reader, parent, row->event_slot))
+		return NULL;
+	return reader;
+}
+
+bool
+direct_fetch(const QueueRow **rows, int count, Jsonb **events, bool *missing)
+{
+	Relation	rel = table_open(extension_relation("queue"), AccessShareLock);
+	Relation	parent = table_open(extension_relation("event"), AccessShareLock);
+	EventReader readers[RING_SLOTS] = {{0}};
+	QueueReader queue;
+	bool		opened = queue_reader_open(&queue, rel);
+	bool		usable = opened;
+
+	for (int i = 0; i < count && usable; i++)
+	{
+		EventReader *reader;
+
+		CHECK_FOR_INTERRUPTS();
+		events[i] = NULL;
+		missing[i] = false;
+		if (!find_claimed(&queue, rows[i]))
+			continue;
+		reader = reader_of(readers, parent, rows[i]);
+		usable = reader != NULL;
+		if (usable)
+		{
+			events[i] = read_event(reader, rows[i]);
+			missing[i] = events[i] == NULL;
+		}
+	}
+
+	for (int slot = 0; slot < RING_SLOTS; slot++)
+	{
+		if (readers[slot].rel != NULL)
+			event_reader_close(&readers[slot]);
+	}
+	if (opened)
+		queue_reader_close(&queue);
+	table_close(parent, NoLock);
+	table_close(rel, NoLock);
+	return usable;
+}
+
+/* ---------------------------------------------------------------------
+ * Recording
+ * ---------------------------------------------------------------------
+ */
+
+/* NULL if its rows have to be inserted by a statement. */
+static Writer *
+delivery_writer(Relation parent, int16 slot)
+{
+	Oid			partition = partition_of_slot(parent, slot);
+	Relation	rel;
+	Writer	   *writer;
+
+	if (!OidIsValid(partition))
+		return NULL;
+	rel = table_open(partition, RowExclusiveLock);
+	if (!table_is_known(rel, delivery_columns, lengthof(delivery_columns)) ||
+		!table_is_passive(rel) || !table_takes_rows(rel, DELIVERY_COLUMNS))
+	{
+		table_close(rel, NoLock);
+		return NULL;
+	}
+	writer = palloc(sizeof(Writer));
+	writer_open(writer, rel);
+	return writer;
+}
+
+static void
+write_delivery(Writer *writer, const Outcome *o)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer_row_context(writer));
+	Interval	duration = {0};
+
+	duration.time = o->duration_us;
+	writer_start_row(writer);
+	writer_set(writer, DELIVERY_SLOT, Int16GetDatum(ring_slot(o->started_at)));
+	writer_set(writer, DELIVERY_ATTEMPT,
+			   Int32GetDatum(o->claimed.attempts + (o->attempted ? 1 : 0)));
+	writer_set(writer, DELIVERY_EVENT_ID, Int64GetDatum(o->claimed.event_id));
+	writer_set(writer, DELIVERY_DESTINATION_ID, Int32GetDatum(o->claimed.destination_id));
+	if (o->status != 0)
+		writer_set(writer, DELIVERY_STATUS, Int32GetDatum(o->status));
+	writer_set(writer, DELIVERY_STARTED_AT, TimestampTzGetDatum(o->started_at));
+	writer_set(writer, DELIVERY_DURATION, IntervalPGetDatum(&duration));
+	if (o->kind == VERDICT_RETRY)
+		writer_set(writer, DELIVERY_RETRY_AT, TimestampTzGetDatum(o->retry_at));
+	writer_set(writer, DELIVERY_OUTCOME, CStringGetTextDatum(outcome_name(o->kind)));
+	if (o->error != NULL)
+		writer_set(writer, DELIVERY_ERROR, readable_text(o->error, strlen(o->error)));
+	if (o->request != NULL)
+		writer_set(writer, DELIVERY_REQUEST, readable_text(o->request, strlen(o->request)));
+	if (o->response_body != NULL)
+		writer_set(writer, DELIVERY_RESPONSE_BODY,
+				   readable_text(o->response_body, o->response_body_len));
+	MemoryContextSwitchTo(old);
+	writer_keep_row(writer);
+}
+
+/* Nothing is inserted before all partitions are known to be fit for it. */
+bool
+direct_insert_deliveries(const Outcome *outcomes, int count)
+{
+	Relation	parent = table_open(extension_relation("delivery"), RowExclusiveLock);
+	Writer	   *writers[RING_SLOTS] = {NULL};
+	bool		usable = table_is_passive(parent);
+
+	for (int i = 0; i < count && usable; i++)
+	{
+		int16		slot = ring_slot(outcomes[i].started_at);
+
+		if (writers[slot] == NULL)
+			writers[slot] = delivery_writer(parent, slot);
+		usable = writers[slot] != NULL;
+	}
+	for (int i = 0; i < count && usable; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		write_delivery(writers[ring_slot(outcomes[i].started_at)], &outcomes[i]);
+	}
+	for (int slot = 0; slot < RING_SLOTS; slot++)
+	{
+		if (writers[slot] == NULL)
+			continue;
+		writer_flush(writers[slot]);
+		writer_close(writers[slot]);
+	}
+	table_close(parent, NoLock);
+	CommandCounterIncrement();
+	return usable;
+}
+
+static TM_Result
+delete_at(QueueReader *reader, ItemPointerData tid)
+{
+	TM_FailureData failure;
+
+	return table_tuple_delete(reader->rel, &tid, GetCurrentCommandId(true),
+							  reader->snapshot, InvalidSnapshot, true, &failure,
+							  false);
+}
+
+/*
+ * A row that somebody else has locked is waited for.  If he has changed it, but
+ * not so that it is another one now, what he made of it is deleted.
+ */
+static bool
+delete_claimed(QueueReader *reader, const QueueRow *row)
+{
+	TM_FailureData failure;
+	ItemPointerData tid;
+	TM_Result	result;
+
+	if (!find_claimed(reader, row))
+		return false;
+	tid = reader->slot->tts_tid;
+	result = delete_at(reader, tid);
+	if (result == TM_Updated &&
+		table_tuple_lock(reader->rel, &tid, reader->snapshot, reader->slot,
+						 GetCurrentCommandId(true), LockTupleExclusive, LockWaitBlock,
+						 TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure) == TM_Ok &&
+		is_claimed(reader->slot, row))
+		result = delete_at(reader, reader->slot->tts_tid);
+	return result == TM_Ok;
+}
+
+bool
+direct_delete(const QueueRow **rows, int count, int *deleted)
+{
+	Relation	rel = table_open(extension_relation("queue"), RowExclusiveLock);
+	QueueReader queue;
+	bool		usable = false;
+
+	/*
+	 * As new as a statement's would be: what it does not see any more, in our
+	 * own transaction, cannot be deleted.
+	 */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	*deleted = 0;
+	if (table_is_passive(rel) && queue_reader_open(&queue, rel))
+	{
+		CheckCmdReplicaIdentity(rel, CMD_DELETE);
+		for (int i = 0; i < count; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (delete_claimed(&queue, rows[i]))
+				(*deleted)++;
+		}
+		queue_reader_close(&queue);
+		usable = true;
+	}
+	PopActiveSnapshot();
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+	return usable;
+}

@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * direct.h
+ *		What the worker does for each event, without a statement.
+ *
+ * Each of these returns false, with nothing done, if it has to be a statement
+ * after all; see rows.h.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_DIRECT_H
+#define RSWEBHOOK_DIRECT_H
+
+#include "queue.h"
+
+/* As queue_fetch(). */
+extern bool direct_fetch(const QueueRow **rows, int count, Jsonb **events,
+						 bool *missing);
+
+extern bool direct_insert_deliveries(const Outcome *outcomes, int count);
+
+/* Delete rows of the queue if they are still those that were claimed. */
+extern bool direct_delete(const QueueRow **rows, int count, int *deleted);
+
+#endif							/* RSWEBHOOK_DIRECT_H */

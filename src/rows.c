@@ -1,0 +1,261 @@
+/*-------------------------------------------------------------------------
+ *
+ * rows.c
+ *		Rows of our own tables, without a statement.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rows.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "utils/partcache.h"
+#include "utils/relcache.h"
+
+/* ---------------------------------------------------------------------
+ * What somebody may have made of our tables
+ * ---------------------------------------------------------------------
+ */
+bool
+table_is_known(Relation rel, const Column *columns, int count)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->rd_rel->relhassubclass ||
+		desc->natts < count)
+		return false;
+	for (int i = 0; i < count; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->atttypid != columns[i].type || att->atttypmod != -1 ||
+			att->attnotnull == columns[i].nullable ||
+			strcmp(NameStr(att->attname), columns[i].name) != 0)
+			return false;
+	}
+	return true;
+}
+
+bool
+table_is_passive(Relation rel)
+{
+	return rel->trigdesc == NULL && rel->rd_rules == NULL;
+}
+
+bool
+table_takes_rows(Relation rel, int columns)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	return desc->natts == columns &&
+		(desc->constr == NULL || desc->constr->num_check == 0);
+}
+
+/*
+ * The parent says, and not the partition's name: somebody may have taken one
+ * out of the ring.
+ */
+Oid
+partition_of_slot(Relation parent, int16 slot)
+{
+	PartitionKey key = RelationGetPartitionKey(parent);
+	PartitionDesc desc;
+
+	if (key == NULL || key->strategy != PARTITION_STRATEGY_LIST ||
+		key->parttypid[0] != INT2OID)
+		return InvalidOid;
+	desc = current_partitions(parent);
+	if (desc->nparts == 0)
+		return InvalidOid;
+	for (int i = 0; i < desc->boundinfo->ndatums; i++)
+	{
+		if (DatumGetInt16(desc->boundinfo->datums[i][0]) == slot)
+			return desc->oids[desc->boundinfo->indexes[i]];
+	}
+	return InvalidOid;
+}
+
+/* ---------------------------------------------------------------------
+ * Looking up by a primary key of two columns
+ * ---------------------------------------------------------------------
+ */
+static bool
+index_is_usable(Relation index, const KeyColumn *key)
+{
+	Form_pg_index form = index->rd_index;
+
+	/* one that old snapshots must not use is for the planner to judge */
+	if (index->rd_rel->relam != BTREE_AM_OID || !form->indisvalid ||
+		form->indcheckxmin || form->indnkeyatts != 2)
+		return false;
+	for (int i = 0; i < 2; i++)
+	{
+		if (form->indkey.values[i] != key[i].column + 1 ||
+			index->rd_opcintype[i] != key[i].type)
+			return false;
+	}
+	return true;
+}
+
+bool
+key_lookup_open(KeyLookup *lookup, Relation rel, const KeyColumn *key)
+{
+	Oid			index = primary_key_of(rel);
+
+	if (!OidIsValid(index))
+		return false;
+	lookup->rel = rel;
+	lookup->index = index_open(index, AccessShareLock);
+	lookup->scan = NULL;
+	lookup->key = key;
+	if (index_is_usable(lookup->index, key))
+		return true;
+	index_close(lookup->index, NoLock);
+	return false;
+}
+
+bool
+key_lookup_find(KeyLookup *lookup, Snapshot snapshot, Datum first, Datum second,
+				TupleTableSlot *slot)
+{
+	ScanKeyData keys[2];
+
+	if (lookup->scan == NULL)
+		lookup->scan = begin_index_scan(lookup->rel, lookup->index, snapshot, 2);
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, lookup->key[0].equal, first);
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, lookup->key[1].equal, second);
+	index_rescan(lookup->scan, keys, 2, NULL, 0);
+	return index_getnext_slot(lookup->scan, ForwardScanDirection, slot);
+}
+
+void
+key_lookup_close(KeyLookup *lookup)
+{
+	if (lookup->scan != NULL)
+		index_endscan(lookup->scan);
+	index_close(lookup->index, NoLock);
+}
+
+/* ---------------------------------------------------------------------
+ * Inserting
+ * ---------------------------------------------------------------------
+ */
+void
+writer_open(Writer *writer, Relation rel)
+{
+	memset(writer, 0, sizeof(*writer));
+	writer->rel = rel;
+	writer->estate = CreateExecutorState();
+	writer->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->info, rel, 0, NULL, 0);
+	ExecOpenIndices(writer->info, false);
+}
+
+void
+writer_start_row(Writer *writer)
+{
+	int			natts = RelationGetDescr(writer->rel)->natts;
+	TupleTableSlot *slot = writer->slots[writer->nrows];
+
+	if (slot == NULL)
+	{
+		/* it must outlive the row */
+		MemoryContext old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+
+		slot = writer->slots[writer->nrows] = table_slot_create(writer->rel, NULL);
+		MemoryContextSwitchTo(old);
+	}
+	ExecClearTuple(slot);
+	for (int i = 0; i < natts; i++)
+	{
+		slot->tts_values[i] = (Datum) 0;
+		slot->tts_isnull[i] = true;
+	}
+}
+
+void
+writer_set(Writer *writer, int column, Datum value)
+{
+	TupleTableSlot *slot = writer->slots[writer->nrows];
+
+	slot->tts_values[column] = value;
+	slot->tts_isnull[column] = false;
+}
+
+static void
+insert_index_entries(Writer *writer, TupleTableSlot *slot)
+{
+	if (writer->info->ri_NumIndices > 0)
+		insert_index_tuples(writer->info, slot, writer->estate);
+	ResetPerTupleExprContext(writer->estate);
+}
+
+void
+writer_insert_row(Writer *writer)
+{
+	TupleTableSlot *slot = writer->slots[writer->nrows];
+
+	ExecStoreVirtualTuple(slot);
+	table_tuple_insert(writer->rel, slot, GetCurrentCommandId(true), 0, NULL);
+	insert_index_entries(writer, slot);
+}
+
+MemoryContext
+writer_row_context(Writer *writer)
+{
+	return GetPerTupleMemoryContext(writer->estate);
+}
+
+void
+writer_keep_row(Writer *writer)
+{
+	TupleTableSlot *slot = writer->slots[writer->nrows];
+
+	ExecStoreVirtualTuple(slot);
+	ExecMaterializeSlot(slot);
+	ResetPerTupleExprContext(writer->estate);
+	if (++writer->nrows == WRITER_ROWS)
+		writer_flush(writer);
+}
+
+void
+writer_flush(Writer *writer)
+{
+	MemoryContext old;
+
+	if (writer->nrows == 0)
+		return;
+
+	/* what is too long for a row is compressed and cut up in there */
+	old = MemoryContextSwitchTo(writer_row_context(writer));
+	table_multi_insert(writer->rel, writer->slots, writer->nrows,
+					   GetCurrentCommandId(true), 0, NULL);
+	MemoryContextSwitchTo(old);
+	for (int i = 0; i < writer->nrows; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		insert_index_entries(writer, writer->slots[i]);
+	}
+	writer->nrows = 0;
+}
+
+void
+writer_close(Writer *writer)
+{
+	for (int i = 0; i < WRITER_ROWS && writer->slots[i] != NULL; i++)
+		ExecDropSingleTupleTableSlot(writer->slots[i]);
+	ExecCloseIndices(writer->info);
+	FreeExecutorState(writer->estate);
+	table_close(writer->rel, NoLock);
+}

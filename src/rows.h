@@ -1,0 +1,137 @@
+/*-------------------------------------------------------------------------
+ *
+ * rows.h
+ *		Rows of our own tables, without a statement.
+ *
+ * Where every microsecond counts, rows are read, written and deleted through
+ * the table's and the indexes' access methods.  That is right only as long as
+ * nothing but storing the row belongs to it: the callers ask first, and leave
+ * it to a statement if somebody has added triggers, rules, checks or columns,
+ * or has put something else in the place of a table.
+ *
+ * Locks are kept until the transaction ends, as a statement's are.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_ROWS_H
+#define RSWEBHOOK_ROWS_H
+
+#include "rswebhook.h"
+
+#include "access/genam.h"
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "utils/rel.h"
+#include "utils/snapshot.h"
+
+/* Columns as the extension's script creates them, from 0. */
+enum
+{
+	EVENT_ID, EVENT_SLOT, EVENT_CREATED_AT, EVENT_ORDERING_KEY, EVENT_EVENT,
+	EVENT_COLUMNS
+};
+
+enum
+{
+	QUEUE_DESTINATION_ID, QUEUE_EVENT_SLOT, QUEUE_ATTEMPTS, QUEUE_EVENT_ID,
+	QUEUE_QUEUED_AT, QUEUE_ORDERING_KEY, QUEUE_DELIVER_AFTER, QUEUE_EXPIRES_AT,
+	QUEUE_FIRST_ATTEMPT_AT, QUEUE_RETRY_AT,
+	QUEUE_COLUMNS
+};
+
+enum
+{
+	DELIVERY_SLOT, DELIVERY_ATTEMPT, DELIVERY_EVENT_ID, DELIVERY_DESTINATION_ID,
+	DELIVERY_STATUS, DELIVERY_STARTED_AT, DELIVERY_DURATION, DELIVERY_RETRY_AT,
+	DELIVERY_OUTCOME, DELIVERY_ERROR, DELIVERY_REQUEST, DELIVERY_RESPONSE_BODY,
+	DELIVERY_COLUMNS
+};
+
+/* ---------------------------------------------------------------------
+ * What somebody may have made of our tables
+ * ---------------------------------------------------------------------
+ */
+typedef struct Column
+{
+	const char *name;
+	Oid			type;
+	bool		nullable;
+} Column;
+
+/* Is it an ordinary table that begins with these columns? */
+extern bool table_is_known(Relation rel, const Column *columns, int count);
+
+/* Does nothing but the change itself happen when its rows are changed? */
+extern bool table_is_passive(Relation rel);
+
+/* Can its rows be made of so many columns, and be any? */
+extern bool table_takes_rows(Relation rel, int columns);
+
+/* The partition for rows of a slot of a ring; InvalidOid: none, or who knows. */
+extern Oid	partition_of_slot(Relation parent, int16 slot);
+
+/* ---------------------------------------------------------------------
+ * Looking up by a primary key of two columns
+ * ---------------------------------------------------------------------
+ */
+typedef struct KeyColumn
+{
+	int			column;			/* from 0 */
+	Oid			type;
+	RegProcedure equal;
+} KeyColumn;
+
+typedef struct KeyLookup
+{
+	Relation	rel;
+	Relation	index;
+	IndexScanDesc scan;			/* NULL before the first look-up */
+	const KeyColumn *key;
+} KeyLookup;
+
+/* False, with nothing to close, if there is no index of such a key. */
+extern bool key_lookup_open(KeyLookup *lookup, Relation rel, const KeyColumn *key);
+extern bool key_lookup_find(KeyLookup *lookup, Snapshot snapshot,
+							Datum first, Datum second, TupleTableSlot *slot);
+extern void key_lookup_close(KeyLookup *lookup);
+
+/* ---------------------------------------------------------------------
+ * Inserting
+ * ---------------------------------------------------------------------
+ */
+
+/* Rows that are inserted together. */
+#define WRITER_ROWS	64
+
+typedef struct Writer
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *info;
+	int			nrows;			/* kept so far */
+	TupleTableSlot *slots[WRITER_ROWS]; /* the first after those: being made */
+} Writer;
+
+/* The relation is open and locked, and will be closed with the writer. */
+extern void writer_open(Writer *writer, Relation rel);
+
+/* All columns as null; the caller fills in what has a value. */
+extern void writer_start_row(Writer *writer);
+extern void writer_set(Writer *writer, int column, Datum value);
+
+/* Insert the row at once, or ... */
+extern void writer_insert_row(Writer *writer);
+
+/*
+ * ... copy it, and insert it with others.  Values of such rows may be made in
+ * the memory context that writer_row_context() returns: it is reset with each
+ * row.
+ */
+extern MemoryContext writer_row_context(Writer *writer);
+extern void writer_keep_row(Writer *writer);
+extern void writer_flush(Writer *writer);
+extern void writer_close(Writer *writer);
+
+#endif							/* RSWEBHOOK_ROWS_H */

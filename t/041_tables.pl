@@ -1,0 +1,307 @@
+# What somebody does to the worker's tables counts, although it reads and writes
+# them without statements as long as nobody does: triggers fire, rules and
+# constraints hold, columns get their defaults, rows may be anywhere, and
+# partitions are where the table says.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use JSON::PP;
+use RswebhookTest;
+use Session;
+use Test::More;
+
+my $receiver = new_receiver();
+my $node = new_node('tables',
+    conf => "wal_level = logical\nmax_replication_slots = 4\nrswebhook.response_body_limit = '1MB'\n");
+my %quick = (min_backoff => '50 ms', max_backoff => '100 ms', breaker_failures => 0);
+
+add_destination($node, 'sink', $receiver->url('/ok'), \%quick);
+query($node, q{
+    CREATE TABLE seen (what text);
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+        $$ BEGIN INSERT INTO public.seen VALUES (TG_ARGV[0]); RETURN NULL; END $$;});
+ok(delivered(), 'it delivers');
+
+# As long as nobody does anything: the queue's rows are sent and deleted without
+# being looked up
+add_destination($node, 'many', $receiver->url('/many'), \%quick);
+my ($deleted_before, $scans_before) = statistics(1);
+many('many', 1000);
+my ($deleted, $scans) = statistics($deleted_before + 1000);
+cmp_ok($scans - $scans_before, '<', 700, 'rows that are where they were read are not looked up');
+
+#
+# Triggers and rules
+#
+my $delivery = 'rswebhook.' . query($node,
+    'SELECT relname FROM rswebhook.delivery AS d JOIN pg_class AS c ON c.oid = d.tableoid LIMIT 1');
+my @watchers = (
+    [ 'rows of delivery', 'rswebhook.delivery', 'AFTER INSERT', 'FOR EACH ROW' ],
+    [ 'statements on delivery', 'rswebhook.delivery', 'AFTER INSERT', 'FOR EACH STATEMENT' ],
+    [ 'rows of a partition of it', $delivery, 'AFTER INSERT', 'FOR EACH ROW' ],
+    [ 'rows of the queue', 'rswebhook.queue', 'AFTER DELETE', 'FOR EACH ROW' ],
+    [ 'statements on the queue', 'rswebhook.queue', 'BEFORE DELETE', 'FOR EACH STATEMENT' ]);
+foreach my $watcher (@watchers)
+{
+    my ($what, $table, $when, $each) = @$watcher;
+
+    query($node, "CREATE TRIGGER mine $when ON $table $each EXECUTE FUNCTION note('$what')");
+    ok(delivered(), "a trigger for $what");
+    is(seen(), $what, 'fires');
+    query($node, "DROP TRIGGER mine ON $table");
+}
+query($node, q{CREATE RULE mine AS ON DELETE TO rswebhook.queue DO ALSO INSERT INTO public.seen VALUES ('rule')});
+ok(delivered(), 'a rule on the queue');
+is(seen(), 'rule', 'is followed');
+query($node, 'DROP RULE mine ON rswebhook.queue');
+
+ok(delivered(), 'without them again');
+is(seen(), '', 'nothing fires');
+
+#
+# Columns, constraints and indexes
+#
+query($node, q{ALTER TABLE rswebhook.delivery ADD CONSTRAINT mine CHECK (status <> 200) NOT VALID});
+my $refused = send_event($node, { type => 'track', userId => 'checked' }, 'sink');
+ok( wait_for('the error', sub { logged('violates check constraint "mine"') }),
+    'a check constraint is checked');
+query($node, q{ALTER TABLE rswebhook.delivery DROP CONSTRAINT mine});
+ok(wait_for_query($node, "SELECT outcome FROM rswebhook.delivery WHERE event_id = $refused", 'delivered'),
+    'what it refused is recorded without it');
+query($node, q{ALTER TABLE rswebhook.delivery ADD CONSTRAINT mine CHECK (attempt < 100)});
+ok(delivered(), 'one that allows everything');
+
+query($node, q{
+    ALTER TABLE rswebhook.delivery ALTER error SET DEFAULT 'none', ADD note text NOT NULL DEFAULT 'noted';
+    ALTER TABLE rswebhook.queue ADD note text DEFAULT 'noted';
+    ALTER TABLE rswebhook.event ADD note text DEFAULT 'noted'});
+my $noted = delivered();
+is(query($node, "SELECT coalesce(error, 'null'), note FROM rswebhook.delivery WHERE event_id = $noted"),
+    'null|noted', 'a column that was added has its default');
+query($node, q{
+    ALTER TABLE rswebhook.delivery DROP CONSTRAINT mine, DROP note;
+    ALTER TABLE rswebhook.queue DROP note;
+    ALTER TABLE rswebhook.event DROP note});
+ok(delivered(), 'without it again');
+
+query($node, q{
+    CREATE INDEX ON rswebhook.delivery (lower(outcome)) WHERE status = 200;
+    CREATE INDEX ON rswebhook.delivery USING hash (request)});
+my $indexed = delivered();
+is( query($node, qq{
+        SET enable_seqscan = off; SET enable_bitmapscan = off;
+        SELECT count(*) FROM $delivery WHERE lower(outcome) = 'delivered' AND status = 200 AND event_id = $indexed}),
+    '1', 'an index that was added has the row');
+query($node, 'REINDEX TABLE CONCURRENTLY rswebhook.queue');
+query($node, "REINDEX TABLE CONCURRENTLY rswebhook.event_$_") foreach 0 .. 9;
+ok(delivered(), 'after REINDEX CONCURRENTLY');
+
+# Primary keys of another shape, and none: it does not get faster
+query($node, q{
+    ALTER TABLE rswebhook.queue DROP CONSTRAINT queue_pkey;
+    ALTER TABLE rswebhook.event DROP CONSTRAINT event_pkey});
+ok(delivered(), 'without primary keys');
+query($node, q{
+    ALTER TABLE rswebhook.queue ADD PRIMARY KEY (event_id, destination_id);
+    ALTER TABLE rswebhook.event ADD PRIMARY KEY (slot, id)});
+ok(delivered(), 'with other primary keys');
+query($node, q{
+    ALTER TABLE rswebhook.queue DROP CONSTRAINT queue_pkey, ADD PRIMARY KEY (destination_id, event_id);
+    ALTER TABLE rswebhook.event DROP CONSTRAINT event_pkey, ADD PRIMARY KEY (id, slot)});
+ok(delivered(), 'with the first ones');
+
+#
+# Rows that move
+#
+add_destination($node, 'slow', $receiver->url('/delay/3/slow'), { %quick, max_in_flight => 2 });
+my %moves = (
+    'VACUUM FULL' => 'VACUUM FULL rswebhook.queue',
+    'CLUSTER' => 'CLUSTER rswebhook.queue USING queue_pkey',
+    'an UPDATE of nothing' => 'UPDATE rswebhook.queue SET event_slot = event_slot',
+    'a new place of the table' => 'ALTER TABLE rswebhook.queue SET (fillfactor = 50); VACUUM FULL rswebhook.queue',
+    'other events in the old places' => q{
+        UPDATE rswebhook.queue SET event_slot = event_slot;
+        UPDATE rswebhook.queue SET event_slot = event_slot WHERE event_id % 3 = 0});
+foreach my $what (sort keys %moves)
+{
+    my $count = 400;
+    my $before = scalar $receiver->requests;
+
+    # so that rows are not where they were read, neither before nor after
+    query($node, q{SELECT rswebhook_pause('slow')});
+    my $ids = many('slow', $count);
+    query($node, "$_") foreach split /; /, $moves{$what};
+    query($node, q{SELECT rswebhook_resume('slow')});
+    ok(wait_for('some to be sent', sub { $receiver->requests > $before + $count / 10 }), "moved by $what");
+    foreach my $statement (split /;\s*/, $moves{$what})
+    {
+        query($node, $statement);
+        query($node, 'VACUUM rswebhook.queue');
+    }
+    cmp_ok(query($node, 'SELECT count(*) FROM rswebhook.queue'), '>', 0, 'in the middle of it');
+    ok(wait_until_sent($node), 'all of them are sent');
+    is(scalar($receiver->requests) - $before, $count, 'each once');
+    is(disorder($before), 0, 'in order');
+    is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = ANY ('$ids') AND outcome = 'delivered'"),
+        $count, 'each is recorded');
+}
+
+# A table that ends before the place where a row was
+query($node, q{SELECT rswebhook_pause('slow')});
+many('slow', 3000);
+query($node, q{SELECT rswebhook_resume('slow')});
+wait_for_query($node, 'SELECT count(*) < 2900 FROM rswebhook.queue', 't');
+query($node, 'TRUNCATE rswebhook.queue');
+ok(delivered('slow'), 'after TRUNCATE');
+
+# A row that somebody makes another one of, while an attempt is under way, and
+# one that only moves
+add_destination($node, 'late', $receiver->url('/delay/500/late'), \%quick);
+my $before = scalar $receiver->requests;
+my $late = send_event($node, { type => 'track', userId => 'u' }, 'late');
+ok(wait_for('the request', sub { $receiver->requests > $before }), 'a request is under way');
+query($node, "UPDATE rswebhook.queue SET attempts = 7 WHERE event_id = $late");
+ok(wait_until_sent($node), 'what is owed after an UPDATE is sent');
+is(query($node, "SELECT string_agg(attempt::text, ' ' ORDER BY attempt) FROM rswebhook.delivery WHERE event_id = $late"),
+    '1 8', 'as another attempt');
+
+$before = scalar $receiver->requests;
+$late = send_event($node, { type => 'track', userId => 'u' }, 'late');
+ok(wait_for('the request', sub { $receiver->requests > $before }), 'a request is under way');
+my $session = Session->new($node);
+$session->query("BEGIN; UPDATE rswebhook.queue SET event_slot = event_slot WHERE event_id = $late");
+ok( wait_for_query($node, q{SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'}, '1'),
+    'the worker waits for somebody who moves its row');
+$session->query('COMMIT');
+$session->close;
+ok(wait_until_sent($node), 'the row is found where it is now');
+is(scalar($receiver->requests) - $before, 1, 'and the event is not sent again');
+
+#
+# Partitions
+#
+$before = -s $node->logfile;
+query($node, "ALTER TABLE rswebhook.delivery DETACH PARTITION $delivery");
+my $rows = query($node, "SELECT count(*) FROM $delivery");
+my $without = send_event($node, { type => 'track', userId => 'u' }, 'sink');
+ok( wait_for('the error', sub { logged('no partition of relation', $before) }),
+    'a partition that is not one any more');
+is(query($node, "SELECT count(*) FROM $delivery"), $rows, 'gets no rows');
+my ($slot) = $delivery =~ /(\d+)$/;
+query($node, qq{
+    ALTER TABLE $delivery RENAME TO delivery_old;
+    CREATE TABLE rswebhook.other (LIKE rswebhook.delivery_old);
+    ALTER TABLE rswebhook.delivery ATTACH PARTITION rswebhook.other FOR VALUES IN ($slot)});
+ok(wait_for_query($node, 'SELECT event_id FROM rswebhook.other', $without), 'another one in its place does');
+query($node, 'DROP TABLE rswebhook.other; ALTER TABLE rswebhook.delivery_old RENAME TO ' . ($delivery =~ /(\w+)$/)[0]);
+query($node, "ALTER TABLE rswebhook.delivery ATTACH PARTITION $delivery FOR VALUES IN ($slot)");
+ok(delivered(), 'with the first one again');
+
+#
+# Long values, and what follows the tables elsewhere
+#
+my $bytes = 300_000;
+add_destination($node, 'long', $receiver->url("/body/$bytes"), \%quick);
+my @long = map { delivered('long') } 1 .. 3;
+is(query($node, 'SELECT DISTINCT octet_length(response_body) FROM rswebhook.delivery WHERE event_id IN (' . join(', ', @long) . ')'),
+    $bytes, 'an answer that is longer than a page is kept');
+my $noise = join '', map { sprintf '%08x', ($_ * 2654435761) % 4294967296 } 1 .. 900;
+add_destination($node, 'noise', $receiver->url("/text/200/$noise"), \%quick);
+my $noisy = delivered('noise');
+is(query($node, "SELECT response_body FROM rswebhook.delivery WHERE event_id = $noisy"), $noise,
+    'likewise one that cannot be compressed');
+my $payload = send_event($node, { type => 'track', userId => 'u', properties => { noise => $noise } }, 'sink');
+ok(wait_until_sent($node), 'a long payload');
+like(($receiver->requests)[-1]->{body}, qr/"noise":\s*"$noise"/, 'is sent');
+
+SKIP:
+{
+    my ($code) = $node->psql('postgres', q{SELECT pg_create_logical_replication_slot('changes', 'test_decoding')});
+
+    skip 'no test_decoding', 2 if $code != 0;
+    my $id = delivered();
+    my $changes = query($node, q{SELECT data FROM pg_logical_slot_get_changes('changes', NULL, NULL)});
+    like($changes, qr/^table \Q$delivery\E: INSERT: .* event_id\[bigint\]:$id /m, 'logical decoding sees a delivery');
+    like($changes, qr/^table rswebhook\.queue: DELETE: .*event_id\[bigint\]:$id$/m, 'and the end of the queue row');
+}
+
+is(query($node, q{SELECT count(*) FROM rswebhook.queue}), '0', 'nothing is owed');
+
+done_testing();
+
+# An event that is sent, recorded, and owed no more: its id
+sub delivered
+{
+    my ($destination) = @_;
+    my $id = send_event($node, { type => 'track', userId => 'u' }, $destination // 'sink');
+
+    return wait_for_query($node, qq{
+        SELECT count(*) FROM rswebhook.delivery WHERE event_id = $id AND outcome = 'delivered'
+        AND NOT EXISTS (SELECT FROM rswebhook.queue WHERE event_id = $id)}, '1') ? $id : 0;
+}
+
+# Events of seven users with their number; the ids as an array
+sub many
+{
+    my ($destination, $count) = @_;
+
+    return query($node, qq{
+        SELECT array_agg(rswebhook_send(jsonb_build_object('type', 'track', 'userId', 'u' || n % 7,
+            'properties', jsonb_build_object('n', n)), '$destination') ORDER BY n)
+        FROM generate_series(1, $count) AS n});
+}
+
+# Requests after so many that came later than one of the same user with a higher number
+sub disorder
+{
+    my ($skip) = @_;
+    my @requests = $receiver->requests;
+    my (%last, $count);
+
+    $count = 0;
+    foreach my $request (@requests[ $skip .. $#requests ])
+    {
+        my $event = decode_json($request->{body});
+        my $n = $event->{properties}{n};
+
+        $count++ if $n <= ($last{ $event->{userId} } // 0);
+        $last{ $event->{userId} } = $n;
+    }
+    return $count;
+}
+
+# Rows of the queue that were deleted, and index scans, once the former are so
+# many; the worker tells at the end of a transaction, but not of each
+sub statistics
+{
+    my ($deleted) = @_;
+    my @numbers;
+
+    wait_for('the statistics', sub {
+            delivered();
+            @numbers = split /\|/, query($node, q{
+                SELECT n_tup_del, idx_scan FROM pg_stat_user_tables WHERE relid = 'rswebhook.queue'::regclass});
+            return $numbers[0] >= $deleted;
+        });
+    return @numbers;
+}
+
+# What triggers and rules have noted since it was last asked
+sub seen
+{
+    return query($node, q{WITH gone AS (DELETE FROM seen RETURNING what) SELECT string_agg(DISTINCT what, ' ') FROM gone});
+}
+
+sub logged
+{
+    my ($text, $from) = @_;
+
+    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
+    seek $in, $from // 0, 0;
+    local $/;
+    return index(<$in> // '', $text) >= 0;
+}
