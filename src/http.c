@@ -8,7 +8,7 @@
  *
  * - A request is in one of three lists: starting (until http_run()
  *   hands it to libcurl), running, and done (until http_next() hands out its
- *   answer).  A fourth list keeps spare ones for their handles.
+ *   answer).  A fourth list keeps spare ones for their memory and handles.
  * - libcurl resolves names in threads, which inherit the signal mask.  No
  *   thread may ever take a signal that is meant for the process, so all
  *   signals are blocked around the calls that can start one.
@@ -40,8 +40,9 @@
 #error "the poller's and libcurl's events are expected to be the same bits"
 #endif
 
-/* Handles kept for reuse; each holds some tens of kilobytes. */
+/* Requests kept for reuse, and what each may hold but for its handle. */
 #define MAX_SPARE			128
+#define MAX_SPARE_BLOCK		(16 * 1024)
 
 /*
  * Descriptors that sockets leave to the rest of the process: a server that
@@ -154,6 +155,8 @@ on_timer(CURLM *unused, long timeout_ms, void *arg)
 	(void) arg;
 	if (timeout_ms < 0)
 		curl_deadline_us = -1;
+	else if (timeout_ms == 0)
+		curl_deadline_us = 0;	/* with each request that is added */
 	else
 		curl_deadline_us = poller_clock() + (int64_t) timeout_ms * 1000;
 	return 0;
@@ -250,9 +253,9 @@ http_on_connected(void *arg, char *remote_ip, char *local_ip, int remote_port, i
  */
 
 static void
-move_to_done(Request *r)
+move_to_done(Request *r, int64_t now_us)
 {
-	r->answer.duration_us = poller_clock() - r->started_us;
+	r->answer.duration_us = now_us - r->started_us;
 	move_to(&done, r);
 }
 
@@ -261,45 +264,64 @@ static void
 fail_early(Request *r, bool refused, const char *error)
 {
 	http_answer_not_tried(r, refused, error);
-	move_to_done(r);
+	move_to_done(r, poller_clock());
 }
 
 /*
- * Forget a request, keeping its handle for another one.  The handle is not
- * reset: curl_easy_reset() does not tell when it runs out of memory, and the
- * handle is broken then.  So it still counts how often libcurl had to repeat a
- * request because a connection that was kept had been closed, and gives up at
- * the sixth time: one that had to connect at all is not kept.
+ * Forget a request, keeping its memory and its handle for another one.  The
+ * handle is not reset: curl_easy_reset() does not tell when it runs out of
+ * memory, and the handle is broken then.  So it still counts how often libcurl
+ * had to repeat a request because a connection that was kept had been closed,
+ * and gives up at the sixth time: one that had to connect at all is not kept.
  */
 static void
 recycle(Request *r)
 {
-	CURL	   *easy = r->easy;
-	bool		keep = easy != NULL && handles_keep && !r->worn &&
-		!r->holds_secrets && nspare < MAX_SPARE;
+	bool		keep = nspare < MAX_SPARE;
+	bool		keep_handle = keep && handles_keep && !r->worn && !r->holds_secrets;
+	bool		keep_block = keep && r->block_size <= MAX_SPARE_BLOCK;
+	bool		keep_url = keep_block && r->target == NULL && r->parsed_url != NULL;
+	Request		kept = {0};
 
 	list_remove(r);
-	free(r->method);
-	free(r->url);
-	free(r->body);
+	nin_flight--;
+	if (keep_handle)
+		kept.easy = r->easy;
+	else
+		curl_easy_cleanup(r->easy);
+	if (keep_block)
+	{
+		kept.block = r->block;
+		kept.block_size = r->block_size;
+	}
+	else
+		free(r->block);
+	if (keep_url)				/* it is in the block, too, so it is not long */
+	{
+		kept.parsed = r->parsed;
+		kept.parsed_url = r->parsed_url;
+	}
+	else
+	{
+		curl_url_cleanup(r->parsed);
+		free(r->parsed_url);
+	}
+	curl_free(r->target);
 	free(r->answer.body);
 	if (r->answer.error != http_no_memory)
 		free(r->answer.error);
-	curl_slist_free_all(r->headers);
-	nin_flight--;
 
 	if (keep)
 	{
-		memset(r, 0, sizeof(*r));
-		r->easy = easy;
+		*r = kept;
+		/* now and not when it is wanted: the old one's memory fits exactly */
+		if (r->easy == NULL)
+			(void) http_request_open(r);
 		list_append(&spare, r);
 		nspare++;
 	}
 	else
-	{
-		curl_easy_cleanup(easy);
 		free(r);
-	}
 }
 
 /* ---------------------------------------------------------------------
@@ -319,7 +341,9 @@ add_starting(void)
 		if (r->setup == CURLE_OK)
 			rc = curl_multi_add_handle(multi, r->easy);
 		if (r->setup != CURLE_OK)
-			fail_early(r, r->setup == CURLE_URL_MALFORMAT, curl_easy_strerror(r->setup));
+			fail_early(r, r->setup == CURLE_URL_MALFORMAT ||
+					   r->setup == CURLE_UNSUPPORTED_PROTOCOL,
+					   curl_easy_strerror(r->setup));
 		else if (rc != CURLM_OK)
 			fail_early(r, false, curl_multi_strerror(rc));
 		else
@@ -334,6 +358,7 @@ add_starting(void)
 static void
 collect_finished(void)
 {
+	int64_t		now_us = poller_clock();
 	CURLMsg    *message;
 	int			left;
 
@@ -357,7 +382,7 @@ collect_finished(void)
 		else
 		{
 			http_answer_judge(r, result);
-			move_to_done(r);
+			move_to_done(r, now_us);
 		}
 	}
 }
@@ -367,7 +392,13 @@ static void
 settle(void)
 {
 	poller_settle();
-	poller_wake_at(starting.first ? poller_clock() : curl_deadline_us);
+	poller_wake_at(starting.first ? 0 : curl_deadline_us);
+}
+
+static bool
+timer_due(void)
+{
+	return curl_deadline_us >= 0 && curl_deadline_us <= poller_clock();
 }
 
 void
@@ -380,23 +411,21 @@ http_run(void)
 
 	if (multi == NULL)
 		return;
-	block_signals(&saved);
-
 	nevents = poller_wait(events, 128);
-	for (int i = 0; i < nevents; i++)
-		curl_multi_socket_action(multi, events[i].fd, events[i].events, &still_running);
-
-	add_starting();
-	for (int turn = 0; turn < MAX_TIMER_TURNS; turn++)
+	if (nevents > 0 || starting.first != NULL || timer_due())
 	{
-		if (curl_deadline_us < 0 || curl_deadline_us > poller_clock())
-			break;
-		curl_deadline_us = -1;	/* it rings once; libcurl sets it anew */
-		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
+		block_signals(&saved);
+		for (int i = 0; i < nevents; i++)
+			curl_multi_socket_action(multi, events[i].fd, events[i].events, &still_running);
+		add_starting();
+		for (int turn = 0; turn < MAX_TIMER_TURNS && timer_due(); turn++)
+		{
+			curl_deadline_us = -1;	/* it rings once; libcurl sets it anew */
+			curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
+		}
+		collect_finished();
+		restore_signals(&saved);
 	}
-	collect_finished();
-
-	restore_signals(&saved);
 	settle();
 }
 
@@ -420,6 +449,7 @@ set_up(const char **error)
 	info = curl_version_info(CURLVERSION_NOW);
 	if (info->features & CURL_VERSION_HTTP2)
 		version_wanted = CURL_HTTP_VERSION_2TLS;
+	http_request_init(info);
 
 	/*
 	 * From 7.83 to 8.1, a handle that is used again keeps a pointer to the
@@ -501,7 +531,7 @@ http_fd(void)
 static Request *
 new_request(void)
 {
-	Request    *r = spare.first;
+	Request    *r = spare.last; /* its memory is still in the caches */
 
 	if (r != NULL)
 	{
@@ -526,7 +556,6 @@ http_start(const HttpRequest *request)
 	{
 		if (nstarved < max_starved)
 			starved[nstarved++] = request->tag;
-		poller_wake_at(poller_clock());
 		return;
 	}
 
@@ -547,9 +576,6 @@ http_start(const HttpRequest *request)
 		if (r->fault)
 			fail_early(r, false, r->fault);
 	}
-
-	/* http_run() does the rest; until then the poller must be readable. */
-	poller_wake_at(r->started_us);
 }
 
 bool

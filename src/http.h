@@ -103,12 +103,16 @@ typedef bool (*HttpGuard) (const struct sockaddr *addr, char *why, size_t why_si
  */
 extern bool http_init(HttpGuard guard, int max_connections, const char **error);
 
-/* Readable when http_run() has work, timers included.  Never changes. */
+/*
+ * Readable when http_run() has work, timers included, but for what was started
+ * since it was last called: that is not worth a system call.  Never changes.
+ */
 extern int	http_fd(void);
 
 /*
- * Start a request.  Never fails visibly: whatever goes wrong comes back as an
- * answer from http_next().
+ * Start a request, which goes out with the next http_run(): call that before
+ * waiting.  Never fails visibly: whatever goes wrong comes back as an answer
+ * from http_next().
  */
 extern void http_start(const HttpRequest *request);
 

@@ -26,6 +26,9 @@
 
 struct RequestList;
 
+/* Headers for which we have a line of our own; see http_request.c. */
+#define HTTP_OWN_LINES		4
+
 typedef struct Request
 {
 	struct Request *prev;
@@ -37,12 +40,18 @@ typedef struct Request
 	bool		worn;			/* its handle had to connect; see recycle() */
 	bool		holds_secrets;	/* certificates; do not keep the handle */
 
-	/* what to send, our own copies */
-	char	   *method;
-	char	   *url;
-	struct curl_slist *headers;
-	char	   *body;			/* NULL: none */
+	/* what to send: our own copies, in one block that serves many requests */
+	char	   *block;
+	size_t		block_size;
+	const char *method;
+	const char *url;
+	struct curl_slist *headers; /* ours, so never curl_slist_free_all()'s */
+	struct curl_slist own_lines[HTTP_OWN_LINES];	/* parts of headers */
+	const char *body;			/* NULL: none */
 	size_t		body_len;
+	char	   *target;			/* curl_free()'s: the URL of a later hop */
+	CURLU	   *parsed;			/* parsed_url, unless that is NULL */
+	char	   *parsed_url;		/* perhaps of an earlier request */
 	int			hops_left;
 	size_t		response_limit;
 	int64_t		started_us;
@@ -84,11 +93,12 @@ extern long http_version_wanted(void);
 extern bool http_handles_keep(void);
 
 /*
- * http_request.c.  Opening makes the handle, and copying takes what must
- * outlive http_start(); both are false if memory runs out.  Following a
- * redirect is false if the answer is none, or not one that we follow: then it
- * is the final answer.
+ * http_request.c.  Initialization learns what libcurl can do.  Opening makes
+ * the handle, and copying takes what must outlive http_start(); both are false
+ * if memory runs out.  Following a redirect is false if the answer is none, or
+ * not one that we follow: then it is the final answer.
  */
+extern void http_request_init(const curl_version_info_data *libcurl);
 extern bool http_request_open(Request *r);
 extern bool http_request_copy(Request *r, const HttpRequest *request);
 extern void http_request_setup(Request *r, const HttpRequest *request);

@@ -26,6 +26,36 @@
 			(r)->setup = curl_easy_setopt((r)->easy, option, value); \
 	} while (0)
 
+#define ACCEPT_ENCODING		"Accept-Encoding: "
+
+/*
+ * The lines that we send unless we were told to send such a header.  Most keep
+ * libcurl from sending one of its own, since we send what we were told to and
+ * nothing else; waiting for "100 Continue" would cost a round trip or, with
+ * most receivers, a second.  The last one asks for all that libcurl can unpack,
+ * which it would compose for each request.
+ */
+static struct
+{
+	const char *name;
+	char		line[64];
+}			own_lines[HTTP_OWN_LINES] = {
+	{"Accept", "Accept:"},
+	{"Content-Type", "Content-Type:"},
+	{"Expect", "Expect:"},
+	{"Accept-Encoding", ACCEPT_ENCODING}
+};
+
+void
+http_request_init(const curl_version_info_data *libcurl)
+{
+	snprintf(own_lines[HTTP_OWN_LINES - 1].line, sizeof(own_lines[0].line),
+			 ACCEPT_ENCODING "%s%s%s",
+			 (libcurl->features & CURL_VERSION_LIBZ) ? "deflate, gzip" : "identity",
+			 (libcurl->features & CURL_VERSION_BROTLI) ? ", br" : "",
+			 (libcurl->features & CURL_VERSION_ZSTD) ? ", zstd" : "");
+}
+
 /* What is the same for all requests, so set once in a handle's life. */
 static void
 set_constants(Request *r)
@@ -37,16 +67,12 @@ set_constants(Request *r)
 	SETOPT(r, CURLOPT_HTTP09_ALLOWED, 0L);
 	SETOPT(r, CURLOPT_FOLLOWLOCATION, 0L);
 	SETOPT(r, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	SETOPT(r, CURLOPT_ACCEPT_ENCODING, ""); /* all that it can unpack */
+	SETOPT(r, CURLOPT_ACCEPT_ENCODING,
+		   own_lines[HTTP_OWN_LINES - 1].line + strlen(ACCEPT_ENCODING));
 	SETOPT(r, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	SETOPT(r, CURLOPT_SSL_VERIFYPEER, 1L);
 	SETOPT(r, CURLOPT_SSL_VERIFYHOST, 2L);
 
-#if LIBCURL_VERSION_NUM >= 0x075500
-	SETOPT(r, CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-	SETOPT(r, CURLOPT_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* Do not wait for a resolver thread that nobody needs any more. */
 	SETOPT(r, CURLOPT_QUICK_EXIT, 1L);
@@ -121,24 +147,62 @@ set_policy(Request *r, const HttpRequest *request)
 
 /* libcurl takes 0 for no limit, so what is over already has a millisecond. */
 static long
-time_left_ms(const Request *r)
+time_left_ms(const Request *r, int64_t now_us)
 {
 	int64_t		left_ms;
 
 	if (r->deadline_us < 0)
 		return 0;
-	left_ms = (r->deadline_us - poller_clock() + 999) / 1000;
+	left_ms = (r->deadline_us - now_us + 999) / 1000;
 	return left_ms > 0 ? (long) left_ms : 1;
+}
+
+/*
+ * Parse the URL, unless it is that of the last request or hop: libcurl parses,
+ * assembles and takes apart again what it is not given parsed.  The scheme is
+ * looked at here, too, because CURLOPT_PROTOCOLS_STR would have libcurl read a
+ * list of names for each handle.
+ */
+static CURLcode
+parse_url(Request *r)
+{
+	if (r->parsed_url != NULL && strcmp(r->parsed_url, r->url) == 0)
+		return CURLE_OK;
+	free(r->parsed_url);
+	r->parsed_url = NULL;
+
+	if (strncasecmp(r->url, "http://", 7) != 0 && strncasecmp(r->url, "https://", 8) != 0)
+		return CURLE_UNSUPPORTED_PROTOCOL;
+	if (r->parsed == NULL)
+		r->parsed = curl_url();
+	if (r->parsed == NULL)
+		return CURLE_OUT_OF_MEMORY;
+	switch (curl_url_set(r->parsed, CURLUPART_URL, r->url, 0))
+	{
+		case CURLUE_OK:
+			break;
+		case CURLUE_OUT_OF_MEMORY:
+			return CURLE_OUT_OF_MEMORY;
+		default:
+			return CURLE_URL_MALFORMAT;
+	}
+	r->parsed_url = strdup(r->url);
+	return r->parsed_url != NULL ? CURLE_OK : CURLE_OUT_OF_MEMORY;
 }
 
 /* What differs from one hop to the next. */
 static void
-set_hop(Request *r)
+set_hop(Request *r, int64_t now_us)
 {
 	bool		post = strcmp(r->method, "POST") == 0;
 	bool		get = strcmp(r->method, "GET") == 0;
+	bool		tls = strncasecmp(r->url, "https:", 6) == 0;
 
-	SETOPT(r, CURLOPT_URL, r->url);
+	if (r->setup == CURLE_OK)
+		r->setup = parse_url(r);
+	/* libcurl's copy of a parsed address has lost its zone in some versions */
+	SETOPT(r, CURLOPT_CURLU, strchr(r->url, '[') == NULL ? r->parsed : NULL);
+	SETOPT(r, CURLOPT_URL, r->url); /* or it is assembled from the other */
 	SETOPT(r, CURLOPT_HTTPHEADER, r->headers);
 
 	if (r->body != NULL)
@@ -161,9 +225,9 @@ set_hop(Request *r)
 	 * Over TLS it is worth waiting for a connection that is being set up: it
 	 * may turn out to take many requests at once.
 	 */
-	SETOPT(r, CURLOPT_PIPEWAIT, strncasecmp(r->url, "https:", 6) == 0 ? 1L : 0L);
+	SETOPT(r, CURLOPT_PIPEWAIT, tls ? 1L : 0L);
 
-	SETOPT(r, CURLOPT_TIMEOUT_MS, time_left_ms(r));
+	SETOPT(r, CURLOPT_TIMEOUT_MS, time_left_ms(r, now_us));
 }
 
 bool
@@ -186,7 +250,7 @@ http_request_setup(Request *r, const HttpRequest *request)
 {
 	r->setup = CURLE_OK;
 	set_policy(r, request);
-	set_hop(r);
+	set_hop(r, r->started_us);
 }
 
 /* Is this the line of the header called name?  "Name: v", "Name:" or "Name;". */
@@ -209,59 +273,68 @@ has_header(const struct curl_slist *lines, const char *name)
 	return false;
 }
 
-static bool
-add_line(struct curl_slist **lines, const char *line)
+static void
+add_own_lines(Request *r)
 {
-	struct curl_slist *longer = curl_slist_append(*lines, line);
+	for (int i = 0; i < HTTP_OWN_LINES; i++)
+	{
+		if (has_header(r->headers, own_lines[i].name))
+			continue;
+		r->own_lines[i].data = own_lines[i].line;
+		r->own_lines[i].next = r->headers;
+		r->headers = &r->own_lines[i];
+	}
+}
 
-	if (longer == NULL)
+/* A block of that size at least, whose content is void; false: no memory. */
+static bool
+make_room(Request *r, size_t size)
+{
+	if (size <= r->block_size)
+		return true;
+	free(r->block);
+	r->block_size = 0;
+	size = (size | 1023) + 1;	/* the next one may be a little longer */
+	r->block = malloc(size);
+	if (r->block == NULL)
 		return false;
-	*lines = longer;
+	r->block_size = size;
 	return true;
 }
 
-static bool
-add_header(struct curl_slist **lines, const HttpHeader *header)
+/* Put len bytes and a NUL at *place, which moves on; what was put. */
+static char *
+put(char **place, const char *data, size_t len)
 {
-	bool		empty = header->value[strspn(header->value, " \t")] == '\0';
-	size_t		size = strlen(header->name) + strlen(header->value) + 3;
-	char	   *line = malloc(size);
-	bool		added;
+	char	   *start = *place;
 
-	if (line == NULL)
-		return false;
+	if (len > 0)
+		memcpy(start, data, len);
+	start[len] = '\0';
+	*place = start + len + 1;
+	return start;
+}
+
+/* The same with a header's line, for which its size and two bytes are enough. */
+static char *
+put_header(char **place, const HttpHeader *header)
+{
+	char	   *line = put(place, header->name, strlen(header->name));
+	const char *value = header->value;
 
 	/* libcurl takes "Name:" as the wish to send no such header at all. */
-	if (empty)
-		snprintf(line, size, "%s;", header->name);
-	else
-		snprintf(line, size, "%s: %s", header->name, header->value);
-	added = add_line(lines, line);
-	free(line);
-	return added;
-}
-
-/*
- * Send what we were told to and nothing else: take out what libcurl would add
- * by itself.  Waiting for "100 Continue" costs a round trip or, with most
- * receivers, a second.
- */
-static bool
-silence_defaults(struct curl_slist **lines)
-{
-	static const char *const defaults[] = {"Accept", "Content-Type", "Expect"};
-
-	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
+	if (value[strspn(value, " \t")] == '\0')
 	{
-		char		line[32];
-
-		if (has_header(*lines, defaults[i]))
-			continue;
-		snprintf(line, sizeof(line), "%s:", defaults[i]);
-		if (!add_line(lines, line))
-			return false;
+		(*place)[-1] = ';';
+		(void) put(place, "", 0);
 	}
-	return true;
+	else
+	{
+		(*place)[-1] = ':';
+		*(*place)++ = ' ';
+		(void) put(place, value, strlen(value));
+	}
+	return line;
 }
 
 bool
@@ -271,30 +344,39 @@ http_request_copy(Request *r, const HttpRequest *request)
 		strcmp(request->method, "POST") == 0 ||
 		strcmp(request->method, "PUT") == 0 ||
 		strcmp(request->method, "PATCH") == 0;
+	size_t		body_len = request->body ? request->body_len : 0;
+	size_t		method_len = strlen(request->method);
+	size_t		url_len = strlen(request->url);
+	size_t		size = method_len + url_len + body_len + 3;
+	struct curl_slist *nodes;
+	char	   *place;
 
-	r->method = strdup(request->method);
-	r->url = strdup(request->url);
-	if (r->method == NULL || r->url == NULL)
+	for (int i = 0; i < request->nheaders; i++)
+		size += sizeof(struct curl_slist) + strlen(request->headers[i].name) +
+			strlen(request->headers[i].value) + 3;
+	if (!make_room(r, size))
 		return false;
+	nodes = (void *) r->block;
+	place = r->block + request->nheaders * sizeof(struct curl_slist);
+
+	for (int i = request->nheaders - 1; i >= 0; i--)
+	{
+		nodes[i].data = put_header(&place, &request->headers[i]);
+		nodes[i].next = r->headers;
+		r->headers = &nodes[i];
+	}
+	add_own_lines(r);
+
+	r->method = put(&place, request->method, method_len);
+	r->url = put(&place, request->url, url_len);
 
 	/* An empty body is one, too: it is sent as Content-Length: 0. */
 	if (wants_body)
 	{
-		r->body_len = request->body ? request->body_len : 0;
-		r->body = malloc(r->body_len + 1);
-		if (r->body == NULL)
-			return false;
-		if (r->body_len > 0)
-			memcpy(r->body, request->body, r->body_len);
-		r->body[r->body_len] = '\0';
+		r->body = put(&place, request->body, body_len);
+		r->body_len = body_len;
 	}
-
-	for (int i = 0; i < request->nheaders; i++)
-	{
-		if (!add_header(&r->headers, &request->headers[i]))
-			return false;
-	}
-	return silence_defaults(&r->headers);
+	return true;
 }
 
 /* ---------------------------------------------------------------------
@@ -364,28 +446,23 @@ redirect_target(Request *r, bool *same_origin)
  * The headers for the next hop.  Any header may be a credential, whatever its
  * name, so only those that describe the message go to another origin.
  */
-static bool
+static void
 filter_headers(Request *r, bool same_origin, bool body_dropped)
 {
-	struct curl_slist *kept = NULL;
+	struct curl_slist **link = &r->headers;
 
-	for (struct curl_slist *line = r->headers; line != NULL; line = line->next)
+	while (*link != NULL)
 	{
-		bool		content_type = is_header(line->data, "Content-Type");
+		const char *line = (*link)->data;
+		bool		content_type = is_header(line, "Content-Type");
 
 		if (content_type ? body_dropped :
-			!same_origin && !is_header(line->data, "User-Agent") &&
-			!is_header(line->data, "Accept"))
-			continue;
-		if (!add_line(&kept, line->data))
-		{
-			curl_slist_free_all(kept);
-			return false;
-		}
+			!same_origin && !is_header(line, "User-Agent") && !is_header(line, "Accept"))
+			*link = (*link)->next;
+		else
+			link = &(*link)->next;
 	}
-	curl_slist_free_all(r->headers);
-	r->headers = kept;
-	return silence_defaults(&r->headers);
+	add_own_lines(r);
 }
 
 /* A handle that may be used for the next hop; false if there is no memory. */
@@ -411,8 +488,6 @@ http_request_follow(Request *r)
 	bool		becomes_get;
 	bool		same_origin = false;
 	char	   *target;
-	char	   *url;
-	char	   *get = NULL;
 
 	if (r->hops_left <= 0 ||
 		!(status == 301 || status == 302 || status == 303 || status == 307 || status == 308))
@@ -420,28 +495,21 @@ http_request_follow(Request *r)
 	target = redirect_target(r, &same_origin);
 	if (target == NULL)
 		return false;
-
-	becomes_get = (status == 303 && strcmp(r->method, "GET") != 0) ||
-		((status == 301 || status == 302) && strcmp(r->method, "POST") == 0);
-	url = strdup(target);
-	curl_free(target);
-	if (becomes_get)
-		get = strdup("GET");
-	if (url == NULL || (becomes_get && get == NULL) ||
-		!filter_headers(r, same_origin, becomes_get) || !refresh_handle(r))
+	if (!refresh_handle(r))
 	{
-		free(url);
-		free(get);
+		curl_free(target);
 		return false;
 	}
 
-	free(r->url);
-	r->url = url;
+	becomes_get = (status == 303 && strcmp(r->method, "GET") != 0) ||
+		((status == 301 || status == 302) && strcmp(r->method, "POST") == 0);
+	filter_headers(r, same_origin, becomes_get);
+	curl_free(r->target);
+	r->target = target;
+	r->url = target;
 	if (becomes_get)
 	{
-		free(r->method);
-		r->method = get;
-		free(r->body);
+		r->method = "GET";
 		r->body = NULL;
 		r->body_len = 0;
 	}
@@ -452,6 +520,6 @@ http_request_follow(Request *r)
 		SETOPT(r, CURLOPT_SSLCERT_BLOB, NULL);
 		SETOPT(r, CURLOPT_SSLKEY_BLOB, NULL);
 	}
-	set_hop(r);
+	set_hop(r, poller_clock());
 	return true;
 }

@@ -54,7 +54,7 @@ extern void poller_want(int fd, int events);
 /* Hand all remembered interest to the kernel; call before anybody waits. */
 extern void poller_settle(void);
 
-/* Become readable at this time or a little before; -1: no timer needed. */
+/* Become readable at this time (0: now) or a little before; -1: not by time. */
 extern void poller_wake_at(int64_t time_us);
 
 /* What is due now, without waiting; the number of events filled in. */
