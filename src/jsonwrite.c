@@ -172,12 +172,37 @@ json_write(const JsonbValue *object)
  * ---------------------------------------------------------------------
  */
 
+#define EACH_BYTE(c)	(UINT64CONST(0x0101010101010101) * (c))
+
+/*
+ * Is one of eight bytes a control character, a quote or a backslash?  A byte
+ * is less than n if subtracting n borrows into a high bit that was not set; it
+ * is c if it is less than 1 once c has been taken out of it.  A borrow from a
+ * byte that is one can only add another.
+ */
+static inline bool
+any_to_escape(const char *bytes)
+{
+	uint64		word;
+	uint64		quote;
+	uint64		backslash;
+
+	memcpy(&word, bytes, sizeof(word));
+	quote = word ^ EACH_BYTE('"');
+	backslash = word ^ EACH_BYTE('\\');
+	return (((word - EACH_BYTE(' ')) & ~word) |
+			((quote - EACH_BYTE(1)) & ~quote) |
+			((backslash - EACH_BYTE(1)) & ~backslash)) & EACH_BYTE(0x80);
+}
+
 /* How far a string can stand in quotes as it is. */
 static inline int
 plain_length(const char *string, int len)
 {
 	int			i = 0;
 
+	while (i + (int) sizeof(uint64) <= len && !any_to_escape(string + i))
+		i += sizeof(uint64);
 	while (i < len && (unsigned char) string[i] >= ' ' &&
 		   string[i] != '"' && string[i] != '\\')
 		i++;

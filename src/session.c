@@ -183,20 +183,15 @@ session_begin(const char *what)
 	start_timeouts();
 
 	/*
-	 * Look, lock, look again: with the lock, DROP EXTENSION waits for this
+	 * Lock, then look: with the lock, DROP EXTENSION waits for this
 	 * transaction, which takes milliseconds, instead of pulling the tables
-	 * from under it.
+	 * from under it.  One that was created meanwhile is not the one we know.
 	 */
-	found = find_extension(&extension, &owner);
-	if (found)
-	{
-		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
-		found = find_extension(&extension, &owner);
-	}
-
-	/* one that was created since we looked first is not the one we know */
-	if (found && !OidIsValid(known_extension))
+	if (!OidIsValid(known_extension) && find_extension(&extension, &owner))
 		known_extension = extension;
+	if (OidIsValid(known_extension))
+		LockDatabaseObject(ExtensionRelationId, known_extension, 0, AccessShareLock);
+	found = find_extension(&extension, &owner);
 	extension_replaced = found && extension != known_extension;
 	if (!found || extension_replaced)
 	{

@@ -21,6 +21,10 @@
  */
 #include "launcher.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "access/xact.h"
 #include "deliver.h"
 #include "guard.h"
@@ -115,6 +119,22 @@ lock_database(void)
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0x72737768, 0, 3);
 	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/*
+ * libcurl's memory comes and goes with each request.  This process lives long
+ * enough to keep some of it, instead of giving it back to the system and
+ * fetching it again page by page.  And glibc's fast bins are not: whatever is
+ * in them is merged and sorted anew with each large piece that is asked for.
+ */
+static void
+tune_malloc(void)
+{
+#ifdef __GLIBC__
+	(void) mallopt(M_TRIM_THRESHOLD, 8 * 1024 * 1024);
+	(void) mallopt(M_TOP_PAD, 1024 * 1024);
+	(void) mallopt(M_MXFAST, 0);
+#endif
 }
 
 static void
@@ -555,6 +575,7 @@ rswebhook_worker_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, handle_sigterm);
 	BackgroundWorkerUnblockSignals();
+	tune_malloc();
 	connect_to_database(DatumGetInt32(arg));
 
 	schedule_init();
