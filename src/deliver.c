@@ -378,16 +378,18 @@ int
 deliver_answers(void)
 {
 	HttpAnswer	answer;
+	TimestampTz now = 0;
 	int			count = 0;
 
 	while (http_next(&answer))
 	{
 		Attempt    *attempt = (Attempt *) (uintptr_t) answer.tag;
 		const Destination *destination = find_destination(attempt->claimed.destination_id);
-		TimestampTz now = GetCurrentTimestamp();
 		TimestampTz first_at = attempt->claimed.first_attempt_at;
 		Verdict		verdict;
 
+		if (now == 0)
+			now = GetCurrentTimestamp();
 		if (first_at == 0)
 			first_at = attempt->started_at;
 		if (destination != NULL)
@@ -573,6 +575,14 @@ reason_to_abort(const QueueRow *row, const Destination *destination,
 	return NULL;
 }
 
+/* There was no room for the payloads of these. */
+static void
+put_back_from(int first, TimestampTz now)
+{
+	while (nclaimed > first)
+		schedule_put_back(claimed[--nclaimed], now);
+}
+
 void
 deliver_prepare(TimestampTz now)
 {
@@ -580,7 +590,8 @@ deliver_prepare(TimestampTz now)
 	bool		missing[BATCH];
 	MemoryContext old = MemoryContextSwitchTo(batch_context);
 
-	queue_fetch(claimed, nclaimed, events, missing);
+	put_back_from(queue_fetch(claimed, nclaimed, schedule_free_bytes(), events, missing),
+				  now);
 	for (int i = 0; i < nclaimed; i++)
 	{
 		const QueueRow *row = schedule_row(claimed[i]);
@@ -595,6 +606,15 @@ deliver_prepare(TimestampTz now)
 
 			claimed[i] = NULL;
 			replace_row(item, now);
+			continue;
+		}
+
+		if (events[i] != NULL && !schedule_admit(claimed[i], VARSIZE(events[i])))
+		{
+			QueueItem  *item = claimed[i];
+
+			claimed[i] = NULL;
+			schedule_put_back(item, now);
 			continue;
 		}
 

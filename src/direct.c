@@ -204,8 +204,9 @@ reader_of(EventReader *readers, Relation parent, const QueueRow *row)
 	return reader;
 }
 
-bool
-direct_fetch(const QueueRow **rows, int count, Jsonb **events, bool *missing)
+int
+direct_fetch(const QueueRow **rows, int count, int64 budget, Jsonb **events,
+			 bool *missing)
 {
 	Relation	rel = table_open(extension_relation("queue"), AccessShareLock);
 	Relation	parent = table_open(extension_relation("event"), AccessShareLock);
@@ -213,12 +214,14 @@ direct_fetch(const QueueRow **rows, int count, Jsonb **events, bool *missing)
 	QueueReader queue;
 	bool		opened = queue_reader_open(&queue, rel);
 	bool		usable = opened;
+	int			fetched = 0;
 
-	for (int i = 0; i < count && usable; i++)
+	for (int i = 0; i < count && usable && budget >= 0; i++)
 	{
 		EventReader *reader;
 
 		CHECK_FOR_INTERRUPTS();
+		fetched++;
 		events[i] = NULL;
 		missing[i] = false;
 		if (!find_claimed(&queue, rows[i]))
@@ -229,6 +232,7 @@ direct_fetch(const QueueRow **rows, int count, Jsonb **events, bool *missing)
 		{
 			events[i] = read_event(reader, rows[i]);
 			missing[i] = events[i] == NULL;
+			budget -= missing[i] ? 0 : (int64) VARSIZE(events[i]);
 		}
 	}
 
@@ -241,7 +245,7 @@ direct_fetch(const QueueRow **rows, int count, Jsonb **events, bool *missing)
 		queue_reader_close(&queue);
 	table_close(parent, NoLock);
 	table_close(rel, NoLock);
-	return usable;
+	return usable ? fetched : 0;
 }
 
 /* ---------------------------------------------------------------------

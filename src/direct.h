@@ -15,9 +15,9 @@
 
 #include "queue.h"
 
-/* As queue_fetch(). */
-extern bool direct_fetch(const QueueRow **rows, int count, Jsonb **events,
-						 bool *missing);
+/* As queue_fetch(), but for that it returns 0 in that case. */
+extern int	direct_fetch(const QueueRow **rows, int count, int64 budget,
+						 Jsonb **events, bool *missing);
 
 extern bool direct_insert_deliveries(const Outcome *outcomes, int count);
 

@@ -30,6 +30,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+/* Payloads that are fetched by a statement at once. */
+#define STATEMENT_FETCHES		16
+
 /* Emptying a slot may make readers of old rows wait this long at the most. */
 #define EXPIRE_LOCK_TIMEOUT_MS	"50"
 
@@ -364,15 +367,22 @@ fetch_by_statement(const QueueRow **rows, int count, Jsonb **events, bool *missi
 	SPI_freetuptable(SPI_tuptable);
 }
 
-void
-queue_fetch(QueueItem **items, int count, Jsonb **events, bool *missing)
+int
+queue_fetch(QueueItem **items, int count, int64 budget, Jsonb **events, bool *missing)
 {
 	const QueueRow **rows = palloc(sizeof(QueueRow *) * count);
+	int			fetched;
 
 	for (int i = 0; i < count; i++)
 		rows[i] = schedule_row(items[i]);
-	if (!direct_fetch(rows, count, events, missing))
-		fetch_by_statement(rows, count, events, missing);
+	fetched = direct_fetch(rows, count, budget, events, missing);
+	if (fetched == 0)
+	{
+		/* a statement has all payloads in memory before we see one */
+		fetched = Min(count, STATEMENT_FETCHES);
+		fetch_by_statement(rows, fetched, events, missing);
+	}
+	return fetched;
 }
 
 /* ---------------------------------------------------------------------

@@ -56,9 +56,11 @@ extern int	queue_read(const ReadRequest *request, QueueRow **rows);
 /*
  * Payloads of rows that are about to be sent.  events[i] is NULL when the row
  * is no longer what was read; missing[i] says that the row is there but its
- * payload is not.  In the current memory context.
+ * payload is not.  In the current memory context.  Ends early once there are
+ * more than budget bytes of payload; returns how many rows were looked at.
  */
-extern void queue_fetch(QueueItem **items, int count, Jsonb **events, bool *missing);
+extern int	queue_fetch(QueueItem **items, int count, int64 budget,
+						Jsonb **events, bool *missing);
 
 /*
  * Record outcomes: delivery rows, and the queue's rows deleted or rescheduled

@@ -30,6 +30,7 @@ bool		rswebhook_enabled = true;
 int			rswebhook_max_event_size = 1024 * 1024;
 int			rswebhook_response_body_limit = 4096;
 int			rswebhook_max_in_flight = 256;
+int			rswebhook_max_in_flight_size = 64 * 1024;
 int			rswebhook_retention = 7 * SECS_PER_DAY;
 char	   *rswebhook_user_agent = NULL;
 int			rswebhook_synchronous_commit = SYNCHRONOUS_COMMIT_LOCAL_FLUSH;
@@ -127,6 +128,13 @@ define_settings(void)
 							&rswebhook_max_in_flight,
 							256, 1, 10000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("rswebhook.max_in_flight_size",
+							"Events that a database's worker has in flight at once, by their size.",
+							"Each destination can have one more; the worker takes about three times this memory.",
+							&rswebhook_max_in_flight_size,
+							64 * 1024, 1024, MAX_KILOBYTES,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("rswebhook.retention",
 							"How long events and deliveries are kept.",

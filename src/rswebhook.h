@@ -38,6 +38,7 @@ extern int	rswebhook_max_event_size;	/* bytes of jsonb */
 extern int	rswebhook_response_body_limit;	/* bytes */
 extern int	rswebhook_max_in_flight;	/* requests, all destinations of a
 										 * database together */
+extern int	rswebhook_max_in_flight_size;	/* kB of their events */
 extern int	rswebhook_retention;	/* seconds */
 extern char *rswebhook_user_agent;
 extern int	rswebhook_synchronous_commit;	/* SyncCommitLevel */

@@ -28,6 +28,8 @@ static dlist_head readers;
 static pairingheap *lane_timers;
 static int	max_in_flight;
 static int	total_in_flight;
+static int64 max_bytes;
+static int64 total_bytes;
 static int	changed_breakers;
 static int	unconfigured;
 
@@ -64,9 +66,16 @@ schedule_init(void)
 }
 
 void
-schedule_set_max_in_flight(int n)
+schedule_set_max_in_flight(int n, int64 bytes)
 {
 	max_in_flight = n;
+	max_bytes = bytes;
+}
+
+int64
+schedule_free_bytes(void)
+{
+	return Max(max_bytes - total_bytes, 0);
 }
 
 /* ---------------------------------------------------------------------
@@ -356,9 +365,18 @@ schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
  */
 
 /*
- * Lanes take turns.  One that has requests in flight takes no more than what
- * is still free, so that however many lanes hang there is room for another.
+ * A lane that has requests in flight takes no more than what is still free, so
+ * that however many lanes hang there is room for another.
  */
+static bool
+has_its_share(const Lane *lane)
+{
+	return lane->in_flight > 0 &&
+		(lane->in_flight >= max_in_flight - total_in_flight ||
+		 lane->bytes >= max_bytes - total_bytes);
+}
+
+/* Lanes take turns. */
 QueueItem *
 schedule_next(TimestampTz now)
 {
@@ -373,7 +391,7 @@ schedule_next(TimestampTz now)
 		/* to the end of the ring, whether it sends or not */
 		dlist_delete(&lane->ring_node);
 		dlist_push_tail(&ring, &lane->ring_node);
-		if (lane->in_flight > 0 && lane->in_flight >= max_in_flight - total_in_flight)
+		if (has_its_share(lane))
 		{
 			if (++turns > (int) hash_get_num_entries(lanes))
 				break;
@@ -382,6 +400,7 @@ schedule_next(TimestampTz now)
 
 		item = window_take(lane);
 		item->taken_at = now;
+		item->bytes = 0;
 		if (lane->breaker.opened_at != 0)
 			lane->probe = item;
 		if (lane->policy.rate_limit > 0)
@@ -417,7 +436,24 @@ leave_flight(QueueItem *item)
 		lane->probe = NULL;
 	lane->in_flight--;
 	total_in_flight--;
+	lane->bytes -= item->bytes;
+	total_bytes -= item->bytes;
+	item->bytes = 0;
 	return probed;
+}
+
+bool
+schedule_admit(QueueItem *item, int64 bytes)
+{
+	Lane	   *lane = item->lane;
+
+	/* the item itself is in flight already, but not its bytes */
+	if (lane->bytes > 0 && lane->bytes >= max_bytes - total_bytes)
+		return false;
+	item->bytes = bytes;
+	lane->bytes += bytes;
+	total_bytes += bytes;
+	return true;
 }
 
 /*
@@ -454,6 +490,8 @@ schedule_put_back(QueueItem *item, TimestampTz now)
 	Lane	   *lane = item->lane;
 
 	leave_flight(item);
+	if (lane->policy.rate_limit > 0)
+		lane->tokens += 1.0;
 	window_return(item, now);
 	lane_settle(lane, now);
 }

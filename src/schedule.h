@@ -87,8 +87,14 @@ typedef struct ReadRequest
 
 extern void schedule_init(void);
 
-/* The global bound on requests in flight; may change at any time. */
-extern void schedule_set_max_in_flight(int max_in_flight);
+/*
+ * The global bounds on requests in flight and on the bytes of their events;
+ * may change at any time.
+ */
+extern void schedule_set_max_in_flight(int max_in_flight, int64 max_bytes);
+
+/* Bytes that are free of these; not below zero. */
+extern int64 schedule_free_bytes(void);
 
 /* ---- lanes: one a destination that has a configuration or is owed to ---- */
 extern Lane *schedule_lane(int32 destination_id, TimestampTz now);
@@ -137,6 +143,12 @@ extern Lane *schedule_item_lane(const QueueItem *item);
 
 /* The row is no longer what was read: it is this now; NULL: it has gone. */
 extern void schedule_replace(QueueItem *item, const QueueRow *row, TimestampTz now);
+
+/*
+ * The size of its event is known now.  False: its destination has too much in
+ * flight for it to be sent.
+ */
+extern bool schedule_admit(QueueItem *item, int64 bytes);
 
 /* It was not sent after all, and shall be offered again. */
 extern void schedule_put_back(QueueItem *item, TimestampTz now);

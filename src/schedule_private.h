@@ -69,6 +69,7 @@ struct QueueItem
 	ItemState	state;
 	VerdictKind verdict;		/* of ITEM_DECIDED */
 	TimestampTz taken_at;		/* of ITEM_IN_FLIGHT */
+	int64		bytes;			/* likewise, once admitted */
 	dlist_node	in_key;
 	dlist_node	in_ready;
 	pairingheap_node in_timers;
@@ -104,6 +105,7 @@ struct Lane
 
 	/* pace */
 	int			in_flight;
+	int64		bytes;			/* of the events in flight */
 	int			window;			/* grows to max_in_flight with good answers */
 	int			failing;		/* bad signals in a row */
 	TimestampTz alive_at;		/* the last good one */

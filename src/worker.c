@@ -53,10 +53,10 @@
  * is for when there are many: a crash repeats what is not recorded, but a
  * record of few costs nearly as much as one of many.
  */
-#define RECORD_GROUP		500
+#define RECORD_GROUP		1000
 #define RECORD_MANY			32
 #define RECORD_DELAY_US		(3 * 1000)
-#define RECORD_MANY_DELAY_US	(15 * 1000)
+#define RECORD_MANY_DELAY_US	(25 * 1000)
 
 /* Reads in one transaction, so that sending is not held up by reading. */
 #define READS_A_TURN		8
@@ -159,7 +159,8 @@ apply_settings(void)
 	const char *error = NULL;
 
 	session_apply_settings();
-	schedule_set_max_in_flight(rswebhook_max_in_flight);
+	schedule_set_max_in_flight(rswebhook_max_in_flight,
+							   rswebhook_max_in_flight_size * INT64CONST(1024));
 	if (!http_init(guard_allows, rswebhook_max_in_flight, &error))
 		ereport(FATAL,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
@@ -517,6 +518,20 @@ run_http(bool told)
 	return deliver_answers();
 }
 
+/*
+ * Each turn costs a transaction, so as long as most requests are still on
+ * their way, what comes meanwhile is taken along.
+ */
+static void
+gather_answers(bool told)
+{
+	int			count = run_http(told);
+	int			more;
+
+	while (count > 0 && count < http_in_flight() && (more = run_http(false)) > 0)
+		count += more;
+}
+
 static void
 run(void)
 {
@@ -542,7 +557,7 @@ run(void)
 		if (catchupInterruptPending)
 			ProcessCatchupInterrupt();
 
-		(void) run_http(told);
+		gather_answers(told);
 		if (pause_us == 0 || GetCurrentTimestamp() >= pause_until)
 		{
 			guarded_turn(reloaded);

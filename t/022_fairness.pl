@@ -86,7 +86,32 @@ ok( wait_for_query($node, qq{
     'one more');
 cmp_ok(time() - $start, '<', 3, 'goes at once');
 
+# Nor is one that hangs with large events left all the memory
+query($node, q{ALTER SYSTEM SET rswebhook.max_in_flight_size = '4MB'});
+query($node, q{SELECT pg_reload_conf()});
+add_destination($node, 'large that hangs', $receiver->url('/hang/large'), { timeout => '10 min', low_speed_limit => 0 });
+send_large('large that hangs', 12);
+ok(wait_for('large requests', sub { $receiver->requests_to('/hang/large') == 3 }), 'large requests hang');
+send_large('good', 12);
+send_many('good', 200, 200);
+ok( wait_for_query($node, q{
+        SELECT NOT EXISTS (SELECT FROM rswebhook.queue AS q WHERE q.destination_id =
+            (SELECT d.id FROM rswebhook.destination AS d WHERE d.name = 'good'))}, 't'),
+    'the good one gets all of its own');
+is(scalar(my @large = $receiver->requests_to('/hang/large')), 3, 'those that hang have left it some memory');
+
 done_testing();
+
+sub send_large
+{
+    my ($destination, $number) = @_;
+
+    query($node, qq{
+        SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'large-' || n,
+            'properties', jsonb_build_object('text', repeat('x', 1000000))), '$destination'))
+        FROM generate_series(1, $number) AS n});
+    return;
+}
 
 sub send_many
 {

@@ -18,15 +18,9 @@ use POSIX qw(strftime);
 sub new
 {
     my ($class, $path, $size, $session) = @_;
-    my $self = bless { path => $path, size => $size, scenarios => {} }, $class;
 
-    if (open my $old, '<', $path)
-    {
-        local $/;
-        $self->{scenarios} = decode_json(readline $old)->{scenarios};
-    }
-    $self->{machine} = machine($session);
-    return $self;
+    return bless {
+        path => $path, size => $size, scenarios => {}, machine => machine($session) }, $class;
 }
 
 sub machine
@@ -62,6 +56,7 @@ sub begin
         at => strftime('%Y-%m-%d %H:%M:%S UTC', gmtime),
         size => $self->{size},
         commit => $ENV{BENCH_COMMIT},
+        machine => $self->{machine},
         whats => [], comparisons => [], curves => {}, not_run => {} };
     return;
 }
@@ -97,6 +92,14 @@ sub not_run
 
     $self->{scenarios}{$scenario}{not_run}{$title} = $why;
     return;
+}
+
+# Titles, and why
+sub those_not_run
+{
+    my ($self, $scenario) = @_;
+
+    return %{ $self->{scenarios}{$scenario}{not_run} };
 }
 
 # Points of a curve for the plots
@@ -152,7 +155,7 @@ sub write
 
     open(my $file, '>', "$self->{path}.new") or die "cannot write $self->{path}: $!\n";
     print $file JSON::PP->new->canonical->pretty->encode(
-        { machine => $self->{machine}, scenarios => $self->{scenarios} });
+        { scenarios => $self->{scenarios} });
     close $file or die "cannot write $self->{path}: $!\n";
     rename "$self->{path}.new", $self->{path} or die "cannot rename: $!\n";
     return;

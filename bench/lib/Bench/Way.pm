@@ -98,7 +98,7 @@ sub problem
 
     if ($self->{program})
     {
-        return 'no Node' unless -d "$dir/node/node_modules";
+        return 'no node, or its packages are not installed' unless -d "$dir/node/node_modules";
     }
     elsif ($self->{name} eq 'pg_net')
     {
