@@ -16,16 +16,14 @@
 #include "deliver.h"
 
 #include "access/xlog.h"
-#include "commands/dbcommands.h"
+#include "configure.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "outcome.h"
 #include "queue.h"
 #include "render.h"
 #include "schedule.h"
-#include "state.h"
 #include "stats.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -56,20 +54,9 @@ typedef struct Prepared
 	const Destination *destination;
 } Prepared;
 
-typedef struct KnownDestination
-{
-	int32		id;
-	const Destination *destination; /* NULL: gone */
-} KnownDestination;
-
 static MemoryContext batch_context;
 static MemoryContext attempt_context;
 static MemoryContext outcome_context;
-
-static HTAB *known;				/* destinations, by id */
-static uint64 known_generation = 0;
-static bool delivering = false; /* enabled, and not a copy of the database */
-static bool at_home = false;
 
 static QueueItem *claimed[BATCH];
 static Prepared prepared[BATCH];	/* [i] belongs to claimed[i] */
@@ -89,189 +76,15 @@ static int	nsaved_breakers = 0;
 void
 deliver_init(void)
 {
-	HASHCTL		info = {0};
-
 	batch_context = AllocSetContextCreate(TopMemoryContext, "rswebhook batch",
 										  KEPT_SIZES);
 	attempt_context = AllocSetContextCreate(TopMemoryContext, "rswebhook attempts",
 											ALLOCSET_DEFAULT_SIZES);
 	outcome_context = AllocSetContextCreate(TopMemoryContext, "rswebhook outcomes",
 											KEPT_SIZES);
-	info.keysize = sizeof(int32);
-	info.entrysize = sizeof(KnownDestination);
-	known = hash_create("rswebhook known destinations", 64, &info,
-						HASH_ELEM | HASH_BLOBS);
 	dlist_init(&in_flight);
 	max_outcomes = 1024;
 	outcomes = MemoryContextAlloc(TopMemoryContext, max_outcomes * sizeof(Outcome));
-}
-
-/* ---------------------------------------------------------------------
- * Destinations
- * ---------------------------------------------------------------------
- */
-
-static const Destination *
-find_destination(int32 id)
-{
-	KnownDestination *entry = hash_search(known, &id, HASH_FIND, NULL);
-
-	return entry ? entry->destination : NULL;
-}
-
-static void
-configure_lane(Lane *lane, TimestampTz now)
-{
-	const Destination *d = find_destination(schedule_lane_id(lane));
-	LanePolicy	policy = {0};
-
-	if (!delivering)
-		policy.halted = true;
-	else if (d == NULL)
-		policy.gone = true;
-	if (d != NULL)
-	{
-		policy.halted = policy.halted || !d->enabled || d->paused || d->problem != NULL;
-		policy.ordered = d->ordered;
-		policy.max_in_flight = d->max_in_flight;
-		policy.rate_limit = d->rate_limit;
-		policy.breaker_failures = d->breaker_failures;
-		policy.min_backoff_us = d->min_backoff_us;
-		policy.max_backoff_us = d->max_backoff_us;
-	}
-	schedule_configure(lane, &policy, now);
-}
-
-static void
-reconfigure(Lane *lane, void *now)
-{
-	int32		id = schedule_lane_id(lane);
-
-	if (delivering && find_destination(id) == NULL)
-	{
-		stats_forget(id);
-		if (schedule_remove(lane))
-			return;
-	}
-	configure_lane(lane, *(TimestampTz *) now);
-}
-
-/* Those that send nothing need not be woken for. */
-static void
-note_quiet(Lane *lane, void *arg)
-{
-	List	  **ids = arg;
-
-	if (schedule_lane_halted(lane) && list_length(*ids) < STATE_MAX_QUIET)
-		*ids = lappend_int(*ids, schedule_lane_id(lane));
-}
-
-static void
-tell_quiet_lanes(void)
-{
-	List	   *ids = NIL;
-	int32		quiet[STATE_MAX_QUIET];
-	int			count = 0;
-	ListCell   *lc;
-
-	schedule_each_lane(note_quiet, &ids);
-	foreach(lc, ids)
-		quiet[count++] = lfirst_int(lc);
-	list_free(ids);
-	state_set_quiet(quiet, count);
-}
-
-/* The breakers' table decides: it survives us, and people clear it. */
-static void
-load_breakers(TimestampTz now)
-{
-	StoredBreaker *stored;
-	int			count = queue_load_breakers(&stored);
-	Breaker		closed = {0};
-	HASH_SEQ_STATUS scan;
-	KnownDestination *entry;
-
-	hash_seq_init(&scan, known);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-	{
-		const Breaker *breaker = &closed;
-
-		for (int i = 0; i < count; i++)
-		{
-			if (stored[i].destination_id == entry->id)
-				breaker = &stored[i].breaker;
-		}
-		schedule_set_breaker(schedule_lane(entry->id, now), breaker, now);
-	}
-}
-
-/*
- * Shall this worker deliver at all?  Once it is the original's it stays so: a
- * copy has another worker.
- */
-static bool
-may_deliver(void)
-{
-	static bool said = false;
-	bool		is_copy = false;
-
-	if (!at_home)
-		at_home = queue_is_home(&is_copy);
-	if (is_copy && !said)
-	{
-		ereport(LOG,
-				(errmsg("rswebhook delivers nothing from database \"%s\", which is a copy of another one",
-						get_database_name(MyDatabaseId)),
-				 errhint("If it shall deliver what is in its queue, call rswebhook_adopt() there.")));
-		said = true;
-	}
-	return at_home && rswebhook_enabled;
-}
-
-void
-deliver_configure(TimestampTz now)
-{
-	Destination **list;
-	int			count;
-	uint64		generation;
-	Lane	   *lane;
-	bool		was_delivering = delivering;
-	bool		configured = false;
-
-	delivering = may_deliver();
-	destination_all(&list, &count);
-	generation = destination_generation();
-	if (generation != known_generation ||
-		delivering != was_delivering)
-	{
-		HASH_SEQ_STATUS scan;
-		KnownDestination *entry;
-
-		hash_seq_init(&scan, known);
-		while ((entry = hash_seq_search(&scan)) != NULL)
-			hash_search(known, &entry->id, HASH_REMOVE, NULL);
-		for (int i = 0; i < count; i++)
-		{
-			entry = hash_search(known, &list[i]->id, HASH_ENTER, NULL);
-			entry->destination = list[i];
-			if (list[i]->problem)
-				ereport(LOG,
-						(errmsg("rswebhook cannot use destination \"%s\": %s",
-								list[i]->name, list[i]->problem)));
-		}
-		load_breakers(now);
-		schedule_each_lane(reconfigure, &now);
-		known_generation = generation;
-		configured = true;
-	}
-
-	while ((lane = schedule_next_unconfigured()) != NULL)
-	{
-		configure_lane(lane, now);
-		configured = true;
-	}
-	if (configured)
-		tell_quiet_lanes();
 }
 
 /* ---------------------------------------------------------------------
@@ -384,7 +197,7 @@ deliver_answers(void)
 	while (http_next(&answer))
 	{
 		Attempt    *attempt = (Attempt *) (uintptr_t) answer.tag;
-		const Destination *destination = find_destination(attempt->claimed.destination_id);
+		const Destination *destination = configured_destination(attempt->claimed.destination_id);
 		TimestampTz first_at = attempt->claimed.first_attempt_at;
 		Verdict		verdict;
 
@@ -618,7 +431,7 @@ deliver_prepare(TimestampTz now)
 			continue;
 		}
 
-		prepared[i].destination = find_destination(row->destination_id);
+		prepared[i].destination = configured_destination(row->destination_id);
 		abort_reason = reason_to_abort(row, prepared[i].destination, missing[i], now);
 		if (abort_reason == NULL)
 			result = render_safely(events[i], row->event_id, &prepared[i], &why);

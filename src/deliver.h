@@ -3,8 +3,7 @@
  * deliver.h
  *		From a queue row to its outcome: what the worker does with its rooms.
  *
- * deliver_configure(), deliver_prepare() and deliver_record() need the
- * transaction of session_begin(); the others must be outside of one.
+ * deliver_prepare() and deliver_record() need the transaction of session_begin(); the others must be outside of one.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -17,9 +16,6 @@
 
 /* Once a process. */
 extern void deliver_init(void);
-
-/* Take over the destinations as they are now, if they have changed. */
-extern void deliver_configure(TimestampTz now);
 
 /* Anything that may be sent?  Takes it from the scheduler. */
 extern bool deliver_claim(TimestampTz now);

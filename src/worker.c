@@ -26,6 +26,7 @@
 #endif
 
 #include "access/xact.h"
+#include "configure.h"
 #include "deliver.h"
 #include "guard.h"
 #include "inject.h"
@@ -202,7 +203,7 @@ look_around(void)
 	owed = queue_owed_destinations();
 	foreach(lc, owed)
 		(void) schedule_lane(lfirst_int(lc), now);
-	deliver_configure(now);
+	configure_lanes(now);
 	session_commit();
 
 	next_sweep = now + SWEEP_INTERVAL_US;
@@ -262,7 +263,7 @@ read_and_start(bool look)
 		extension_gone = true;
 		return;
 	}
-	deliver_configure(now);
+	configure_lanes(now);
 	if (schedule_wants_read(now))
 		note_untold_ranges(now);
 	for (int i = 0; i < READS_A_TURN && schedule_next_read(now, &request); i++)
@@ -595,6 +596,7 @@ rswebhook_worker_main(Datum arg)
 
 	schedule_init();
 	stats_init();
+	configure_init();
 	deliver_init();
 
 	if (look_around())

@@ -1,0 +1,206 @@
+/*-------------------------------------------------------------------------
+ *
+ * configure.c
+ *		From the destinations' configuration to what the scheduler needs of it.
+ *
+ * Called in each transaction that reads, and does nothing unless something has
+ * changed since it was last called to the end.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "configure.h"
+
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "queue.h"
+#include "schedule.h"
+#include "state.h"
+#include "stats.h"
+#include "utils/hsearch.h"
+
+typedef struct KnownDestination
+{
+	int32		id;
+	const Destination *destination; /* NULL: gone */
+} KnownDestination;
+
+static HTAB *known;				/* destinations, by id */
+static uint64 known_generation = 0;
+static bool delivering = false; /* enabled, and not a copy of the database */
+static bool was_delivering = false; /* when the lanes were configured */
+static bool at_home = false;
+
+void
+configure_init(void)
+{
+	HASHCTL		info = {0};
+
+	info.keysize = sizeof(int32);
+	info.entrysize = sizeof(KnownDestination);
+	known = hash_create("rswebhook known destinations", 64, &info,
+						HASH_ELEM | HASH_BLOBS);
+}
+
+const Destination *
+configured_destination(int32 id)
+{
+	KnownDestination *entry = hash_search(known, &id, HASH_FIND, NULL);
+
+	return entry ? entry->destination : NULL;
+}
+
+static void
+configure_lane(Lane *lane, TimestampTz now)
+{
+	const Destination *d = configured_destination(schedule_lane_id(lane));
+	LanePolicy	policy = {0};
+
+	if (!delivering)
+		policy.halted = true;
+	else if (d == NULL)
+		policy.gone = true;
+	if (d != NULL)
+	{
+		policy.halted = policy.halted || !d->enabled || d->paused || d->problem != NULL;
+		policy.ordered = d->ordered;
+		policy.max_in_flight = d->max_in_flight;
+		policy.rate_limit = d->rate_limit;
+		policy.breaker_failures = d->breaker_failures;
+		policy.min_backoff_us = d->min_backoff_us;
+		policy.max_backoff_us = d->max_backoff_us;
+	}
+	schedule_configure(lane, &policy, now);
+}
+
+static void
+reconfigure(Lane *lane, void *now)
+{
+	int32		id = schedule_lane_id(lane);
+
+	if (delivering && configured_destination(id) == NULL)
+	{
+		stats_forget(id);
+		if (schedule_remove(lane))
+			return;
+	}
+	configure_lane(lane, *(TimestampTz *) now);
+}
+
+/* Those that send nothing need not be woken for. */
+static void
+note_quiet(Lane *lane, void *arg)
+{
+	List	  **ids = arg;
+
+	if (schedule_lane_halted(lane) && list_length(*ids) < STATE_MAX_QUIET)
+		*ids = lappend_int(*ids, schedule_lane_id(lane));
+}
+
+static void
+tell_quiet_lanes(void)
+{
+	List	   *ids = NIL;
+	int32		quiet[STATE_MAX_QUIET];
+	int			count = 0;
+	ListCell   *lc;
+
+	schedule_each_lane(note_quiet, &ids);
+	foreach(lc, ids)
+		quiet[count++] = lfirst_int(lc);
+	list_free(ids);
+	state_set_quiet(quiet, count);
+}
+
+/* The breakers' table decides: it survives us, and people clear it. */
+static void
+load_breakers(TimestampTz now)
+{
+	StoredBreaker *stored;
+	int			count = queue_load_breakers(&stored);
+	Breaker		closed = {0};
+	HASH_SEQ_STATUS scan;
+	KnownDestination *entry;
+
+	hash_seq_init(&scan, known);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		const Breaker *breaker = &closed;
+
+		for (int i = 0; i < count; i++)
+		{
+			if (stored[i].destination_id == entry->id)
+				breaker = &stored[i].breaker;
+		}
+		schedule_set_breaker(schedule_lane(entry->id, now), breaker, now);
+	}
+}
+
+/*
+ * Shall this worker deliver at all?  Once it is the original's it stays so: a
+ * copy has another worker.
+ */
+static bool
+may_deliver(void)
+{
+	static bool said = false;
+	bool		is_copy = false;
+
+	if (!at_home)
+		at_home = queue_is_home(&is_copy);
+	if (is_copy && !said)
+	{
+		ereport(LOG,
+				(errmsg("rswebhook delivers nothing from database \"%s\", which is a copy of another one",
+						get_database_name(MyDatabaseId)),
+				 errhint("If it shall deliver what is in its queue, call rswebhook_adopt() there.")));
+		said = true;
+	}
+	return at_home && rswebhook_enabled;
+}
+
+void
+configure_lanes(TimestampTz now)
+{
+	Destination **list;
+	int			count;
+	uint64		generation;
+	Lane	   *lane;
+	bool		configured = false;
+
+	delivering = may_deliver();
+	destination_all(&list, &count);
+	generation = destination_generation();
+	if (generation != known_generation || delivering != was_delivering)
+	{
+		HASH_SEQ_STATUS scan;
+		KnownDestination *entry;
+
+		hash_seq_init(&scan, known);
+		while ((entry = hash_seq_search(&scan)) != NULL)
+			hash_search(known, &entry->id, HASH_REMOVE, NULL);
+		for (int i = 0; i < count; i++)
+		{
+			entry = hash_search(known, &list[i]->id, HASH_ENTER, NULL);
+			entry->destination = list[i];
+			if (list[i]->problem)
+				ereport(LOG,
+						(errmsg("rswebhook cannot use destination \"%s\": %s",
+								list[i]->name, list[i]->problem)));
+		}
+		load_breakers(now);
+		schedule_each_lane(reconfigure, &now);
+		known_generation = generation;
+		was_delivering = delivering;
+		configured = true;
+	}
+
+	while ((lane = schedule_next_unconfigured()) != NULL)
+	{
+		configure_lane(lane, now);
+		configured = true;
+	}
+	if (configured)
+		tell_quiet_lanes();
+}

@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * configure.h
+ *		From the destinations' configuration to what the scheduler needs of it.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_CONFIGURE_H
+#define RSWEBHOOK_CONFIGURE_H
+
+#include "rswebhook.h"
+
+/* Once a process. */
+extern void configure_init(void);
+
+/*
+ * Take over the destinations as they are now, if they have changed, and
+ * configure lanes that have come up; in the transaction of session_begin().
+ */
+extern void configure_lanes(TimestampTz now);
+
+/* NULL: there is none of that id.  Good until configure_lanes() is called. */
+extern const Destination *configured_destination(int32 id);
+
+#endif							/* RSWEBHOOK_CONFIGURE_H */
