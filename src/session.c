@@ -54,6 +54,7 @@ static volatile sig_atomic_t leaving = false;
 static volatile sig_atomic_t overdue = false;	/* past LEAVING_TIMEOUT_MS */
 static Oid	known_extension = InvalidOid;
 static bool extension_replaced = false;
+static bool statistics_held_back = false;
 
 static void
 set(const char *name, const char *value)
@@ -219,8 +220,18 @@ session_commit(void)
 		set("synchronous_commit", "local");
 	CommitTransactionCommand();
 	stop_timeouts();
-	pgstat_report_stat(false);
+	pgstat_report_stat(false);	/* now and then */
+	statistics_held_back = true;
 	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+void
+session_report_statistics(void)
+{
+	if (!statistics_held_back)
+		return;
+	pgstat_report_stat(true);
+	statistics_held_back = false;
 }
 
 void

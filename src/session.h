@@ -27,6 +27,12 @@ extern void session_apply_settings(void);
 extern bool session_begin(const char *what);
 extern void session_commit(void);
 
+/*
+ * Before the worker is idle: autovacuum, for one, should hear of what the last
+ * transactions did before there is another one.
+ */
+extern void session_report_statistics(void);
+
 /* After an error: whatever is open is rolled back. */
 extern void session_abort(void);
 

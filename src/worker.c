@@ -73,6 +73,9 @@
 #define EXPIRE_INTERVAL_US	(30 * 60 * USECS_PER_SEC)
 #define EXPIRE_RETRY_US		(60 * USECS_PER_SEC)
 
+/* A wait that is meant to be at least so long is one of an idle worker. */
+#define IDLE_MS				500
+
 /* A worker that leaves waits so long for answers to what it has sent. */
 #define FINISH_GRACE_US		(200 * 1000)
 
@@ -572,6 +575,8 @@ run(void)
 
 		/* what was started goes out now; what has been answered is not waited for */
 		timeout = run_http(false) > 0 ? 0 : time_to_wait(GetCurrentTimestamp());
+		if (timeout < 0 || timeout >= IDLE_MS)
+			session_report_statistics();
 		count = WaitEventSetWait(wait_set, timeout, events, lengthof(events),
 								 custom_wait_event(wait_event, "RswebhookWorkerMain"));
 		told = false;

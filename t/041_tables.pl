@@ -275,14 +275,13 @@ sub disorder
 }
 
 # Rows of the queue that were deleted, and index scans, once the former are so
-# many; the worker tells at the end of a transaction, but not of each
+# many; the worker tells of what is left before it is idle
 sub statistics
 {
     my ($deleted) = @_;
     my @numbers;
 
     wait_for('the statistics', sub {
-            delivered();
             @numbers = split /\|/, query($node, q{
                 SELECT n_tup_del, idx_scan FROM pg_stat_user_tables WHERE relid = 'rswebhook.queue'::regclass});
             return $numbers[0] >= $deleted;
