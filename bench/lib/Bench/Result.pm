@@ -3,7 +3,8 @@
 #
 # A scenario measures one or more quantities ("what"), each in one or more
 # ways, several times; a comparison sets one way's median against another's
-# and may have a goal.  Kept in results.json, by scenario.
+# and may have a goal.  Kept in results.json, by scenario, each with when, where
+# and of which commit it was measured.
 #
 # Copyright (c) 2026, the rswebhook maintainers
 
@@ -153,12 +154,55 @@ sub write
 {
     my ($self) = @_;
 
-    open(my $file, '>', "$self->{path}.new") or die "cannot write $self->{path}: $!\n";
-    print $file JSON::PP->new->canonical->pretty->encode(
-        { scenarios => $self->{scenarios} });
-    close $file or die "cannot write $self->{path}: $!\n";
-    rename "$self->{path}.new", $self->{path} or die "cannot rename: $!\n";
+    store($self->{path}, $self->{scenarios});
     return;
+}
+
+# ---------------------------------------------------------------------
+# Files of results
+# ---------------------------------------------------------------------
+
+sub store
+{
+    my ($path, $scenarios) = @_;
+
+    open(my $file, '>', "$path.new") or die "cannot write $path: $!\n";
+    print $file JSON::PP->new->canonical->pretty->encode({ scenarios => $scenarios });
+    close $file or die "cannot write $path: $!\n";
+    rename "$path.new", $path or die "cannot rename $path.new: $!\n";
+    return;
+}
+
+sub load
+{
+    my ($path) = @_;
+
+    open(my $file, '<', $path) or die "cannot read $path: $!\n";
+    my $results = decode_json(do { local $/; readline $file });
+    close $file;
+
+    # the machine of a file without one for each scenario
+    $_->{machine} //= $results->{machine} foreach values %{ $results->{scenarios} };
+    return $results->{scenarios};
+}
+
+# Add other files' scenarios to a file that need not be there yet; of two with
+# the same name the newer one stays.  Returns them.
+sub merge
+{
+    my ($path, @others) = @_;
+    my $scenarios = -e $path ? load($path) : {};
+
+    foreach my $other (map { load($_) } @others)
+    {
+        foreach my $name (keys %$other)
+        {
+            $scenarios->{$name} = $other->{$name}
+              unless $scenarios->{$name} && $scenarios->{$name}{at} gt $other->{$name}{at};
+        }
+    }
+    store($path, $scenarios) if @others;
+    return $scenarios;
 }
 
 1;

@@ -8,23 +8,28 @@ package Bench::Svg;
 use strict;
 use warnings;
 
+use POSIX qw(ceil floor log10);
+
 my ($width, $height) = (720, 380);
-my ($left, $right, $top, $bottom) = (70, 20, 44, 52);
-my @colours = ('#2f6fde', '#d9822b', '#3a9d5d', '#c0392b', '#7d5ba6', '#6b7280');
+my ($left, $right, $bottom) = (80, 40, 52);
+my ($title_height, $legend_height, $letter_width) = (38, 18, 7);
+my @colours = ('#2f6fde', '#6b7280', '#d9822b', '#3a9d5d', '#c0392b', '#7d5ba6');
 
 # title, x, y: texts; log_x: logarithmic; max_y: cut there;
-# curves: [name, [[x, y], ...]]
+# curves: [name, [[x, y], ...]], the one that matters first
 sub draw
 {
     my ($path, %plot) = @_;
     my @curves = grep { @{ $_->[1] } > 1 } @{ $plot{curves} };
     return unless @curves;
 
+    my ($top, @legend) = legend(map { $_->[0] } @curves);
     my @points = map { @{ $_->[1] } } @curves;
-    my ($x, $x_ticks) = scale($left, $width - $right, $plot{log_x}, map { $_->[0] } @points);
+    my ($x, $x_ticks) =
+      ($plot{log_x} ? \&log_scale : \&scale)->($left, $width - $right, map { $_->[0] } @points);
     my ($y, $y_ticks) =
-      scale($height - $bottom, $top, 0, 0, $plot{max_y} // map { $_->[1] } @points);
-    my @out = header($plot{title});
+      scale($height - $bottom, $top, 0, $plot{max_y} // map { $_->[1] } @points);
+    my @out = (header($plot{title}), @legend);
 
     foreach my $tick (@$x_ticks)
     {
@@ -39,21 +44,17 @@ sub draw
         push @out, text($left - 8, $at + 4, 'end', number($tick));
     }
     push @out, text(($left + $width - $right) / 2, $height - 12, 'middle', $plot{x});
-    push @out, sprintf '<text transform="translate(16 %d) rotate(-90)" text-anchor="middle">%s</text>',
+    push @out, sprintf '<text transform="translate(18 %d) rotate(-90)" text-anchor="middle">%s</text>',
       ($top + $height - $bottom) / 2, escape($plot{y});
 
-    foreach my $i (0 .. $#curves)
+    # the first one on top
+    foreach my $i (reverse 0 .. $#curves)
     {
-        my ($name, $points) = @{ $curves[$i] };
-        my $colour = $colours[ $i % @colours ];
-        my @visible = grep { !$plot{log_x} || $_->[0] > 0 } @$points;
+        my @visible = grep { !$plot{log_x} || $_->[0] > 0 } @{ $curves[$i][1] };
         my $where = join ' ', map { sprintf '%.1f,%.1f', $x->($_->[0]), $y->($_->[1]) } @visible;
 
-        push @out, qq{<polyline fill="none" stroke="$colour" stroke-width="1.8" points="$where"/>};
-        # below each other, at the lower right, where curves of shares are not
-        my $at = $height - $bottom - 12 - 18 * ($#curves - $i);
-        push @out, line($width - $right - 230, $at - 4, $width - $right - 206, $at - 4, $colour);
-        push @out, text($width - $right - 200, $at, 'start', $name);
+        push @out, sprintf '<polyline fill="none" stroke="%s" stroke-width="%.1f"'
+          . ' stroke-linejoin="round" points="%s"/>', $colours[ $i % @colours ], $i ? 1.6 : 2.4, $where;
     }
     open(my $file, '>', $path) or die "cannot write $path: $!\n";
     print $file join("\n", @out, '</svg>'), "\n";
@@ -61,14 +62,38 @@ sub draw
     return;
 }
 
+# Between the title and the plot, in columns.  Returns also where the plot
+# begins.
+sub legend
+{
+    my @names = @_;
+    my ($longest) = sort { $b <=> $a } map { length } @names;
+    my $column = 44 + $letter_width * $longest;
+    my $columns = int(($width - $left) / $column) || 1;
+    my ($y, @out);
+
+    foreach my $i (0 .. $#names)
+    {
+        my $x = $left + $column * ($i % $columns);
+
+        $y = $title_height + 10 + $legend_height * int($i / $columns);
+        push @out, line($x, $y - 4, $x + 20, $y - 4, $colours[ $i % @colours ], 3);
+        push @out, text($x + 26, $y, 'start', $names[$i]);
+    }
+    return ($y + 14, @out);
+}
+
+# White below all, since a page may be dark.
 sub header
 {
-    my ($title) = @_;
+    my ($title) = map { escape($_) } @_;
 
     return (
-        qq{<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 $width $height" width="$width" height="$height" font-family="sans-serif" font-size="12" fill="#374151">},
-        qq{<rect width="$width" height="$height" fill="#ffffff"/>},
-        qq{<text x="$left" y="24" font-size="15" fill="#111827">} . escape($title) . '</text>');
+        qq{<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 $width $height" width="$width"}
+          . qq{ height="$height" role="img" font-family="sans-serif" font-size="12" fill="#374151">},
+        "<title>$title</title>",
+        qq{<rect width="$width" height="$height" rx="6" fill="#ffffff"/>},
+        qq{<text x="$left" y="26" font-size="15" font-weight="bold" fill="#111827">$title</text>});
 }
 
 sub escape
@@ -80,10 +105,10 @@ sub escape
 
 sub line
 {
-    my ($x1, $y1, $x2, $y2, $colour) = @_;
+    my ($x1, $y1, $x2, $y2, $colour, $thickness) = @_;
 
-    return sprintf '<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s"/>',
-      $x1, $y1, $x2, $y2, $colour;
+    return sprintf '<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="%d"/>',
+      $x1, $y1, $x2, $y2, $colour, $thickness // 1;
 }
 
 sub text
@@ -98,34 +123,28 @@ sub number
 {
     my ($number) = @_;
 
-    return $number >= 1e6 ? $number / 1e6 . ' M' : $number >= 1e4 ? $number / 1e3 . ' k' : "$number";
+    1 while $number =~ s/^(\d+)(\d{3})/$1,$2/;
+    return $number;
 }
 
-# A function from values to the picture's units, and where to put ticks.
+# ---------------------------------------------------------------------
+# Scales: a function from values to the picture's units, and where to put ticks
+# ---------------------------------------------------------------------
+
 sub scale
 {
-    my ($from, $to, $log, @values) = @_;
-    @values = sort { $a <=> $b } grep { !$log || $_ > 0 } @values;
-    my ($min, $max) = @values[ 0, -1 ];
+    my ($from, $to, @values) = @_;
+    my ($min, $max) = (sort { $a <=> $b } @values)[ 0, -1 ];
     my @ticks;
 
-    if ($log)
-    {
-        my ($low, $high) = (floor_log($min), floor_log($max) + 1);
-
-        @ticks = map { 10**$_ } $low .. $high;
-        return (
-            sub { $from + ($to - $from) * (log($_[0]) / log(10) - $low) / ($high - $low) },
-            \@ticks);
-    }
     $max = $min + 1 if $max <= $min;
-    my $step = 10**floor_log(($max - $min) / 5);
+    my $step = 10**floor(log10(($max - $min) / 5));
     foreach my $nice (1, 2, 5, 10)
     {
         $step *= $nice, last if ($max - $min) / ($step * $nice) <= 6;
     }
-    $max = $step * -int(-$max / $step - 0.999999);
-    for (my $tick = $step * int($min / $step); $tick <= $max * 1.000001; $tick += $step)
+    $max = $step * ceil($max / $step - 1e-6);
+    for (my $tick = $step * floor($min / $step); $tick <= $max * 1.000001; $tick += $step)
     {
         push @ticks, 0 + sprintf '%.6g', $tick if $tick >= $min;
     }
@@ -135,13 +154,18 @@ sub scale
         }, \@ticks);
 }
 
-sub floor_log
+# Logarithmic, of values above 0
+sub log_scale
 {
-    my ($value) = @_;
-    my $log = log($value) / log(10);
-    my $int = int($log);
+    my ($from, $to, @values) = @_;
+    my ($min, $max) = (sort { $a <=> $b } grep { $_ > 0 } @values)[ 0, -1 ];
+    my @all = map { my $unit = 10**$_; map { $_ * $unit } 1, 2, 5 }
+      floor(log10($min)) .. floor(log10($max)) + 1;
+    my ($low) = grep { $_ <= $min * 1.000001 } reverse @all;
+    my ($high) = grep { $_ >= $max * 0.999999 && $_ > $low } @all;
 
-    return $int > $log + 1e-9 ? $int - 1 : $int;
+    return (sub { $from + ($to - $from) * log($_[0] / $low) / log($high / $low) },
+        [ grep { $_ >= $low && $_ <= $high } map { 0 + sprintf '%.6g', $_ } @all ]);
 }
 
 1;
