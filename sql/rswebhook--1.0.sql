@@ -222,13 +222,22 @@ CREATE TRIGGER destination_check
     BEFORE INSERT OR UPDATE ON rswebhook.destination
     FOR EACH ROW EXECUTE FUNCTION rswebhook.destination_check();
 
--- Tells every process that caches destinations, and the worker, at commit.
+-- Tells every process that caches destinations, and the worker, at commit:
+-- ALWAYS, since what comes by logical replication or with
+-- session_replication_role = replica must be heard of as well, and for each
+-- row, since logical replication fires no triggers of statements. The check
+-- above is not made then; what is wrong is found when the row is read.
 CREATE FUNCTION rswebhook.destination_changed() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'rswebhook_destination_changed';
 
 CREATE TRIGGER destination_changed
-    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON rswebhook.destination
+    AFTER INSERT OR UPDATE OR DELETE ON rswebhook.destination
+    FOR EACH ROW EXECUTE FUNCTION rswebhook.destination_changed();
+CREATE TRIGGER destination_truncated
+    AFTER TRUNCATE ON rswebhook.destination
     FOR EACH STATEMENT EXECUTE FUNCTION rswebhook.destination_changed();
+ALTER TABLE rswebhook.destination ENABLE ALWAYS TRIGGER destination_changed;
+ALTER TABLE rswebhook.destination ENABLE ALWAYS TRIGGER destination_truncated;
 
 --
 -- The transform

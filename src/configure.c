@@ -41,6 +41,9 @@ configure_init(void)
 	info.entrysize = sizeof(KnownDestination);
 	known = hash_create("rswebhook known destinations", 64, &info,
 						HASH_ELEM | HASH_BLOBS);
+
+	/* what it points to is asked for when the cache has long been reread */
+	destination_keep_replaced();
 }
 
 const Destination *
@@ -189,6 +192,7 @@ configure_lanes(TimestampTz now)
 						(errmsg("rswebhook cannot use destination \"%s\": %s",
 								list[i]->name, list[i]->problem)));
 		}
+		destination_free_replaced();
 		load_breakers(now);
 		schedule_each_lane(reconfigure, &now);
 		known_generation = generation;

@@ -10,10 +10,10 @@
  */
 #include "state_private.h"
 
+#include "bytes.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/shmem.h"
-#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
@@ -127,7 +127,8 @@ rswebhook_worker_stats(PG_FUNCTION_ARGS)
 		values[6] = TimestampTzGetDatum(stats->last_delivered_at);
 		nulls[6] = stats->last_delivered_at == 0;
 		nulls[7] = stats->last_error_at == 0;
-		values[7] = nulls[7] ? (Datum) 0 : CStringGetTextDatum(stats->last_error);
+		if (!nulls[7])			/* cut anywhere, in the middle of a character, too */
+			values[7] = readable_text(stats->last_error, strlen(stats->last_error));
 		values[8] = TimestampTzGetDatum(stats->last_error_at);
 		nulls[8] = stats->last_error_at == 0;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);

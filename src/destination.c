@@ -65,6 +65,8 @@ static struct
 
 static Oid	destination_relid = InvalidOid;
 static uint64 invalidations = 1;
+static MemoryContext replaced = NULL;	/* parent of old caches; NULL: nobody
+										 * keeps them */
 
 /* ---------------------------------------------------------------------
  * Reading a row.  Columns are found by name, so that their order does not
@@ -390,7 +392,9 @@ replace_cache(MemoryContext context, List *list)
 
 	/* from here on nothing can fail */
 	MemoryContextSetParent(context, TopMemoryContext);
-	if (cache.context != NULL)
+	if (cache.context != NULL && replaced != NULL)
+		MemoryContextSetParent(cache.context, replaced);
+	else if (cache.context != NULL)
 		MemoryContextDelete(cache.context);
 	cache.context = context;
 	cache.by_id = by_id;
@@ -485,6 +489,26 @@ destination_generation(void)
 	return cache.generation;
 }
 
+void
+destination_keep_replaced(void)
+{
+	replaced = AllocSetContextCreate(TopMemoryContext,
+									 "rswebhook replaced destinations",
+									 ALLOCSET_SMALL_SIZES);
+}
+
+void
+destination_free_replaced(void)
+{
+	MemoryContextDeleteChildren(replaced);
+}
+
+void
+destination_forget(void)
+{
+	invalidations++;
+}
+
 PG_FUNCTION_INFO_V1(rswebhook_destination_changed);
 
 Datum
@@ -493,11 +517,10 @@ rswebhook_destination_changed(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event))
+		!TRIGGER_FIRED_AFTER(trigdata->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("\"%s\" must be called as a statement trigger after a change",
+				 errmsg("\"%s\" must be called as a trigger after a change",
 						"rswebhook.destination_changed")));
 
 	CacheInvalidateRelcache(trigdata->tg_relation);

@@ -45,25 +45,45 @@ static const char strict_networks[] =
 	"192.0.2.0/24,198.51.100.0/24,203.0.113.0/24,"	/* documentation */
 	"2001:db8::/32,3fff::/20";	/* documentation */
 
-/* IPv6 networks whose addresses hold an IPv4 address, and where it begins. */
+/*
+ * IPv6 networks whose addresses hold an IPv4 address, and which bytes those
+ * are.  It counts only if its first one is in the range: "::" and "::1" look
+ * like compatible addresses, but are addresses in their own right.
+ *
+ * Translators of a network's own take 64:ff9b:1::/48 as it is, or a part of
+ * it, and which bytes are the IPv4 address depends on the length of that part
+ * (RFC 6052, 2.2).  Nobody tells us, so all of them are judged.  What is the
+ * IPv4 address by a short prefix is mostly a part of the prefix by a long one,
+ * so there only what can be a host's address counts.
+ */
 static const struct
 {
 	const char	prefix[16];
 	int			bits;
-	int			offset;
+	unsigned char at[4];
+	unsigned char first_min;
+	unsigned char first_max;
 }			carriers[] =
 {
-	/* MAPPED, ::ffff:0:0/96, and COMPATIBLE, ::/96 */
-	{"\0\0\0\0\0\0\0\0\0\0\xff\xff", 96, 12},
-	{"\0\0\0\0\0\0\0\0\0\0\0\0", 96, 12},
-	{"\0\0\0\0\0\0\0\0\xff\xff\0\0", 96, 12},	/* translated, ::ffff:0:0:0/96 */
-	{"\0\x64\xff\x9b\0\0\0\0\0\0\0\0", 96, 12}, /* NAT64, 64:ff9b::/96 */
-	{"\0\x64\xff\x9b\0\1", 48, 12}, /* local NAT64, 64:ff9b:1::/48 */
-	{"\x20\x02", 16, 2}			/* 6to4, 2002::/16 */
+	/* MAPPED, ::ffff:0:0/96 */
+	{"\0\0\0\0\0\0\0\0\0\0\xff\xff", 96, {12, 13, 14, 15}, 0, 255},
+	/* compatible, ::/96 */
+	{"\0\0\0\0\0\0\0\0\0\0\0\0", 96, {12, 13, 14, 15}, 1, 255},
+	/* translated, ::ffff:0:0:0/96 */
+	{"\0\0\0\0\0\0\0\0\xff\xff\0\0", 96, {12, 13, 14, 15}, 0, 255},
+	/* NAT64, 64:ff9b::/96 */
+	{"\0\x64\xff\x9b\0\0\0\0\0\0\0\0", 96, {12, 13, 14, 15}, 0, 255},
+	/* local NAT64, 64:ff9b:1::/48, by prefixes of 96, 64, 56 and 48 bits */
+	{"\0\x64\xff\x9b\0\1", 48, {12, 13, 14, 15}, 1, 255},
+	{"\0\x64\xff\x9b\0\1", 48, {9, 10, 11, 12}, 1, 223},
+	{"\0\x64\xff\x9b\0\1", 48, {7, 9, 10, 11}, 1, 223},
+	{"\0\x64\xff\x9b\0\1", 48, {6, 7, 9, 10}, 1, 223},
+	/* 6to4, 2002::/16 */
+	{"\x20\x02", 16, {2, 3, 4, 5}, 0, 255}
 };
 
 #define MAPPED		0
-#define COMPATIBLE	1
+#define NCARRIERS	((int) (sizeof(carriers) / sizeof(carriers[0])))
 
 static GuardList blocked;
 static GuardList allowed;
@@ -82,20 +102,16 @@ same_bits(const void *a, const void *b, int bits)
 	return rest == 0 || ((bytes_a[whole] ^ bytes_b[whole]) >> (8 - rest)) == 0;
 }
 
-/*
- * The IPv4 address that an IPv6 address stands for, or NULL.  "::" and "::1"
- * look like compatible ones, but are addresses in their own right.
- */
-static const unsigned char *
-carried_address(const unsigned char *address)
+/* Does an IPv6 address stand for an IPv4 address by that entry? */
+static bool
+carried_address(const unsigned char *address, int carrier, unsigned char *carried)
 {
-	for (size_t i = 0; i < sizeof(carriers) / sizeof(carriers[0]); i++)
-	{
-		if (same_bits(address, carriers[i].prefix, carriers[i].bits) &&
-			!(i == COMPATIBLE && address[carriers[i].offset] == 0))
-			return address + carriers[i].offset;
-	}
-	return NULL;
+	if (!same_bits(address, carriers[carrier].prefix, carriers[carrier].bits))
+		return false;
+	for (int i = 0; i < 4; i++)
+		carried[i] = address[carriers[carrier].at[i]];
+	return carried[0] >= carriers[carrier].first_min &&
+		carried[0] <= carriers[carrier].first_max;
 }
 
 static void
@@ -165,7 +181,7 @@ parse_network(char *element, GuardNetwork *network, char *why, size_t why_size)
 	if (network->size == 16 && network->bits >= carriers[MAPPED].bits &&
 		same_bits(network->address, carriers[MAPPED].prefix, carriers[MAPPED].bits))
 	{
-		memmove(network->address, network->address + carriers[MAPPED].offset, 4);
+		memmove(network->address, network->address + carriers[MAPPED].at[0], 4);
 		memset(network->address + 4, 0, 12);
 		network->size = 4;
 		network->bits -= carriers[MAPPED].bits;
@@ -286,15 +302,46 @@ find_network(const GuardList *list, const unsigned char *address, int size)
 	return NULL;
 }
 
+/*
+ * The network that blocks one of the IPv4 addresses that an IPv6 address may
+ * stand for, and that one; or NULL.  *excepted: none is blocked, and one is
+ * allowed.
+ */
+static const GuardNetwork *
+judge_carried(const unsigned char *address, unsigned char *carried, bool *excepted)
+{
+	*excepted = false;
+	for (int i = 0; i < NCARRIERS; i++)
+	{
+		const GuardNetwork *network;
+
+		if (!carried_address(address, i, carried))
+			continue;
+		if (find_network(&allowed, carried, 4) != NULL)
+			*excepted = true;
+		else if ((network = find_network(&blocked, carried, 4)) != NULL)
+		{
+			*excepted = false;
+			return network;
+		}
+	}
+	return NULL;
+}
+
 bool
 guard_allows(const struct sockaddr *address, char *why, size_t why_size)
 {
 	const unsigned char *bytes;
-	const unsigned char *carried = NULL;
+	unsigned char carried[4];
 	const GuardNetwork *network;
+	const GuardNetwork *carried_network = NULL;
+	bool		excepted = false;
 	char		address_text[INET6_ADDRSTRLEN];
 	char		network_text[INET6_ADDRSTRLEN];
 	int			size;
+
+	if (!blocked_set)
+		guard_set_blocked("default");
 
 	if (address->sa_family == AF_INET)
 	{
@@ -305,7 +352,7 @@ guard_allows(const struct sockaddr *address, char *why, size_t why_size)
 	{
 		bytes = (const unsigned char *) &((const struct sockaddr_in6 *) address)->sin6_addr;
 		size = 16;
-		carried = carried_address(bytes);
+		carried_network = judge_carried(bytes, carried, &excepted);
 	}
 	else
 	{
@@ -314,32 +361,27 @@ guard_allows(const struct sockaddr *address, char *why, size_t why_size)
 		return false;
 	}
 
-	if (!blocked_set)
-		guard_set_blocked("default");
-
-	if (find_network(&allowed, bytes, size) != NULL ||
-		(carried && find_network(&allowed, carried, 4) != NULL))
+	if (excepted || find_network(&allowed, bytes, size) != NULL)
 		return true;
 	network = find_network(&blocked, bytes, size);
-	if (network != NULL)
-		carried = NULL;
-	else if (carried)
-		network = find_network(&blocked, carried, 4);
-	if (network == NULL)
+	if (network == NULL && carried_network == NULL)
 		return true;
 
 	print_address(bytes, size, address_text, sizeof(address_text));
-	print_address(network->address, network->size, network_text, sizeof(network_text));
-	if (carried)
+	if (carried_network != NULL)
 	{
 		char		carried_text[INET6_ADDRSTRLEN];
 
 		print_address(carried, 4, carried_text, sizeof(carried_text));
+		print_address(carried_network->address, 4, network_text, sizeof(network_text));
 		snprintf(why, why_size, "address %s stands for %s, which is in the blocked network %s/%d",
-				 address_text, carried_text, network_text, network->bits);
+				 address_text, carried_text, network_text, carried_network->bits);
 	}
 	else
+	{
+		print_address(network->address, network->size, network_text, sizeof(network_text));
 		snprintf(why, why_size, "address %s is in the blocked network %s/%d",
 				 address_text, network_text, network->bits);
+	}
 	return false;
 }

@@ -284,7 +284,8 @@ typedef struct Destination
 /*
  * The cache is this process's own, reread after any change of the table
  * (relcache invalidation, so at commit everywhere).  Pointers are good until
- * the next call of any of these functions.  Need a transaction.
+ * the next call of any of these functions, which somebody's trigger may make,
+ * too.  Need a transaction.
  */
 extern Destination *destination_by_name(const char *name);
 extern Destination *destination_by_id(int32 id);
@@ -292,6 +293,18 @@ extern void destination_all(Destination ***list, int *count);
 
 /* Grows whenever the cache was reread: compare to know that things changed. */
 extern uint64 destination_generation(void);
+
+/*
+ * For a process that holds on to destinations, as the worker does over many
+ * transactions: after destination_keep_replaced(), once a process, pointers
+ * are good until it calls destination_free_replaced(), when it must hold none
+ * but those of the last call.
+ */
+extern void destination_keep_replaced(void);
+extern void destination_free_replaced(void);
+
+/* Have the next call reread the table, whether or not it has heard of a change. */
+extern void destination_forget(void);
 
 /* Oid of one of the extension's tables or sequences in schema rswebhook. */
 extern Oid	extension_relation(const char *name);

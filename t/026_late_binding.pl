@@ -11,7 +11,7 @@ use RswebhookTest;
 use Test::More;
 
 my $receiver = new_receiver();
-my $node = new_node('binding');
+my $node = new_node('binding', conf => "wal_level = logical\nmax_wal_senders = 4\n");
 my %later = (min_backoff => '1 s', max_backoff => '1 s', breaker_failures => 0, max_in_flight => 100);
 my $sent = 0;
 
@@ -120,6 +120,61 @@ is(query($node, q{
         SELECT v.outcome, v.error FROM rswebhook.delivery AS v JOIN rswebhook.event AS e ON e.id = v.event_id
         WHERE e.event ->> 'messageId' = 'brief'}),
     'aborted|destination was deleted', 'leaves a row, too');
+
+#
+# Changes that fire no ordinary trigger
+#
+add_destination($node, 'replica', $receiver->url('/replica/old'));
+send_many('replica', 1);
+ok(wait_until_sent($node), 'a destination is known');
+my $new_url = $receiver->url('/replica/new');
+foreach my $case (
+    [ 'UPDATE', "UPDATE rswebhook.destination SET url = '$new_url' WHERE name = 'replica'" ],
+    [ 'DELETE', q(DELETE FROM rswebhook.destination WHERE name = 'replica') ],
+    [ 'INSERT', "INSERT INTO rswebhook.destination (name, url) VALUES ('replica', '$new_url')" ],
+    [ 'TRUNCATE', 'TRUNCATE rswebhook.destination' ])
+{
+    my ($command, $sql) = @$case;
+    my $old = $receiver->requests_to('/replica/old');
+    my $new = $receiver->requests_to('/replica/new');
+
+    $sql = "BEGIN; SET LOCAL session_replication_role = replica; $sql; COMMIT";
+    if ($command eq 'DELETE' || $command eq 'TRUNCATE')
+    {
+        my (undef, undef, $error) = $node->psql('postgres', join('; ', sending('replica', 1), $sql, sending('replica', 1)));
+        like($error, qr/destination "replica" does not exist/, "session_replication_role = replica: $command is known to a sender");
+        ok(wait_until_sent($node), 'and to the worker');
+        next;
+    }
+    query($node, $sql);
+    send_many('replica', 1);
+    ok(wait_until_sent($node), "session_replication_role = replica: after $command");
+    is($receiver->requests_to('/replica/old') - $old, 0, 'nothing goes to the old URL');
+    is($receiver->requests_to('/replica/new') - $new, 1, 'but to the new one');
+}
+
+# Logical replication, which is another such session, fires triggers for rows only
+query($node, 'CREATE DATABASE subscriber');
+query($node, 'CREATE EXTENSION rswebhook', 'subscriber');
+query($node, q{
+    CREATE PUBLICATION p FOR TABLE rswebhook.destination;
+    SELECT pg_create_logical_replication_slot('p', 'pgoutput')});
+query($node, "CREATE SUBSCRIPTION s CONNECTION '" . $node->connstr('postgres') =~ s/'/''/gr
+      . q{' PUBLICATION p WITH (create_slot = false, slot_name = 'p', copy_data = false)}, 'subscriber');
+add_destination($node, 'published', $receiver->url('/published/old'));
+my $published = q{SELECT count(rswebhook_send('{"type": "track"}', name)) FROM rswebhook.destination};
+ok(wait_for_query($node, $published, '1', undef, 'subscriber'), 'a destination is replicated');
+ok(wait_until_sent($node, 'subscriber'), 'and known');
+my $published_url = $receiver->url('/published/new');
+query($node, "UPDATE rswebhook.destination SET url = '$published_url'");
+ok( wait_for_query($node, q{SELECT count(*) FROM rswebhook.destination WHERE url LIKE '%new'}, '1', undef, 'subscriber'),
+    'its new URL, too');
+my $to_old = $receiver->requests_to('/published/old');
+query($node, $published, 'subscriber');
+ok(wait_until_sent($node, 'subscriber'), 'the worker sends');
+is($receiver->requests_to('/published/old') - $to_old, 0, 'not to the old URL');
+is($receiver->requests_to('/published/new') + 0, 1, 'but to the new one');
+query($node, 'DROP SUBSCRIPTION s', 'subscriber');
 
 done_testing();
 

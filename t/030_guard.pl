@@ -23,7 +23,7 @@ my $forbidden = 'http://127.0.0.2:' . $victim->sockport;
 
 my $names = fake_resolver();
 my $node = new_node('guard', start => 0,
-    conf => "rswebhook.blocked_networks = 'default, 127.0.0.0/8, ::1'\n");
+    conf => "rswebhook.blocked_networks = 'default, 127.0.0.0/8, ::1, 64:ff9b:1::/48'\n");
 {
     local $ENV{LD_PRELOAD} = $names // '';
     $node->start;
@@ -43,6 +43,7 @@ my %hasty = (
 # Ways to write an address
 # ---------------------------------------------------------------------
 my $mine = qr/^address 127\.0\.0\.1 is in the blocked network 127\.0\.0\.0\/8$/;
+my $translated = qr/^address \S+ is in the blocked network 64:ff9b:1::\/48$/;
 my $unnamed = qr/resolve|address|name|illegal format|IDN/i;
 my @forms = (
     [ '127.0.0.1', $mine ],
@@ -74,6 +75,24 @@ my @forms = (
     [ '[::127.0.0.1]', qr/stands for 127\.0\.0\.1/ ],
     [ '[64:ff9b::7f00:1]', qr/stands for 127\.0\.0\.1/ ],
     [ '[2002:7f00:1::]', qr/stands for 127\.0\.0\.1/ ],
+    # local translators: by prefixes of 96, 64, 56 and 48 bits, whatever is in
+    # the bits that a translator does not look at
+    [ '[64:ff9b:1::7f00:1]', qr/stands for 127\.0\.0\.1/ ],
+    [ '[64:ff9b:1:fffe::7f00:1]', qr/stands for 127\.0\.0\.1/ ],
+    [ '[64:ff9b:1:0:a9:fea9:1400:0]', qr/stands for 169\.254\.169\.20,/ ],
+    [ '[64:ff9b:1:a9:fe:a9fe::]', qr/stands for 169\.254\.169\.254/ ],
+    [ '[64:ff9b:1:a9fe:a:1400::]', qr/stands for 169\.254\.10\.20,/ ],
+    [ '[64:ff9b:1:a9fe:a:1400:808:808]', qr/stands for 169\.254\.10\.20,/ ],
+    [ '[64:ff9b:1:a9fe:ff0a:1408:808:808]', qr/stands for 169\.254\.10\.20,/ ],
+    [ '[64:ff9b:1:a9fe:a9:fe00::]', qr/blocked network 169\.254\.0\.0\/16$/ ],
+    # for a public address they stand for no other; the rest of their network is
+    # blocked here only so that nothing leaves this machine
+    [ '[64:ff9b:1::808:808]', $translated ],
+    [ '[64:ff9b:1:7::808:808]', $translated ],
+    [ '[64:ff9b:1:fffe::808:808]', $translated ],
+    [ '[64:ff9b:1:0:8:808:800:0]', $translated ],
+    [ '[64:ff9b:1:8:8:808::]', $translated ],
+    [ '[64:ff9b:1:808:8:800::]', $translated ],
     [ '[fe80::1]', qr/blocked network fe80::\/10$/ ],
     [ '[ff02::1]', qr/blocked network ff00::\/8$/ ],
     [ '[fd00:ec2::254]', qr/blocked network fd00:ec2::\/32$/ ]);

@@ -11,7 +11,12 @@ use RswebhookTest;
 use Test::More;
 
 my $receiver = new_receiver();
-my $node = new_node('hostile', extension => 0);
+my $node = new_node('hostile', extension => 0, start => 0);
+{
+    # what is read after it was freed shall be no good
+    local $ENV{MALLOC_PERTURB_} = 165;
+    $node->start;
+}
 
 query($node, q(
     CREATE ROLE mallory LOGIN;
@@ -174,6 +179,53 @@ foreach my $attempt (
 my (undef, $shown) = as_mallory("SELECT rswebhook_transform('{}', 'crm'::text)");
 like($shown, qr/"x-key": "\*\*\*"/, 'the transform masks what he may not read');
 unlike($shown, qr/s3cret/, 'all of it');
+
+# ---------------------------------------------------------------------
+# What an event makes of the status
+# ---------------------------------------------------------------------
+foreach my $shift (0 .. 2)
+{
+    my $host = 'a' x $shift . "\x{20ac}" x 100;
+
+    send_event($node, { type => 'track', fullPath => "http://$host/" }, 'crm');
+    ok(wait_until_sent($node), 'an event with a long name that is no host is given up');
+    my ($rc, $length, $message) =
+      $node->psql('postgres', q(SELECT length(last_error) FROM rswebhook.status WHERE destination = 'crm'));
+    is($rc, 0, 'the status can be read') or diag($message);
+    cmp_ok($length || 0, '>', 60, 'and has the error');
+}
+
+# ---------------------------------------------------------------------
+# Triggers on the extension's tables, which run in the worker
+# ---------------------------------------------------------------------
+
+# While one changes a destination, sends and takes its time, an answer comes
+# whose meaning is looked up in what was known of destinations before.
+add_destination($node, "other $_", $receiver->url('/other'), { headers => '{"x-filler": "' . 'x' x 500 . '"}' })
+  foreach 1 .. 10;
+add_destination($node, 'slow', $receiver->url('/delay/1000/status/404'), { status_outcomes => '{"404": "delivered"}' });
+add_destination($node, 'bad', $receiver->url('/status/400'));
+add_destination($node, 'alerts', $receiver->url('/alerts'));
+query($node, q(
+    CREATE FUNCTION public.alert() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    BEGIN
+        UPDATE rswebhook.destination SET rate_limit = 100 WHERE name = 'other 1';
+        PERFORM public.rswebhook_send(jsonb_build_object('type', 'track', 'event', 'aborted', 'messageId', 'about-' || NEW.event_id), 'alerts');
+        PERFORM pg_sleep(2);
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER alert AFTER INSERT ON rswebhook.delivery FOR EACH ROW
+        WHEN (NEW.outcome = 'aborted') EXECUTE FUNCTION public.alert()));
+my $worker = worker_pid($node);
+my $slow = send_event($node, { type => 'track', userId => 'u' }, 'slow');
+ok(wait_for_query($node, q(SELECT in_flight FROM rswebhook.status WHERE destination = 'slow'), '1'), 'a request is in flight');
+my $bad = send_event($node, { type => 'track', userId => 'u' }, 'bad');
+ok(wait_until_sent($node), 'another one is given up meanwhile, and a trigger sends');
+is(outcomes($node, $slow), 'delivered 404 1', 'the answer means what it should');
+is(outcomes($node, $bad), 'aborted 400 1', 'the other, too');
+my @alerts = $receiver->requests_to('/alerts');
+is_deeply([ map { $_->{headers}{'webhook-id'} } @alerts ], ["about-$bad"], 'and the alert is sent, once');
+is(worker_pid($node), $worker, 'by the worker that was there before');
 
 done_testing();
 

@@ -63,6 +63,33 @@ query($node, q{UPDATE rswebhook.destination SET enabled = true});
 ok(wait_until_sent($node), 'it delivers by itself');
 is(scalar($receiver->requests_to('/sink')), 2 * $count, 'its backlog');
 
+# A copy of the files is not known as one, and has to be told before it starts
+query($node, q{UPDATE rswebhook.destination SET paused = true WHERE name = 'sink'});
+query($node, qq{SELECT count(rswebhook_send('{"type": "track"}', 'sink')) FROM generate_series(1, 10)});
+my $staging = new_node('staging', start => 0);
+my $settings = File::Temp->new(TMPDIR => 1);
+my @places = ($staging->data_dir . '/postgresql.conf', $settings->filename);
+run_ok('cp', @places);
+$node->stop('fast');
+run_ok('rm', '-r', $staging->data_dir);
+run_ok('cp', '-a', $node->data_dir, $staging->data_dir);
+run_ok('cp', reverse @places);
+$staging->append_conf('postgresql.conf', 'rswebhook.enabled = off');
+$node->start;
+$staging->start;
+query($staging, q{UPDATE rswebhook.destination SET paused = false});
+ok(wait_for_query($staging, q{SELECT rswebhook.worker_pid() IS NOT NULL}, 't'), 'staging: it has a worker');
+is(query($staging, 'SELECT bool_and(rswebhook.is_home())'), 't', 'which takes itself for the original');
+pass_time(1);
+is(query($staging, 'SELECT sum(rswebhook_cancel(name)) FROM rswebhook.destination'), '10', 'what is owed is cancelled');
+$staging->append_conf('postgresql.conf', 'rswebhook.enabled = on');
+$staging->reload;
+query($staging, q{SELECT rswebhook_send('{"type": "track"}', 'done')});
+ok(wait_until_sent($staging), 'what is sent there later is delivered');
+is(scalar($receiver->requests_to('/sink')), 2 * $count, 'and nothing else');
+$staging->stop('fast');
+query($node, q{SELECT rswebhook_cancel('sink')});
+
 # pg_upgrade, to the same version for want of another
 SKIP:
 {
