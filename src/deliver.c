@@ -4,10 +4,10 @@
  *		From a queue row to its outcome: what the worker does with its rooms.
  *
  * Claim (schedule.c), fetch (queue.c), transform and render (transform.c,
- * request.c), send (http.c), decide (outcome.c), record (queue.c).  Payloads
+ * request.c), send (http.c), decide (outcome.c), record (record.c).  Payloads
  * and requests live in a batch's memory context, which is reset when the batch
- * has been handed to the HTTP room; outcomes live in theirs until they are
- * recorded; an attempt lives from its start to its answer.
+ * has been handed to the HTTP room; an attempt lives from its start to its
+ * answer.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "outcome.h"
 #include "queue.h"
+#include "record.h"
 #include "render.h"
 #include "schedule.h"
 #include "stats.h"
@@ -31,11 +32,11 @@
 #define BATCH	128
 
 /*
- * Memory that the contexts of each turn keep when they are reset.  Giving it
- * back to the system only to fetch it again, page by page, was a good part of
- * what a turn cost.
+ * Memory that the batch's context keeps when it is reset.  Giving it back to
+ * the system only to fetch it again, page by page, was a good part of what a
+ * turn cost.
  */
-#define KEPT_SIZES	(Size) (1024 * 1024), (Size) (1024 * 1024), (Size) ALLOCSET_DEFAULT_MAXSIZE
+#define BATCH_SIZES	(Size) (1024 * 1024), (Size) (1024 * 1024), (Size) ALLOCSET_DEFAULT_MAXSIZE
 
 /* A request in flight. */
 typedef struct Attempt
@@ -56,7 +57,6 @@ typedef struct Prepared
 
 static MemoryContext batch_context;
 static MemoryContext attempt_context;
-static MemoryContext outcome_context;
 
 static QueueItem *claimed[BATCH];
 static Prepared prepared[BATCH];	/* [i] belongs to claimed[i] */
@@ -65,58 +65,20 @@ static bool ready_to_start = false;
 
 static dlist_head in_flight;	/* of Attempt */
 
-static Outcome *outcomes;
-static int	noutcomes = 0;
-static int	max_outcomes = 0;
-static int	nrecording = 0;		/* of these, what deliver_record() wrote */
-static bool record_incomplete;
-static Lane *saved_breakers[64];
-static int	nsaved_breakers = 0;
-
 void
 deliver_init(void)
 {
 	batch_context = AllocSetContextCreate(TopMemoryContext, "rswebhook batch",
-										  KEPT_SIZES);
+										  BATCH_SIZES);
 	attempt_context = AllocSetContextCreate(TopMemoryContext, "rswebhook attempts",
 											ALLOCSET_DEFAULT_SIZES);
-	outcome_context = AllocSetContextCreate(TopMemoryContext, "rswebhook outcomes",
-											KEPT_SIZES);
 	dlist_init(&in_flight);
-	max_outcomes = 1024;
-	outcomes = MemoryContextAlloc(TopMemoryContext, max_outcomes * sizeof(Outcome));
 }
 
 /* ---------------------------------------------------------------------
  * Outcomes
  * ---------------------------------------------------------------------
  */
-
-static Outcome *
-new_outcome(QueueItem *item, const QueueRow *row, const Verdict *verdict)
-{
-	Outcome    *outcome;
-	MemoryContext old;
-
-	if (noutcomes == max_outcomes)
-	{
-		max_outcomes *= 2;
-		outcomes = repalloc(outcomes, max_outcomes * sizeof(Outcome));
-	}
-	outcome = &outcomes[noutcomes++];
-	memset(outcome, 0, sizeof(*outcome));
-	outcome->item = item;
-	outcome->claimed = *row;
-	outcome->kind = verdict->kind;
-	outcome->pause = verdict->pause;
-	outcome->retry_at = verdict->retry_at;
-	outcome->first_attempt_at = verdict->first_attempt_at;
-	old = MemoryContextSwitchTo(outcome_context);
-	if (verdict->reason[0] != '\0')
-		outcome->error = pstrdup(verdict->reason);
-	MemoryContextSwitchTo(old);
-	return outcome;
-}
 
 /* Give a claimed row up without a request. */
 static void
@@ -127,7 +89,7 @@ abort_unsent(QueueItem *item, TimestampTz now, const char *reason)
 	Outcome    *outcome;
 
 	outcome_abort(&verdict, reason);
-	outcome = new_outcome(item, &row, &verdict);
+	outcome = record_add(item, &row, &verdict);
 	outcome->started_at = now;
 	stats_note_outcome(row.destination_id, &verdict, 0, now);
 	schedule_finished(item, &verdict, now);
@@ -145,7 +107,7 @@ fail_unsent(QueueItem *item, const Destination *destination, TimestampTz now, ch
 	outcome_decide(&answer, destination, row.attempts + 1,
 				   row.first_attempt_at != 0 ? row.first_attempt_at : now,
 				   now, random_fraction(), &verdict);
-	outcome = new_outcome(item, &row, &verdict);
+	outcome = record_add(item, &row, &verdict);
 	outcome->attempted = true;
 	outcome->started_at = now;
 	stats_note_outcome(row.destination_id, &verdict, 0, now);
@@ -156,21 +118,18 @@ static void
 record_attempt(const Attempt *attempt, const HttpAnswer *answer,
 			   const Verdict *verdict, TimestampTz now)
 {
-	Outcome    *outcome = new_outcome(attempt->item, &attempt->claimed, verdict);
-	MemoryContext old = MemoryContextSwitchTo(outcome_context);
+	Outcome    *outcome = record_add(attempt->item, &attempt->claimed, verdict);
 
 	outcome->attempted = true;
 	outcome->started_at = attempt->started_at;
 	outcome->duration_us = answer->duration_us;
 	outcome->status = answer->status;
-	outcome->request = pstrdup(attempt->request);
+	outcome->request = record_string(attempt->request, strlen(attempt->request));
 	if (answer->body_len > 0)
 	{
-		outcome->response_body = palloc(answer->body_len);
-		memcpy(outcome->response_body, answer->body, answer->body_len);
+		outcome->response_body = record_string(answer->body, answer->body_len);
 		outcome->response_body_len = answer->body_len;
 	}
-	MemoryContextSwitchTo(old);
 
 	stats_note_outcome(attempt->claimed.destination_id, verdict,
 					   answer->duration_us, now);
@@ -248,55 +207,6 @@ deliver_give_up_in_flight(TimestampTz now)
 	}
 }
 
-int
-deliver_unrecorded(TimestampTz *since)
-{
-	static TimestampTz first_seen = 0;
-
-	if (noutcomes == 0)
-		first_seen = 0;
-	else if (first_seen == 0)
-		first_seen = GetCurrentTimestamp();
-	*since = first_seen;
-	return noutcomes;
-}
-
-void
-deliver_record(void)
-{
-	Lane	   *lane;
-
-	record_incomplete = !queue_record(outcomes, noutcomes);
-	for (int i = 0; i < noutcomes; i++)
-	{
-		if (outcomes[i].pause)
-			queue_pause(outcomes[i].claimed.destination_id);
-	}
-
-	nsaved_breakers = 0;
-	while (nsaved_breakers < lengthof(saved_breakers) &&
-		   (lane = schedule_next_changed_breaker()) != NULL)
-	{
-		saved_breakers[nsaved_breakers++] = lane;
-		queue_save_breaker(schedule_lane_id(lane), schedule_lane_breaker(lane));
-	}
-	nrecording = noutcomes;
-}
-
-void
-deliver_recorded(TimestampTz now)
-{
-	int			count = nrecording;
-
-	Assert(nrecording == noutcomes);
-	nrecording = 0;
-	noutcomes = 0;
-	nsaved_breakers = 0;
-	for (int i = 0; i < count; i++)
-		schedule_recorded(outcomes[i].item, record_incomplete, now);
-	MemoryContextReset(outcome_context);
-}
-
 /* ---------------------------------------------------------------------
  * Requests
  * ---------------------------------------------------------------------
@@ -307,7 +217,8 @@ deliver_claim(TimestampTz now)
 {
 	QueueItem  *item;
 
-	while (nclaimed < BATCH && (item = schedule_next(now)) != NULL)
+	while (nclaimed < BATCH && !record_is_stuck() &&
+		   (item = schedule_next(now)) != NULL)
 	{
 		memset(&prepared[nclaimed], 0, sizeof(Prepared));
 		claimed[nclaimed++] = item;
@@ -519,10 +430,4 @@ deliver_reset(TimestampTz now)
 	nclaimed = 0;
 	ready_to_start = false;
 	MemoryContextReset(batch_context);
-
-	/* what was not committed has to be recorded again */
-	nrecording = 0;
-	for (int i = 0; i < nsaved_breakers; i++)
-		schedule_breaker_unsaved(saved_breakers[i]);
-	nsaved_breakers = 0;
 }

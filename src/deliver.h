@@ -3,7 +3,8 @@
  * deliver.h
  *		From a queue row to its outcome: what the worker does with its rooms.
  *
- * deliver_prepare() and deliver_record() need the transaction of session_begin(); the others must be outside of one.
+ * deliver_prepare() needs the transaction of session_begin(); the others must be
+ * outside of one.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -28,13 +29,6 @@ extern void deliver_start(void);
 
 /* Take the answers that have arrived and decide what they mean; how many? */
 extern int	deliver_answers(void);
-
-/* Outcomes that wait to be recorded, and since when the oldest waits. */
-extern int	deliver_unrecorded(TimestampTz *since);
-extern void deliver_record(void);
-
-/* After the transaction of deliver_record() has committed. */
-extern void deliver_recorded(TimestampTz now);
 
 /* An error has ended the transaction: what was claimed goes back. */
 extern void deliver_reset(TimestampTz now);

@@ -308,7 +308,7 @@ write_delivery(Writer *writer, const Outcome *o)
 
 /* Nothing is inserted before all partitions are known to be fit for it. */
 bool
-direct_insert_deliveries(const Outcome *outcomes, int count)
+direct_insert_deliveries(Outcome **outcomes, int count)
 {
 	Relation	parent = table_open(extension_relation("delivery"), RowExclusiveLock);
 	Writer	   *writers[RING_SLOTS] = {NULL};
@@ -316,7 +316,7 @@ direct_insert_deliveries(const Outcome *outcomes, int count)
 
 	for (int i = 0; i < count && usable; i++)
 	{
-		int16		slot = ring_slot(outcomes[i].started_at);
+		int16		slot = ring_slot(outcomes[i]->started_at);
 
 		if (writers[slot] == NULL)
 			writers[slot] = delivery_writer(parent, slot);
@@ -325,7 +325,7 @@ direct_insert_deliveries(const Outcome *outcomes, int count)
 	for (int i = 0; i < count && usable; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		write_delivery(writers[ring_slot(outcomes[i].started_at)], &outcomes[i]);
+		write_delivery(writers[ring_slot(outcomes[i]->started_at)], outcomes[i]);
 	}
 	for (int slot = 0; slot < RING_SLOTS; slot++)
 	{
@@ -339,67 +339,113 @@ direct_insert_deliveries(const Outcome *outcomes, int count)
 	return usable;
 }
 
+static RowFate
+fate_of(TM_Result result)
+{
+	switch (result)
+	{
+		case TM_Ok:
+			return ROW_DONE;
+		case TM_BeingModified:
+		case TM_WouldBlock:
+			return ROW_BUSY;
+		default:
+			return ROW_GONE;
+	}
+}
+
+/* Lock the row in the reader's slot, or what somebody has made of it. */
+static RowFate
+lock_claimed(QueueReader *reader, const QueueRow *row)
+{
+	ItemPointerData tid = reader->slot->tts_tid;
+	TM_FailureData failure;
+	RowFate		fate;
+
+	fate = fate_of(table_tuple_lock(reader->rel, &tid, reader->snapshot, reader->slot,
+									GetCurrentCommandId(true), LockTupleExclusive,
+									LockWaitSkip, TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
+									&failure));
+	return fate == ROW_DONE && !is_claimed(reader->slot, row) ? ROW_GONE : fate;
+}
+
 static TM_Result
 delete_at(QueueReader *reader, ItemPointerData tid)
 {
 	TM_FailureData failure;
 
 	return table_tuple_delete(reader->rel, &tid, GetCurrentCommandId(true),
-							  reader->snapshot, InvalidSnapshot, true, &failure,
+							  reader->snapshot, InvalidSnapshot, false, &failure,
 							  false);
 }
 
 /*
- * A row that somebody else has locked is waited for.  If he has changed it, but
- * not so that it is another one now, what he made of it is deleted.
+ * If somebody has changed the row, but not so that it is another one now, what
+ * he made of it is deleted.
  */
-static bool
+static RowFate
 delete_claimed(QueueReader *reader, const QueueRow *row)
 {
-	TM_FailureData failure;
-	ItemPointerData tid;
-	TM_Result	result;
+	TM_Result	result = delete_at(reader, reader->slot->tts_tid);
+	RowFate		fate;
 
-	if (!find_claimed(reader, row))
-		return false;
-	tid = reader->slot->tts_tid;
-	result = delete_at(reader, tid);
-	if (result == TM_Updated &&
-		table_tuple_lock(reader->rel, &tid, reader->snapshot, reader->slot,
-						 GetCurrentCommandId(true), LockTupleExclusive, LockWaitBlock,
-						 TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure) == TM_Ok &&
-		is_claimed(reader->slot, row))
-		result = delete_at(reader, reader->slot->tts_tid);
-	return result == TM_Ok;
+	if (result != TM_Updated)
+		return fate_of(result);
+	fate = lock_claimed(reader, row);
+	return fate == ROW_DONE ? fate_of(delete_at(reader, reader->slot->tts_tid)) : fate;
 }
 
-bool
-direct_delete(const QueueRow **rows, int count, int *deleted)
+/* Do something to each row that is still the claimed one. */
+static bool
+change_each(Relation rel, Outcome **outcomes, int count,
+			RowFate (*change) (QueueReader *reader, const QueueRow *row))
 {
-	Relation	rel = table_open(extension_relation("queue"), RowExclusiveLock);
 	QueueReader queue;
-	bool		usable = false;
 
 	/*
 	 * As new as a statement's would be: what it does not see any more, in our
-	 * own transaction, cannot be deleted.
+	 * own transaction, cannot be changed.
 	 */
 	PushActiveSnapshot(GetTransactionSnapshot());
-	*deleted = 0;
-	if (table_is_passive(rel) && queue_reader_open(&queue, rel))
+	if (!queue_reader_open(&queue, rel))
+	{
+		PopActiveSnapshot();
+		return false;
+	}
+	for (int i = 0; i < count; i++)
+	{
+		const QueueRow *row = &outcomes[i]->claimed;
+
+		CHECK_FOR_INTERRUPTS();
+		outcomes[i]->fate = find_claimed(&queue, row) ? change(&queue, row) : ROW_GONE;
+	}
+	queue_reader_close(&queue);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+	return true;
+}
+
+bool
+direct_delete(Outcome **outcomes, int count)
+{
+	Relation	rel = table_open(extension_relation("queue"), RowExclusiveLock);
+	bool		done = false;
+
+	if (table_is_passive(rel))
 	{
 		CheckCmdReplicaIdentity(rel, CMD_DELETE);
-		for (int i = 0; i < count; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			if (delete_claimed(&queue, rows[i]))
-				(*deleted)++;
-		}
-		queue_reader_close(&queue);
-		usable = true;
+		done = change_each(rel, outcomes, count, delete_claimed);
 	}
-	PopActiveSnapshot();
 	table_close(rel, NoLock);
-	CommandCounterIncrement();
-	return usable;
+	return done;
+}
+
+bool
+direct_lock(Outcome **outcomes, int count)
+{
+	Relation	rel = table_open(extension_relation("queue"), RowExclusiveLock);
+	bool		done = change_each(rel, outcomes, count, lock_claimed);
+
+	table_close(rel, NoLock);
+	return done;
 }

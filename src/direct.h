@@ -19,9 +19,13 @@
 extern int	direct_fetch(const QueueRow **rows, int count, int64 budget,
 						 Jsonb **events, bool *missing);
 
-extern bool direct_insert_deliveries(const Outcome *outcomes, int count);
+extern bool direct_insert_deliveries(Outcome **outcomes, int count);
 
-/* Delete rows of the queue if they are still those that were claimed. */
-extern bool direct_delete(const QueueRow **rows, int count, int *deleted);
+/*
+ * Delete or lock rows of the queue, if they are still those that were claimed,
+ * and set their fates; without waiting for anybody who has them locked.
+ */
+extern bool direct_delete(Outcome **outcomes, int count);
+extern bool direct_lock(Outcome **outcomes, int count);
 
 #endif							/* RSWEBHOOK_DIRECT_H */

@@ -30,9 +30,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* Payloads that are fetched by a statement at once. */
-#define STATEMENT_FETCHES		16
-
 /* Emptying a slot may make readers of old rows wait this long at the most. */
 #define EXPIRE_LOCK_TIMEOUT_MS	"50"
 
@@ -109,8 +106,8 @@ static struct
 		4, {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID}
 	},
 	[FETCH] = {
-		"SELECT c.ord, e.event"
-		" FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY" CLAIMED_ROWS(", slot, ord")
+		"SELECT e.event"
+		" FROM unnest($1, $2, $3, $4, $5)" CLAIMED_ROWS(", slot")
 		" LEFT JOIN LATERAL (SELECT e.event FROM rswebhook.event e"
 		"  WHERE e.id = c.event_id AND e.slot = c.slot OFFSET 0) AS e ON true"
 		" WHERE " STILL_CLAIMED,
@@ -337,34 +334,27 @@ claimed_arrays(const QueueRow **rows, int count, Datum *params)
 	params[3] = array_of(values, count, TIMESTAMPTZOID);
 }
 
-static void
-fetch_by_statement(const QueueRow **rows, int count, Jsonb **events, bool *missing)
+/* NULL if the row is no longer what was read, or its payload is missing. */
+static Jsonb *
+fetch_by_statement(const QueueRow *row, bool *missing)
 {
 	Datum		params[5];
-	Datum	   *slots = palloc(sizeof(Datum) * count);
+	Datum		slot = Int16GetDatum(row->event_slot);
+	Jsonb	   *result = NULL;
 
-	for (int i = 0; i < count; i++)
-	{
-		slots[i] = Int16GetDatum(rows[i]->event_slot);
-		events[i] = NULL;
-		missing[i] = false;
-	}
-	claimed_arrays(rows, count, params);
-	params[4] = array_of(slots, count, INT2OID);
-
+	claimed_arrays(&row, 1, params);
+	params[4] = array_of(&slot, 1, INT2OID);
 	execute(FETCH, params, NULL, true, SPI_OK_SELECT);
-	for (uint64 row = 0; row < SPI_processed; row++)
+	*missing = false;
+	if (SPI_processed > 0)
 	{
-		bool		null;
-		int			i = (int) DatumGetInt64(column(row, 1, &null)) - 1;
-		Datum		event = column(row, 2, &null);
+		Datum		event = column(0, 1, missing);
 
-		if (null)
-			missing[i] = true;
-		else
-			events[i] = DatumGetJsonbPCopy(event);
+		if (!*missing)
+			result = DatumGetJsonbPCopy(event);
 	}
 	SPI_freetuptable(SPI_tuptable);
+	return result;
 }
 
 int
@@ -376,11 +366,17 @@ queue_fetch(QueueItem **items, int count, int64 budget, Jsonb **events, bool *mi
 	for (int i = 0; i < count; i++)
 		rows[i] = schedule_row(items[i]);
 	fetched = direct_fetch(rows, count, budget, events, missing);
-	if (fetched == 0)
+	if (fetched > 0)
+		return fetched;
+
+	/* one by one: how large a payload is shows when it is there */
+	while (fetched < count && budget >= 0)
 	{
-		/* a statement has all payloads in memory before we see one */
-		fetched = Min(count, STATEMENT_FETCHES);
-		fetch_by_statement(rows, fetched, events, missing);
+		CHECK_FOR_INTERRUPTS();
+		events[fetched] = fetch_by_statement(rows[fetched], &missing[fetched]);
+		if (events[fetched] != NULL)
+			budget -= VARSIZE(events[fetched]);
+		fetched++;
 	}
 	return fetched;
 }
@@ -391,7 +387,7 @@ queue_fetch(QueueItem **items, int count, int64 budget, Jsonb **events, bool *mi
  */
 
 static void
-insert_by_statement(const Outcome *outcomes, int count)
+insert_by_statement(Outcome **outcomes, int count)
 {
 	Datum		params[12];
 	Datum	   *values = palloc(sizeof(Datum) * count);
@@ -402,7 +398,7 @@ insert_by_statement(const Outcome *outcomes, int count)
 	do { \
 		for (int i = 0; i < count; i++) \
 		{ \
-			const Outcome *o = &outcomes[i]; \
+			const Outcome *o = outcomes[i]; \
 			values[i] = (expression); \
 		} \
 		params[p++] = array_of(values, count, type); \
@@ -412,7 +408,7 @@ insert_by_statement(const Outcome *outcomes, int count)
 	do { \
 		for (int i = 0; i < count; i++) \
 		{ \
-			const Outcome *o = &outcomes[i]; \
+			const Outcome *o = outcomes[i]; \
 			nulls[i] = (is_null); \
 			values[i] = nulls[i] ? (Datum) 0 : (expression); \
 		} \
@@ -441,59 +437,103 @@ insert_by_statement(const Outcome *outcomes, int count)
 	execute(INSERT_DELIVERIES, params, NULL, false, SPI_OK_INSERT);
 }
 
-/* How many were still those that were claimed. */
+/*
+ * Lock the queue's rows, so that a statement does not have to wait for them;
+ * keep in the list, and count, those that are ours to change.
+ */
 static int
-delete_rows(const QueueRow **rows, int count)
+lock_rows(Outcome **outcomes, int count)
 {
-	Datum		params[4];
-	int			deleted;
+	int			kept = 0;
 
-	if (direct_delete(rows, count, &deleted))
-		return deleted;
-	claimed_arrays(rows, count, params);
-	execute(DELETE_ROWS, params, NULL, false, SPI_OK_DELETE);
-	return (int) SPI_processed;
+	if (!direct_lock(outcomes, count))
+	{
+		for (int i = 0; i < count; i++)
+			outcomes[i]->fate = ROW_DONE;	/* so it may wait, after all */
+	}
+	for (int i = 0; i < count; i++)
+	{
+		if (outcomes[i]->fate == ROW_DONE)
+			outcomes[kept++] = outcomes[i];
+	}
+	return kept;
 }
 
-bool
-queue_record(const Outcome *outcomes, int count)
+/* Run a statement on the queue's rows; params[4] and so on are filled in. */
+static void
+change_rows(Statement statement, Outcome **outcomes, int count, Datum *params,
+			int expected)
 {
-	const QueueRow **finished = palloc(sizeof(QueueRow *) * count);
-	const QueueRow **retried = palloc(sizeof(QueueRow *) * count);
-	Datum	   *retry_at = palloc(sizeof(Datum) * count);
-	Datum	   *first_at = palloc(sizeof(Datum) * count);
+	const QueueRow **rows = palloc(sizeof(QueueRow *) * count);
+
+	for (int i = 0; i < count; i++)
+		rows[i] = &outcomes[i]->claimed;
+	claimed_arrays(rows, count, params);
+	execute(statement, params, NULL, false, expected);
+
+	/* which were not found is not known, so all are read again */
+	for (int i = 0; i < count && SPI_processed < count; i++)
+		outcomes[i]->fate = ROW_GONE;
+}
+
+static void
+delete_rows(Outcome **outcomes, int count)
+{
+	Datum		params[4];
+
+	if (count == 0 || direct_delete(outcomes, count))
+		return;
+	count = lock_rows(outcomes, count);
+	if (count > 0)
+		change_rows(DELETE_ROWS, outcomes, count, params, SPI_OK_DELETE);
+}
+
+static void
+reschedule_rows(Outcome **outcomes, int count)
+{
+	Datum	   *times = palloc(sizeof(Datum) * Max(count, 1));
 	Datum		params[6];
+
+	count = count == 0 ? 0 : lock_rows(outcomes, count);
+	if (count == 0)
+		return;
+	for (int i = 0; i < count; i++)
+		times[i] = TimestampTzGetDatum(outcomes[i]->retry_at);
+	params[4] = array_of(times, count, TIMESTAMPTZOID);
+	for (int i = 0; i < count; i++)
+		times[i] = TimestampTzGetDatum(outcomes[i]->first_attempt_at);
+	params[5] = array_of(times, count, TIMESTAMPTZOID);
+	change_rows(RESCHEDULE_ROWS, outcomes, count, params, SPI_OK_UPDATE);
+}
+
+void
+queue_record(Outcome **outcomes, int count)
+{
+	Outcome   **finished = palloc(sizeof(Outcome *) * count);
+	Outcome   **retried = palloc(sizeof(Outcome *) * count);
+	Outcome   **recorded = palloc(sizeof(Outcome *) * count);
 	int			nfinished = 0;
 	int			nretried = 0;
-	bool		complete = true;
+	int			nrecorded = 0;
 
 	for (int i = 0; i < count; i++)
 	{
-		if (outcomes[i].kind != VERDICT_RETRY)
-			finished[nfinished++] = &outcomes[i].claimed;
+		if (outcomes[i]->kind != VERDICT_RETRY)
+			finished[nfinished++] = outcomes[i];
 		else
-		{
-			retried[nretried] = &outcomes[i].claimed;
-			retry_at[nretried] = TimestampTzGetDatum(outcomes[i].retry_at);
-			first_at[nretried] = TimestampTzGetDatum(outcomes[i].first_attempt_at);
-			nretried++;
-		}
+			retried[nretried++] = outcomes[i];
 	}
-
-	if (!direct_insert_deliveries(outcomes, count))
-		insert_by_statement(outcomes, count);
+	delete_rows(finished, nfinished);
+	reschedule_rows(retried, nretried);
 	INJECT("recording");
-	if (nfinished > 0)
-		complete = delete_rows(finished, nfinished) == nfinished;
-	if (nretried > 0)
+
+	for (int i = 0; i < count; i++)
 	{
-		claimed_arrays(retried, nretried, params);
-		params[4] = array_of(retry_at, nretried, TIMESTAMPTZOID);
-		params[5] = array_of(first_at, nretried, TIMESTAMPTZOID);
-		execute(RESCHEDULE_ROWS, params, NULL, false, SPI_OK_UPDATE);
-		complete = complete && SPI_processed == nretried;
+		if (outcomes[i]->fate != ROW_BUSY)
+			recorded[nrecorded++] = outcomes[i];
 	}
-	return complete;
+	if (nrecorded > 0 && !direct_insert_deliveries(recorded, nrecorded))
+		insert_by_statement(recorded, nrecorded);
 }
 
 void
@@ -628,8 +668,10 @@ empty_slot(const char *table, int slot, const char *time_column_name,
 }
 
 void
-queue_expire(int slot)
+queue_expire(Ring ring, int slot)
 {
-	empty_slot("delivery", slot, "started_at", "started_at", false);
-	empty_slot("event", slot, "created_at", "id", true);
+	if (ring == RING_DELIVERY)
+		empty_slot("delivery", slot, "started_at", "started_at", false);
+	else
+		empty_slot("event", slot, "created_at", "id", true);
 }

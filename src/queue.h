@@ -19,14 +19,23 @@
 #include "outcome.h"
 #include "schedule.h"
 
+/* What became of a claimed row of the queue when it was to be recorded. */
+typedef enum RowFate
+{
+	ROW_DONE,					/* deleted, or rescheduled */
+	ROW_GONE,					/* it was not the claimed one any more */
+	ROW_BUSY					/* somebody has it locked; nothing was recorded */
+} RowFate;
+
 /* One row for rswebhook.delivery, and what becomes of its queue row. */
 typedef struct Outcome
 {
 	QueueItem  *item;
+	TimestampTz hold_until;		/* see record.c; 0: not tried yet */
+	RowFate		fate;
 	QueueRow	claimed;		/* as it was when the attempt began */
 	VerdictKind kind;
 	bool		attempted;		/* false: given up without a request */
-	bool		pause;			/* pause the destination */
 	TimestampTz retry_at;
 	TimestampTz first_attempt_at;
 	TimestampTz started_at;
@@ -64,9 +73,10 @@ extern int	queue_fetch(QueueItem **items, int count, int64 budget,
 
 /*
  * Record outcomes: delivery rows, and the queue's rows deleted or rescheduled
- * if they are still those that were claimed.  Returns false if some were not.
+ * if they are still those that were claimed; sets the fate of each.  Waits for
+ * nobody who has locked rows of the queue.
  */
-extern bool queue_record(const Outcome *outcomes, int count);
+extern void queue_record(Outcome **outcomes, int count);
 
 extern void queue_pause(int32 destination_id);
 
@@ -80,11 +90,20 @@ typedef struct StoredBreaker
 extern int	queue_load_breakers(StoredBreaker **breakers);
 extern void queue_save_breaker(int32 destination_id, const Breaker *breaker);
 
+/* The tables whose rows are in slots. */
+typedef enum Ring
+{
+	RING_DELIVERY,
+	RING_EVENT
+} Ring;
+
+#define RINGS	(RING_EVENT + 1)
+
 /*
- * Empty a slot of the rings if its newest row is older than the retention and
+ * Empty a slot of a ring if its newest row is older than the retention and
  * nothing in it is owed.  An error if a lock is not to be had at once: try
  * again later.
  */
-extern void queue_expire(int slot);
+extern void queue_expire(Ring ring, int slot);
 
 #endif							/* RSWEBHOOK_QUEUE_H */

@@ -131,7 +131,7 @@ define_settings(void)
 
 	DefineCustomIntVariable("rswebhook.max_in_flight_size",
 							"Events that a database's worker has in flight at once, by their size.",
-							"Each destination can have one more; the worker takes about three times this memory.",
+							"One that does not fit can be in flight beside them; the worker takes about three times this memory.",
 							&rswebhook_max_in_flight_size,
 							64 * 1024, 1024, MAX_KILOBYTES,
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);

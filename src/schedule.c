@@ -7,7 +7,8 @@
  * (window.c) and a pace.  Every step costs the same whatever the number of
  * lanes, the backlog or the history: lanes that can send take turns in a
  * ring, one request a turn, and lanes that wait for a time (rate, breaker,
- * deliver_after) are in a heap.
+ * deliver_after) are in a heap.  Only those that could send if there were room
+ * for it are passed over each time.
  *
  * lane_settle() is where all conditions of a lane meet: after any change it
  * puts the lane into the ring, the heap and the list of readers, or takes it
@@ -28,8 +29,10 @@ static dlist_head readers;
 static pairingheap *lane_timers;
 static int	max_in_flight;
 static int	total_in_flight;
+static int64 small_event;		/* of this size, events take up no room */
 static int64 max_bytes;
 static int64 total_bytes;
+static QueueItem *beside;		/* the one in flight that did not fit */
 static int	changed_breakers;
 static int	unconfigured;
 
@@ -65,17 +68,22 @@ schedule_init(void)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * A quarter is for small events, so that these never wait for room: each
+ * request that may be in flight has an equal part of it.
+ */
 void
 schedule_set_max_in_flight(int n, int64 bytes)
 {
 	max_in_flight = n;
-	max_bytes = bytes;
+	small_event = bytes / 4 / n;
+	max_bytes = bytes - small_event * n;
 }
 
 int64
 schedule_free_bytes(void)
 {
-	return Max(max_bytes - total_bytes, 0);
+	return Max(max_bytes - total_bytes, 0) + small_event * max_in_flight;
 }
 
 /* ---------------------------------------------------------------------
@@ -372,35 +380,76 @@ static bool
 has_its_share(const Lane *lane)
 {
 	return lane->in_flight > 0 &&
-		(lane->in_flight >= max_in_flight - total_in_flight ||
-		 lane->bytes >= max_bytes - total_bytes);
+		lane->in_flight >= max_in_flight - total_in_flight;
 }
 
-/* Lanes take turns. */
+/*
+ * Likewise it takes up no more room than it leaves to others.  An event that
+ * is too large for that goes beside all others, one at a time, if its lane
+ * takes up no room otherwise.
+ */
+static bool
+take_room(QueueItem *item, int64 bytes)
+{
+	Lane	   *lane = item->lane;
+
+	if (bytes <= small_event)
+		return true;
+	if (lane->bytes + bytes <= max_bytes - total_bytes - bytes)
+		total_bytes += bytes;
+	else if (lane->bytes == 0 && beside == NULL)
+		beside = item;
+	else
+		return false;
+	lane->bytes += bytes;
+	item->bytes = bytes;
+	return true;
+}
+
+static void
+leave_room(QueueItem *item)
+{
+	if (beside == item)
+		beside = NULL;
+	else
+		total_bytes -= item->bytes;
+	item->lane->bytes -= item->bytes;
+	item->bytes = 0;
+}
+
+/* To the end of the ring. */
+static void
+end_turn(Lane *lane)
+{
+	if (!lane->in_ring)
+		return;
+	dlist_delete(&lane->ring_node);
+	dlist_push_tail(&ring, &lane->ring_node);
+}
+
+/*
+ * Lanes take turns.  Those that are passed over for lack of room keep their
+ * place, and so come before all that have sent since when there is room again.
+ */
 QueueItem *
 schedule_next(TimestampTz now)
 {
-	int			turns = 0;
+	dlist_iter	iter;
 
 	run_timers(now);
-	while (!dlist_is_empty(&ring) && total_in_flight < max_in_flight)
+	if (total_in_flight >= max_in_flight)
+		return NULL;
+	dlist_foreach(iter, &ring)
 	{
-		Lane	   *lane = dlist_head_element(Lane, ring_node, &ring);
-		QueueItem  *item;
+		Lane	   *lane = dlist_container(Lane, ring_node, iter.cur);
+		QueueItem  *item = dlist_head_element(QueueItem, in_ready, &lane->ready);
 
-		/* to the end of the ring, whether it sends or not */
-		dlist_delete(&lane->ring_node);
-		dlist_push_tail(&ring, &lane->ring_node);
-		if (has_its_share(lane))
-		{
-			if (++turns > (int) hash_get_num_entries(lanes))
-				break;
+		if (has_its_share(lane) || !take_room(item, item->size))
 			continue;
-		}
 
+		end_turn(lane);
 		item = window_take(lane);
 		item->taken_at = now;
-		item->bytes = 0;
 		if (lane->breaker.opened_at != 0)
 			lane->probe = item;
 		if (lane->policy.rate_limit > 0)
@@ -436,24 +485,21 @@ leave_flight(QueueItem *item)
 		lane->probe = NULL;
 	lane->in_flight--;
 	total_in_flight--;
-	lane->bytes -= item->bytes;
-	total_bytes -= item->bytes;
-	item->bytes = 0;
+	leave_room(item);
 	return probed;
 }
 
 bool
 schedule_admit(QueueItem *item, int64 bytes)
 {
-	Lane	   *lane = item->lane;
+	bool		fits;
 
-	/* the item itself is in flight already, but not its bytes */
-	if (lane->bytes > 0 && lane->bytes >= max_bytes - total_bytes)
-		return false;
-	item->bytes = bytes;
-	lane->bytes += bytes;
-	total_bytes += bytes;
-	return true;
+	leave_room(item);			/* what it may have taken by what was known */
+	fits = take_room(item, bytes);
+	item->size = fits ? 0 : bytes;
+	if (fits)
+		end_turn(item->lane);	/* behind those that are put back */
+	return fits;
 }
 
 /*

@@ -88,12 +88,13 @@ typedef struct ReadRequest
 extern void schedule_init(void);
 
 /*
- * The global bounds on requests in flight and on the bytes of their events;
- * may change at any time.
+ * The global bounds on requests in flight and on the bytes of their events,
+ * beside which there may be one event that does not fit; may change at any
+ * time.
  */
 extern void schedule_set_max_in_flight(int max_in_flight, int64 max_bytes);
 
-/* Bytes that are free of these; not below zero. */
+/* How much of events it makes sense to fetch. */
 extern int64 schedule_free_bytes(void);
 
 /* ---- lanes: one a destination that has a configuration or is owed to ---- */
@@ -145,8 +146,8 @@ extern Lane *schedule_item_lane(const QueueItem *item);
 extern void schedule_replace(QueueItem *item, const QueueRow *row, TimestampTz now);
 
 /*
- * The size of its event is known now.  False: its destination has too much in
- * flight for it to be sent.
+ * The size of its event is known now.  False: there is no room for it, and it
+ * has to be put back; it is not handed out again before there is.
  */
 extern bool schedule_admit(QueueItem *item, int64 bytes);
 

@@ -69,7 +69,8 @@ struct QueueItem
 	ItemState	state;
 	VerdictKind verdict;		/* of ITEM_DECIDED */
 	TimestampTz taken_at;		/* of ITEM_IN_FLIGHT */
-	int64		bytes;			/* likewise, once admitted */
+	int64		bytes;			/* likewise: the room that it takes up */
+	int64		size;			/* of its event, if there was no room for it */
 	dlist_node	in_key;
 	dlist_node	in_ready;
 	pairingheap_node in_timers;
@@ -105,7 +106,7 @@ struct Lane
 
 	/* pace */
 	int			in_flight;
-	int64		bytes;			/* of the events in flight */
+	int64		bytes;			/* room that its events in flight take up */
 	int			window;			/* grows to max_in_flight with good answers */
 	int			failing;		/* bad signals in a row */
 	TimestampTz alive_at;		/* the last good one */

@@ -36,6 +36,7 @@
  * holds; it tries again later.  Keeps a shutdown quick, too.
  */
 #define LOCK_TIMEOUT_MS			"500"
+#define SHORT_LOCK_TIMEOUT_MS	"50"
 
 /*
  * A transaction takes milliseconds unless somebody's trigger or constraint has
@@ -207,6 +208,13 @@ session_begin(const char *what)
 	SetUserIdAndSecContext(owner, outer_context | SECURITY_RESTRICTED_OPERATION);
 	pgstat_report_activity(STATE_RUNNING, what);
 	return true;
+}
+
+void
+session_wait_little(void)
+{
+	set_config_option("lock_timeout", SHORT_LOCK_TIMEOUT_MS, PGC_SUSET,
+					  PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
 }
 
 void

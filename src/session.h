@@ -27,6 +27,9 @@ extern void session_apply_settings(void);
 extern bool session_begin(const char *what);
 extern void session_commit(void);
 
+/* This transaction waits for locks hardly at all. */
+extern void session_wait_little(void);
+
 /*
  * Before the worker is idle: autovacuum, for one, should hear of what the last
  * transactions did before there is another one.

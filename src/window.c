@@ -14,7 +14,9 @@
  * Reading.  The cursor says up to which id all visible rows have been read.
  * Ids commit out of order, so the committing backends tell which have become
  * visible: what lies behind the cursor is read as a range of its own, and
- * nothing is ever read again just to see whether something is there.
+ * nothing is ever read again just to see whether something is there.  Rows
+ * whose deliver_after has come are looked up by that, but must not overtake
+ * their user's: beyond the cursor, they are left to be read ahead.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -90,7 +92,8 @@ item_withdraw(QueueItem *item)
 
 /*
  * Offer an item for sending, when its time has come.  What is owed to a
- * destination that is gone waits for nothing: it is only to be given up.
+ * destination that is gone waits for nothing: it is only to be given up.  One
+ * for which there was no room goes first: its lane waits for that room.
  */
 static void
 item_offer(QueueItem *item, TimestampTz now)
@@ -101,7 +104,10 @@ item_offer(QueueItem *item, TimestampTz now)
 		item->state = ITEM_TIMED;
 		return;
 	}
-	dlist_push_tail(&item->lane->ready, &item->in_ready);
+	if (item->size > 0)
+		dlist_push_head(&item->lane->ready, &item->in_ready);
+	else
+		dlist_push_tail(&item->lane->ready, &item->in_ready);
 	item->lane->nready++;
 	item->state = ITEM_READY;
 }
@@ -352,6 +358,12 @@ add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 
 	if (row->has_key && lane->policy.ordered && !lane->policy.gone)
 	{
+		/* what precedes it may not have been read: it is, later, together with it */
+		if (request->kind == READ_DUE && row->event_id > lane->cursor)
+		{
+			lane->more = true;
+			return;
+		}
 		key = find_key(lane, row->ordering_key);
 		if (!key_has_room(key, row->event_id, request, now))
 			return;
@@ -362,6 +374,8 @@ add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 	item->lane = lane;
 	item->key = key;
 	item->state = ITEM_WAITING;
+	item->bytes = 0;
+	item->size = 0;
 	lane->nitems++;
 	if (key != NULL)
 	{

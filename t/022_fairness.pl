@@ -87,12 +87,12 @@ ok( wait_for_query($node, qq{
 cmp_ok(time() - $start, '<', 3, 'goes at once');
 
 # Nor is one that hangs with large events left all the memory
-query($node, q{ALTER SYSTEM SET rswebhook.max_in_flight_size = '4MB'});
+query($node, q{ALTER SYSTEM SET rswebhook.max_in_flight_size = '8MB'});
 query($node, q{SELECT pg_reload_conf()});
 add_destination($node, 'large that hangs', $receiver->url('/hang/large'), { timeout => '10 min', low_speed_limit => 0 });
-send_large('large that hangs', 12);
+send_large(['large that hangs'], 12);
 ok(wait_for('large requests', sub { $receiver->requests_to('/hang/large') == 3 }), 'large requests hang');
-send_large('good', 12);
+send_large(['good'], 12);
 send_many('good', 200, 200);
 ok( wait_for_query($node, q{
         SELECT NOT EXISTS (SELECT FROM rswebhook.queue AS q WHERE q.destination_id =
@@ -100,16 +100,47 @@ ok( wait_for_query($node, q{
     'the good one gets all of its own');
 is(scalar(my @large = $receiver->requests_to('/hang/large')), 3, 'those that hang have left it some memory');
 
+# An event that is too large for what is free goes when it is the only one, to
+# however many destinations it goes; small ones need not wait for it
+query($node, q{ALTER SYSTEM SET rswebhook.max_in_flight_size = '1MB'});
+query($node, q{SELECT pg_reload_conf()});
+add_destination($node, "fan $_", $receiver->url("/delay/300/fan/$_")) foreach 1 .. 8;
+my $used = cpu_time($worker = worker_pid($node));
+my $took = elapsed(sub {
+    send_large([ map { "fan $_" } 1 .. 8 ], 2);
+    ok(wait_for('a large request', sub { $receiver->requests_to('/delay/300/fan') }), 'a fan-out of large events');
+    send_many('good', 200, 200);
+    ok(wait_for_query($node, owed('good'), '0'), 'small ones go meanwhile');
+    cmp_ok(query($node, owed('fan %')), '>', 0, 'and need not wait for the large ones');
+    ok(wait_for_query($node, owed('fan %'), '0'), 'all of which are sent');
+});
+is(most_at_once('/delay/300/fan', 0.3), 1, 'one at a time');
+my @fan = map { $_->{target} } $receiver->requests_to('/delay/300/fan');
+is(scalar(keys %{ { map { $_ => 1 } @fan[0 .. 7] } }), 8, 'and destinations take turns');
+$used = cpu_time($worker) - $used;
+cmp_ok($used, '<', 0.6 * $took, "waiting for room costs little ($used s of $took s)");
+
 done_testing();
+
+# The query for how many events a destination is owed
+sub owed
+{
+    my ($name) = @_;
+
+    return qq{
+        SELECT count(*) FROM rswebhook.queue AS q JOIN rswebhook.destination AS d ON d.id = q.destination_id
+        WHERE d.name LIKE '$name'};
+}
 
 sub send_large
 {
-    my ($destination, $number) = @_;
+    my ($destinations, $number) = @_;
+    my $names = join ', ', map { "'$_'" } @$destinations;
 
     query($node, qq{
         SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'large-' || n,
-            'properties', jsonb_build_object('text', repeat('x', 1000000))), '$destination'))
-        FROM generate_series(1, $number) AS n});
+            'properties', jsonb_build_object('text', repeat('x', 1000000))), destination))
+        FROM generate_series(1, $number) AS n, unnest(ARRAY[$names]) AS destination});
     return;
 }
 

@@ -79,6 +79,23 @@ query($node, q{
 ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue}, '1', 5), 'a nearer time comes first');
 query($node, 'DELETE FROM rswebhook.queue');
 
+# One that is due does not overtake what its user was owed before and has not
+# been read yet, in a backlog that takes longer
+add_destination($node, 'slow', $receiver->url('/slow'), { rate_limit => 60, max_in_flight => 1 });
+query($node, q{
+    SELECT rswebhook_send('{"type": "track", "userId": "other", "messageId": "slow-due"}', 'slow',
+                          deliver_after => now() + interval '300 ms');
+    SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'slow-' || n,
+        'userId', 'b' || n), 'slow')) FROM generate_series(1, 200) AS n;
+    SELECT rswebhook_send('{"type": "track", "userId": "x", "messageId": "slow-first"}', 'slow');
+    SELECT rswebhook_send('{"type": "track", "userId": "x", "messageId": "slow-second"}', 'slow',
+                          deliver_after => now() + interval '400 ms')});
+ok(wait_until_sent($node), 'a backlog with some that are delayed is sent');
+my @slow = map { $_->{headers}{'webhook-id'} } $receiver->requests_to('/slow');
+is("@{[grep { /^slow-(first|second)$/ } @slow]}", 'slow-first slow-second',
+    'none overtakes those of its user that it was sent after');
+isnt($slow[-1], 'slow-due', 'a time is kept to though there is a backlog');
+
 #
 # expires_after
 #

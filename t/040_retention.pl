@@ -12,11 +12,22 @@ use RswebhookTest;
 use Test::More;
 
 my $receiver = new_receiver();
-my $node = new_node('retention');
+my $node = new_node('retention', conf => "log_min_messages = debug1\n");
 
 add_destination($node, 'good', $receiver->url('/ok'));
 add_destination($node, 'paused', $receiver->url('/ok'), { paused => 't' });
-my ($current) = query($node, 'SELECT rswebhook.ring_slot(now())');
+
+# The last slot is looked at last: not for what is to be seen, but as the sign
+# that the others have been
+my $current;
+foreach my $days (7, 6, 5)
+{
+    query($node, "ALTER SYSTEM SET rswebhook.retention = '${days}d'");
+    query($node, 'SELECT pg_reload_conf()');
+    wait_for_query($node, 'SHOW rswebhook.retention', "${days}d");
+    $current = query($node, 'SELECT rswebhook.ring_slot(now())');
+    last if $current != 9;
+}
 
 send_event($node, { type => 'track', userId => 'a' }, 'good');
 send_event($node, { type => 'track', userId => 'b' }, 'paused');
@@ -45,6 +56,18 @@ my $waited = elapsed(sub { send_event($node, { type => 'track', userId => 'c' },
 cmp_ok($waited, '<', 5, 'a send does not wait for the reader');
 ok(wait_until_sent($node), 'deliveries go on beside a reader');
 is(rows('event'), '3', 'what is being read is not emptied');
+
+# Nor does that hold up other slots, or the other ring
+query($node, qq{
+    INSERT INTO rswebhook.event (id, slot, created_at, event)
+    SELECT nextval('rswebhook.event_id_seq'), 9, now() - interval '1 year', '"mark"';
+    UPDATE rswebhook.event SET created_at = now() - interval '15 days' WHERE slot = $current;
+    UPDATE rswebhook.delivery SET started_at = now() - interval '15 days'});
+start_new_worker();
+ok(wait_for_query($node, 'SELECT count(*) FROM rswebhook.event_9', '0'), 'other slots are emptied beside a reader');
+is(rows('delivery'), '0', 'so is the other ring');
+is(rows('event'), '3', 'what is being read is still there');
+ok(wait_for('the end of the round', sub { next_look() == 60 }), 'it is tried again soon');
 $reader->query_safe('COMMIT');
 $reader->quit;
 
@@ -55,6 +78,14 @@ is(rows('event'), '0', 'old events that are not owed go');
 send_event($node, { type => 'track', userId => 'd' }, 'good');
 ok(wait_until_sent($node), 'and sending goes on');
 
+# A slot can be emptied in an eighth of the retention: in that, it is looked at
+# more than once. Whoever changes the retention sees that at once.
+cmp_ok(next_look(), '==', 30 * 60, 'slots are looked at twice an hour');
+query($node, q{ALTER SYSTEM SET rswebhook.retention = '1h'});
+query($node, q{SELECT pg_reload_conf()});
+ok(wait_for('a look', sub { next_look() < 30 * 60 }), 'a new retention is regarded at once');
+cmp_ok(next_look(), '<', 3600 / 8 / 3, 'and more often if it is short');
+
 done_testing();
 
 sub rows
@@ -62,6 +93,14 @@ sub rows
     my ($table) = @_;
 
     return query($node, "SELECT count(*) FROM rswebhook.${table}_$current");
+}
+
+# In how many seconds the worker will look at the slots again, as it said last
+sub next_look
+{
+    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
+    my ($last) = reverse map { /past the retention, again in (\d+) s/ ? $1 : () } <$in>;
+    return $last // 0;
 }
 
 # A worker looks at the slots when it starts, and then every half hour.
@@ -74,8 +113,8 @@ sub start_new_worker
         sub { my $pid = worker_pid($node); return defined $pid && $pid != $old });
 }
 
-# It goes through them in order: it has seen all when the two around the
-# current one have lost a row that is long past.
+# It goes through them in order: it has seen all when the first and the last
+# have lost a row that is long past.
 sub look_at_all_slots
 {
     my $marks = 'slot IN (0, 9) AND event = \'"mark"\'';

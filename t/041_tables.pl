@@ -169,17 +169,52 @@ ok(wait_until_sent($node), 'what is owed after an UPDATE is sent');
 is(query($node, "SELECT string_agg(attempt::text, ' ' ORDER BY attempt) FROM rswebhook.delivery WHERE event_id = $late"),
     '1 8', 'as another attempt');
 
-$before = scalar $receiver->requests;
+$before = scalar $receiver->requests_to('/delay/500/late');
 $late = send_event($node, { type => 'track', userId => 'u' }, 'late');
-ok(wait_for('the request', sub { $receiver->requests > $before }), 'a request is under way');
+ok(wait_for('the request', sub { $receiver->requests_to('/delay/500/late') > $before }), 'a request is under way');
 my $session = Session->new($node);
 $session->query("BEGIN; UPDATE rswebhook.queue SET event_slot = event_slot WHERE event_id = $late");
-ok( wait_for_query($node, q{SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'}, '1'),
-    'the worker waits for somebody who moves its row');
+pass_time(1);
+ok(delivered(), 'somebody has its row locked when the outcome is to be recorded: others are delivered');
+is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $late"), '0', 'its outcome waits');
 $session->query('COMMIT');
 $session->close;
 ok(wait_until_sent($node), 'the row is found where it is now');
-is(scalar($receiver->requests) - $before, 1, 'and the event is not sent again');
+is(scalar($receiver->requests_to('/delay/500/late')) - $before, 1, 'and the event is not sent again');
+
+# Somebody who has not made up his mind holds up nobody else
+$late = send_event($node, { type => 'track', userId => 'u' }, 'late');
+$session = Session->new($node);
+is($session->query("BEGIN; SELECT rswebhook_cancel($late)"), '1', 'an event under way is cancelled, perhaps');
+pass_time(1);
+ok(delivered(), 'others are delivered');
+$session->query('ROLLBACK');
+ok(wait_for_query($node, "SELECT outcome FROM rswebhook.delivery WHERE event_id = $late", 'delivered'),
+    'it was not cancelled, so it was delivered');
+add_destination($node, 'gone', $receiver->url('/status/410'), { %quick, status_outcomes => '{"410": "pause"}' });
+$session->query(q{BEGIN; SELECT 1 FROM rswebhook.destination WHERE name = 'gone' FOR UPDATE});
+send_event($node, { type => 'track', userId => 'u' }, 'gone');
+ok(wait_for('the answer', sub { $receiver->requests_to('/status/410') }), 'a destination asks for a pause');
+pass_time(1);
+ok(delivered(), 'somebody has it locked: others are delivered');
+is(query($node, q{SELECT paused FROM rswebhook.destination WHERE name = 'gone'}), 'f', 'that it is paused waits');
+$session->query('COMMIT');
+$session->close;
+ok(wait_for_query($node, q{SELECT paused FROM rswebhook.destination WHERE name = 'gone'}, 't'), 'and is recorded then');
+query($node, q{DELETE FROM rswebhook.destination WHERE name = 'gone'});
+
+# A trigger that refuses one of many
+my $refused_one = query($node, q{SELECT last_value + 3 FROM rswebhook.event_id_seq});
+query($node, qq{
+    CREATE FUNCTION picky() RETURNS trigger LANGUAGE plpgsql AS
+        \$\$ BEGIN IF NEW.event_id = $refused_one THEN RAISE 'not this one'; END IF; RETURN NULL; END \$\$;
+    CREATE TRIGGER picky AFTER INSERT ON rswebhook.delivery FOR EACH ROW EXECUTE FUNCTION picky()});
+many('sink', 20);
+ok(wait_for_query($node, 'SELECT array_agg(event_id) FROM rswebhook.queue', "{$refused_one}"), 'all but one are recorded');
+ok(delivered(), 'others are delivered');
+query($node, 'DROP TRIGGER picky ON rswebhook.delivery');
+ok(wait_until_sent($node), 'when nobody refuses it, it is recorded, too');
+is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $refused_one"), '1', 'it was sent once');
 
 #
 # Partitions

@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * record.h
+ *		Outcomes on their way into the tables.
+ *
+ * An outcome waits here until it is recorded, a moment as a rule.  What cannot
+ * be recorded now, because somebody else has its row of the queue locked or
+ * because recording it fails, is held and tried again later, while everything
+ * else goes on.
+ *
+ * record_outcomes() and record_states() need the transaction of
+ * session_begin(); the others must be outside of one.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_RECORD_H
+#define RSWEBHOOK_RECORD_H
+
+#include "rswebhook.h"
+
+#include "queue.h"
+
+/* Once a process. */
+extern void record_init(void);
+
+/*
+ * An outcome that is to be recorded.  The caller fills in the rest, and its
+ * strings with record_string(), before anything else is called here.
+ */
+extern Outcome *record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict);
+extern char *record_string(const char *data, size_t len);
+
+/* Outcomes that have not been tried yet, and since when the oldest waits. */
+extern int	record_waiting(TimestampTz *since);
+
+/* Of those that are held, when the next is to be tried; 0: none is held. */
+extern TimestampTz record_held_until(void);
+
+/* Too many are held for more requests to be sent. */
+extern bool record_is_stuck(void);
+
+/*
+ * Record some that are new, or held no longer; returns how many were tried.
+ * After the commit, record_committed() tells the scheduler of them.  If there
+ * was none, because of an error, they wait as before, or until a given time.
+ */
+extern int	record_outcomes(int limit, TimestampTz now);
+extern void record_committed(TimestampTz now);
+extern void record_failed(TimestampTz hold_until);
+
+/*
+ * Circuit breakers, and destinations that an answer pauses.  These rows may be
+ * locked by whoever edits a destination, so they have a transaction of their
+ * own, which does not wait for long.
+ */
+extern bool record_states_changed(void);
+extern void record_states(void);
+extern void record_states_committed(void);
+extern void record_states_failed(void);
+
+#endif							/* RSWEBHOOK_RECORD_H */
