@@ -11,7 +11,9 @@
  * CREATE DATABASE may bring the extension with its template, COMMIT PREPARED
  * makes events visible that another session queued, and a dropped extension
  * leaves its worker with nothing to do: after each of these, somebody has to
- * be woken.
+ * be woken.  A worker for logical replication that takes part in two-phase
+ * commits gives no command, so what it makes visible is found by the next
+ * sweep only.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -35,6 +37,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "rswebhook.h"
 #include "state.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -105,6 +108,8 @@ database_needed_alone(Node *statement)
 						name = defGetString(option);
 				}
 				as_template = true;
+				if (name == NULL)
+					name = "template1";
 				break;
 			}
 		default:
@@ -129,24 +134,56 @@ is_commit_prepared(Node *statement)
 		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
 }
 
+/* Does it make a template a database like others? */
+static bool
+is_about_templates(Node *statement)
+{
+	ListCell   *lc;
+
+	if (!IsA(statement, AlterDatabaseStmt))
+		return false;
+	foreach(lc, ((AlterDatabaseStmt *) statement)->options)
+	{
+		if (strcmp(((DefElem *) lfirst(lc))->defname, "is_template") == 0)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Which ids were prepared is not known any more, and may have been before a
  * restart: the worker has to look from the start.
  */
 static const QueuedRange everything = {0, 1, PG_INT64_MAX};
 
-/* The transaction that was prepared as gid, if there is one. */
+/*
+ * The transaction that was prepared as gid, if there is one and it may have
+ * queued something: then it has a lock on the queue.  Different transactions
+ * can look the same there, which only makes the worker look in vain.
+ */
 static TransactionId
-prepared_transaction(const char *gid)
+prepared_sender(const char *gid)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(gid)};
+	static const char sql[] =
+		"SELECT p.transaction FROM pg_catalog.pg_prepared_xacts p"
+		" WHERE p.gid OPERATOR(pg_catalog.=) $1 AND EXISTS ("
+		"  SELECT FROM pg_catalog.pg_locks x JOIN pg_catalog.pg_locks q"
+		"   ON q.virtualtransaction OPERATOR(pg_catalog.=) x.virtualtransaction"
+		"  WHERE x.locktype OPERATOR(pg_catalog.=) 'transactionid'"
+		"   AND x.transactionid OPERATOR(pg_catalog.=) p.transaction"
+		"   AND q.locktype OPERATOR(pg_catalog.=) 'relation'"
+		"   AND q.relation OPERATOR(pg_catalog.=) $2"
+		"   AND q.database OPERATOR(pg_catalog.=) $3)";
+	Oid			types[] = {TEXTOID, OIDOID, OIDOID};
+	Datum		values[] = {
+		CStringGetTextDatum(gid),
+		ObjectIdGetDatum(extension_relation("queue")),
+		ObjectIdGetDatum(MyDatabaseId)
+	};
 	TransactionId xid = InvalidTransactionId;
 
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT transaction FROM pg_catalog.pg_prepared_xacts"
-							  " WHERE gid OPERATOR(pg_catalog.=) $1",
-							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for prepared transaction \"%s\"", gid);
 	if (SPI_processed == 1)
 	{
@@ -166,7 +203,8 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 {
 	Node	   *statement = pstmt->utilityStmt;
 	bool		commits_prepared = false;
-	bool		creates_database = IsA(statement, CreatedbStmt);
+	bool		creates_database = IsA(statement, CreatedbStmt) || is_about_templates(statement);
+	TransactionId sender = InvalidTransactionId;
 	Oid			database = InvalidOid;
 
 	/*
@@ -186,8 +224,10 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 		state_hold_database(database, IsA(statement, DropdbStmt));
 
 	if (commits_prepared)
-		state_announce(prepared_transaction(((TransactionStmt *) statement)->gid),
-					   &everything);
+	{
+		sender = prepared_sender(((TransactionStmt *) statement)->gid);
+		state_announce(sender, &everything);
+	}
 
 	if (prev_process_utility)
 		prev_process_utility(pstmt, query, READ_ONLY_TREE context, params, env,
@@ -197,10 +237,9 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 								env, dest, qc);
 
 	if (commits_prepared)
-	{
-		state_note_changed();
+		state_note_changed();	/* a destination, perhaps */
+	if (TransactionIdIsValid(sender))
 		state_note_queued(everything.destination_id, everything.first_id, everything.last_id);
-	}
 	if (creates_database)
 		state_note_new_database();
 }
@@ -212,7 +251,8 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub, arg);
 
-	if (access == OAT_DROP && class == ExtensionRelationId)
+	if (access == OAT_DROP && class == ExtensionRelationId &&
+		object == get_extension_oid("rswebhook", true))
 		state_note_changed();
 }
 

@@ -108,7 +108,8 @@ list_databases(void)
 
 typedef enum Reachable
 {
-	GONE,
+	GONE,						/* or a template, which a worker would be in the
+								 * way of */
 	CLOSED,						/* to connections, for now */
 	OPEN
 } Reachable;
@@ -138,7 +139,8 @@ look_up_database(Oid database)
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 
 		/* below -1: a DROP DATABASE was interrupted */
-		result = form->datallowconn && form->datconnlimit >= -1 ? OPEN : CLOSED;
+		if (!form->datistemplate)
+			result = form->datallowconn && form->datconnlimit >= -1 ? OPEN : CLOSED;
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);

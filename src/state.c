@@ -32,9 +32,14 @@ Control    *control = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 
-/* the database that the current transaction keeps free of a worker */
-static Oid	held_database = InvalidOid;
-static bool held_for_drop = false;
+/* the databases that the current transaction keeps free of a worker */
+#define MAX_HELD	16
+static struct
+{
+	Oid			database;
+	bool		dropping;
+}			held[MAX_HELD];
+static int	nheld = 0;
 
 /* the worker's own slot */
 static DatabaseSlot *my_slot = NULL;
@@ -219,8 +224,13 @@ state_hold_database(Oid database, bool dropping)
 	bool		signaled = false;
 	DatabaseSlot *slot;
 
-	if (control == NULL || OidIsValid(held_database))
+	if (control == NULL || nheld == MAX_HELD)
 		return;
+	for (int i = 0; i < nheld; i++)
+	{
+		if (held[i].database == database)
+			return;
+	}
 
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
 	slot = claim_slot(database);
@@ -229,8 +239,8 @@ state_hold_database(Oid database, bool dropping)
 	LWLockRelease(&control->lock);
 	if (slot == NULL)
 		return;					/* all slots taken: no worker there, either */
-	held_database = database;
-	held_for_drop = dropping;
+	held[nheld].database = database;
+	held[nheld++].dropping = dropping;
 
 	for (;;)
 	{
@@ -264,16 +274,11 @@ state_hold_database(Oid database, bool dropping)
 	}
 }
 
-void
-state_release_held(bool committed)
+static void
+release_database(Oid database, bool dropped)
 {
 	DatabaseSlot *slot;
-	bool		dropped = committed && held_for_drop;
-	Oid			database = held_database;
 
-	if (!OidIsValid(database))
-		return;
-	held_database = InvalidOid;
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
 	slot = find_slot(database);
 	if (slot != NULL && slot->holds > 0)
@@ -289,6 +294,16 @@ state_release_held(bool committed)
 
 	if (dropped)
 		counters_forget_all(database);
+}
+
+void
+state_release_held(bool committed)
+{
+	while (nheld > 0)
+	{
+		nheld--;
+		release_database(held[nheld].database, committed && held[nheld].dropping);
+	}
 }
 
 /* ---------------------------------------------------------------------

@@ -23,8 +23,10 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "inject.h"
 #include "miscadmin.h"
+#include "replication/walsender.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
@@ -72,7 +74,7 @@ static bool commits_async = false;
 static int
 max_commits(void)
 {
-	return MaxConnections + max_worker_processes;
+	return MaxConnections + max_worker_processes + max_wal_senders;
 }
 
 Size
@@ -322,11 +324,28 @@ end_async_commit(bool committed)
 	pg_atomic_fetch_sub_u32(&control->async_under_way, 1);
 }
 
+/*
+ * The end of what has been written to WAL.  If the last record ended with its
+ * page, the place for the next one is behind a header that is not there yet,
+ * and that cannot be flushed.
+ */
+static XLogRecPtr
+end_of_wal(void)
+{
+	XLogRecPtr	next = GetXLogInsertRecPtr();
+
+	if (XLogSegmentOffset(next, wal_segment_size) == SizeOfXLogLongPHD)
+		return next - SizeOfXLogLongPHD;
+	if (next % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		return next - SizeOfXLogShortPHD;
+	return next;
+}
+
 void
 state_flush_commits(void)
 {
 	if (pg_atomic_read_u32(&control->async_under_way) > 0)
-		XLogFlush(GetXLogInsertRecPtr());
+		XLogFlush(end_of_wal());
 	else
 	{
 		pg_read_barrier();

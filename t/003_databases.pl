@@ -96,6 +96,29 @@ cmp_ok($seconds, '<', 5 * $limit, 'databases that come and go at once');
 query($node, 'CREATE DATABASE plain');
 quick('DROP DATABASE plain', 'DROP DATABASE without the extension');
 
+# Two in one transaction
+create($_) foreach qw(one two);
+ok(deliver($_), "$_ delivers") foreach qw(one two);
+quick('BEGIN; ALTER DATABASE one RENAME TO uno; ALTER DATABASE two RENAME TO due; COMMIT',
+    'two databases are renamed in one transaction');
+ok(deliver($_), "$_ delivers") foreach qw(uno due);
+
+# The extension in template1 comes with each new database, and is in nobody's way
+query($node, 'CREATE EXTENSION rswebhook', 'template1');
+pass_time(1);
+quick('CREATE DATABASE inherits', 'CREATE DATABASE from template1 with the extension');
+ok(deliver('inherits'), 'the new database delivers');
+is(worker_pid($node, 'template1'), undef, 'a template has no worker');
+query($node, 'DROP EXTENSION rswebhook', 'template1');
+
+# A database is a template for a while
+query($node, 'ALTER DATABASE uno IS_TEMPLATE true');
+kill 'TERM', worker_pid($node, 'uno');
+ok(wait_for('the worker to leave', sub { !worker_pid($node, 'uno') }), 'a template\'s worker can be sent away');
+my $waits = queue_event('uno', '/ok');
+query($node, 'ALTER DATABASE uno IS_TEMPLATE false');
+ok(arrived($waits), 'what was queued meanwhile is delivered when it is none any more');
+
 ok(deliver('postgres'), 'the first database still delivers');
 
 done_testing();
