@@ -42,6 +42,7 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/syscache.h"
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
@@ -109,7 +110,7 @@ database_needed_alone(Node *statement)
 				}
 				as_template = true;
 				if (name == NULL)
-					name = "template1";
+					name = "template1"; /* as createdb() has it */
 				break;
 			}
 		default:
@@ -134,7 +135,7 @@ is_commit_prepared(Node *statement)
 		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
 }
 
-/* Does it make a template a database like others? */
+/* Does it make a template a database like others, perhaps? */
 static bool
 is_about_templates(Node *statement)
 {
@@ -158,42 +159,76 @@ static const QueuedRange everything = {0, 1, PG_INT64_MAX};
 
 /*
  * The transaction that was prepared as gid, if there is one and it may have
- * queued something: then it has a lock on the queue.  Different transactions
- * can look the same there, which only makes the worker look in vain.
+ * changed one of our tables; *queued: the queue, among them.
+ *
+ * Its locks tell, as they are kept until its end and outlive a restart.  They
+ * are listed by a virtual transaction, which differs between versions and after
+ * a restart, but is the same as that of the lock on the transaction's own id.
+ * Two transactions may share one, which only makes the worker look in vain.
+ *
+ * Nothing here may keep somebody from committing: neither what they may read
+ * nor the shape that our tables are in.
  */
 static TransactionId
-prepared_sender(const char *gid)
+prepared_writer(const char *gid, bool *queued)
 {
 	static const char sql[] =
-		"SELECT p.transaction FROM pg_catalog.pg_prepared_xacts p"
-		" WHERE p.gid OPERATOR(pg_catalog.=) $1 AND EXISTS ("
-		"  SELECT FROM pg_catalog.pg_locks x JOIN pg_catalog.pg_locks q"
-		"   ON q.virtualtransaction OPERATOR(pg_catalog.=) x.virtualtransaction"
-		"  WHERE x.locktype OPERATOR(pg_catalog.=) 'transactionid'"
-		"   AND x.transactionid OPERATOR(pg_catalog.=) p.transaction"
-		"   AND q.locktype OPERATOR(pg_catalog.=) 'relation'"
-		"   AND q.relation OPERATOR(pg_catalog.=) $2"
-		"   AND q.database OPERATOR(pg_catalog.=) $3)";
-	Oid			types[] = {TEXTOID, OIDOID, OIDOID};
-	Datum		values[] = {
-		CStringGetTextDatum(gid),
-		ObjectIdGetDatum(extension_relation("queue")),
-		ObjectIdGetDatum(MyDatabaseId)
-	};
+		"SELECT p.transaction,"
+		"  pg_catalog.bool_or(c.relname OPERATOR(pg_catalog.=) 'queue')"
+		" FROM pg_catalog.pg_prepared_xacts p"
+		" JOIN pg_catalog.pg_locks x"
+		"  ON x.transactionid OPERATOR(pg_catalog.=) p.transaction"
+		" JOIN pg_catalog.pg_locks l"
+		"  ON l.virtualtransaction OPERATOR(pg_catalog.=) x.virtualtransaction"
+		" JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) l.relation"
+		" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
+		" WHERE p.gid OPERATOR(pg_catalog.=) $1"
+		"  AND l.locktype OPERATOR(pg_catalog.=) 'relation'"
+		"  AND l.database OPERATOR(pg_catalog.=) $2"
+		"  AND l.mode OPERATOR(pg_catalog.<>) 'AccessShareLock'"
+		"  AND l.mode OPERATOR(pg_catalog.<>) 'RowShareLock'"
+		"  AND n.nspname OPERATOR(pg_catalog.=) 'rswebhook'"
+		" GROUP BY p.transaction";
+	Oid			types[] = {TEXTOID, OIDOID};
+	Datum		values[] = {CStringGetTextDatum(gid), ObjectIdGetDatum(MyDatabaseId)};
 	TransactionId xid = InvalidTransactionId;
+	Oid			user;
+	int			context;
 
+	*queued = false;
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
 	if (SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for prepared transaction \"%s\"", gid);
 	if (SPI_processed == 1)
 	{
+		HeapTuple	row = SPI_tuptable->vals[0];
 		bool		null;
 
-		xid = DatumGetTransactionId(SPI_getbinval(SPI_tuptable->vals[0],
-												  SPI_tuptable->tupdesc, 1, &null));
+		xid = DatumGetTransactionId(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &null));
+		*queued = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &null));
 	}
 	SPI_finish();
+	SetUserIdAndSecContext(user, context);
 	return xid;
+}
+
+static bool
+has_extension(void)
+{
+	return OidIsValid(get_extension_oid("rswebhook", true));
+}
+
+/* COMMIT PREPARED is about to be run: what has to be told of it afterwards? */
+static void
+before_commit_prepared(const char *gid, bool *changed, bool *queued)
+{
+	TransactionId xid = prepared_writer(gid, queued);
+
+	*changed = TransactionIdIsValid(xid);
+	if (*queued)
+		state_announce(xid, &everything);
 }
 
 static void
@@ -203,8 +238,9 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 {
 	Node	   *statement = pstmt->utilityStmt;
 	bool		commits_prepared = false;
-	bool		creates_database = IsA(statement, CreatedbStmt) || is_about_templates(statement);
-	TransactionId sender = InvalidTransactionId;
+	bool		had_extension = false;
+	bool		changed = false;
+	bool		queued = false;
 	Oid			database = InvalidOid;
 
 	/*
@@ -215,8 +251,7 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 		!RecoveryInProgress())
 	{
 		database = database_needed_alone(statement);
-		commits_prepared = is_commit_prepared(statement) &&
-			OidIsValid(get_extension_oid("rswebhook", true));
+		commits_prepared = is_commit_prepared(statement);
 	}
 
 	/* until the end of the transaction, whichever way that comes */
@@ -225,8 +260,9 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 
 	if (commits_prepared)
 	{
-		sender = prepared_sender(((TransactionStmt *) statement)->gid);
-		state_announce(sender, &everything);
+		had_extension = has_extension();
+		if (had_extension)
+			before_commit_prepared(((TransactionStmt *) statement)->gid, &changed, &queued);
 	}
 
 	if (prev_process_utility)
@@ -236,11 +272,16 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 		standard_ProcessUtility(pstmt, query, READ_ONLY_TREE context, params,
 								env, dest, qc);
 
-	if (commits_prepared)
-		state_note_changed();	/* a destination, perhaps */
-	if (TransactionIdIsValid(sender))
+	if (commits_prepared && !had_extension)
+	{
+		AcceptInvalidationMessages();	/* it may have created the extension */
+		changed = has_extension();
+	}
+	if (changed)
+		state_note_changed();
+	if (queued)
 		state_note_queued(everything.destination_id, everything.first_id, everything.last_id);
-	if (creates_database)
+	if (IsA(statement, CreatedbStmt) || is_about_templates(statement))
 		state_note_new_database();
 }
 

@@ -9,7 +9,11 @@
  * A worker that finds no extension in its database leaves, and nothing looks
  * there again until CREATE EXTENSION or a send says that it should.
  *
- * Template databases are not looked at: what is a template should not deliver.
+ * Template databases get no worker, as that would be in the way of every CREATE
+ * DATABASE.  A worker that is there when its database becomes a template stays
+ * until it ends for some other reason; commands that need the template alone
+ * send it away for a while, as from any database.  Once a database is a template
+ * no more, ALTER DATABASE has all of them looked at.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

@@ -116,6 +116,23 @@ record_is_stuck(void)
 	return nheld >= MAX_HELD;
 }
 
+static void
+say_whether_stuck(void)
+{
+	static bool said = false;
+
+	if (record_is_stuck() && !said)
+		ereport(LOG,
+				(errmsg("rswebhook sends nothing more, since it cannot record what became of %d deliveries",
+						nheld),
+				 errdetail("Somebody has their rows of rswebhook.queue locked, or recording them fails for the reason reported before."),
+				 errhint("Look for transactions that have been open for long, and for triggers on the tables of rswebhook.")));
+	else if (said && nheld == 0)
+		ereport(LOG,
+				(errmsg("rswebhook has recorded what became of all deliveries")));
+	said = nheld == 0 ? false : said || record_is_stuck();
+}
+
 /* Forget those that are recorded, and count what is held. */
 static void
 compact(void)
@@ -141,6 +158,7 @@ compact(void)
 		kept++;
 	}
 	noutcomes = kept;
+	say_whether_stuck();
 }
 
 int

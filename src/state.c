@@ -32,7 +32,10 @@ Control    *control = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 
-/* the databases that the current transaction keeps free of a worker */
+/*
+ * The databases that the current transaction keeps free of a worker.  Beyond
+ * the maximum, a command fails as it does with any other session there.
+ */
 #define MAX_HELD	16
 static struct
 {

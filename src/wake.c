@@ -70,7 +70,10 @@ static bool commits_async = false;
  * ---------------------------------------------------------------------
  */
 
-/* Every process that commits for users: each announces one at a time. */
+/*
+ * Every process that commits for users, walsenders for logical replication
+ * included: they run SQL as well.  Each announces one at a time.
+ */
 static int
 max_commits(void)
 {
@@ -325,9 +328,10 @@ end_async_commit(bool committed)
 }
 
 /*
- * The end of what has been written to WAL.  If the last record ended with its
- * page, the place for the next one is behind a header that is not there yet,
- * and that cannot be flushed.
+ * The end of the last record in WAL.  What PostgreSQL tells is where the next
+ * one will start: if the last one filled its page, that is behind the header of
+ * a page that is not there yet, and a flush up to there fails.  No record ends
+ * right behind a header, so that stepping back is never wrong.
  */
 static XLogRecPtr
 end_of_wal(void)
