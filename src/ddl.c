@@ -37,7 +37,6 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "rswebhook.h"
 #include "state.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"

@@ -92,8 +92,21 @@ my $seconds = elapsed(
     });
 cmp_ok($seconds, '<', 5 * $limit, 'databases that come and go at once');
 
-# A database without the extension is left alone
+# A database without the extension is left alone, whatever else is dropped there
 query($node, 'CREATE DATABASE plain');
+query($node, 'ALTER SYSTEM SET log_min_messages = debug1');
+$node->reload;
+ok(wait_for_query($node, 'SHOW log_min_messages', 'debug1'), 'the server logs each start of a worker');
+pass_time(1);
+my $log = -s $node->logfile;
+query($node, 'DROP EXTENSION plpgsql', 'plain');
+pass_time(1);
+is(starts_in('plain', $log), 0, 'DROP EXTENSION of another extension starts no worker');
+query($node, 'CREATE EXTENSION plpgsql; CREATE EXTENSION rswebhook', 'plain');
+ok(wait_for('a worker', sub { starts_in('plain', $log) }), 'CREATE EXTENSION of this one does');
+query($node, 'ALTER SYSTEM RESET log_min_messages');
+$node->reload;
+query($node, 'DROP EXTENSION rswebhook', 'plain');
 quick('DROP DATABASE plain', 'DROP DATABASE without the extension');
 
 # Two in one transaction
@@ -109,7 +122,12 @@ pass_time(1);
 quick('CREATE DATABASE inherits', 'CREATE DATABASE from template1 with the extension');
 ok(deliver('inherits'), 'the new database delivers');
 is(worker_pid($node, 'template1'), undef, 'a template has no worker');
+query($node, 'ALTER DATABASE template1 IS_TEMPLATE false');
+ok(wait_for('its worker', sub { worker_pid($node, 'template1') }), 'template1 that is none has one');
+quick('CREATE DATABASE inherits_more', 'CREATE DATABASE from that');
+ok(deliver('inherits_more'), 'the new database delivers');
 query($node, 'DROP EXTENSION rswebhook', 'template1');
+query($node, 'ALTER DATABASE template1 IS_TEMPLATE true');
 
 # A database is a template for a while
 query($node, 'ALTER DATABASE uno IS_TEMPLATE true');
@@ -122,6 +140,17 @@ ok(arrived($waits), 'what was queued meanwhile is delivered when it is none any 
 ok(deliver('postgres'), 'the first database still delivers');
 
 done_testing();
+
+# How many workers were started for a database since then.
+sub starts_in
+{
+    my ($database, $from) = @_;
+    my $oid = query($node, "SELECT oid FROM pg_database WHERE datname = '$database'");
+
+    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
+    seek $in, $from, 0;
+    return scalar grep { /starting background worker process "rswebhook worker for database $oid"/ } <$in>;
+}
 
 sub create
 {

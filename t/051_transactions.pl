@@ -55,10 +55,43 @@ ok(wait_for('the marker', sub { arrived('after-other') }), 'prepared transaction
 cmp_ok(reads() - $read, '<', 3000, 'the backlog is not read again for them');
 query($node, q{SELECT rswebhook_cancel('slow')});
 
-# COMMIT PREPARED in a database without the extension concerns nobody
+# It does not even wake the worker
+ok(wait_until_sent($node), 'nothing is owed');
+my $switches = idle_switches();
+query($node, qq{BEGIN; SELECT FROM rswebhook.destination FOR SHARE; INSERT INTO other VALUES ($_); PREPARE TRANSACTION 'other'}),
+  query($node, q{COMMIT PREPARED 'other'}) foreach 1 .. 20;
+cmp_ok(idle_switches() - $switches, '<', 15, 'the worker sleeps through COMMIT PREPARED of others');
+
+# What it has to know is told: here, that a destination is not paused any more
+query($node, q{SELECT rswebhook_pause('sink')});
+query($node, sending('resumed'));
+query($node, q{BEGIN; SELECT rswebhook_resume('sink'); PREPARE TRANSACTION 'resume'});
+$seconds = elapsed(
+    sub {
+        query($node, q{COMMIT PREPARED 'resume'});
+        ok(wait_for('the event', sub { arrived('resumed') }), 'COMMIT PREPARED resumes a destination');
+    });
+cmp_ok($seconds, '<', 4, sprintf 'promptly: %.2f s', $seconds);
+
+# Looking for that needs no rights of the user's, and no tables of ours
+my $prepare = q{BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'other'};
+query($node, q{CREATE ROLE nobody; REVOKE ALL ON pg_locks, pg_prepared_xacts FROM PUBLIC});
+query($node, "SET SESSION AUTHORIZATION nobody; $prepare");
+is(($node->psql('postgres', q{SET SESSION AUTHORIZATION nobody; COMMIT PREPARED 'other'}))[0],
+    0, 'COMMIT PREPARED by a user who may read nothing');
+query($node, "GRANT SELECT ON pg_locks, pg_prepared_xacts TO PUBLIC; $prepare");
+query($node, q{ALTER TABLE rswebhook.queue RENAME TO elsewhere});
+is(($node->psql('postgres', q{COMMIT PREPARED 'other'}))[0], 0, 'COMMIT PREPARED while our tables have other names');
+query($node, q{ALTER TABLE rswebhook.elsewhere RENAME TO queue});
+
+# COMMIT PREPARED in a database without the extension concerns nobody, unless it
+# brings the extension
 query($node, 'CREATE DATABASE plain');
 query($node, q{BEGIN; CREATE TABLE t (); PREPARE TRANSACTION 'plain'}, 'plain');
 query($node, q{COMMIT PREPARED 'plain'}, 'plain');
+query($node, q{BEGIN; CREATE EXTENSION rswebhook; PREPARE TRANSACTION 'plain'}, 'plain');
+query($node, q{COMMIT PREPARED 'plain'}, 'plain');
+ok(wait_for('the worker', sub { worker_pid($node, 'plain') }, 10), 'a prepared CREATE EXTENSION has a worker');
 
 # A deadlock's victim is not sent, the survivor is
 my @sessions = map { Session->new($node) } 1, 2;
@@ -121,6 +154,25 @@ query($node, sending('last'));
 ok(wait_for('the marker', sub { arrived('last') }), 'a later event arrives');
 ok(!arrived('deferred'), 'its event is not sent');
 
+# While an asynchronous commit is under way, the worker flushes WAL up to its end
+# before it sends, and that can be the end of a page.  ON COMMIT holds the commit
+# up, and the event is one that nobody commits just then.
+my @parties = map { Session->new($node) } 1, 2;
+$parties[0]->query('SET synchronous_commit = off; CREATE TEMP TABLE held (n integer) ON COMMIT DELETE ROWS');
+my $schema = query($node, q{SELECT relnamespace::regnamespace FROM pg_class WHERE relname = 'held'});
+$parties[1]->query("BEGIN; LOCK TABLE $schema.held IN ACCESS SHARE MODE");
+query($node, sending('due', q{, now() + interval '3 s'}));
+$parties[0]->start('BEGIN; INSERT INTO held VALUES (1); ' . sending('held') . '; COMMIT');
+ok(wait_for_query($node, q{SELECT count(*) FROM pg_locks WHERE NOT granted}, '1'), 'an asynchronous commit is under way');
+ok(fill_page(), 'the last record of WAL fills its page');
+ok(wait_for('the event', sub { arrived('due') }), 'an event is sent');
+ok(!$parties[0]->finished, 'the commit is still under way');
+$parties[1]->query('COMMIT');
+$parties[0]->finish;
+$_->close foreach @parties;
+ok(wait_for('the event', sub { arrived('held') }), 'the event of the commit, too');
+is(scalar(grep { /flush request .* is not satisfied/ } logged()), 0, 'no flush has failed');
+
 # synchronous_commit off: delivered all the same, and what is sent is on disk
 # first, so that the crash that follows at once does not undo it. No answer, so
 # that no record of the attempt is flushed and the event with it.
@@ -140,7 +192,7 @@ ok(wait_until_sent($node), 'nothing is owed any more');
 my %seen;
 $seen{ $_->{headers}{'webhook-id'} }++ foreach $receiver->requests;
 is(join(' ', grep { !/^slow/ } sort keys %seen),
-    join(' ', sort(qw(after-deadlock after-other after-prepared async handler last prepared-kept prepared-late),
+    join(' ', sort(qw(after-deadlock after-other after-prepared async due handler held last prepared-kept prepared-late resumed),
             grep { $seen{$_} } qw(deadlock-1 deadlock-2))),
     'all in all, exactly what was committed arrived');
 
@@ -163,11 +215,58 @@ sub reads
     return $last;
 }
 
+# How often the worker has gone to sleep, once it does so no more
+sub idle_switches
+{
+    my $last = -1;
+
+    wait_for('the worker to be idle', sub {
+            my $now = process_field(worker_pid($node), 'voluntary_ctxt_switches');
+            my $same = $now == $last;
+
+            $last = $now;
+            pass_time(0.5) if !$same;
+            return $same;
+        });
+    return $last;
+}
+
+# Have the last record of WAL end with its page: the next one then starts behind
+# the header of the next page, which is longer in a segment's first one.  A
+# message of more than 255 bytes takes 54 beside its text.
+sub fill_page
+{
+    query($node, q{
+        DO $$
+        DECLARE
+            size integer := current_setting('wal_block_size');
+            used integer;
+        BEGIN
+            FOR i IN 1 .. 100 LOOP
+                used := (pg_current_wal_insert_lsn() - '0/0') % size;
+                EXIT WHEN used IN (24, 40);
+                PERFORM pg_logical_emit_message(false, '', repeat('x',
+                    CASE WHEN size - used > 400 THEN size - used - 54 ELSE 400 END));
+            END LOOP;
+        END
+        $$});
+    return query($node, q{
+        SELECT (pg_current_wal_insert_lsn() - '0/0') % current_setting('wal_block_size')::integer IN (24, 40)}) eq 't';
+}
+
+sub logged
+{
+    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
+    return <$in>;
+}
+
+# Arguments that follow the destination come with their comma.
 sub sending
 {
-    my ($id) = @_;
+    my ($id, $more) = @_;
 
-    return qq{SELECT rswebhook_send('{"type": "track", "userId": "u", "messageId": "$id"}', 'sink')};
+    $more //= '';
+    return qq{SELECT rswebhook_send('{"type": "track", "userId": "u", "messageId": "$id"}', 'sink'$more)};
 }
 
 sub arrived
