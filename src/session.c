@@ -55,6 +55,7 @@ static volatile sig_atomic_t leaving = false;
 static volatile sig_atomic_t overdue = false;	/* past LEAVING_TIMEOUT_MS */
 static Oid	known_extension = InvalidOid;
 static bool extension_replaced = false;
+static bool extension_gone = false;
 static bool statistics_held_back = false;
 
 static void
@@ -197,6 +198,7 @@ session_begin(const char *what)
 	extension_replaced = found && extension != known_extension;
 	if (!found || extension_replaced)
 	{
+		extension_gone = true;
 		CommitTransactionCommand();
 		stop_timeouts();
 		return false;
@@ -248,6 +250,12 @@ session_abort(void)
 	stop_timeouts();
 	AbortCurrentTransaction();	/* the user and SPI go back with it */
 	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+bool
+session_extension_gone(void)
+{
+	return extension_gone;
 }
 
 bool

@@ -42,6 +42,9 @@ extern void session_abort(void);
 /* From a signal handler: the worker is to leave, so end what takes long. */
 extern void session_hurry(void);
 
+/* Has session_begin() said false? */
+extern bool session_extension_gone(void);
+
 /* Is the extension another one than that of the first transaction? */
 extern bool session_extension_replaced(void);
 

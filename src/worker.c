@@ -26,6 +26,7 @@
 #endif
 
 #include "access/xact.h"
+#include "chores.h"
 #include "configure.h"
 #include "deliver.h"
 #include "guard.h"
@@ -50,28 +51,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/*
- * Outcomes are recorded together: so many, or after so long.  The longer time
- * is for when there are many: a crash repeats what is not recorded, but a
- * record of few costs nearly as much as one of many.
- */
-#define RECORD_GROUP		1000
-#define RECORD_MANY			32
-#define RECORD_DELAY_US		(3 * 1000)
-#define RECORD_MANY_DELAY_US	(25 * 1000)
-
 /* Reads in one transaction, so that sending is not held up by reading. */
 #define READS_A_TURN		8
-
-/*
- * An outcome that could not be recorded is tried again after so long; so many
- * that fail one after the other mean that nothing can be recorded.
- */
-#define FAILED_HOLD_US		(10 * USECS_PER_SEC)
-#define MAX_FAILURES		3
-
-/* States of destinations wait so long after somebody had one locked. */
-#define SAVE_RETRY_US		(1 * USECS_PER_SEC)
 
 /*
  * How often everything is looked at again from the start, destinations and the
@@ -80,22 +61,11 @@
  */
 #define SWEEP_INTERVAL_US	(10 * 60 * USECS_PER_SEC)
 
-/*
- * How often slots are looked at that may be past the retention.  From then on
- * it takes an eighth of the retention until a slot is written again, and in
- * that it has to be emptied: it is looked at several times, however short that
- * is.  Sooner if somebody who was reading was in the way.
- */
-#define EXPIRE_INTERVAL_US	(30 * 60 * USECS_PER_SEC)
-#define EXPIRES_A_RETENTION	32
-#define EXPIRE_RETRY_US		(60 * USECS_PER_SEC)
-
 /* A wait that is meant to be at least so long is one of an idle worker. */
 #define IDLE_MS				500
 
 /* A worker that leaves waits so long for answers to what it has sent. */
 #define FINISH_GRACE_US		(200 * 1000)
-#define FINISH_GROUP		200
 
 /* The pause after an error doubles from here to there. */
 #define ERROR_PAUSE_MIN_US	(1 * USECS_PER_SEC)
@@ -103,12 +73,7 @@
 
 static uint32 wait_event = 0;
 static WaitEventSet *wait_set;
-static bool extension_gone = false;
 static TimestampTz next_sweep;
-static TimestampTz next_expire;
-static int	expire_step = 0;	/* of RINGS * RING_SLOTS */
-static bool expire_again = false;
-static TimestampTz next_save = 0;	/* of states of destinations; 0: at once */
 static TimestampTz pause_until = 0; /* after an error */
 static int64 pause_us = 0;
 
@@ -189,7 +154,7 @@ apply_settings(void)
 		ereport(FATAL,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 				 errmsg("rswebhook could not start libcurl: %s", error)));
-	next_expire = GetCurrentTimestamp();	/* the retention may be another one */
+	chores_reload();
 }
 
 static void
@@ -231,7 +196,6 @@ look_around(void)
 	session_commit();
 
 	next_sweep = now + SWEEP_INTERVAL_US;
-	next_expire = now;
 	return true;
 }
 
@@ -283,10 +247,7 @@ read_and_start(bool look)
 		return;
 
 	if (!session_begin("reading the queue"))
-	{
-		extension_gone = true;
 		return;
-	}
 	configure_lanes(now);
 	if (schedule_wants_read(now))
 		note_untold_ranges(now);
@@ -309,247 +270,6 @@ read_and_start(bool look)
 	deliver_start();
 }
 
-/* Errors that are about nothing in particular: no lock, no time, no room. */
-static bool
-concerns_all(int sqlerrcode)
-{
-	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
-	{
-		case ERRCODE_INVALID_TRANSACTION_STATE:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_SYSTEM_ERROR:
-		case ERRCODE_INTERNAL_ERROR:
-			return true;
-		default:
-			return false;
-	}
-}
-
-/* Do it; the error that ended it, or NULL. */
-static ErrorData *
-try_to(void (*work) (int limit), int limit)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ErrorData  *volatile error = NULL;
-
-	PG_TRY();
-	{
-		work(limit);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		HOLD_INTERRUPTS();
-		error = CopyErrorData();
-		FlushErrorState();
-		session_abort();
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	return error;
-}
-
-/* Write it to the log, and go on. */
-static void
-report(ErrorData *error)
-{
-	MemoryContext context = CurrentMemoryContext;
-
-	PG_TRY();
-	{
-		ReThrowError(error);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		EmitErrorReport();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-}
-
-/* When outcomes have to be recorded; 0: there are none. */
-static TimestampTz
-record_due_at(bool hurry)
-{
-	TimestampTz since;
-	int			count = record_waiting(&since);
-	TimestampTz held = record_held_until();
-	TimestampTz due;
-
-	if (count == 0)
-		return held;
-	if (hurry || count >= RECORD_GROUP)
-		return PG_INT64_MIN;
-	due = since + (count < RECORD_MANY ? RECORD_DELAY_US : RECORD_MANY_DELAY_US);
-	return held != 0 ? Min(due, held) : due;
-}
-
-/* Record so many outcomes at the most, in one transaction. */
-static void
-record_some(int limit)
-{
-	if (!session_begin("recording outcomes"))
-	{
-		extension_gone = true;
-		return;
-	}
-	record_outcomes(limit, GetCurrentTimestamp());
-	session_commit();
-	INJECT("recorded");
-	record_committed(GetCurrentTimestamp());
-}
-
-/*
- * One of them cannot be recorded, perhaps because of what somebody's trigger
- * thinks of it: that one is held, and the others are recorded.  If several in
- * a row fail, so would all.
- */
-static void
-record_one_by_one(void)
-{
-	int			failures = 0;
-	bool		reported = false;
-	TimestampTz due;
-
-	while ((due = record_due_at(true)) != 0 && due <= GetCurrentTimestamp() &&
-		   !extension_gone)
-	{
-		ErrorData  *error = try_to(record_some, 1);
-
-		CHECK_FOR_INTERRUPTS();
-		if (error == NULL)
-		{
-			failures = 0;
-			continue;
-		}
-		record_failed(GetCurrentTimestamp() + FAILED_HOLD_US);
-		if (++failures == MAX_FAILURES || concerns_all(error->sqlerrcode))
-			ReThrowError(error);
-		if (!reported)
-			report(error);
-		reported = true;
-		FreeErrorData(error);
-	}
-}
-
-static void
-record(void)
-{
-	ErrorData  *error;
-
-	INJECT("answered");
-	error = try_to(record_some, RECORD_GROUP);
-	if (error == NULL)
-		return;
-	if (concerns_all(error->sqlerrcode))
-		ReThrowError(error);
-	FreeErrorData(error);		/* it comes again, from the one to blame */
-	record_failed(0);
-	record_one_by_one();
-}
-
-static void
-save_states(int unused)
-{
-	if (!session_begin("recording the states of destinations"))
-	{
-		extension_gone = true;
-		return;
-	}
-	session_wait_little();
-	record_states();
-	session_commit();
-	record_states_committed();
-}
-
-/* Whoever edits a destination may take his time to commit. */
-static void
-save_states_now(void)
-{
-	ErrorData  *error = try_to(save_states, 0);
-
-	next_save = 0;
-	if (error == NULL)
-		return;
-	record_states_failed();
-	next_save = GetCurrentTimestamp() + SAVE_RETRY_US;
-	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
-		report(error);
-	FreeErrorData(error);
-}
-
-/* When states of destinations have to be saved; 0: none have changed. */
-static TimestampTz
-save_due_at(void)
-{
-	return !record_states_changed() ? 0 : next_save != 0 ? next_save : PG_INT64_MIN;
-}
-
-static void
-expire_slot_now(void)
-{
-	if (!session_begin("looking for rows past the retention"))
-	{
-		extension_gone = true;
-		return;
-	}
-	queue_expire(expire_step / RING_SLOTS, expire_step % RING_SLOTS);
-	session_commit();
-}
-
-/* All slots have been looked at: when again? */
-static int64
-expire_interval(void)
-{
-	int64		interval = Min(EXPIRE_INTERVAL_US,
-							   rswebhook_retention * USECS_PER_SEC / EXPIRES_A_RETENTION);
-
-	if (expire_again)
-		interval = Min(interval, EXPIRE_RETRY_US);
-	expire_again = false;
-	ereport(DEBUG1,
-			(errmsg_internal("rswebhook has looked for rows past the retention, again in %d s",
-							 (int) (interval / USECS_PER_SEC))));
-	return interval;
-}
-
-/*
- * Look at one slot of one ring a turn, each in a transaction of its own.  If
- * somebody reads there, or anything else is in the way, that must hold up
- * neither deliveries nor the other slots: this one gets its turn again later.
- */
-static void
-expire(void)
-{
-	MemoryContext context = CurrentMemoryContext;
-
-	PG_TRY();
-	{
-		expire_slot_now();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		HOLD_INTERRUPTS();
-		if (geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE)
-			expire_again = true;
-		else
-			EmitErrorReport();
-		FlushErrorState();
-		session_abort();
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-
-	expire_step = (expire_step + 1) % (RINGS * RING_SLOTS);
-	next_expire = GetCurrentTimestamp();
-	if (expire_step == 0)
-		next_expire += expire_interval();
-}
-
 static void
 reread_lane(Lane *lane, void *now)
 {
@@ -560,7 +280,6 @@ static void
 turn(bool look)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz due;
 	bool		recovering = pause_us != 0;
 
 	if (now >= next_sweep)
@@ -577,16 +296,10 @@ turn(bool look)
 	 */
 	if (!recovering)
 		read_and_start(look);
-	due = record_due_at(recovering);
-	if (!extension_gone && due != 0 && due <= now)
-		record();
-	due = save_due_at();
-	if (!extension_gone && due != 0 && due <= now)
-		save_states_now();
-	if (!extension_gone && recovering)
+	chores_record(now, recovering);
+	if (recovering && !session_extension_gone())
 		read_and_start(true);
-	if (!extension_gone && now >= next_expire)
-		expire();
+	chores_expire(now);
 }
 
 /* After an error: put everything back, and wait before the next try. */
@@ -601,8 +314,7 @@ recover(MemoryContext context)
 	FlushErrorState();
 	session_abort();
 	deliver_reset(now);
-	record_failed(0);
-	record_states_failed();
+	chores_reset();
 	schedule_settle_all(now);
 	RESUME_INTERRUPTS();
 
@@ -632,7 +344,7 @@ guarded_turn(bool look)
 static long
 time_to_wait(TimestampTz now)
 {
-	TimestampTz when = Min(next_sweep, next_expire);
+	TimestampTz when = Min(next_sweep, chores_expire_at());
 	TimestampTz due;
 
 	/* whatever waited for a lock meanwhile has reset the latch */
@@ -647,10 +359,7 @@ time_to_wait(TimestampTz now)
 		due = schedule_wake_at();
 		if (due != 0)
 			when = Min(when, due);
-		due = record_due_at(false);
-		if (due != 0)
-			when = Min(when, due);
-		due = save_due_at();
+		due = chores_record_at();
 		if (due != 0)
 			when = Min(when, due);
 	}
@@ -684,33 +393,17 @@ await_answers(void)
 	}
 }
 
-/*
- * Record what is known and what was in flight; the next worker goes on.  In
- * pieces, since a transaction of a worker that is to leave has little time.
- */
+/* Record what is known and what was in flight; the next worker goes on. */
 static void
 finish(void)
 {
 	MemoryContext context = CurrentMemoryContext;
-	TimestampTz since;
-	volatile int failures = 0;
 
 	PG_TRY();
 	{
 		await_answers();
 		deliver_give_up_in_flight(GetCurrentTimestamp());
-		while (record_waiting(&since) > 0 && !extension_gone && failures < MAX_FAILURES)
-		{
-			ErrorData  *error = try_to(record_some, FINISH_GROUP);
-
-			if (error == NULL)
-				continue;
-			record_failed(PG_INT64_MAX);
-			report(error);
-			failures++;
-		}
-		if (record_states_changed() && !extension_gone)
-			save_states_now();
+		chores_finish();
 	}
 	PG_CATCH();
 	{
@@ -780,7 +473,7 @@ run(void)
 		else
 			(void) take_ranges(GetCurrentTimestamp());
 		stats_publish();
-		if (extension_gone || ShutdownRequestPending || state_told_to_stop())
+		if (session_extension_gone() || ShutdownRequestPending || state_told_to_stop())
 			return;
 
 		/* what was started goes out now; what has been answered is not waited for */
@@ -821,13 +514,11 @@ rswebhook_worker_main(Datum arg)
 		apply_settings();
 		make_wait_set();
 		run();
-		if (!extension_gone)
+		if (!session_extension_gone())
 			finish();
 	}
-	else
-		extension_gone = true;
 
-	if (extension_gone && !session_extension_replaced())
+	if (session_extension_gone() && !session_extension_replaced())
 		state_mark_unwanted();
 	proc_exit(0);
 }

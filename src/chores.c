@@ -1,0 +1,348 @@
+/*-------------------------------------------------------------------------
+ *
+ * chores.c
+ *		What the worker writes: outcomes, states of destinations, and the rings'
+ *		slots that are emptied.  When, how much at once, and what if it fails.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "chores.h"
+
+#include "inject.h"
+#include "miscadmin.h"
+#include "queue.h"
+#include "record.h"
+#include "session.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/*
+ * Outcomes are recorded together: so many, or after so long.  The longer time
+ * is for when there are many: a crash repeats what is not recorded, but a
+ * record of few costs nearly as much as one of many.
+ */
+#define RECORD_GROUP		1000
+#define RECORD_MANY			32
+#define RECORD_DELAY_US		(3 * 1000)
+#define RECORD_MANY_DELAY_US	(25 * 1000)
+
+/*
+ * An outcome that could not be recorded is tried again after so long; so many
+ * that fail one after the other mean that nothing can be recorded.
+ */
+#define FAILED_HOLD_US		(10 * USECS_PER_SEC)
+#define MAX_FAILURES		3
+
+/* States of destinations wait so long after somebody had one locked. */
+#define SAVE_RETRY_US		(1 * USECS_PER_SEC)
+
+/*
+ * How often slots are looked at that may be past the retention.  From then on
+ * it takes an eighth of the retention until a slot is written again, and in
+ * that it has to be emptied: it is looked at several times, however short that
+ * is.  Sooner if somebody who was reading was in the way.
+ */
+#define EXPIRE_INTERVAL_US	(30 * 60 * USECS_PER_SEC)
+#define EXPIRES_A_RETENTION	32
+#define EXPIRE_RETRY_US		(60 * USECS_PER_SEC)
+
+/* Outcomes that a worker that leaves records at once. */
+#define FINISH_GROUP		200
+
+static TimestampTz next_expire = 0;
+static int	expire_step = 0;	/* of RINGS * RING_SLOTS */
+static bool expire_again = false;
+static TimestampTz next_save = 0;	/* of states of destinations; 0: at once */
+
+/* Errors that are about nothing in particular: no lock, no time, no room. */
+static bool
+concerns_all(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_INVALID_TRANSACTION_STATE:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_INTERNAL_ERROR:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Do it; the error that ended it, or NULL. */
+static ErrorData *
+try_to(void (*work) (int limit), int limit)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+
+	PG_TRY();
+	{
+		work(limit);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		HOLD_INTERRUPTS();
+		error = CopyErrorData();
+		FlushErrorState();
+		session_abort();
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	return error;
+}
+
+/* Write it to the log, and go on. */
+static void
+report(ErrorData *error)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		ReThrowError(error);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		EmitErrorReport();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+}
+
+/* When outcomes have to be recorded; 0: there are none. */
+static TimestampTz
+record_due_at(bool hurry)
+{
+	TimestampTz since;
+	int			count = record_waiting(&since);
+	TimestampTz held = record_held_until();
+	TimestampTz due;
+
+	if (count == 0)
+		return held;
+	if (hurry || count >= RECORD_GROUP)
+		return PG_INT64_MIN;
+	due = since + (count < RECORD_MANY ? RECORD_DELAY_US : RECORD_MANY_DELAY_US);
+	return held != 0 ? Min(due, held) : due;
+}
+
+/* Record so many outcomes at the most, in one transaction. */
+static void
+record_some(int limit)
+{
+	if (!session_begin("recording outcomes"))
+		return;
+	record_outcomes(limit, GetCurrentTimestamp());
+	session_commit();
+	INJECT("recorded");
+	record_committed(GetCurrentTimestamp());
+}
+
+/*
+ * One of them cannot be recorded, perhaps because of what somebody's trigger
+ * thinks of it: that one is held, and the others are recorded.  If several in
+ * a row fail, so would all.
+ */
+static void
+record_one_by_one(void)
+{
+	int			failures = 0;
+	bool		reported = false;
+	TimestampTz due;
+
+	while ((due = record_due_at(true)) != 0 && due <= GetCurrentTimestamp() &&
+		   !session_extension_gone())
+	{
+		ErrorData  *error = try_to(record_some, 1);
+
+		CHECK_FOR_INTERRUPTS();
+		if (error == NULL)
+		{
+			failures = 0;
+			continue;
+		}
+		record_failed(GetCurrentTimestamp() + FAILED_HOLD_US);
+		if (++failures == MAX_FAILURES || concerns_all(error->sqlerrcode))
+			ReThrowError(error);
+		if (!reported)
+			report(error);
+		reported = true;
+		FreeErrorData(error);
+	}
+}
+
+static void
+record(void)
+{
+	ErrorData  *error;
+
+	INJECT("answered");
+	error = try_to(record_some, RECORD_GROUP);
+	if (error == NULL)
+		return;
+	if (concerns_all(error->sqlerrcode))
+		ReThrowError(error);
+	FreeErrorData(error);		/* it comes again, from the one to blame */
+	record_failed(0);
+	record_one_by_one();
+}
+
+static void
+save_states(int unused)
+{
+	if (!session_begin("recording the states of destinations"))
+		return;
+	session_wait_little();
+	record_states();
+	session_commit();
+	record_states_committed();
+}
+
+/* Whoever edits a destination may take his time to commit. */
+static void
+save_states_now(void)
+{
+	ErrorData  *error = try_to(save_states, 0);
+
+	next_save = 0;
+	if (error == NULL)
+		return;
+	record_states_failed();
+	next_save = GetCurrentTimestamp() + SAVE_RETRY_US;
+	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		report(error);
+	FreeErrorData(error);
+}
+
+/* When states of destinations have to be saved; 0: none have changed. */
+static TimestampTz
+save_due_at(void)
+{
+	return !record_states_changed() ? 0 : next_save != 0 ? next_save : PG_INT64_MIN;
+}
+
+static void
+expire_slot(int step)
+{
+	if (!session_begin("looking for rows past the retention"))
+		return;
+	queue_expire(step / RING_SLOTS, step % RING_SLOTS);
+	session_commit();
+}
+
+/* All slots have been looked at: when again? */
+static int64
+expire_interval(void)
+{
+	int64		interval = Min(EXPIRE_INTERVAL_US,
+							   rswebhook_retention * USECS_PER_SEC / EXPIRES_A_RETENTION);
+
+	if (expire_again)
+		interval = Min(interval, EXPIRE_RETRY_US);
+	expire_again = false;
+	ereport(DEBUG1,
+			(errmsg_internal("rswebhook has looked for rows past the retention, again in %d s",
+							 (int) (interval / USECS_PER_SEC))));
+	return interval;
+}
+
+/*
+ * Look at one slot of one ring a turn, each in a transaction of its own.  If
+ * somebody reads there, or anything else is in the way, that must hold up
+ * neither deliveries nor the other slots: this one gets its turn again later.
+ */
+void
+chores_expire(TimestampTz now)
+{
+	ErrorData  *error;
+
+	if (session_extension_gone() || now < next_expire)
+		return;
+	error = try_to(expire_slot, expire_step);
+	if (error != NULL && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		expire_again = true;
+	else if (error != NULL)
+		report(error);
+	if (error != NULL)
+		FreeErrorData(error);
+
+	expire_step = (expire_step + 1) % (RINGS * RING_SLOTS);
+	next_expire = GetCurrentTimestamp();
+	if (expire_step == 0)
+		next_expire += expire_interval();
+}
+
+TimestampTz
+chores_expire_at(void)
+{
+	return next_expire;
+}
+
+void
+chores_reload(void)
+{
+	next_expire = GetCurrentTimestamp();
+}
+
+/* ---------------------------------------------------------------------
+ * Doors to the recording
+ * ---------------------------------------------------------------------
+ */
+
+void
+chores_record(TimestampTz now, bool hurry)
+{
+	TimestampTz due = record_due_at(hurry);
+
+	if (due != 0 && due <= now && !session_extension_gone())
+		record();
+	due = save_due_at();
+	if (due != 0 && due <= now && !session_extension_gone())
+		save_states_now();
+}
+
+TimestampTz
+chores_record_at(void)
+{
+	TimestampTz due = record_due_at(false);
+	TimestampTz save = save_due_at();
+
+	return due == 0 || (save != 0 && save < due) ? save : due;
+}
+
+/* In pieces, since a transaction of a worker that is to leave has little time. */
+void
+chores_finish(void)
+{
+	TimestampTz since;
+	int			failures = 0;
+
+	while (record_waiting(&since) > 0 && !session_extension_gone() &&
+		   failures < MAX_FAILURES)
+	{
+		ErrorData  *error = try_to(record_some, FINISH_GROUP);
+
+		if (error == NULL)
+			continue;
+		record_failed(PG_INT64_MAX);
+		report(error);
+		failures++;
+	}
+	if (record_states_changed() && !session_extension_gone())
+		save_states_now();
+}
+
+void
+chores_reset(void)
+{
+	record_failed(0);
+	record_states_failed();
+}
