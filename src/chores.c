@@ -74,22 +74,28 @@ concerns_all(int sqlerrcode)
 	}
 }
 
-/* Do it; the error that ended it, or NULL. */
+/* Do it; the error that ended it, or NULL.  It is good until the next call. */
 static ErrorData *
 try_to(void (*work) (int limit), int limit)
 {
+	static MemoryContext errors = NULL;
 	MemoryContext context = CurrentMemoryContext;
 	ErrorData  *volatile error = NULL;
 
+	if (errors == NULL)
+		errors = AllocSetContextCreate(TopMemoryContext, "rswebhook errors",
+									   ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(errors);
 	PG_TRY();
 	{
 		work(limit);
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(context);
+		MemoryContextSwitchTo(errors);
 		HOLD_INTERRUPTS();
 		error = CopyErrorData();
+		MemoryContextSwitchTo(context);
 		FlushErrorState();
 		session_abort();
 		RESUME_INTERRUPTS();
@@ -175,7 +181,6 @@ record_one_by_one(void)
 		if (!reported)
 			report(error);
 		reported = true;
-		FreeErrorData(error);
 	}
 }
 
@@ -190,8 +195,7 @@ record(void)
 		return;
 	if (concerns_all(error->sqlerrcode))
 		ReThrowError(error);
-	FreeErrorData(error);		/* it comes again, from the one to blame */
-	record_failed(0);
+	record_failed(0);			/* the error comes again, from the one to blame */
 	record_one_by_one();
 }
 
@@ -219,7 +223,6 @@ save_states_now(void)
 	next_save = GetCurrentTimestamp() + SAVE_RETRY_US;
 	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 		report(error);
-	FreeErrorData(error);
 }
 
 /* When states of destinations have to be saved; 0: none have changed. */
@@ -271,8 +274,6 @@ chores_expire(TimestampTz now)
 		expire_again = true;
 	else if (error != NULL)
 		report(error);
-	if (error != NULL)
-		FreeErrorData(error);
 
 	expire_step = (expire_step + 1) % (RINGS * RING_SLOTS);
 	next_expire = GetCurrentTimestamp();
