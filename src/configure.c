@@ -15,6 +15,7 @@
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "queue.h"
+#include "record.h"
 #include "schedule.h"
 #include "state.h"
 #include "stats.h"
@@ -66,7 +67,8 @@ configure_lane(Lane *lane, TimestampTz now)
 		policy.gone = true;
 	if (d != NULL)
 	{
-		policy.halted = policy.halted || !d->enabled || d->paused || d->problem != NULL;
+		policy.halted = policy.halted || !d->enabled || d->paused ||
+			d->problem != NULL || record_pauses(d->id);
 		policy.ordered = d->ordered;
 		policy.max_in_flight = d->max_in_flight;
 		policy.rate_limit = d->rate_limit;

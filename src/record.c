@@ -220,6 +220,12 @@ record_states_changed(void)
 	return pauses != NIL || schedule_breaker_changed();
 }
 
+bool
+record_pauses(int32 destination_id)
+{
+	return list_member_int(pauses, destination_id);
+}
+
 void
 record_states(void)
 {

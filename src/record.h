@@ -56,6 +56,9 @@ extern void record_failed(TimestampTz hold_until);
  * own, which does not wait for long.
  */
 extern bool record_states_changed(void);
+
+/* Is a destination to be paused that is not yet so in its row? */
+extern bool record_pauses(int32 destination_id);
 extern void record_states(void);
 extern void record_states_committed(void);
 extern void record_states_failed(void);

@@ -198,6 +198,10 @@ ok(wait_for('the answer', sub { $receiver->requests_to('/status/410') }), 'a des
 pass_time(1);
 ok(delivered(), 'somebody has it locked: others are delivered');
 is(query($node, q{SELECT paused FROM rswebhook.destination WHERE name = 'gone'}), 'f', 'that it is paused waits');
+query($node, q{UPDATE rswebhook.destination SET timeout = '9 s' WHERE name = 'sink'});
+send_event($node, { type => 'track', userId => 'v' }, 'gone');
+ok(delivered(), 'destinations are read again');
+is(scalar($receiver->requests_to('/status/410')), 1, 'the pause holds all the same');
 $session->query('COMMIT');
 $session->close;
 ok(wait_for_query($node, q{SELECT paused FROM rswebhook.destination WHERE name = 'gone'}, 't'), 'and is recorded then');
