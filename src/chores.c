@@ -15,6 +15,7 @@
 #include "queue.h"
 #include "record.h"
 #include "session.h"
+#include "state.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -267,7 +268,7 @@ chores_expire(TimestampTz now)
 {
 	ErrorData  *error;
 
-	if (session_extension_gone() || now < next_expire)
+	if (session_extension_gone() || now < chores_expire_at())
 		return;
 	error = try_to(expire_slot, expire_step);
 	if (error != NULL && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
@@ -284,7 +285,7 @@ chores_expire(TimestampTz now)
 TimestampTz
 chores_expire_at(void)
 {
-	return next_expire;
+	return state_my_share() == 0 ? next_expire : DT_NOEND;
 }
 
 void

@@ -32,6 +32,7 @@ static uint64 known_generation = 0;
 static bool delivering = false; /* enabled, and not a copy of the database */
 static bool was_delivering = false; /* when the lanes were configured */
 static bool at_home = false;
+static bool breakers_changed = false;
 
 void
 configure_init(void)
@@ -154,7 +155,7 @@ may_deliver(void)
 
 	if (!at_home)
 		at_home = queue_is_home(&is_copy);
-	if (is_copy && !said)
+	if (is_copy && !said && state_my_share() == 0)
 	{
 		ereport(LOG,
 				(errmsg("rswebhook delivers nothing from database \"%s\", which is a copy of another one",
@@ -166,6 +167,12 @@ may_deliver(void)
 }
 
 void
+configure_breakers_changed(void)
+{
+	breakers_changed = true;
+}
+
+void
 configure_lanes(TimestampTz now)
 {
 	Destination **list;
@@ -173,6 +180,7 @@ configure_lanes(TimestampTz now)
 	uint64		generation;
 	Lane	   *lane;
 	bool		configured = false;
+	bool		speaks = state_my_share() == 0; /* for all workers */
 
 	delivering = may_deliver();
 	destination_all(&list, &count);
@@ -189,18 +197,23 @@ configure_lanes(TimestampTz now)
 		{
 			entry = hash_search(known, &list[i]->id, HASH_ENTER, NULL);
 			entry->destination = list[i];
-			if (list[i]->problem)
+			if (list[i]->problem && speaks)
 				ereport(LOG,
 						(errmsg("rswebhook cannot use destination \"%s\": %s",
 								list[i]->name, list[i]->problem)));
 		}
 		destination_free_replaced();
 		load_breakers(now);
+		breakers_changed = false;
 		schedule_each_lane(reconfigure, &now);
 		known_generation = generation;
 		was_delivering = delivering;
 		configured = true;
 	}
+
+	if (breakers_changed)
+		load_breakers(now);
+	breakers_changed = false;
 
 	while ((lane = schedule_next_unconfigured()) != NULL)
 	{

@@ -21,6 +21,9 @@ extern void configure_init(void);
  */
 extern void configure_lanes(TimestampTz now);
 
+/* Another worker has opened or closed breakers: take them over with that. */
+extern void configure_breakers_changed(void);
+
 /* NULL: there is none of that id.  Good until configure_lanes() is called. */
 extern const Destination *configured_destination(int32 id);
 

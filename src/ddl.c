@@ -37,6 +37,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "share.h"
 #include "state.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -154,7 +155,7 @@ is_about_templates(Node *statement)
  * Which ids were prepared is not known any more, and may have been before a
  * restart: the worker has to look from the start.
  */
-static const QueuedRange everything = {0, 1, PG_INT64_MAX};
+static const QueuedRange everything = {0, ALL_SHARES, 1, PG_INT64_MAX};
 
 /*
  * The transaction that was prepared as gid, if there is one and it may have
@@ -279,7 +280,7 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 	if (changed)
 		state_note_changed();
 	if (queued)
-		state_note_queued(everything.destination_id, everything.first_id, everything.last_id);
+		state_note_queued(&everything);
 	if (IsA(statement, CreatedbStmt) || is_about_templates(statement))
 		state_note_new_database();
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * launcher.c
- *		The launcher: keeps one worker in each database that has the extension.
+ *		The launcher: keeps workers in each database that has the extension.
  *
  * It is a static background worker with no database.  It starts workers as
  * dynamic ones that are never restarted by the postmaster, so that a dropped
@@ -163,7 +163,11 @@ start_worker(int slot, Oid database, uint32 generation)
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	snprintf(worker.bgw_library_name, MAXPGPATH, "rswebhook");
 	snprintf(worker.bgw_function_name, BGW_MAXLEN, "rswebhook_worker_main");
-	snprintf(worker.bgw_name, BGW_MAXLEN, "rswebhook worker for database %u", database);
+	if (rswebhook_workers == 1)
+		snprintf(worker.bgw_name, BGW_MAXLEN, "rswebhook worker for database %u", database);
+	else
+		snprintf(worker.bgw_name, BGW_MAXLEN, "rswebhook worker for database %u, %d of %d",
+				 database, slot % rswebhook_workers + 1, rswebhook_workers);
 	snprintf(worker.bgw_type, BGW_MAXLEN, "rswebhook worker");
 	worker.bgw_main_arg = Int32GetDatum(slot);
 	worker.bgw_notify_pid = MyProcPid;
@@ -229,7 +233,8 @@ start_wanted(MemoryContext context)
 			if (!said_no_worker)
 				ereport(LOG,
 						(errmsg("rswebhook cannot start a worker for database %u: no background worker slot is free", database),
-						 errhint("Consider increasing max_worker_processes: each database with rswebhook needs one, and the launcher another.")));
+						 errhint("Consider increasing max_worker_processes: each database with rswebhook needs %d, and the launcher one more.",
+								 rswebhook_workers)));
 			said_no_worker = true;
 			return false;
 		}
@@ -248,7 +253,7 @@ look_at_unseen(MemoryContext context)
 	{
 		Oid			database = linitial_oid(unseen);
 
-		if (!state_want_worker(database))
+		if (!state_want_workers(database))
 		{
 			state_set_crowded(true);
 			if (!said_no_slot && state_looking() == 0)

@@ -10,6 +10,7 @@
 #include "record.h"
 
 #include "schedule.h"
+#include "state.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -248,6 +249,8 @@ record_states(void)
 void
 record_states_committed(void)
 {
+	if (nsaved_breakers > 0)
+		state_tell_others(&(News) {.breakers = true});
 	list_free(pauses);
 	pauses = NIL;
 	nsaved_breakers = 0;

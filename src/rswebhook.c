@@ -19,6 +19,7 @@
 #include "guard.h"
 #include "launcher.h"
 #include "miscadmin.h"
+#include "share.h"
 #include "state.h"
 #include "utils/guc.h"
 
@@ -35,6 +36,7 @@ int			rswebhook_retention = 7 * SECS_PER_DAY;
 char	   *rswebhook_user_agent = NULL;
 int			rswebhook_synchronous_commit = SYNCHRONOUS_COMMIT_LOCAL_FLUSH;
 int			rswebhook_max_databases = 64;
+int			rswebhook_workers = 1;
 char	   *rswebhook_secret_sources = NULL;
 static char *blocked_networks = NULL;
 static char *allowed_networks = NULL;
@@ -123,15 +125,15 @@ define_settings(void)
 							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("rswebhook.max_in_flight",
-							"Requests that a database's worker has in flight at once.",
+							"Requests that a database's workers have in flight at once.",
 							"All destinations together; each takes a socket.",
 							&rswebhook_max_in_flight,
 							256, 1, 10000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("rswebhook.max_in_flight_size",
-							"Events that a database's worker has in flight at once, by their size.",
-							"One that does not fit can be in flight beside them; the worker takes about three times this memory.",
+							"Events that a database's workers have in flight at once, by their size.",
+							"For each worker, one that does not fit can be in flight beside them; they take about three times this memory.",
 							&rswebhook_max_in_flight_size,
 							64 * 1024, 1024, MAX_KILOBYTES,
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
@@ -182,14 +184,23 @@ define_settings(void)
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY,
 							   check_secret_sources, NULL, NULL);
 
-	/* can only be defined while preloading, and means nothing otherwise */
+	/* these can only be defined while preloading, and mean nothing otherwise */
 	if (process_shared_preload_libraries_in_progress)
+	{
+		DefineCustomIntVariable("rswebhook.workers",
+								"Workers that deliver for a database.",
+								"Each has an equal share of the users, and of what a destination allows.",
+								&rswebhook_workers,
+								1, 1, MAX_SHARES,
+								PGC_POSTMASTER, 0, NULL, NULL, NULL);
+
 		DefineCustomIntVariable("rswebhook.max_databases",
 								"Databases of the cluster that can have a worker.",
 								NULL,
 								&rswebhook_max_databases,
 								64, 1, 10000,
 								PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	}
 
 	MarkGUCPrefixReserved("rswebhook");
 }

@@ -43,6 +43,7 @@ extern int	rswebhook_retention;	/* seconds */
 extern char *rswebhook_user_agent;
 extern int	rswebhook_synchronous_commit;	/* SyncCommitLevel */
 extern int	rswebhook_max_databases;
+extern int	rswebhook_workers;	/* of each database; see share.h */
 extern char *rswebhook_secret_sources;
 
 /* ---------------------------------------------------------------------
@@ -347,6 +348,7 @@ extern int16 ring_slot(TimestampTz at);
 typedef struct QueuedRange
 {
 	int32		destination_id;
+	uint32		shares;			/* that they may be in; see share.h */
 	int64		first_id;
 	int64		last_id;
 } QueuedRange;
@@ -358,7 +360,7 @@ extern bool state_available(void);	/* false: not preloaded */
  * Remember that the current transaction queued these rows; the worker hears
  * of them when, and only when, it commits.
  */
-extern void state_note_queued(int32 destination_id, int64 first_id, int64 last_id);
+extern void state_note_queued(const QueuedRange *range);
 
 /* Likewise, that it changed what the worker knows of destinations and the like. */
 extern void state_note_changed(void);

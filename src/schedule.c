@@ -23,6 +23,16 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+/*
+ * How long to wait for a turn that another worker has: it tells when it leaves
+ * one, unless it dies.
+ */
+#define TURN_WAIT_US	(1 * USECS_PER_SEC)
+
+int			my_share = 0;
+int			nshares = 1;
+static const Turns *turns;
+
 static HTAB *lanes;				/* by destination_id */
 static dlist_head ring;
 static dlist_head readers;
@@ -47,7 +57,7 @@ later_lane(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 }
 
 void
-schedule_init(void)
+schedule_init(int share, int shares, const Turns *the_turns)
 {
 	HASHCTL		info = {0};
 	MemoryContext context;
@@ -61,6 +71,9 @@ schedule_init(void)
 	info.hcxt = context;
 	lanes = hash_create("rswebhook lanes", 64, &info,
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	my_share = share;
+	nshares = shares;
+	turns = the_turns;
 	dlist_init(&ring);
 	dlist_init(&readers);
 	lane_timers = pairingheap_allocate(later_lane, NULL);
@@ -91,6 +104,35 @@ schedule_free_bytes(void)
  * ---------------------------------------------------------------------
  */
 
+/* How many requests the destination may have in flight now, of all workers. */
+static int
+most_in_flight(const Lane *lane)
+{
+	return lane->breaker.opened_at != 0 ? 1 : lane->policy.max_in_flight;
+}
+
+static bool
+takes_turns(const Lane *lane)
+{
+	return most_in_flight(lane) < nshares && !lane->policy.gone;
+}
+
+/* This worker's part of them, or the one that it has a turn for. */
+static int
+my_part(const Lane *lane)
+{
+	int			most = most_in_flight(lane);
+
+	return Max(1, most / nshares + (my_share < most % nshares ? 1 : 0));
+}
+
+/* Events a second that this worker may send. */
+static double
+my_rate(const Lane *lane)
+{
+	return lane->policy.rate_limit / nshares;
+}
+
 /*
  * Requests that this lane may have in flight now.  A lane that has not been
  * answered yet starts with few, and one whose last answers were all bad halves
@@ -100,20 +142,17 @@ schedule_free_bytes(void)
 static int
 lane_window(const Lane *lane)
 {
-	int			window;
+	int			window = Min(lane->window, my_part(lane));
 
-	if (lane->breaker.opened_at != 0)
-		return 1;
-	window = Min(lane->window, lane->policy.max_in_flight);
 	return Max(1, window >> Min(lane->failing / 4, 30));
 }
 
 static void
 refill_tokens(Lane *lane, TimestampTz now)
 {
-	double		most = Max(1.0, lane->policy.rate_limit / 10);
+	double		most = Max(1.0, my_rate(lane) / 10);
 	double		earned = (double) (now - lane->tokens_at) / USECS_PER_SEC *
-		lane->policy.rate_limit;
+		my_rate(lane);
 
 	lane->tokens = Min(most, lane->tokens + Max(earned, 0));
 	lane->tokens_at = now;
@@ -149,11 +188,25 @@ lane_can_send(Lane *lane, TimestampTz now, TimestampTz *when)
 		if (lane->tokens < 1.0)
 		{
 			*when = now + 1 + (int64) ((1.0 - lane->tokens) * USECS_PER_SEC /
-									   lane->policy.rate_limit);
+									   my_rate(lane));
 			return false;
 		}
 	}
+	if (lane->waits_until > now)
+	{
+		*when = lane->waits_until;
+		return false;
+	}
 	return true;
+}
+
+static void
+stop_waiting(Lane *lane)
+{
+	if (lane->waits_until == 0)
+		return;
+	lane->waits_until = 0;
+	turns->withdraw(lane->destination_id);
 }
 
 /* Put the lane where it belongs now. */
@@ -161,8 +214,12 @@ void
 lane_settle(Lane *lane, TimestampTz now)
 {
 	TimestampTz when = 0;
-	bool		sends = lane_can_send(lane, now, &when);
+	bool		sends;
 	bool		reads = window_wants_read(lane, now);
+
+	if (!takes_turns(lane))
+		stop_waiting(lane);
+	sends = lane_can_send(lane, now, &when);
 
 	if (sends != lane->in_ring)
 	{
@@ -277,6 +334,7 @@ schedule_remove(Lane *lane)
 	if (lane->nitems > 0 || lane->more || lane->nranges > 0 || lane->next_due != 0 ||
 		!pairingheap_is_empty(&lane->hungry) || lane->breaker.opened_at != 0)
 		return false;
+	stop_waiting(lane);
 	if (lane->in_ring)
 		dlist_delete(&lane->ring_node);
 	if (lane->in_readers)
@@ -417,6 +475,49 @@ leave_room(QueueItem *item)
 	item->bytes = 0;
 }
 
+/* False: the lane waits for a turn of its destination's. */
+static bool
+take_turn(QueueItem *item, TimestampTz now)
+{
+	Lane	   *lane = item->lane;
+
+	item->has_turn = turns->take(lane->destination_id, most_in_flight(lane));
+	lane->waits_until = item->has_turn ? 0 : now + TURN_WAIT_US;
+	return item->has_turn;
+}
+
+static void
+leave_turn(QueueItem *item, TimestampTz now)
+{
+	Lane	   *lane = item->lane;
+
+	if (!item->has_turn)
+		return;
+	if (turns->leave(lane->destination_id))
+		lane->waits_until = now + TURN_WAIT_US;
+	item->has_turn = false;
+}
+
+/* If it waits for a turn, it may try now; if it has no use for one, others may. */
+static void
+turn_left(Lane *lane, void *arg)
+{
+	TimestampTz now = *(TimestampTz *) arg;
+
+	if (lane->waits_until == 0)
+		return;
+	lane->waits_until = now;
+	lane_settle(lane, now);
+	if (!lane->in_ring)
+		stop_waiting(lane);
+}
+
+void
+schedule_turns_left(TimestampTz now)
+{
+	schedule_each_lane(turn_left, &now);
+}
+
 /* To the end of the ring. */
 static void
 end_turn(Lane *lane)
@@ -434,18 +535,24 @@ end_turn(Lane *lane)
 QueueItem *
 schedule_next(TimestampTz now)
 {
-	dlist_iter	iter;
+	dlist_mutable_iter iter;
 
 	run_timers(now);
 	if (total_in_flight >= max_in_flight)
 		return NULL;
-	dlist_foreach(iter, &ring)
+	dlist_foreach_modify(iter, &ring)
 	{
 		Lane	   *lane = dlist_container(Lane, ring_node, iter.cur);
 		QueueItem  *item = dlist_head_element(QueueItem, in_ready, &lane->ready);
 
 		if (has_its_share(lane) || !take_room(item, item->size))
 			continue;
+		if (takes_turns(lane) && !take_turn(item, now))
+		{
+			leave_room(item);
+			lane_settle(lane, now);
+			continue;
+		}
 
 		end_turn(lane);
 		item = window_take(lane);
@@ -476,7 +583,7 @@ schedule_item_lane(const QueueItem *item)
 
 /* True if it was the one that probed an open breaker. */
 static bool
-leave_flight(QueueItem *item)
+leave_flight(QueueItem *item, TimestampTz now)
 {
 	Lane	   *lane = item->lane;
 	bool		probed = lane->probe == item;
@@ -486,6 +593,7 @@ leave_flight(QueueItem *item)
 	lane->in_flight--;
 	total_in_flight--;
 	leave_room(item);
+	leave_turn(item, now);
 	return probed;
 }
 
@@ -512,7 +620,7 @@ schedule_replace(QueueItem *item, const QueueRow *row, TimestampTz now)
 	Lane	   *lane = item->lane;
 	int64		event_id = item->id.event_id;
 
-	leave_flight(item);
+	leave_flight(item, now);
 	if (row != NULL && row->deliver_after <= now &&
 		row->has_key == item->row.has_key && row->ordering_key == item->row.ordering_key)
 	{
@@ -535,7 +643,7 @@ schedule_put_back(QueueItem *item, TimestampTz now)
 {
 	Lane	   *lane = item->lane;
 
-	leave_flight(item);
+	leave_flight(item, now);
 	if (lane->policy.rate_limit > 0)
 		lane->tokens += 1.0;
 	window_return(item, now);
@@ -607,7 +715,7 @@ void
 schedule_finished(QueueItem *item, const Verdict *verdict, TimestampTz now)
 {
 	Lane	   *lane = item->lane;
-	bool		probed = leave_flight(item);
+	bool		probed = leave_flight(item, now);
 
 	/* a probe that has to be sent again has shown nothing good */
 	if (verdict->signal == SIGNAL_FAILING ||

@@ -85,12 +85,34 @@ typedef struct ReadRequest
 	int			limit;
 } ReadRequest;
 
-extern void schedule_init(void);
+/*
+ * Where a destination allows fewer requests in flight than there are workers,
+ * or one because its breaker is open, they take turns with it.
+ *
+ * take: one of so many turns; false: others have them all, and tell when they
+ * leave one.  leave: this worker's turn is over; true: others wait for one, so
+ * it does, too.  withdraw: it does not wait for one any more.
+ */
+typedef struct Turns
+{
+	bool		(*take) (int32 destination_id, int most);
+	bool		(*leave) (int32 destination_id);
+	void		(*withdraw) (int32 destination_id);
+} Turns;
 
 /*
- * The global bounds on requests in flight and on the bytes of their events,
- * beside which there may be one event that does not fit; may change at any
- * time.
+ * This worker's share of the queue, of so many.  Rows of other shares are
+ * passed over, and of what a destination allows it has an equal part.
+ */
+extern void schedule_init(int share, int nshares, const Turns *turns);
+
+/* Another worker has left a turn that somebody waits for. */
+extern void schedule_turns_left(TimestampTz now);
+
+/*
+ * The bounds on this worker's requests in flight and on the bytes of their
+ * events, beside which there may be one event that does not fit; may change at
+ * any time.
  */
 extern void schedule_set_max_in_flight(int max_in_flight, int64 max_bytes);
 

@@ -13,6 +13,7 @@
 
 #include "schedule.h"
 
+#include "share.h"
 #include "utils/hsearch.h"
 
 #define LANE_ITEMS		50000	/* rows of a destination in memory */
@@ -71,6 +72,7 @@ struct QueueItem
 	TimestampTz taken_at;		/* of ITEM_IN_FLIGHT */
 	int64		bytes;			/* likewise: the room that it takes up */
 	int64		size;			/* of its event, if there was no room for it */
+	bool		has_turn;		/* of ITEM_IN_FLIGHT: see Turns */
 	dlist_node	in_key;
 	dlist_node	in_ready;
 	pairingheap_node in_timers;
@@ -115,6 +117,7 @@ struct Lane
 	Breaker		breaker;
 	bool		breaker_changed;
 	QueueItem	   *probe;			/* the one request that an open breaker lets by */
+	TimestampTz waits_until;	/* for a turn that another worker has; 0: no */
 
 	/* where lane_settle() has put it */
 	bool		in_ring;
@@ -130,6 +133,10 @@ struct Lane
 
 /* Put the lane where it belongs after any change. */
 extern void lane_settle(Lane *lane, TimestampTz now);
+
+/* This worker's share, of so many. */
+extern int	my_share;
+extern int	nshares;
 
 /* ---- window.c ---- */
 extern void window_init(MemoryContext context);

@@ -27,6 +27,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "rows.h"
+#include "share.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -469,6 +470,15 @@ write_home(void)
 	state_note_changed();		/* the worker has waited for it */
 }
 
+/* key: what decides on the row's share. */
+static void
+note_queued(int32 destination_id, int64 event_id, int64 key)
+{
+	int			share = share_of(destination_id, key, rswebhook_workers);
+
+	state_note_queued(&(QueuedRange) {destination_id, SHARE_BIT(share), event_id, event_id});
+}
+
 /* All memory goes to the current context, which the caller throws away. */
 static int64
 store(Datum datum, Jsonb *event, const SendOptions *options,
@@ -506,7 +516,7 @@ store(Datum datum, Jsonb *event, const SendOptions *options,
 		if (expires_at != 0)
 			writer_set(&writer, QUEUE_EXPIRES_AT, TimestampTzGetDatum(expires_at));
 		writer_insert_row(&writer);
-		state_note_queued(destinations[i], id, id);
+		note_queued(destinations[i], id, keyed ? hash : id);
 	}
 	writer_close(&writer);
 	return id;
@@ -587,7 +597,7 @@ rswebhook_notify_worker(PG_FUNCTION_ARGS)
 	if (!state_available())
 		state_warn_unavailable();
 	state_note_changed();
-	state_note_queued(destination, first, last);
+	state_note_queued(&(QueuedRange) {destination, ALL_SHARES, first, last});
 	PG_RETURN_VOID();
 }
 

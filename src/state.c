@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * state.c
- *		Shared memory: one slot a database, as backends, the launcher and the
+ *		Shared memory: one slot a worker, as backends, the launcher and the
  *		workers see it.
  *
  * The rules of locking are in state.h.
@@ -16,6 +16,7 @@
 
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "share.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/shmem.h"
@@ -45,16 +46,21 @@ static struct
 static int	nheld = 0;
 
 /* the worker's own slot */
-static DatabaseSlot *my_slot = NULL;
+static WorkerSlot *my_slot = NULL;
 static uint32 my_generation = 0;
 static TimestampTz attached_at = 0;
 static bool found_nothing = false;
 
+static int
+nslots(void)
+{
+	return rswebhook_max_databases * rswebhook_workers;
+}
+
 static Size
 control_size(void)
 {
-	return add_size(offsetof(Control, slots),
-					mul_size(rswebhook_max_databases, sizeof(DatabaseSlot)));
+	return add_size(offsetof(Control, slots), mul_size(nslots(), sizeof(WorkerSlot)));
 }
 
 static void
@@ -86,7 +92,8 @@ startup(void)
 		memset(control, 0, control_size());
 		LWLockInitialize(&control->lock, tranche);
 		LWLockInitialize(&control->stats_lock, tranche);
-		for (int i = 0; i < rswebhook_max_databases; i++)
+		LWLockInitialize(&control->turns_lock, tranche);
+		for (int i = 0; i < nslots(); i++)
 			LWLockInitialize(&control->slots[i].lock, tranche);
 		pg_atomic_init_u32(&control->async_under_way, 0);
 		pg_atomic_init_u64(&control->async_upto, 0);
@@ -130,58 +137,101 @@ state_warn_unavailable(void)
  * ---------------------------------------------------------------------
  */
 
-/* The slot of a database; the caller holds control->lock. */
-static DatabaseSlot *
-find_slot(Oid database)
+int
+state_first_slot(Oid database)
 {
-	for (int i = 0; i < rswebhook_max_databases; i++)
+	for (int i = 0; i < nslots(); i += rswebhook_workers)
 	{
 		if (control->slots[i].database == database)
-			return &control->slots[i];
+			return i;
 	}
-	return NULL;
+	return -1;
 }
 
-/* Likewise, taking a free one if there is none; NULL: all are taken. */
-static DatabaseSlot *
-claim_slot(Oid database)
+/* The first slot of a database, or NULL; the caller holds control->lock. */
+static WorkerSlot *
+find_slots(Oid database)
 {
-	DatabaseSlot *slot = find_slot(database);
+	int			first = state_first_slot(database);
 
-	if (slot != NULL)
-		return slot;
-	slot = find_slot(InvalidOid);
-	if (slot == NULL)
-		return NULL;
+	return first >= 0 ? &control->slots[first] : NULL;
+}
 
-	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-	slot->database = database;
+static int
+share_of_slot(const WorkerSlot *slot)
+{
+	return (slot - control->slots) % rswebhook_workers;
+}
+
+/* The first slot of the same database. */
+static WorkerSlot *
+first_slot(WorkerSlot *slot)
+{
+	return slot - share_of_slot(slot);
+}
+
+/* No worker, and nothing known that it would have to look at; the caller has the lock. */
+static void
+clear_slot(WorkerSlot *slot)
+{
 	slot->worker = NULL;
 	slot->stop = false;
 	slot->woken = false;
 	slot->changed = false;
+	slot->breakers = false;
+	slot->turns = false;
 	slot->nranges = 0;
-	LWLockRelease(&slot->lock);
-	slot->generation++;
-	slot->wanted = false;
-	slot->starting = false;
-	slot->confirmed = false;
-	slot->holds = 0;
-	slot->crashes = 0;
-	slot->start_after = 0;
-	return slot;
+	slot->nquiet = 0;
+	LWLockAcquire(&control->turns_lock, LW_EXCLUSIVE);
+	slot->turns_had.count = 0;
+	slot->turns_wanted.count = 0;
+	LWLockRelease(&control->turns_lock);
 }
 
-/* Give a slot back if nobody needs it; the caller holds control->lock. */
+/* The caller holds control->lock. */
 static void
-free_slot_if_unused(DatabaseSlot *slot)
+set_database(WorkerSlot *first, Oid database)
 {
-	if (slot->wanted || slot->starting || slot->holds > 0 || slot->worker != NULL)
-		return;
-	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-	slot->database = InvalidOid;
-	LWLockRelease(&slot->lock);
-	slot->generation++;
+	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
+	{
+		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+		slot->database = database;
+		clear_slot(slot);
+		LWLockRelease(&slot->lock);
+		slot->generation++;
+		slot->wanted = false;
+		slot->starting = false;
+		slot->confirmed = false;
+		slot->holds = 0;
+		slot->crashes = 0;
+		slot->start_after = 0;
+	}
+}
+
+/* Like find_slots(), taking free ones if there are none; NULL: all are taken. */
+static WorkerSlot *
+claim_slots(Oid database)
+{
+	WorkerSlot *first = find_slots(database);
+
+	if (first != NULL)
+		return first;
+	first = find_slots(InvalidOid);
+	if (first != NULL)
+		set_database(first, database);
+	return first;
+}
+
+/* Give a database's slots back if nobody needs one; the caller holds control->lock. */
+static void
+free_slots_if_unused(WorkerSlot *first)
+{
+	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
+	{
+		if (slot->wanted || slot->starting || slot->holds > 0 || slot->worker != NULL)
+			return;
+	}
+	set_database(first, InvalidOid);
 }
 
 /* The caller holds control->lock. */
@@ -192,17 +242,30 @@ state_wake_launcher(void)
 		SetLatch(&control->launcher->procLatch);
 }
 
-bool
-state_want_worker(Oid database)
+void
+state_wake_worker(WorkerSlot *slot)
 {
-	DatabaseSlot *slot;
+	if (slot->worker == NULL || slot->woken)
+		return;
+	slot->woken = true;
+	SetLatch(&slot->worker->procLatch);
+}
+
+bool
+state_want_workers(Oid database)
+{
+	WorkerSlot *first;
 
 	if (control == NULL)
 		return false;
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	slot = claim_slot(database);
-	if (slot != NULL && !slot->wanted)
+	first = claim_slots(database);
+	for (int share = 0; first != NULL && share < rswebhook_workers; share++)
 	{
+		WorkerSlot *slot = &first[share];
+
+		if (slot->wanted)
+			continue;
 		slot->wanted = true;
 		slot->crashes = 0;
 		slot->start_after = 0;
@@ -212,12 +275,31 @@ state_want_worker(Oid database)
 	 * With every slot taken, the launcher looks for databases that wait when
 	 * it next has a reason to wake; each commit that comes meanwhile is none.
 	 */
-	if (slot == NULL)
+	if (first == NULL)
 		control->scan = true;
-	if (slot != NULL || !control->crowded)
+	if (first != NULL || !control->crowded)
 		state_wake_launcher();
 	LWLockRelease(&control->lock);
-	return slot != NULL;
+	return first != NULL;
+}
+
+/* Have a worker leave, if there is one; true: there is none. */
+static bool
+send_away(WorkerSlot *slot, bool by_signal)
+{
+	bool		gone;
+
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	gone = slot->worker == NULL && !slot->starting;
+	if (slot->worker != NULL)
+	{
+		slot->stop = true;
+		SetLatch(&slot->worker->procLatch);
+		if (by_signal)
+			kill(slot->worker->pid, SIGTERM);
+	}
+	LWLockRelease(&slot->lock);
+	return gone;
 }
 
 void
@@ -225,7 +307,7 @@ state_hold_database(Oid database, bool dropping)
 {
 	TimestampTz since = GetCurrentTimestamp();
 	bool		signaled = false;
-	DatabaseSlot *slot;
+	WorkerSlot *first;
 
 	if (control == NULL || nheld == MAX_HELD)
 		return;
@@ -236,11 +318,11 @@ state_hold_database(Oid database, bool dropping)
 	}
 
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	slot = claim_slot(database);
-	if (slot != NULL)
-		slot->holds++;
+	first = claim_slots(database);
+	for (int share = 0; first != NULL && share < rswebhook_workers; share++)
+		first[share].holds++;
 	LWLockRelease(&control->lock);
-	if (slot == NULL)
+	if (first == NULL)
 		return;					/* all slots taken: no worker there, either */
 	held[nheld].database = database;
 	held[nheld++].dropping = dropping;
@@ -248,25 +330,17 @@ state_hold_database(Oid database, bool dropping)
 	for (;;)
 	{
 		TimestampTz now = GetCurrentTimestamp();
-		bool		gone;
+		bool		signals = !signaled &&
+			TimestampDifferenceExceeds(since, now, HOLD_GRACE_MS);
+		bool		gone = true;
 
 		LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-		gone = slot->worker == NULL && !slot->starting;
-		if (slot->worker != NULL)
-		{
-			slot->stop = true;
-			SetLatch(&slot->worker->procLatch);
-			if (!signaled && TimestampDifferenceExceeds(since, now, HOLD_GRACE_MS))
-			{
-				kill(slot->worker->pid, SIGTERM);
-				signaled = true;
-			}
-		}
-		LWLockRelease(&slot->lock);
+		for (int share = 0; share < rswebhook_workers; share++)
+			gone &= send_away(&first[share], signals);
 		LWLockRelease(&control->lock);
+		signaled |= signals;
 
-		/* if it does not go, the command fails in its usual way */
+		/* if one does not go, the command fails in its usual way */
 		if (gone || TimestampDifferenceExceeds(since, now, HOLD_TIMEOUT_MS))
 			return;
 
@@ -280,17 +354,20 @@ state_hold_database(Oid database, bool dropping)
 static void
 release_database(Oid database, bool dropped)
 {
-	DatabaseSlot *slot;
+	WorkerSlot *first;
 
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	slot = find_slot(database);
-	if (slot != NULL && slot->holds > 0)
+	first = find_slots(database);
+	if (first != NULL && first->holds > 0)
 	{
-		slot->holds--;
-		slot->start_after = 0;
-		if (dropped)
-			slot->wanted = false;
-		free_slot_if_unused(slot);
+		for (int share = 0; share < rswebhook_workers; share++)
+		{
+			first[share].holds--;
+			first[share].start_after = 0;
+			if (dropped)
+				first[share].wanted = false;
+		}
+		free_slots_if_unused(first);
 		state_wake_launcher();
 	}
 	LWLockRelease(&control->lock);
@@ -330,7 +407,7 @@ state_attach_launcher(void)
 	control->scan = true;
 
 	/* a launcher that died in the middle of a start left this behind */
-	for (int i = 0; i < rswebhook_max_databases; i++)
+	for (int i = 0; i < nslots(); i++)
 		control->slots[i].starting = false;
 	LWLockRelease(&control->lock);
 	before_shmem_exit(detach_launcher, 0);
@@ -356,12 +433,18 @@ state_set_crowded(bool crowded)
 	LWLockRelease(&control->lock);
 }
 
-/* The caller holds control->lock. */
+/*
+ * A database's first worker finds out whether there is anything to do for the
+ * others; the caller holds control->lock.
+ */
 static bool
-needs_start(const DatabaseSlot *slot)
+needs_start(WorkerSlot *slot)
 {
+	WorkerSlot *first = first_slot(slot);
+
 	return OidIsValid(slot->database) && slot->wanted && !slot->starting &&
-		slot->holds == 0 && slot->worker == NULL;
+		slot->holds == 0 && slot->worker == NULL &&
+		(slot == first || first->confirmed);
 }
 
 bool
@@ -371,9 +454,9 @@ state_next_to_start(int *slot_number, Oid *database, uint32 *generation)
 	bool		found = false;
 
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < rswebhook_max_databases && !found; i++)
+	for (int i = 0; i < nslots() && !found; i++)
 	{
-		DatabaseSlot *slot = &control->slots[i];
+		WorkerSlot *slot = &control->slots[i];
 
 		if (!needs_start(slot) || slot->start_after > now)
 			continue;
@@ -395,9 +478,9 @@ state_next_start_at(void)
 	TimestampTz next = 0;
 
 	LWLockAcquire(&control->lock, LW_SHARED);
-	for (int i = 0; i < rswebhook_max_databases; i++)
+	for (int i = 0; i < nslots(); i++)
 	{
-		DatabaseSlot *slot = &control->slots[i];
+		WorkerSlot *slot = &control->slots[i];
 
 		if (needs_start(slot) && (next == 0 || slot->start_after < next))
 			next = slot->start_after;
@@ -412,9 +495,9 @@ state_looking(void)
 	int			count = 0;
 
 	LWLockAcquire(&control->lock, LW_SHARED);
-	for (int i = 0; i < rswebhook_max_databases; i++)
+	for (int i = 0; i < nslots(); i++)
 	{
-		DatabaseSlot *slot = &control->slots[i];
+		WorkerSlot *slot = &control->slots[i];
 
 		if (OidIsValid(slot->database) && !slot->confirmed &&
 			(slot->starting || slot->worker != NULL))
@@ -429,7 +512,7 @@ state_looking(void)
  * caller holds control->lock.
  */
 static void
-back_off(DatabaseSlot *slot)
+back_off(WorkerSlot *slot)
 {
 	int			seconds = Min(60, 1 << Min(slot->crashes, 6));
 
@@ -441,14 +524,14 @@ back_off(DatabaseSlot *slot)
 void
 state_worker_gone(int slot_number, uint32 generation)
 {
-	DatabaseSlot *slot = &control->slots[slot_number];
+	WorkerSlot *slot = &control->slots[slot_number];
 
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
 	if (slot->generation == generation && slot->starting)
 	{
 		slot->starting = false;
 		back_off(slot);
-		free_slot_if_unused(slot);
+		free_slots_if_unused(first_slot(slot));
 	}
 	LWLockRelease(&control->lock);
 }
@@ -456,11 +539,16 @@ state_worker_gone(int slot_number, uint32 generation)
 void
 state_database_gone(int slot_number, uint32 generation)
 {
-	DatabaseSlot *slot = &control->slots[slot_number];
+	WorkerSlot *slot = &control->slots[slot_number];
 
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
 	if (slot->generation == generation)
-		slot->wanted = false;
+	{
+		WorkerSlot *first = first_slot(slot);
+
+		for (int share = 0; share < rswebhook_workers; share++)
+			first[share].wanted = false;
+	}
 	LWLockRelease(&control->lock);
 	state_worker_gone(slot_number, generation);
 }
@@ -469,6 +557,26 @@ state_database_gone(int slot_number, uint32 generation)
  * The worker's side
  * ---------------------------------------------------------------------
  */
+
+/*
+ * There is nothing to do for us in this database, nor for those of its workers
+ * that are not there.  But whoever created the extension anew, after this one
+ * had looked for it in vain, has woken it and counts on it.  The caller holds
+ * control->lock.
+ */
+static void
+want_no_more(void)
+{
+	WorkerSlot *first = first_slot(my_slot);
+
+	if (my_slot->woken)
+		return;
+	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
+	{
+		if (slot == my_slot || (slot->worker == NULL && !slot->starting))
+			slot->wanted = false;
+	}
+}
 
 static void
 detach_worker(int code, Datum arg)
@@ -484,21 +592,12 @@ detach_worker(int code, Datum arg)
 		if (code != 0)
 			back_off(my_slot);
 		LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
-
-		/*
-		 * Whoever created the extension anew, after this worker had looked for
-		 * it in vain, has woken it and counts on it.
-		 */
-		if (found_nothing && !my_slot->woken)
-			my_slot->wanted = false;
-		my_slot->worker = NULL;
-		my_slot->stop = false;
-		my_slot->woken = false;
-		my_slot->changed = false;
-		my_slot->nranges = 0;
+		if (found_nothing)
+			want_no_more();
+		clear_slot(my_slot);
 		LWLockRelease(&my_slot->lock);
 		unwanted = !my_slot->wanted;
-		free_slot_if_unused(my_slot);
+		free_slots_if_unused(first_slot(my_slot));
 		state_wake_launcher();
 	}
 	LWLockRelease(&control->lock);
@@ -510,7 +609,7 @@ detach_worker(int code, Datum arg)
 bool
 state_attach_worker(int slot_number, uint32 generation)
 {
-	DatabaseSlot *slot = &control->slots[slot_number];
+	WorkerSlot *slot = &control->slots[slot_number];
 	bool		ok;
 
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
@@ -521,12 +620,8 @@ state_attach_worker(int slot_number, uint32 generation)
 	if (ok)
 	{
 		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+		clear_slot(slot);
 		slot->worker = MyProc;
-		slot->stop = false;
-		slot->woken = false;
-		slot->changed = false;
-		slot->nranges = 0;
-		slot->nquiet = 0;
 		LWLockRelease(&slot->lock);
 		my_slot = slot;
 		my_generation = generation;
@@ -542,6 +637,19 @@ state_attach_worker(int slot_number, uint32 generation)
 	if (ok)
 		on_shmem_exit(detach_worker, 0);
 	return ok;
+}
+
+WorkerSlot *
+state_my_slots(WorkerSlot **mine)
+{
+	*mine = my_slot;
+	return first_slot(my_slot);
+}
+
+int
+state_my_share(void)
+{
+	return share_of_slot(my_slot);
 }
 
 void
@@ -594,19 +702,39 @@ state_look_at_ranges(QueuedRange *ranges)
 }
 
 int
-state_take_ranges(QueuedRange *ranges, bool *changed)
+state_take_ranges(QueuedRange *ranges, News *news)
 {
 	int			count;
 
 	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
 	count = my_slot->nranges;
 	memcpy(ranges, my_slot->ranges, count * sizeof(QueuedRange));
-	*changed = my_slot->changed;
+	*news = (News) {my_slot->changed, my_slot->breakers, my_slot->turns};
 	my_slot->nranges = 0;
 	my_slot->woken = false;
 	my_slot->changed = false;
+	my_slot->breakers = false;
+	my_slot->turns = false;
 	LWLockRelease(&my_slot->lock);
 	return count;
+}
+
+void
+state_tell_others(const News *news)
+{
+	WorkerSlot *first = first_slot(my_slot);
+
+	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
+	{
+		if (slot == my_slot)
+			continue;
+		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+		slot->changed |= news->changed;
+		slot->breakers |= news->breakers;
+		slot->turns |= news->turns;
+		state_wake_worker(slot);
+		LWLockRelease(&slot->lock);
+	}
 }
 
 void
@@ -622,17 +750,17 @@ state_set_quiet(const int32 *destination_ids, int count)
 
 PG_FUNCTION_INFO_V1(rswebhook_worker_pid);
 
-/* The worker of this database; null: there is none. */
+/* The first worker of this database; null: there is none. */
 Datum
 rswebhook_worker_pid(PG_FUNCTION_ARGS)
 {
-	DatabaseSlot *slot;
+	WorkerSlot *slot;
 	int			pid = 0;
 
 	if (control == NULL)
 		PG_RETURN_NULL();
 	LWLockAcquire(&control->lock, LW_SHARED);
-	slot = find_slot(MyDatabaseId);
+	slot = find_slots(MyDatabaseId);
 	if (slot != NULL && slot->worker != NULL)
 		pid = slot->worker->pid;
 	LWLockRelease(&control->lock);

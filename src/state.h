@@ -1,16 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * state.h
- *		Shared memory: one slot a database, wake-ups, live counters.
+ *		Shared memory: one slot a worker, wake-ups, live counters.
  *
- * Locking.  control->lock (LWLock) guards which slot belongs to which
- * database and everything about a slot's life: wanted, starting, holds, and
+ * Each database has rswebhook.workers slots, one a share of its queue.
+ *
+ * Locking.  control->lock (LWLock) guards which slots belong to which database
+ * and everything about a slot's life: wanted, starting, holds, and
  * the launcher's latch.  slot->lock (LWLock) guards what a committing backend
  * touches: the worker's PGPROC and the ranges.  Whoever changes a slot's
  * database takes both, control->lock first.  Latches are set while the lock
  * that guards the PGPROC is held, so that the process cannot leave in between.
- * stats_lock (LWLock) guards the table of live counters, and the lock in wake.c
- * the commits under way; neither is ever held together with another.
+ * stats_lock (LWLock) guards the table of live counters, turns_lock (LWLock) who
+ * has which destination's turn, and the lock in wake.c the commits under way;
+ * no other lock is ever taken while one of these is held.
  *
  * Process-local things (descriptors, curl handles, pointers into a process'
  * memory) are never here.
@@ -33,10 +36,10 @@ extern void state_register_callbacks(void);
 /* ---- any backend ---- */
 
 /*
- * Have the launcher start (or look at) this database's worker.  False: every
- * slot is taken; the launcher looks again once one is free.
+ * Have the launcher start (or look at) this database's workers.  False: every
+ * slot is taken; the launcher looks again once some are free.
  */
-extern bool state_want_worker(Oid database);
+extern bool state_want_workers(Oid database);
 
 /* At commit, have the launcher look at databases that it has not seen. */
 extern void state_note_new_database(void);
@@ -48,8 +51,8 @@ extern void state_note_new_database(void);
 extern void state_announce(TransactionId xid, const QueuedRange *range);
 
 /*
- * Keep a database free of a worker until the transaction ends; waits,
- * interruptibly, until the present one has gone.  dropping: if the
+ * Keep a database free of workers until the transaction ends; waits,
+ * interruptibly, until the present ones have gone.  dropping: if the
  * transaction commits, the database is no more.
  */
 extern void state_hold_database(Oid database, bool dropping);
@@ -85,6 +88,9 @@ extern TimestampTz state_next_start_at(void);
 /* False: somebody holds the database; leave at once. */
 extern bool state_attach_worker(int slot, uint32 generation);
 
+/* Which of this database's workers this one is. */
+extern int	state_my_share(void);
+
 /* The worker has found the extension and stays. */
 extern void state_confirm_worker(void);
 
@@ -106,14 +112,24 @@ extern bool state_woken(void);
 
 /*
  * What was queued since the last call, into *ranges (the caller's array of
- * STATE_MAX_RANGES); returns how many.  *changed says whether there is more to
- * know, such as a destination that is another one now.
+ * STATE_MAX_RANGES); returns how many.  And what else there is to know.
  */
 #define STATE_MAX_RANGES	256
-extern int	state_take_ranges(QueuedRange *ranges, bool *changed);
+
+typedef struct News
+{
+	bool		changed;		/* such as a destination that is another one now */
+	bool		breakers;		/* another worker has opened or closed some */
+	bool		turns;			/* another worker has left somebody a turn */
+} News;
+
+extern int	state_take_ranges(QueuedRange *ranges, News *news);
+
+/* Tell the database's other workers of that. */
+extern void state_tell_others(const News *news);
 
 /*
- * What a snapshot sees of this database and state_take_ranges() has not handed
+ * What a snapshot sees of this worker's share and state_take_ranges() has not handed
  * out, be it that the backend has not come round to telling; *count says how
  * many.  Good until the next call.
  */
@@ -127,6 +143,14 @@ extern const QueuedRange *state_untold_ranges(Snapshot snapshot, int *count);
  */
 #define STATE_MAX_QUIET		64
 extern void state_set_quiet(const int32 *destination_ids, int count);
+
+/*
+ * Turns of this database's workers, of which a destination allows so many; see
+ * Turns in schedule.h.
+ */
+extern bool state_take_turn(int32 destination_id, int most);
+extern bool state_leave_turn(int32 destination_id);
+extern void state_withdraw_turn(int32 destination_id);
 
 /* Before what was read is told to the world: it must be there after a crash. */
 extern void state_flush_commits(void);

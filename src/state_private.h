@@ -2,7 +2,8 @@
  *
  * state_private.h
  *		What the files of shared memory share: state.c (slots, launcher, worker),
- *		wake.c (what a commit tells the worker), counters.c (live counters).
+ *		wake.c (what a commit tells the worker), turns.c (turns of workers),
+ *		counters.c (live counters).
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -16,7 +17,16 @@
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 
-typedef struct DatabaseSlot
+/* Destinations; those that find no place in it have to wait a little. */
+#define STATE_MAX_TURNS	256
+typedef struct TurnSet
+{
+	int			count;
+	int32		destinations[STATE_MAX_TURNS];
+} TurnSet;
+
+/* A worker's place.  Those of a database lie side by side, by their shares. */
+typedef struct WorkerSlot
 {
 	/* guarded by control->lock */
 	uint32		generation;		/* grows when the slot changes hands and at
@@ -37,16 +47,23 @@ typedef struct DatabaseSlot
 	bool		stop;
 	bool		woken;			/* by a commit, since the worker last looked */
 	bool		changed;		/* and by more than events that were queued */
+	bool		breakers;		/* another worker has changed some */
+	bool		turns;			/* another worker has left somebody a turn */
 	int			nranges;
 	QueuedRange ranges[STATE_MAX_RANGES];
 	int			nquiet;
 	int32		quiet[STATE_MAX_QUIET];
-} DatabaseSlot;
+
+	/* guarded by control->turns_lock */
+	TurnSet		turns_had;
+	TurnSet		turns_wanted;
+} WorkerSlot;
 
 typedef struct Control
 {
 	LWLock		lock;
 	LWLock		stats_lock;
+	LWLock		turns_lock;
 	PGPROC	   *launcher;
 	bool		scan;			/* new databases may have come */
 	bool		crowded;		/* a database found no slot; the launcher knows */
@@ -55,7 +72,7 @@ typedef struct Control
 	pg_atomic_uint32 async_under_way;
 	pg_atomic_uint64 async_upto;	/* of those that have ended */
 
-	DatabaseSlot slots[FLEXIBLE_ARRAY_MEMBER];
+	WorkerSlot	slots[FLEXIBLE_ARRAY_MEMBER];
 } Control;
 
 extern Control *control;		/* NULL: not preloaded */
@@ -64,6 +81,15 @@ extern Control *control;		/* NULL: not preloaded */
 
 /* Wake the launcher; the caller holds control->lock. */
 extern void state_wake_launcher(void);
+
+/* The first slot of a database, -1: it has none; good while nobody has a lock. */
+extern int	state_first_slot(Oid database);
+
+/* The slots of this worker's database, and its own of them. */
+extern WorkerSlot *state_my_slots(WorkerSlot **mine);
+
+/* Wake the worker of a slot; the caller holds the slot's lock. */
+extern void state_wake_worker(WorkerSlot *slot);
 
 /* The transaction that held a database has ended. */
 extern void state_release_held(bool committed);

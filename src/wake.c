@@ -27,6 +27,7 @@
 #include "inject.h"
 #include "miscadmin.h"
 #include "replication/walsender.h"
+#include "share.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
@@ -151,7 +152,9 @@ state_untold_ranges(Snapshot snapshot, int *count)
 	{
 		const Announcement *a = &commits->announced[i];
 
-		if (a->database == MyDatabaseId && !XidInMVCCSnapshot(a->xid, snapshot))
+		if (a->database == MyDatabaseId &&
+			(a->range.shares & SHARE_BIT(state_my_share())) != 0 &&
+			!XidInMVCCSnapshot(a->xid, snapshot))
 			ranges[n++] = a->range;
 	}
 	LWLockRelease(&commits->lock);
@@ -165,37 +168,37 @@ state_untold_ranges(Snapshot snapshot, int *count)
  * ---------------------------------------------------------------------
  */
 
-/* Widen a range. */
+/* Widen a range by another one, of that destination or of any. */
 static void
-widen(QueuedRange *range, int64 first_id, int64 last_id)
+widen(QueuedRange *range, const QueuedRange *other)
 {
-	range->first_id = Min(range->first_id, first_id);
-	range->last_id = Max(range->last_id, last_id);
+	if (range->destination_id != other->destination_id)
+		range->destination_id = 0;
+	range->shares |= other->shares;
+	range->first_id = Min(range->first_id, other->first_id);
+	range->last_id = Max(range->last_id, other->last_id);
 }
 
 void
-state_note_queued(int32 destination_id, int64 first_id, int64 last_id)
+state_note_queued(const QueuedRange *range)
 {
-	if (control == NULL || first_id > last_id)
+	if (control == NULL || range->first_id > range->last_id)
 		return;
 
 	/* the one in hand is nearly always the last one, or its neighbour */
 	for (int i = npending - 1; i >= 0; i--)
 	{
-		if (pending[i].destination_id == destination_id)
+		if (pending[i].destination_id == range->destination_id)
 		{
-			widen(&pending[i], first_id, last_id);
+			widen(&pending[i], range);
 			return;
 		}
 	}
+	/* if they are too many to name, the last one stands for all destinations */
 	if (npending < MAX_PENDING_RANGES)
-		pending[npending++] = (QueuedRange) {destination_id, first_id, last_id};
+		pending[npending++] = *range;
 	else
-	{
-		/* too many to name: the last entry stands for all destinations */
-		pending[npending - 1].destination_id = 0;
-		widen(&pending[npending - 1], first_id, last_id);
-	}
+		widen(&pending[npending - 1], range);
 }
 
 void
@@ -210,7 +213,7 @@ state_note_changed(void)
  * them: that only makes the worker look where nothing is.
  */
 static void
-push_range(DatabaseSlot *slot, const QueuedRange *range)
+push_range(WorkerSlot *slot, const QueuedRange *range)
 {
 	for (int i = slot->nranges - 1; i >= Max(0, slot->nranges - 8); i--)
 	{
@@ -220,17 +223,14 @@ push_range(DatabaseSlot *slot, const QueuedRange *range)
 			range->first_id <= last->last_id + 100 &&
 			range->last_id >= last->first_id - 100)
 		{
-			widen(last, range->first_id, range->last_id);
+			widen(last, range);
 			return;
 		}
 	}
 	if (slot->nranges < STATE_MAX_RANGES)
 		slot->ranges[slot->nranges++] = *range;
 	else
-	{
-		slot->ranges[slot->nranges - 1].destination_id = 0;
-		widen(&slot->ranges[slot->nranges - 1], range->first_id, range->last_id);
-	}
+		widen(&slot->ranges[slot->nranges - 1], range);
 }
 
 /* One range for all that the transaction queued. */
@@ -240,16 +240,12 @@ announce_pending(void)
 	QueuedRange all = pending[0];
 
 	for (int i = 1; i < npending; i++)
-	{
-		if (pending[i].destination_id != all.destination_id)
-			all.destination_id = 0;
-		widen(&all, pending[i].first_id, pending[i].last_id);
-	}
+		widen(&all, &pending[i]);
 	state_announce(GetTopTransactionIdIfAny(), &all);
 }
 
 static bool
-is_quiet(const DatabaseSlot *slot, int32 destination_id)
+is_quiet(const WorkerSlot *slot, int32 destination_id)
 {
 	for (int i = 0; i < slot->nquiet; i++)
 	{
@@ -259,47 +255,57 @@ is_quiet(const DatabaseSlot *slot, int32 destination_id)
 	return false;
 }
 
-/* After commit: nothing here may fail. */
-static void
-publish_pending(void)
+/*
+ * Tell a worker what of it is in its share; false: there is no worker to be
+ * told.
+ */
+static bool
+tell(WorkerSlot *slot, int share)
 {
-	static int	hint = 0;		/* this backend's slot, most likely */
-	DatabaseSlot *slot = &control->slots[hint];
-	bool		delivered = false;
-
-	if (slot->database != MyDatabaseId)
-	{
-		for (hint = 0; hint < rswebhook_max_databases; hint++)
-		{
-			if (control->slots[hint].database == MyDatabaseId)
-				break;
-		}
-		if (hint == rswebhook_max_databases)
-			hint = 0;
-		slot = &control->slots[hint];
-	}
+	bool		wakes = pending_change;
+	bool		told = false;
 
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	if (slot->database == MyDatabaseId && slot->worker != NULL)
 	{
-		bool		wakes = pending_change;
-
 		for (int i = 0; i < npending; i++)
 		{
+			if ((pending[i].shares & SHARE_BIT(share)) == 0)
+				continue;
 			push_range(slot, &pending[i]);
 			wakes |= !is_quiet(slot, pending[i].destination_id);
 		}
-		if (wakes && !slot->woken)
-			SetLatch(&slot->worker->procLatch);
-		slot->woken |= wakes;
 		slot->changed |= pending_change;
-		delivered = true;
+		if (wakes)
+			state_wake_worker(slot);
+		told = true;
 	}
 	LWLockRelease(&slot->lock);
+	return told;
+}
+
+/* After commit: nothing here may fail. */
+static void
+publish_pending(void)
+{
+	static int	hint = 0;		/* the first slot of this database, most likely */
+	uint32		shares = pending_change ? ALL_SHARES : 0;
+	bool		all_told = true;
+
+	if (control->slots[hint].database != MyDatabaseId)
+		hint = state_first_slot(MyDatabaseId);
+	for (int i = 0; i < npending; i++)
+		shares |= pending[i].shares;
+	for (int share = 0; share < rswebhook_workers && hint >= 0; share++)
+	{
+		if ((shares & SHARE_BIT(share)) != 0)
+			all_told &= tell(&control->slots[hint + share], share);
+	}
 
 	/* a worker that starts reads everything that is visible by then */
-	if (!delivered)
-		(void) state_want_worker(MyDatabaseId);
+	if (!all_told || hint < 0)
+		(void) state_want_workers(MyDatabaseId);
+	hint = Max(hint, 0);
 }
 
 /*

@@ -338,7 +338,18 @@ forget_missing(const ReadRequest *request, const QueueRow *rows, int nrows,
 	}
 }
 
-/* A row that was read comes into the window, unless it is there already. */
+static bool
+is_mine(const QueueRow *row)
+{
+	return share_of(row->destination_id,
+					row->has_key ? row->ordering_key : row->event_id,
+					nshares) == my_share;
+}
+
+/*
+ * A row that was read comes into the window, unless it is there already or is
+ * another worker's.
+ */
 static void
 add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 {
@@ -347,7 +358,7 @@ add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 	KeyQueue   *key = NULL;
 	QueueItem  *item;
 
-	if (hash_search(items, &id, HASH_FIND, NULL) != NULL)
+	if (!is_mine(row) || hash_search(items, &id, HASH_FIND, NULL) != NULL)
 		return;
 	if (row->deliver_after > now && !lane->policy.gone)
 	{
@@ -376,6 +387,7 @@ add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 	item->state = ITEM_WAITING;
 	item->bytes = 0;
 	item->size = 0;
+	item->has_turn = false;
 	lane->nitems++;
 	if (key != NULL)
 	{

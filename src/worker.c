@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * worker.c
- *		The worker of a database: one loop over one wait event set.
+ *		A worker of a database: one loop over one wait event set.
  *
  * The set has three events: the latch (a commit, a signal), the postmaster's
  * death, and the HTTP room's descriptor (sockets and its timers).  With
@@ -11,6 +11,9 @@
  * Each turn: take the answers that came, start what may start (one read-only
  * transaction), record what is decided (one transaction that writes, a few
  * milliseconds or a few hundred outcomes after the first).
+ *
+ * With rswebhook.workers above 1, each worker does all that for its own share
+ * of the queue (share.h); only retention is the first one's affair alone.
  *
  * An error in one of these transactions is logged, what it was about goes back
  * to where it was, and the worker tries again after a pause.
@@ -71,6 +74,8 @@
 #define ERROR_PAUSE_MIN_US	(1 * USECS_PER_SEC)
 #define ERROR_PAUSE_MAX_US	(60 * USECS_PER_SEC)
 
+static const Turns turns = {state_take_turn, state_leave_turn, state_withdraw_turn};
+
 static uint32 wait_event = 0;
 static WaitEventSet *wait_set;
 static TimestampTz next_sweep;
@@ -98,15 +103,15 @@ handle_sigterm(SIGNAL_ARGS)
  */
 
 /*
- * Whatever else goes wrong, two workers must not drain one database.  The
- * third class of advisory locks cannot be taken from SQL.
+ * Whatever else goes wrong, two workers must not drain one share of a database.
+ * The third class of advisory locks cannot be taken from SQL.
  */
 static bool
-lock_database(void)
+lock_share(void)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0x72737768, 0, 3);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0x72737768, state_my_share(), 3);
 	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
@@ -146,11 +151,13 @@ static void
 apply_settings(void)
 {
 	const char *error = NULL;
+	int			max_in_flight = Max(1, rswebhook_max_in_flight / rswebhook_workers);
 
 	session_apply_settings();
-	schedule_set_max_in_flight(rswebhook_max_in_flight,
-							   rswebhook_max_in_flight_size * INT64CONST(1024));
-	if (!http_init(guard_allows, rswebhook_max_in_flight, &error))
+	schedule_set_max_in_flight(max_in_flight,
+							   rswebhook_max_in_flight_size * INT64CONST(1024) /
+							   rswebhook_workers);
+	if (!http_init(guard_allows, max_in_flight, &error))
 		ereport(FATAL,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 				 errmsg("rswebhook could not start libcurl: %s", error)));
@@ -181,7 +188,7 @@ look_around(void)
 
 	if (!session_begin("looking for work"))
 		return false;
-	if (!lock_database())
+	if (!lock_share())
 		ereport(FATAL,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("another rswebhook worker is active in this database")));
@@ -209,12 +216,16 @@ static bool
 take_ranges(TimestampTz now)
 {
 	QueuedRange ranges[STATE_MAX_RANGES];
-	bool		changed;
-	int			count = state_take_ranges(ranges, &changed);
+	News		news;
+	int			count = state_take_ranges(ranges, &news);
 
 	for (int i = 0; i < count; i++)
 		schedule_note_range(&ranges[i], now);
-	return changed;
+	if (news.turns)
+		schedule_turns_left(now);
+	if (news.breakers)
+		configure_breakers_changed();
+	return news.changed || news.breakers;
 }
 
 /*
@@ -502,7 +513,7 @@ rswebhook_worker_main(Datum arg)
 	tune_malloc();
 	connect_to_database(DatumGetInt32(arg));
 
-	schedule_init();
+	schedule_init(state_my_share(), rswebhook_workers, &turns);
 	stats_init();
 	configure_init();
 	deliver_init();

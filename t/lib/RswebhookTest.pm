@@ -89,6 +89,7 @@ sub temp_dir
 #   extension => 0  without CREATE EXTENSION
 #   conf => text    more settings
 #   start => 0      initialized only
+# With RSWEBHOOK_WORKERS in the environment, each database has so many workers.
 sub new_node
 {
     my ($name, %option) = @_;
@@ -101,6 +102,8 @@ sub new_node
     $node->append_conf('postgresql.conf',
         "shared_preload_libraries = 'rswebhook'\n")
       if $option{preload} // 1;
+    $node->append_conf('postgresql.conf', "rswebhook.workers = $ENV{RSWEBHOOK_WORKERS}\n")
+      if $ENV{RSWEBHOOK_WORKERS} && ($option{preload} // 1);
     $node->append_conf('postgresql.conf', $option{conf})
       if defined $option{conf};
     return $node unless $option{start} // 1;
