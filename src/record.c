@@ -251,6 +251,8 @@ record_states_committed(void)
 {
 	if (nsaved_breakers > 0)
 		state_tell_others(&(News) {.breakers = true});
+	for (int i = 0; i < nsaved_breakers; i++)
+		schedule_breaker_saved(saved_breakers[i], GetCurrentTimestamp());
 	list_free(pauses);
 	pauses = NIL;
 	nsaved_breakers = 0;

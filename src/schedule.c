@@ -334,7 +334,9 @@ schedule_remove(Lane *lane)
 	if (lane->nitems > 0 || lane->more || lane->nranges > 0 || lane->next_due != 0 ||
 		!pairingheap_is_empty(&lane->hungry) || lane->breaker.opened_at != 0)
 		return false;
-	stop_waiting(lane);
+	if (lane->keeps_turn)
+		turns->leave(lane->destination_id);
+	turns->withdraw(lane->destination_id);
 	if (lane->in_ring)
 		dlist_delete(&lane->ring_node);
 	if (lane->in_readers)
@@ -477,25 +479,26 @@ leave_room(QueueItem *item)
 
 /* False: the lane waits for a turn of its destination's. */
 static bool
-take_turn(QueueItem *item, TimestampTz now)
+take_turn(Lane *lane, QueueItem *item, TimestampTz now)
 {
-	Lane	   *lane = item->lane;
+	bool		taken = turns->take(lane->destination_id, most_in_flight(lane));
 
-	item->has_turn = turns->take(lane->destination_id, most_in_flight(lane));
-	lane->waits_until = item->has_turn ? 0 : now + TURN_WAIT_US;
-	return item->has_turn;
+	lane->turn = taken ? item : NULL;
+	lane->waits_until = taken ? 0 : now + TURN_WAIT_US;
+	return taken;
 }
 
+/*
+ * The turn, if the lane has one, is over.  But nobody else may probe before he
+ * knows what this worker's probe has shown.
+ */
 static void
-leave_turn(QueueItem *item, TimestampTz now)
+leave_turn(Lane *lane, TimestampTz now)
 {
-	Lane	   *lane = item->lane;
-
-	if (!item->has_turn)
+	if (lane->turn != NULL || lane->keeps_turn)
 		return;
 	if (turns->leave(lane->destination_id))
 		lane->waits_until = now + TURN_WAIT_US;
-	item->has_turn = false;
 }
 
 /* If it waits for a turn, it may try now; if it has no use for one, others may. */
@@ -547,7 +550,7 @@ schedule_next(TimestampTz now)
 
 		if (has_its_share(lane) || !take_room(item, item->size))
 			continue;
-		if (takes_turns(lane) && !take_turn(item, now))
+		if (takes_turns(lane) && !take_turn(lane, item, now))
 		{
 			leave_room(item);
 			lane_settle(lane, now);
@@ -581,20 +584,22 @@ schedule_item_lane(const QueueItem *item)
 	return item->lane;
 }
 
-/* True if it was the one that probed an open breaker. */
-static bool
+/* What it showed, if anything, is known already. */
+static void
 leave_flight(QueueItem *item, TimestampTz now)
 {
 	Lane	   *lane = item->lane;
-	bool		probed = lane->probe == item;
 
-	if (probed)
+	if (lane->probe == item)
 		lane->probe = NULL;
 	lane->in_flight--;
 	total_in_flight--;
 	leave_room(item);
-	leave_turn(item, now);
-	return probed;
+	if (lane->turn == item)
+	{
+		lane->turn = NULL;
+		leave_turn(lane, now);
+	}
 }
 
 bool
@@ -715,7 +720,7 @@ void
 schedule_finished(QueueItem *item, const Verdict *verdict, TimestampTz now)
 {
 	Lane	   *lane = item->lane;
-	bool		probed = leave_flight(item, now);
+	bool		probed = lane->probe == item;
 
 	/* a probe that has to be sent again has shown nothing good */
 	if (verdict->signal == SIGNAL_FAILING ||
@@ -723,6 +728,9 @@ schedule_finished(QueueItem *item, const Verdict *verdict, TimestampTz now)
 		note_failure(item, probed, verdict, now);
 	else if (verdict->signal == SIGNAL_ALIVE)
 		note_alive(lane, now);
+	if (lane->turn == item)
+		lane->keeps_turn = lane->breaker_changed;
+	leave_flight(item, now);
 	if (verdict->pause)
 		lane->policy.halted = true; /* at once; the table follows with the record */
 
@@ -833,6 +841,16 @@ bool
 schedule_breaker_changed(void)
 {
 	return changed_breakers > 0;
+}
+
+void
+schedule_breaker_saved(Lane *lane, TimestampTz now)
+{
+	if (!lane->keeps_turn || lane->breaker_changed)
+		return;
+	lane->keeps_turn = false;
+	leave_turn(lane, now);
+	lane_settle(lane, now);
 }
 
 void

@@ -134,7 +134,11 @@ extern Lane *schedule_next_unconfigured(void);
 /* The next lane whose breaker changed since it was last asked; NULL: none. */
 extern Lane *schedule_next_changed_breaker(void);
 
-/* Its breaker could not be saved: it counts as changed again. */
+/*
+ * Its breaker is saved, and the other workers know; or it could not be, and
+ * counts as changed again.
+ */
+extern void schedule_breaker_saved(Lane *lane, TimestampTz now);
 extern void schedule_breaker_unsaved(Lane *lane);
 
 /* Read everything of this lane again, from the start. */

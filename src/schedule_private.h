@@ -72,7 +72,6 @@ struct QueueItem
 	TimestampTz taken_at;		/* of ITEM_IN_FLIGHT */
 	int64		bytes;			/* likewise: the room that it takes up */
 	int64		size;			/* of its event, if there was no room for it */
-	bool		has_turn;		/* of ITEM_IN_FLIGHT: see Turns */
 	dlist_node	in_key;
 	dlist_node	in_ready;
 	pairingheap_node in_timers;
@@ -117,6 +116,8 @@ struct Lane
 	Breaker		breaker;
 	bool		breaker_changed;
 	QueueItem	   *probe;			/* the one request that an open breaker lets by */
+	QueueItem  *turn;			/* the item in flight that has a turn */
+	bool		keeps_turn;		/* until what its probe showed is saved */
 	TimestampTz waits_until;	/* for a turn that another worker has; 0: no */
 
 	/* where lane_settle() has put it */

@@ -387,7 +387,6 @@ add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 	item->state = ITEM_WAITING;
 	item->bytes = 0;
 	item->size = 0;
-	item->has_turn = false;
 	lane->nitems++;
 	if (key != NULL)
 	{

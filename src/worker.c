@@ -253,8 +253,9 @@ read_and_start(bool look)
 	TimestampTz now = GetCurrentTimestamp();
 	ReadRequest request;
 
+	/* news may change what can be claimed */
 	look |= take_ranges(now);
-	if (!deliver_claim(now) && !look && !schedule_wants_read(now))
+	if (!look && !deliver_claim(now) && !schedule_wants_read(now))
 		return;
 
 	if (!session_begin("reading the queue"))

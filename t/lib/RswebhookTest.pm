@@ -215,7 +215,7 @@ sub worker_pid
     my ($node, $database) = @_;
     my $name = quote_literal($database // 'postgres');
     my $pid = query($node,
-        "SELECT pid FROM pg_stat_activity WHERE datname = $name AND backend_type LIKE 'rswebhook%'",
+        "SELECT min(pid) FROM pg_stat_activity WHERE datname = $name AND backend_type LIKE 'rswebhook%'",
         'template1');
 
     return $pid eq '' ? undef : $pid;

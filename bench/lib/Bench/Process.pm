@@ -10,6 +10,8 @@ package Bench::Process;
 use strict;
 use warnings;
 
+use List::Util qw(sum);
+
 # Reads its standard output; what it says on the other one is shown.
 sub start
 {
@@ -75,13 +77,13 @@ sub first_line
     return $line;
 }
 
-# All its threads' time on a CPU, in seconds.
+# The time of all their threads on a CPU, in seconds.
 sub cpu_seconds
 {
-    my ($pid) = @_;
+    my (@pids) = @_;
     my $ns = 0;
 
-    foreach my $path (glob "/proc/$pid/task/*/schedstat")
+    foreach my $path (map { glob "/proc/$_/task/*/schedstat" } @pids)
     {
         $ns += (split ' ', first_line($path))[0];
     }
@@ -100,20 +102,20 @@ sub status_field
     return 0;
 }
 
-# Memory of its own in MB, without the server's shared buffers.
+# Memory of their own in MB, without the server's shared buffers.
 sub memory_mb
 {
-    my ($pid) = @_;
+    my (@pids) = @_;
 
-    return status_field($pid, 'RssAnon') / 1024;
+    return sum(map { status_field($_, 'RssAnon') } @pids) / 1024;
 }
 
-# How often it was put on a CPU again.
+# How often they were put on a CPU again.
 sub wake_ups
 {
-    my ($pid) = @_;
+    my (@pids) = @_;
 
-    return status_field($pid, 'voluntary_ctxt_switches');
+    return sum(map { status_field($_, 'voluntary_ctxt_switches') } @pids);
 }
 
 1;

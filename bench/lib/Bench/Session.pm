@@ -17,9 +17,27 @@ sub new
     my ($class) = @_;
     my $self = bless {}, $class;
 
+    $self->connect;
+    return $self;
+}
+
+sub connect
+{
+    my ($self) = @_;
+
     $self->{pid} = open2($self->{out}, $self->{in}, 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1');
     $self->query('SET client_min_messages = warning; SET jit = off;');
-    return $self;
+    return;
+}
+
+sub disconnect
+{
+    my ($self) = @_;
+    local ($?, $!);
+
+    close $self->{in};
+    waitpid $self->{pid}, 0;
+    return;
 }
 
 # The output as text, without the last newline.  Dies if a statement fails.
@@ -45,10 +63,8 @@ sub query
 sub DESTROY
 {
     my ($self) = @_;
-    local ($?, $!);
 
-    close $self->{in};
-    waitpid $self->{pid}, 0;
+    $self->disconnect;
     return;
 }
 

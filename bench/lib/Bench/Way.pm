@@ -22,6 +22,9 @@ my %ways = (
         title => 'rswebhook',
         send => q{SELECT rswebhook_send($1::jsonb, 'bench')},
         enqueue => q{SELECT count(rswebhook_send(e.event, 'bench')) FROM (%s) e} },
+    rswebhook_one => {
+        title => 'rswebhook, one worker',
+        workers => 1 },
     outbox => {
         title => 'Node outbox worker',
         program => 'outbox.js',
@@ -88,7 +91,10 @@ sub new
 {
     my ($class, $name) = @_;
 
-    return bless { %{ $ways{$name} }, name => $name }, $class;
+    # ours, with another number of workers
+    my $of = $ways{$name}{workers} ? 'rswebhook' : $name;
+
+    return bless { %{ $ways{$of} }, %{ $ways{$name} }, name => $of }, $class;
 }
 
 # undef, or why it cannot be run here
@@ -131,6 +137,7 @@ sub start
     my ($self, $receiver, %column) = @_;
 
     $session->query($self->{set_up}) if $self->{set_up};
+    restart($self->{workers}) if $self->{workers};
     if ($self->{name} eq 'rswebhook')
     {
         destination('bench', $receiver->url, max_in_flight => $in_flight, ordered => 'false', %column);
@@ -152,6 +159,7 @@ sub stop
     $self->{process}->stop if $self->{process};
     delete $self->{process};
     forget_destinations() if $self->{name} eq 'rswebhook';
+    restart($ENV{BENCH_WORKERS}) if $self->{workers};
     if ($self->{name} eq 'graphile') { $session->query('DROP SCHEMA graphile_worker CASCADE') }
     if ($self->{name} eq 'pgboss') { $session->query('DROP SCHEMA pgboss CASCADE') }
     if ($self->{name} eq 'outbox') { $session->query('DROP TABLE bench.outbox') }
@@ -210,16 +218,31 @@ SQL
     return;
 }
 
-sub worker
+# The server anew, with so many workers
+sub restart
+{
+    my ($workers) = @_;
+
+    $session->disconnect;
+    system('pg_ctl', '-D', "$dir/data", '-l', "$dir/server.log", '-s', '-w', '-m', 'fast',
+        '-o', "-c rswebhook.workers=$workers", 'restart') == 0
+      or die "the server did not restart\n";
+    $session->connect;
+    workers();
+    return;
+}
+
+# Their process ids, once all are there
+sub workers
 {
     for (1 .. 500)
     {
-        my $pid = $session->query(
+        my @pids = split "\n", $session->query(
             "SELECT pid FROM pg_stat_activity WHERE backend_type = 'rswebhook worker'");
-        return $pid if $pid;
+        return @pids if @pids == $session->query('SHOW rswebhook.workers');
         sleep 0.02;
     }
-    die "there is no worker\n";
+    die "there are not as many workers as there should be\n";
 }
 
 sub launcher

@@ -151,22 +151,22 @@ sub idle
     Bench::Way::check_delivered(100, 'bench');
     for (1 .. $bench->{size}{rounds})
     {
-        my %pid = (worker => Bench::Way::worker(), launcher => Bench::Way::launcher());
-        my %cpu = map { $_ => Bench::Process::cpu_seconds($pid{$_}) } keys %pid;
-        my %wakes = map { $_ => Bench::Process::wake_ups($pid{$_}) } keys %pid;
+        my %pids = (workers => [ Bench::Way::workers() ], launcher => [ Bench::Way::launcher() ]);
+        my %cpu = map { $_ => Bench::Process::cpu_seconds(@{ $pids{$_} }) } keys %pids;
+        my %wakes = map { $_ => Bench::Process::wake_ups(@{ $pids{$_} }) } keys %pids;
 
         sleep $seconds;
-        foreach my $title (qw(worker launcher))
+        foreach my $title (qw(workers launcher))
         {
             $result->add('idle', 'CPU', '%', $title,
-                (Bench::Process::cpu_seconds($pid{$title}) - $cpu{$title}) / $seconds * 100);
+                (Bench::Process::cpu_seconds(@{ $pids{$title} }) - $cpu{$title}) / $seconds * 100);
             $result->add('idle', 'wake-ups', 'a minute', $title,
-                (Bench::Process::wake_ups($pid{$title}) - $wakes{$title}) / $seconds * 60);
+                (Bench::Process::wake_ups(@{ $pids{$title} }) - $wakes{$title}) / $seconds * 60);
         }
     }
     $way->stop;
     $receiver->stop;
-    foreach my $title (qw(worker launcher))
+    foreach my $title (qw(workers launcher))
     {
         $result->compare('idle', what => 'CPU', way => $title, how => 'value', goal => [ '<=', 0.1 ]);
     }

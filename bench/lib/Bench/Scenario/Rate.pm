@@ -20,7 +20,7 @@ sub throughput
     my ($result, $count) = ($bench->{result}, $bench->{size}{throughput});
     my $warm_up = $count < 3000 ? $count : 3000;
     my $receiver = Bench::Receiver->nginx($bench->{dir});
-    my @ways = Bench::Way->available($result, 'throughput', 'rswebhook', @with_queue);
+    my @ways = Bench::Way->available($result, 'throughput', 'rswebhook', 'rswebhook_one', @with_queue);
 
     for (1 .. $bench->{size}{rounds})
     {
@@ -34,12 +34,12 @@ sub throughput
             $way->start($receiver);
             drain($bench, $way, $receiver, $warm_up);
             settle($bench);
-            my $pid = $is_ours ? Bench::Way::worker() : $way->{process} ? $way->{process}{pid} : undef;
-            my $before = $pid && Bench::Process::cpu_seconds($pid);
+            my @pids = $is_ours ? Bench::Way::workers() : $way->{process} ? $way->{process}{pid} : ();
+            my $before = Bench::Process::cpu_seconds(@pids);
             my $seconds = drain($bench, $way, $receiver, $count);
             Bench::Way::check_delivered($warm_up + $count, 'bench') if $is_ours;
             $result->add('throughput', 'sender CPU', 'us/event', $way->{title},
-                (Bench::Process::cpu_seconds($pid) - $before) / $count * 1e6) if $pid;
+                (Bench::Process::cpu_seconds(@pids) - $before) / $count * 1e6) if @pids;
             $result->add('throughput', 'rate', 'events/s', $way->{title}, $count / $seconds);
             die "$way->{title} sent some events twice\n" if $receiver->arrived > $count;
             $way->stop;
@@ -74,14 +74,14 @@ sub backlog
 
             $way->start($receiver);
             settle($bench);
-            my $pid = Bench::Way::worker();
+            my @pids = Bench::Way::workers();
             my $look = sub {
                 my ($now, $arrived) = @_;
 
                 if (!$last || $now - $last->[0] >= 0.25 || $arrived >= $count)
                 {
                     $memory = Bench::Result::percentile(
-                        [ sort { $a <=> $b } $memory, Bench::Process::memory_mb($pid) ], 100);
+                        [ sort { $a <=> $b } $memory, Bench::Process::memory_mb(@pids) ], 100);
                     push @points, [ $count - $arrived, ($arrived - $last->[1]) / ($now - $last->[0]) ]
                       if $last && $now > $last->[0];
                     $last = [ $now, $arrived ];
@@ -90,7 +90,7 @@ sub backlog
             my $seconds = drain($bench, $way, $receiver, $count, $look);
             Bench::Way::check_delivered($count, 'bench');
             $result->add('backlog', "rate, $count queued", 'events/s', $ours, $count / $seconds);
-            $result->add('backlog', "worker's memory, $count queued", 'MB', $ours, $memory);
+            $result->add('backlog', "workers' memory, $count queued", 'MB', $ours, $memory);
             @curve = @points if $count == $size->{backlog_large};
             $way->stop;
         }
@@ -99,9 +99,9 @@ sub backlog
     $result->curve('backlog', 'rate', \@curve);
     $result->compare('backlog', what => "rate, $large", way => $ours,
         against_what => "rate, $small", how => 'ratio', goal => [ '>=', 0.95 ]);
-    $result->compare('backlog', what => "worker's memory, $large", way => $ours,
-        against_what => "worker's memory, $small", how => 'difference', goal => [ '<=', 20 ]);
-    $result->compare('backlog', what => "worker's memory, $large", way => $ours,
+    $result->compare('backlog', what => "workers' memory, $large", way => $ours,
+        against_what => "workers' memory, $small", how => 'difference', goal => [ '<=', 20 ]);
+    $result->compare('backlog', what => "workers' memory, $large", way => $ours,
         how => 'value', goal => [ '<=', 100 ]);
     return;
 }

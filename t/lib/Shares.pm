@@ -1,0 +1,122 @@
+# Shares.pm
+#     What the tests of several workers share: who has which share of a
+#     database's queue, and which users are in it.
+#
+# Copyright (c) 2026, the rswebhook maintainers
+
+package Shares;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use RswebhookTest;
+
+our @EXPORT = qw(
+  freeze
+  send_of_users
+  share_workers
+  thaw
+  user_of
+  users_by_share
+  wait_for_workers
+);
+
+my %frozen;    # pid => 1
+
+# The workers of a database, pid by share.  Each holds an advisory lock of a
+# class that SQL cannot take.
+sub share_workers
+{
+    my ($node, $database) = @_;
+    $database //= 'postgres';
+
+    return map { split /\|/ } split /\n/, query($node, qq{
+        SELECT l.objid, l.pid FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+        WHERE l.locktype = 'advisory' AND l.classid = 1920169832 AND l.objsubid = 3 AND l.granted
+        AND d.datname = '$database'}, 'template1');
+}
+
+# Until a database has so many workers; false if that takes too long.
+sub wait_for_workers
+{
+    my ($node, $count, $database) = @_;
+
+    return wait_for("$count workers",
+        sub { my %pids = share_workers($node, $database); keys %pids == $count });
+}
+
+# These users by the shares that their events for this destination are in, as
+# references to lists.  This is what src/share.h says.
+sub users_by_share
+{
+    my ($node, $workers, $destination, $users, $database) = @_;
+    my $list = join ', ', map { "'$_'" } @$users;
+    my @shares = map { [] } 1 .. $workers;
+
+    my $rows = query($node, qq{
+        SELECT name, hashint4(CAST(CAST(key # (key >> 32) AS bit(32)) AS integer)),
+               hashint4(rswebhook.destination_id('$destination'))
+        FROM (SELECT name, rswebhook.ordering_hash(jsonb_build_object('userId', name), NULL) AS key
+              FROM unnest(ARRAY[$list]) AS name) AS v}, $database);
+    foreach (split /\n/, $rows)
+    {
+        my ($user, @hashes) = split /\|/;
+        my ($key, $id) = map { $_ & 0xffffffff } @hashes;
+        my $hash = $key ^ (($id + 0x9e3779b9 + ($key << 6) + ($key >> 2)) & 0xffffffff);
+        push @{ $shares[ $hash % $workers ] }, $user;
+    }
+    return @shares;
+}
+
+# So many events of each user, round by round: TAG-USER-1, TAG-USER-2...
+#   options => text    more arguments of rswebhook_send()
+#   database => name
+sub send_of_users
+{
+    my ($node, $destination, $tag, $rounds, $users, %option) = @_;
+    my $list = join ', ', map { "'$_'" } @$users;
+    my $more = defined $option{options} ? ", $option{options}" : '';
+
+    query($node, qq{
+        SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', name,
+                                    'messageId', '$tag-' || name || '-' || n), '$destination'$more))
+        FROM (SELECT n, name FROM generate_series(1, $rounds) AS n, unnest(ARRAY[$list]) AS name
+              ORDER BY n) AS v}, $option{database});
+    return;
+}
+
+# The user of a request of such an event.
+sub user_of
+{
+    my ($request) = @_;
+
+    return ($request->{headers}{'webhook-id'} =~ /^\w+-(\w+)-\d+$/)[0];
+}
+
+# Stop a process that is idle.  It goes on at the latest when the test ends.
+sub freeze
+{
+    my ($pid) = @_;
+
+    kill 'STOP', $pid or die "could not stop process $pid: $!\n";
+    $frozen{$pid} = 1;
+    return;
+}
+
+sub thaw
+{
+    kill 'CONT', $_ foreach keys %frozen;
+    %frozen = ();
+    return;
+}
+
+END
+{
+    my $status = $?;
+
+    thaw();
+    $? = $status;
+}
+
+1;
