@@ -119,28 +119,35 @@ tell_quiet_lanes(void)
 	state_set_quiet(quiet, count);
 }
 
+static int
+by_destination(const void *a, const void *b)
+{
+	int32		id_a = ((const StoredBreaker *) a)->destination_id;
+	int32		id_b = ((const StoredBreaker *) b)->destination_id;
+
+	return id_a < id_b ? -1 : id_a > id_b ? 1 : 0;
+}
+
 /* The breakers' table decides: it survives us, and people clear it. */
 static void
 load_breakers(TimestampTz now)
 {
 	StoredBreaker *stored;
 	int			count = queue_load_breakers(&stored);
-	Breaker		closed = {0};
 	HASH_SEQ_STATUS scan;
 	KnownDestination *entry;
 
 	hash_seq_init(&scan, known);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
-		const Breaker *breaker = &closed;
+		StoredBreaker none = {.destination_id = entry->id}; /* closed */
+		StoredBreaker *found = bsearch(&none, stored, count, sizeof(StoredBreaker),
+									   by_destination);
 
-		for (int i = 0; i < count; i++)
-		{
-			if (stored[i].destination_id == entry->id)
-				breaker = &stored[i].breaker;
-		}
-		schedule_set_breaker(schedule_lane(entry->id, now), breaker, now);
+		schedule_set_breaker(schedule_lane(entry->id, now),
+							 found ? &found->breaker : &none.breaker, now);
 	}
+	pfree(stored);
 }
 
 /*

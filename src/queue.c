@@ -149,7 +149,7 @@ static struct
 	},
 	[LOAD_BREAKERS] = {
 		"SELECT destination_id, failures, opened_at, next_probe_at, reason"
-		" FROM rswebhook.breaker",
+		" FROM rswebhook.breaker ORDER BY destination_id",
 		0, {0}
 	},
 	[SAVE_BREAKER] = {

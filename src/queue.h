@@ -87,6 +87,7 @@ typedef struct StoredBreaker
 	Breaker		breaker;
 } StoredBreaker;
 
+/* All of them, by the id of their destination; palloc'd. */
 extern int	queue_load_breakers(StoredBreaker **breakers);
 extern void queue_save_breaker(int32 destination_id, const Breaker *breaker);
 

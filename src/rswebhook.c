@@ -125,15 +125,15 @@ define_settings(void)
 							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("rswebhook.max_in_flight",
-							"Requests that a database's workers have in flight at once.",
+							"Requests that a worker has in flight at once.",
 							"All destinations together; each takes a socket.",
 							&rswebhook_max_in_flight,
 							256, 1, 10000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("rswebhook.max_in_flight_size",
-							"Events that a database's workers have in flight at once, by their size.",
-							"For each worker, one that does not fit can be in flight beside them; they take about three times this memory.",
+							"Events that a worker has in flight at once, by their size.",
+							"One that does not fit can be in flight beside them; the worker takes about three times this memory.",
 							&rswebhook_max_in_flight_size,
 							64 * 1024, 1024, MAX_KILOBYTES,
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);

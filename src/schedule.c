@@ -29,6 +29,12 @@
  */
 #define TURN_WAIT_US	(1 * USECS_PER_SEC)
 
+/*
+ * How long to let others go first with a turn that was left to them: they come
+ * at once, unless something else keeps them.
+ */
+#define TURN_LEFT_US	(20 * 1000)
+
 int			my_share = 0;
 int			nshares = 1;
 static const Turns *turns;
@@ -36,6 +42,7 @@ static const Turns *turns;
 static HTAB *lanes;				/* by destination_id */
 static dlist_head ring;
 static dlist_head readers;
+static dlist_head waiting;		/* for a turn */
 static pairingheap *lane_timers;
 static int	max_in_flight;
 static int	total_in_flight;
@@ -76,6 +83,7 @@ schedule_init(int share, int shares, const Turns *the_turns)
 	turns = the_turns;
 	dlist_init(&ring);
 	dlist_init(&readers);
+	dlist_init(&waiting);
 	lane_timers = pairingheap_allocate(later_lane, NULL);
 	window_init(context);
 	MemoryContextSwitchTo(old);
@@ -200,12 +208,23 @@ lane_can_send(Lane *lane, TimestampTz now, TimestampTz *when)
 	return true;
 }
 
+/* 0: not any more. */
+static void
+wait_for_turn(Lane *lane, TimestampTz until)
+{
+	if (lane->waits_until == 0 && until != 0)
+		dlist_push_tail(&waiting, &lane->waiting_node);
+	else if (lane->waits_until != 0 && until == 0)
+		dlist_delete(&lane->waiting_node);
+	lane->waits_until = until;
+}
+
 static void
 stop_waiting(Lane *lane)
 {
 	if (lane->waits_until == 0)
 		return;
-	lane->waits_until = 0;
+	wait_for_turn(lane, 0);
 	turns->withdraw(lane->destination_id);
 }
 
@@ -337,6 +356,7 @@ schedule_remove(Lane *lane)
 	if (lane->keeps_turn)
 		turns->leave(lane->destination_id);
 	turns->withdraw(lane->destination_id);
+	wait_for_turn(lane, 0);
 	if (lane->in_ring)
 		dlist_delete(&lane->ring_node);
 	if (lane->in_readers)
@@ -484,7 +504,7 @@ take_turn(Lane *lane, QueueItem *item, TimestampTz now)
 	bool		taken = turns->take(lane->destination_id, most_in_flight(lane));
 
 	lane->turn = taken ? item : NULL;
-	lane->waits_until = taken ? 0 : now + TURN_WAIT_US;
+	wait_for_turn(lane, taken ? 0 : now + TURN_WAIT_US);
 	return taken;
 }
 
@@ -498,27 +518,24 @@ leave_turn(Lane *lane, TimestampTz now)
 	if (lane->turn != NULL || lane->keeps_turn)
 		return;
 	if (turns->leave(lane->destination_id))
-		lane->waits_until = now + TURN_WAIT_US;
+		wait_for_turn(lane, now + TURN_LEFT_US);
 }
 
-/* If it waits for a turn, it may try now; if it has no use for one, others may. */
-static void
-turn_left(Lane *lane, void *arg)
-{
-	TimestampTz now = *(TimestampTz *) arg;
-
-	if (lane->waits_until == 0)
-		return;
-	lane->waits_until = now;
-	lane_settle(lane, now);
-	if (!lane->in_ring)
-		stop_waiting(lane);
-}
-
+/* Those that wait for a turn may try now; if one has no use for it, others may. */
 void
 schedule_turns_left(TimestampTz now)
 {
-	schedule_each_lane(turn_left, &now);
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &waiting)
+	{
+		Lane	   *lane = dlist_container(Lane, waiting_node, iter.cur);
+
+		lane->waits_until = now;
+		lane_settle(lane, now);
+		if (!lane->in_ring)
+			stop_waiting(lane);
+	}
 }
 
 /* To the end of the ring. */
@@ -549,7 +566,10 @@ schedule_next(TimestampTz now)
 		QueueItem  *item = dlist_head_element(QueueItem, in_ready, &lane->ready);
 
 		if (has_its_share(lane) || !take_room(item, item->size))
+		{
+			stop_waiting(lane);	/* others may have the turn meanwhile */
 			continue;
+		}
 		if (takes_turns(lane) && !take_turn(lane, item, now))
 		{
 			leave_room(item);

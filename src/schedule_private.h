@@ -119,6 +119,7 @@ struct Lane
 	QueueItem  *turn;			/* the item in flight that has a turn */
 	bool		keeps_turn;		/* until what its probe showed is saved */
 	TimestampTz waits_until;	/* for a turn that another worker has; 0: no */
+	dlist_node	waiting_node;
 
 	/* where lane_settle() has put it */
 	bool		in_ring;

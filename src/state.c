@@ -274,8 +274,9 @@ state_want_workers(Oid database)
 	/*
 	 * With every slot taken, the launcher looks for databases that wait when
 	 * it next has a reason to wake; each commit that comes meanwhile is none.
+	 * Those that it has found by itself it remembers.
 	 */
-	if (first == NULL)
+	if (first == NULL && MyProc != control->launcher)
 		control->scan = true;
 	if (first != NULL || !control->crowded)
 		state_wake_launcher();
@@ -435,7 +436,8 @@ state_set_crowded(bool crowded)
 
 /*
  * A database's first worker finds out whether there is anything to do for the
- * others; the caller holds control->lock.
+ * others, unless it has found nothing while one of them was still there; the
+ * caller holds control->lock.
  */
 static bool
 needs_start(WorkerSlot *slot)
@@ -444,7 +446,7 @@ needs_start(WorkerSlot *slot)
 
 	return OidIsValid(slot->database) && slot->wanted && !slot->starting &&
 		slot->holds == 0 && slot->worker == NULL &&
-		(slot == first || first->confirmed);
+		(slot == first || first->confirmed || !first->wanted);
 }
 
 bool
@@ -561,8 +563,8 @@ state_database_gone(int slot_number, uint32 generation)
 /*
  * There is nothing to do for us in this database, nor for those of its workers
  * that are not there.  But whoever created the extension anew, after this one
- * had looked for it in vain, has woken it and counts on it.  The caller holds
- * control->lock.
+ * had looked for it in vain, has woken it and counts on it; others that wake it
+ * only have it look once more.  The caller holds control->lock.
  */
 static void
 want_no_more(void)

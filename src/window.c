@@ -308,7 +308,9 @@ forget_changed(const QueueRow *rows, int nrows, TimestampTz now)
 		if (item != NULL &&
 			(item->row.queued_at != row->queued_at ||
 			 item->row.attempts != row->attempts ||
-			 item->row.retry_at != row->retry_at))
+			 item->row.retry_at != row->retry_at ||
+			 item->row.has_key != row->has_key ||
+			 item->row.ordering_key != row->ordering_key))
 			item_discard(item, now);
 	}
 }
@@ -580,9 +582,14 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 			feed_hungry(lane, request->after_id, last, all);
 			break;
 		case READ_DUE:
-			/* rows that are due are in; the first that is not set the timer */
-			for (int i = 0; i < nrows && rows[i].deliver_after <= now; i++)
+			/* rows that are due are in; the first that is not, whosever, sets the timer */
+			for (int i = 0; i < nrows; i++)
 			{
+				if (rows[i].deliver_after > now && !lane->policy.gone)
+				{
+					lane->next_due = rows[i].deliver_after;
+					break;
+				}
 				lane->due_after = rows[i].deliver_after;
 				lane->due_after_id = rows[i].event_id;
 			}

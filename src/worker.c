@@ -151,13 +151,11 @@ static void
 apply_settings(void)
 {
 	const char *error = NULL;
-	int			max_in_flight = Max(1, rswebhook_max_in_flight / rswebhook_workers);
 
 	session_apply_settings();
-	schedule_set_max_in_flight(max_in_flight,
-							   rswebhook_max_in_flight_size * INT64CONST(1024) /
-							   rswebhook_workers);
-	if (!http_init(guard_allows, max_in_flight, &error))
+	schedule_set_max_in_flight(rswebhook_max_in_flight,
+							   rswebhook_max_in_flight_size * INT64CONST(1024));
+	if (!http_init(guard_allows, rswebhook_max_in_flight, &error))
 		ereport(FATAL,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 				 errmsg("rswebhook could not start libcurl: %s", error)));

@@ -149,7 +149,7 @@ sub starts_in
 
     open my $in, '<', $node->logfile or die "could not read the log: $!\n";
     seek $in, $from, 0;
-    return scalar grep { /starting background worker process "rswebhook worker for database $oid"/ } <$in>;
+    return scalar grep { /starting background worker process "rswebhook worker for database $oid\b/ } <$in>;
 }
 
 sub create

@@ -130,6 +130,19 @@ my ($without) = grep { my $name = $_; !grep { $_ eq $name } @with_worker } qw(po
 query($node, 'DROP EXTENSION rswebhook', $with_worker[0]);
 ok( wait_for_query($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'rswebhook worker' AND datname = '$without'", '1'),
     'a slot that is freed goes to the database that waits');
+
+# With a place for one of several databases that have nothing to deliver
+query($node, 'DROP EXTENSION rswebhook', $with_worker[1]);
+query($node, 'ALTER SYSTEM SET log_min_messages = debug1');
+$node->restart;
+ok( wait_for_query($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'rswebhook worker' AND datname IS NOT NULL}, '1'),
+    'one database has the extension');
+pass_time(1);
+$log = -s $node->logfile;
+pass_time(2);
+is(logged($log, qr/starting background worker process "rswebhook worker/), 0, 'nobody looks at the others again and again');
+query($node, 'ALTER SYSTEM RESET log_min_messages');
+
 query($node, "ALTER SYSTEM RESET rswebhook.max_databases");
 $node->restart;
 query($node, 'CREATE EXTENSION IF NOT EXISTS rswebhook');
