@@ -24,6 +24,7 @@ my %ways = (
         enqueue => q{SELECT count(rswebhook_send(e.event, 'bench')) FROM (%s) e} },
     rswebhook_one => {
         title => 'rswebhook, one worker',
+        of => 'rswebhook',
         workers => 1 },
     outbox => {
         title => 'Node outbox worker',
@@ -37,6 +38,10 @@ CREATE OR REPLACE FUNCTION bench.outbox_notify() RETURNS trigger LANGUAGE plpgsq
 CREATE OR REPLACE TRIGGER outbox_notify AFTER INSERT ON bench.outbox
     FOR EACH STATEMENT EXECUTE FUNCTION bench.outbox_notify();
 SQL
+    outbox_many => {
+        title => 'Node outbox workers, as many as ours',
+        of => 'outbox',
+        processes => $ENV{BENCH_WORKERS} },
     graphile => {
         title => 'graphile-worker',
         program => 'graphile.js',
@@ -91,8 +96,8 @@ sub new
 {
     my ($class, $name) = @_;
 
-    # ours, with another number of workers
-    my $of = $ways{$name}{workers} ? 'rswebhook' : $name;
+    # the same as another way, but for what is said here
+    my $of = $ways{$name}{of} // $name;
 
     return bless { %{ $ways{$of} }, %{ $ways{$name} }, name => $of }, $class;
 }
@@ -144,9 +149,11 @@ sub start
     }
     elsif ($self->{program})
     {
-        $self->{process} = Bench::Process->start('node', "$dir/node/$self->{program}",
-            $receiver->url, $in_flight);
-        $self->{process}->line;
+        my $processes = $self->{processes} // 1;
+
+        $self->{running} = [ map { Bench::Process->start('node', "$dir/node/$self->{program}",
+                $receiver->url, int($in_flight / $processes)) } 1 .. $processes ];
+        $_->line foreach @{ $self->{running} };
     }
     $self->{url} = $receiver->url;
     return;
@@ -156,14 +163,22 @@ sub stop
 {
     my ($self) = @_;
 
-    $self->{process}->stop if $self->{process};
-    delete $self->{process};
+    $_->stop foreach @{ $self->{running} };
+    delete $self->{running};
     forget_destinations() if $self->{name} eq 'rswebhook';
     restart($ENV{BENCH_WORKERS}) if $self->{workers};
     if ($self->{name} eq 'graphile') { $session->query('DROP SCHEMA graphile_worker CASCADE') }
     if ($self->{name} eq 'pgboss') { $session->query('DROP SCHEMA pgboss CASCADE') }
     if ($self->{name} eq 'outbox') { $session->query('DROP TABLE bench.outbox') }
     return;
+}
+
+# The processes that send, once they have started
+sub senders
+{
+    my ($self) = @_;
+
+    return $self->{name} eq 'rswebhook' ? workers() : map { $_->{pid} } @{ $self->{running} };
 }
 
 sub statement

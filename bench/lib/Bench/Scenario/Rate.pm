@@ -20,7 +20,8 @@ sub throughput
     my ($result, $count) = ($bench->{result}, $bench->{size}{throughput});
     my $warm_up = $count < 3000 ? $count : 3000;
     my $receiver = Bench::Receiver->nginx($bench->{dir});
-    my @ways = Bench::Way->available($result, 'throughput', 'rswebhook', 'rswebhook_one', @with_queue);
+    my @ways = Bench::Way->available($result, 'throughput', 'rswebhook', 'rswebhook_one',
+        'outbox_many', @with_queue);
 
     for (1 .. $bench->{size}{rounds})
     {
@@ -34,7 +35,7 @@ sub throughput
             $way->start($receiver);
             drain($bench, $way, $receiver, $warm_up);
             settle($bench);
-            my @pids = $is_ours ? Bench::Way::workers() : $way->{process} ? $way->{process}{pid} : ();
+            my @pids = $way->senders;
             my $before = Bench::Process::cpu_seconds(@pids);
             my $seconds = drain($bench, $way, $receiver, $count);
             Bench::Way::check_delivered($warm_up + $count, 'bench') if $is_ours;
