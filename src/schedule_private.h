@@ -1,8 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * schedule_private.h
- *		What the two halves of the scheduler share: window.c, which knows the
- *		rows of a lane and their order, and schedule.c, which knows its pace.
+ *		What the parts of the scheduler share: window.c knows the rows of a lane
+ *		and their order, pace.c how many of them may be in flight, and schedule.c
+ *		whose turn it is.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -114,7 +115,8 @@ struct Lane
 	double		tokens;
 	TimestampTz tokens_at;
 	Breaker		breaker;
-	bool		breaker_changed;
+	bool		breaker_changed;	/* and is not saved */
+	dlist_node	changed_node;
 	QueueItem	   *probe;			/* the one request that an open breaker lets by */
 	QueueItem  *turn;			/* the item in flight that has a turn */
 	bool		keeps_turn;		/* until what its probe showed is saved */
@@ -136,12 +138,42 @@ struct Lane
 /* Put the lane where it belongs after any change. */
 extern void lane_settle(Lane *lane, TimestampTz now);
 
-/* This worker's share, of so many. */
-extern int	my_share;
-extern int	nshares;
+/* ---- pace.c ---- */
+extern void pace_init(int share, int nshares, const Turns *turns);
+extern void pace_init_lane(Lane *lane, TimestampTz now);
+extern void pace_forget_lane(Lane *lane);
+
+/*
+ * May the lane send one of its ready items?  If only time is in the way,
+ * *when tells until when.
+ */
+extern bool pace_allows(Lane *lane, TimestampTz now, TimestampTz *when);
+
+/* As many requests are in flight as there may be, whosever. */
+extern bool pace_is_full(void);
+
+/*
+ * Count an item of a lane that may send as in flight.  False: there is no room
+ * for it, or the lane has to wait for a turn.
+ */
+extern bool pace_take(QueueItem *item, TimestampTz now);
+
+/* Its size is known now; false: there is no room for that. */
+extern bool pace_admit(QueueItem *item, int64 bytes);
+
+/*
+ * It is not in flight any more: its row has gone, it was not sent after all, or
+ * it has an outcome.
+ */
+extern void pace_leave(QueueItem *item, TimestampTz now);
+extern void pace_take_back(QueueItem *item, TimestampTz now);
+extern void pace_finished(QueueItem *item, const Verdict *verdict, TimestampTz now);
+
+/* The destination works. */
+extern void pace_note_alive(Lane *lane, TimestampTz now);
 
 /* ---- window.c ---- */
-extern void window_init(MemoryContext context);
+extern void window_init(int share, int nshares, MemoryContext context);
 extern void window_init_lane(Lane *lane);
 extern TimestampTz window_next_retry(void);
 

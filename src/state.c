@@ -16,7 +16,6 @@
 
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "share.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/shmem.h"
@@ -44,12 +43,6 @@ static struct
 	bool		dropping;
 }			held[MAX_HELD];
 static int	nheld = 0;
-
-/* the worker's own slot */
-static WorkerSlot *my_slot = NULL;
-static uint32 my_generation = 0;
-static TimestampTz attached_at = 0;
-static bool found_nothing = false;
 
 static int
 nslots(void)
@@ -149,30 +142,30 @@ state_first_slot(Oid database)
 }
 
 /* The first slot of a database, or NULL; the caller holds control->lock. */
-static WorkerSlot *
-find_slots(Oid database)
+WorkerSlot *
+state_find_slots(Oid database)
 {
 	int			first = state_first_slot(database);
 
 	return first >= 0 ? &control->slots[first] : NULL;
 }
 
-static int
-share_of_slot(const WorkerSlot *slot)
+int
+state_share_of(const WorkerSlot *slot)
 {
 	return (slot - control->slots) % rswebhook_workers;
 }
 
 /* The first slot of the same database. */
-static WorkerSlot *
-first_slot(WorkerSlot *slot)
+WorkerSlot *
+state_first_of(WorkerSlot *slot)
 {
-	return slot - share_of_slot(slot);
+	return slot - state_share_of(slot);
 }
 
 /* No worker, and nothing known that it would have to look at; the caller has the lock. */
-static void
-clear_slot(WorkerSlot *slot)
+void
+state_clear_slot(WorkerSlot *slot)
 {
 	slot->worker = NULL;
 	slot->stop = false;
@@ -196,7 +189,7 @@ set_database(WorkerSlot *first, Oid database)
 	{
 		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 		slot->database = database;
-		clear_slot(slot);
+		state_clear_slot(slot);
 		LWLockRelease(&slot->lock);
 		slot->generation++;
 		slot->wanted = false;
@@ -208,23 +201,23 @@ set_database(WorkerSlot *first, Oid database)
 	}
 }
 
-/* Like find_slots(), taking free ones if there are none; NULL: all are taken. */
+/* Like state_find_slots(), taking free ones if there are none; NULL: all are taken. */
 static WorkerSlot *
 claim_slots(Oid database)
 {
-	WorkerSlot *first = find_slots(database);
+	WorkerSlot *first = state_find_slots(database);
 
 	if (first != NULL)
 		return first;
-	first = find_slots(InvalidOid);
+	first = state_find_slots(InvalidOid);
 	if (first != NULL)
 		set_database(first, database);
 	return first;
 }
 
 /* Give a database's slots back if nobody needs one; the caller holds control->lock. */
-static void
-free_slots_if_unused(WorkerSlot *first)
+void
+state_free_if_unused(WorkerSlot *first)
 {
 	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
 	{
@@ -358,7 +351,7 @@ release_database(Oid database, bool dropped)
 	WorkerSlot *first;
 
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	first = find_slots(database);
+	first = state_find_slots(database);
 	if (first != NULL && first->holds > 0)
 	{
 		for (int share = 0; share < rswebhook_workers; share++)
@@ -368,7 +361,7 @@ release_database(Oid database, bool dropped)
 			if (dropped)
 				first[share].wanted = false;
 		}
-		free_slots_if_unused(first);
+		state_free_if_unused(first);
 		state_wake_launcher();
 	}
 	LWLockRelease(&control->lock);
@@ -442,7 +435,7 @@ state_set_crowded(bool crowded)
 static bool
 needs_start(WorkerSlot *slot)
 {
-	WorkerSlot *first = first_slot(slot);
+	WorkerSlot *first = state_first_of(slot);
 
 	return OidIsValid(slot->database) && slot->wanted && !slot->starting &&
 		slot->holds == 0 && slot->worker == NULL &&
@@ -513,8 +506,8 @@ state_looking(void)
  * Wait longer after each failure in a row, from a second to a minute; the
  * caller holds control->lock.
  */
-static void
-back_off(WorkerSlot *slot)
+void
+state_back_off(WorkerSlot *slot)
 {
 	int			seconds = Min(60, 1 << Min(slot->crashes, 6));
 
@@ -532,8 +525,8 @@ state_worker_gone(int slot_number, uint32 generation)
 	if (slot->generation == generation && slot->starting)
 	{
 		slot->starting = false;
-		back_off(slot);
-		free_slots_if_unused(first_slot(slot));
+		state_back_off(slot);
+		state_free_if_unused(state_first_of(slot));
 	}
 	LWLockRelease(&control->lock);
 }
@@ -546,227 +539,11 @@ state_database_gone(int slot_number, uint32 generation)
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
 	if (slot->generation == generation)
 	{
-		WorkerSlot *first = first_slot(slot);
+		WorkerSlot *first = state_first_of(slot);
 
 		for (int share = 0; share < rswebhook_workers; share++)
 			first[share].wanted = false;
 	}
 	LWLockRelease(&control->lock);
 	state_worker_gone(slot_number, generation);
-}
-
-/* ---------------------------------------------------------------------
- * The worker's side
- * ---------------------------------------------------------------------
- */
-
-/*
- * There is nothing to do for us in this database, nor for those of its workers
- * that are not there.  But whoever created the extension anew, after this one
- * had looked for it in vain, has woken it and counts on it; others that wake it
- * only have it look once more.  The caller holds control->lock.
- */
-static void
-want_no_more(void)
-{
-	WorkerSlot *first = first_slot(my_slot);
-
-	if (my_slot->woken)
-		return;
-	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
-	{
-		if (slot == my_slot || (slot->worker == NULL && !slot->starting))
-			slot->wanted = false;
-	}
-}
-
-static void
-detach_worker(int code, Datum arg)
-{
-	bool		unwanted = false;
-
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	if (my_slot->generation == my_generation)
-	{
-		/* a worker that has lasted starts the back-off anew */
-		if (TimestampDifferenceExceeds(attached_at, GetCurrentTimestamp(), 60000))
-			my_slot->crashes = 0;
-		if (code != 0)
-			back_off(my_slot);
-		LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
-		if (found_nothing)
-			want_no_more();
-		clear_slot(my_slot);
-		LWLockRelease(&my_slot->lock);
-		unwanted = !my_slot->wanted;
-		free_slots_if_unused(first_slot(my_slot));
-		state_wake_launcher();
-	}
-	LWLockRelease(&control->lock);
-
-	if (unwanted)
-		counters_forget_all(MyDatabaseId);
-}
-
-bool
-state_attach_worker(int slot_number, uint32 generation)
-{
-	WorkerSlot *slot = &control->slots[slot_number];
-	bool		ok;
-
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	ok = slot->generation == generation && slot->holds == 0 &&
-		slot->worker == NULL;
-	if (slot->generation == generation)
-		slot->starting = false;
-	if (ok)
-	{
-		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-		clear_slot(slot);
-		slot->worker = MyProc;
-		LWLockRelease(&slot->lock);
-		my_slot = slot;
-		my_generation = generation;
-		attached_at = GetCurrentTimestamp();
-	}
-	LWLockRelease(&control->lock);
-
-	/*
-	 * Called before the database connection is made, so that this runs after
-	 * the process has left the list of the database's processes: whoever
-	 * waits in state_hold_database() can go ahead then.
-	 */
-	if (ok)
-		on_shmem_exit(detach_worker, 0);
-	return ok;
-}
-
-WorkerSlot *
-state_my_slots(WorkerSlot **mine)
-{
-	*mine = my_slot;
-	return first_slot(my_slot);
-}
-
-int
-state_my_share(void)
-{
-	return share_of_slot(my_slot);
-}
-
-void
-state_confirm_worker(void)
-{
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	my_slot->confirmed = true;
-	state_wake_launcher();
-	LWLockRelease(&control->lock);
-}
-
-void
-state_mark_unwanted(void)
-{
-	found_nothing = true;
-}
-
-bool
-state_told_to_stop(void)
-{
-	bool		stop;
-
-	LWLockAcquire(&my_slot->lock, LW_SHARED);
-	stop = my_slot->stop;
-	LWLockRelease(&my_slot->lock);
-	return stop;
-}
-
-bool
-state_woken(void)
-{
-	bool		woken;
-
-	LWLockAcquire(&my_slot->lock, LW_SHARED);
-	woken = my_slot->woken;
-	LWLockRelease(&my_slot->lock);
-	return woken;
-}
-
-int
-state_look_at_ranges(QueuedRange *ranges)
-{
-	int			count;
-
-	LWLockAcquire(&my_slot->lock, LW_SHARED);
-	count = my_slot->nranges;
-	memcpy(ranges, my_slot->ranges, count * sizeof(QueuedRange));
-	LWLockRelease(&my_slot->lock);
-	return count;
-}
-
-int
-state_take_ranges(QueuedRange *ranges, News *news)
-{
-	int			count;
-
-	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
-	count = my_slot->nranges;
-	memcpy(ranges, my_slot->ranges, count * sizeof(QueuedRange));
-	*news = (News) {my_slot->changed, my_slot->breakers, my_slot->turns};
-	my_slot->nranges = 0;
-	my_slot->woken = false;
-	my_slot->changed = false;
-	my_slot->breakers = false;
-	my_slot->turns = false;
-	LWLockRelease(&my_slot->lock);
-	return count;
-}
-
-void
-state_tell_others(const News *news)
-{
-	WorkerSlot *first = first_slot(my_slot);
-
-	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
-	{
-		if (slot == my_slot)
-			continue;
-		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-		slot->changed |= news->changed;
-		slot->breakers |= news->breakers;
-		slot->turns |= news->turns;
-		state_wake_worker(slot);
-		LWLockRelease(&slot->lock);
-	}
-}
-
-void
-state_set_quiet(const int32 *destination_ids, int count)
-{
-	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
-	my_slot->nquiet = Min(count, STATE_MAX_QUIET);
-	memcpy(my_slot->quiet, destination_ids, my_slot->nquiet * sizeof(int32));
-	if (my_slot->nranges > 0)
-		my_slot->woken = true;	/* some of it may be quiet no more */
-	LWLockRelease(&my_slot->lock);
-}
-
-PG_FUNCTION_INFO_V1(rswebhook_worker_pid);
-
-/* The first worker of this database; null: there is none. */
-Datum
-rswebhook_worker_pid(PG_FUNCTION_ARGS)
-{
-	WorkerSlot *slot;
-	int			pid = 0;
-
-	if (control == NULL)
-		PG_RETURN_NULL();
-	LWLockAcquire(&control->lock, LW_SHARED);
-	slot = find_slots(MyDatabaseId);
-	if (slot != NULL && slot->worker != NULL)
-		pid = slot->worker->pid;
-	LWLockRelease(&control->lock);
-	if (pid == 0)
-		PG_RETURN_NULL();
-	PG_RETURN_INT32(pid);
 }

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * state_private.h
- *		What the files of shared memory share: state.c (slots, launcher, worker),
- *		wake.c (what a commit tells the worker), turns.c (turns of workers),
+ *		What the files of shared memory share: state.c (slots, as backends and the
+ *		launcher see them), slot.c (a worker's own), wake.c (what a commit tells the worker), turns.c (turns of workers),
  *		counters.c (live counters).
  *
  * Copyright (c) 2026, the rswebhook maintainers
@@ -79,20 +79,44 @@ extern Control *control;		/* NULL: not preloaded */
 
 /* ---- state.c ---- */
 
+/* The first slot of a database, or NULL; the caller holds control->lock. */
+extern WorkerSlot *state_find_slots(Oid database);
+
+/* The first slot of the same database, and which one of these it is. */
+extern WorkerSlot *state_first_of(WorkerSlot *slot);
+extern int	state_share_of(const WorkerSlot *slot);
+
+/* No worker, and nothing that it was told; the caller has the slot's lock. */
+extern void state_clear_slot(WorkerSlot *slot);
+
+/* Give a database's slots back if nobody needs one; the caller holds control->lock. */
+extern void state_free_if_unused(WorkerSlot *first);
+
+/*
+ * Wait longer after each failure in a row, from a second to a minute; the
+ * caller holds control->lock.
+ */
+extern void state_back_off(WorkerSlot *slot);
+
 /* Wake the launcher; the caller holds control->lock. */
 extern void state_wake_launcher(void);
 
-/* The first slot of a database, -1: it has none; good while nobody has a lock. */
+/*
+ * The number of the first slot of a database, -1: it has none.  Without
+ * control->lock, they may be another database's by the time they are looked at.
+ */
 extern int	state_first_slot(Oid database);
-
-/* The slots of this worker's database, and its own of them. */
-extern WorkerSlot *state_my_slots(WorkerSlot **mine);
 
 /* Wake the worker of a slot; the caller holds the slot's lock. */
 extern void state_wake_worker(WorkerSlot *slot);
 
 /* The transaction that held a database has ended. */
 extern void state_release_held(bool committed);
+
+/* ---- slot.c ---- */
+
+/* The slots of this worker's database, and its own of them. */
+extern WorkerSlot *state_my_slots(WorkerSlot **mine);
 
 /* The worker's slot: what was queued since it last took that, left in place. */
 extern int	state_look_at_ranges(QueuedRange *ranges);

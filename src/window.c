@@ -29,6 +29,8 @@
 static HTAB *items;				/* by QueueItemId */
 static HTAB *keys;				/* by KeyQueueKey */
 static pairingheap *item_timers;
+static int	my_share = 0;
+static int	nshares = 1;
 
 /* Earliest first: the pairing heap hands out the largest. */
 static int
@@ -61,8 +63,10 @@ make_table(MemoryContext context, const char *name, Size keysize, Size entrysize
 }
 
 void
-window_init(MemoryContext context)
+window_init(int share, int shares, MemoryContext context)
 {
+	my_share = share;
+	nshares = shares;
 	items = make_table(context, "rswebhook items", sizeof(QueueItemId), sizeof(QueueItem));
 	keys = make_table(context, "rswebhook keys", sizeof(KeyQueueKey), sizeof(KeyQueue));
 	item_timers = pairingheap_allocate(later_item, NULL);
