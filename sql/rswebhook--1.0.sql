@@ -108,7 +108,7 @@ CREATE TABLE rswebhook.destination (
 );
 
 -- What the circuit breaker of a destination remembers over a restart. Written
--- by the worker when the state changes, which is rare; no row means closed.
+-- by a worker when the state changes, which is rare; no row means closed.
 CREATE TABLE rswebhook.breaker (
     destination_id integer PRIMARY KEY,
     failures       integer NOT NULL,
@@ -146,7 +146,7 @@ CREATE TABLE rswebhook.event (
 ) PARTITION BY LIST (slot);
 
 -- One row for each event and destination that is still owed. The primary key
--- is also the order in which the worker reads ahead, destination by
+-- is also the order in which a worker reads ahead, destination by
 -- destination.
 CREATE TABLE rswebhook.queue (
     destination_id   integer NOT NULL,
@@ -222,7 +222,7 @@ CREATE TRIGGER destination_check
     BEFORE INSERT OR UPDATE ON rswebhook.destination
     FOR EACH ROW EXECUTE FUNCTION rswebhook.destination_check();
 
--- Tells every process that caches destinations, and the worker, at commit:
+-- Tells every process that caches destinations, and the workers, at commit:
 -- ALWAYS, since what comes by logical replication or with
 -- session_replication_role = replica must be heard of as well, and for each
 -- row, since logical replication fires no triggers of statements. The check
@@ -322,7 +322,7 @@ CREATE FUNCTION rswebhook_outbox() RETURNS trigger
 -- that a role needs nothing but EXECUTE on it.
 --
 
--- Tells the worker, at commit, that queue rows of a destination came or
+-- Tells the workers, at commit, that queue rows of a destination came or
 -- changed by other means than rswebhook_send: ids first_id to last_id of one
 -- destination, or of all with NULL.
 CREATE FUNCTION rswebhook.notify_worker(destination_id integer,
@@ -612,8 +612,8 @@ CREATE FUNCTION rswebhook_replay(destination text, since text) RETURNS bigint
     AS $$ SELECT @extschema@.rswebhook_replay($1, $2::pg_catalog.timestamptz) $$;
 
 --
--- What a person looks at. Counters and latencies are the worker's own since
--- its start, and null without a worker. A role that shall read the view needs
+-- What a person looks at. Counters and latencies are the workers' own since
+-- their start, and null without a worker. A role that shall read the view needs
 -- USAGE of the schema, SELECT on rswebhook.status and EXECUTE on
 -- rswebhook.worker_stats(), since a view's functions are called as its reader.
 --
@@ -696,5 +696,5 @@ REVOKE ALL ON FUNCTION
     rswebhook_replay(text, text)
     FROM PUBLIC;
 
--- This wakes the launcher: the worker starts when CREATE EXTENSION commits.
+-- This wakes the launcher: the workers start when CREATE EXTENSION commits.
 SELECT rswebhook.notify_worker(NULL, 0, -1);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * chores.c
- *		What the worker writes: outcomes, states of destinations, and the rings'
+ *		What a worker writes: outcomes, states of destinations, and the rings'
  *		slots that are emptied.  When, how much at once, and what if it fails.
  *
  * Copyright (c) 2026, the rswebhook maintainers
@@ -259,8 +259,8 @@ expire_interval(void)
 }
 
 /*
- * Look at one slot of one ring a turn, each in a transaction of its own.  If
- * somebody reads there, or anything else is in the way, that must hold up
+ * Look at one slot of one ring a turn, each in a transaction of its own, in the
+ * database's first worker only.  If somebody reads there, or anything else is in the way, that must hold up
  * neither deliveries nor the other slots: this one gets its turn again later.
  */
 void

@@ -25,7 +25,10 @@ extern void chores_record(TimestampTz now, bool hurry);
 /* When it will be time for that; 0: there is nothing. */
 extern TimestampTz chores_record_at(void);
 
-/* Empty a slot that is past the retention, if it is time to look. */
+/*
+ * Empty a slot that is past the retention, if it is time to look.  The
+ * database's first worker does, for all: it is never time in the others.
+ */
 extern void chores_expire(TimestampTz now);
 extern TimestampTz chores_expire_at(void);
 

@@ -152,7 +152,7 @@ load_breakers(TimestampTz now)
 
 /*
  * Shall this worker deliver at all?  Once it is the original's it stays so: a
- * copy has another worker.
+ * copy has workers of its own.
  */
 static bool
 may_deliver(void)

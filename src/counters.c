@@ -17,7 +17,7 @@
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
-/* Each worker's are kept for so many destinations of the cluster at the most. */
+/* Destinations of the cluster that have some, an entry a worker. */
 #define MAX_TRACKED_DESTINATIONS	4096
 
 typedef struct StatsKey

@@ -153,7 +153,7 @@ is_about_templates(Node *statement)
 
 /*
  * Which ids were prepared is not known any more, and may have been before a
- * restart: the worker has to look from the start.
+ * restart: the workers have to look from the start.
  */
 static const QueuedRange everything = {0, ALL_SHARES, 1, PG_INT64_MAX};
 

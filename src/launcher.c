@@ -55,7 +55,10 @@ typedef struct Child
 	BackgroundWorkerHandle *handle;
 } Child;
 
-/* So many databases are looked at together, to leave worker slots to others. */
+/*
+ * While so many workers have still to find out whether they have anything to
+ * do, no more databases are looked at: worker slots are others' as well.
+ */
 #define MAX_LOOKING		2
 
 static uint32 wait_event = 0;

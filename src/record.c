@@ -124,13 +124,13 @@ say_whether_stuck(void)
 
 	if (record_is_stuck() && !said)
 		ereport(LOG,
-				(errmsg("rswebhook sends nothing more, since it cannot record what became of %d deliveries",
+				(errmsg("an rswebhook worker sends nothing more, since it cannot record what became of %d deliveries",
 						nheld),
 				 errdetail("Somebody has their rows of rswebhook.queue locked, or recording them fails for the reason reported before."),
 				 errhint("Look for transactions that have been open for long, and for triggers on the tables of rswebhook.")));
 	else if (said && nheld == 0)
 		ereport(LOG,
-				(errmsg("rswebhook has recorded what became of all deliveries")));
+				(errmsg("the rswebhook worker has recorded what became of all its deliveries")));
 	said = nheld == 0 ? false : said || record_is_stuck();
 }
 

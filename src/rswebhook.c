@@ -189,13 +189,13 @@ define_settings(void)
 	{
 		DefineCustomIntVariable("rswebhook.workers",
 								"Workers that deliver for a database.",
-								"Each has an equal share of the users, and of what a destination allows.",
+								"Each has about an equal share of the users, and an equal part of what a destination allows.",
 								&rswebhook_workers,
 								1, 1, MAX_SHARES,
 								PGC_POSTMASTER, 0, NULL, NULL, NULL);
 
 		DefineCustomIntVariable("rswebhook.max_databases",
-								"Databases of the cluster that can have a worker.",
+								"Databases of the cluster that can have workers.",
 								NULL,
 								&rswebhook_max_databases,
 								64, 1, 10000,

@@ -36,8 +36,8 @@
 extern bool rswebhook_enabled;	/* the workers deliver */
 extern int	rswebhook_max_event_size;	/* bytes of jsonb */
 extern int	rswebhook_response_body_limit;	/* bytes */
-extern int	rswebhook_max_in_flight;	/* requests, all destinations of a
-										 * database together */
+extern int	rswebhook_max_in_flight;	/* requests of a worker, all destinations
+										 * together */
 extern int	rswebhook_max_in_flight_size;	/* kB of their events */
 extern int	rswebhook_retention;	/* seconds */
 extern char *rswebhook_user_agent;
@@ -357,12 +357,12 @@ extern void state_init(void);	/* from _PG_init while preloading */
 extern bool state_available(void);	/* false: not preloaded */
 
 /*
- * Remember that the current transaction queued these rows; the worker hears
+ * Remember that the current transaction queued these rows; the workers hear
  * of them when, and only when, it commits.
  */
 extern void state_note_queued(const QueuedRange *range);
 
-/* Likewise, that it changed what the worker knows of destinations and the like. */
+/* Likewise, that it changed what the workers know of destinations and the like. */
 extern void state_note_changed(void);
 
 /* WARNING with a hint, once a session, if nothing will be delivered. */

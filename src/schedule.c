@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * schedule.c
- *		What may go next: the destinations' lanes, and whose turn it is.
+ *		What may go next: the destinations' lanes, and which of them it is.
  *
  * Each destination has a lane: a window of queue rows that were read ahead
- * (window.c) and a pace (pace.c).  Every step costs the same whatever the number of
- * lanes, the backlog or the history: lanes that can send take turns in a
- * ring, one request a turn, and lanes that wait for a time (rate, breaker,
+ * (window.c) and a pace (pace.c).  Every step costs the same whatever the
+ * number of lanes, the backlog or the history: lanes that can send take turns
+ * in a ring, one request a turn, and lanes that wait for a time (rate, breaker,
  * deliver_after) are in a heap.  Only those that could send if there were room
  * for it are passed over each time.
  *
@@ -274,9 +274,8 @@ schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
  * ---------------------------------------------------------------------
  */
 
-/* To the end of the ring. */
 static void
-end_turn(Lane *lane)
+to_end_of_ring(Lane *lane)
 {
 	if (!lane->in_ring)
 		return;
@@ -303,11 +302,11 @@ schedule_next(TimestampTz now)
 
 		if (!pace_take(item, now))
 		{
-			if (lane->waits_until != 0)
+			if (lane->waits_until != 0) /* for a turn, not for room */
 				lane_settle(lane, now);
 			continue;
 		}
-		end_turn(lane);
+		to_end_of_ring(lane);
 		item = window_take(lane);
 		lane_settle(lane, now);
 		return item;
@@ -332,7 +331,7 @@ schedule_admit(QueueItem *item, int64 bytes)
 {
 	if (!pace_admit(item, bytes))
 		return false;
-	end_turn(item->lane);		/* behind those that are put back */
+	to_end_of_ring(item->lane);		/* behind those that are put back */
 	return true;
 }
 

@@ -3,7 +3,7 @@
  * schedule_private.h
  *		What the parts of the scheduler share: window.c knows the rows of a lane
  *		and their order, pace.c how many of them may be in flight, and schedule.c
- *		whose turn it is.
+ *		which lane comes next.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -14,7 +14,6 @@
 
 #include "schedule.h"
 
-#include "share.h"
 #include "utils/hsearch.h"
 
 #define LANE_ITEMS		50000	/* rows of a destination in memory */
@@ -38,7 +37,7 @@ typedef struct KeyQueue
 	KeyQueueKey id;
 	Lane	   *lane;
 	dlist_head	waiting;		/* items by event id, without the running one */
-	QueueItem	   *running;		/* in flight, or waiting for its retry's record */
+	QueueItem  *running;		/* in flight, or waiting for its retry's record */
 	int			nitems;			/* with the running one */
 	bool		spilled;		/* rows from spilled_from on are not in memory */
 	bool		hungry;			/* it wants them read again */
@@ -64,7 +63,7 @@ typedef struct QueueItemId
 
 struct QueueItem
 {
-	QueueItemId		id;
+	QueueItemId id;
 	QueueRow	row;
 	Lane	   *lane;
 	KeyQueue   *key;			/* NULL: unordered */
@@ -117,10 +116,11 @@ struct Lane
 	Breaker		breaker;
 	bool		breaker_changed;	/* and is not saved */
 	dlist_node	changed_node;
-	QueueItem	   *probe;			/* the one request that an open breaker lets by */
+	QueueItem  *probe;			/* the one request that an open breaker lets by */
 	QueueItem  *turn;			/* the item in flight that has a turn */
 	bool		keeps_turn;		/* until what its probe showed is saved */
-	TimestampTz waits_until;	/* for a turn that another worker has; 0: no */
+	TimestampTz waits_until;	/* for a turn that others have, or go first
+								 * with; 0: no */
 	dlist_node	waiting_node;
 
 	/* where lane_settle() has put it */
@@ -149,7 +149,7 @@ extern void pace_forget_lane(Lane *lane);
  */
 extern bool pace_allows(Lane *lane, TimestampTz now, TimestampTz *when);
 
-/* As many requests are in flight as there may be, whosever. */
+/* As many requests are in flight as there may be, of all lanes together. */
 extern bool pace_is_full(void);
 
 /*

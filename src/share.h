@@ -18,7 +18,7 @@
 
 #include "common/hashfn.h"
 
-/* Sets of shares are bits of an uint32. */
+/* Sets of shares are bits of a uint32. */
 #define MAX_SHARES		32
 #define ALL_SHARES		PG_UINT32_MAX
 

@@ -13,7 +13,6 @@
 
 #include "miscadmin.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "utils/timestamp.h"
 
 static WorkerSlot *my_slot = NULL;

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * state.c
- *		Shared memory: one slot a worker, as backends, the launcher and the
- *		workers see it.
+ *		Shared memory: one slot a worker, as backends and the launcher see it.
  *
  * The rules of locking are in state.h.
  *
@@ -33,7 +32,7 @@ static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 
 /*
- * The databases that the current transaction keeps free of a worker.  Beyond
+ * The databases that the current transaction keeps free of workers.  Beyond
  * the maximum, a command fails as it does with any other session there.
  */
 #define MAX_HELD	16
@@ -248,6 +247,7 @@ bool
 state_want_workers(Oid database)
 {
 	WorkerSlot *first;
+	bool		news = false;
 
 	if (control == NULL)
 		return false;
@@ -259,7 +259,7 @@ state_want_workers(Oid database)
 
 		if (slot->wanted)
 			continue;
-		slot->wanted = true;
+		news = slot->wanted = true;
 		slot->crashes = 0;
 		slot->start_after = 0;
 	}
@@ -271,7 +271,7 @@ state_want_workers(Oid database)
 	 */
 	if (first == NULL && MyProc != control->launcher)
 		control->scan = true;
-	if (first != NULL || !control->crowded)
+	if (first != NULL ? news : !control->crowded)
 		state_wake_launcher();
 	LWLockRelease(&control->lock);
 	return first != NULL;

@@ -5,9 +5,9 @@
  *
  * Each database has rswebhook.workers slots, one a share of its queue.
  *
- * Locking.  control->lock (LWLock) guards which slots belong to which database
- * and everything about a slot's life: wanted, starting, holds, and
- * the launcher's latch.  slot->lock (LWLock) guards what a committing backend
+ * Locking.  control->lock (LWLock) guards which slots belong to which database,
+ * everything about a slot's life (wanted, starting, confirmed, holds) and the
+ * launcher's latch.  slot->lock (LWLock) guards what a committing backend
  * touches: the worker's PGPROC and the ranges.  Whoever changes a slot's
  * database takes both, control->lock first.  Latches are set while the lock
  * that guards the PGPROC is held, so that the process cannot leave in between.
@@ -125,7 +125,7 @@ typedef struct News
 
 extern int	state_take_ranges(QueuedRange *ranges, News *news);
 
-/* Tell the database's other workers of that. */
+/* Tell the database's other workers. */
 extern void state_tell_others(const News *news);
 
 /*
@@ -155,7 +155,7 @@ extern void state_withdraw_turn(int32 destination_id);
 /* Before what was read is told to the world: it must be there after a crash. */
 extern void state_flush_commits(void);
 
-/* ---- live counters, written by the worker and shown by rswebhook.status ---- */
+/* ---- live counters: workers write them, rswebhook.status shows them ---- */
 typedef struct DestinationStats
 {
 	int32		in_flight;

@@ -1,9 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * state_private.h
- *		What the files of shared memory share: state.c (slots, as backends and the
- *		launcher see them), slot.c (a worker's own), wake.c (what a commit tells the worker), turns.c (turns of workers),
- *		counters.c (live counters).
+ *		What the files of shared memory share: state.c (slots, as backends and
+ *		the launcher see them), slot.c (a worker's own), wake.c (what a commit
+ *		tells the workers), turns.c (turns of workers), counters.c (live
+ *		counters).
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -45,8 +46,9 @@ typedef struct WorkerSlot
 	LWLock		lock;
 	PGPROC	   *worker;			/* NULL: none attached */
 	bool		stop;
-	bool		woken;			/* by a commit, since the worker last looked */
-	bool		changed;		/* and by more than events that were queued */
+	bool		woken;			/* by a commit or another worker, since it last
+								 * looked */
+	bool		changed;		/* by more than events that were queued */
 	bool		breakers;		/* another worker has changed some */
 	bool		turns;			/* another worker has left somebody a turn */
 	int			nranges;
@@ -66,7 +68,7 @@ typedef struct Control
 	LWLock		turns_lock;
 	PGPROC	   *launcher;
 	bool		scan;			/* new databases may have come */
-	bool		crowded;		/* a database found no slot; the launcher knows */
+	bool		crowded;		/* a database found no slots; the launcher knows */
 
 	/* commits that may be visible before they are on disk; no lock */
 	pg_atomic_uint32 async_under_way;
@@ -103,7 +105,8 @@ extern void state_wake_launcher(void);
 
 /*
  * The number of the first slot of a database, -1: it has none.  Without
- * control->lock, they may be another database's by the time they are looked at.
+ * control->lock, its slots may be another database's by the time they are
+ * looked at.
  */
 extern int	state_first_slot(Oid database);
 

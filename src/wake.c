@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * wake.c
- *		What a commit tells the worker.
+ *		What a commit tells the workers.
  *
- * A committing backend tells the worker which ids became visible, for which
- * destination.  That makes the worker's read-ahead exact: ids commit out of
- * order, and a transaction that commits late would otherwise have to be found
- * by reading again what lies behind the cursor.
+ * A committing backend tells each worker which ids of its share may have become
+ * visible, for which destination.  That makes a worker's read-ahead exact: ids
+ * commit out of order, and a transaction that commits late would otherwise have
+ * to be found by reading again what lies behind the cursor.
  *
- * It tells that a moment after its rows have become visible.  In that moment
- * the worker may see some of them beyond its cursor, while others of the same
- * user, with lower ids, lie behind it.  So a backend also announces what it is
- * about to commit, and the worker, before it reads, looks for announcements of
+ * It tells that a moment after its rows have become visible.  In that moment a
+ * worker may see some of them beyond its cursor, while others of the same user,
+ * with lower ids, lie behind it.  So a backend also announces what it is about
+ * to commit, and a worker, before it reads, looks for announcements of
  * transactions that its snapshot sees.
  *
  * Copyright (c) 2026, the rswebhook maintainers
@@ -28,7 +28,6 @@
 #include "miscadmin.h"
 #include "replication/walsender.h"
 #include "share.h"
-#include "storage/latch.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
@@ -58,9 +57,9 @@ static Commits *commits = NULL;
 /* what the current transaction queued */
 static QueuedRange pending[MAX_PENDING_RANGES];
 static int	npending = 0;
-static bool publishes = false;	/* it has committed, and the worker hears soon */
+static bool publishes = false;	/* it has committed, and the workers hear soon */
 
-static bool pending_change = false; /* of what the worker has to know */
+static bool pending_change = false; /* of what the workers have to know */
 static TransactionId announced_xid = InvalidTransactionId;
 
 static bool pending_new_database = false;
@@ -114,7 +113,7 @@ state_announce(TransactionId xid, const QueuedRange *range)
 	announced_xid = xid;
 }
 
-/* The transaction has failed, or the worker has been told. */
+/* The transaction has failed, or the workers have been told. */
 static void
 withdraw_announcement(void)
 {
@@ -208,7 +207,7 @@ state_note_changed(void)
 }
 
 /*
- * Add to the worker's ranges.  Neighbouring sends to one destination become
+ * Add to a worker's ranges.  Neighbouring sends to one destination become
  * one range, unless ids of a transaction that is still open may lie between
  * them: that only makes the worker look where nothing is.
  */
@@ -255,10 +254,7 @@ is_quiet(const WorkerSlot *slot, int32 destination_id)
 	return false;
 }
 
-/*
- * Tell a worker what of it is in its share; false: there is no worker to be
- * told.
- */
+/* Tell a worker what the transaction queued in its share; false: it is not there. */
 static bool
 tell(WorkerSlot *slot, int share)
 {
@@ -311,8 +307,8 @@ publish_pending(void)
 /*
  * With synchronous_commit off, a transaction is visible before it is on disk,
  * and a crash may undo it: what it queued must not have been sent by then.  So
- * the worker is told, before such a transaction becomes visible, that it has
- * to see to the disk itself; and afterwards, up to where.
+ * workers are told, before such a transaction becomes visible, that they have
+ * to see to the disk themselves; and afterwards, up to where.
  */
 static void
 begin_async_commit(void)
@@ -391,7 +387,7 @@ xact_callback(XactEvent event, void *arg)
 			begin_async_commit();
 	}
 
-	/* COMMIT PREPARED wakes the worker by itself: see ddl.c */
+	/* COMMIT PREPARED wakes the workers by itself: see ddl.c */
 	if (!committed && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
 
@@ -412,9 +408,9 @@ xact_callback(XactEvent event, void *arg)
 }
 
 /*
- * The worker is told last of all, when this transaction's invalidation messages
- * have been sent: it would not hear of a destination's change by looking before
- * that, and nothing would make it look again.
+ * Workers are told last of all, when this transaction's invalidation messages
+ * have been sent: they would not hear of a destination's change by looking
+ * before that, and nothing would make them look again.
  */
 static void
 release_callback(ResourceReleasePhase phase, bool committed, bool top_level, void *arg)

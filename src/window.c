@@ -11,7 +11,8 @@
  * "hungry": its rows are read again, from that id on.  Such a read feeds all
  * hungry keys whose first missing row lies in it.
  *
- * Reading.  The cursor says up to which id all visible rows have been read.
+ * Reading.  Rows of other workers' shares are read with the rest, and passed
+ * over.  The cursor says up to which id all visible rows have been read.
  * Ids commit out of order, so the committing backends tell which have become
  * visible: what lies behind the cursor is read as a range of its own, and
  * nothing is ever read again just to see whether something is there.  Rows
@@ -24,6 +25,7 @@
  */
 #include "schedule_private.h"
 
+#include "share.h"
 #include "utils/timestamp.h"
 
 static HTAB *items;				/* by QueueItemId */
@@ -586,7 +588,10 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 			feed_hungry(lane, request->after_id, last, all);
 			break;
 		case READ_DUE:
-			/* rows that are due are in; the first that is not, whosever, sets the timer */
+			/*
+			 * What is due is in; the first row that is not sets the timer,
+			 * even if it is another worker's.
+			 */
 			for (int i = 0; i < nrows; i++)
 			{
 				if (rows[i].deliver_after > now && !lane->policy.gone)

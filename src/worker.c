@@ -131,6 +131,18 @@ tune_malloc(void)
 #endif
 }
 
+/* As pg_stat_activity shows it. */
+static void
+report_name(void)
+{
+	char		name[NAMEDATALEN] = "rswebhook worker";
+
+	if (rswebhook_workers > 1)
+		snprintf(name, sizeof(name), "rswebhook worker %d of %d",
+				 state_my_share() + 1, rswebhook_workers);
+	pgstat_report_appname(name);
+}
+
 static void
 connect_to_database(int slot)
 {
@@ -142,7 +154,7 @@ connect_to_database(int slot)
 	if (!state_attach_worker(slot, generation))
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	pgstat_report_appname("rswebhook worker");
+	report_name();
 	session_init();
 }
 
@@ -189,7 +201,7 @@ look_around(void)
 	if (!lock_share())
 		ereport(FATAL,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("another rswebhook worker is active in this database")));
+				 errmsg("another rswebhook worker has the same share of this database's queue")));
 
 	destination_all(&list, &count);
 	for (int i = 0; i < count; i++)

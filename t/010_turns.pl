@@ -172,7 +172,6 @@ sub queue_paused
     return;
 }
 
-# How many requests there were by then.
 # An event of nearly a megabyte, that does not compress.
 sub send_large
 {
@@ -194,6 +193,7 @@ sub requests_of
     return scalar grep { $of{ user_of($_) } } $receiver->requests_to("/delay/20/$path");
 }
 
+# How many requests there were by then.
 sub set_max_in_flight
 {
     my ($most) = @_;

@@ -214,13 +214,13 @@ $session = Session->new($node);
 $session->query('BEGIN; SELECT count(*) FROM (SELECT FROM rswebhook.queue FOR UPDATE) AS locked');
 $before = $receiver->requests_to('/many');
 query($node, q{SELECT rswebhook_resume('many')});
-ok(wait_for('the message', sub { logged('rswebhook sends nothing more') }), 'with all of the queue locked, it stops, and says so');
+ok(wait_for('the message', sub { logged('an rswebhook worker sends nothing more') }), 'with all of the queue locked, it stops, and says so');
 # a thousand are held, another thousand may wait for the next record
 cmp_ok(scalar($receiver->requests_to('/many')) - $before, '<', 3000, 'before it has sent all');
 $session->query('COMMIT');
 $session->close;
 ok(wait_until_sent($node), 'then it goes on');
-ok(logged('rswebhook has recorded what became of all deliveries'), 'and says so, too');
+ok(logged('the rswebhook worker has recorded what became of all its deliveries'), 'and says so, too');
 is(scalar($receiver->requests_to('/many')) - $before, 4000, 'nothing was sent twice');
 
 # A trigger that refuses one of many

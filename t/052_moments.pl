@@ -104,7 +104,7 @@ query($node, q{CREATE FUNCTION start_worker(integer) RETURNS boolean LANGUAGE c 
 my $worker = worker_pid($node);
 my $log = -s $node->logfile;
 is(query($node, 'SELECT start_worker(60)'), 't', 'a second worker ends');
-ok(logged($log, qr/FATAL:  another rswebhook worker is active in this database/), 'and says why');
+ok(logged($log, qr/FATAL:  another rswebhook worker has the same share of this database's queue/), 'and says why');
 is(worker_pid($node), $worker, 'the first one is still there');
 send_event($node, { type => 'track', userId => 'u', messageId => 'end' }, 'sink');
 ok(wait_until_sent($node), 'and delivers');
