@@ -479,19 +479,30 @@ window_note_range(Lane *lane, int64 first_id, int64 last_id)
 		add_late_range(lane, (Range) {first_id - 1, Min(last_id, lane->cursor)});
 }
 
+static int
+at_once(const Lane *lane)
+{
+	return Min(lane->window, lane->policy.max_in_flight);
+}
+
 /* Rows of one read: no more than a lane that goes slowly can use soon. */
 static int
 read_limit(const Lane *lane)
 {
 	if (lane->breaker.opened_at != 0)
 		return 16;
-	return Max(64, Min(READ_ROWS, 32 * Min(lane->window, lane->policy.max_in_flight)));
+	return Max(64, Min(READ_ROWS, 32 * at_once(lane)));
 }
 
+/*
+ * Enough is ready for the next turns.  More would be of no use, and with order
+ * it may not come however much is read: a user has one item ready at most.
+ */
 static bool
 wants_more(const Lane *lane)
 {
-	return lane->more && lane->nready < read_limit(lane) / 2;
+	return lane->more &&
+		lane->nready < Min(read_limit(lane) / 2, 4 * at_once(lane));
 }
 
 bool
