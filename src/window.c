@@ -502,7 +502,7 @@ static bool
 wants_more(const Lane *lane)
 {
 	return lane->more &&
-		lane->nready < Min(read_limit(lane) / 2, 4 * at_once(lane));
+		lane->nready < Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
 }
 
 bool
