@@ -64,12 +64,6 @@ count_others(int32 destination_id, int *having, int *wanting)
 	}
 }
 
-static void
-offer(void)
-{
-	state_tell_others(&(News) {.turns = true});
-}
-
 bool
 state_take_turn(int32 destination_id, int most)
 {
@@ -90,8 +84,12 @@ state_take_turn(int32 destination_id, int most)
 	return taken;
 }
 
-bool
-state_leave_turn(int32 destination_id)
+/*
+ * Take a destination out of one of this worker's sets.  True: others want a
+ * turn, and are offered one; as_well: then this worker does, too.
+ */
+static bool
+give_up(TurnSet *set, int32 destination_id, bool as_well)
 {
 	WorkerSlot *me;
 	int			having;
@@ -100,13 +98,22 @@ state_leave_turn(int32 destination_id)
 	(void) state_my_slots(&me);
 	LWLockAcquire(&control->turns_lock, LW_EXCLUSIVE);
 	count_others(destination_id, &having, &wanting);
-	take_from(&me->turns_had, destination_id);
-	if (wanting > 0)
+	take_from(set, destination_id);
+	if (wanting > 0 && as_well)
 		(void) add_to(&me->turns_wanted, destination_id);
 	LWLockRelease(&control->turns_lock);
 	if (wanting > 0)
-		offer();
+		state_tell_others(&(News) {.turns = true});
 	return wanting > 0;
+}
+
+bool
+state_leave_turn(int32 destination_id)
+{
+	WorkerSlot *me;
+
+	(void) state_my_slots(&me);
+	return give_up(&me->turns_had, destination_id, true);
 }
 
 /* Whoever left the turn to this worker waits now: pass it on. */
@@ -114,14 +121,7 @@ void
 state_withdraw_turn(int32 destination_id)
 {
 	WorkerSlot *me;
-	int			having;
-	int			wanting;
 
 	(void) state_my_slots(&me);
-	LWLockAcquire(&control->turns_lock, LW_EXCLUSIVE);
-	count_others(destination_id, &having, &wanting);
-	take_from(&me->turns_wanted, destination_id);
-	LWLockRelease(&control->turns_lock);
-	if (wanting > 0)
-		offer();
+	(void) give_up(&me->turns_wanted, destination_id, false);
 }
