@@ -275,13 +275,6 @@ sub worker_count
     return "SELECT count(*) FROM pg_stat_activity WHERE datname = '$database' AND backend_type = 'rswebhook worker'";
 }
 
-sub owed
-{
-    my ($destination) = @_;
-
-    return "SELECT count(*) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('$destination')";
-}
-
 # The requests with events of this tag.
 sub with_tag
 {

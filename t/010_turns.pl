@@ -202,13 +202,6 @@ sub set_max_in_flight
     return scalar(my @requests = $receiver->requests_to($narrow));
 }
 
-sub owed
-{
-    my ($destination) = @_;
-
-    return "SELECT count(*) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('$destination')";
-}
-
 sub breaker_is
 {
     my ($destination) = @_;

@@ -14,6 +14,7 @@ use RswebhookTest;
 
 our @EXPORT = qw(
   freeze
+  owed
   send_of_users
   share_workers
   thaw
@@ -84,6 +85,14 @@ sub send_of_users
         FROM (SELECT n, name FROM generate_series(1, $rounds) AS n, unnest(ARRAY[$list]) AS name
               ORDER BY n) AS v}, $option{database});
     return;
+}
+
+# A query of how many events a destination is owed.
+sub owed
+{
+    my ($destination) = @_;
+
+    return "SELECT count(*) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('$destination')";
 }
 
 # The user of a request of such an event.
