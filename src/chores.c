@@ -260,8 +260,9 @@ expire_interval(void)
 
 /*
  * Look at one slot of one ring a turn, each in a transaction of its own, in the
- * database's first worker only.  If somebody reads there, or anything else is in the way, that must hold up
- * neither deliveries nor the other slots: this one gets its turn again later.
+ * database's first worker only.  If somebody reads there, or anything else is
+ * in the way, that must hold up neither deliveries nor the other slots: this
+ * one gets its turn again later.
  */
 void
 chores_expire(TimestampTz now)

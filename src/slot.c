@@ -102,10 +102,9 @@ state_attach_worker(int slot_number, uint32 generation)
 }
 
 WorkerSlot *
-state_my_slots(WorkerSlot **mine)
+state_my_slot(void)
 {
-	*mine = my_slot;
-	return state_first_of(my_slot);
+	return my_slot;
 }
 
 int

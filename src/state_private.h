@@ -118,8 +118,8 @@ extern void state_release_held(bool committed);
 
 /* ---- slot.c ---- */
 
-/* The slots of this worker's database, and its own of them. */
-extern WorkerSlot *state_my_slots(WorkerSlot **mine);
+/* This worker's. */
+extern WorkerSlot *state_my_slot(void);
 
 /* The worker's slot: what was queued since it last took that, left in place. */
 extern int	state_look_at_ranges(QueuedRange *ranges);

@@ -51,8 +51,8 @@ take_from(TurnSet *set, int32 destination_id)
 static void
 count_others(int32 destination_id, int *having, int *wanting)
 {
-	WorkerSlot *me;
-	WorkerSlot *first = state_my_slots(&me);
+	WorkerSlot *me = state_my_slot();
+	WorkerSlot *first = state_first_of(me);
 
 	*having = *wanting = 0;
 	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
@@ -67,12 +67,11 @@ count_others(int32 destination_id, int *having, int *wanting)
 bool
 state_take_turn(int32 destination_id, int most)
 {
-	WorkerSlot *me;
+	WorkerSlot *me = state_my_slot();
 	int			having;
 	int			wanting;
 	bool		taken;
 
-	(void) state_my_slots(&me);
 	LWLockAcquire(&control->turns_lock, LW_EXCLUSIVE);
 	count_others(destination_id, &having, &wanting);
 	taken = having < most && add_to(&me->turns_had, destination_id);
@@ -91,16 +90,14 @@ state_take_turn(int32 destination_id, int most)
 static bool
 give_up(TurnSet *set, int32 destination_id, bool as_well)
 {
-	WorkerSlot *me;
 	int			having;
 	int			wanting;
 
-	(void) state_my_slots(&me);
 	LWLockAcquire(&control->turns_lock, LW_EXCLUSIVE);
 	count_others(destination_id, &having, &wanting);
 	take_from(set, destination_id);
 	if (wanting > 0 && as_well)
-		(void) add_to(&me->turns_wanted, destination_id);
+		(void) add_to(&state_my_slot()->turns_wanted, destination_id);
 	LWLockRelease(&control->turns_lock);
 	if (wanting > 0)
 		state_tell_others(&(News) {.turns = true});
@@ -110,18 +107,12 @@ give_up(TurnSet *set, int32 destination_id, bool as_well)
 bool
 state_leave_turn(int32 destination_id)
 {
-	WorkerSlot *me;
-
-	(void) state_my_slots(&me);
-	return give_up(&me->turns_had, destination_id, true);
+	return give_up(&state_my_slot()->turns_had, destination_id, true);
 }
 
 /* Whoever left the turn to this worker waits now: pass it on. */
 void
 state_withdraw_turn(int32 destination_id)
 {
-	WorkerSlot *me;
-
-	(void) state_my_slots(&me);
-	(void) give_up(&me->turns_wanted, destination_id, false);
+	(void) give_up(&state_my_slot()->turns_wanted, destination_id, false);
 }
