@@ -73,7 +73,7 @@ lane_settle(Lane *lane, TimestampTz now)
 {
 	TimestampTz when = 0;
 	bool		sends = pace_allows(lane, now, &when);
-	bool		reads = window_wants_read(lane, now);
+	bool		reads = reading_wants(lane, now);
 
 	if (sends != lane->in_ring)
 	{
@@ -201,7 +201,7 @@ schedule_remove(Lane *lane)
 static void
 lane_note_range(Lane *lane, int64 first_id, int64 last_id, TimestampTz now)
 {
-	window_note_range(lane, first_id, last_id);
+	reading_note_range(lane, first_id, last_id);
 	lane_settle(lane, now);
 }
 
@@ -239,7 +239,7 @@ schedule_next_read(TimestampTz now, ReadRequest *request)
 		return false;
 	lane = dlist_container(Lane, reader_node, dlist_pop_head_node(&readers));
 	lane->in_readers = false;	/* schedule_rows_read() settles that again */
-	window_next_read(lane, now, request);
+	reading_next(lane, now, request);
 	return true;
 }
 

@@ -2,8 +2,8 @@
  *
  * schedule_private.h
  *		What the parts of the scheduler share: window.c knows the rows of a lane
- *		and their order, pace.c how many of them may be in flight, and schedule.c
- *		which lane comes next.
+ *		and their order, reading.c which are to be read, pace.c how many may be
+ *		in flight, and schedule.c which lane comes next.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -172,6 +172,15 @@ extern void pace_finished(QueueItem *item, const Verdict *verdict, TimestampTz n
 /* The destination works. */
 extern void pace_note_alive(Lane *lane, TimestampTz now);
 
+/* ---- reading.c ---- */
+
+/* Rows first_id to last_id have become visible. */
+extern void reading_note_range(Lane *lane, int64 first_id, int64 last_id);
+
+/* Is there anything to read, and what first? */
+extern bool reading_wants(const Lane *lane, TimestampTz now);
+extern void reading_next(Lane *lane, TimestampTz now, ReadRequest *request);
+
 /* ---- window.c ---- */
 extern void window_init(int share, int nshares, MemoryContext context);
 extern void window_init_lane(Lane *lane);
@@ -192,12 +201,7 @@ extern void window_return(QueueItem *item, TimestampTz now);
 /* Forget an item that was taken. */
 extern void window_free(QueueItem *item);
 
-/* Rows first_id to last_id have become visible. */
-extern void window_note_range(Lane *lane, int64 first_id, int64 last_id);
-
-/* Is there anything to read? */
-extern bool window_wants_read(const Lane *lane, TimestampTz now);
-extern void window_next_read(Lane *lane, TimestampTz now, ReadRequest *request);
+/* Rows that were read come in; see schedule_rows_read(). */
 extern void window_rows_read(const ReadRequest *request, const QueueRow *rows,
 							 int nrows, TimestampTz now);
 

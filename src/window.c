@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * window.c
- *		The rows of a lane that are in memory, their order, and what to read.
+ *		The rows of a lane that are in memory, and their order.
  *
  * Order per user.  Items with an ordering key belong to the key's queue, which
  * is sorted by event id; only its first item is offered for sending, and none
@@ -11,13 +11,10 @@
  * "hungry": its rows are read again, from that id on.  Such a read feeds all
  * hungry keys whose first missing row lies in it.
  *
- * Reading.  Rows of other workers' shares are read with the rest, and passed
- * over.  The cursor says up to which id all visible rows have been read.
- * Ids commit out of order, so the committing backends tell which have become
- * visible: what lies behind the cursor is read as a range of its own, and
- * nothing is ever read again just to see whether something is there.  Rows
- * whose deliver_after has come are looked up by that, but must not overtake
- * their user's: beyond the cursor, they are left to be read ahead.
+ * Reading (reading.c says what).  Rows of other workers' shares are read with
+ * the rest, and passed over.  Rows whose deliver_after has come are looked up by
+ * that, but must not overtake their user's: beyond the cursor, they are left to
+ * be read ahead.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -434,129 +431,6 @@ feed_hungry(Lane *lane, int64 after, int64 upto, bool all)
  * Reading
  * ---------------------------------------------------------------------
  */
-
-/*
- * Late ranges are read in the order of their ids, so that no row comes in
- * before one with a lower id that became visible with it.
- */
-static void
-add_late_range(Lane *lane, Range late)
-{
-	int			first = 0;
-	int			end;
-
-	while (first < lane->nranges && lane->ranges[first].upto < late.after)
-		first++;
-	end = first;
-	while (end < lane->nranges && lane->ranges[end].after <= late.upto)
-		end++;
-
-	/* without room, the gap to a neighbour is read as well */
-	if (end == first && lane->nranges == LANE_RANGES)
-	{
-		first = Min(first, LANE_RANGES - 1);
-		end = first + 1;
-	}
-
-	/* those from first to before end become one with it */
-	for (int i = first; i < end; i++)
-	{
-		late.after = Min(late.after, lane->ranges[i].after);
-		late.upto = Max(late.upto, lane->ranges[i].upto);
-	}
-	memmove(&lane->ranges[first + 1], &lane->ranges[end],
-			(lane->nranges - end) * sizeof(Range));
-	lane->nranges += 1 - (end - first);
-	lane->ranges[first] = late;
-}
-
-void
-window_note_range(Lane *lane, int64 first_id, int64 last_id)
-{
-	if (last_id > lane->cursor)
-		lane->more = true;
-	if (first_id <= Min(last_id, lane->cursor))
-		add_late_range(lane, (Range) {first_id - 1, Min(last_id, lane->cursor)});
-}
-
-static int
-at_once(const Lane *lane)
-{
-	return Min(lane->window, lane->policy.max_in_flight);
-}
-
-/* Rows of one read: no more than a lane that goes slowly can use soon. */
-static int
-read_limit(const Lane *lane)
-{
-	if (lane->breaker.opened_at != 0)
-		return 16;
-	return Max(64, Min(READ_ROWS, 32 * at_once(lane)));
-}
-
-/*
- * Enough is ready for the next turns.  More would be of no use, and with order
- * it may not come however much is read: a user has one item ready at most.
- */
-static bool
-wants_more(const Lane *lane)
-{
-	return lane->more &&
-		lane->nready < Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
-}
-
-bool
-window_wants_read(const Lane *lane, TimestampTz now)
-{
-	if (lane->policy.halted && !lane->policy.gone)
-		return false;
-	if (lane->nitems >= LANE_ITEMS)
-		return false;
-	return lane->nranges > 0 || (lane->next_due != 0 && lane->next_due <= now) ||
-		!pairingheap_is_empty(&lane->hungry) || wants_more(lane);
-}
-
-/*
- * What this lane wants read most.  Late rows come before all others: they have
- * lower ids.  Hungry keys and the rows ahead take turns.
- */
-void
-window_next_read(Lane *lane, TimestampTz now, ReadRequest *request)
-{
-	memset(request, 0, sizeof(*request));
-	request->lane = lane;
-	request->destination_id = lane->destination_id;
-	request->limit = read_limit(lane);
-	request->upto_id = PG_INT64_MAX;
-
-	if (lane->nranges > 0)
-	{
-		request->kind = READ_RANGE;
-		request->after_id = lane->ranges[0].after;
-		request->upto_id = lane->ranges[0].upto;
-	}
-	else if (lane->next_due != 0 && lane->next_due <= now)
-	{
-		request->kind = READ_DUE;
-		request->due_after = lane->due_after;
-		request->after_id = lane->due_after_id;
-	}
-	else if (!pairingheap_is_empty(&lane->hungry) &&
-			 !(lane->fed_hungry && wants_more(lane)))
-	{
-		request->kind = READ_HUNGRY;
-		request->after_id = pairingheap_container(KeyQueue, in_hungry,
-												  pairingheap_first(&lane->hungry))->spilled_from - 1;
-		request->upto_id = lane->cursor;
-		lane->fed_hungry = true;
-	}
-	else
-	{
-		request->kind = READ_AHEAD;
-		request->after_id = lane->cursor;
-		lane->fed_hungry = false;
-	}
-}
 
 /*
  * rows are in the order that the request asked for; fewer than its limit
