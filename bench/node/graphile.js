@@ -27,8 +27,8 @@ async function main() {
       worker: {
         concurrentJobs: inFlight,
         maxPoolSize: inFlight + 1,
-        localQueue: { size: 500 },
-        completeJobBatchDelay: 0,
+        localQueue: { size: 5000 },
+        completeJobBatchDelay: 5,
         failJobBatchDelay: 0
       }
     },

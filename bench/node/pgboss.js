@@ -1,6 +1,7 @@
 /*
  * pgboss.js
- *      A yardstick: pg-boss, in large batches and polling as often as it can.
+ *      A yardstick: pg-boss, in large batches, polling as often as it can, and at
+ *      once after a batch that was full.
  *
  *  node pgboss.js URL IN_FLIGHT
  *
@@ -12,7 +13,7 @@ const PgBoss = require('pg-boss');
 const { poster } = require('./post.js');
 
 const WORKERS = 4;
-const BATCH = 500;
+const BATCH = 5000;
 
 const inFlight = Number(process.argv[3]);
 const post = poster(process.argv[2], inFlight);
@@ -25,10 +26,15 @@ async function main() {
   await boss.start();
   await boss.createQueue('deliver');
   for (let i = 0; i < WORKERS; i++) {
-    await boss.work('deliver', { batchSize: BATCH, pollingIntervalSeconds: 0.5 }, async (jobs) => {
+    const options = { batchSize: BATCH, pollingIntervalSeconds: 0.5 };
+    let id = null;
+    id = await boss.work('deliver', options, async (jobs) => {
       const accepted = await Promise.all(jobs.map((job) => post(JSON.stringify(job.data))));
       if (accepted.includes(false)) {
         throw new Error('not accepted');
+      }
+      if (jobs.length === BATCH) {
+        boss.notifyWorker(id);
       }
     });
   }
