@@ -134,6 +134,11 @@ CREATE TABLE rswebhook.home (
 -- start, so a send can never miss one, and retention is a TRUNCATE of the
 -- oldest slot once nothing in it is owed.
 --
+-- Their rows never change and go by TRUNCATE: autovacuum would read them again
+-- and again, while somebody holds a snapshot, to find nothing to do. It still
+-- takes statistics, of all but what nobody searches, and still comes to keep
+-- transaction ids from wrapping around.
+--
 CREATE SEQUENCE rswebhook.event_id_seq;
 
 CREATE TABLE rswebhook.event (
@@ -193,11 +198,11 @@ DO $$
 BEGIN
     FOR slot IN 0 .. 9 LOOP
         EXECUTE pg_catalog.format(
-            'CREATE TABLE rswebhook.event_%s PARTITION OF rswebhook.event FOR VALUES IN (%s)',
-            slot, slot);
+            'CREATE TABLE rswebhook.event_%s PARTITION OF rswebhook.event FOR VALUES IN (%s)'
+            ' WITH (autovacuum_vacuum_insert_threshold = -1)', slot, slot);
         EXECUTE pg_catalog.format(
-            'CREATE TABLE rswebhook.delivery_%s PARTITION OF rswebhook.delivery FOR VALUES IN (%s)',
-            slot, slot);
+            'CREATE TABLE rswebhook.delivery_%s PARTITION OF rswebhook.delivery FOR VALUES IN (%s)'
+            ' WITH (autovacuum_vacuum_insert_threshold = -1)', slot, slot);
         PERFORM pg_catalog.pg_extension_config_dump(
             pg_catalog.format('rswebhook.event_%s', slot)::pg_catalog.regclass, '');
         PERFORM pg_catalog.pg_extension_config_dump(
@@ -205,6 +210,10 @@ BEGIN
     END LOOP;
 END
 $$;
+
+ALTER TABLE rswebhook.event ALTER COLUMN event SET STATISTICS 0;
+ALTER TABLE rswebhook.delivery ALTER COLUMN request SET STATISTICS 0;
+ALTER TABLE rswebhook.delivery ALTER COLUMN response_body SET STATISTICS 0;
 
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.destination', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.destination_id_seq', '');
@@ -368,6 +377,12 @@ $$;
 CREATE FUNCTION rswebhook.worker_pid() RETURNS integer
     LANGUAGE c STABLE
     AS 'MODULE_PATHNAME', 'rswebhook_worker_pid';
+
+-- The workers that there should be, each with its share of the queue; pid NULL:
+-- that one is not there, and its share waits.
+CREATE FUNCTION rswebhook.workers(OUT share integer, OUT pid integer) RETURNS SETOF record
+    LANGUAGE c STABLE
+    AS 'MODULE_PATHNAME', 'rswebhook_list_workers';
 
 -- The slot of the rings for a moment.
 CREATE FUNCTION rswebhook.ring_slot(at timestamptz) RETURNS smallint
@@ -614,8 +629,8 @@ CREATE FUNCTION rswebhook_replay(destination text, since text) RETURNS bigint
 --
 -- What a person looks at. Counters and latencies are the workers' own since
 -- their start, and null without a worker. A role that shall read the view needs
--- USAGE of the schema, SELECT on rswebhook.status and EXECUTE on
--- rswebhook.worker_stats(), since a view's functions are called as its reader.
+-- USAGE of the schema, SELECT on rswebhook.status and EXECUTE on the functions
+-- in it, since a view's functions are called as its reader.
 --
 CREATE FUNCTION rswebhook.worker_stats(
     OUT destination_id integer,
@@ -656,7 +671,8 @@ SELECT d.name AS destination,
        b.next_probe_at AS breaker_next_probe_at,
        b.reason AS breaker_reason,
        d.id AS destination_id,
-       rswebhook.worker_pid() AS worker_pid
+       rswebhook.worker_pid() AS worker_pid,
+       (SELECT pg_catalog.count(w.pid) FROM rswebhook.workers() w)::integer AS workers
 FROM rswebhook.destination d
 LEFT JOIN rswebhook.breaker b ON b.destination_id = d.id
 LEFT JOIN rswebhook.worker_stats() s ON s.destination_id = d.id

@@ -11,6 +11,7 @@
  */
 #include "state_private.h"
 
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
@@ -209,23 +210,52 @@ state_set_quiet(const int32 *destination_ids, int count)
 	LWLockRelease(&my_slot->lock);
 }
 
+/* The process that has a share of this database's queue; 0: there is none. */
+static int
+pid_of_share(int share)
+{
+	WorkerSlot *first;
+	int			pid = 0;
+
+	if (control == NULL)
+		return 0;
+	LWLockAcquire(&control->lock, LW_SHARED);
+	first = state_find_slots(MyDatabaseId);
+	if (first != NULL && first[share].worker != NULL)
+		pid = first[share].worker->pid;
+	LWLockRelease(&control->lock);
+	return pid;
+}
+
 PG_FUNCTION_INFO_V1(rswebhook_worker_pid);
 
 /* The first worker of this database; null: there is none. */
 Datum
 rswebhook_worker_pid(PG_FUNCTION_ARGS)
 {
-	WorkerSlot *slot;
-	int			pid = 0;
+	int			pid = pid_of_share(0);
 
-	if (control == NULL)
-		PG_RETURN_NULL();
-	LWLockAcquire(&control->lock, LW_SHARED);
-	slot = state_find_slots(MyDatabaseId);
-	if (slot != NULL && slot->worker != NULL)
-		pid = slot->worker->pid;
-	LWLockRelease(&control->lock);
 	if (pid == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_INT32(pid);
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_list_workers);
+
+/* The workers that this database should have, and the processes that are there. */
+Datum
+rswebhook_list_workers(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int share = 0; share < rswebhook_workers; share++)
+	{
+		int			pid = pid_of_share(share);
+		Datum		values[2] = {Int32GetDatum(share + 1), Int32GetDatum(pid)};
+		bool		nulls[2] = {false, pid == 0};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
 }

@@ -240,6 +240,10 @@ ok(wait_for('the log', sub { log_since($log) =~ /Consider increasing max_worker_
 send_of_users($node, 'shared', 'few', 2, \@users);
 my %few = share_workers($node);
 my ($missing) = grep { !exists $few{$_} } 0 .. 2;
+is(query($node, 'SELECT share, pid FROM rswebhook.workers()'),
+    join("\n", map { $_ + 1 . '|' . ($few{$_} // '') } 0 .. 2), 'it is shown which one is missing');
+is(query($node, q{SELECT workers FROM rswebhook.status WHERE destination = 'shared'}),
+    2, 'and how many there are');
 ok(wait_for_query($node, owed('shared'), 2 * @{ $shares[$missing] }), 'they deliver their shares');
 query($node, 'ALTER SYSTEM SET max_worker_processes = 32');
 $node->restart;
