@@ -98,6 +98,7 @@ SKIP:
 {
     my $dir = temp_dir('nginx');
 
+    skip 'libcurl before 7.77 takes no CA of its own', 1 unless libcurl_at_least(7, 77);
     skip 'needs nginx and openssl', 1 unless defined Nginx::program() && make_certificates($dir);
     my $nginx = Nginx->new($dir, listen => 'ssl http2', server => <<"CONF");
 ssl_certificate $dir/server.crt;

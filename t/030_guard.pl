@@ -44,7 +44,7 @@ my %hasty = (
 # ---------------------------------------------------------------------
 my $mine = qr/^address 127\.0\.0\.1 is in the blocked network 127\.0\.0\.0\/8$/;
 my $translated = qr/^address \S+ is in the blocked network 64:ff9b:1::\/48$/;
-my $unnamed = qr/resolve|address|name|illegal format|IDN/i;
+my $unnamed = qr/resolve|address|name|illegal format|IDN| to ACE/i;
 my @forms = (
     [ '127.0.0.1', $mine ],
     [ '2130706433', $mine ],
@@ -164,16 +164,21 @@ ok(!IO::Select->new($victim)->can_read(0), 'no connection to the other address w
 # ---------------------------------------------------------------------
 # A connection that is kept alive does not outlive its permission
 # ---------------------------------------------------------------------
-my $before = () = $receiver->requests;
-set_networks('127.0.0.0/8', '');
-my $refused;
-ok(wait_for('the new setting',
-        sub { ($refused = last_error(send_and_wait('excepted'))) ne '' }),
-    'a reload takes back what was allowed');
-like($refused, $mine, 'also where a connection is open');
-my $after = () = $receiver->requests;
-last_error(send_and_wait('excepted')) foreach 1 .. 3;
-is(scalar(my @now = $receiver->requests), $after, 'nothing goes over it any more');
+SKIP:
+{
+    skip 'libcurl before 7.80 does not ask before it uses a connection again', 3
+      unless libcurl_at_least(7, 80);
+    my $before = () = $receiver->requests;
+    set_networks('127.0.0.0/8', '');
+    my $refused;
+    ok(wait_for('the new setting',
+            sub { ($refused = last_error(send_and_wait('excepted'))) ne '' }),
+        'a reload takes back what was allowed');
+    like($refused, $mine, 'also where a connection is open');
+    my $after = () = $receiver->requests;
+    last_error(send_and_wait('excepted')) foreach 1 .. 3;
+    is(scalar(my @now = $receiver->requests), $after, 'nothing goes over it any more');
+}
 
 # ---------------------------------------------------------------------
 # Who changes the settings

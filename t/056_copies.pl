@@ -24,6 +24,13 @@ query($node, qq{SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 
 send_event($node, { type => 'track', messageId => 'history' }, 'done');
 ok(wait_for_query($node, 'SELECT count(*) FROM rswebhook.delivery', '1'), 'a history');
 query($node, q{UPDATE rswebhook.destination SET paused = false, enabled = false WHERE name = 'sink'});
+
+# The pg_dump of PostgreSQL 13 (13.16 at least) crashes on partitions that an
+# extension has dumped, unless there is a grant on them.
+if (query($node, 'SHOW server_version_num') < 140000)
+{
+    query($node, "GRANT SELECT ON rswebhook.event_$_, rswebhook.delivery_$_ TO pg_monitor") foreach 0 .. 9;
+}
 my $contents = contents('postgres');
 run_ok('pg_dump', '-Fc', '-f', "$dump/custom", '-d', $node->connstr('postgres'));
 run_ok('pg_dump', '-Fd', '-j', '2', '-f', "$dump/directory", '-d', $node->connstr('postgres'));
@@ -106,7 +113,8 @@ SKIP:
     $contents = contents('postgres');
     $node->stop('fast');
     chdir "$dump" or die "could not change directory: $!\n";
-    run_ok("$bindir/pg_upgrade", '--no-sync', '-b', $bindir, '-B', $bindir, '-d', $node->data_dir, '-D', $new->data_dir,
+    my @quickly = qx($bindir/pg_upgrade --help) =~ /--no-sync/ ? '--no-sync' : ();    # 15 or later
+    run_ok("$bindir/pg_upgrade", @quickly, '-b', $bindir, '-B', $bindir, '-d', $node->data_dir, '-D', $new->data_dir,
         '-p', $node->port, '-P', $new->port, '-s', "$dump");
     $new->start;
     is(contents('postgres', $new), $contents, 'everything is there');

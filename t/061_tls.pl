@@ -14,6 +14,7 @@ use RswebhookTest;
 use Test::More;
 
 local $ENV{PATH} = "$ENV{PATH}:/usr/sbin";
+plan skip_all => 'libcurl before 7.77 takes no CA of its own' unless libcurl_at_least(7, 77);
 plan skip_all => 'no openssl' if system('openssl version >/dev/null 2>&1') != 0;
 plan skip_all => 'no nginx' if system('nginx -v >/dev/null 2>&1') != 0;
 

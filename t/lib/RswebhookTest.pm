@@ -27,6 +27,7 @@ our @EXPORT = qw(
   add_destination
   bare_node
   elapsed
+  libcurl_at_least
   new_node
   new_receiver
   outcomes
@@ -69,6 +70,16 @@ BEGIN
 sub source_dir
 {
     return dirname($FindBin::RealBin);
+}
+
+# The libcurl that is there to build with, and to run with.
+sub libcurl_at_least
+{
+    my ($major, $minor) = @_;
+    my ($has_major, $has_minor) = qx(pkg-config --modversion libcurl) =~ /^(\d+)\.(\d+)/
+      or die "pkg-config does not know libcurl\n";
+
+    return $has_major > $major || ($has_major == $major && $has_minor >= $minor);
 }
 
 # A directory below the test's own; removed at the end unless the test fails.

@@ -54,8 +54,10 @@ http {
 }
 END
     close $conf;
+    # before 1.19.5 it looks for the log of its installation before it reads this
+    my @log = qx(nginx -h 2>&1) =~ /^\s*-e /m ? ('-e', "$self->{dir}/error.log") : ();
     $self->{process} = Bench::Process->start('nginx', '-p', $self->{dir}, '-c',
-        "$self->{dir}/nginx.conf", '-e', "$self->{dir}/error.log");
+        "$self->{dir}/nginx.conf", @log);
     $self->{polls} = 0;
     $self->{seen} = 0;
     $self->wait_until_up;
