@@ -103,6 +103,11 @@ SKIP:
     my $bindir = (split /\n/, qx(pg_config --bindir))[0];
     $bindir = $ENV{PATH} =~ s/:.*//r if !-x "$bindir/pg_upgrade";
     skip 'no pg_upgrade here', 1 unless -x "$bindir/pg_upgrade";
+
+    # 18 looks there and nowhere else, whatever dynamic_library_path says
+    my $libdir = (split /\n/, qx(pg_config --pkglibdir))[0];
+    skip 'the library is not installed where pg_upgrade looks', 1
+      if query($node, 'SHOW server_version_num') >= 180000 && !-e "$libdir/rswebhook.so";
     skip 'its servers would lack the sanitizers', 1 if $ENV{RSWEBHOOK_SANITIZED};
 
     query($node, "DROP DATABASE $_") foreach sort keys %restore;
