@@ -84,21 +84,12 @@ sub kill_one
     return;
 }
 
-sub parent_of
-{
-    my ($pid) = @_;
-
-    # the name, in parentheses, may have blanks in it
-    open(my $stat, '<', "/proc/$pid/stat") or return 0;
-    return <$stat> =~ /\) \S (\d+)/ ? $1 : 0;
-}
-
 # Its children notice, but must have let go of the shared memory before another
 # server can start.
 sub kill_postmaster
 {
     my $pid = query($node, "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)");
-    my @children = grep { parent_of($_) == $pid } map { m{(\d+)} } glob '/proc/[0-9]*';
+    my @children = grep { (process_field($_, 'PPid') // 0) == $pid } map { m{(\d+)} } glob '/proc/[0-9]*';
 
     $node->kill9;
     wait_for('all processes to end', sub { !grep { kill 0, $_ } @children });
