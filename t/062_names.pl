@@ -12,9 +12,9 @@ use lib "$FindBin::RealBin/lib";
 use File::Temp;
 use RswebhookTest;
 use Test::More;
+use Time::HiRes qw(time);
 
 plan skip_all => 'libcurl before 7.87 waits for a resolver that hangs' unless libcurl_at_least(7, 87);
-use Time::HiRes qw(time);
 
 my $dir = File::Temp->newdir('rswebhook_names_XXXXXX', TMPDIR => 1);
 open my $out, '>', "$dir/names.c" or die "could not write: $!\n";
