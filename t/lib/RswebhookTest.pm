@@ -238,9 +238,9 @@ sub process_field
     my ($pid, $field) = @_;
 
     open my $in, '<', "/proc/$pid/status" or return undef;
-    while (<$in>)
+    while (my $line = <$in>)
     {
-        return $1 if /^\Q$field\E:\s+(\d+)/;
+        return $1 if $line =~ /^\Q$field\E:\s+(\d+)/;
     }
     return undef;
 }
