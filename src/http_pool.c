@@ -42,6 +42,12 @@
 /* How long a connection is kept while nobody uses it. */
 #define MAX_UNUSED_US		(INT64_C(110) * 1000 * 1000)
 
+/*
+ * Windows, acknowledgements and pings of HTTP/2 may come so long after the last
+ * answer without meaning anything.
+ */
+#define LAST_WORDS_US		(1000 * 1000)
+
 #define BUCKETS				1024
 
 typedef struct Pool
@@ -721,8 +727,9 @@ http_pool_broken(Connection *connection)
 }
 
 /*
- * What comes over HTTP/2 without being asked for says itself what it is, a
- * window or a ping as a rule, and libcurl reads it before the next request.
+ * What comes over HTTP/2 says itself what it belongs to, and libcurl reads it
+ * before the next request.  Later than a moment after the last answer it is a
+ * farewell as a rule, and never worth keeping the connection for.
  */
 void
 http_pool_unasked(int fd, bool ended)
@@ -732,7 +739,8 @@ http_pool_unasked(int fd, bool ended)
 	if (connection == NULL || connection->ntransfers > 0 ||
 		connection->pool->spare == connection)
 		return;
-	if (connection->most > 1 && !ended)
+	if (connection->most > 1 && !ended &&
+		poller_clock() - connection->unused_since_us < LAST_WORDS_US)
 	{
 		poller_socket_may_speak(fd);
 		return;

@@ -42,9 +42,6 @@
  */
 #define EXTRA_SOCKETS(n)	((n) / 8 + 16)
 
-/* What is read from a connection that ends: nobody wants to see it. */
-#define MAX_DRAIN			(1024 * 1024)
-
 static HttpGuard guard = NULL;
 static int	most_sockets = INT_MAX;
 static int	nsockets = 0;
@@ -341,20 +338,34 @@ http_socket_unacknowledged(int fd)
 	return -1;
 }
 
+/* A socket that has been closed by the other side; -1: none to be had. */
+static int
+dead_socket(void)
+{
+	static int	dead = -1;
+	int			pair[2];
+
+	if (dead < 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0)
+	{
+		close(pair[1]);
+		dead = pair[0];
+		(void) fcntl(dead, F_SETFD, FD_CLOEXEC);
+	}
+	return dead;
+}
+
 /*
- * What has come is taken, too: some versions of libcurl see a connection with
- * something to be read as one that is in use.
+ * Only libcurl may close what is libcurl's, and does so when it needs another
+ * connection.  Until then, a dead socket stands behind the number.
  */
 void
 http_socket_shut(int fd)
 {
-	char		rest[4096];
-	ssize_t		drained = 0;
-	ssize_t		got;
+	int			dead = dead_socket();
 
-	while (drained < MAX_DRAIN &&
-		   (got = recv(fd, rest, sizeof(rest), MSG_DONTWAIT)) > 0)
-		drained += got;
-	(void) shutdown(fd, SHUT_RDWR);
 	poller_socket_ended(fd);
+	if (dead >= 0 && dup2(dead, fd) == fd)
+		(void) fcntl(fd, F_SETFD, FD_CLOEXEC);
+	else
+		(void) shutdown(fd, SHUT_RDWR);
 }

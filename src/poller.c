@@ -31,8 +31,8 @@
 
 #include "poller.h"
 
-/* Beside the two of poller.h: the other side has closed it. */
-#define POLLER_END	4
+/* Beside the two of poller.h: only what has come since. */
+#define POLLER_EDGE	4
 
 /* What we know of one descriptor; the table is indexed by its number. */
 typedef struct Watch
@@ -195,7 +195,7 @@ settle_one(int fd)
 	int			events = watch->wanted;
 
 	if (events == 0)
-		events = watch->spoke ? POLLER_END : POLLER_IN;
+		events = watch->spoke ? POLLER_IN | POLLER_EDGE : POLLER_IN;
 	watch->listed = false;
 	if (!watch->owned || watch->ended || events == watch->applied)
 		return;
@@ -235,8 +235,11 @@ wanted_event(int fd, int events, bool failed, bool ended, PollerEvent *event)
 	event->fd = fd;
 	if (watch->wanted == 0)
 	{
-		kernel_watch(fd, POLLER_IN | POLLER_OUT, 0);
-		watch->applied = 0;
+		if (!watch->spoke)
+		{
+			kernel_watch(fd, POLLER_IN | POLLER_OUT, 0);
+			watch->applied = 0;
+		}
 		event->events = 0;
 		event->ended = failed || ended;
 		return watch->owned && !watch->ended && (event->ended || (events & POLLER_IN) != 0);
@@ -279,8 +282,8 @@ kernel_watch(int fd, int before, int events)
 	event.data.fd = fd;
 	if (events & POLLER_IN)
 		event.events |= EPOLLIN | EPOLLRDHUP;
-	if (events & POLLER_END)
-		event.events |= EPOLLRDHUP;
+	if (events & POLLER_EDGE)
+		event.events |= EPOLLET;
 	if (events & POLLER_OUT)
 		event.events |= EPOLLOUT;
 
@@ -347,11 +350,11 @@ kernel_open(void)
 
 /* Adding twice and deleting what is not there are both harmless. */
 static bool
-kernel_filter(int fd, int filter, bool on)
+kernel_filter(int fd, int filter, bool on, bool edge)
 {
 	struct kevent change;
 
-	EV_SET(&change, fd, filter, on ? EV_ADD : EV_DELETE, 0, 0, NULL);
+	EV_SET(&change, fd, filter, on ? EV_ADD | (edge ? EV_CLEAR : 0) : EV_DELETE, 0, 0, NULL);
 	return kevent(poll_fd, &change, 1, NULL, 0, NULL) == 0 || !on;
 }
 
@@ -361,10 +364,14 @@ kernel_watch(int fd, int before, int events)
 	bool		read_ok = true;
 	bool		write_ok = true;
 
+	/* how a filter was added cannot be changed later */
+	if ((before & POLLER_IN) && ((before ^ events) & POLLER_EDGE))
+		(void) kernel_filter(fd, EVFILT_READ, false, false);
 	if ((before | events) & POLLER_IN)
-		read_ok = kernel_filter(fd, EVFILT_READ, (events & POLLER_IN) != 0);
+		read_ok = kernel_filter(fd, EVFILT_READ, (events & POLLER_IN) != 0,
+								(events & POLLER_EDGE) != 0);
 	if ((before | events) & POLLER_OUT)
-		write_ok = kernel_filter(fd, EVFILT_WRITE, (events & POLLER_OUT) != 0);
+		write_ok = kernel_filter(fd, EVFILT_WRITE, (events & POLLER_OUT) != 0, false);
 	return read_ok && write_ok;
 }
 

@@ -57,8 +57,8 @@ extern void poller_socket_closed(int fd);
 extern void poller_socket_ended(int fd);
 
 /*
- * Of what comes while nobody wants to hear of it, only the end is of interest;
- * where the kernel cannot tell these apart, nothing.
+ * What has come unasked may stay unread: report what comes after it, and again
+ * until somebody wants to hear of the socket.
  */
 extern void poller_socket_may_speak(int fd);
 
