@@ -603,6 +603,7 @@ set_up(const char **error)
 	if ((info->features & CURL_VERSION_HTTP2) && HTTP_TELLS_CONNECTED)
 		version_wanted = CURL_HTTP_VERSION_2TLS;
 	http_request_init(info);
+	http_pool_init(info);
 	if (!http_names_init())
 	{
 		*error = "could not initialize c-ares";

@@ -281,7 +281,7 @@ phase_reached(const Request *r, CURLcode result)
 	curl_off_t	connected = 0;
 	long		local_port = 0;
 
-	if (r->head_bytes > 0)
+	if (r->head_bytes > 0 && status_of(r) > 0)
 		return HTTP_PHASE_RECEIVE;
 	if (was_connected(r))
 		return is_sent(r) ? HTTP_PHASE_WAIT : HTTP_PHASE_SEND;

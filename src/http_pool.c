@@ -48,6 +48,9 @@
  */
 #define LAST_WORDS_US		(1000 * 1000)
 
+/* What comes so soon after an answer came with it. */
+#define SAME_BREATH_US		(20 * 1000)
+
 #define BUCKETS				1024
 
 typedef struct Pool
@@ -81,6 +84,9 @@ static Connection *oldest = NULL;	/* of those that nobody uses */
 static Connection *newest = NULL;
 
 static int64_t lifetime_us = INT64_C(600) * 1000 * 1000;
+
+/* From 8.22, libcurl looks at an unused connection once a second at most. */
+static bool looks_rarely = false;
 
 static void retire(Connection *connection);
 
@@ -479,8 +485,6 @@ http_pool_is_opening(const Request *r)
 		http_version_wanted() != CURL_HTTP_VERSION_1_1;
 }
 
-#if !HTTP_TELLS_CONNECTED
-
 static bool
 is_quiet(const Connection *connection)
 {
@@ -492,7 +496,19 @@ is_quiet(const Connection *connection)
 	return true;
 }
 
-#endif
+/*
+ * May HTTP/2 have said goodbye where libcurl will not look before the next
+ * request?  What it reads after that request is too late.
+ */
+static bool
+may_have_left(const Connection *connection, int64_t now_us)
+{
+	int64_t		unused_us = now_us - connection->unused_since_us;
+
+	return looks_rarely && connection->unused && connection->most > 1 &&
+		unused_us > SAME_BREATH_US && unused_us < LAST_WORDS_US &&
+		!is_quiet(connection);
+}
 
 /* May it be used?  If not now, it never may again. */
 static bool
@@ -502,7 +518,8 @@ is_good(const Connection *connection, int64_t now_us)
 	if (!is_quiet(connection))
 		return false;
 #endif
-	return connection->nsockets > 0 && now_us - connection->opened_us < lifetime_us;
+	return connection->nsockets > 0 && now_us - connection->opened_us < lifetime_us &&
+		!may_have_left(connection, now_us);
 }
 
 static bool
@@ -747,6 +764,12 @@ http_pool_unasked(int fd, bool ended)
 	}
 	connection->ended = true;
 	retire(connection);
+}
+
+void
+http_pool_init(const curl_version_info_data *libcurl)
+{
+	looks_rarely = libcurl->version_num >= 0x081600;
 }
 
 void

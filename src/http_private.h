@@ -196,6 +196,9 @@ extern int	http_socket_unacknowledged(int fd);
 
 /* ---- http_pool.c ---- */
 
+/* Learns what libcurl does. */
+extern void http_pool_init(const curl_version_info_data *libcurl);
+
 /*
  * Find or make the pool of connections that a request may use; false if there
  * is no memory.  For a later hop: the same owner's to that hop's origin.

@@ -455,6 +455,8 @@ void
 http_request_connect(Request *r, int64_t now_us)
 {
 	SETOPT(r, CURLOPT_SHARE, r->connection->share);
+	/* or libcurl might take what is left of an earlier one in the same place */
+	SETOPT(r, CURLOPT_FRESH_CONNECT, r->connection->known ? 0L : 1L);
 	SETOPT(r, CURLOPT_RESOLVE, r->resolved[0].data != NULL ? &r->resolved[0] : NULL);
 	SETOPT(r, CURLOPT_TIMEOUT_MS, time_left_ms(r, now_us));
 }
