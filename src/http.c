@@ -52,8 +52,13 @@
 /* A request that was repeated so often sets up a connection of its own. */
 #define MAX_REPEATS			2
 
-/* Timer turns in one http_run(), so that the caller's other work gets its own. */
+/*
+ * What is done in one http_run() and in each of its rounds, so that the
+ * caller's other work gets its own.
+ */
+#define MAX_ROUNDS			16
 #define MAX_TIMER_TURNS		10
+#define MAX_AT_ONCE			24
 
 static CURLM *multi = NULL;
 static long version_wanted = CURL_HTTP_VERSION_1_1;
@@ -219,11 +224,15 @@ recycle(Request *r)
 
 	list_remove(r);
 	nin_flight--;
-	http_pool_release(r, poller_clock());
+	if (r->connection != NULL)
+		http_pool_release(r, poller_clock());
 	http_pool_leave(r);
 	http_request_forget_names(r);
 	if (keep_handle)
+	{
 		kept.easy = r->easy;
+		kept.served = true;
+	}
 	else
 		curl_easy_cleanup(r->easy);
 	if (keep_block)
@@ -327,13 +336,16 @@ run_on_new(Request *r, int64_t now_us)
 		fail_early(r, false, lacking == EMFILE ? "too many open files" : http_no_memory);
 }
 
-/* New requests, next hops, repeats, and those that have waited. */
+/*
+ * New requests, next hops, repeats, and those that have waited; a few at a
+ * time, so that they find the connections as poller_wait() has just seen them.
+ */
 static void
 run_starting(void)
 {
 	int64_t		now_us = poller_clock();
 
-	while (starting.first != NULL)
+	for (int i = 0; i < MAX_AT_ONCE && starting.first != NULL; i++)
 	{
 		Request    *r = starting.first;
 		bool		alone = r->repeats >= MAX_REPEATS;
@@ -430,14 +442,10 @@ static void
 finish(Request *r, CURLcode result, int64_t now_us)
 {
 	bool		repeat = http_answer_wants_repeat(r, result, now_us);
-	long		version = 0;
 
 	take_out(r);
 	if (r->head_done && !repeat)
-	{
-		curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
-		http_pool_answered(r, version >= CURL_HTTP_VERSION_2_0);
-	}
+		http_pool_answered(r);
 	http_pool_release(r, now_us);
 	if (repeat ? http_request_repeat(r) :
 		result == CURLE_OK && r->head_done && http_request_follow(r))
@@ -541,12 +549,17 @@ take_event(const PollerEvent *event)
 		curl_multi_socket_action(multi, event->fd, event->events, &still_running);
 }
 
-static void
-do_what_is_due(const PollerEvent *events, int nevents)
+/* What is due now; true: there is more. */
+static bool
+run_once(void)
 {
+	PollerEvent events[128];
+	int			nevents = poller_wait(events, 128);
 	int64_t		now_us;
 	int			still_running;
 
+	if (nevents == 0 && !is_due(next_due()))
+		return false;
 	for (int i = 0; i < nevents; i++)
 		take_event(&events[i]);
 	now_us = poller_clock();
@@ -554,30 +567,26 @@ do_what_is_due(const PollerEvent *events, int nevents)
 	http_pool_expire(now_us);
 	end_patience(now_us);
 	run_starting();
-	for (int turn = 0; turn < MAX_TIMER_TURNS && is_due(curl_deadline_us); turn++)
+	for (int i = 0; i < MAX_TIMER_TURNS && is_due(curl_deadline_us); i++)
 	{
 		curl_deadline_us = -1;	/* it rings once; libcurl sets it anew */
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
 	}
 	collect_finished();
+	return starting.first != NULL;
 }
 
 void
 http_run(void)
 {
-	PollerEvent events[128];
 	sigset_t	saved;
-	int			nevents;
 
 	if (multi == NULL)
 		return;
-	nevents = poller_wait(events, 128);
-	if (nevents > 0 || is_due(next_due()))
-	{
-		block_signals(&saved);
-		do_what_is_due(events, nevents);
-		restore_signals(&saved);
-	}
+	block_signals(&saved);
+	for (int i = 0; i < MAX_ROUNDS && run_once(); i++)
+		poller_settle();
+	restore_signals(&saved);
 	settle();
 }
 

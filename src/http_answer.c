@@ -101,27 +101,6 @@ parse_retry_after(const char *value, size_t len)
 	return seconds < MAX_RETRY_AFTER_S ? seconds : MAX_RETRY_AFTER_S;
 }
 
-/*
- * An answer on a connection that was open before, which came while not one byte
- * of the request was acknowledged, is not to that request: it was under way
- * when that went out.  Told of requests that go out in one piece.
- */
-static bool
-came_before_request(const Request *r)
-{
-	const Connection *connection = r->connection;
-	long		request_size = 0;
-	curl_off_t	uploaded = 0;
-
-	if (r->opened || connection == NULL || connection->most > 1 ||
-		connection->nsockets != 1)
-		return false;
-	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
-	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
-	return request_size > 0 && uploaded <= request_size &&
-		http_socket_unacknowledged(connection->sockets[0]) >= request_size;
-}
-
 /* libcurl's word on the last status line, since it reads them its own way. */
 static int
 status_of(const Request *r)
@@ -159,7 +138,7 @@ http_on_header(char *line, size_t one, size_t len, void *arg)
 	Request    *r = arg;
 
 	(void) one;
-	if (r->head_bytes == 0 && came_before_request(r))
+	if (r->head_bytes == 0 && !r->opened && http_pool_crossed(r))
 	{
 		r->again = true;
 		return 0;

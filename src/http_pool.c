@@ -48,6 +48,15 @@
  */
 #define LAST_WORDS_US		(1000 * 1000)
 
+/*
+ * In a flow of requests, the poller's word of that age that a connection is
+ * quiet is good enough, and an answer that takes so much longer than there and
+ * back is not one that crossed the request: each look costs a system call.
+ */
+#define LOOKED_US			500
+#define IN_FLOW_US			(5 * 1000)
+#define CROSSING_US			500
+
 /* What comes so soon after an answer came with it. */
 #define SAME_BREATH_US		(20 * 1000)
 
@@ -75,6 +84,7 @@ typedef struct Pool
 	int			opening;		/* not connected yet */
 	bool		tls;
 	bool		single;			/* the last one takes one request at a time */
+	bool		suspect;		/* something has come unasked; look closely */
 	int			most_streams;	/* that a connection has taken */
 } Pool;
 
@@ -395,15 +405,17 @@ retire(Connection *connection)
 }
 
 static CURLSH *
-make_share(void)
+make_share(bool tls, bool named)
 {
 	CURLSH	   *share = curl_share_init();
 
 	if (share == NULL)
 		return NULL;
 	if (curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK &&
-		curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) == CURLSHE_OK &&
-		curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK)
+		(!named ||
+		 curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) == CURLSHE_OK) &&
+		(!tls ||
+		 curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK))
 		return share;
 	(void) curl_share_cleanup(share);
 	return NULL;
@@ -458,7 +470,7 @@ http_pool_open(Request *r, int *lacking)
 	if (connection == NULL)
 	{
 		connection = calloc(1, sizeof(Connection));
-		if (connection != NULL && (connection->share = make_share()) == NULL)
+		if (connection != NULL && (connection->share = make_share(pool->tls, r->host != NULL || r->proxied)) == NULL)
 		{
 			free(connection);
 			connection = NULL;
@@ -649,15 +661,24 @@ socket_of(const Connection *connection, int local_port)
 	return -1;
 }
 
-/* Nothing is to be read on it, here or in OpenSSL's buffers. */
+/*
+ * Is anything to be read on it, here or in OpenSSL's buffers?  In a flow of
+ * requests, the poller has just looked.
+ */
 static bool
-has_nothing_to_say(const Request *r, int local_port)
+has_spoken(const Request *r, int local_port)
 {
-	int			fd = socket_of(r->connection, local_port);
+	const Connection *connection = r->connection;
 	SSL		   *tls = tls_of(r);
 
-	return fd >= 0 && http_socket_state(fd) == SOCKET_QUIET &&
-		(tls == NULL || !SSL_has_pending(tls));
+	if (tls != NULL && SSL_has_pending(tls))
+		return true;
+	if (!r->pool->suspect && connection->nsockets == 1 &&
+		r->connected_us - poller_waited_at() < LOOKED_US &&
+		poller_waited_at() - connection->unused_since_us < IN_FLOW_US &&
+		connection->unused_since_us < poller_waited_at())
+		return false;
+	return http_socket_state(socket_of(connection, local_port)) != SOCKET_QUIET;
 }
 
 /*
@@ -670,7 +691,8 @@ connected_anew(Request *r, int local_port)
 	Connection *connection = r->connection;
 	int			fd = socket_of(connection, local_port);
 
-	connection->opened_us = poller_clock();
+	connection->opened_us = r->connected_us;
+	connection->round_trip_us = http_socket_round_trip(fd);
 	if (!connection->known)
 	{
 		connection->known = true;
@@ -697,27 +719,58 @@ connected_anew(Request *r, int local_port)
 bool
 http_pool_connected(Request *r, int local_port)
 {
+	r->connected_us = poller_clock();
 	if (r->opened)
 		return connected_anew(r, local_port);
-	if (r->connection->most > 1 || has_nothing_to_say(r, local_port))
+	if (r->connection->most > 1 || !has_spoken(r, local_port))
 		return true;
-	r->again = true;
+	r->again = r->pool->suspect = true;
 	return false;
 }
 
 #endif							/* HTTP_TELLS_CONNECTED */
 
-void
-http_pool_answered(Request *r, bool http2)
+/*
+ * Not one byte of the request was acknowledged as the answer came: that was
+ * written before the request arrived.  Told of requests that go out in one
+ * piece, since a part of one may be answered.
+ */
+bool
+http_pool_crossed(Request *r)
 {
 	Connection *connection = r->connection;
+	long		request_size = 0;
+	curl_off_t	uploaded = 0;
+
+	if (connection->most > 1 || connection->nsockets != 1)
+		return false;
+	if (!r->pool->suspect && r->connected &&
+		poller_clock() - r->connected_us > 2 * connection->round_trip_us + CROSSING_US)
+		return false;
+	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	if (request_size <= 0 || uploaded > request_size ||
+		http_socket_unacknowledged(connection->sockets[0]) < request_size)
+		return false;
+	r->pool->suspect = true;
+	return true;
+}
+
+void
+http_pool_answered(Request *r)
+{
+	Connection *connection = r->connection;
+	long		version = 0;
 
 	if (!connection->known)
 	{
 		connection->known = true;
 		became_known(connection, false);
 	}
-	if (http2 && connection->most == 1)
+	if (!r->pool->tls || connection->most > 1)
+		return;
+	curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
+	if (version >= CURL_HTTP_VERSION_2_0)
 	{
 		connection->most = r->pool->most_streams;
 		r->pool->single = false;
@@ -762,6 +815,7 @@ http_pool_unasked(int fd, bool ended)
 		poller_socket_may_speak(fd);
 		return;
 	}
+	connection->pool->suspect |= !ended && connection->most == 1;
 	connection->ended = true;
 	retire(connection);
 }

@@ -70,6 +70,7 @@ typedef struct Connection
 	bool		ended;			/* it takes no more requests */
 	bool		broken;			/* under those that use it, too */
 	int64_t		opened_us;		/* when it was connected */
+	int64_t		round_trip_us;	/* as the kernel saw it then */
 	int64_t		unused_since_us;
 	int			nsockets;
 	int			sockets[HTTP_MAX_SOCKETS];
@@ -85,6 +86,7 @@ typedef struct Request
 	bool		in_multi;
 	bool		worn;			/* its handle had to connect; see recycle() */
 	bool		holds_secrets;	/* certificates; do not keep the handle */
+	bool		served;			/* its handle was used before */
 
 	/* what to send: our own copies, in one block that serves many requests */
 	char	   *block;
@@ -104,6 +106,7 @@ typedef struct Request
 	int			port;
 	int			hops_left;
 	size_t		response_limit;
+	int			connect_timeout_ms;
 	int64_t		started_us;
 	int64_t		deadline_us;	/* -1: none */
 	CURLcode	setup;			/* first failure of a curl_easy_setopt() */
@@ -133,7 +136,8 @@ typedef struct Request
 	bool		again;			/* we ended it: it was not for us */
 	const char *fault;			/* we ended it: it is no sound answer */
 	bool		opened;			/* a socket was opened for it */
-	bool		connected;		/* it was about to be sent */
+	bool		connected;		/* it was about to be sent ... */
+	int64_t		connected_us;	/* ... then */
 	int			lacking;		/* errno of why no socket could be opened, or 0 */
 	struct curl_sockaddr address;	/* that was tried last */
 	bool		barred;			/* the guard refused an address */
@@ -194,6 +198,9 @@ extern SocketState http_socket_state(int fd);
 /* Bytes that the other side has not acknowledged; -1: that cannot be known. */
 extern int	http_socket_unacknowledged(int fd);
 
+/* How long a byte takes there and back, in microseconds. */
+extern int64_t http_socket_round_trip(int fd);
+
 /* ---- http_pool.c ---- */
 
 /* Learns what libcurl does. */
@@ -225,8 +232,14 @@ extern void http_pool_release(Request *r, int64_t now_us);
  */
 extern bool http_pool_connected(Request *r, int local_port);
 
-/* It has an answer; with HTTP/2 the connection takes several requests. */
-extern void http_pool_answered(Request *r, bool http2);
+/*
+ * An answer begins to come, on a connection that was open before.  True: it
+ * was under way when the request went out, so it is not to that.
+ */
+extern bool http_pool_crossed(Request *r);
+
+/* It has an answer, and libcurl knows more of the connection. */
+extern void http_pool_answered(Request *r);
 
 /*
  * One of several requests failed as if the connection had.  It takes no more of

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -336,6 +337,21 @@ http_socket_unacknowledged(int fd)
 	(void) fd;
 #endif
 	return -1;
+}
+
+int64_t
+http_socket_round_trip(int fd)
+{
+#if defined(__linux__) && defined(TCP_INFO)
+	struct tcp_info info;
+	socklen_t	len = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		return info.tcpi_rtt;
+#else
+	(void) fd;
+#endif
+	return 1000 * 1000;
 }
 
 /* A socket that has been closed by the other side; -1: none to be had. */

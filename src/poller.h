@@ -71,7 +71,11 @@ extern void poller_settle(void);
 /* Become readable at this time (0: now) or a little before; -1: not by time. */
 extern void poller_wake_at(int64_t time_us);
 
-/* What is due now, without waiting; the number of events filled in. */
+/*
+ * What is due now, without waiting; the number of events filled in.  And when
+ * that was asked last.
+ */
 extern int	poller_wait(PollerEvent *events, int max);
+extern int64_t poller_waited_at(void);
 
 #endif							/* RSWEBHOOK_POLLER_H */
