@@ -91,7 +91,7 @@ SKIP:
     test_idle('https', map { $_ => $at{$_} } keys %idle);
     test_prompt('https', map { $_ => $at{$_} } keys %prompt);
 
-    %idle = map { $_ => "then/50/$_" } qw(goaway silence socket junk);
+    %idle = map { $_ => "then/50/$_" } qw(goaway silence socket failure);
     %at = map { my $one = NodeReceiver->new(temp_dir('node'), $certificates); $_ => [ $one, $one->port ] } keys %idle;
     push @judged, map { $_->[0] } values %at;
     test_idle('h2', %at);

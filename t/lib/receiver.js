@@ -28,8 +28,8 @@
 //                           goaway (GOAWAY, then destroyed), destroy, socket
 //   /then/MS/END            go on, and so long after the answer, if the session is
 //                           idle: goaway (and close), socket (the end of that),
-//                           junk (an answer as of HTTP/1.1), silence (GOAWAY, and
-//                           the connection stays)
+//                           failure (GOAWAY with an error, and close), silence
+//                           (GOAWAY, and the connection stays)
 //
 // Copyright (c) 2026, the rswebhook maintainers
 
@@ -187,7 +187,7 @@ function closed(request) {
         if (end === 'goaway') session.close();
         else if (end === 'silence') session.goaway(0, 2 ** 31 - 1);
         else if (end === 'socket') sockets.get(session.port).destroy();
-        else sockets.get(session.port).write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+        else session.destroy(http2.constants.NGHTTP2_INTERNAL_ERROR);
     }, ms);
 }
 
