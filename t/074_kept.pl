@@ -123,7 +123,6 @@ sub test_kept_failures
         'kept/close' => 'delivered 200 1',
         'kept/reset' => 'delivered 200 1',
         'kept/hidden' => 'delivered 200 1',
-        'kept/reset-head' => 'retry 1, delivered 200 2',
         'kept/503' => 'retry 503 1, retry 503 2, aborted 503 3',
         'close' => 'retry 1, retry 2, aborted 3',
         'reset' => 'retry 1, retry 2, aborted 3');
