@@ -153,9 +153,10 @@ function answer(request) {
     }
 
     const accepted = head[':status'] >= 200 && head[':status'] < 300;
-    write_down(request, String(head[':status']), accepted);
     setTimeout(() => {
-        if (stream.destroyed) return;
+        // with the session's end it may have been refused by now
+        if (stream.destroyed || stream.closed) return;
+        write_down(request, String(head[':status']), accepted);
         stream.respond(head);
         stream.end(accepted ? 'ok' : 'no', () => {
             if (early !== undefined) stream.close(early);
