@@ -66,8 +66,6 @@ sub test_early
     my @events;
 
     add_destination($node, 'early', $receiver->url(''), \%hasty);
-    add_destination($node, 'early, told', $receiver->url(''),
-        { %hasty, min_backoff => '20 ms', max_backoff => '10 min', retry_after_factor => 1 });
     foreach my $size (100, 10_000, 100_000, 900_000)
     {
         foreach my $code (0, 8)
@@ -80,14 +78,17 @@ sub test_early
                 $id = "early_410_${code}_${size}_$n";
                 push @events, [ 'early', $id, $receiver->url("/early/$code/status/410"), undef, $size ];
                 $expected{$id} = 'aborted 410 1';
-                $id = "early_429_${code}_${size}_$n";
-                push @events, [ 'early, told', $id, $receiver->url("/early/$code/retry-after/429/500"), undef, $size ];
-                $expected{$id} = 'retry 429 1';
             }
+            # each a destination of its own, which is held off then
+            my $id = "early_429_${code}_$size";
+            add_told($id);
+            push @events, [ $id, $id, $receiver->url("/early/$code/retry-after/429/500"), undef, $size ];
+            $expected{$id} = 'retry 429 1';
         }
     }
     # not early, to know that it is told the same way
-    push @events, [ 'early, told', 'in-time_429', $receiver->url('/retry-after/429/500') ];
+    add_told('in-time_429');
+    push @events, [ 'in-time_429', 'in-time_429', $receiver->url('/retry-after/429/500') ];
     $expected{'in-time_429'} = 'retry 429 1';
     send_all($node, @events);
     ok(wait_for_query($node, q{SELECT count(DISTINCT event_id) FROM rswebhook.delivery}, scalar @events, 30),
@@ -102,7 +103,16 @@ sub test_early
             WHERE outcome = 'retry' AND retry_at - started_at NOT BETWEEN interval '490 s' AND interval '700 s'}),
         '0', 'and the retry is when it says');
     push @ids, grep { /_(?:200|410)_/ } keys %expected;
-    query($node, q{DELETE FROM rswebhook.destination WHERE name = 'early, told'});
+    query($node, q{DELETE FROM rswebhook.destination WHERE name LIKE '%\_429%'});
+    return;
+}
+
+sub add_told
+{
+    my ($name) = @_;
+
+    add_destination($node, $name, $receiver->url(''),
+        { %hasty, max_backoff => '10 min', retry_after_factor => 1, retry_window => '3 h' });
     return;
 }
 
@@ -171,12 +181,16 @@ sub test_one_stream
     return;
 }
 
-# A session that ends with three streams open ends all three, and at once. (They
-# arrived, so whether they are repeated at once is not our subject.)
+# A session that ends with three streams open ends all three, and at once,
+# whether they are heard, still being sent or half answered. (Whether they are
+# repeated at once is not our subject.)
 sub test_ends
 {
-    foreach my $end ('goaway', 'destroy', 'socket')
+    foreach ([ 'goaway', '' ], [ 'destroy', '' ], [ 'socket', '' ], [ 'destroy', '/early/0', 900_000 ],
+        [ 'socket', '/early/0', 900_000 ], [ 'destroy', '/half' ], [ 'socket', '/half' ])
     {
+        my ($how, $before_it, $size) = @$_;
+        my $end = $how . ($before_it =~ s/\W/-/gr);
         my $name = "end-$end";
 
         add_destination($node, $name, $receiver->url(''), { %hasty, min_attempts => 1, timeout => '20 s', low_speed_limit => 0 });
@@ -185,7 +199,7 @@ sub test_ends
         my $before = $receiver->unasked;
         my $took = elapsed(
             sub {
-                send_all($node, map { [ $name, "${name}_$_", $receiver->url("/together/3/$end") ] } 1 .. 3);
+                send_all($node, map { [ $name, "${name}_$_", $receiver->url("$before_it/together/3/$how"), undef, $size ] } 1 .. 3);
                 ok(sent($name), "$end: nothing is owed any more");
             });
         cmp_ok(scalar(my @ended = $receiver->unasked), '>', $before, "$end: the session has ended");

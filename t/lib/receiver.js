@@ -21,6 +21,7 @@
 //   /reset/CODE             RST_STREAM with that code and no answer
 //   /early/CODE             go on before the body is read, and RST_STREAM with
 //                           that code after the answer
+//   /half                   200 and half a body, then go on (to /together or /hang)
 //   /refuse/N               REFUSED_STREAM for the first N attempts of each event
 //   /goaway                 GOAWAY that does not take this stream, but for the
 //                           event's first attempt only
@@ -130,6 +131,9 @@ function answer(request) {
             return stream.close(Number(words.shift()));
         } else if (word === 'early') {
             early = Number(words.shift());
+        } else if (word === 'half') {
+            stream.respond(head);
+            stream.write('half');
         } else if (word === 'refuse') {
             if (attempt(request) > Number(words.shift())) continue;
             write_down(request, 'refused', false);
