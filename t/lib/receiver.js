@@ -183,7 +183,7 @@ function closed(request) {
     const session = request.session;
 
     session.open.delete(request);
-    if (session.going && session.open.size === 0) session.destroy();
+    if (session.going && session.open.size === 0) setTimeout(() => session.destroy(), 20);
     if (!request.then) return;
     const [ms, end] = request.then;
     setTimeout(() => {
