@@ -13,7 +13,6 @@ use Ledgers;
 use Nginx;
 use NodeReceiver;
 use RswebhookTest;
-use Sockets;
 use Test::More;
 
 my %hasty = (
@@ -29,6 +28,7 @@ my $pid = worker_pid($node);
 my $missing = tls_is_missing();
 my $certificates = $missing ? undef : Certificates->new(temp_dir('certificates'));
 my %trusting = (%hasty, $certificates ? (ca_cert => $certificates->text('ca.pem')) : ());
+my @proxies;
 my $tls = $missing ? undef : NodeReceiver->new(temp_dir('node'), $certificates, relay => [$receiver]);
 
 test_where_it_ended();
@@ -44,6 +44,13 @@ sub tls_is_missing
     return 'libcurl before 7.77 takes no CA of its own' unless libcurl_at_least(7, 77);
     return 'no openssl' unless Certificates::program();
     return NodeReceiver::missing();
+}
+
+# A receiver that does the same whatever it is asked for
+sub new_receiver_url
+{
+    push @proxies, new_receiver('--path', @_);
+    return $proxies[-1]->url('');
 }
 
 # Each on a connection of its own, which is new: a kept one is another matter
@@ -78,13 +85,27 @@ sub test_where_it_ended
             $add->("${id}_get", $base{$protocol}, $end, 'GET', 10, $wait);
             $add->("${id}_large", $base{$protocol}, $end, 'PUT', 300_000, $wait);
             $add->("${id}_in-the-middle", $base{$protocol},
-                $protocol eq 'h2' ? "early/0/$end" : "early/100000/$end", 'POST', 5_000_000, $send);
+                $protocol eq 'h2' ? "early/0/$end" : "early/100000/$end",
+                'POST', $protocol eq 'https' ? 16_000_000 : 5_000_000, $send);    # a relay has buffers, too
+
+            # after one that is kept, which is tried first
+            $add->("${id}_kept", $base{$protocol}, $end, 'POST', 10, $wait);
         }
     }
+    add_destination($node, 'proxied_reset', 'http://shop.invalid/', { %hasty, proxy => new_receiver_url('/reset') });
+    push @events, [ 'proxied_reset', 'proxied_reset', 'http://shop.invalid/reset' ];
+    $expected{proxied_reset} = $wait;
 
     # one after the other: none finds another one's connection
     foreach (@events)
     {
+        my ($name) = @$_;
+
+        if ($name =~ /^(\w+)-.*_kept$/)
+        {
+            send_all($node, [ $name, "before_$name", "$base{$1}/ok" ]);
+            wait_until_sent($node, undef, 20);
+        }
         send_all($node, $_);
         wait_until_sent($node, undef, 20);
     }
@@ -102,12 +123,12 @@ sub test_where_it_ended
 # A proxy that wants to know who we are is no answer of the receiver's
 sub test_proxy
 {
-    my $proxy = new_receiver('--path', '/status/407');
+    my $proxy = new_receiver_url('/status/407');
     my %url = (http => 'http://shop.invalid/x', https => 'https://shop.invalid/x');
 
     foreach my $scheme (sort keys %url)
     {
-        add_destination($node, "proxy-$scheme", $url{$scheme}, { %hasty, proxy => $proxy->url('') });
+        add_destination($node, "proxy-$scheme", $url{$scheme}, { %hasty, proxy => $proxy });
         send_all($node, map { [ "proxy-$scheme", "proxy-${scheme}_$_", $url{$scheme} ] } 1 .. 3);
     }
     ok(wait_until_sent($node), 'a proxy says 407: nothing is owed any more');
