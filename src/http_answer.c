@@ -29,6 +29,9 @@
 #define MAX_HEAD_LINES		1000
 #define MAX_UNWANTED_BYTES	(64 * 1024)
 #define MAX_ERROR_BYTES		512
+
+/* A body of that size goes out in one piece with its head. */
+#define SMALL_BODY			8192
 #define MAX_RETRY_AFTER_S	((int64_t) 366 * 24 * 60 * 60)
 
 char http_no_memory[] = "out of memory";
@@ -46,7 +49,8 @@ http_answer_begin(Request *r)
 	r->body_size = r->body_seen = r->head_bytes = 0;
 	r->head_lines = 0;
 	r->head_done = r->enough = r->again = false;
-	r->opened = r->connected = r->barred = false;
+	r->opened = r->connected = r->early = r->barred = false;
+	r->fd = -1;
 	r->fault = NULL;
 	r->lacking = 0;
 	r->why[0] = r->curl_error[0] = '\0';
@@ -111,6 +115,33 @@ status_of(const Request *r)
 	return (int) status;
 }
 
+/* Is all of the request with the kernel? */
+static bool
+is_sent(const Request *r)
+{
+	long		request_size = 0;
+	curl_off_t	uploaded = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	return request_size > 0 && (size_t) uploaded >= r->body_len;
+}
+
+static bool
+is_http2(const Request *r)
+{
+	long		version = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
+	return version >= CURL_HTTP_VERSION_2_0;
+}
+
+static bool
+is_success(int status)
+{
+	return status >= 200 && status <= 299;
+}
+
 /* A head is complete: that of the answer, unless it is an interim one. */
 static bool
 end_head(Request *r)
@@ -124,6 +155,14 @@ end_head(Request *r)
 	}
 	r->answer.status = status;
 	r->head_done = true;
+	if (r->connection->most > 1)
+	{
+		if (!is_sent(r))
+			http_look_soon(r);
+	}
+	else
+		r->early = r->body_len > SMALL_BODY && is_success(status) &&
+			(!is_sent(r) || http_pool_arrival(r) != ARRIVED);
 
 	/* What follows a 101 is another protocol, which we do not speak. */
 	r->enough = status == 101;
@@ -228,18 +267,6 @@ http_on_body(char *data, size_t one, size_t len, void *arg)
  * How far it came
  * ---------------------------------------------------------------------
  */
-
-/* Is all of the request with the kernel? */
-static bool
-is_sent(const Request *r)
-{
-	long		request_size = 0;
-	curl_off_t	uploaded = 0;
-
-	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
-	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
-	return request_size > 0 && (size_t) uploaded >= r->body_len;
-}
 
 /* Did its connection come about, so that it could go out? */
 static bool
@@ -442,15 +469,6 @@ http_answer_wants_repeat(const Request *r, CURLcode result, int64_t now_us)
 		(http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM);
 }
 
-static bool
-is_http2(const Request *r)
-{
-	long		version = 0;
-
-	curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
-	return version >= CURL_HTTP_VERSION_2_0;
-}
-
 /* The proxy speaks, and not the receiver; with TLS only libcurl hears it. */
 static bool
 proxy_refused(const Request *r)
@@ -483,15 +501,27 @@ head_is_enough(const Request *r, CURLcode result)
 		return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM ||
 			result == CURLE_PARTIAL_FILE;
 	return http_answer_blames_connection(result) && !is_sent(r) &&
-		(r->answer.status < 200 || r->answer.status > 299);
+		!is_success(r->answer.status);
+}
+
+bool
+http_answer_is_early(const Request *r, CURLcode result)
+{
+	return r->early && result == CURLE_OK && is_sent(r);
+}
+
+void
+http_answer_refute(Request *r)
+{
+	if (r->fault == NULL)
+		r->fault = "the answer came before the request was sent";
 }
 
 /* A success for what was not sent is none. */
 static bool
 is_premature(const Request *r)
 {
-	return r->head_done && r->answer.status >= 200 && r->answer.status <= 299 &&
-		!is_sent(r) && !is_http2(r);
+	return r->head_done && is_success(r->answer.status) && !is_sent(r) && !is_http2(r);
 }
 
 /*
@@ -528,17 +558,19 @@ http_answer_judge(Request *r, CURLcode result)
 {
 	HttpAnswer *answer = &r->answer;
 	const char *lack;
+	bool		refused;
 	long		request_size = 0;
 
 	if (result == CURLE_BAD_CONTENT_ENCODING)
 		accept_undecodable(r);
-	if (proxy_refused(r))
+	refused = proxy_refused(r);
+	if (refused)
 	{
 		answer->status = 0;
 		r->fault = "the proxy wants other credentials (HTTP status 407)";
 	}
-	else if (r->fault == NULL && is_premature(r))
-		r->fault = "the answer came before the request was sent";
+	else if (is_premature(r))
+		http_answer_refute(r);
 
 	if (r->fault == NULL && ((result == CURLE_OK && r->head_done) || head_is_enough(r, result)))
 	{
@@ -567,7 +599,7 @@ http_answer_judge(Request *r, CURLcode result)
 	else
 	{
 		answer->phase = phase_reached(r, result);
-		if (answer->status == 0 && answer->phase == HTTP_PHASE_RECEIVE && !proxy_refused(r) &&
+		if (answer->status == 0 && answer->phase == HTTP_PHASE_RECEIVE && !refused &&
 			status_of(r) >= 200)
 			answer->status = status_of(r);	/* of half a head, to be seen */
 		answer->error = clean_error(answer->phase, error_of(r, result));

@@ -465,6 +465,8 @@ http_pool_open(Request *r, int *lacking)
 		*lacking = EMFILE;
 		return false;
 	}
+	if (pool->spare != NULL && pool->spare->nsockets > HTTP_MAX_SOCKETS / 2)
+		discard(pool->spare);
 	connection = pool->spare;
 	pool->spare = NULL;
 	if (connection == NULL)
@@ -488,6 +490,12 @@ http_pool_open(Request *r, int *lacking)
 	set_opening(connection, 1);
 	use(r, connection);
 	return true;
+}
+
+bool
+http_pool_hides_remains(const Request *r)
+{
+	return looks_rarely && !r->connection->known && r->connection->nsockets > 0;
 }
 
 bool
@@ -666,7 +674,7 @@ socket_of(const Connection *connection, int local_port)
  * requests, the poller has just looked.
  */
 static bool
-has_spoken(const Request *r, int local_port)
+has_spoken(const Request *r)
 {
 	const Connection *connection = r->connection;
 	SSL		   *tls = tls_of(r);
@@ -678,7 +686,7 @@ has_spoken(const Request *r, int local_port)
 		poller_waited_at() - connection->unused_since_us < IN_FLOW_US &&
 		connection->unused_since_us < poller_waited_at())
 		return false;
-	return http_socket_state(socket_of(connection, local_port)) != SOCKET_QUIET;
+	return http_socket_state(r->fd) != SOCKET_QUIET;
 }
 
 /*
@@ -686,13 +694,12 @@ has_spoken(const Request *r, int local_port)
  * with its end may be a ticket for the next session.
  */
 static bool
-connected_anew(Request *r, int local_port)
+connected_anew(Request *r)
 {
 	Connection *connection = r->connection;
-	int			fd = socket_of(connection, local_port);
 
 	connection->opened_us = r->connected_us;
-	connection->round_trip_us = http_socket_round_trip(fd);
+	connection->round_trip_us = http_socket_round_trip(r->fd);
 	if (!connection->known)
 	{
 		connection->known = true;
@@ -708,7 +715,7 @@ connected_anew(Request *r, int local_port)
 		r->pool->most_streams = connection->ntransfers - 1;
 		settle(connection);
 	}
-	if (!r->pool->tls && !r->proxied && http_socket_state(fd) == SOCKET_SPOKE)
+	if (!r->pool->tls && !r->proxied && http_socket_state(r->fd) == SOCKET_SPOKE)
 	{
 		r->fault = "the receiver answered before it was asked";
 		return false;
@@ -720,15 +727,29 @@ bool
 http_pool_connected(Request *r, int local_port)
 {
 	r->connected_us = poller_clock();
+	r->fd = socket_of(r->connection, local_port);
 	if (r->opened)
-		return connected_anew(r, local_port);
-	if (r->connection->most > 1 || !has_spoken(r, local_port))
+		return connected_anew(r);
+	if (r->connection->most > 1 || !has_spoken(r))
 		return true;
 	r->again = r->pool->suspect = true;
 	return false;
 }
 
 #endif							/* HTTP_TELLS_CONNECTED */
+
+/* The socket that a request went out on; -1: it is closed. */
+static int
+socket_used(const Request *r)
+{
+	const Connection *connection = r->connection;
+
+	if (connection->nsockets == 0)
+		return -1;
+	if (r->fd >= 0)
+		return http_socket_owner(r->fd) == connection ? r->fd : -1;
+	return connection->sockets[0];
+}
 
 /*
  * Not one byte of the request was acknowledged as the answer came: that was
@@ -742,7 +763,7 @@ http_pool_crossed(Request *r)
 	long		request_size = 0;
 	curl_off_t	uploaded = 0;
 
-	if (connection->most > 1 || connection->nsockets != 1)
+	if (connection->most > 1)
 		return false;
 	if (!r->pool->suspect && r->connected &&
 		poller_clock() - r->connected_us > 2 * connection->round_trip_us + CROSSING_US)
@@ -750,10 +771,20 @@ http_pool_crossed(Request *r)
 	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
 	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
 	if (request_size <= 0 || uploaded > request_size ||
-		http_socket_unacknowledged(connection->sockets[0]) < request_size)
+		http_socket_unacknowledged(socket_used(r)) < request_size)
 		return false;
 	r->pool->suspect = true;
 	return true;
+}
+
+Arrival
+http_pool_arrival(const Request *r)
+{
+	int			fd = socket_used(r);
+
+	if (fd < 0 || http_socket_state(fd) == SOCKET_GONE)
+		return ARRIVES_NEVER;
+	return http_socket_unacknowledged(fd) > 0 ? ARRIVING : ARRIVED;
 }
 
 void
@@ -783,16 +814,16 @@ http_pool_answered(Request *r)
  */
 
 bool
-http_pool_broken(Connection *connection)
+http_pool_broken(Connection *connection, bool unheard)
 {
 	connection->ended = true;
 	unlist(connection);
-	for (int i = 0; i < connection->nsockets; i++)
+	for (int i = 0; i < connection->nsockets && !unheard; i++)
 	{
 		if (http_socket_state(connection->sockets[i]) != SOCKET_GONE)
 			return false;
 	}
-	connection->broken = true;
+	connection->broken = connection->ntransfers > 0;
 	return true;
 }
 
@@ -806,11 +837,11 @@ http_pool_unasked(int fd, bool ended)
 {
 	Connection *connection = http_socket_owner(fd);
 
-	if (connection == NULL || connection->ntransfers > 0 ||
-		connection->pool->spare == connection)
+	if (connection == NULL || connection->pool->spare == connection)
 		return;
-	if (connection->most > 1 && !ended &&
-		poller_clock() - connection->unused_since_us < LAST_WORDS_US)
+	if (connection->ntransfers > 0 ||
+		(connection->most > 1 && !ended &&
+		 poller_clock() - connection->unused_since_us < LAST_WORDS_US))
 	{
 		poller_socket_may_speak(fd);
 		return;

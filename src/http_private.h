@@ -119,7 +119,8 @@ typedef struct Request
 	int			repeats;		/* because a connection that was kept had ended */
 	int64_t		not_before_us;	/* wants a connection that was set up since */
 	bool		patient;		/* has waited for one that others set up */
-	int64_t		wait_until_us;	/* in the list waiting */
+	int64_t		wait_until_us;	/* in the lists waiting and settling */
+	int64_t		settling_us;	/* likewise, the last wait */
 	struct Name *name;			/* ... for this one's addresses; NULL: for a
 								 * connection */
 	struct curl_slist resolved[2];	/* addresses of host and proxy, for libcurl;
@@ -138,6 +139,9 @@ typedef struct Request
 	bool		opened;			/* a socket was opened for it */
 	bool		connected;		/* it was about to be sent ... */
 	int64_t		connected_us;	/* ... then */
+	int			fd;				/* ... on this socket; -1: not known */
+	bool		early;			/* over HTTP/1.1, a success came before all of it
+								 * had arrived */
 	int			lacking;		/* errno of why no socket could be opened, or 0 */
 	struct curl_sockaddr address;	/* that was tried last */
 	bool		barred;			/* the guard refused an address */
@@ -153,6 +157,12 @@ extern char http_no_memory[];
 /* May a connection speak HTTP/2?  May a handle serve a second request? */
 extern long http_version_wanted(void);
 extern bool http_handles_keep(void);
+
+/*
+ * It was answered before all of it had arrived: look soon what becomes of that,
+ * whether or not libcurl is through with it.
+ */
+extern void http_look_soon(Request *r);
 
 /*
  * Those that wait for this name, or for a connection of this pool, may go on;
@@ -223,6 +233,9 @@ extern bool http_pool_is_opening(const Request *r);
 /* Use a new one.  False with the errno of what we lack for it. */
 extern bool http_pool_open(Request *r, int *lacking);
 
+/* Might libcurl use what is left of an earlier one in its place? */
+extern bool http_pool_hides_remains(const Request *r);
+
 /* The request does not use its connection any more. */
 extern void http_pool_release(Request *r, int64_t now_us);
 
@@ -238,14 +251,25 @@ extern bool http_pool_connected(Request *r, int local_port);
  */
 extern bool http_pool_crossed(Request *r);
 
+typedef enum Arrival
+{
+	ARRIVED,					/* the other side's system has all of it */
+	ARRIVING,
+	ARRIVES_NEVER				/* the connection has ended */
+} Arrival;
+
+/* Has all of the request arrived, as far as that can be known? */
+extern Arrival http_pool_arrival(const Request *r);
+
 /* It has an answer, and libcurl knows more of the connection. */
 extern void http_pool_answered(Request *r);
 
 /*
- * One of several requests failed as if the connection had.  It takes no more of
- * them; true: it has indeed ended, for all of them.
+ * One of several requests failed as if the connection had, or the other side
+ * has closed it.  It takes no more of them; true: it has indeed ended, for all
+ * of them, and nothing is left to be read, or nobody who would (unheard).
  */
-extern bool http_pool_broken(Connection *connection);
+extern bool http_pool_broken(Connection *connection, bool unheard);
 
 /* Something came on a socket that nobody listens to; ended: or its end. */
 extern void http_pool_unasked(int fd, bool ended);
@@ -338,6 +362,12 @@ extern void http_answer_judge(Request *r, CURLcode result);
  * single byte coming back?  Then it is to be sent again on another one.
  */
 extern bool http_answer_wants_repeat(const Request *r, CURLcode result, int64_t now_us);
+
+/* Is it still to be seen whether what came early is a success? */
+extern bool http_answer_is_early(const Request *r, CURLcode result);
+
+/* It is none: the request did not arrive whole. */
+extern void http_answer_refute(Request *r);
 
 /* Does the result speak of the connection rather than of one request on it? */
 extern bool http_answer_blames_connection(CURLcode result);

@@ -458,17 +458,14 @@ void
 http_request_connect(Request *r, int64_t now_us)
 {
 	SETOPT(r, CURLOPT_SHARE, r->connection->share);
-	if (!r->connection->known)
-	{
-		/* or libcurl might take what is left of an earlier one */
+	if (http_pool_hides_remains(r))
 		SETOPT(r, CURLOPT_FRESH_CONNECT, 1L);
-		SETOPT(r, CURLOPT_CONNECTTIMEOUT_MS, (long) r->connect_timeout_ms);
-	}
 	else
-	{
 		SETOPT_DEFAULT(r, CURLOPT_FRESH_CONNECT, 0L);
+	if (!r->connection->known)
+		SETOPT(r, CURLOPT_CONNECTTIMEOUT_MS, (long) r->connect_timeout_ms);
+	else
 		SETOPT_DEFAULT(r, CURLOPT_CONNECTTIMEOUT_MS, 0L);
-	}
 	if (r->resolved[0].data != NULL)
 		SETOPT(r, CURLOPT_RESOLVE, &r->resolved[0]);
 	else

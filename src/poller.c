@@ -240,6 +240,7 @@ wanted_event(int fd, int events, bool failed, bool ended, PollerEvent *event)
 	if (watch == NULL)
 		return false;
 	event->fd = fd;
+	event->ended = failed || ended;
 	if (watch->wanted == 0)
 	{
 		if (!watch->spoke)
@@ -248,7 +249,6 @@ wanted_event(int fd, int events, bool failed, bool ended, PollerEvent *event)
 			watch->applied = 0;
 		}
 		event->events = 0;
-		event->ended = failed || ended;
 		return watch->owned && !watch->ended && (event->ended || (events & POLLER_IN) != 0);
 	}
 

@@ -37,7 +37,7 @@ typedef struct PollerEvent
 	int			fd;
 	int			events;			/* POLLER_IN, POLLER_OUT or both; 0: something came
 								 * that nobody had asked for */
-	bool		ended;			/* likewise, and the other side has closed it */
+	bool		ended;			/* the other side has closed it */
 } PollerEvent;
 
 /* CLOCK_MONOTONIC in microseconds: the clock of poller_wake_at(). */

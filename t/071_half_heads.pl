@@ -68,9 +68,9 @@ my %early = (
             my ($bytes, $gone) = map { escaped("HTTP/1.1 $_\r\nConnection: close\r\n$end") } '200 OK', '413 Too Large';
             my $n = $_;
             (
-                "200 after $n, close" => [ "early/$n/raw/close/$bytes", qr/^retry 1,/ ],
-                "200 after $n, shut" => [ "early/$n/raw/shut/$bytes", qr/^retry 1,/ ],
-                "200 after $n, reset" => [ "early/$n/raw/reset/$bytes", qr/^retry 1,/ ],
+                "200 after $n, close" => [ "early/$n/raw/close/$bytes", qr/^retry( 200)? 1,/ ],
+                "200 after $n, shut" => [ "early/$n/raw/shut/$bytes", qr/^retry( 200)? 1,/ ],
+                "200 after $n, reset" => [ "early/$n/raw/reset/$bytes", qr/^retry( 200)? 1,/ ],
                 "413 after $n, close" => [ "early/$n/raw/close/$gone", qr/^(retry( 413)? 1,|aborted 413 1$)/ ],
                 "413 after $n, shut" => [ "early/$n/raw/shut/$gone", qr/^aborted 413 1$/ ],
                 "413 after $n, kept" => [ "early/$n/raw/keep/$gone", qr/^aborted 413 1$/ ],
@@ -141,7 +141,10 @@ sub test_heads
 sub test_early
 {
     my ($protocol, $url) = @_;
-    my @ids = map { my $n = $_; map { [ $_, name_of("$protocol-early", $_, $n) ] } sort keys %early } 1 .. $repeats;
+    # with TLS in front, an end of what the receiver writes does not stop what
+    # it is written: all of it is taken
+    my @names = grep { $protocol eq 'http' || !/^200.*shut$/ } sort keys %early;
+    my @ids = map { my $n = $_; map { [ $_, name_of("$protocol-early", $_, $n) ] } @names } 1 .. $repeats;
 
     add_destination($node, "$protocol-early", $url, \%hasty);
     send_all($node, map { [ "$protocol-early", $_->[1], "$url/$early{$_->[0]}[0]", $_->[1], $large ] } @ids);
