@@ -56,9 +56,6 @@
 /* Of a pool of libcurl's, in which we have one connection. */
 #define MAX_IN_POOL			1000L
 
-/* A request that was repeated so often sets up a connection of its own. */
-#define MAX_REPEATS			2
-
 /*
  * What is done in one http_run() and in each of its rounds, so that the
  * caller's other work gets its own.
@@ -362,7 +359,7 @@ run_starting(void)
 	for (int i = 0; i < MAX_AT_ONCE && starting.first != NULL; i++)
 	{
 		Request    *r = starting.first;
-		bool		alone = r->repeats >= MAX_REPEATS;
+		bool		alone = r->repeats >= HTTP_MAX_REPEATS;
 
 		if (r->setup != CURLE_OK)
 			fail_setup(r);
@@ -537,11 +534,13 @@ settle_those_due(int64_t now_us)
 static void
 finish(Request *r, CURLcode result, int64_t now_us)
 {
+	bool		repeat = http_answer_wants_repeat(r, result, now_us);
+
 	take_out(r);
-	if (http_answer_is_early(r, result))
+	if (!repeat && http_answer_is_early(r, result))
 		settle_early(r, now_us);
 	else
-		conclude(r, result, http_answer_wants_repeat(r, result, now_us), now_us);
+		conclude(r, result, repeat, now_us);
 }
 
 /*

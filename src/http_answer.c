@@ -455,7 +455,19 @@ bool
 http_answer_blames_connection(CURLcode result)
 {
 	return result == CURLE_SEND_ERROR || result == CURLE_RECV_ERROR ||
-		result == CURLE_GOT_NOTHING || result == CURLE_HTTP2;
+		result == CURLE_GOT_NOTHING || result == CURLE_PARTIAL_FILE ||
+		result == CURLE_HTTP2;
+}
+
+/*
+ * Over HTTP/2, some versions of libcurl lose an answer that comes early, when
+ * another request on that connection is the one that reads it.
+ */
+static bool
+may_be_lost(const Request *r, CURLcode result)
+{
+	return result == CURLE_HTTP2_STREAM && r->connection->most > 1 &&
+		r->repeats < HTTP_MAX_REPEATS;
 }
 
 bool
@@ -465,8 +477,11 @@ http_answer_wants_repeat(const Request *r, CURLcode result, int64_t now_us)
 		return false;
 	if (r->again)
 		return true;
-	return !r->opened && !r->barred && r->fault == NULL && r->head_bytes == 0 &&
-		(http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM);
+	if (r->barred || r->fault != NULL || r->head_bytes > 0)
+		return false;
+	if (r->opened)
+		return may_be_lost(r, result);
+	return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM;
 }
 
 /* The proxy speaks, and not the receiver; with TLS only libcurl hears it. */
@@ -498,8 +513,7 @@ head_is_enough(const Request *r, CURLcode result)
 	if (result == CURLE_OK || !r->head_done)
 		return false;
 	if (is_http2(r))
-		return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM ||
-			result == CURLE_PARTIAL_FILE;
+		return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM;
 	return http_answer_blames_connection(result) && !is_sent(r) &&
 		!is_success(r->answer.status);
 }

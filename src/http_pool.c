@@ -704,6 +704,7 @@ connected_anew(Request *r)
 	{
 		connection->known = true;
 		connection->most = speaks_http2(r) ? r->pool->most_streams : 1;
+		connection->ended = r->repeats >= HTTP_MAX_REPEATS; /* for others */
 		r->pool->single = connection->most == 1;
 		became_known(connection, false);
 		settle(connection);

@@ -33,6 +33,9 @@
 /* Headers for which we have a line of our own; see http_request.c. */
 #define HTTP_OWN_LINES		4
 
+/* A request that was repeated so often has a connection to itself. */
+#define HTTP_MAX_REPEATS	2
+
 /* Sockets of a connection: two while it tries IPv6 and IPv4, rarely more. */
 #define HTTP_MAX_SOCKETS	8
 
@@ -358,8 +361,9 @@ extern void http_answer_unresolved(Request *r, const char *error, bool lacking);
 extern void http_answer_judge(Request *r, CURLcode result);
 
 /*
- * Did the request go out on a connection that was open before, without a
- * single byte coming back?  Then it is to be sent again on another one.
+ * Did the request go out on a connection that was open before, or is shared
+ * with others, without a single byte coming back?  Then it is to be sent again
+ * on another one.
  */
 extern bool http_answer_wants_repeat(const Request *r, CURLcode result, int64_t now_us);
 

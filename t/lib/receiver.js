@@ -25,6 +25,7 @@
 //   /refuse/N               REFUSED_STREAM for the first N attempts of each event
 //   /goaway                 GOAWAY that does not take this stream, but for the
 //                           event's first attempt only
+//   /once                   200, but for an event's first attempt: go on
 //   /together/N/END         when N of them are open on a session, it ends:
 //                           goaway (GOAWAY, then destroyed), destroy, socket
 //   /then/MS/END            go on, and so long after the answer, if the session is
@@ -149,6 +150,8 @@ function answer(request) {
         } else if (word === 'together') {
             write_down(request, 'together', false);
             return together(request, Number(words.shift()), words.shift());
+        } else if (word === 'once') {
+            if (attempt(request) > 1) break;
         } else if (word === 'then') {
             request.then = [Number(words.shift()), words.shift()];
         } else {
