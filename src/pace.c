@@ -2,7 +2,7 @@
  *
  * pace.c
  *		What a destination may have in flight: windows, rates, circuit breakers,
- *		turns among the workers, and the room that all of them share.
+ *		and turns among the workers.
  *
  * The third part of the scheduler; schedule.c asks it before an item is sent,
  * and tells it what came of that.
@@ -33,10 +33,6 @@ static int	my_share = 0;
 
 static int	max_in_flight;
 static int	total_in_flight;
-static int64 small_event;		/* of this size, events take up no room */
-static int64 max_bytes;
-static int64 total_bytes;
-static QueueItem *beside;		/* the one in flight that did not fit */
 
 static dlist_head waiting;		/* lanes, for a turn */
 static dlist_head changed_breakers; /* of lanes */
@@ -59,22 +55,11 @@ pace_init_lane(Lane *lane, TimestampTz now)
 	lane->tokens_at = now;
 }
 
-/*
- * A quarter is for small events, so that these never wait for room: each
- * request that may be in flight has an equal part of it.
- */
 void
 schedule_set_max_in_flight(int n, int64 bytes)
 {
 	max_in_flight = n;
-	small_event = bytes / 4 / n;
-	max_bytes = bytes - small_event * n;
-}
-
-int64
-schedule_free_bytes(void)
-{
-	return Max(max_bytes - total_bytes, 0) + small_event * max_in_flight;
+	room_set(n, bytes);
 }
 
 /* ---------------------------------------------------------------------
@@ -214,7 +199,7 @@ pace_forget_lane(Lane *lane)
 }
 
 /* ---------------------------------------------------------------------
- * Room
+ * Into flight, and out of it
  * ---------------------------------------------------------------------
  */
 
@@ -228,56 +213,6 @@ has_its_share(const Lane *lane)
 	return lane->in_flight > 0 &&
 		lane->in_flight >= max_in_flight - total_in_flight;
 }
-
-/*
- * Likewise it takes up no more room than it leaves to others.  An event that
- * is too large for that goes beside all others, one at a time, if its lane
- * takes up no room otherwise.
- */
-static bool
-take_room(QueueItem *item, int64 bytes)
-{
-	Lane	   *lane = item->lane;
-
-	if (bytes <= small_event)
-		return true;
-	if (lane->bytes + bytes <= max_bytes - total_bytes - bytes)
-		total_bytes += bytes;
-	else if (lane->bytes == 0 && beside == NULL)
-		beside = item;
-	else
-		return false;
-	lane->bytes += bytes;
-	item->bytes = bytes;
-	return true;
-}
-
-static void
-leave_room(QueueItem *item)
-{
-	if (beside == item)
-		beside = NULL;
-	else
-		total_bytes -= item->bytes;
-	item->lane->bytes -= item->bytes;
-	item->bytes = 0;
-}
-
-bool
-pace_admit(QueueItem *item, int64 bytes)
-{
-	bool		fits;
-
-	leave_room(item);			/* what it may have taken by what was known */
-	fits = take_room(item, bytes);
-	item->size = fits ? 0 : bytes;
-	return fits;
-}
-
-/* ---------------------------------------------------------------------
- * Into flight, and out of it
- * ---------------------------------------------------------------------
- */
 
 bool
 pace_allows(Lane *lane, TimestampTz now, TimestampTz *when)
@@ -330,14 +265,14 @@ pace_take(QueueItem *item, TimestampTz now)
 {
 	Lane	   *lane = item->lane;
 
-	if (has_its_share(lane) || !take_room(item, item->size))
+	if (has_its_share(lane) || !room_take(item, item->size, now))
 	{
 		stop_waiting(lane);		/* others may have the turn meanwhile */
 		return false;
 	}
 	if (takes_turns(lane) && !take_turn(lane, item, now))
 	{
-		leave_room(item);
+		room_leave(item);
 		return false;
 	}
 
@@ -360,12 +295,23 @@ pace_leave(QueueItem *item, TimestampTz now)
 		lane->probe = NULL;
 	lane->in_flight--;
 	total_in_flight--;
-	leave_room(item);
+	room_leave(item);
 	if (lane->turn == item)
 	{
 		lane->turn = NULL;
 		leave_turn(lane, now);
 	}
+}
+
+bool
+pace_admit(QueueItem *item, int64 bytes)
+{
+	bool		fits;
+
+	room_leave(item);			/* what it may have taken by what was known */
+	fits = room_take(item, bytes, item->taken_at);
+	item->size = fits ? 0 : bytes;
+	return fits;
 }
 
 void
@@ -447,6 +393,7 @@ pace_finished(QueueItem *item, const Verdict *verdict, TimestampTz now)
 		note_failure(item, probed, verdict, now);
 	else if (verdict->signal == SIGNAL_ALIVE)
 		pace_note_alive(lane, now);
+	room_note(item, verdict, now);
 	if (lane->turn == item)
 		lane->keeps_turn = lane->breaker_changed;
 	pace_leave(item, now);
