@@ -78,6 +78,8 @@ typedef struct HttpAnswer
 	uint64_t	tag;
 	bool		answered;		/* a complete, final answer arrived */
 	bool		refused;		/* not tried, and never could be: see error */
+	bool		lacking;		/* we lacked what error says: no attempt was
+								 * made of it */
 	HttpPhase	phase;
 	int			status;			/* 0: no status line arrived */
 	int64_t		retry_after_s;	/* seconds from now; -1: none or nonsense */
@@ -102,6 +104,13 @@ typedef bool (*HttpGuard) (const struct sockaddr *addr, char *why, size_t why_si
  * the number or the guard call it again.
  */
 extern bool http_init(HttpGuard guard, int max_connections, const char **error);
+
+/*
+ * How many requests may be in flight at once of so many that are asked for:
+ * raises RLIMIT_NOFILE as far as it may, and leaves so many descriptors to the
+ * rest of the process.
+ */
+extern int	http_room(int max_connections, int kept_descriptors);
 
 /*
  * Readable when http_run() has work, timers included, but for what was started
