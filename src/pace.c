@@ -2,7 +2,7 @@
  *
  * pace.c
  *		What a destination may have in flight: windows, rates, circuit breakers,
- *		and turns among the workers.
+ *		turns among the workers, and a pause for want of something of ours.
  *
  * The third part of the scheduler; schedule.c asks it before an item is sent,
  * and tells it what came of that.
@@ -27,12 +27,20 @@
  */
 #define TURN_LEFT_US	(20 * 1000)
 
+/*
+ * A lane for whose request we lacked something of our own waits so long before
+ * it sends another one; the pause doubles from here to there.
+ */
+#define LACK_MIN_US		(250 * 1000)
+#define LACK_MAX_US		(4 * USECS_PER_SEC)
+
 static const Turns *turns;
 static int	nshares = 1;
 static int	my_share = 0;
 
 static int	max_in_flight;
 static int	total_in_flight;
+static int	nlacking;			/* lanes with lacks_us */
 
 static dlist_head waiting;		/* lanes, for a turn */
 static dlist_head changed_breakers; /* of lanes */
@@ -194,8 +202,52 @@ pace_forget_lane(Lane *lane)
 		turns->leave(lane->destination_id);
 	turns->withdraw(lane->destination_id);
 	wait_for_turn(lane, 0);
+	nlacking -= lane->lacks_us != 0;
 	if (lane->breaker_changed)
 		dlist_delete(&lane->changed_node);
+}
+
+/* ---------------------------------------------------------------------
+ * What we lack ourselves
+ * ---------------------------------------------------------------------
+ */
+
+int
+schedule_lacking(void)
+{
+	return nlacking;
+}
+
+static void
+set_lacks(Lane *lane, int64 wait_us)
+{
+	nlacking += (wait_us != 0) - (lane->lacks_us != 0);
+	lane->lacks_us = wait_us;
+}
+
+/*
+ * Several may come back at once; those that were taken before the lane began to
+ * wait tell nothing new.
+ */
+static void
+note_lack(QueueItem *item, TimestampTz now)
+{
+	Lane	   *lane = item->lane;
+
+	if (lane->lacks_us != 0 && item->taken_at <= lane->lacked_at)
+		return;
+	set_lacks(lane, lane->lacks_us == 0 ? LACK_MIN_US :
+			  Min(lane->lacks_us * 2, LACK_MAX_US));
+	lane->lacked_at = now;
+	lane->lacks_until = now + lane->lacks_us;
+}
+
+/* One has been sent since. */
+static void
+note_no_lack(QueueItem *item)
+{
+	if (item->lane->lacks_us != 0 && item->taken_at > item->lane->lacked_at)
+		set_lacks(item->lane, 0);
 }
 
 /* ---------------------------------------------------------------------
@@ -219,6 +271,8 @@ pace_allows(Lane *lane, TimestampTz now, TimestampTz *when)
 {
 	if (!takes_turns(lane))
 		stop_waiting(lane);
+	if ((lane->nready == 0 && lane->in_flight == 0) || lane->policy.halted)
+		set_lacks(lane, 0);		/* with nothing to send, it lacks nothing */
 	if (lane->nready == 0)
 		return false;
 	if (lane->policy.gone)
@@ -245,6 +299,11 @@ pace_allows(Lane *lane, TimestampTz now, TimestampTz *when)
 									   my_rate(lane));
 			return false;
 		}
+	}
+	if (lane->lacks_us != 0 && lane->lacks_until > now)
+	{
+		*when = lane->lacks_until;
+		return false;
 	}
 	if (lane->waits_until > now)
 	{
@@ -277,6 +336,8 @@ pace_take(QueueItem *item, TimestampTz now)
 	}
 
 	item->taken_at = now;
+	if (lane->lacks_us != 0)	/* one at a time, until one has gone through */
+		lane->lacks_until = now + lane->lacks_us;
 	if (lane->breaker.opened_at != 0)
 		lane->probe = item;
 	if (lane->policy.rate_limit > 0)
@@ -320,6 +381,13 @@ pace_take_back(QueueItem *item, TimestampTz now)
 	if (item->lane->policy.rate_limit > 0)
 		item->lane->tokens += 1.0;
 	pace_leave(item, now);
+}
+
+void
+pace_lacked(QueueItem *item, TimestampTz now)
+{
+	note_lack(item, now);
+	pace_take_back(item, now);
 }
 
 /* ---------------------------------------------------------------------
@@ -393,6 +461,7 @@ pace_finished(QueueItem *item, const Verdict *verdict, TimestampTz now)
 		note_failure(item, probed, verdict, now);
 	else if (verdict->signal == SIGNAL_ALIVE)
 		pace_note_alive(lane, now);
+	note_no_lack(item);
 	room_note(item, verdict, now);
 	if (lane->turn == item)
 		lane->keeps_turn = lane->breaker_changed;

@@ -130,6 +130,10 @@ struct Lane
 	TimestampTz waits_until;	/* for a turn that others have, or go first
 								 * with; 0: no */
 	dlist_node	waiting_node;
+	int64		lacks_us;		/* the pause between requests while we lack
+								 * something for them; 0: we do not */
+	TimestampTz lacks_until;	/* its end */
+	TimestampTz lacked_at;		/* when something was lacking last */
 
 	/* room */
 	int64		bytes;			/* that its large events in flight take up */
@@ -184,6 +188,7 @@ extern bool pace_admit(QueueItem *item, int64 bytes);
  */
 extern void pace_leave(QueueItem *item, TimestampTz now);
 extern void pace_take_back(QueueItem *item, TimestampTz now);
+extern void pace_lacked(QueueItem *item, TimestampTz now);
 extern void pace_finished(QueueItem *item, const Verdict *verdict, TimestampTz now);
 
 /* The destination works. */

@@ -36,6 +36,7 @@
 #include "deliver.h"
 #include "guard.h"
 #include "inject.h"
+#include "lack.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -548,6 +549,8 @@ run(void)
 		else
 			(void) take_ranges(GetCurrentTimestamp());
 		stats_publish();
+		if (schedule_lacking() == 0)
+			lack_over();
 		if (session_extension_gone() || ShutdownRequestPending || state_told_to_stop())
 			return;
 
