@@ -57,8 +57,13 @@ is(logged(qr/out of file descriptors/), 0, 'the server has not had too few');
 #
 my @pids = workers();
 my $users = 5;
+my $not_dead = q{destination_id <> rswebhook.destination_id('dead')};
+my $failed = "(outcome <> 'delivered' OR attempt <> 1) AND $not_dead";
 add_destination($node, 'ordered', $other->url('/ordered'), { breaker_failures => 1, max_in_flight => 30 });
 add_destination($node, 'connected', $receiver->url('/connected'), { breaker_failures => 1 });
+add_destination($node, 'dead', 'http://127.0.0.1:1/', { breaker_failures => 1, min_backoff => '1 s', max_backoff => '1 s' });
+send_event($node, { type => 'track' }, 'dead');
+ok(wait_for_query($node, q{SELECT breaker FROM rswebhook.status WHERE destination = 'dead'}, 'open'), 'a breaker is open');
 query($node, qq{SELECT pg_terminate_backend($_)}) foreach @pids;
 ok(wait_for('other workers', sub { my @now = workers(); @now == @pids && !grep { my $p = $_; grep { $_ == $p } @pids } @now }),
     'the workers are new ones');
@@ -71,10 +76,13 @@ query($node, qq{
 ok(wait_for_query($node, q{SELECT count(*) > 0 FROM rswebhook.workers() WHERE lacks IS NOT NULL}, 't'), 'it is shown what is lacking');
 note(query($node, q{SELECT * FROM rswebhook.workers()}));
 ok(send_to_connected(4), 'a destination with a connection goes on');
+my $probes = 'SELECT failures, next_probe_at FROM rswebhook.breaker';
+my $before = query($node, $probes);
 pass_time(3);
-is(query($node, q{SELECT count(*), max(attempts) FROM rswebhook.queue}), '60|0', 'the others are owed still, and no attempt is counted');
-is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome <> 'delivered'}), 0, 'nor recorded');
-is(query($node, q{SELECT count(*) FROM rswebhook.breaker}), 0, 'nor is a breaker open');
+is(query($node, "SELECT count(*), max(attempts) FROM rswebhook.queue WHERE $not_dead"), '60|0',
+    'the others are owed still, and no attempt is counted');
+is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE $failed"), 0, 'nor recorded');
+is(query($node, $probes), $before, 'no breaker has opened, and the one that is open was not probed');
 is(query($node, q{SELECT retried, last_error FROM rswebhook.status WHERE destination = 'ordered'}), '0|',
     'nor is it counted for the destination')
   if query($node, q{SELECT retried IS NOT NULL FROM rswebhook.status WHERE destination = 'ordered'}) eq 't';
@@ -82,13 +90,15 @@ my $waits = qr/rswebhook has to wait with requests/;
 is(logged($waits), query($node, 'SELECT count(lacks) FROM rswebhook.workers()'), 'each worker that lacks something says so once');
 
 limit_worker($_, $hard) foreach @pids;
-ok(wait_until_sent($node), 'with descriptors, all are delivered');
+ok(wait_for_query($node, "SELECT count(*) FROM rswebhook.queue WHERE $not_dead", 0), 'with descriptors, all are delivered');
 is(arrived_once($other, '/ordered'), 60, 'each once');
 my %last;
 is(scalar(grep { my ($n) = $_->{headers}{'webhook-id'} =~ /(\d+)/; my $u = $n % $users; my $bad = $n < ($last{$u} // 0); $last{$u} = $n; $bad }
           $other->requests_to('/ordered')),
     0, 'in order for each user');
-is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome <> 'delivered' OR attempt <> 1}), 0, 'at the first attempt');
+is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE $failed"), 0, 'at the first attempt');
+ok(wait_for_query($node, "SELECT failures > split_part('$before', '|', 1)::integer FROM rswebhook.breaker", 't'),
+    'and the dead one is probed');
 ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.workers() WHERE lacks IS NOT NULL}, 0), 'nothing is lacking any more');
 is(logged(qr/rswebhook does not have to wait with requests any more/), logged($waits), 'the log says that, too');
 
