@@ -189,8 +189,8 @@ say_room(int asked, int room)
 	ereport(LOG,
 			(errmsg("rswebhook.max_in_flight is %d, but there is room for %d requests at once",
 					asked, room),
-			 errdetail("A worker may have %lld files open, of which PostgreSQL keeps %d for itself.",
-					   (long long) limit.rlim_cur, max_safe_fds),
+			 errdetail("A worker may have %lld files open, and PostgreSQL needs some of these for itself.",
+					   (long long) limit.rlim_cur),
 			 errhint("Raise the limit of open files for the server (LimitNOFILE= of its systemd unit, \"ulimit -Hn\"), or lower rswebhook.max_in_flight.")));
 }
 
