@@ -34,7 +34,7 @@
  * The last descriptors are nobody's but the server's: it is in more trouble if
  * it cannot open its own files than an event that has to wait.
  */
-#define SPARE_DESCRIPTORS	16
+#define SPARE_DESCRIPTORS	32
 
 /*
  * Sockets beside one for each request: for second addresses that are tried
