@@ -465,9 +465,12 @@ http_pool_open(Request *r, int *lacking)
 		*lacking = EMFILE;
 		return false;
 	}
-	if (pool->spare != NULL && pool->spare->nsockets > HTTP_MAX_SOCKETS / 2)
-		discard(pool->spare);
 	connection = pool->spare;
+	if (connection != NULL && connection->nsockets > HTTP_MAX_SOCKETS / 2)
+	{
+		discard(connection);	/* too much is left of earlier ones */
+		connection = NULL;
+	}
 	pool->spare = NULL;
 	if (connection == NULL)
 	{

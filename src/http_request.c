@@ -214,7 +214,7 @@ note_origin(Request *r)
 		if (!is_address(host))
 		{
 			r->host = r->origin + size;
-			strcpy(r->host, host);
+			memcpy(r->host, host, strlen(host) + 1);
 			for (char *c = r->host; *c != '\0'; c++)
 				*c = tolower((unsigned char) *c);
 		}

@@ -46,8 +46,13 @@ static HttpGuard guard = NULL;
 static int	most_sockets = INT_MAX;
 static int	nsockets = 0;
 
+typedef struct Owner
+{
+	Connection *connection;
+} Owner;
+
 /* Whose each socket is, by its number. */
-static Connection **owners = NULL;
+static Owner *owners = NULL;
 static int	owners_size = 0;
 
 void
@@ -123,7 +128,7 @@ http_sockets_most(void)
 Connection *
 http_socket_owner(int fd)
 {
-	return fd >= 0 && fd < owners_size ? owners[fd] : NULL;
+	return fd >= 0 && fd < owners_size ? owners[fd].connection : NULL;
 }
 
 static bool
@@ -134,15 +139,15 @@ own(Connection *connection, int fd)
 	if (fd >= owners_size)
 	{
 		int			size = fd < 64 ? 128 : fd * 2;
-		Connection **more = realloc(owners, size * sizeof(*more));
+		Owner	   *more = realloc(owners, size * sizeof(Owner));
 
 		if (more == NULL)
 			return false;
-		memset(more + owners_size, 0, (size - owners_size) * sizeof(*more));
+		memset(more + owners_size, 0, (size - owners_size) * sizeof(Owner));
 		owners = more;
 		owners_size = size;
 	}
-	owners[fd] = connection;
+	owners[fd].connection = connection;
 	connection->sockets[connection->nsockets++] = fd;
 	return true;
 }
@@ -154,7 +159,7 @@ disown(int fd)
 
 	if (connection == NULL)
 		return;
-	owners[fd] = NULL;
+	owners[fd].connection = NULL;
 	for (int i = 0; i < connection->nsockets; i++)
 	{
 		if (connection->sockets[i] == fd)
