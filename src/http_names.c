@@ -66,6 +66,7 @@
 
 typedef struct Channel
 {
+	struct Channel *next;
 	ares_channel ares;
 	int			lookups;		/* that have no answer yet */
 } Channel;
@@ -87,6 +88,7 @@ typedef struct Name
 	int64_t		good_until_us;	/* 0: there are no addresses */
 	int			ttl_s;
 	Family		family[2];		/* IPv6, IPv4 */
+	bool		v4_first;		/* there is no way to the IPv6 addresses */
 	char		error[300];
 	bool		lacking;
 	char		host[];
@@ -104,8 +106,9 @@ static Name *buckets[BUCKETS];
 static int	nnames = 0;
 static Name *asked = NULL;
 
-static Channel *channel = NULL;
-static Channel *old_channel = NULL; /* of an earlier resolv.conf */
+/* The first one is for new look-ups, the others are of earlier resolv.confs. */
+static Channel *channels = NULL;
+static Channel *hosts = NULL;	/* for the hosts file alone */
 static struct stat config;
 static int64_t config_checked_us = -1;
 
@@ -147,8 +150,9 @@ http_names_init(void)
 	return done;
 }
 
+/* lookups: as ARES_OPT_LOOKUPS has it; NULL: as nsswitch.conf says. */
 static Channel *
-open_channel(void)
+open_channel(char *lookups)
 {
 	struct ares_options options;
 	int			mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
@@ -160,6 +164,11 @@ open_channel(void)
 	options.timeout = SERVER_TIMEOUT_MS;
 	options.tries = ROUNDS;
 	options.sock_state_cb = on_socket;
+	if (lookups != NULL)
+	{
+		options.lookups = lookups;
+		mask |= ARES_OPT_LOOKUPS;
+	}
 #ifdef ARES_OPT_QUERY_CACHE
 	mask |= ARES_OPT_QUERY_CACHE;
 	options.qcache_max_ttl = 0; /* we have a memory of our own */
@@ -170,46 +179,57 @@ open_channel(void)
 	return NULL;
 }
 
+/* Those whose resolv.conf has changed end with their last look-up. */
 static void
-close_channel(Channel *done)
+close_old_channels(void)
 {
-	ares_destroy(done->ares);
-	free(done);
+	Channel   **link = channels != NULL ? &channels->next : &channels;
+
+	while (*link != NULL)
+	{
+		Channel    *old = *link;
+
+		if (old->lookups > 0)
+		{
+			link = &old->next;
+			continue;
+		}
+		*link = old->next;
+		ares_destroy(old->ares);
+		free(old);
+	}
 }
 
-/*
- * The channel for new look-ups, NULL if there is none to be had.  One whose
- * resolv.conf has changed ends with its last look-up.
- */
+static bool
+same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_mtime == b->st_mtime && a->st_size == b->st_size &&
+		a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+/* The channel for new look-ups, NULL if there is none to be had. */
 static Channel *
 current_channel(int64_t now_us)
 {
 	struct stat current;
 	Channel    *fresh;
 
-	if (old_channel != NULL && old_channel->lookups == 0)
-	{
-		close_channel(old_channel);
-		old_channel = NULL;
-	}
-	if (channel != NULL && now_us < config_checked_us + CONFIG_CHECK_US)
-		return channel;
+	close_old_channels();
+	if (channels != NULL && now_us < config_checked_us + CONFIG_CHECK_US)
+		return channels;
 	config_checked_us = now_us;
 	memset(&current, 0, sizeof(current));
 	(void) stat("/etc/resolv.conf", &current);
-	if (channel != NULL &&
-		(old_channel != NULL ||
-		 (current.st_mtime == config.st_mtime && current.st_ino == config.st_ino &&
-		  current.st_dev == config.st_dev && current.st_size == config.st_size)))
-		return channel;
-
-	fresh = open_channel();
-	if (fresh == NULL)
-		return channel;
-	config = current;
-	old_channel = channel;
-	channel = fresh;
-	return channel;
+	if (channels != NULL && same_file(&current, &config))
+		return channels;
+	fresh = open_channel(NULL);
+	if (fresh != NULL)
+	{
+		config = current;
+		fresh->next = channels;
+		channels = fresh;
+	}
+	return channels;
 }
 
 /* ---------------------------------------------------------------------
@@ -344,6 +364,20 @@ settle(Name *name, int64_t now_us)
 	http_name_settled(name, name->good_until_us > 0 ? NULL : name->error, name->lacking);
 }
 
+/* Is there a way to it?  UDP sends nothing to find that out. */
+static bool
+is_reachable(const struct sockaddr *address, socklen_t len)
+{
+	int			fd = socket(address->sa_family, SOCK_DGRAM, 0);
+	bool		reached;
+
+	if (fd < 0)
+		return errno == EMFILE || errno == ENFILE;
+	reached = connect(fd, address, len) == 0;
+	close(fd);
+	return reached;
+}
+
 static void
 keep_address(Family *family, const struct sockaddr *address)
 {
@@ -361,13 +395,36 @@ keep_address(Family *family, const struct sockaddr *address)
 			 is_v6 ? "%s[%s]" : "%s%s", used > 0 ? "," : "", text);
 }
 
+/* The addresses of either family; how many? */
+static int
+keep_addresses(Name *name, const struct ares_addrinfo *result)
+{
+	int			count = 0;
+
+	for (const struct ares_addrinfo_node *node = result->nodes;
+		 node != NULL && count < 2 * MAX_ADDRESSES; node = node->ai_next)
+	{
+		bool		is_v6 = node->ai_family == AF_INET6;
+		Family	   *family = &name->family[is_v6 ? 0 : 1];
+
+		if (!is_v6 && node->ai_family != AF_INET)
+			continue;
+		if (is_v6 && family->addresses[0] == '\0')
+			name->v4_first = !is_reachable(node->ai_addr, node->ai_addrlen);
+		keep_address(family, node->ai_addr);
+		if (node->ai_ttl < name->ttl_s)
+			name->ttl_s = node->ai_ttl > MIN_TTL_S ? node->ai_ttl : MIN_TTL_S;
+		count++;
+	}
+	return count;
+}
+
 static void
 on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 {
 	Lookup	   *lookup = arg;
 	Name	   *name = lookup->name;
 	Family	   *family = lookup->family;
-	int			count = 0;
 
 	(void) timeouts;
 	lookup->channel->lookups--;
@@ -377,16 +434,7 @@ on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 	family->addresses[0] = '\0';
 	if (status == ARES_SUCCESS)
 	{
-		for (struct ares_addrinfo_node *node = result->nodes;
-			 node != NULL && count < MAX_ADDRESSES; node = node->ai_next)
-		{
-			if (node->ai_family != AF_INET && node->ai_family != AF_INET6)
-				continue;
-			keep_address(family, node->ai_addr);
-			if (node->ai_ttl < name->ttl_s)
-				name->ttl_s = node->ai_ttl > MIN_TTL_S ? node->ai_ttl : MIN_TTL_S;
-			count++;
-		}
+		(void) keep_addresses(name, result);
 		ares_freeaddrinfo(result);
 	}
 
@@ -394,6 +442,37 @@ on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 		settle(name, poller_clock());
 	else if (family->addresses[0] != '\0')
 		name->settle_us = poller_clock() + OTHER_FAMILY_US;
+}
+
+static void
+on_host(void *arg, int status, int timeouts, struct ares_addrinfo *result)
+{
+	Name	   *name = arg;
+
+	(void) timeouts;
+	if (status != ARES_SUCCESS)
+		return;
+	(void) keep_addresses(name, result);
+	ares_freeaddrinfo(result);
+}
+
+/*
+ * What the hosts file says of a name is all there is to it: one family must not
+ * come from there and the other from a name server.
+ */
+static bool
+find_in_hosts(Name *name)
+{
+	struct ares_addrinfo_hints hints;
+
+	if (hosts == NULL && (hosts = open_channel("f")) == NULL)
+		return false;
+	memset(&hints, 0, sizeof(hints));
+	hints.ai_family = AF_UNSPEC;
+	hints.ai_socktype = SOCK_STREAM;
+	hints.ai_flags = ARES_AI_NOSORT;
+	ares_getaddrinfo(hosts->ares, name->host, NULL, &hints, on_host, name);
+	return has_addresses(name);
 }
 
 static void
@@ -415,7 +494,6 @@ ask(Name *name, Channel *by, int which)
 	lookup->family = &name->family[which];
 	lookup->channel = by;
 	by->lookups++;
-	/* may call back at once, as for what is in the hosts file */
 	ares_getaddrinfo(by->ares, name->host, NULL, &hints, on_found, lookup);
 }
 
@@ -428,6 +506,7 @@ start(Name *name, int64_t now_us)
 {
 	Channel    *by = current_channel(now_us);
 	bool		wanted[2];
+	bool		found_here;
 
 	name->asking = true;
 	name->next_asked = asked;
@@ -442,16 +521,33 @@ start(Name *name, int64_t now_us)
 			continue;
 		name->family[i].status = ARES_ENOMEM;
 		name->family[i].addresses[0] = '\0';
-		/* both, or the first one's answer would be taken for all there is */
-		name->family[i].asked = by != NULL;
 	}
-	for (int i = 0; i < 2 && by != NULL; i++)
+	found_here = wanted[0] && wanted[1] && find_in_hosts(name);
+
+	/* both, or the first one's answer would be taken for all there is */
+	for (int i = 0; i < 2; i++)
+		name->family[i].asked |= wanted[i] && by != NULL && !found_here;
+	for (int i = 0; i < 2; i++)
 	{
-		if (wanted[i])
+		if (wanted[i] && name->family[i].asked)
 			ask(name, by, i);
 	}
 	if (!name->family[0].asked && !name->family[1].asked)
 		settle(name, now_us);
+}
+
+/* Names that are this machine's, whatever a name server says (RFC 6761, 6.3). */
+static bool
+is_localhost(const char *host)
+{
+	static const char localhost[] = "localhost";
+	size_t		len = strlen(host);
+	size_t		own_len = sizeof(localhost) - 1;
+
+	if (len > 0 && host[len - 1] == '.')
+		len--;
+	return len >= own_len && strncasecmp(host + len - own_len, localhost, own_len) == 0 &&
+		(len == own_len || host[len - own_len - 1] == '.');
 }
 
 NameState
@@ -459,9 +555,15 @@ http_names_find(const char *host, Name **name, const char **addresses,
 				const char **error, bool *lacking)
 {
 	int64_t		now_us = poller_clock();
-	Name	   *known = find_name(host, now_us);
+	Name	   *known;
 
 	*lacking = false;
+	if (is_localhost(host))
+	{
+		*addresses = "[::1],127.0.0.1";
+		return NAME_KNOWN;
+	}
+	known = find_name(host, now_us);
 	*name = known;
 	if (known == NULL)
 	{
@@ -475,10 +577,11 @@ http_names_find(const char *host, Name **name, const char **addresses,
 		return NAME_ASKED;
 	if (known->good_until_us > 0)
 	{
-		snprintf(found, sizeof(found), "%s%s%s", known->family[0].addresses,
-				 known->family[0].addresses[0] != '\0' &&
-				 known->family[1].addresses[0] != '\0' ? "," : "",
-				 known->family[1].addresses);
+		const char *first = known->family[known->v4_first ? 1 : 0].addresses;
+		const char *second = known->family[known->v4_first ? 0 : 1].addresses;
+
+		snprintf(found, sizeof(found), "%s%s%s", first,
+				 first[0] != '\0' && second[0] != '\0' ? "," : "", second);
 		*addresses = found;
 		return NAME_KNOWN;
 	}
@@ -495,10 +598,11 @@ http_names_find(const char *host, Name **name, const char **addresses,
 static void
 process(ares_socket_t readable, ares_socket_t writable)
 {
-	if (channel != NULL)
-		ares_process_fd(channel->ares, readable, writable);
-	if (old_channel != NULL)
-		ares_process_fd(old_channel->ares, readable, writable);
+	for (Channel *of = channels; of != NULL; of = of->next)
+	{
+		if (of->lookups > 0)
+			ares_process_fd(of->ares, readable, writable);
+	}
 }
 
 bool
@@ -518,19 +622,14 @@ http_names_event(int fd, int events)
 void
 http_names_run(int64_t now_us)
 {
-	Name	   *name = asked;
+	Name	   *next;
 
-	if (channel != NULL && channel->lookups > 0)
-		ares_process_fd(channel->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	if (old_channel != NULL && old_channel->lookups > 0)
-		ares_process_fd(old_channel->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	while (name != NULL)
+	process(ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	for (Name *name = asked; name != NULL; name = next)
 	{
-		Name	   *next = name->next_asked;
-
+		next = name->next_asked;
 		if (now_us >= name->give_up_us || (name->settle_us >= 0 && now_us >= name->settle_us))
 			settle(name, now_us);
-		name = next;
 	}
 }
 
@@ -540,7 +639,7 @@ channel_timeout(Channel *of)
 {
 	struct timeval wait;
 
-	if (of == NULL || of->lookups == 0 || ares_timeout(of->ares, NULL, &wait) == NULL)
+	if (of->lookups == 0 || ares_timeout(of->ares, NULL, &wait) == NULL)
 		return -1;
 	return poller_clock() + (int64_t) wait.tv_sec * 1000000 + wait.tv_usec;
 }
@@ -554,8 +653,10 @@ sooner(int64_t a, int64_t b)
 int64_t
 http_names_next(void)
 {
-	int64_t		when = sooner(channel_timeout(channel), channel_timeout(old_channel));
+	int64_t		when = -1;
 
+	for (Channel *of = channels; of != NULL; of = of->next)
+		when = sooner(when, channel_timeout(of));
 	for (Name *name = asked; name != NULL; name = name->next_asked)
 		when = sooner(when, sooner(name->give_up_us, name->settle_us));
 	return when;
