@@ -245,6 +245,20 @@ sendmsg(int fd, const struct msghdr *message, int flags)
 	return NEXT(sendmsg) (fd, &copy, flags);
 }
 
+/* c-ares looks whether an answer comes from where it asked, and its port */
+ssize_t
+recvfrom(int fd, void *bytes, size_t n, int flags, __SOCKADDR_ARG address, socklen_t *len)
+{
+	ssize_t		got = NEXT(recvfrom) (fd, bytes, n, flags, address, len);
+	struct sockaddr_in *from = address.__sockaddr_in__;
+
+	if (got >= 0 && from && from->sin_family == AF_INET &&
+		ntohl(from->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET &&
+		from->sin_port == port_of(from->sin_addr))
+		from->sin_port = htons(NAMESERVER_PORT);
+	return got;
+}
+
 /* ---------------------------------------------------------------------
  * Threads, and what libcurl starts them for
  * ---------------------------------------------------------------------
