@@ -9,6 +9,7 @@
 #   ttl => seconds           60
 #   cname => name            is that one, whatever that is
 #   rcode => word            no answer but NXDOMAIN, SERVFAIL, ...
+#   fails => 'AAAA'          SERVFAIL to that type only
 #   silent => 1, 'A' ...     not a word: to any question, or one of that type
 #   delay => ms              not before that
 #   truncated => 1           nothing by UDP but that there is more by TCP
@@ -260,7 +261,7 @@ sub answers
       if $how->{garbage};
     return message({ %$asked, room => 0 }, 'NOERROR', "\0") if $how->{truncated} && $by eq 'udp';
 
-    my $right = message($asked, rcode($how), records($name, $asked->{type}, $how));
+    my $right = message($asked, rcode($asked, $how), records($name, $asked->{type}, $how));
     return $right unless defined $how->{forged};
     my $forged = { $asked->{type} => [ $how->{forged} ] };
     return (message({ %$asked, id => $asked->{id} ^ 1 }, 'NOERROR', records($name, $asked->{type}, $forged)), $right);
@@ -268,9 +269,10 @@ sub answers
 
 sub rcode
 {
-    my ($how) = @_;
+    my ($asked, $how) = @_;
     my $target = $how->{cname};
 
+    return 'SERVFAIL' if ($how->{fails} // '') eq $asked->{type};
     return $how->{rcode} // 'NOERROR' if !defined $target || how($target)->{cname};
     return how($target)->{rcode} // 'NOERROR';
 }
