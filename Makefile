@@ -12,8 +12,8 @@ REGRESS_OPTS = --inputdir=. --encoding=UTF8
 TAP_TESTS = 1
 
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
-PG_CPPFLAGS = $(shell pkg-config --cflags libcurl libcrypto)
-SHLIB_LINK = $(shell pkg-config --libs libcurl libcrypto)
+PG_CPPFLAGS = $(shell pkg-config --cflags libcurl libcares libssl libcrypto)
+SHLIB_LINK = $(shell pkg-config --libs libcurl libcares libssl libcrypto)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)

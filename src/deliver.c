@@ -396,6 +396,7 @@ start_request(QueueItem *item, const Prepared *p)
 	request.client_key = p->rendered.client_key;
 	request.proxy = p->rendered.proxy;
 	request.no_proxy = d->no_proxy;
+	request.owner = (uint64) d->id;
 	request.tag = (uint64) (uintptr_t) attempt;
 	http_start(&request);
 }

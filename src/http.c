@@ -6,31 +6,27 @@
  * The doors of http.h, the lists of requests and the loop; http_private.h says
  * what the room's other files do and which rules hold for all of them.
  *
- * - A request is in one of three lists: starting (until http_run()
- *   hands it to libcurl), running, and done (until http_next() hands out its
- *   answer).  A fourth list keeps spare ones for their memory and handles.
- * - libcurl resolves names in threads, which inherit the signal mask.  No
- *   thread may ever take a signal that is meant for the process, so all
- *   signals are blocked around the calls that can start one.
- * - Nothing is ever cleaned up as a whole: curl_multi_cleanup() waits for
- *   resolver threads, and the process is about to end anyway.
+ * - A request is in one of four lists: starting (until http_run() finds a
+ *   connection for it), waiting (for its host's addresses, or for a connection
+ *   that is being set up), running (libcurl has it), and done (until
+ *   http_next() hands out its answer).  A fifth list keeps spare ones for their
+ *   memory and handles.
+ * - No thread is started, since names are not libcurl's affair (http_names.c).
+ *   Should it start one all the same, that must never take a signal which is
+ *   meant for the process, so all signals are blocked around its calls.
+ * - Nothing is ever cleaned up as a whole: the process is about to end anyway.
  * - SIGPIPE is expected to be ignored, as PostgreSQL's processes do.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
  */
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <netinet/in.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "http_private.h"
 #include "poller.h"
@@ -45,27 +41,27 @@
 #define MAX_SPARE_BLOCK		(16 * 1024)
 
 /*
- * Descriptors that sockets leave to the rest of the process: a server that
- * cannot open its own files is in more trouble than an event that has to wait.
+ * How long to wait for a connection that another request sets up, which may
+ * turn out to take many.
  */
-#define SPARE_DESCRIPTORS	32
+#define PATIENCE_US			(1000 * 1000)
+
+/* Of a pool of libcurl's, in which we have one connection. */
+#define MAX_IN_POOL			1000L
+
+/* A request that was repeated so often sets up a connection of its own. */
+#define MAX_REPEATS			2
 
 /* Timer turns in one http_run(), so that the caller's other work gets its own. */
 #define MAX_TIMER_TURNS		10
 
-typedef struct RequestList
-{
-	Request    *first;
-	Request    *last;
-} RequestList;
-
 static CURLM *multi = NULL;
-static HttpGuard guard = NULL;
 static long version_wanted = CURL_HTTP_VERSION_1_1;
 static bool handles_keep = false;
 static sigset_t all_signals;
 
 static RequestList starting;
+static RequestList waiting;
 static RequestList running;
 static RequestList done;
 static RequestList spare;
@@ -74,6 +70,9 @@ static int	nin_flight = 0;
 
 /* When libcurl wants to be called at the latest; -1: never. */
 static int64_t curl_deadline_us = -1;
+
+/* When the first of those that wait has waited enough, or earlier; -1: none. */
+static int64_t patience_until_us = -1;
 
 /* Tags that there was not even memory for a Request for. */
 static uint64_t *starved = NULL;
@@ -132,11 +131,11 @@ restore_signals(const sigset_t *saved)
 }
 
 /* ---------------------------------------------------------------------
- * Sockets
+ * What libcurl wants
  * ---------------------------------------------------------------------
  */
 
-/* libcurl wants to hear of a socket's events. */
+/* To hear of a socket's events. */
 static int
 on_interest(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
@@ -147,7 +146,7 @@ on_interest(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 	return 0;
 }
 
-/* libcurl wants to be called after so long. */
+/* To be called after so long. */
 static int
 on_timer(CURLM *unused, long timeout_ms, void *arg)
 {
@@ -162,91 +161,6 @@ on_timer(CURLM *unused, long timeout_ms, void *arg)
 	return 0;
 }
 
-/* Descriptors are given out from below, so the number of the last one tells. */
-static int
-socket_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX)
-		return INT_MAX;
-	return (int) limit.rlim_cur - SPARE_DESCRIPTORS;
-}
-
-/* The guard looks at what is really connected to, whatever name led there. */
-curl_socket_t
-http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	Request    *r = arg;
-	int			fd;
-
-	(void) purpose;
-	if (guard != NULL && !guard(&address->addr, r->why, sizeof(r->why)))
-	{
-		r->barred = true;
-		return CURL_SOCKET_BAD;
-	}
-
-	fd = socket(address->family, address->socktype, address->protocol);
-	if (fd < 0 || fd >= socket_limit())
-	{
-		if (fd >= 0)
-			close(fd);
-		r->crowded = true;
-		return CURL_SOCKET_BAD;
-	}
-	(void) fcntl(fd, F_SETFD, FD_CLOEXEC);
-	poller_socket_opened(fd);
-	r->opened = true;
-	return fd;
-}
-
-/* Called for connections that outlive their request: arg is nobody's. */
-int
-http_on_close_socket(void *arg, curl_socket_t fd)
-{
-	(void) arg;
-	poller_socket_closed(fd);
-	return close(fd);
-}
-
-#if LIBCURL_VERSION_NUM >= 0x075000
-
-/*
- * A connection is about to be used, perhaps one that was opened before the
- * guard's lists were changed: ask again.
- */
-int
-http_on_connected(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
-{
-	Request    *r = arg;
-	union
-	{
-		struct sockaddr any;
-		struct sockaddr_in v4;
-		struct sockaddr_in6 v6;
-	}			address;
-
-	(void) local_ip;
-	(void) remote_port;
-	(void) local_port;
-	memset(&address, 0, sizeof(address));
-	if (inet_pton(AF_INET, remote_ip, &address.v4.sin_addr) == 1)
-		address.v4.sin_family = AF_INET;
-	else if (inet_pton(AF_INET6, remote_ip, &address.v6.sin6_addr) == 1)
-		address.v6.sin6_family = AF_INET6;
-	else
-		return CURL_PREREQFUNC_OK;	/* its opening was looked at */
-
-	if (guard == NULL || guard(&address.any, r->why, sizeof(r->why)))
-		return CURL_PREREQFUNC_OK;
-	r->barred = true;
-	r->opened = false;
-	return CURL_PREREQFUNC_ABORT;
-}
-
-#endif
-
 /* ---------------------------------------------------------------------
  * The end of a request
  * ---------------------------------------------------------------------
@@ -259,12 +173,32 @@ move_to_done(Request *r, int64_t now_us)
 	move_to(&done, r);
 }
 
-/* The request is not tried at all: see http_private.h. */
+/* The request is not tried at all: it never could be, or we lack something. */
 static void
 fail_early(Request *r, bool refused, const char *error)
 {
-	http_answer_not_tried(r, refused, error);
+	if (refused)
+		http_answer_not_tried(r, true, error);
+	else
+		http_answer_lacking(r, error);
 	move_to_done(r, poller_clock());
+}
+
+static void
+fail_setup(Request *r)
+{
+	char		error[128];
+
+	if (r->setup == CURLE_URL_MALFORMAT || r->setup == CURLE_UNSUPPORTED_PROTOCOL)
+		fail_early(r, true, curl_easy_strerror(r->setup));
+	else if (r->failed_option == NULL)
+		fail_early(r, false, curl_easy_strerror(r->setup));
+	else
+	{
+		snprintf(error, sizeof(error), "%s: %s", r->failed_option,
+				 curl_easy_strerror(r->setup));
+		fail_early(r, false, error);
+	}
 }
 
 /*
@@ -285,6 +219,9 @@ recycle(Request *r)
 
 	list_remove(r);
 	nin_flight--;
+	http_pool_release(r, poller_clock());
+	http_pool_leave(r);
+	http_request_forget_names(r);
 	if (keep_handle)
 		kept.easy = r->easy;
 	else
@@ -300,11 +237,15 @@ recycle(Request *r)
 	{
 		kept.parsed = r->parsed;
 		kept.parsed_url = r->parsed_url;
+		kept.origin = r->origin;
+		kept.host = r->host;
+		kept.port = r->port;
 	}
 	else
 	{
 		curl_url_cleanup(r->parsed);
 		free(r->parsed_url);
+		free(r->origin);
 	}
 	curl_free(r->target);
 	free(r->answer.body);
@@ -329,28 +270,201 @@ recycle(Request *r)
  * ---------------------------------------------------------------------
  */
 
-/* Hand new requests and next hops to libcurl. */
+/* Until its name or its connection is there, but not longer than that. */
 static void
-add_starting(void)
+wait_until(Request *r, int64_t until_us)
 {
+	if (r->deadline_us >= 0 && r->deadline_us < until_us)
+		until_us = r->deadline_us;
+	r->wait_until_us = until_us;
+	if (patience_until_us < 0 || until_us < patience_until_us)
+		patience_until_us = until_us;
+	move_to(&waiting, r);
+}
+
+/* Hand a request to libcurl, on the connection that it has. */
+static void
+run(Request *r, int64_t now_us)
+{
+	CURLMcode	rc = CURLM_OK;
+
+	http_request_connect(r, now_us);
+	if (r->setup == CURLE_OK)
+		rc = curl_multi_add_handle(multi, r->easy);
+	if (r->setup == CURLE_OK && rc == CURLM_OK)
+	{
+		r->in_multi = true;
+		move_to(&running, r);
+		return;
+	}
+	http_pool_release(r, now_us);
+	if (r->setup != CURLE_OK)
+		fail_setup(r);
+	else
+		fail_early(r, false, curl_multi_strerror(rc));
+}
+
+/* A new connection: first it needs addresses, then a descriptor. */
+static void
+run_on_new(Request *r, int64_t now_us)
+{
+	int			lacking = 0;
+
+	switch (http_request_resolve(r))
+	{
+		case NAME_FAILED:
+			move_to_done(r, now_us);
+			return;
+		case NAME_ASKED:
+			wait_until(r, INT64_MAX);
+			return;
+		case NAME_KNOWN:
+			break;
+	}
+	if (http_pool_open(r, &lacking))
+		run(r, now_us);
+	else
+		fail_early(r, false, lacking == EMFILE ? "too many open files" : http_no_memory);
+}
+
+/* New requests, next hops, repeats, and those that have waited. */
+static void
+run_starting(void)
+{
+	int64_t		now_us = poller_clock();
+
 	while (starting.first != NULL)
 	{
 		Request    *r = starting.first;
-		CURLMcode	rc = CURLM_OK;
+		bool		alone = r->repeats >= MAX_REPEATS;
 
-		if (r->setup == CURLE_OK)
-			rc = curl_multi_add_handle(multi, r->easy);
 		if (r->setup != CURLE_OK)
-			fail_early(r, r->setup == CURLE_URL_MALFORMAT ||
-					   r->setup == CURLE_UNSUPPORTED_PROTOCOL,
-					   curl_easy_strerror(r->setup));
-		else if (rc != CURLM_OK)
-			fail_early(r, false, curl_multi_strerror(rc));
+			fail_setup(r);
+		else if (!alone && http_pool_take(r, now_us))
+			run(r, now_us);
+		else if (!alone && !r->patient && http_pool_is_opening(r))
+		{
+			r->name = NULL;
+			wait_until(r, now_us + PATIENCE_US);
+		}
+		else
+			run_on_new(r, now_us);
+	}
+}
+
+/* Nobody waits for longer than he wants. */
+static void
+end_patience(int64_t now_us)
+{
+	Request    *next;
+
+	if (patience_until_us < 0 || now_us < patience_until_us)
+		return;
+	patience_until_us = -1;
+	for (Request *r = waiting.first; r != NULL; r = next)
+	{
+		next = r->next;
+		if (r->wait_until_us > now_us)
+		{
+			if (patience_until_us < 0 || r->wait_until_us < patience_until_us)
+				patience_until_us = r->wait_until_us;
+		}
+		else if (r->name != NULL)
+		{
+			http_answer_unresolved(r, http_names_late(r->name), false);
+			move_to_done(r, now_us);
+		}
 		else
 		{
-			r->in_multi = true;
-			move_to(&running, r);
+			r->patient = true;
+			move_to(&starting, r);
 		}
+	}
+}
+
+void
+http_name_settled(const struct Name *name, const char *error, bool lacking)
+{
+	Request    *next;
+
+	for (Request *r = waiting.first; r != NULL; r = next)
+	{
+		next = r->next;
+		if (r->name != name)
+			continue;
+		if (error == NULL)
+		{
+			move_to(&starting, r);
+			continue;
+		}
+		http_answer_unresolved(r, error, lacking);
+		move_to_done(r, poller_clock());
+	}
+}
+
+void
+http_pool_settled(struct Pool *pool, bool failed)
+{
+	Request    *next;
+
+	for (Request *r = waiting.first; r != NULL; r = next)
+	{
+		next = r->next;
+		if (r->name != NULL || r->pool != pool)
+			continue;
+		r->patient = failed;
+		move_to(&starting, r);
+	}
+}
+
+/* libcurl has no more to do with it. */
+static void
+take_out(Request *r)
+{
+	curl_multi_remove_handle(multi, r->easy);
+	r->in_multi = false;
+}
+
+/* A request has ended: is there more to be done, or is that its answer? */
+static void
+finish(Request *r, CURLcode result, int64_t now_us)
+{
+	bool		repeat = http_answer_wants_repeat(r, result, now_us);
+	long		version = 0;
+
+	take_out(r);
+	if (r->head_done && !repeat)
+	{
+		curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
+		http_pool_answered(r, version >= CURL_HTTP_VERSION_2_0);
+	}
+	http_pool_release(r, now_us);
+	if (repeat ? http_request_repeat(r) :
+		result == CURLE_OK && r->head_done && http_request_follow(r))
+		move_to(&starting, r);
+	else
+	{
+		http_answer_judge(r, result);
+		move_to_done(r, now_us);
+	}
+}
+
+/*
+ * Connections have ended under several requests, of which some versions of
+ * libcurl tell only some.
+ */
+static void
+end_companions(int64_t now_us)
+{
+	Request    *next;
+
+	for (Request *r = running.first; r != NULL; r = next)
+	{
+		next = r->next;
+		if (!r->connection->broken)
+			continue;
+		r->worn = true;
+		finish(r, CURLE_RECV_ERROR, now_us);
 	}
 }
 
@@ -359,6 +473,7 @@ static void
 collect_finished(void)
 {
 	int64_t		now_us = poller_clock();
+	bool		broken = false;
 	CURLMsg    *message;
 	int			left;
 
@@ -374,17 +489,35 @@ collect_finished(void)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner);
 		r = (Request *) owner;
 		curl_easy_getinfo(r->easy, CURLINFO_NUM_CONNECTS, &connects);
-		r->worn = r->worn || connects > 0;
-		curl_multi_remove_handle(multi, r->easy);
-		r->in_multi = false;
-		if (result == CURLE_OK && http_request_follow(r))
-			move_to(&starting, r);
-		else
-		{
-			http_answer_judge(r, result);
-			move_to_done(r, now_us);
-		}
+		r->worn = r->worn || connects > 0 || result != CURLE_OK;
+		if (r->connection->ntransfers > 1 && http_answer_blames_connection(result))
+			broken |= http_pool_broken(r->connection);
+		finish(r, result, now_us);
 	}
+	if (broken)
+		end_companions(now_us);
+}
+
+static int64_t
+sooner(int64_t a, int64_t b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* When there is something to be done without an event; -1: never. */
+static int64_t
+next_due(void)
+{
+	if (starting.first != NULL)
+		return 0;
+	return sooner(sooner(curl_deadline_us, patience_until_us),
+				  sooner(http_names_next(), http_pool_next_expiry()));
+}
+
+static bool
+is_due(int64_t when_us)
+{
+	return when_us >= 0 && when_us <= poller_clock();
 }
 
 /* Before anybody waits for the poller: it must know all that we wait for. */
@@ -392,13 +525,41 @@ static void
 settle(void)
 {
 	poller_settle();
-	poller_wake_at(starting.first ? 0 : curl_deadline_us);
+	poller_wake_at(next_due());
 }
 
-static bool
-timer_due(void)
+static void
+take_event(const PollerEvent *event)
 {
-	return curl_deadline_us >= 0 && curl_deadline_us <= poller_clock();
+	int			still_running;
+
+	if (http_names_event(event->fd, event->events))
+		return;
+	if (event->events == 0)
+		http_pool_unasked(event->fd, event->ended);
+	else
+		curl_multi_socket_action(multi, event->fd, event->events, &still_running);
+}
+
+static void
+do_what_is_due(const PollerEvent *events, int nevents)
+{
+	int64_t		now_us;
+	int			still_running;
+
+	for (int i = 0; i < nevents; i++)
+		take_event(&events[i]);
+	now_us = poller_clock();
+	http_names_run(now_us);
+	http_pool_expire(now_us);
+	end_patience(now_us);
+	run_starting();
+	for (int turn = 0; turn < MAX_TIMER_TURNS && is_due(curl_deadline_us); turn++)
+	{
+		curl_deadline_us = -1;	/* it rings once; libcurl sets it anew */
+		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
+	}
+	collect_finished();
 }
 
 void
@@ -407,23 +568,14 @@ http_run(void)
 	PollerEvent events[128];
 	sigset_t	saved;
 	int			nevents;
-	int			still_running;
 
 	if (multi == NULL)
 		return;
 	nevents = poller_wait(events, 128);
-	if (nevents > 0 || starting.first != NULL || timer_due())
+	if (nevents > 0 || is_due(next_due()))
 	{
 		block_signals(&saved);
-		for (int i = 0; i < nevents; i++)
-			curl_multi_socket_action(multi, events[i].fd, events[i].events, &still_running);
-		add_starting();
-		for (int turn = 0; turn < MAX_TIMER_TURNS && timer_due(); turn++)
-		{
-			curl_deadline_us = -1;	/* it rings once; libcurl sets it anew */
-			curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
-		}
-		collect_finished();
+		do_what_is_due(events, nevents);
 		restore_signals(&saved);
 	}
 	settle();
@@ -447,9 +599,16 @@ set_up(const char **error)
 		return false;
 	}
 	info = curl_version_info(CURLVERSION_NOW);
-	if (info->features & CURL_VERSION_HTTP2)
+	/* several requests on a connection only where we see which one that is */
+	if ((info->features & CURL_VERSION_HTTP2) && HTTP_TELLS_CONNECTED)
 		version_wanted = CURL_HTTP_VERSION_2TLS;
 	http_request_init(info);
+	http_pool_init(info);
+	if (!http_names_init())
+	{
+		*error = "could not initialize c-ares";
+		return false;
+	}
 
 	/*
 	 * From 7.83 to 8.1, a handle that is used again keeps a pointer to the
@@ -468,7 +627,8 @@ set_up(const char **error)
 	if (fresh == NULL ||
 		curl_multi_setopt(fresh, CURLMOPT_SOCKETFUNCTION, on_interest) != CURLM_OK ||
 		curl_multi_setopt(fresh, CURLMOPT_TIMERFUNCTION, on_timer) != CURLM_OK ||
-		curl_multi_setopt(fresh, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX) != CURLM_OK)
+		curl_multi_setopt(fresh, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX) != CURLM_OK ||
+		curl_multi_setopt(fresh, CURLMOPT_MAXCONNECTS, MAX_IN_POOL) != CURLM_OK)
 	{
 		curl_multi_cleanup(fresh);
 		*error = "could not set up libcurl's multi interface";
@@ -479,19 +639,12 @@ set_up(const char **error)
 }
 
 bool
-http_init(HttpGuard the_guard, int max_connections, const char **error)
+http_init(HttpGuard guard, int max_connections, int64_t lifetime_ms, const char **error)
 {
-	int			kept;
-
 	if (multi == NULL && !set_up(error))
 		return false;
-	guard = the_guard;
-
-	/* idle connections must not take the last descriptors from the others */
-	kept = socket_limit() / 2;
-	if (kept > max_connections)
-		kept = max_connections;
-	(void) curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, kept > 0 ? (long) kept : 1L);
+	http_socket_init(guard);
+	http_pool_set_lifetime(lifetime_ms * 1000);
 
 	/* Memory put by for the time when there is none. */
 	if (max_connections > max_starved)
@@ -574,7 +727,10 @@ http_start(const HttpRequest *request)
 	{
 		http_request_setup(r, request);
 		if (r->fault)
-			fail_early(r, false, r->fault);
+		{
+			http_answer_not_tried(r, false, r->fault);
+			move_to_done(r, poller_clock());
+		}
 	}
 }
 
@@ -588,6 +744,7 @@ http_next(HttpAnswer *answer)
 		memset(answer, 0, sizeof(*answer));
 		answer->tag = starved[--nstarved];
 		answer->phase = HTTP_PHASE_REFUSED;
+		answer->lacking = true;
 		answer->retry_after_s = -1;
 		answer->error = http_no_memory;
 		return true;
@@ -635,18 +792,20 @@ http_cancel(uint64_t tag)
 	if (r == NULL)
 		r = find_in(&starting, tag);
 	if (r == NULL)
+		r = find_in(&waiting, tag);
+	if (r == NULL)
 		r = find_in(&done, tag);
 	if (r == NULL)
 		return false;
 
+	block_signals(&saved);
 	if (r->in_multi)
 	{
 		r->worn = true;
-		block_signals(&saved);
-		curl_multi_remove_handle(multi, r->easy);
-		restore_signals(&saved);
+		take_out(r);
 	}
 	recycle(r);
+	restore_signals(&saved);
 	settle();
 	return true;
 }

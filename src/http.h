@@ -57,6 +57,8 @@ typedef struct HttpRequest
 	const char *proxy;			/* URL; NULL: none (environment is ignored) */
 	const char *no_proxy;
 
+	uint64_t	owner;			/* connections are its own: no other's request is
+								 * sent on them */
 	uint64_t	tag;			/* handed back with the answer */
 } HttpRequest;
 
@@ -78,6 +80,8 @@ typedef struct HttpAnswer
 	uint64_t	tag;
 	bool		answered;		/* a complete, final answer arrived */
 	bool		refused;		/* not tried, and never could be: see error */
+	bool		lacking;		/* we lacked what error says: no attempt was made
+								 * of it */
 	HttpPhase	phase;
 	int			status;			/* 0: no status line arrived */
 	int64_t		retry_after_s;	/* seconds from now; -1: none or nonsense */
@@ -97,11 +101,20 @@ typedef struct HttpAnswer
 typedef bool (*HttpGuard) (const struct sockaddr *addr, char *why, size_t why_size);
 
 /*
- * Set up; false with *error (static text) on failure.  At most max_connections
- * requests may be in flight, and as many connections are kept open; to change
- * the number or the guard call it again.
+ * How many requests may be in flight at once, of so many that are asked for:
+ * each takes a socket.  Raises RLIMIT_NOFILE as far as it may, and leaves so
+ * many descriptors to the rest of the process, or an eighth of all if there
+ * are not enough.  To be called before http_init().
  */
-extern bool http_init(HttpGuard guard, int max_connections, const char **error);
+extern int	http_room(int max_connections, int kept_descriptors);
+
+/*
+ * Set up; false with *error (static text) on failure.  At most max_connections
+ * requests may be in flight, and no connection is used for longer than
+ * lifetime_ms; to change these or the guard call it again.
+ */
+extern bool http_init(HttpGuard guard, int max_connections, int64_t lifetime_ms,
+					  const char **error);
 
 /*
  * Readable when http_run() has work, timers included, but for what was started

@@ -11,10 +11,16 @@
  *-------------------------------------------------------------------------
  */
 #include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
+
+#include <openssl/rand.h>
 
 #include "http_private.h"
 
@@ -39,7 +45,10 @@ http_answer_begin(Request *r)
 	r->answer.retry_after_s = -1;
 	r->body_size = r->body_seen = r->head_bytes = 0;
 	r->head_lines = 0;
-	r->head_done = r->enough = r->opened = r->crowded = r->barred = false;
+	r->head_done = r->enough = r->again = false;
+	r->opened = r->connected = r->barred = false;
+	r->fault = NULL;
+	r->lacking = 0;
 	r->why[0] = r->curl_error[0] = '\0';
 }
 
@@ -92,24 +101,54 @@ parse_retry_after(const char *value, size_t len)
 	return seconds < MAX_RETRY_AFTER_S ? seconds : MAX_RETRY_AFTER_S;
 }
 
-/* "HTTP/1.1 200 OK" or "HTTP/2 200" begins a head, final or not. */
-static void
-begin_head(Request *r, const char *line, size_t len)
+/*
+ * An answer on a connection that was open before, which came while not one byte
+ * of the request was acknowledged, is not to that request: it was under way
+ * when that went out.  Told of requests that go out in one piece.
+ */
+static bool
+came_before_request(const Request *r)
 {
-	const char *space = memchr(line, ' ', len);
-	int			status = 0;
+	const Connection *connection = r->connection;
+	long		request_size = 0;
+	curl_off_t	uploaded = 0;
 
-	r->answer.retry_after_s = -1;
-	if (space == NULL)
-		return;
-	for (const char *c = space + 1; c < line + len && c <= space + 3; c++)
+	if (r->opened || connection == NULL || connection->most > 1 ||
+		connection->nsockets != 1)
+		return false;
+	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	return request_size > 0 && uploaded <= request_size &&
+		http_socket_unacknowledged(connection->sockets[0]) >= request_size;
+}
+
+/* libcurl's word on the last status line, since it reads them its own way. */
+static int
+status_of(const Request *r)
+{
+	long		status = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	return (int) status;
+}
+
+/* A head is complete: that of the answer, unless it is an interim one. */
+static bool
+end_head(Request *r)
+{
+	int			status = status_of(r);
+
+	if (status < 200 && status != 101)
 	{
-		if (!isdigit((unsigned char) *c))
-			break;
-		status = status * 10 + (*c - '0');
+		r->answer.retry_after_s = -1;
+		return true;
 	}
-	if (status >= 200 || status == 101)
-		r->answer.status = status;
+	r->answer.status = status;
+	r->head_done = true;
+
+	/* What follows a 101 is another protocol, which we do not speak. */
+	r->enough = status == 101;
+	return !r->enough;
 }
 
 size_t
@@ -120,6 +159,11 @@ http_on_header(char *line, size_t one, size_t len, void *arg)
 	Request    *r = arg;
 
 	(void) one;
+	if (r->head_bytes == 0 && came_before_request(r))
+	{
+		r->again = true;
+		return 0;
+	}
 	r->head_bytes += len;
 	if (r->head_bytes > MAX_HEAD_BYTES || ++r->head_lines > MAX_HEAD_LINES)
 	{
@@ -129,9 +173,7 @@ http_on_header(char *line, size_t one, size_t len, void *arg)
 	if (r->head_done)
 		return len;				/* a trailer */
 
-	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
-		begin_head(r, line, len);
-	else if (len > name_len && strncasecmp(line, retry_after, name_len) == 0)
+	if (len > name_len && strncasecmp(line, retry_after, name_len) == 0)
 	{
 		const char *value = line + name_len;
 		const char *end = line + len;
@@ -143,17 +185,8 @@ http_on_header(char *line, size_t one, size_t len, void *arg)
 		if (r->answer.retry_after_s < 0)
 			r->answer.retry_after_s = parse_retry_after(value, end - value);
 	}
-	else if (line[0] == '\r' || line[0] == '\n')
-	{
-		r->head_done = (r->answer.status != 0);
-
-		/* What follows a 101 is another protocol, which we do not speak. */
-		if (r->answer.status == 101)
-		{
-			r->enough = true;
-			return 0;
-		}
-	}
+	else if ((line[0] == '\r' || line[0] == '\n') && !end_head(r))
+		return 0;
 	return len;
 }
 
@@ -212,56 +245,57 @@ http_on_body(char *data, size_t one, size_t len, void *arg)
 	return len;
 }
 
-/* How far a request came that has no complete answer. */
-static HttpPhase
-phase_reached(Request *r, CURLcode result)
-{
-	curl_off_t	resolved = 0;
-	curl_off_t	connected = 0;
-	long		local_port = 0;
-	curl_off_t	secured = 0;
-	curl_off_t	uploaded = 0;
-	long		request_size = 0;
+/* ---------------------------------------------------------------------
+ * How far it came
+ * ---------------------------------------------------------------------
+ */
 
-	if (r->answer.status != 0)
-		return HTTP_PHASE_RECEIVE;
-	switch (result)
-	{
-		case CURLE_COULDNT_RESOLVE_HOST:
-		case CURLE_COULDNT_RESOLVE_PROXY:
-			return HTTP_PHASE_RESOLVE;
-		case CURLE_COULDNT_CONNECT:
-			return HTTP_PHASE_CONNECT;
-		case CURLE_SSL_CONNECT_ERROR:
-		case CURLE_SSL_CERTPROBLEM:
-		case CURLE_SSL_CIPHER:
-		case CURLE_SSL_CACERT_BADFILE:
-		case CURLE_SSL_ISSUER_ERROR:
-		case CURLE_SSL_CRL_BADFILE:
-		case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-		case CURLE_SSL_INVALIDCERTSTATUS:
-		case CURLE_PEER_FAILED_VERIFICATION:
-			return HTTP_PHASE_TLS;
-		default:
-			break;
-	}
+/* Is all of the request with the kernel? */
+static bool
+is_sent(const Request *r)
+{
+	long		request_size = 0;
+	curl_off_t	uploaded = 0;
 
 	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
 	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
-	if (request_size > 0)
-		return (size_t) uploaded < r->body_len ? HTTP_PHASE_SEND : HTTP_PHASE_WAIT;
+	return request_size > 0 && (size_t) uploaded >= r->body_len;
+}
 
-	curl_easy_getinfo(r->easy, CURLINFO_APPCONNECT_TIME_T, &secured);
-	curl_easy_getinfo(r->easy, CURLINFO_CONNECT_TIME_T, &connected);
-	curl_easy_getinfo(r->easy, CURLINFO_LOCAL_PORT, &local_port);
-	curl_easy_getinfo(r->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
-	if (secured > 0)
-		return HTTP_PHASE_SEND;
+/* Did its connection come about, so that it could go out? */
+static bool
+was_connected(const Request *r)
+{
+	long		request_size = 0;
+
+	if (r->connected)
+		return true;
+	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	return request_size > 0;
+}
+
+/* Of a request that has no complete answer: by what happened to it. */
+static HttpPhase
+phase_reached(const Request *r, CURLcode result)
+{
+	curl_off_t	connected = 0;
+	long		local_port = 0;
+
+	if (r->head_bytes > 0 && status_of(r) > 0)
+		return HTTP_PHASE_RECEIVE;
+	if (was_connected(r))
+		return is_sent(r) ? HTTP_PHASE_WAIT : HTTP_PHASE_SEND;
+
+	if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_RESOLVE_PROXY)
+		return HTTP_PHASE_RESOLVE;
+	if (result == CURLE_COULDNT_CONNECT || !r->opened ||
+		strncasecmp(r->url, "https:", 6) != 0)
+		return HTTP_PHASE_CONNECT;
 
 	/* some versions note the time only when TLS is through, too */
-	if (connected > 0 || local_port > 0)
-		return strncasecmp(r->url, "https:", 6) == 0 ? HTTP_PHASE_TLS : HTTP_PHASE_SEND;
-	return resolved > 0 ? HTTP_PHASE_CONNECT : HTTP_PHASE_RESOLVE;
+	curl_easy_getinfo(r->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	curl_easy_getinfo(r->easy, CURLINFO_LOCAL_PORT, &local_port);
+	return connected > 0 || local_port > 0 ? HTTP_PHASE_TLS : HTTP_PHASE_CONNECT;
 }
 
 /* How far it came, for people. */
@@ -325,54 +359,238 @@ http_answer_not_tried(Request *r, bool refused, const char *error)
 }
 
 void
+http_answer_lacking(Request *r, const char *error)
+{
+	http_answer_not_tried(r, false, error);
+	r->answer.lacking = true;
+}
+
+void
+http_answer_unresolved(Request *r, const char *error, bool lacking)
+{
+	r->answer.phase = HTTP_PHASE_RESOLVE;
+	r->answer.lacking = lacking;
+	r->answer.error = clean_error(HTTP_PHASE_RESOLVE, error);
+}
+
+/* ---------------------------------------------------------------------
+ * What we lack
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * EADDRNOTAVAIL: all local ports to that address are taken; or we have no
+ * address to go there from, as with IPv6 where there is none, which is no
+ * passing lack of ours.  UDP has ports of its own, so it tells.
+ */
+static bool
+lacks_ports(const Request *r)
+{
+	int			fd = socket(r->address.family, SOCK_DGRAM, 0);
+	bool		reached;
+
+	if (fd < 0)
+		return false;
+	reached = connect(fd, &r->address.addr, r->address.addrlen) == 0;
+	close(fd);
+	return reached;
+}
+
+/* NULL: nothing, so that it was an attempt. */
+static const char *
+lacked(const Request *r, CURLcode result)
+{
+	long		os_errno = 0;
+
+	if (r->lacking != 0 && !r->opened)
+		return r->lacking == EMFILE ? "too many open files" : strerror(r->lacking);
+	switch (result)
+	{
+		case CURLE_OUT_OF_MEMORY:
+			return r->head_lines > 0 && !r->head_done ? NULL : http_no_memory;
+		case CURLE_FAILED_INIT:
+		case CURLE_SSL_ENGINE_NOTFOUND:
+		case CURLE_SSL_ENGINE_SETFAILED:
+		case CURLE_SSL_ENGINE_INITFAILED:
+			return curl_easy_strerror(result);
+		case CURLE_SSL_CACERT_BADFILE:
+			return http_pool_trusts_system(r) ? "the system's CA certificates cannot be read" : NULL;
+		case CURLE_SSL_CONNECT_ERROR:
+			return RAND_status() != 1 ? "no entropy for TLS" : NULL;
+		case CURLE_COULDNT_CONNECT:
+		case CURLE_SEND_ERROR:
+		case CURLE_RECV_ERROR:
+			break;
+		default:
+			return NULL;
+	}
+	curl_easy_getinfo(r->easy, CURLINFO_OS_ERRNO, &os_errno);
+	switch (os_errno)
+	{
+		case EMFILE:
+		case ENFILE:
+			return "too many open files";
+		case ENOMEM:
+		case ENOBUFS:
+			return strerror((int) os_errno);
+		case EADDRNOTAVAIL:
+			return lacks_ports(r) ? "no local port is free" : NULL;
+		default:
+			return NULL;
+	}
+}
+
+/* ---------------------------------------------------------------------
+ * The end
+ * ---------------------------------------------------------------------
+ */
+
+bool
+http_answer_blames_connection(CURLcode result)
+{
+	return result == CURLE_SEND_ERROR || result == CURLE_RECV_ERROR ||
+		result == CURLE_GOT_NOTHING || result == CURLE_HTTP2;
+}
+
+bool
+http_answer_wants_repeat(const Request *r, CURLcode result, int64_t now_us)
+{
+	if (r->deadline_us >= 0 && now_us >= r->deadline_us)
+		return false;
+	if (r->again)
+		return true;
+	return !r->opened && !r->barred && r->fault == NULL && r->head_bytes == 0 &&
+		(http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM);
+}
+
+static bool
+is_http2(const Request *r)
+{
+	long		version = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
+	return version >= CURL_HTTP_VERSION_2_0;
+}
+
+/* The proxy speaks, and not the receiver; with TLS only libcurl hears it. */
+static bool
+proxy_refused(const Request *r)
+{
+	long		status = r->answer.status;
+
+	if (!r->proxied)
+		return false;
+	if (!r->head_done)
+		curl_easy_getinfo(r->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	return status == 407;
+}
+
+/*
+ * Is the head that came all there is to know, whatever became of the rest?
+ *
+ * Over HTTP/2 an answer names its request, and a receiver that does not need
+ * the rest of that answers and then resets the stream (RFC 9113, 8.1).  Over
+ * HTTP/1.1 one that is no success may come as early; a success means that the
+ * receiver has the event, so it counts when all of that was sent.
+ */
+static bool
+head_is_enough(const Request *r, CURLcode result)
+{
+	if (r->enough)
+		return true;
+	if (result == CURLE_OK || !r->head_done)
+		return false;
+	if (is_http2(r))
+		return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM ||
+			result == CURLE_PARTIAL_FILE;
+	return http_answer_blames_connection(result) && !is_sent(r) &&
+		(r->answer.status < 200 || r->answer.status > 299);
+}
+
+/* A success for what was not sent is none. */
+static bool
+is_premature(const Request *r)
+{
+	return r->head_done && r->answer.status >= 200 && r->answer.status <= 299 &&
+		!is_sent(r) && !is_http2(r);
+}
+
+/*
+ * A body that cannot be unpacked does not take back the status: asking again
+ * would deliver the event twice for the sake of a courtesy.  Some ways to pack
+ * one are refused as soon as they are named, before the head is complete.
+ */
+static void
+accept_undecodable(Request *r)
+{
+	int			status = status_of(r);
+
+	if (status < 200)
+		return;
+	r->answer.status = status;
+	r->answer.body_cut = true;
+	r->head_done = r->enough = true;
+}
+
+static const char *
+error_of(const Request *r, CURLcode result)
+{
+	if (r->fault)
+		return r->fault;
+	if (result == CURLE_OK)
+		return "the connection ended before a final answer";
+	if (result == CURLE_OUT_OF_MEMORY)
+		return "the answer has a header that is too long";
+	return r->curl_error[0] != '\0' ? r->curl_error : curl_easy_strerror(result);
+}
+
+void
 http_answer_judge(Request *r, CURLcode result)
 {
 	HttpAnswer *answer = &r->answer;
-	const char *error = r->curl_error;
+	const char *lack;
 	long		request_size = 0;
 
-	/*
-	 * A body that cannot be unpacked does not take back the status: asking
-	 * again would deliver the event twice for the sake of a courtesy.
-	 */
-	if (result == CURLE_BAD_CONTENT_ENCODING && r->head_done)
+	if (result == CURLE_BAD_CONTENT_ENCODING)
+		accept_undecodable(r);
+	if (proxy_refused(r))
 	{
-		answer->body_cut = true;
-		r->enough = true;
+		answer->status = 0;
+		r->fault = "the proxy wants other credentials (HTTP status 407)";
 	}
-	if (answer->status == 101)
-		r->enough = true;
+	else if (r->fault == NULL && is_premature(r))
+		r->fault = "the answer came before the request was sent";
 
-	if (r->fault == NULL && (r->enough || (result == CURLE_OK && answer->status != 0)))
+	if (r->fault == NULL && ((result == CURLE_OK && r->head_done) || head_is_enough(r, result)))
 	{
 		answer->answered = true;
+		answer->body_cut |= result != CURLE_OK;
 		answer->phase = HTTP_PHASE_DONE;
 		return;
 	}
 
-	if (r->fault)
-		error = r->fault;
-	else if (r->crowded && !r->opened)
-		error = "too many open files";
-	else if (result == CURLE_OK)
-		error = "the connection ended before a final answer";
-	else if (result == CURLE_OUT_OF_MEMORY && r->head_lines > 0 && !r->head_done)
-		error = "the answer has a header that is too long";
-	else if (error[0] == '\0')
-		error = curl_easy_strerror(result);
+	lack = r->fault == NULL && !r->barred ? lacked(r, result) : NULL;
+	if (lack != NULL)
+	{
+		http_answer_lacking(r, lack);
+		return;
+	}
 
 	/* libcurl has the same errors for a bad URL and for a bad answer. */
 	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
 
 	/* Another address of the same name may have been allowed, and failed. */
-	if (r->barred && !r->opened && answer->status == 0)
+	if (r->barred && !r->opened && !r->head_done)
 		http_answer_not_tried(r, true, r->why);
 	else if (request_size == 0 &&
 			 (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL))
-		http_answer_not_tried(r, true, error);
+		http_answer_not_tried(r, true, error_of(r, result));
 	else
 	{
 		answer->phase = phase_reached(r, result);
-		answer->error = clean_error(answer->phase, error);
+		if (answer->status == 0 && answer->phase == HTTP_PHASE_RECEIVE && !proxy_refused(r) &&
+			status_of(r) >= 200)
+			answer->status = status_of(r);	/* of half a head, to be seen */
+		answer->error = clean_error(answer->phase, error_of(r, result));
 	}
 }

@@ -1,12 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * http_private.h
- *		What the three files of the HTTP room share: the request in flight.
+ *		What the files of the HTTP room share: the request in flight, and the
+ *		connection that it uses.
  *
  * http.c has the doors, the lists and the loop; http_request.c turns a request
  * into an easy handle and follows redirects; http_answer.c listens to what
- * comes back and judges it.  These three are the only files that know libcurl,
- * and nobody else includes this header.  Their rules:
+ * comes back and judges it; http_pool.c keeps connections; http_socket.c knows
+ * their descriptors; http_names.c finds addresses.  These are the only files
+ * that know libcurl and c-ares, and nobody else includes this header.  Their
+ * rules:
  *
  * - Nothing of PostgreSQL: no palloc, no ereport, no interrupts.  Memory is
  *   malloc's; libcurl's callbacks record what happened and return.
@@ -24,16 +27,59 @@
 
 #include "http.h"
 
-struct RequestList;
+/* libcurl tells when a connection is about to be used since 7.80. */
+#define HTTP_TELLS_CONNECTED	(LIBCURL_VERSION_NUM >= 0x075000)
 
 /* Headers for which we have a line of our own; see http_request.c. */
 #define HTTP_OWN_LINES		4
+
+/* Sockets of a connection: two while it tries IPv6 and IPv4, rarely more. */
+#define HTTP_MAX_SOCKETS	8
+
+struct Request;
+struct Pool;
+struct Name;
+
+typedef struct RequestList
+{
+	struct Request *first;
+	struct Request *last;
+} RequestList;
+
+/*
+ * What an answer belongs to.  Each has a cache of libcurl's to itself (share),
+ * in which there is no other connection, so that we and not libcurl decide
+ * which one a request uses, and can end any of them at any time.
+ *
+ * With HTTP/2 it carries several requests, and libcurl may open another one in
+ * the same cache when the receiver takes no more of them.
+ */
+typedef struct Connection
+{
+	struct Pool *pool;
+	CURLSH	   *share;
+	struct Connection *prev;	/* in one of the pool's lists, if listed */
+	struct Connection *next;
+	struct Connection **listed;	/* that list; NULL: none */
+	struct Connection *older;	/* of those that nobody uses, all pools' */
+	struct Connection *newer;
+	bool		unused;			/* is one of these */
+	int			ntransfers;		/* requests that use it */
+	int			most;			/* of them at once */
+	bool		known;			/* it was connected, so its protocol is known */
+	bool		ended;			/* it takes no more requests */
+	bool		broken;			/* under those that use it, too */
+	int64_t		opened_us;		/* when it was connected */
+	int64_t		unused_since_us;
+	int			nsockets;
+	int			sockets[HTTP_MAX_SOCKETS];
+} Connection;
 
 typedef struct Request
 {
 	struct Request *prev;
 	struct Request *next;
-	struct RequestList *list;
+	RequestList *list;
 
 	CURL	   *easy;			/* is this Request's as long as both live */
 	bool		in_multi;
@@ -52,11 +98,29 @@ typedef struct Request
 	char	   *target;			/* curl_free()'s: the URL of a later hop */
 	CURLU	   *parsed;			/* parsed_url, unless that is NULL */
 	char	   *parsed_url;		/* perhaps of an earlier request */
+	char	   *origin;			/* likewise: "https://host:443" */
+	char	   *host;			/* part of origin's block: to be resolved; NULL:
+								 * it is an address */
+	int			port;
 	int			hops_left;
 	size_t		response_limit;
 	int64_t		started_us;
 	int64_t		deadline_us;	/* -1: none */
 	CURLcode	setup;			/* first failure of a curl_easy_setopt() */
+	const char *failed_option;	/* whose that was */
+
+	/* where it goes */
+	struct Pool *pool;			/* the connections that it may use */
+	Connection *connection;		/* the one that it uses */
+	bool		proxied;		/* by way of a proxy */
+	int			repeats;		/* because a connection that was kept had ended */
+	int64_t		not_before_us;	/* wants a connection that was set up since */
+	bool		patient;		/* has waited for one that others set up */
+	int64_t		wait_until_us;	/* in the list waiting */
+	struct Name *name;			/* ... for this one's addresses; NULL: for a
+								 * connection */
+	struct curl_slist resolved[2];	/* addresses of host and proxy, for libcurl;
+									 * data is malloc's */
 
 	/* what came back, begun anew with every redirect */
 	HttpAnswer	answer;
@@ -66,9 +130,12 @@ typedef struct Request
 	int			head_lines;
 	bool		head_done;		/* a final head is complete */
 	bool		enough;			/* we ended it: its status says it all */
+	bool		again;			/* we ended it: it was not for us */
 	const char *fault;			/* we ended it: it is no sound answer */
 	bool		opened;			/* a socket was opened for it */
-	bool		crowded;		/* there was no descriptor for a socket */
+	bool		connected;		/* it was about to be sent */
+	int			lacking;		/* errno of why no socket could be opened, or 0 */
+	struct curl_sockaddr address;	/* that was tried last */
 	bool		barred;			/* the guard refused an address */
 	char		why[256];		/* the guard's reason */
 	char		curl_error[CURL_ERROR_SIZE];
@@ -77,44 +144,189 @@ typedef struct Request
 /* The error of last resort: static, so never freed. */
 extern char http_no_memory[];
 
-/* http.c: libcurl's callbacks for sockets */
+/* ---- http.c ---- */
+
+/* May a connection speak HTTP/2?  May a handle serve a second request? */
+extern long http_version_wanted(void);
+extern bool http_handles_keep(void);
+
+/*
+ * Those that wait for this name, or for a connection of this pool, may go on;
+ * or, with an error, not.
+ */
+extern void http_name_settled(const struct Name *name, const char *error, bool lacking);
+extern void http_pool_settled(struct Pool *pool, bool failed);
+
+/* ---- http_socket.c ---- */
+
+/* Sockets that are open, and how many there may be. */
+extern int	http_sockets_open(void);
+extern int	http_sockets_most(void);
+extern void http_socket_init(HttpGuard guard);
+
+/* libcurl's callbacks */
 extern curl_socket_t http_on_open_socket(void *request, curlsocktype purpose,
 										 struct curl_sockaddr *address);
 extern int	http_on_close_socket(void *nobody, curl_socket_t fd);
-#if LIBCURL_VERSION_NUM >= 0x075000
+#if HTTP_TELLS_CONNECTED
 extern int	http_on_connected(void *request, char *remote_ip, char *local_ip,
 							  int remote_port, int local_port);
 #endif
 
-/* http.c: may a connection speak HTTP/2? */
-extern long http_version_wanted(void);
+/* Whose it is; NULL: nobody's that we know. */
+extern Connection *http_socket_owner(int fd);
 
-/* http.c: may a handle be used for a second request? */
-extern bool http_handles_keep(void);
+/* Forget whose the connection's sockets are. */
+extern void http_sockets_disown(Connection *connection);
+
+/* End the connection as the other side sees it; libcurl finds that out. */
+extern void http_socket_shut(int fd);
+
+typedef enum SocketState
+{
+	SOCKET_QUIET,				/* nothing to be read */
+	SOCKET_SPOKE,				/* bytes */
+	SOCKET_GONE					/* closed by the other side, or broken */
+} SocketState;
+
+extern SocketState http_socket_state(int fd);
+
+/* Bytes that the other side has not acknowledged; -1: that cannot be known. */
+extern int	http_socket_unacknowledged(int fd);
+
+/* ---- http_pool.c ---- */
+
+/* Learns what libcurl does. */
+extern void http_pool_init(const curl_version_info_data *libcurl);
 
 /*
- * http_request.c.  Initialization learns what libcurl can do.  Opening makes
- * the handle, and copying takes what must outlive http_start(); both are false
- * if memory runs out.  Following a redirect is false if the answer is none, or
- * not one that we follow: then it is the final answer.
+ * Find or make the pool of connections that a request may use; false if there
+ * is no memory.  For a later hop: the same owner's to that hop's origin.
+ */
+extern bool http_pool_join(Request *r, const HttpRequest *request);
+extern bool http_pool_join_hop(Request *r, bool same_origin);
+extern void http_pool_leave(Request *r);
+
+/* Use a connection that is open, and new enough; false: there is none. */
+extern bool http_pool_take(Request *r, int64_t now_us);
+
+/* Is one being set up that may turn out to take several requests? */
+extern bool http_pool_is_opening(const Request *r);
+
+/* Use a new one.  False with the errno of what we lack for it. */
+extern bool http_pool_open(Request *r, int *lacking);
+
+/* The request does not use its connection any more. */
+extern void http_pool_release(Request *r, int64_t now_us);
+
+/*
+ * The request is about to be sent.  False: not on this connection, on which
+ * the other side has said something unasked or which it has closed.
+ */
+extern bool http_pool_connected(Request *r, int local_port);
+
+/* It has an answer; with HTTP/2 the connection takes several requests. */
+extern void http_pool_answered(Request *r, bool http2);
+
+/*
+ * One of several requests failed as if the connection had.  It takes no more of
+ * them; true: it has indeed ended, for all of them.
+ */
+extern bool http_pool_broken(Connection *connection);
+
+/* Something came on a socket that nobody listens to; ended: or its end. */
+extern void http_pool_unasked(int fd, bool ended);
+
+/*
+ * How long a connection may live, in microseconds; close those that were
+ * unused for too long; when is the next one, -1: never.
+ */
+extern void http_pool_set_lifetime(int64_t lifetime_us);
+extern void http_pool_expire(int64_t now_us);
+extern int64_t http_pool_next_expiry(void);
+
+/* Whom it trusts, and its proxy, or NULL. */
+extern bool http_pool_trusts_system(const Request *r);
+extern const char *http_pool_proxy(const Request *r);
+extern const char *http_pool_no_proxy(const Request *r);
+
+/* ---- http_names.c ---- */
+
+typedef enum NameState
+{
+	NAME_KNOWN,
+	NAME_ASKED,					/* http_name_settled() comes later */
+	NAME_FAILED
+} NameState;
+
+/*
+ * The addresses of a host, as CURLOPT_RESOLVE takes them, good until the next
+ * call; or why there are none, and whether that is because we lack something.
+ */
+extern NameState http_names_find(const char *host, struct Name **name,
+								 const char **addresses, const char **error,
+								 bool *lacking);
+
+/* Why nobody waits any longer for it; good until the next call. */
+extern const char *http_names_late(const struct Name *name);
+
+extern bool http_names_init(void);
+
+/* Is this descriptor one of the resolver's?  It does what it can. */
+extern bool http_names_event(int fd, int events);
+extern void http_names_run(int64_t now_us);
+extern int64_t http_names_next(void);
+
+/* ---- http_request.c ---- */
+
+/*
+ * Initialization learns what libcurl can do.  Opening makes the handle, and
+ * copying takes what must outlive http_start(); both are false if memory runs
+ * out.  Following a redirect is false if the answer is none, or not one that
+ * we follow: then it is the final answer.  Repeating prepares the same request
+ * for a new connection.
  */
 extern void http_request_init(const curl_version_info_data *libcurl);
 extern bool http_request_open(Request *r);
 extern bool http_request_copy(Request *r, const HttpRequest *request);
 extern void http_request_setup(Request *r, const HttpRequest *request);
 extern bool http_request_follow(Request *r);
+extern bool http_request_repeat(Request *r);
 
-/* http_answer.c: libcurl's callbacks for data */
+/*
+ * The addresses that it needs, or that it has to wait for them.  On failure
+ * the request has its answer.
+ */
+extern NameState http_request_resolve(Request *r);
+
+/* The last options: the connection, and the time that is left. */
+extern void http_request_connect(Request *r, int64_t now_us);
+extern void http_request_forget_names(Request *r);
+
+/* ---- http_answer.c ---- */
+
+/* libcurl's callbacks for data */
 extern size_t http_on_header(char *line, size_t one, size_t len, void *request);
 extern size_t http_on_body(char *data, size_t one, size_t len, void *request);
 
 /*
- * http_answer.c: the answer as it is before anything came; as it is when a
- * request cannot be tried (refused: nor ever could be); and as it is when
- * libcurl is through.
+ * The answer as it is before anything came; as it is when a request cannot be
+ * tried (refused: nor ever could be; lacking: for lack of something of ours);
+ * when its name has no addresses; and as it is when libcurl is through.
  */
 extern void http_answer_begin(Request *r);
 extern void http_answer_not_tried(Request *r, bool refused, const char *error);
+extern void http_answer_lacking(Request *r, const char *error);
+extern void http_answer_unresolved(Request *r, const char *error, bool lacking);
 extern void http_answer_judge(Request *r, CURLcode result);
+
+/*
+ * Did the request go out on a connection that was open before, without a
+ * single byte coming back?  Then it is to be sent again on another one.
+ */
+extern bool http_answer_wants_repeat(const Request *r, CURLcode result, int64_t now_us);
+
+/* Does the result speak of the connection rather than of one request on it? */
+extern bool http_answer_blames_connection(CURLcode result);
 
 #endif							/* RSWEBHOOK_HTTP_PRIVATE_H */

@@ -11,6 +11,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <arpa/inet.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +24,19 @@
 /* Set an option unless an earlier one failed already. */
 #define SETOPT(r, option, value) \
 	do { \
-		if ((r)->setup == CURLE_OK) \
-			(r)->setup = curl_easy_setopt((r)->easy, option, value); \
+		if ((r)->setup == CURLE_OK && \
+			((r)->setup = curl_easy_setopt((r)->easy, option, value)) != CURLE_OK) \
+			(r)->failed_option = #option; \
 	} while (0)
 
 #define ACCEPT_ENCODING		"Accept-Encoding: "
+
+/* In which libcurl finds no connection too old. */
+#define MAX_AGE_S			(24L * 60 * 60)
+
+/* libcurl's, for a proxy that names none. */
+#define PROXY_PORT			1080
+#define HTTPS_PROXY_PORT	443
 
 /*
  * The lines that we send unless we were told to send such a header.  Most keep
@@ -63,6 +73,7 @@ set_constants(Request *r)
 	SETOPT(r, CURLOPT_PRIVATE, r);
 	SETOPT(r, CURLOPT_ERRORBUFFER, r->curl_error);
 	SETOPT(r, CURLOPT_NOSIGNAL, 1L);
+	SETOPT(r, CURLOPT_MAXAGE_CONN, MAX_AGE_S);	/* http_pool.c sees to that */
 	SETOPT(r, CURLOPT_HTTP_VERSION, http_version_wanted());
 	SETOPT(r, CURLOPT_HTTP09_ALLOWED, 0L);
 	SETOPT(r, CURLOPT_FOLLOWLOCATION, 0L);
@@ -82,7 +93,7 @@ set_constants(Request *r)
 	SETOPT(r, CURLOPT_OPENSOCKETDATA, r);
 	SETOPT(r, CURLOPT_CLOSESOCKETFUNCTION, http_on_close_socket);
 	SETOPT(r, CURLOPT_CLOSESOCKETDATA, NULL);
-#if LIBCURL_VERSION_NUM >= 0x075000
+#if HTTP_TELLS_CONNECTED
 	SETOPT(r, CURLOPT_PREREQFUNCTION, http_on_connected);
 	SETOPT(r, CURLOPT_PREREQDATA, r);
 #endif
@@ -117,6 +128,7 @@ set_policy(Request *r, const HttpRequest *request)
 		   request->low_speed_limit > 0 ? (long) request->low_speed_time_s : 0L);
 
 	/* Empty, not NULL, which would let the environment decide. */
+	r->proxied = request->proxy != NULL && request->proxy[0] != '\0';
 	SETOPT(r, CURLOPT_PROXY, request->proxy ? request->proxy : "");
 	SETOPT(r, CURLOPT_NOPROXY, request->no_proxy ? request->no_proxy : "");
 
@@ -157,6 +169,62 @@ time_left_ms(const Request *r, int64_t now_us)
 	return left_ms > 0 ? (long) left_ms : 1;
 }
 
+static bool
+is_address(const char *host)
+{
+	unsigned char bytes[16];
+
+	return host[0] == '[' || inet_pton(AF_INET, host, bytes) == 1;
+}
+
+/* The parts of the URL that connections depend on; false: no memory. */
+static bool
+note_origin(Request *r)
+{
+	unsigned	flags = 0;
+	char	   *scheme = NULL;
+	char	   *host = NULL;
+	char	   *zone = NULL;
+	char	   *port = NULL;
+	size_t		size = 0;
+
+	free(r->origin);
+	r->origin = r->host = NULL;
+#ifdef CURLU_PUNYCODE
+	flags = CURLU_PUNYCODE;
+#endif
+	if (curl_url_get(r->parsed, CURLUPART_HOST, &host, flags) != CURLUE_OK)
+		(void) curl_url_get(r->parsed, CURLUPART_HOST, &host, 0);
+	(void) curl_url_get(r->parsed, CURLUPART_ZONEID, &zone, 0);
+	if (host != NULL &&
+		curl_url_get(r->parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+		curl_url_get(r->parsed, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK)
+	{
+		size = strlen(scheme) + strlen(host) + strlen(port) + strlen(zone ? zone : "") + 6;
+		r->origin = malloc(size + strlen(host) + 1);
+	}
+	if (r->origin != NULL)
+	{
+		snprintf(r->origin, size, "%s://%s%s%s:%s", scheme, host,
+				 zone ? "%" : "", zone ? zone : "", port);
+		for (char *c = r->origin; *c != '\0'; c++)
+			*c = tolower((unsigned char) *c);
+		r->port = atoi(port);
+		if (!is_address(host))
+		{
+			r->host = r->origin + size;
+			strcpy(r->host, host);
+			for (char *c = r->host; *c != '\0'; c++)
+				*c = tolower((unsigned char) *c);
+		}
+	}
+	curl_free(scheme);
+	curl_free(host);
+	curl_free(zone);
+	curl_free(port);
+	return r->origin != NULL;
+}
+
 /*
  * Parse the URL, unless it is that of the last request or hop: libcurl parses,
  * assembles and takes apart again what it is not given parsed.  The scheme is
@@ -186,17 +254,18 @@ parse_url(Request *r)
 		default:
 			return CURLE_URL_MALFORMAT;
 	}
+	if (!note_origin(r))
+		return CURLE_OUT_OF_MEMORY;
 	r->parsed_url = strdup(r->url);
 	return r->parsed_url != NULL ? CURLE_OK : CURLE_OUT_OF_MEMORY;
 }
 
 /* What differs from one hop to the next. */
 static void
-set_hop(Request *r, int64_t now_us)
+set_hop(Request *r)
 {
 	bool		post = strcmp(r->method, "POST") == 0;
 	bool		get = strcmp(r->method, "GET") == 0;
-	bool		tls = strncasecmp(r->url, "https:", 6) == 0;
 
 	if (r->setup == CURLE_OK)
 		r->setup = parse_url(r);
@@ -220,14 +289,6 @@ set_hop(Request *r, int64_t now_us)
 		SETOPT(r, CURLOPT_CUSTOMREQUEST, NULL);
 	else
 		SETOPT(r, CURLOPT_CUSTOMREQUEST, r->method);
-
-	/*
-	 * Over TLS it is worth waiting for a connection that is being set up: it
-	 * may turn out to take many requests at once.
-	 */
-	SETOPT(r, CURLOPT_PIPEWAIT, tls ? 1L : 0L);
-
-	SETOPT(r, CURLOPT_TIMEOUT_MS, time_left_ms(r, now_us));
 }
 
 bool
@@ -249,8 +310,155 @@ void
 http_request_setup(Request *r, const HttpRequest *request)
 {
 	r->setup = CURLE_OK;
+	r->failed_option = NULL;
 	set_policy(r, request);
-	set_hop(r, r->started_us);
+	set_hop(r);
+	if (r->setup == CURLE_OK && !http_pool_join(r, request))
+		r->setup = CURLE_OUT_OF_MEMORY;
+}
+
+/* ---------------------------------------------------------------------
+ * Where it goes
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * Does no_proxy, as libcurl understands it, name this host?  Addresses need no
+ * look-up either way.
+ */
+static bool
+bypasses_proxy(const char *host, const char *no_proxy)
+{
+	size_t		host_len = strlen(host);
+
+	if (no_proxy == NULL)
+		return false;
+	if (strcmp(no_proxy, "*") == 0)
+		return true;
+	while (host_len > 0 && host[host_len - 1] == '.')
+		host_len--;
+	for (;;)
+	{
+		size_t		len;
+
+		no_proxy += strspn(no_proxy, ", \t");
+		len = strcspn(no_proxy, ", \t");
+		if (len == 0)
+			return false;
+		while (len > 0 && *no_proxy == '.')
+		{
+			no_proxy++;
+			len--;
+		}
+		if (len > 0 && no_proxy[len - 1] == '.')
+			len--;
+		if (len > 0 && len <= host_len &&
+			strncasecmp(host + host_len - len, no_proxy, len) == 0 &&
+			(len == host_len || host[host_len - len - 1] == '.'))
+			return true;
+		no_proxy += strcspn(no_proxy, ", \t");
+	}
+}
+
+/*
+ * Put a host's addresses where libcurl finds them; for those that are to be
+ * resolved.
+ */
+static NameState
+resolve(Request *r, const char *host, int port)
+{
+	struct curl_slist *node = &r->resolved[r->resolved[0].data != NULL ? 1 : 0];
+	const char *addresses = NULL;
+	const char *error = NULL;
+	bool		lacking = false;
+	NameState	state = http_names_find(host, &r->name, &addresses, &error, &lacking);
+	size_t		size;
+
+	if (state == NAME_FAILED)
+		http_answer_unresolved(r, error, lacking);
+	if (state != NAME_KNOWN)
+		return state;
+
+	size = strlen(host) + strlen(addresses) + 16;
+	node->data = malloc(size);
+	if (node->data == NULL)
+	{
+		http_answer_unresolved(r, http_no_memory, true);
+		return NAME_FAILED;
+	}
+	snprintf(node->data, size, "%s:%d:%s", host, port, addresses);
+	node->next = NULL;
+	if (node != &r->resolved[0])
+		r->resolved[0].next = node;
+	return NAME_KNOWN;
+}
+
+/* The same for the proxy; *host_too: it leaves the host to us. */
+static NameState
+resolve_proxy(Request *r, const char *proxy, bool *host_too)
+{
+	NameState	state = NAME_KNOWN;
+	CURLU	   *parsed = curl_url();
+	char	   *scheme = NULL;
+	char	   *host = NULL;
+	char	   *port = NULL;
+
+	*host_too = false;
+	if (parsed != NULL &&
+		curl_url_set(parsed, CURLUPART_URL, proxy,
+					 CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME) == CURLUE_OK &&
+		curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+		curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK)
+	{
+		int			number = strcasecmp(scheme, "https") == 0 ? HTTPS_PROXY_PORT : PROXY_PORT;
+
+		if (curl_url_get(parsed, CURLUPART_PORT, &port, 0) == CURLUE_OK)
+			number = atoi(port);
+		*host_too = strcasecmp(scheme, "socks4") == 0 || strcasecmp(scheme, "socks5") == 0;
+		if (!is_address(host))
+			state = resolve(r, host, number);
+	}
+	curl_free(scheme);
+	curl_free(host);
+	curl_free(port);
+	curl_url_cleanup(parsed);
+	return state;
+}
+
+void
+http_request_forget_names(Request *r)
+{
+	for (int i = 0; i < 2; i++)
+	{
+		free(r->resolved[i].data);
+		r->resolved[i].data = NULL;
+		r->resolved[i].next = NULL;
+	}
+}
+
+NameState
+http_request_resolve(Request *r)
+{
+	NameState	state = NAME_KNOWN;
+	bool		host_too = true;
+
+	http_request_forget_names(r);
+	if (r->proxied &&
+		!(r->host != NULL && bypasses_proxy(r->host, http_pool_no_proxy(r))))
+		state = resolve_proxy(r, http_pool_proxy(r), &host_too);
+	if (state == NAME_KNOWN && host_too && r->host != NULL)
+		state = resolve(r, r->host, r->port);
+	return state;
+}
+
+void
+http_request_connect(Request *r, int64_t now_us)
+{
+	SETOPT(r, CURLOPT_SHARE, r->connection->share);
+	/* or libcurl might take what is left of an earlier one in the same place */
+	SETOPT(r, CURLOPT_FRESH_CONNECT, r->connection->known ? 0L : 1L);
+	SETOPT(r, CURLOPT_RESOLVE, r->resolved[0].data != NULL ? &r->resolved[0] : NULL);
+	SETOPT(r, CURLOPT_TIMEOUT_MS, time_left_ms(r, now_us));
 }
 
 /* Is this the line of the header called name?  "Name: v", "Name:" or "Name;". */
@@ -514,12 +722,28 @@ http_request_follow(Request *r)
 		r->body_len = 0;
 	}
 	r->hops_left--;
+	r->repeats = 0;
+	r->not_before_us = 0;
+	r->patient = false;
 	http_answer_begin(r);
 	if (!same_origin)
 	{
 		SETOPT(r, CURLOPT_SSLCERT_BLOB, NULL);
 		SETOPT(r, CURLOPT_SSLKEY_BLOB, NULL);
 	}
-	set_hop(r, poller_clock());
+	set_hop(r);
+	if (r->setup == CURLE_OK && !http_pool_join_hop(r, same_origin))
+		r->setup = CURLE_OUT_OF_MEMORY;
+	return true;
+}
+
+bool
+http_request_repeat(Request *r)
+{
+	if (r->head_lines > 0 && !refresh_handle(r))
+		return false;
+	http_answer_begin(r);
+	r->repeats++;
+	r->not_before_us = poller_clock();
 	return true;
 }

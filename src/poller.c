@@ -5,10 +5,10 @@
  *
  * See poller.h for the rules.  No PostgreSQL and no libcurl in here.
  *
- * An idle kept connection is deliberately left registered (see settle_one):
- * most of the time its next request comes before anything else happens to it,
- * and then no system call was needed at all.  Should it speak while nobody
- * listens, because the other side closed it, poller_wait() takes it out.
+ * A kept connection stays registered while nobody uses it (see settle_one): most
+ * of the time its next request comes before anything else happens to it, and
+ * then no system call was needed at all.  Should it speak while nobody listens,
+ * poller_wait() takes it out and says so.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -31,12 +31,17 @@
 
 #include "poller.h"
 
+/* Beside the two of poller.h: only what has come since. */
+#define POLLER_EDGE	4
+
 /* What we know of one descriptor; the table is indexed by its number. */
 typedef struct Watch
 {
 	unsigned char wanted;		/* what libcurl wants to hear of */
 	unsigned char applied;		/* what the kernel was told */
 	bool		owned;			/* we see its opening and closing */
+	bool		ended;			/* nothing of it is of interest any more */
+	bool		spoke;			/* while nobody listened, and it may */
 	bool		listed;			/* is in changed[] */
 } Watch;
 
@@ -115,6 +120,8 @@ reset_watch(int fd, bool owned)
 	watch->wanted = 0;
 	watch->applied = 0;
 	watch->owned = owned;
+	watch->ended = false;
+	watch->spoke = false;
 }
 
 void
@@ -130,6 +137,39 @@ poller_socket_closed(int fd)
 }
 
 void
+poller_socket_ended(int fd)
+{
+	Watch	   *watch = watch_of(fd);
+
+	if (watch == NULL)
+		return;
+	if (watch->applied != 0)
+		kernel_watch(fd, watch->applied, 0);
+	watch->wanted = watch->applied = 0;
+	watch->ended = true;
+}
+
+static void
+change(int fd)
+{
+	if (watches[fd].listed)
+		return;
+	watches[fd].listed = true;
+	changed[nchanged++] = fd;
+}
+
+void
+poller_socket_may_speak(int fd)
+{
+	Watch	   *watch = watch_of(fd);
+
+	if (watch == NULL)
+		return;
+	watch->spoke = true;
+	change(fd);
+}
+
+void
 poller_want(int fd, int events)
 {
 	Watch	   *watch = watch_of(fd);
@@ -137,27 +177,29 @@ poller_want(int fd, int events)
 	if (watch == NULL)
 		return;
 	watch->wanted = events;
+	if (events != 0)
+		watch->spoke = false;
 	if (!watch->owned)
 	{
 		/* It may be another file than the last time: apply what is said. */
 		watch->applied = kernel_watch(fd, watch->applied, events) ? events : 0;
 	}
-	else if (!watch->listed)
-	{
-		watch->listed = true;
-		changed[nchanged++] = fd;
-	}
+	else
+		change(fd);
 }
 
 static void
 settle_one(int fd)
 {
 	Watch	   *watch = &watches[fd];
+	int			events = watch->wanted;
 
+	if (events == 0)
+		events = watch->spoke ? POLLER_IN | POLLER_EDGE : POLLER_IN;
 	watch->listed = false;
-	if (!watch->owned || watch->wanted == 0 || watch->wanted == watch->applied)
+	if (!watch->owned || watch->ended || events == watch->applied)
 		return;
-	watch->applied = kernel_watch(fd, watch->applied, watch->wanted) ? watch->wanted : 0;
+	watch->applied = kernel_watch(fd, watch->applied, events) ? events : 0;
 }
 
 void
@@ -182,23 +224,28 @@ poller_wake_at(int64_t time_us)
 		armed_for = time_us;
 }
 
-/* Reduce an event to what is wanted; false if nobody wants it (any more). */
+/* Reduce an event to what is wanted; false if it is nobody's affair. */
 static bool
-wanted_event(int fd, int events, bool failed, PollerEvent *event)
+wanted_event(int fd, int events, bool failed, bool ended, PollerEvent *event)
 {
 	Watch	   *watch = watch_of(fd);
 
 	if (watch == NULL)
 		return false;
+	event->fd = fd;
 	if (watch->wanted == 0)
 	{
-		kernel_watch(fd, POLLER_IN | POLLER_OUT, 0);
-		watch->applied = 0;
-		return false;
+		if (!watch->spoke)
+		{
+			kernel_watch(fd, POLLER_IN | POLLER_OUT, 0);
+			watch->applied = 0;
+		}
+		event->events = 0;
+		event->ended = failed || ended;
+		return watch->owned && !watch->ended && (event->ended || (events & POLLER_IN) != 0);
 	}
 
 	/* An error shows itself to whatever is tried next, so let all be tried. */
-	event->fd = fd;
 	event->events = failed ? watch->wanted : (events & watch->wanted);
 	return event->events != 0;
 }
@@ -234,7 +281,9 @@ kernel_watch(int fd, int before, int events)
 
 	event.data.fd = fd;
 	if (events & POLLER_IN)
-		event.events |= EPOLLIN;
+		event.events |= EPOLLIN | EPOLLRDHUP;
+	if (events & POLLER_EDGE)
+		event.events |= EPOLLET;
 	if (events & POLLER_OUT)
 		event.events |= EPOLLOUT;
 
@@ -280,6 +329,7 @@ poller_wait(PollerEvent *events, int max)
 							  ((due[i].events & EPOLLIN) ? POLLER_IN : 0) |
 							  ((due[i].events & EPOLLOUT) ? POLLER_OUT : 0),
 							  (due[i].events & (EPOLLERR | EPOLLHUP)) != 0,
+							  (due[i].events & EPOLLRDHUP) != 0,
 							  &events[n]))
 			n++;
 	}
@@ -300,11 +350,11 @@ kernel_open(void)
 
 /* Adding twice and deleting what is not there are both harmless. */
 static bool
-kernel_filter(int fd, int filter, bool on)
+kernel_filter(int fd, int filter, bool on, bool edge)
 {
 	struct kevent change;
 
-	EV_SET(&change, fd, filter, on ? EV_ADD : EV_DELETE, 0, 0, NULL);
+	EV_SET(&change, fd, filter, on ? EV_ADD | (edge ? EV_CLEAR : 0) : EV_DELETE, 0, 0, NULL);
 	return kevent(poll_fd, &change, 1, NULL, 0, NULL) == 0 || !on;
 }
 
@@ -314,10 +364,14 @@ kernel_watch(int fd, int before, int events)
 	bool		read_ok = true;
 	bool		write_ok = true;
 
+	/* how a filter was added cannot be changed later */
+	if ((before & POLLER_IN) && ((before ^ events) & POLLER_EDGE))
+		(void) kernel_filter(fd, EVFILT_READ, false, false);
 	if ((before | events) & POLLER_IN)
-		read_ok = kernel_filter(fd, EVFILT_READ, (events & POLLER_IN) != 0);
+		read_ok = kernel_filter(fd, EVFILT_READ, (events & POLLER_IN) != 0,
+								(events & POLLER_EDGE) != 0);
 	if ((before | events) & POLLER_OUT)
-		write_ok = kernel_filter(fd, EVFILT_WRITE, (events & POLLER_OUT) != 0);
+		write_ok = kernel_filter(fd, EVFILT_WRITE, (events & POLLER_OUT) != 0, false);
 	return read_ok && write_ok;
 }
 
@@ -348,7 +402,7 @@ poller_wait(PollerEvent *events, int max)
 		else if (wanted_event((int) due[i].ident,
 							  due[i].filter == EVFILT_READ ? POLLER_IN : POLLER_OUT,
 							  (due[i].flags & (EV_EOF | EV_ERROR)) != 0,
-							  &events[n]))
+							  false, &events[n]))
 			n++;
 	}
 	return n;

@@ -11,7 +11,10 @@
  * socket with each request on a kept connection.  That is only safe where we
  * are told of each open and close, since a closed descriptor leaves the
  * kernel's set by itself and its number comes back as another socket.  Other
- * descriptors (the pipes of libcurl's resolver) are passed on at once.
+ * descriptors (the resolver's) are passed on at once.
+ *
+ * A socket that nobody wants to hear of is a kept connection's, and whatever
+ * comes on it is reported once, as an event that was not asked for.
  *
  * Running out of memory or of kernel resources loses events, never the
  * process: the transfer concerned ends by its own timeout.
@@ -32,7 +35,9 @@
 typedef struct PollerEvent
 {
 	int			fd;
-	int			events;			/* POLLER_IN, POLLER_OUT or both */
+	int			events;			/* POLLER_IN, POLLER_OUT or both; 0: something came
+								 * that nobody had asked for */
+	bool		ended;			/* likewise, and the other side has closed it */
 } PollerEvent;
 
 /* CLOCK_MONOTONIC in microseconds: the clock of poller_wake_at(). */
@@ -47,6 +52,15 @@ extern int	poller_fd(void);
 /* We opened, or are about to close, this socket. */
 extern void poller_socket_opened(int fd);
 extern void poller_socket_closed(int fd);
+
+/* Nothing that comes on this socket is of interest to anybody. */
+extern void poller_socket_ended(int fd);
+
+/*
+ * What has come unasked may stay unread: report what comes after it, and again
+ * until somebody wants to hear of the socket.
+ */
+extern void poller_socket_may_speak(int fd);
 
 /* Wait for these events from now on; 0: for none. */
 extern void poller_want(int fd, int events);

@@ -32,6 +32,7 @@ int			rswebhook_max_event_size = 1024 * 1024;
 int			rswebhook_response_body_limit = 4096;
 int			rswebhook_max_in_flight = 256;
 int			rswebhook_max_in_flight_size = 64 * 1024;
+int			rswebhook_connection_lifetime = 10 * 60 * 1000;
 int			rswebhook_retention = 7 * SECS_PER_DAY;
 char	   *rswebhook_user_agent = NULL;
 int			rswebhook_synchronous_commit = SYNCHRONOUS_COMMIT_LOCAL_FLUSH;
@@ -137,6 +138,13 @@ define_settings(void)
 							&rswebhook_max_in_flight_size,
 							64 * 1024, 1024, MAX_KILOBYTES,
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("rswebhook.connection_lifetime",
+							"How long a connection that is kept is used for new requests.",
+							"A name that has moved is followed after so long at the latest; with 0, each connection serves one request.",
+							&rswebhook_connection_lifetime,
+							10 * 60 * 1000, 0, 24 * 60 * 60 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("rswebhook.retention",
 							"How long events and deliveries are kept.",

@@ -39,6 +39,7 @@ extern int	rswebhook_response_body_limit;	/* bytes */
 extern int	rswebhook_max_in_flight;	/* requests of a worker, all destinations
 										 * together */
 extern int	rswebhook_max_in_flight_size;	/* kB of their events */
+extern int	rswebhook_connection_lifetime;	/* ms */
 extern int	rswebhook_retention;	/* seconds */
 extern char *rswebhook_user_agent;
 extern int	rswebhook_synchronous_commit;	/* SyncCommitLevel */

@@ -44,6 +44,7 @@
 #include "session.h"
 #include "state.h"
 #include "stats.h"
+#include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
@@ -167,7 +168,9 @@ apply_settings(void)
 	session_apply_settings();
 	schedule_set_max_in_flight(rswebhook_max_in_flight,
 							   rswebhook_max_in_flight_size * INT64CONST(1024));
-	if (!http_init(guard_allows, rswebhook_max_in_flight, &error))
+	(void) http_room(rswebhook_max_in_flight, max_safe_fds);
+	if (!http_init(guard_allows, rswebhook_max_in_flight,
+				   rswebhook_connection_lifetime, &error))
 		ereport(FATAL,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 				 errmsg("rswebhook could not start libcurl: %s", error)));

@@ -27,6 +27,7 @@ sub new
         arguments => \@arguments,
         dir => $dir,
         requests => [],
+        unasked => [],
         partial => '' }, $class;
 
     $self->start;
@@ -43,7 +44,7 @@ sub start
     my $pid = fork() // die "could not fork: $!\n";
     if ($pid == 0)
     {
-        exec $^X, $self->{program}, '--with-parent', '--port-file', $port_file,
+        exec $self->command, '--port-file', $port_file,
           '--ledger', $self->ledger, @{ $self->{arguments} }, @same_port
           or POSIX::_exit(127);
     }
@@ -57,6 +58,13 @@ sub start
     open my $in, '<', $port_file or die "could not read \"$port_file\": $!\n";
     ($self->{port}) = split / /, <$in>;
     return;
+}
+
+sub command
+{
+    my ($self) = @_;
+
+    return ($^X, $self->{program}, '--with-parent');
 }
 
 sub stop
@@ -126,9 +134,21 @@ sub requests
         $self->{offset} = tell $in;
         my @lines = split /\n/, $self->{partial} . $new, -1;
         $self->{partial} = pop @lines // '';
-        push @{ $self->{requests} }, map { $json->decode($_) } @lines;
+        foreach my $line (map { $json->decode($_) } @lines)
+        {
+            push @{ $self->{ exists $line->{unasked} ? 'unasked' : 'requests' } }, $line;
+        }
     }
     return @{ $self->{requests} };
+}
+
+# What it wrote or ended when nobody had asked.
+sub unasked
+{
+    my ($self) = @_;
+
+    $self->requests;
+    return @{ $self->{unasked} };
 }
 
 # Those whose path starts like this.

@@ -1,0 +1,562 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_names.c
+ *		The HTTP room, its names: addresses by c-ares, on the room's own poller.
+ *
+ * libcurl would look names up in threads, which nothing bounds and nobody can
+ * stop.  c-ares needs none: it reads resolv.conf and the hosts file, and asks
+ * over two sockets a name server however many names are asked for.  libcurl is
+ * handed the addresses (CURLOPT_RESOLVE).
+ *
+ * Each name is asked for once, whoever waits for it, and what is found is kept
+ * as long as it says.  IPv6 and IPv4 are asked for apart, so that a name server
+ * that is silent about one of them does not hold up the other (RFC 8305, 3).
+ *
+ * See http_private.h for the rules of the room.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <ares.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "http_private.h"
+#include "poller.h"
+
+/* A name server has so long to answer, before the next one is asked; twice as
+ * long in each further round. */
+#define SERVER_TIMEOUT_MS	1000
+#define ROUNDS				3
+
+/* All of a look-up, whatever the servers, rounds and search domains. */
+#define LOOK_UP_US			(INT64_C(10) * 1000 * 1000)
+
+/* For addresses of the other family, once there are some. */
+#define OTHER_FAMILY_US		(50 * 1000)
+
+/* An answer is kept so long, whatever it says. */
+#define MIN_TTL_S			1
+#define MAX_TTL_S			600
+
+/* Addresses of one family that are used, and their text. */
+#define MAX_ADDRESSES		16
+#define FAMILY_SIZE			(MAX_ADDRESSES * (INET6_ADDRSTRLEN + 3))
+
+/* Names that are remembered before those that are out of date are thrown away. */
+#define MAX_NAMES			1000
+
+/* How often to look whether resolv.conf has changed. */
+#define CONFIG_CHECK_US		(1000 * 1000)
+
+#define BUCKETS				256
+
+/* Sockets of c-ares: one or two for each name server. */
+#define MAX_SOCKETS			64
+
+typedef struct Channel
+{
+	ares_channel ares;
+	int			lookups;		/* that have no answer yet */
+} Channel;
+
+typedef struct Family
+{
+	bool		asked;			/* and not answered */
+	int			status;			/* of c-ares */
+	char		addresses[FAMILY_SIZE]; /* separated by commas */
+} Family;
+
+typedef struct Name
+{
+	struct Name *next;			/* in its bucket */
+	struct Name *next_asked;
+	bool		asking;			/* somebody waits for it */
+	int64_t		give_up_us;		/* then, while asking */
+	int64_t		settle_us;		/* likewise, with what there is; -1: no */
+	int64_t		good_until_us;	/* 0: there are no addresses */
+	int			ttl_s;
+	Family		family[2];		/* IPv6, IPv4 */
+	char		error[300];
+	bool		lacking;
+	char		host[];
+} Name;
+
+/* What c-ares hands back. */
+typedef struct Lookup
+{
+	Name	   *name;
+	Family	   *family;
+	Channel    *channel;
+} Lookup;
+
+static Name *buckets[BUCKETS];
+static int	nnames = 0;
+static Name *asked = NULL;
+
+static Channel *channel = NULL;
+static Channel *old_channel = NULL; /* of an earlier resolv.conf */
+static struct stat config;
+static int64_t config_checked_us = -1;
+
+static int	sockets[MAX_SOCKETS];
+static int	nsockets = 0;
+
+/* The list of addresses that was handed out last. */
+static char found[2 * FAMILY_SIZE];
+
+/* ---------------------------------------------------------------------
+ * c-ares
+ * ---------------------------------------------------------------------
+ */
+
+static void
+on_socket(void *arg, ares_socket_t fd, int readable, int writable)
+{
+	int			i;
+
+	(void) arg;
+	for (i = 0; i < nsockets && sockets[i] != fd; i++)
+		;
+	if (readable || writable)
+	{
+		if (i == nsockets && nsockets < MAX_SOCKETS)
+			sockets[nsockets++] = fd;
+	}
+	else if (i < nsockets)
+		sockets[i] = sockets[--nsockets];
+	poller_want(fd, (readable ? POLLER_IN : 0) | (writable ? POLLER_OUT : 0));
+}
+
+bool
+http_names_init(void)
+{
+	static bool done = false;
+
+	done = done || ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS;
+	return done;
+}
+
+static Channel *
+open_channel(void)
+{
+	struct ares_options options;
+	int			mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+	Channel    *fresh = calloc(1, sizeof(Channel));
+
+	if (fresh == NULL)
+		return NULL;
+	memset(&options, 0, sizeof(options));
+	options.timeout = SERVER_TIMEOUT_MS;
+	options.tries = ROUNDS;
+	options.sock_state_cb = on_socket;
+#ifdef ARES_OPT_QUERY_CACHE
+	mask |= ARES_OPT_QUERY_CACHE;
+	options.qcache_max_ttl = 0; /* we have a memory of our own */
+#endif
+	if (ares_init_options(&fresh->ares, &options, mask) == ARES_SUCCESS)
+		return fresh;
+	free(fresh);
+	return NULL;
+}
+
+static void
+close_channel(Channel *done)
+{
+	ares_destroy(done->ares);
+	free(done);
+}
+
+/*
+ * The channel for new look-ups, NULL if there is none to be had.  One whose
+ * resolv.conf has changed ends with its last look-up.
+ */
+static Channel *
+current_channel(int64_t now_us)
+{
+	struct stat current;
+	Channel    *fresh;
+
+	if (old_channel != NULL && old_channel->lookups == 0)
+	{
+		close_channel(old_channel);
+		old_channel = NULL;
+	}
+	if (channel != NULL && now_us < config_checked_us + CONFIG_CHECK_US)
+		return channel;
+	config_checked_us = now_us;
+	memset(&current, 0, sizeof(current));
+	(void) stat("/etc/resolv.conf", &current);
+	if (channel != NULL &&
+		(old_channel != NULL ||
+		 (current.st_mtime == config.st_mtime && current.st_ino == config.st_ino &&
+		  current.st_dev == config.st_dev && current.st_size == config.st_size)))
+		return channel;
+
+	fresh = open_channel();
+	if (fresh == NULL)
+		return channel;
+	config = current;
+	old_channel = channel;
+	channel = fresh;
+	return channel;
+}
+
+/* ---------------------------------------------------------------------
+ * Names
+ * ---------------------------------------------------------------------
+ */
+
+static Name **
+bucket_of(const char *host)
+{
+	unsigned	hash = 2166136261u;
+
+	for (; *host != '\0'; host++)
+		hash = (hash ^ (unsigned char) *host) * 16777619u;
+	return &buckets[(hash ^ (hash >> 16)) % BUCKETS];
+}
+
+static bool
+is_asked(const Name *name)
+{
+	return name->asking || name->family[0].asked || name->family[1].asked;
+}
+
+/* Forget what is out of date. */
+static void
+sweep(int64_t now_us)
+{
+	for (int i = 0; i < BUCKETS; i++)
+	{
+		Name	  **link = &buckets[i];
+
+		while (*link != NULL)
+		{
+			Name	   *name = *link;
+
+			if (is_asked(name) || name->good_until_us > now_us)
+			{
+				link = &name->next;
+				continue;
+			}
+			*link = name->next;
+			free(name);
+			nnames--;
+		}
+	}
+}
+
+static Name *
+find_name(const char *host, int64_t now_us)
+{
+	Name	  **bucket = bucket_of(host);
+	Name	   *name;
+	size_t		size = strlen(host) + 1;
+
+	for (name = *bucket; name != NULL; name = name->next)
+	{
+		if (strcmp(name->host, host) == 0)
+			return name;
+	}
+	if (nnames >= MAX_NAMES)
+		sweep(now_us);
+	name = calloc(1, sizeof(Name) + size);
+	if (name == NULL)
+		return NULL;
+	memcpy(name->host, host, size);
+	name->next = *bucket;
+	*bucket = name;
+	nnames++;
+	return name;
+}
+
+static bool
+has_addresses(const Name *name)
+{
+	return name->family[0].addresses[0] != '\0' || name->family[1].addresses[0] != '\0';
+}
+
+const char *
+http_names_late(const Name *name)
+{
+	static char text[300];
+
+	snprintf(text, sizeof(text), "Could not resolve host: %.200s (timed out)", name->host);
+	return text;
+}
+
+/* Do we lack descriptors, so that no name server could be asked? */
+static bool
+lacks_descriptors(void)
+{
+	int			fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	if (fd < 0)
+		return errno == EMFILE || errno == ENFILE;
+	close(fd);
+	return false;
+}
+
+/* Whoever waits for it goes on, with what there is. */
+static void
+settle(Name *name, int64_t now_us)
+{
+	int			status = name->family[1].status;
+
+	if (!name->asking)
+		return;
+	name->asking = false;
+	for (Name **link = &asked; *link != NULL; link = &(*link)->next_asked)
+	{
+		if (*link == name)
+		{
+			*link = name->next_asked;
+			break;
+		}
+	}
+	if (has_addresses(name))
+		name->good_until_us = now_us + (int64_t) name->ttl_s * 1000000;
+	else
+	{
+		name->good_until_us = 0;
+		if (status == ARES_SUCCESS || status == ARES_ENODATA)
+			status = name->family[0].status;
+		if (status == ARES_SUCCESS)
+			status = ARES_ENODATA;
+		name->lacking = status == ARES_ENOMEM || lacks_descriptors();
+		if (now_us >= name->give_up_us || status == ARES_ETIMEOUT)
+			snprintf(name->error, sizeof(name->error), "%s", http_names_late(name));
+		else
+			snprintf(name->error, sizeof(name->error),
+					 "Could not resolve host: %.200s (%s)", name->host, ares_strerror(status));
+	}
+	http_name_settled(name, name->good_until_us > 0 ? NULL : name->error, name->lacking);
+}
+
+static void
+keep_address(Family *family, const struct sockaddr *address)
+{
+	size_t		used = strlen(family->addresses);
+	char		text[INET6_ADDRSTRLEN];
+	bool		is_v6 = address->sa_family == AF_INET6;
+	const void *bytes = is_v6 ?
+		(const void *) &((const struct sockaddr_in6 *) address)->sin6_addr :
+		(const void *) &((const struct sockaddr_in *) address)->sin_addr;
+
+	if (inet_ntop(address->sa_family, bytes, text, sizeof(text)) == NULL ||
+		sizeof(family->addresses) - used <= strlen(text) + 3)
+		return;
+	snprintf(family->addresses + used, sizeof(family->addresses) - used,
+			 is_v6 ? "%s[%s]" : "%s%s", used > 0 ? "," : "", text);
+}
+
+static void
+on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
+{
+	Lookup	   *lookup = arg;
+	Name	   *name = lookup->name;
+	Family	   *family = lookup->family;
+	int			count = 0;
+
+	(void) timeouts;
+	lookup->channel->lookups--;
+	free(lookup);
+	family->asked = false;
+	family->status = status;
+	family->addresses[0] = '\0';
+	if (status == ARES_SUCCESS)
+	{
+		for (struct ares_addrinfo_node *node = result->nodes;
+			 node != NULL && count < MAX_ADDRESSES; node = node->ai_next)
+		{
+			if (node->ai_family != AF_INET && node->ai_family != AF_INET6)
+				continue;
+			keep_address(family, node->ai_addr);
+			if (node->ai_ttl < name->ttl_s)
+				name->ttl_s = node->ai_ttl > MIN_TTL_S ? node->ai_ttl : MIN_TTL_S;
+			count++;
+		}
+		ares_freeaddrinfo(result);
+	}
+
+	if (!name->family[0].asked && !name->family[1].asked)
+		settle(name, poller_clock());
+	else if (family->addresses[0] != '\0')
+		name->settle_us = poller_clock() + OTHER_FAMILY_US;
+}
+
+static void
+ask(Name *name, Channel *by, int which)
+{
+	struct ares_addrinfo_hints hints;
+	Lookup	   *lookup = malloc(sizeof(Lookup));
+
+	memset(&hints, 0, sizeof(hints));
+	hints.ai_family = which == 0 ? AF_INET6 : AF_INET;
+	hints.ai_socktype = SOCK_STREAM;
+	hints.ai_flags = ARES_AI_NOSORT;
+	if (lookup == NULL)
+	{
+		name->family[which].asked = false;
+		return;
+	}
+	lookup->name = name;
+	lookup->family = &name->family[which];
+	lookup->channel = by;
+	by->lookups++;
+	/* may call back at once, as for what is in the hosts file */
+	ares_getaddrinfo(by->ares, name->host, NULL, &hints, on_found, lookup);
+}
+
+/*
+ * Somebody waits for it from now on.  A family that is being asked for still,
+ * for those who have given up on it or went on without it, is not asked twice.
+ */
+static void
+start(Name *name, int64_t now_us)
+{
+	Channel    *by = current_channel(now_us);
+	bool		wanted[2];
+
+	name->asking = true;
+	name->next_asked = asked;
+	asked = name;
+	name->give_up_us = now_us + LOOK_UP_US;
+	name->settle_us = -1;
+	name->ttl_s = MAX_TTL_S;
+	for (int i = 0; i < 2; i++)
+	{
+		wanted[i] = !name->family[i].asked;
+		if (!wanted[i])
+			continue;
+		name->family[i].status = ARES_ENOMEM;
+		name->family[i].addresses[0] = '\0';
+		/* both, or the first one's answer would be taken for all there is */
+		name->family[i].asked = by != NULL;
+	}
+	for (int i = 0; i < 2 && by != NULL; i++)
+	{
+		if (wanted[i])
+			ask(name, by, i);
+	}
+	if (!name->family[0].asked && !name->family[1].asked)
+		settle(name, now_us);
+}
+
+NameState
+http_names_find(const char *host, Name **name, const char **addresses,
+				const char **error, bool *lacking)
+{
+	int64_t		now_us = poller_clock();
+	Name	   *known = find_name(host, now_us);
+
+	*lacking = false;
+	*name = known;
+	if (known == NULL)
+	{
+		*error = http_no_memory;
+		*lacking = true;
+		return NAME_FAILED;
+	}
+	if (known->good_until_us <= now_us && !known->asking)
+		start(known, now_us);
+	if (known->asking)
+		return NAME_ASKED;
+	if (known->good_until_us > 0)
+	{
+		snprintf(found, sizeof(found), "%s%s%s", known->family[0].addresses,
+				 known->family[0].addresses[0] != '\0' &&
+				 known->family[1].addresses[0] != '\0' ? "," : "",
+				 known->family[1].addresses);
+		*addresses = found;
+		return NAME_KNOWN;
+	}
+	*error = known->error;
+	*lacking = known->lacking;
+	return NAME_FAILED;
+}
+
+/* ---------------------------------------------------------------------
+ * The loop's part
+ * ---------------------------------------------------------------------
+ */
+
+static void
+process(ares_socket_t readable, ares_socket_t writable)
+{
+	if (channel != NULL)
+		ares_process_fd(channel->ares, readable, writable);
+	if (old_channel != NULL)
+		ares_process_fd(old_channel->ares, readable, writable);
+}
+
+bool
+http_names_event(int fd, int events)
+{
+	for (int i = 0; i < nsockets; i++)
+	{
+		if (sockets[i] != fd)
+			continue;
+		process((events & POLLER_IN) ? fd : ARES_SOCKET_BAD,
+				(events & POLLER_OUT) ? fd : ARES_SOCKET_BAD);
+		return true;
+	}
+	return false;
+}
+
+void
+http_names_run(int64_t now_us)
+{
+	Name	   *name = asked;
+
+	if (channel != NULL && channel->lookups > 0)
+		ares_process_fd(channel->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	if (old_channel != NULL && old_channel->lookups > 0)
+		ares_process_fd(old_channel->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	while (name != NULL)
+	{
+		Name	   *next = name->next_asked;
+
+		if (now_us >= name->give_up_us || (name->settle_us >= 0 && now_us >= name->settle_us))
+			settle(name, now_us);
+		name = next;
+	}
+}
+
+/* When c-ares wants to ask again, or wants to give up. */
+static int64_t
+channel_timeout(Channel *of)
+{
+	struct timeval wait;
+
+	if (of == NULL || of->lookups == 0 || ares_timeout(of->ares, NULL, &wait) == NULL)
+		return -1;
+	return poller_clock() + (int64_t) wait.tv_sec * 1000000 + wait.tv_usec;
+}
+
+static int64_t
+sooner(int64_t a, int64_t b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+int64_t
+http_names_next(void)
+{
+	int64_t		when = sooner(channel_timeout(channel), channel_timeout(old_channel));
+
+	for (Name *name = asked; name != NULL; name = name->next_asked)
+		when = sooner(when, sooner(name->give_up_us, name->settle_us));
+	return when;
+}

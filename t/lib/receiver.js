@@ -1,0 +1,252 @@
+// receiver.js
+//     What scripts/receiver cannot be: a receiver that speaks HTTP/2, and TLS
+//     in front of scripts/receiver.  Run by NodeReceiver.pm.
+//
+//   node receiver.js --port-file FILE --ledger FILE --cert FILE --key FILE
+//                    [--max-streams N] [--relay PORT]... [--rude-relay PORT]...
+//
+// The port file has the port for HTTP/2, the pid, and a port for each relay,
+// which speaks TLS (HTTP/1.1) and passes all on to that port of 127.0.0.1; what
+// happens to the connection there happens to its own: an end, a reset.  The
+// rude one ends without close_notify.  It goes away with its parent.
+//
+// The ledger is that of scripts/receiver: one line of JSON a request that has
+// arrived whole, or that was answered before; and {t, connection, unasked}.
+// The path is read from the left; the first unknown word, or the end, means 200.
+//
+//   /status/S               answer S
+//   /retry-after/S/SECONDS  answer S with a Retry-After
+//   /delay/MS               wait, then go on
+//   /hang                   never answer
+//   /reset/CODE             RST_STREAM with that code and no answer
+//   /early/CODE             go on before the body is read, and RST_STREAM with
+//                           that code after the answer
+//   /refuse/N               REFUSED_STREAM for the first N attempts of each event
+//   /goaway                 GOAWAY that does not take this stream, but for the
+//                           event's first attempt only
+//   /together/N/END         when N of them are open on a session, it ends:
+//                           goaway (GOAWAY, then destroyed), destroy, socket
+//   /then/MS/END            go on, and so long after the answer, if the session is
+//                           idle: goaway (and close), socket (the end of that),
+//                           junk (an answer as of HTTP/1.1), silence (GOAWAY, and
+//                           the connection stays)
+//
+// Copyright (c) 2026, the rswebhook maintainers
+
+'use strict';
+
+const fs = require('fs');
+const http2 = require('http2');
+const net = require('net');
+const tls = require('tls');
+
+const option = { relay: [], 'rude-relay': [] };
+for (let i = 2; i < process.argv.length; i += 2) {
+    const name = process.argv[i].replace(/^--/, '');
+    if (Array.isArray(option[name])) option[name].push(Number(process.argv[i + 1]));
+    else option[name] = process.argv[i + 1];
+}
+
+const parent = process.ppid;
+setInterval(() => process.ppid === parent || process.exit(0), 500);
+process.on('SIGTERM', () => process.exit(0));
+
+const cert = fs.readFileSync(option.cert);
+const key = fs.readFileSync(option.key);
+const ledger = fs.openSync(option.ledger, 'a');
+const attempts = new Map();
+let count = 0;
+let sessions = 0;
+
+function note(line) {
+    fs.writeSync(ledger, JSON.stringify({ t: Date.now() / 1000, ...line }) + '\n');
+}
+
+// ---------------------------------------------------------------------
+// HTTP/2
+// ---------------------------------------------------------------------
+
+const settings = option['max-streams'] ? { maxConcurrentStreams: Number(option['max-streams']) } : {};
+const server = http2.createSecureServer({ cert, key, settings });
+const sockets = new Map(); // the session's own lets nobody end it
+
+server.on('secureConnection', (socket) => {
+    sockets.set(socket.remotePort, socket);
+    socket.on('error', () => { });
+    socket.on('close', () => sockets.delete(socket.remotePort));
+});
+
+server.on('session', (session) => {
+    session.number = ++sessions;
+    session.port = session.socket.remotePort;
+    session.open = new Set();
+    session.on('error', () => { });
+});
+
+server.on('stream', (stream, headers) => {
+    const session = stream.session;
+    const request = { stream, session, headers, chunks: [], words: words(headers[':path']) };
+
+    stream.on('error', () => { });
+    stream.on('close', () => closed(request));
+    session.open.add(request);
+    if (request.words[0] === 'early') return answer(request);
+    stream.on('data', (chunk) => request.chunks.push(chunk));
+    stream.on('end', () => answer(request));
+});
+
+function words(path) {
+    return path.replace(/\?.*/, '').split('/').slice(1).map(decodeURIComponent);
+}
+
+function attempt(request) {
+    const id = request.headers['webhook-id'];
+    const n = (attempts.get(id) || 0) + 1;
+    attempts.set(id, n);
+    return n;
+}
+
+function answer(request) {
+    const { stream, session, words } = request;
+    const head = { ':status': 200 };
+    let delay = 0;
+    let early;
+
+    for (;;) {
+        const word = words.shift();
+        if (word === 'status') {
+            head[':status'] = Number(words.shift());
+            break;
+        } else if (word === 'retry-after') {
+            head[':status'] = Number(words.shift());
+            head['retry-after'] = words.shift();
+            break;
+        } else if (word === 'delay') {
+            delay = Number(words.shift());
+        } else if (word === 'hang') {
+            return write_down(request, 'hang', false);
+        } else if (word === 'reset') {
+            write_down(request, 'reset', false);
+            return stream.close(Number(words.shift()));
+        } else if (word === 'early') {
+            early = Number(words.shift());
+        } else if (word === 'refuse') {
+            if (attempt(request) > Number(words.shift())) continue;
+            write_down(request, 'refused', false);
+            return stream.close(http2.constants.NGHTTP2_REFUSED_STREAM);
+        } else if (word === 'goaway') {
+            if (attempt(request) > 1) continue;
+            write_down(request, 'goaway', false);
+            if (!session.going) session.goaway(0, stream.id > 2 ? stream.id - 2 : 0);
+            session.going = true;
+            session.open.delete(request);
+            if (session.open.size === 0) setTimeout(() => session.destroy(), 20);
+            return;
+        } else if (word === 'together') {
+            write_down(request, 'together', false);
+            return together(request, Number(words.shift()), words.shift());
+        } else if (word === 'then') {
+            request.then = [Number(words.shift()), words.shift()];
+        } else {
+            break;
+        }
+    }
+
+    const accepted = head[':status'] >= 200 && head[':status'] < 300;
+    write_down(request, String(head[':status']), accepted);
+    setTimeout(() => {
+        if (stream.destroyed) return;
+        stream.respond(head);
+        stream.end(accepted ? 'ok' : 'no', () => {
+            if (early !== undefined) stream.close(early);
+        });
+    }, delay);
+}
+
+function together(request, n, end) {
+    const session = request.session;
+
+    request.together = true;
+    if ([...session.open].filter((r) => r.together).length < n) return;
+    note({ connection: session.number, unasked: end });
+    if (end === 'socket') return sockets.get(session.port).destroy();
+    if (end === 'goaway') session.goaway(0, 2 ** 31 - 1);
+    setTimeout(() => session.destroy(), 20);
+}
+
+function closed(request) {
+    const session = request.session;
+
+    session.open.delete(request);
+    if (session.going && session.open.size === 0) session.destroy();
+    if (!request.then) return;
+    const [ms, end] = request.then;
+    setTimeout(() => {
+        if (session.destroyed || session.open.size > 0) return;
+        note({ connection: session.number, unasked: end });
+        if (end === 'goaway') session.close();
+        else if (end === 'silence') session.goaway(0, 2 ** 31 - 1);
+        else if (end === 'socket') sockets.get(session.port).destroy();
+        else sockets.get(session.port).write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+    }, ms);
+}
+
+function write_down(request, what, accepted) {
+    const headers = {};
+    for (const [name, value] of Object.entries(request.headers))
+        if (!name.startsWith(':')) headers[name] = String(value);
+    note({
+        n: ++count,
+        connection: request.session.number,
+        stream: request.stream.id,
+        method: request.headers[':method'],
+        target: request.headers[':path'],
+        headers,
+        body: Buffer.concat(request.chunks).toString(),
+        answer: what,
+        accepted
+    });
+}
+
+// ---------------------------------------------------------------------
+// TLS before another receiver
+// ---------------------------------------------------------------------
+
+const secureContext = tls.createSecureContext({ cert, key });
+
+// What was written last is on its way when its end has come so much later: an
+// end must not overtake it.
+const FLUSH_MS = 10;
+
+function relay(to, rude) {
+    return net.createServer({ allowHalfOpen: true, noDelay: true }, (front) => {
+        const back = net.connect({ port: to, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+        const safe = new tls.TLSSocket(front, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] });
+
+        safe.pipe(back);
+        back.pipe(safe, { end: false });
+        back.on('end', () => setTimeout(() => rude ? front.end() : safe.end(), FLUSH_MS));
+        back.on('error', () => setTimeout(() => reset(front), FLUSH_MS));
+        for (const socket of [safe, front]) {
+            socket.on('error', () => back.destroy());
+            socket.on('close', () => back.destroy());
+        }
+    });
+}
+
+function reset(socket) {
+    if (socket.resetAndDestroy) socket.resetAndDestroy();
+    else socket.destroy();
+}
+
+// ---------------------------------------------------------------------
+// Start
+// ---------------------------------------------------------------------
+
+const all = [server, ...option.relay.map((to) => relay(to, false)), ...option['rude-relay'].map((to) => relay(to, true))];
+
+Promise.all(all.map((one) => new Promise((resolve) => one.listen(0, '127.0.0.1', resolve)))).then(() => {
+    const [first, ...others] = all.map((one) => one.address().port);
+    fs.writeFileSync(`${option['port-file']}.new`, [first, process.pid, ...others].join(' ') + '\n');
+    fs.renameSync(`${option['port-file']}.new`, option['port-file']);
+});
