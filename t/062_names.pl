@@ -146,29 +146,6 @@ my $before = $good->requests;
 send_event($node, { type => 'track' }, 'good');
 ok(wait_for('the neighbour', sub { $good->requests > $before }, 5), 'a neighbour is served meanwhile');
 
-# A name that hangs does not keep the worker from its settings.
-$server->set('hang.test', silent => 1);
-add_destination($node, 'hangs', 'http://hang.test/', { %hasty, ordered => 0, timeout => '30 s' });
-send_event($node, { type => 'track' }, 'hangs');
-ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '1'),
-    'a name is being resolved');
-query($node, q{ALTER SYSTEM SET rswebhook.user_agent = 'Changed/1.0'});
-$node->reload;
-ok( wait_for('the new setting',
-        sub {
-            send_event($node, { type => 'track' }, 'good');
-            grep { $_->{headers}{'user-agent'} eq 'Changed/1.0' } $good->requests;
-        }, 5),
-    'a reload takes effect meanwhile');
-
-# nor from ending: by a command, and with the server
-$server->set('*', silent => 1);
-cmp_ok(elapsed(sub { query($node, "SELECT pg_terminate_backend($pid)"); wait_for('its end', sub { !kill 0, $pid }) }),
-    '<', 3, 'a worker ends at once');
-ok(wait_for('another', sub { $pid = worker_pid($node) }), 'and another comes');
-query($node, q{DELETE FROM rswebhook.destination WHERE name LIKE 'hangs%'});
-ok(wait_until_sent($node), 'nothing is owed any more');
-
 # Without descriptors
 SKIP:
 {
@@ -187,15 +164,33 @@ SKIP:
     my %seen;
     $seen{ $_->{headers}{'webhook-id'} }++ foreach $receiver->requests_to('/delay/200/ok/crowd');
     is(scalar(grep { $_ == 1 } values %seen), 200, 'all arrived, once');
-    is(query($node, q{
+    like(query($node, q{
             SELECT string_agg(DISTINCT error, '; ') FROM rswebhook.delivery WHERE error LIKE '%open files%'}),
-        'connecting: too many open files', 'what had to wait for a descriptor says so');
+        qr/^(?:connecting: )?too many open files$/, 'what had to wait for a descriptor says so');
     system("prlimit --pid $pid --nofile=1024:1024") == 0 or die "could not unlimit the worker\n";
 }
 
-# A name that hangs does not hold up the shutdown.
+# A name that hangs does not keep the worker from its settings.
+$server->set('hang.test', silent => 1);
 add_destination($node, 'hangs', 'http://hang.test/', { %hasty, ordered => 0, timeout => '30 s' });
 send_event($node, { type => 'track' }, 'hangs');
+ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '1'),
+    'a name is being resolved');
+query($node, q{ALTER SYSTEM SET rswebhook.user_agent = 'Changed/1.0'});
+$node->reload;
+ok( wait_for('the new setting',
+        sub {
+            send_event($node, { type => 'track' }, 'good');
+            grep { $_->{headers}{'user-agent'} eq 'Changed/1.0' } $good->requests;
+        }, 5),
+    'a reload takes effect meanwhile');
+
+# nor from ending; the next one goes on with it
+cmp_ok(elapsed(sub { query($node, "SELECT pg_terminate_backend($pid)"); wait_for('its end', sub { !kill 0, $pid }) }),
+    '<', 3, 'a worker ends at once');
+ok(wait_for('another', sub { $pid = worker_pid($node) }), 'and another comes');
+
+# A name that hangs does not hold up the shutdown.
 ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '1'),
     'a name is being resolved');
 cmp_ok(elapsed(sub { $node->stop('fast') }), '<', 3, 'the server stops at once');
