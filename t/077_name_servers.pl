@@ -126,7 +126,7 @@ query($node, q{
 my $sent = time();
 send_many($_, 1) foreach 'half', 'slower', 'four', 'six', 'one';
 ok(arrived($_, $_ eq 'slow' ? 100 : 1), "$_ arrives") foreach 'four', 'six', 'slow', 'half', 'slower';
-my %after = map { $_ => (arrivals($_))[0] // 1e99 } 'four', 'six', 'half', 'slower';
+my %after = map { $_ => (arrivals($_))[0] // $sent + 99 } 'four', 'six', 'half', 'slower';
 $_ -= $sent foreach values %after;
 cmp_ok($after{four}, '<', $slack, sprintf 'AAAA unanswered: %.2f s', $after{four});
 cmp_ok($after{six}, '<', $slack, sprintf 'A unanswered: %.2f s', $after{six});
@@ -247,8 +247,10 @@ ok(arrived('known', 1), 'a name is known');
 my %most = (fds => descriptors(), threads => 1);
 my $fds = $most{fds};
 query($node, qq{
-    INSERT INTO rswebhook.destination (name, url, ordered)
-    SELECT 'silent ' || n, 'http://n' || n || '.silent.test:$port/', false FROM generate_series(1, 150) AS n});
+    INSERT INTO rswebhook.destination
+        (name, url, ordered, connect_timeout, timeout, min_backoff, max_backoff, breaker_failures)
+    SELECT 'silent ' || n, 'http://n' || n || '.silent.test:$port/', false, '1 s', '2 s', '100 ms', '200 ms', 0
+    FROM generate_series(1, 150) AS n});
 
 # Sends so many to each of them, then forty to each of the others.
 sub beside_silence
@@ -279,8 +281,10 @@ sub beside_silence
 
 my $began = time();
 beside_silence(1);
-# more than rswebhook.max_in_flight
-beside_silence(3);
+# more than rswebhook.max_in_flight, and after some have been given up
+wait_for('attempts to end',
+    sub { query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE error LIKE 'resolving%'}) > 300 }, 5);
+beside_silence(10);
 my $took = time() - $began;
 is($most{threads}, 1, 'without a thread');
 # the pool of sockets for three destinations that are served, and a few for names
