@@ -379,8 +379,15 @@ CREATE FUNCTION rswebhook.worker_pid() RETURNS integer
     AS 'MODULE_PATHNAME', 'rswebhook_worker_pid';
 
 -- The workers that there should be, each with its share of the queue; pid NULL:
--- that one is not there, and its share waits.
-CREATE FUNCTION rswebhook.workers(OUT share integer, OUT pid integer) RETURNS SETOF record
+-- that one is not there, and its share waits. max_in_flight is the number in
+-- force; lacks is not NULL while requests wait for something that the worker
+-- lacks.
+CREATE FUNCTION rswebhook.workers(
+    OUT share integer,
+    OUT pid integer,
+    OUT max_in_flight integer,
+    OUT lacks text)
+RETURNS SETOF record
     LANGUAGE c STABLE
     AS 'MODULE_PATHNAME', 'rswebhook_list_workers';
 

@@ -17,6 +17,7 @@
 
 #include "access/xlog.h"
 #include "configure.h"
+#include "lack.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "outcome.h"
@@ -146,6 +147,16 @@ end_attempt(Attempt *attempt)
 	pfree(attempt);
 }
 
+/* Nothing was sent, and nothing of it is charged to anybody. */
+static void
+put_back_lacking(Attempt *attempt, const HttpAnswer *answer, TimestampTz now)
+{
+	lack_note(answer->error, now);
+	schedule_lacked(attempt->item, now);
+	stats_note_in_flight(attempt->claimed.destination_id,
+						 schedule_lane_in_flight(schedule_item_lane(attempt->item)));
+}
+
 int
 deliver_answers(void)
 {
@@ -162,6 +173,15 @@ deliver_answers(void)
 
 		if (now == 0)
 			now = GetCurrentTimestamp();
+		count++;
+		if (answer.lacking)
+		{
+			put_back_lacking(attempt, &answer, now);
+			end_attempt(attempt);
+			http_answer_free(&answer);
+			continue;
+		}
+
 		if (first_at == 0)
 			first_at = attempt->started_at;
 		if (destination != NULL)
@@ -180,7 +200,6 @@ deliver_answers(void)
 		record_attempt(attempt, &answer, &verdict, now);
 		end_attempt(attempt);
 		http_answer_free(&answer);
-		count++;
 	}
 	return count;
 }

@@ -6,11 +6,11 @@
  * The doors of http.h, the lists of requests and the loop; http_private.h says
  * what the room's other files do and which rules hold for all of them.
  *
- * - A request is in one of four lists: starting (until http_run() finds a
+ * - A request is in one of five lists: starting (until http_run() finds a
  *   connection for it), waiting (for its host's addresses, or for a connection
- *   that is being set up), running (libcurl has it), and done (until
- *   http_next() hands out its answer).  A fifth list keeps spare ones for their
- *   memory and handles.
+ *   that is being set up), running (libcurl has it), settling (it was answered
+ *   before all of it had arrived), and done (until http_next() hands out its
+ *   answer).  A sixth list keeps spare ones for their memory and handles.
  * - No thread is started, since names are not libcurl's affair (http_names.c).
  *   Should it start one all the same, that must never take a signal which is
  *   meant for the process, so all signals are blocked around its calls.
@@ -46,14 +46,23 @@
  */
 #define PATIENCE_US			(1000 * 1000)
 
+/*
+ * How soon to look whether a request has arrived that was answered before; twice
+ * as late each time.
+ */
+#define SETTLE_MIN_US		(2 * 1000)
+#define SETTLE_MAX_US		(100 * 1000)
+
 /* Of a pool of libcurl's, in which we have one connection. */
 #define MAX_IN_POOL			1000L
 
-/* A request that was repeated so often sets up a connection of its own. */
-#define MAX_REPEATS			2
-
-/* Timer turns in one http_run(), so that the caller's other work gets its own. */
+/*
+ * What is done in one http_run() and in each of its rounds, so that the
+ * caller's other work gets its own.
+ */
+#define MAX_ROUNDS			16
 #define MAX_TIMER_TURNS		10
+#define MAX_AT_ONCE			24
 
 static CURLM *multi = NULL;
 static long version_wanted = CURL_HTTP_VERSION_1_1;
@@ -63,6 +72,7 @@ static sigset_t all_signals;
 static RequestList starting;
 static RequestList waiting;
 static RequestList running;
+static RequestList settling;
 static RequestList done;
 static RequestList spare;
 static int	nspare = 0;
@@ -73,6 +83,12 @@ static int64_t curl_deadline_us = -1;
 
 /* When the first of those that wait has waited enough, or earlier; -1: none. */
 static int64_t patience_until_us = -1;
+
+/* Likewise of those that settle. */
+static int64_t settling_until_us = -1;
+
+/* Connections have ended under those that use them. */
+static bool some_broken = false;
 
 /* Tags that there was not even memory for a Request for. */
 static uint64_t *starved = NULL;
@@ -219,11 +235,15 @@ recycle(Request *r)
 
 	list_remove(r);
 	nin_flight--;
-	http_pool_release(r, poller_clock());
+	if (r->connection != NULL)
+		http_pool_release(r, poller_clock());
 	http_pool_leave(r);
 	http_request_forget_names(r);
 	if (keep_handle)
+	{
 		kept.easy = r->easy;
+		kept.served = true;
+	}
 	else
 		curl_easy_cleanup(r->easy);
 	if (keep_block)
@@ -327,16 +347,19 @@ run_on_new(Request *r, int64_t now_us)
 		fail_early(r, false, lacking == EMFILE ? "too many open files" : http_no_memory);
 }
 
-/* New requests, next hops, repeats, and those that have waited. */
+/*
+ * New requests, next hops, repeats, and those that have waited; a few at a
+ * time, so that they find the connections as poller_wait() has just seen them.
+ */
 static void
 run_starting(void)
 {
 	int64_t		now_us = poller_clock();
 
-	while (starting.first != NULL)
+	for (int i = 0; i < MAX_AT_ONCE && starting.first != NULL; i++)
 	{
 		Request    *r = starting.first;
-		bool		alone = r->repeats >= MAX_REPEATS;
+		bool		alone = r->repeats >= HTTP_MAX_REPEATS;
 
 		if (r->setup != CURLE_OK)
 			fail_setup(r);
@@ -425,19 +448,12 @@ take_out(Request *r)
 	r->in_multi = false;
 }
 
-/* A request has ended: is there more to be done, or is that its answer? */
+/* The request is over: release its connection, and find out what that means. */
 static void
-finish(Request *r, CURLcode result, int64_t now_us)
+conclude(Request *r, CURLcode result, bool repeat, int64_t now_us)
 {
-	bool		repeat = http_answer_wants_repeat(r, result, now_us);
-	long		version = 0;
-
-	take_out(r);
 	if (r->head_done && !repeat)
-	{
-		curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
-		http_pool_answered(r, version >= CURL_HTTP_VERSION_2_0);
-	}
+		http_pool_answered(r);
 	http_pool_release(r, now_us);
 	if (repeat ? http_request_repeat(r) :
 		result == CURLE_OK && r->head_done && http_request_follow(r))
@@ -449,6 +465,84 @@ finish(Request *r, CURLcode result, int64_t now_us)
 	}
 }
 
+void
+http_look_soon(Request *r)
+{
+	r->settling_us = r->settling_us == 0 ? SETTLE_MIN_US :
+		r->settling_us < SETTLE_MAX_US ? r->settling_us * 2 : SETTLE_MAX_US;
+	r->wait_until_us = poller_clock() + (r->in_multi ? SETTLE_MAX_US : r->settling_us);
+	if (settling_until_us < 0 || r->wait_until_us < settling_until_us)
+		settling_until_us = r->wait_until_us;
+	move_to(&settling, r);
+}
+
+/*
+ * It has a success for an answer.  If the connection ends before the request
+ * has arrived, it is none (http_answer.c says why).
+ */
+static void
+settle_early(Request *r, int64_t now_us)
+{
+	switch (http_pool_arrival(r))
+	{
+		case ARRIVING:
+			if (r->deadline_us < 0 || now_us < r->deadline_us)
+			{
+				http_look_soon(r);
+				return;
+			}
+			/* FALLTHROUGH */
+		case ARRIVES_NEVER:
+			http_answer_refute(r);
+			break;
+		case ARRIVED:
+			break;
+	}
+	conclude(r, CURLE_OK, false, now_us);
+}
+
+static void
+settle_those_due(int64_t now_us)
+{
+	Request    *next;
+	Request    *r;
+
+	if (settling_until_us < 0 || now_us < settling_until_us)
+		return;
+	settling_until_us = -1;
+	r = settling.first;
+	settling.first = settling.last = NULL;
+	for (; r != NULL; r = next)
+	{
+		next = r->next;
+		list_append(&settling, r);
+		if (r->wait_until_us <= now_us && r->in_multi)
+		{
+			/* over HTTP/2 the head is the answer, and the rest should have come */
+			take_out(r);
+			r->worn = true;
+			conclude(r, CURLE_HTTP2_STREAM, false, now_us);
+		}
+		else if (r->wait_until_us <= now_us)
+			settle_early(r, now_us);
+		else if (settling_until_us < 0 || r->wait_until_us < settling_until_us)
+			settling_until_us = r->wait_until_us;
+	}
+}
+
+/* libcurl is through with a request. */
+static void
+finish(Request *r, CURLcode result, int64_t now_us)
+{
+	bool		repeat = http_answer_wants_repeat(r, result, now_us);
+
+	take_out(r);
+	if (!repeat && http_answer_is_early(r, result))
+		settle_early(r, now_us);
+	else
+		conclude(r, result, repeat, now_us);
+}
+
 /*
  * Connections have ended under several requests, of which some versions of
  * libcurl tell only some.
@@ -458,6 +552,9 @@ end_companions(int64_t now_us)
 {
 	Request    *next;
 
+	if (!some_broken)
+		return;
+	some_broken = false;
 	for (Request *r = running.first; r != NULL; r = next)
 	{
 		next = r->next;
@@ -473,7 +570,6 @@ static void
 collect_finished(void)
 {
 	int64_t		now_us = poller_clock();
-	bool		broken = false;
 	CURLMsg    *message;
 	int			left;
 
@@ -491,11 +587,10 @@ collect_finished(void)
 		curl_easy_getinfo(r->easy, CURLINFO_NUM_CONNECTS, &connects);
 		r->worn = r->worn || connects > 0 || result != CURLE_OK;
 		if (r->connection->ntransfers > 1 && http_answer_blames_connection(result))
-			broken |= http_pool_broken(r->connection);
+			some_broken |= http_pool_broken(r->connection, false);
 		finish(r, result, now_us);
 	}
-	if (broken)
-		end_companions(now_us);
+	end_companions(now_us);
 }
 
 static int64_t
@@ -510,7 +605,7 @@ next_due(void)
 {
 	if (starting.first != NULL)
 		return 0;
-	return sooner(sooner(curl_deadline_us, patience_until_us),
+	return sooner(sooner(sooner(curl_deadline_us, patience_until_us), settling_until_us),
 				  sooner(http_names_next(), http_pool_next_expiry()));
 }
 
@@ -528,9 +623,14 @@ settle(void)
 	poller_wake_at(next_due());
 }
 
+/*
+ * libcurl hears first that a connection has ended, and may have the rest of an
+ * answer to read; some versions do not tell all that use it.
+ */
 static void
 take_event(const PollerEvent *event)
 {
+	Connection *connection;
 	int			still_running;
 
 	if (http_names_event(event->fd, event->events))
@@ -539,45 +639,50 @@ take_event(const PollerEvent *event)
 		http_pool_unasked(event->fd, event->ended);
 	else
 		curl_multi_socket_action(multi, event->fd, event->events, &still_running);
+	connection = event->ended ? http_socket_owner(event->fd) : NULL;
+	if (connection != NULL && connection->most > 1)
+		some_broken |= http_pool_broken(connection, event->events == 0);
 }
 
-static void
-do_what_is_due(const PollerEvent *events, int nevents)
+/* What is due now; true: there is more. */
+static bool
+run_once(void)
 {
+	PollerEvent events[128];
+	int			nevents = poller_wait(events, 128);
 	int64_t		now_us;
 	int			still_running;
 
+	if (nevents == 0 && !is_due(next_due()))
+		return false;
 	for (int i = 0; i < nevents; i++)
 		take_event(&events[i]);
 	now_us = poller_clock();
 	http_names_run(now_us);
 	http_pool_expire(now_us);
 	end_patience(now_us);
+	settle_those_due(now_us);
 	run_starting();
-	for (int turn = 0; turn < MAX_TIMER_TURNS && is_due(curl_deadline_us); turn++)
+	for (int i = 0; i < MAX_TIMER_TURNS && is_due(curl_deadline_us); i++)
 	{
 		curl_deadline_us = -1;	/* it rings once; libcurl sets it anew */
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
 	}
 	collect_finished();
+	return starting.first != NULL;
 }
 
 void
 http_run(void)
 {
-	PollerEvent events[128];
 	sigset_t	saved;
-	int			nevents;
 
 	if (multi == NULL)
 		return;
-	nevents = poller_wait(events, 128);
-	if (nevents > 0 || is_due(next_due()))
-	{
-		block_signals(&saved);
-		do_what_is_due(events, nevents);
-		restore_signals(&saved);
-	}
+	block_signals(&saved);
+	for (int i = 0; i < MAX_ROUNDS && run_once(); i++)
+		poller_settle();
+	restore_signals(&saved);
 	settle();
 }
 
@@ -793,6 +898,8 @@ http_cancel(uint64_t tag)
 		r = find_in(&starting, tag);
 	if (r == NULL)
 		r = find_in(&waiting, tag);
+	if (r == NULL)
+		r = find_in(&settling, tag);
 	if (r == NULL)
 		r = find_in(&done, tag);
 	if (r == NULL)

@@ -80,8 +80,8 @@ typedef struct HttpAnswer
 	uint64_t	tag;
 	bool		answered;		/* a complete, final answer arrived */
 	bool		refused;		/* not tried, and never could be: see error */
-	bool		lacking;		/* we lacked what error says: no attempt was made
-								 * of it */
+	bool		lacking;		/* we lacked what error says: no attempt was
+								 * made of it */
 	HttpPhase	phase;
 	int			status;			/* 0: no status line arrived */
 	int64_t		retry_after_s;	/* seconds from now; -1: none or nonsense */
@@ -103,8 +103,8 @@ typedef bool (*HttpGuard) (const struct sockaddr *addr, char *why, size_t why_si
 /*
  * How many requests may be in flight at once, of so many that are asked for:
  * each takes a socket.  Raises RLIMIT_NOFILE as far as it may, and leaves so
- * many descriptors to the rest of the process, or an eighth of all if there
- * are not enough.  To be called before http_init().
+ * many descriptors to the rest of the process, but takes a quarter of all if
+ * there are not enough.  To be called before http_init().
  */
 extern int	http_room(int max_connections, int kept_descriptors);
 

@@ -29,6 +29,9 @@
 #define MAX_HEAD_LINES		1000
 #define MAX_UNWANTED_BYTES	(64 * 1024)
 #define MAX_ERROR_BYTES		512
+
+/* A body of that size goes out in one piece with its head. */
+#define SMALL_BODY			8192
 #define MAX_RETRY_AFTER_S	((int64_t) 366 * 24 * 60 * 60)
 
 char http_no_memory[] = "out of memory";
@@ -46,7 +49,8 @@ http_answer_begin(Request *r)
 	r->body_size = r->body_seen = r->head_bytes = 0;
 	r->head_lines = 0;
 	r->head_done = r->enough = r->again = false;
-	r->opened = r->connected = r->barred = false;
+	r->opened = r->connected = r->early = r->barred = false;
+	r->fd = -1;
 	r->fault = NULL;
 	r->lacking = 0;
 	r->why[0] = r->curl_error[0] = '\0';
@@ -101,27 +105,6 @@ parse_retry_after(const char *value, size_t len)
 	return seconds < MAX_RETRY_AFTER_S ? seconds : MAX_RETRY_AFTER_S;
 }
 
-/*
- * An answer on a connection that was open before, which came while not one byte
- * of the request was acknowledged, is not to that request: it was under way
- * when that went out.  Told of requests that go out in one piece.
- */
-static bool
-came_before_request(const Request *r)
-{
-	const Connection *connection = r->connection;
-	long		request_size = 0;
-	curl_off_t	uploaded = 0;
-
-	if (r->opened || connection == NULL || connection->most > 1 ||
-		connection->nsockets != 1)
-		return false;
-	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
-	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
-	return request_size > 0 && uploaded <= request_size &&
-		http_socket_unacknowledged(connection->sockets[0]) >= request_size;
-}
-
 /* libcurl's word on the last status line, since it reads them its own way. */
 static int
 status_of(const Request *r)
@@ -130,6 +113,33 @@ status_of(const Request *r)
 
 	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
 	return (int) status;
+}
+
+/* Is all of the request with the kernel? */
+static bool
+is_sent(const Request *r)
+{
+	long		request_size = 0;
+	curl_off_t	uploaded = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	return request_size > 0 && (size_t) uploaded >= r->body_len;
+}
+
+static bool
+is_http2(const Request *r)
+{
+	long		version = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
+	return version >= CURL_HTTP_VERSION_2_0;
+}
+
+static bool
+is_success(int status)
+{
+	return status >= 200 && status <= 299;
 }
 
 /* A head is complete: that of the answer, unless it is an interim one. */
@@ -145,6 +155,14 @@ end_head(Request *r)
 	}
 	r->answer.status = status;
 	r->head_done = true;
+	if (r->connection->most > 1)
+	{
+		if (!is_sent(r))
+			http_look_soon(r);
+	}
+	else
+		r->early = r->body_len > SMALL_BODY && is_success(status) &&
+			(!is_sent(r) || http_pool_arrival(r) != ARRIVED);
 
 	/* What follows a 101 is another protocol, which we do not speak. */
 	r->enough = status == 101;
@@ -159,7 +177,7 @@ http_on_header(char *line, size_t one, size_t len, void *arg)
 	Request    *r = arg;
 
 	(void) one;
-	if (r->head_bytes == 0 && came_before_request(r))
+	if (r->head_bytes == 0 && !r->opened && http_pool_crossed(r))
 	{
 		r->again = true;
 		return 0;
@@ -249,18 +267,6 @@ http_on_body(char *data, size_t one, size_t len, void *arg)
  * How far it came
  * ---------------------------------------------------------------------
  */
-
-/* Is all of the request with the kernel? */
-static bool
-is_sent(const Request *r)
-{
-	long		request_size = 0;
-	curl_off_t	uploaded = 0;
-
-	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
-	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
-	return request_size > 0 && (size_t) uploaded >= r->body_len;
-}
 
 /* Did its connection come about, so that it could go out? */
 static bool
@@ -449,7 +455,19 @@ bool
 http_answer_blames_connection(CURLcode result)
 {
 	return result == CURLE_SEND_ERROR || result == CURLE_RECV_ERROR ||
-		result == CURLE_GOT_NOTHING || result == CURLE_HTTP2;
+		result == CURLE_GOT_NOTHING || result == CURLE_PARTIAL_FILE ||
+		result == CURLE_HTTP2;
+}
+
+/*
+ * Over HTTP/2, some versions of libcurl lose an answer that comes early, when
+ * another request on that connection is the one that reads it.
+ */
+static bool
+may_be_lost(const Request *r, CURLcode result)
+{
+	return result == CURLE_HTTP2_STREAM && r->connection->most > 1 &&
+		r->repeats < HTTP_MAX_REPEATS;
 }
 
 bool
@@ -459,17 +477,11 @@ http_answer_wants_repeat(const Request *r, CURLcode result, int64_t now_us)
 		return false;
 	if (r->again)
 		return true;
-	return !r->opened && !r->barred && r->fault == NULL && r->head_bytes == 0 &&
-		(http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM);
-}
-
-static bool
-is_http2(const Request *r)
-{
-	long		version = 0;
-
-	curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
-	return version >= CURL_HTTP_VERSION_2_0;
+	if (r->barred || r->fault != NULL || r->head_bytes > 0)
+		return false;
+	if (r->opened)
+		return may_be_lost(r, result);
+	return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM;
 }
 
 /* The proxy speaks, and not the receiver; with TLS only libcurl hears it. */
@@ -501,18 +513,29 @@ head_is_enough(const Request *r, CURLcode result)
 	if (result == CURLE_OK || !r->head_done)
 		return false;
 	if (is_http2(r))
-		return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM ||
-			result == CURLE_PARTIAL_FILE;
+		return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM;
 	return http_answer_blames_connection(result) && !is_sent(r) &&
-		(r->answer.status < 200 || r->answer.status > 299);
+		!is_success(r->answer.status);
+}
+
+bool
+http_answer_is_early(const Request *r, CURLcode result)
+{
+	return r->early && result == CURLE_OK && is_sent(r);
+}
+
+void
+http_answer_refute(Request *r)
+{
+	if (r->fault == NULL)
+		r->fault = "the answer came before the request was sent";
 }
 
 /* A success for what was not sent is none. */
 static bool
 is_premature(const Request *r)
 {
-	return r->head_done && r->answer.status >= 200 && r->answer.status <= 299 &&
-		!is_sent(r) && !is_http2(r);
+	return r->head_done && is_success(r->answer.status) && !is_sent(r) && !is_http2(r);
 }
 
 /*
@@ -549,17 +572,19 @@ http_answer_judge(Request *r, CURLcode result)
 {
 	HttpAnswer *answer = &r->answer;
 	const char *lack;
+	bool		refused;
 	long		request_size = 0;
 
 	if (result == CURLE_BAD_CONTENT_ENCODING)
 		accept_undecodable(r);
-	if (proxy_refused(r))
+	refused = proxy_refused(r);
+	if (refused)
 	{
 		answer->status = 0;
 		r->fault = "the proxy wants other credentials (HTTP status 407)";
 	}
-	else if (r->fault == NULL && is_premature(r))
-		r->fault = "the answer came before the request was sent";
+	else if (is_premature(r))
+		http_answer_refute(r);
 
 	if (r->fault == NULL && ((result == CURLE_OK && r->head_done) || head_is_enough(r, result)))
 	{
@@ -588,7 +613,7 @@ http_answer_judge(Request *r, CURLcode result)
 	else
 	{
 		answer->phase = phase_reached(r, result);
-		if (answer->status == 0 && answer->phase == HTTP_PHASE_RECEIVE && !proxy_refused(r) &&
+		if (answer->status == 0 && answer->phase == HTTP_PHASE_RECEIVE && !refused &&
 			status_of(r) >= 200)
 			answer->status = status_of(r);	/* of half a head, to be seen */
 		answer->error = clean_error(answer->phase, error_of(r, result));

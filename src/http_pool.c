@@ -48,6 +48,15 @@
  */
 #define LAST_WORDS_US		(1000 * 1000)
 
+/*
+ * In a flow of requests, the poller's word of that age that a connection is
+ * quiet is good enough, and an answer that takes so much longer than there and
+ * back is not one that crossed the request: each look costs a system call.
+ */
+#define LOOKED_US			500
+#define IN_FLOW_US			(5 * 1000)
+#define CROSSING_US			500
+
 /* What comes so soon after an answer came with it. */
 #define SAME_BREATH_US		(20 * 1000)
 
@@ -75,6 +84,7 @@ typedef struct Pool
 	int			opening;		/* not connected yet */
 	bool		tls;
 	bool		single;			/* the last one takes one request at a time */
+	bool		suspect;		/* something has come unasked; look closely */
 	int			most_streams;	/* that a connection has taken */
 } Pool;
 
@@ -395,15 +405,17 @@ retire(Connection *connection)
 }
 
 static CURLSH *
-make_share(void)
+make_share(bool tls, bool named)
 {
 	CURLSH	   *share = curl_share_init();
 
 	if (share == NULL)
 		return NULL;
 	if (curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK &&
-		curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) == CURLSHE_OK &&
-		curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK)
+		(!named ||
+		 curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) == CURLSHE_OK) &&
+		(!tls ||
+		 curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK))
 		return share;
 	(void) curl_share_cleanup(share);
 	return NULL;
@@ -453,12 +465,14 @@ http_pool_open(Request *r, int *lacking)
 		*lacking = EMFILE;
 		return false;
 	}
+	if (pool->spare != NULL && pool->spare->nsockets > HTTP_MAX_SOCKETS / 2)
+		discard(pool->spare);
 	connection = pool->spare;
 	pool->spare = NULL;
 	if (connection == NULL)
 	{
 		connection = calloc(1, sizeof(Connection));
-		if (connection != NULL && (connection->share = make_share()) == NULL)
+		if (connection != NULL && (connection->share = make_share(pool->tls, r->host != NULL || r->proxied)) == NULL)
 		{
 			free(connection);
 			connection = NULL;
@@ -476,6 +490,12 @@ http_pool_open(Request *r, int *lacking)
 	set_opening(connection, 1);
 	use(r, connection);
 	return true;
+}
+
+bool
+http_pool_hides_remains(const Request *r)
+{
+	return looks_rarely && !r->connection->known && r->connection->nsockets > 0;
 }
 
 bool
@@ -649,15 +669,24 @@ socket_of(const Connection *connection, int local_port)
 	return -1;
 }
 
-/* Nothing is to be read on it, here or in OpenSSL's buffers. */
+/*
+ * Is anything to be read on it, here or in OpenSSL's buffers?  In a flow of
+ * requests, the poller has just looked.
+ */
 static bool
-has_nothing_to_say(const Request *r, int local_port)
+has_spoken(const Request *r)
 {
-	int			fd = socket_of(r->connection, local_port);
+	const Connection *connection = r->connection;
 	SSL		   *tls = tls_of(r);
 
-	return fd >= 0 && http_socket_state(fd) == SOCKET_QUIET &&
-		(tls == NULL || !SSL_has_pending(tls));
+	if (tls != NULL && SSL_has_pending(tls))
+		return true;
+	if (!r->pool->suspect && connection->nsockets == 1 &&
+		r->connected_us - poller_waited_at() < LOOKED_US &&
+		poller_waited_at() - connection->unused_since_us < IN_FLOW_US &&
+		connection->unused_since_us < poller_waited_at())
+		return false;
+	return http_socket_state(r->fd) != SOCKET_QUIET;
 }
 
 /*
@@ -665,16 +694,17 @@ has_nothing_to_say(const Request *r, int local_port)
  * with its end may be a ticket for the next session.
  */
 static bool
-connected_anew(Request *r, int local_port)
+connected_anew(Request *r)
 {
 	Connection *connection = r->connection;
-	int			fd = socket_of(connection, local_port);
 
-	connection->opened_us = poller_clock();
+	connection->opened_us = r->connected_us;
+	connection->round_trip_us = http_socket_round_trip(r->fd);
 	if (!connection->known)
 	{
 		connection->known = true;
 		connection->most = speaks_http2(r) ? r->pool->most_streams : 1;
+		connection->ended = r->repeats >= HTTP_MAX_REPEATS; /* for others */
 		r->pool->single = connection->most == 1;
 		became_known(connection, false);
 		settle(connection);
@@ -686,7 +716,7 @@ connected_anew(Request *r, int local_port)
 		r->pool->most_streams = connection->ntransfers - 1;
 		settle(connection);
 	}
-	if (!r->pool->tls && !r->proxied && http_socket_state(fd) == SOCKET_SPOKE)
+	if (!r->pool->tls && !r->proxied && http_socket_state(r->fd) == SOCKET_SPOKE)
 	{
 		r->fault = "the receiver answered before it was asked";
 		return false;
@@ -697,27 +727,82 @@ connected_anew(Request *r, int local_port)
 bool
 http_pool_connected(Request *r, int local_port)
 {
+	r->connected_us = poller_clock();
+	r->fd = socket_of(r->connection, local_port);
 	if (r->opened)
-		return connected_anew(r, local_port);
-	if (r->connection->most > 1 || has_nothing_to_say(r, local_port))
+		return connected_anew(r);
+	if (r->connection->most > 1 || !has_spoken(r))
 		return true;
-	r->again = true;
+	r->again = r->pool->suspect = true;
 	return false;
 }
 
 #endif							/* HTTP_TELLS_CONNECTED */
 
-void
-http_pool_answered(Request *r, bool http2)
+/* The socket that a request went out on; -1: it is closed. */
+static int
+socket_used(const Request *r)
+{
+	const Connection *connection = r->connection;
+
+	if (connection->nsockets == 0)
+		return -1;
+	if (r->fd >= 0)
+		return http_socket_owner(r->fd) == connection ? r->fd : -1;
+	return connection->sockets[0];
+}
+
+/*
+ * Not one byte of the request was acknowledged as the answer came: that was
+ * written before the request arrived.  Told of requests that go out in one
+ * piece, since a part of one may be answered.
+ */
+bool
+http_pool_crossed(Request *r)
 {
 	Connection *connection = r->connection;
+	long		request_size = 0;
+	curl_off_t	uploaded = 0;
+
+	if (connection->most > 1)
+		return false;
+	if (!r->pool->suspect && r->connected &&
+		poller_clock() - r->connected_us > 2 * connection->round_trip_us + CROSSING_US)
+		return false;
+	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	if (request_size <= 0 || uploaded > request_size ||
+		http_socket_unacknowledged(socket_used(r)) < request_size)
+		return false;
+	r->pool->suspect = true;
+	return true;
+}
+
+Arrival
+http_pool_arrival(const Request *r)
+{
+	int			fd = socket_used(r);
+
+	if (fd < 0 || http_socket_state(fd) == SOCKET_GONE)
+		return ARRIVES_NEVER;
+	return http_socket_unacknowledged(fd) > 0 ? ARRIVING : ARRIVED;
+}
+
+void
+http_pool_answered(Request *r)
+{
+	Connection *connection = r->connection;
+	long		version = 0;
 
 	if (!connection->known)
 	{
 		connection->known = true;
 		became_known(connection, false);
 	}
-	if (http2 && connection->most == 1)
+	if (!r->pool->tls || connection->most > 1)
+		return;
+	curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
+	if (version >= CURL_HTTP_VERSION_2_0)
 	{
 		connection->most = r->pool->most_streams;
 		r->pool->single = false;
@@ -730,16 +815,16 @@ http_pool_answered(Request *r, bool http2)
  */
 
 bool
-http_pool_broken(Connection *connection)
+http_pool_broken(Connection *connection, bool unheard)
 {
 	connection->ended = true;
 	unlist(connection);
-	for (int i = 0; i < connection->nsockets; i++)
+	for (int i = 0; i < connection->nsockets && !unheard; i++)
 	{
 		if (http_socket_state(connection->sockets[i]) != SOCKET_GONE)
 			return false;
 	}
-	connection->broken = true;
+	connection->broken = connection->ntransfers > 0;
 	return true;
 }
 
@@ -753,15 +838,16 @@ http_pool_unasked(int fd, bool ended)
 {
 	Connection *connection = http_socket_owner(fd);
 
-	if (connection == NULL || connection->ntransfers > 0 ||
-		connection->pool->spare == connection)
+	if (connection == NULL || connection->pool->spare == connection)
 		return;
-	if (connection->most > 1 && !ended &&
-		poller_clock() - connection->unused_since_us < LAST_WORDS_US)
+	if (connection->ntransfers > 0 ||
+		(connection->most > 1 && !ended &&
+		 poller_clock() - connection->unused_since_us < LAST_WORDS_US))
 	{
 		poller_socket_may_speak(fd);
 		return;
 	}
+	connection->pool->suspect |= !ended && connection->most == 1;
 	connection->ended = true;
 	retire(connection);
 }

@@ -33,6 +33,9 @@
 /* Headers for which we have a line of our own; see http_request.c. */
 #define HTTP_OWN_LINES		4
 
+/* A request that was repeated so often has a connection to itself. */
+#define HTTP_MAX_REPEATS	2
+
 /* Sockets of a connection: two while it tries IPv6 and IPv4, rarely more. */
 #define HTTP_MAX_SOCKETS	8
 
@@ -70,6 +73,7 @@ typedef struct Connection
 	bool		ended;			/* it takes no more requests */
 	bool		broken;			/* under those that use it, too */
 	int64_t		opened_us;		/* when it was connected */
+	int64_t		round_trip_us;	/* as the kernel saw it then */
 	int64_t		unused_since_us;
 	int			nsockets;
 	int			sockets[HTTP_MAX_SOCKETS];
@@ -85,6 +89,7 @@ typedef struct Request
 	bool		in_multi;
 	bool		worn;			/* its handle had to connect; see recycle() */
 	bool		holds_secrets;	/* certificates; do not keep the handle */
+	bool		served;			/* its handle was used before */
 
 	/* what to send: our own copies, in one block that serves many requests */
 	char	   *block;
@@ -104,6 +109,7 @@ typedef struct Request
 	int			port;
 	int			hops_left;
 	size_t		response_limit;
+	int			connect_timeout_ms;
 	int64_t		started_us;
 	int64_t		deadline_us;	/* -1: none */
 	CURLcode	setup;			/* first failure of a curl_easy_setopt() */
@@ -116,7 +122,8 @@ typedef struct Request
 	int			repeats;		/* because a connection that was kept had ended */
 	int64_t		not_before_us;	/* wants a connection that was set up since */
 	bool		patient;		/* has waited for one that others set up */
-	int64_t		wait_until_us;	/* in the list waiting */
+	int64_t		wait_until_us;	/* in the lists waiting and settling */
+	int64_t		settling_us;	/* likewise, the last wait */
 	struct Name *name;			/* ... for this one's addresses; NULL: for a
 								 * connection */
 	struct curl_slist resolved[2];	/* addresses of host and proxy, for libcurl;
@@ -133,7 +140,11 @@ typedef struct Request
 	bool		again;			/* we ended it: it was not for us */
 	const char *fault;			/* we ended it: it is no sound answer */
 	bool		opened;			/* a socket was opened for it */
-	bool		connected;		/* it was about to be sent */
+	bool		connected;		/* it was about to be sent ... */
+	int64_t		connected_us;	/* ... then */
+	int			fd;				/* ... on this socket; -1: not known */
+	bool		early;			/* over HTTP/1.1, a success came before all of it
+								 * had arrived */
 	int			lacking;		/* errno of why no socket could be opened, or 0 */
 	struct curl_sockaddr address;	/* that was tried last */
 	bool		barred;			/* the guard refused an address */
@@ -149,6 +160,12 @@ extern char http_no_memory[];
 /* May a connection speak HTTP/2?  May a handle serve a second request? */
 extern long http_version_wanted(void);
 extern bool http_handles_keep(void);
+
+/*
+ * It was answered before all of it had arrived: look soon what becomes of that,
+ * whether or not libcurl is through with it.
+ */
+extern void http_look_soon(Request *r);
 
 /*
  * Those that wait for this name, or for a connection of this pool, may go on;
@@ -194,6 +211,9 @@ extern SocketState http_socket_state(int fd);
 /* Bytes that the other side has not acknowledged; -1: that cannot be known. */
 extern int	http_socket_unacknowledged(int fd);
 
+/* How long a byte takes there and back, in microseconds. */
+extern int64_t http_socket_round_trip(int fd);
+
 /* ---- http_pool.c ---- */
 
 /* Learns what libcurl does. */
@@ -216,6 +236,9 @@ extern bool http_pool_is_opening(const Request *r);
 /* Use a new one.  False with the errno of what we lack for it. */
 extern bool http_pool_open(Request *r, int *lacking);
 
+/* Might libcurl use what is left of an earlier one in its place? */
+extern bool http_pool_hides_remains(const Request *r);
+
 /* The request does not use its connection any more. */
 extern void http_pool_release(Request *r, int64_t now_us);
 
@@ -225,14 +248,31 @@ extern void http_pool_release(Request *r, int64_t now_us);
  */
 extern bool http_pool_connected(Request *r, int local_port);
 
-/* It has an answer; with HTTP/2 the connection takes several requests. */
-extern void http_pool_answered(Request *r, bool http2);
+/*
+ * An answer begins to come, on a connection that was open before.  True: it
+ * was under way when the request went out, so it is not to that.
+ */
+extern bool http_pool_crossed(Request *r);
+
+typedef enum Arrival
+{
+	ARRIVED,					/* the other side's system has all of it */
+	ARRIVING,
+	ARRIVES_NEVER				/* the connection has ended */
+} Arrival;
+
+/* Has all of the request arrived, as far as that can be known? */
+extern Arrival http_pool_arrival(const Request *r);
+
+/* It has an answer, and libcurl knows more of the connection. */
+extern void http_pool_answered(Request *r);
 
 /*
- * One of several requests failed as if the connection had.  It takes no more of
- * them; true: it has indeed ended, for all of them.
+ * One of several requests failed as if the connection had, or the other side
+ * has closed it.  It takes no more of them; true: it has indeed ended, for all
+ * of them, and nothing is left to be read, or nobody who would (unheard).
  */
-extern bool http_pool_broken(Connection *connection);
+extern bool http_pool_broken(Connection *connection, bool unheard);
 
 /* Something came on a socket that nobody listens to; ended: or its end. */
 extern void http_pool_unasked(int fd, bool ended);
@@ -321,10 +361,17 @@ extern void http_answer_unresolved(Request *r, const char *error, bool lacking);
 extern void http_answer_judge(Request *r, CURLcode result);
 
 /*
- * Did the request go out on a connection that was open before, without a
- * single byte coming back?  Then it is to be sent again on another one.
+ * Did the request go out on a connection that was open before, or is shared
+ * with others, without a single byte coming back?  Then it is to be sent again
+ * on another one.
  */
 extern bool http_answer_wants_repeat(const Request *r, CURLcode result, int64_t now_us);
+
+/* Is it still to be seen whether what came early is a success? */
+extern bool http_answer_is_early(const Request *r, CURLcode result);
+
+/* It is none: the request did not arrive whole. */
+extern void http_answer_refute(Request *r);
 
 /* Does the result speak of the connection rather than of one request on it? */
 extern bool http_answer_blames_connection(CURLcode result);

@@ -29,10 +29,14 @@
 			(r)->failed_option = #option; \
 	} while (0)
 
-#define ACCEPT_ENCODING		"Accept-Encoding: "
+/* The same for what is the default: a fresh handle need not be told. */
+#define SETOPT_DEFAULT(r, option, value) \
+	do { \
+		if ((r)->served) \
+			SETOPT(r, option, value); \
+	} while (0)
 
-/* In which libcurl finds no connection too old. */
-#define MAX_AGE_S			(24L * 60 * 60)
+#define ACCEPT_ENCODING		"Accept-Encoding: "
 
 /* libcurl's, for a proxy that names none. */
 #define PROXY_PORT			1080
@@ -66,33 +70,24 @@ http_request_init(const curl_version_info_data *libcurl)
 			 (libcurl->features & CURL_VERSION_ZSTD) ? ", zstd" : "");
 }
 
-/* What is the same for all requests, so set once in a handle's life. */
+/*
+ * What is the same for all requests, so set once in a handle's life.  libcurl's
+ * defaults are what we want otherwise: certificates and their names are
+ * verified, no redirect is followed, and HTTP/0.9 is no answer.
+ */
 static void
 set_constants(Request *r)
 {
 	SETOPT(r, CURLOPT_PRIVATE, r);
 	SETOPT(r, CURLOPT_ERRORBUFFER, r->curl_error);
 	SETOPT(r, CURLOPT_NOSIGNAL, 1L);
-	SETOPT(r, CURLOPT_MAXAGE_CONN, MAX_AGE_S);	/* http_pool.c sees to that */
-	SETOPT(r, CURLOPT_HTTP_VERSION, http_version_wanted());
-	SETOPT(r, CURLOPT_HTTP09_ALLOWED, 0L);
-	SETOPT(r, CURLOPT_FOLLOWLOCATION, 0L);
-	SETOPT(r, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	if (http_version_wanted() != CURL_HTTP_VERSION_2TLS)
+		SETOPT(r, CURLOPT_HTTP_VERSION, http_version_wanted());
 	SETOPT(r, CURLOPT_ACCEPT_ENCODING,
 		   own_lines[HTTP_OWN_LINES - 1].line + strlen(ACCEPT_ENCODING));
-	SETOPT(r, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	SETOPT(r, CURLOPT_SSL_VERIFYPEER, 1L);
-	SETOPT(r, CURLOPT_SSL_VERIFYHOST, 2L);
-
-#if LIBCURL_VERSION_NUM >= 0x075700
-	/* Do not wait for a resolver thread that nobody needs any more. */
-	SETOPT(r, CURLOPT_QUICK_EXIT, 1L);
-#endif
-
 	SETOPT(r, CURLOPT_OPENSOCKETFUNCTION, http_on_open_socket);
 	SETOPT(r, CURLOPT_OPENSOCKETDATA, r);
 	SETOPT(r, CURLOPT_CLOSESOCKETFUNCTION, http_on_close_socket);
-	SETOPT(r, CURLOPT_CLOSESOCKETDATA, NULL);
 #if HTTP_TELLS_CONNECTED
 	SETOPT(r, CURLOPT_PREREQFUNCTION, http_on_connected);
 	SETOPT(r, CURLOPT_PREREQDATA, r);
@@ -122,15 +117,21 @@ pem_blob(const char *pem)
 static void
 set_policy(Request *r, const HttpRequest *request)
 {
-	SETOPT(r, CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout_ms);
-	SETOPT(r, CURLOPT_LOW_SPEED_LIMIT, (long) request->low_speed_limit);
-	SETOPT(r, CURLOPT_LOW_SPEED_TIME,
-		   request->low_speed_limit > 0 ? (long) request->low_speed_time_s : 0L);
+	r->connect_timeout_ms = request->connect_timeout_ms;
+	if (request->low_speed_limit > 0)
+	{
+		SETOPT(r, CURLOPT_LOW_SPEED_LIMIT, (long) request->low_speed_limit);
+		SETOPT(r, CURLOPT_LOW_SPEED_TIME, (long) request->low_speed_time_s);
+	}
+	else
+		SETOPT_DEFAULT(r, CURLOPT_LOW_SPEED_TIME, 0L);
 
 	/* Empty, not NULL, which would let the environment decide. */
 	r->proxied = request->proxy != NULL && request->proxy[0] != '\0';
 	SETOPT(r, CURLOPT_PROXY, request->proxy ? request->proxy : "");
 	SETOPT(r, CURLOPT_NOPROXY, request->no_proxy ? request->no_proxy : "");
+	if (r->proxied)
+		SETOPT(r, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 
 	r->holds_secrets = (request->ca_cert != NULL || request->client_cert != NULL);
 	if (request->ca_cert)
@@ -269,6 +270,8 @@ set_hop(Request *r)
 
 	if (r->setup == CURLE_OK)
 		r->setup = parse_url(r);
+	if (strncasecmp(r->url, "https:", 6) == 0)
+		SETOPT(r, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	/* libcurl's copy of a parsed address has lost its zone in some versions */
 	SETOPT(r, CURLOPT_CURLU, strchr(r->url, '[') == NULL ? r->parsed : NULL);
 	SETOPT(r, CURLOPT_URL, r->url); /* or it is assembled from the other */
@@ -286,7 +289,7 @@ set_hop(Request *r)
 		SETOPT(r, CURLOPT_HTTPGET, 1L);
 	}
 	if (r->body != NULL ? post : get)
-		SETOPT(r, CURLOPT_CUSTOMREQUEST, NULL);
+		SETOPT_DEFAULT(r, CURLOPT_CUSTOMREQUEST, NULL);
 	else
 		SETOPT(r, CURLOPT_CUSTOMREQUEST, r->method);
 }
@@ -455,9 +458,19 @@ void
 http_request_connect(Request *r, int64_t now_us)
 {
 	SETOPT(r, CURLOPT_SHARE, r->connection->share);
-	/* or libcurl might take what is left of an earlier one in the same place */
-	SETOPT(r, CURLOPT_FRESH_CONNECT, r->connection->known ? 0L : 1L);
-	SETOPT(r, CURLOPT_RESOLVE, r->resolved[0].data != NULL ? &r->resolved[0] : NULL);
+	if (http_pool_hides_remains(r))
+		SETOPT(r, CURLOPT_FRESH_CONNECT, 1L);
+	else
+		SETOPT_DEFAULT(r, CURLOPT_FRESH_CONNECT, 0L);
+	if (!r->connection->known)
+		SETOPT(r, CURLOPT_CONNECTTIMEOUT_MS, (long) r->connect_timeout_ms);
+	else
+		SETOPT_DEFAULT(r, CURLOPT_CONNECTTIMEOUT_MS, 0L);
+	if (r->resolved[0].data != NULL)
+		SETOPT(r, CURLOPT_RESOLVE, &r->resolved[0]);
+	else
+		SETOPT_DEFAULT(r, CURLOPT_RESOLVE, NULL);
+	r->served = true;
 	SETOPT(r, CURLOPT_TIMEOUT_MS, time_left_ms(r, now_us));
 }
 

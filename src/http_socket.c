@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -30,11 +31,10 @@
 #include "poller.h"
 
 /*
- * What is left to the rest of the process at the least, as an eighth of all
- * descriptors and not less than this: a server that cannot open its own files
- * is in more trouble than an event that has to wait.
+ * The last descriptors are nobody's but the server's: it is in more trouble if
+ * it cannot open its own files than an event that has to wait.
  */
-#define SPARE_DESCRIPTORS	64
+#define SPARE_DESCRIPTORS	16
 
 /*
  * Sockets beside one for each request: for second addresses that are tried
@@ -83,13 +83,6 @@ raise_open_files_limit(int wanted)
 	(void) setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* What the rest of the process is left in any case. */
-static int
-spare_descriptors(int limit)
-{
-	return limit / 8 > SPARE_DESCRIPTORS ? limit / 8 : SPARE_DESCRIPTORS;
-}
-
 int
 http_room(int max_connections, int kept_descriptors)
 {
@@ -99,11 +92,9 @@ http_room(int max_connections, int kept_descriptors)
 
 	raise_open_files_limit(wanted + kept_descriptors);
 	limit = open_files_limit();
-
-	/* All that is kept is rarely used, so less than that must do if need be. */
 	most_sockets = limit - kept_descriptors;
-	if (most_sockets < wanted && most_sockets < limit - spare_descriptors(limit))
-		most_sockets = limit - spare_descriptors(limit);
+	if (most_sockets < limit / 4)
+		most_sockets = limit / 4;	/* few are better than none */
 	if (most_sockets > wanted)
 		most_sockets = wanted;
 
@@ -204,7 +195,7 @@ open_socket(const struct curl_sockaddr *address, int *lacking)
 	}
 
 	/* descriptors are given out from below, so its number tells */
-	if (fd >= limit - SPARE_DESCRIPTORS / 2)
+	if (fd >= limit - SPARE_DESCRIPTORS)
 	{
 		close(fd);
 		*lacking = EMFILE;
@@ -336,6 +327,21 @@ http_socket_unacknowledged(int fd)
 	(void) fd;
 #endif
 	return -1;
+}
+
+int64_t
+http_socket_round_trip(int fd)
+{
+#if defined(__linux__) && defined(TCP_INFO)
+	struct tcp_info info;
+	socklen_t	len = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		return info.tcpi_rtt;
+#else
+	(void) fd;
+#endif
+	return 1000 * 1000;
 }
 
 /* A socket that has been closed by the other side; -1: none to be had. */

@@ -2,7 +2,7 @@
  *
  * pace.c
  *		What a destination may have in flight: windows, rates, circuit breakers,
- *		turns among the workers, and the room that all of them share.
+ *		turns among the workers, and a pause for want of something of ours.
  *
  * The third part of the scheduler; schedule.c asks it before an item is sent,
  * and tells it what came of that.
@@ -27,16 +27,20 @@
  */
 #define TURN_LEFT_US	(20 * 1000)
 
+/*
+ * A lane for whose request we lacked something of our own waits so long before
+ * it sends another one; the pause doubles from here to there.
+ */
+#define LACK_MIN_US		(250 * 1000)
+#define LACK_MAX_US		(4 * USECS_PER_SEC)
+
 static const Turns *turns;
 static int	nshares = 1;
 static int	my_share = 0;
 
 static int	max_in_flight;
 static int	total_in_flight;
-static int64 small_event;		/* of this size, events take up no room */
-static int64 max_bytes;
-static int64 total_bytes;
-static QueueItem *beside;		/* the one in flight that did not fit */
+static int	nlacking;			/* lanes with lacks_us */
 
 static dlist_head waiting;		/* lanes, for a turn */
 static dlist_head changed_breakers; /* of lanes */
@@ -59,22 +63,11 @@ pace_init_lane(Lane *lane, TimestampTz now)
 	lane->tokens_at = now;
 }
 
-/*
- * A quarter is for small events, so that these never wait for room: each
- * request that may be in flight has an equal part of it.
- */
 void
 schedule_set_max_in_flight(int n, int64 bytes)
 {
 	max_in_flight = n;
-	small_event = bytes / 4 / n;
-	max_bytes = bytes - small_event * n;
-}
-
-int64
-schedule_free_bytes(void)
-{
-	return Max(max_bytes - total_bytes, 0) + small_event * max_in_flight;
+	room_set(n, bytes);
 }
 
 /* ---------------------------------------------------------------------
@@ -209,12 +202,56 @@ pace_forget_lane(Lane *lane)
 		turns->leave(lane->destination_id);
 	turns->withdraw(lane->destination_id);
 	wait_for_turn(lane, 0);
+	nlacking -= lane->lacks_us != 0;
 	if (lane->breaker_changed)
 		dlist_delete(&lane->changed_node);
 }
 
 /* ---------------------------------------------------------------------
- * Room
+ * What we lack ourselves
+ * ---------------------------------------------------------------------
+ */
+
+int
+schedule_lacking(void)
+{
+	return nlacking;
+}
+
+static void
+set_lacks(Lane *lane, int64 wait_us)
+{
+	nlacking += (wait_us != 0) - (lane->lacks_us != 0);
+	lane->lacks_us = wait_us;
+}
+
+/*
+ * Several may come back at once; those that were taken before the lane began to
+ * wait tell nothing new.
+ */
+static void
+note_lack(QueueItem *item, TimestampTz now)
+{
+	Lane	   *lane = item->lane;
+
+	if (lane->lacks_us != 0 && item->taken_at <= lane->lacked_at)
+		return;
+	set_lacks(lane, lane->lacks_us == 0 ? LACK_MIN_US :
+			  Min(lane->lacks_us * 2, LACK_MAX_US));
+	lane->lacked_at = now;
+	lane->lacks_until = now + lane->lacks_us;
+}
+
+/* One has been sent since. */
+static void
+note_no_lack(QueueItem *item)
+{
+	if (item->lane->lacks_us != 0 && item->taken_at > item->lane->lacked_at)
+		set_lacks(item->lane, 0);
+}
+
+/* ---------------------------------------------------------------------
+ * Into flight, and out of it
  * ---------------------------------------------------------------------
  */
 
@@ -229,61 +266,13 @@ has_its_share(const Lane *lane)
 		lane->in_flight >= max_in_flight - total_in_flight;
 }
 
-/*
- * Likewise it takes up no more room than it leaves to others.  An event that
- * is too large for that goes beside all others, one at a time, if its lane
- * takes up no room otherwise.
- */
-static bool
-take_room(QueueItem *item, int64 bytes)
-{
-	Lane	   *lane = item->lane;
-
-	if (bytes <= small_event)
-		return true;
-	if (lane->bytes + bytes <= max_bytes - total_bytes - bytes)
-		total_bytes += bytes;
-	else if (lane->bytes == 0 && beside == NULL)
-		beside = item;
-	else
-		return false;
-	lane->bytes += bytes;
-	item->bytes = bytes;
-	return true;
-}
-
-static void
-leave_room(QueueItem *item)
-{
-	if (beside == item)
-		beside = NULL;
-	else
-		total_bytes -= item->bytes;
-	item->lane->bytes -= item->bytes;
-	item->bytes = 0;
-}
-
-bool
-pace_admit(QueueItem *item, int64 bytes)
-{
-	bool		fits;
-
-	leave_room(item);			/* what it may have taken by what was known */
-	fits = take_room(item, bytes);
-	item->size = fits ? 0 : bytes;
-	return fits;
-}
-
-/* ---------------------------------------------------------------------
- * Into flight, and out of it
- * ---------------------------------------------------------------------
- */
-
 bool
 pace_allows(Lane *lane, TimestampTz now, TimestampTz *when)
 {
 	if (!takes_turns(lane))
 		stop_waiting(lane);
+	if ((lane->nready == 0 && lane->in_flight == 0) || lane->policy.halted)
+		set_lacks(lane, 0);		/* with nothing to send, it lacks nothing */
 	if (lane->nready == 0)
 		return false;
 	if (lane->policy.gone)
@@ -311,6 +300,11 @@ pace_allows(Lane *lane, TimestampTz now, TimestampTz *when)
 			return false;
 		}
 	}
+	if (lane->lacks_us != 0 && lane->lacks_until > now)
+	{
+		*when = lane->lacks_until;
+		return false;
+	}
 	if (lane->waits_until > now)
 	{
 		*when = lane->waits_until;
@@ -330,18 +324,20 @@ pace_take(QueueItem *item, TimestampTz now)
 {
 	Lane	   *lane = item->lane;
 
-	if (has_its_share(lane) || !take_room(item, item->size))
+	if (has_its_share(lane) || !room_take(item, item->size, now))
 	{
 		stop_waiting(lane);		/* others may have the turn meanwhile */
 		return false;
 	}
 	if (takes_turns(lane) && !take_turn(lane, item, now))
 	{
-		leave_room(item);
+		room_leave(item);
 		return false;
 	}
 
 	item->taken_at = now;
+	if (lane->lacks_us != 0)	/* one at a time, until one has gone through */
+		lane->lacks_until = now + lane->lacks_us;
 	if (lane->breaker.opened_at != 0)
 		lane->probe = item;
 	if (lane->policy.rate_limit > 0)
@@ -360,12 +356,23 @@ pace_leave(QueueItem *item, TimestampTz now)
 		lane->probe = NULL;
 	lane->in_flight--;
 	total_in_flight--;
-	leave_room(item);
+	room_leave(item);
 	if (lane->turn == item)
 	{
 		lane->turn = NULL;
 		leave_turn(lane, now);
 	}
+}
+
+bool
+pace_admit(QueueItem *item, int64 bytes)
+{
+	bool		fits;
+
+	room_leave(item);			/* what it may have taken by what was known */
+	fits = room_take(item, bytes, item->taken_at);
+	item->size = fits ? 0 : bytes;
+	return fits;
 }
 
 void
@@ -374,6 +381,13 @@ pace_take_back(QueueItem *item, TimestampTz now)
 	if (item->lane->policy.rate_limit > 0)
 		item->lane->tokens += 1.0;
 	pace_leave(item, now);
+}
+
+void
+pace_lacked(QueueItem *item, TimestampTz now)
+{
+	note_lack(item, now);
+	pace_take_back(item, now);
 }
 
 /* ---------------------------------------------------------------------
@@ -447,6 +461,8 @@ pace_finished(QueueItem *item, const Verdict *verdict, TimestampTz now)
 		note_failure(item, probed, verdict, now);
 	else if (verdict->signal == SIGNAL_ALIVE)
 		pace_note_alive(lane, now);
+	note_no_lack(item);
+	room_note(item, verdict, now);
 	if (lane->turn == item)
 		lane->keeps_turn = lane->breaker_changed;
 	pace_leave(item, now);

@@ -52,6 +52,7 @@ static int *changed = NULL;		/* as many places as watches has */
 static int	watches_size = 0;
 static int	nchanged = 0;
 
+static int64_t waited_at = 0;	/* the last look at what is due */
 static int64_t armed_for = -1;	/* when the kernel's timer fires; -1: it is off */
 
 /* The kernel's side, one set of three for each kind of it. */
@@ -66,6 +67,12 @@ poller_clock(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t
+poller_waited_at(void)
+{
+	return waited_at;
 }
 
 bool
@@ -233,6 +240,7 @@ wanted_event(int fd, int events, bool failed, bool ended, PollerEvent *event)
 	if (watch == NULL)
 		return false;
 	event->fd = fd;
+	event->ended = failed || ended;
 	if (watch->wanted == 0)
 	{
 		if (!watch->spoke)
@@ -241,7 +249,6 @@ wanted_event(int fd, int events, bool failed, bool ended, PollerEvent *event)
 			watch->applied = 0;
 		}
 		event->events = 0;
-		event->ended = failed || ended;
 		return watch->owned && !watch->ended && (event->ended || (events & POLLER_IN) != 0);
 	}
 
@@ -315,6 +322,7 @@ poller_wait(PollerEvent *events, int max)
 	int			ndue;
 	int			n = 0;
 
+	waited_at = poller_clock();
 	ndue = epoll_wait(poll_fd, due, max < 128 ? max : 128, 0);
 	for (int i = 0; i < ndue; i++)
 	{
@@ -394,6 +402,7 @@ poller_wait(PollerEvent *events, int max)
 	int			ndue;
 	int			n = 0;
 
+	waited_at = poller_clock();
 	ndue = kevent(poll_fd, NULL, 0, due, max < 128 ? max : 128, &no_time);
 	for (int i = 0; i < ndue; i++)
 	{

@@ -37,7 +37,7 @@ typedef struct PollerEvent
 	int			fd;
 	int			events;			/* POLLER_IN, POLLER_OUT or both; 0: something came
 								 * that nobody had asked for */
-	bool		ended;			/* likewise, and the other side has closed it */
+	bool		ended;			/* the other side has closed it */
 } PollerEvent;
 
 /* CLOCK_MONOTONIC in microseconds: the clock of poller_wake_at(). */
@@ -71,7 +71,11 @@ extern void poller_settle(void);
 /* Become readable at this time (0: now) or a little before; -1: not by time. */
 extern void poller_wake_at(int64_t time_us);
 
-/* What is due now, without waiting; the number of events filled in. */
+/*
+ * What is due now, without waiting; the number of events filled in.  And when
+ * that was asked last.
+ */
 extern int	poller_wait(PollerEvent *events, int max);
+extern int64_t poller_waited_at(void);
 
 #endif							/* RSWEBHOOK_POLLER_H */

@@ -373,6 +373,16 @@ schedule_put_back(QueueItem *item, TimestampTz now)
 	lane_settle(lane, now);
 }
 
+void
+schedule_lacked(QueueItem *item, TimestampTz now)
+{
+	Lane	   *lane = item->lane;
+
+	pace_lacked(item, now);
+	window_return(item, now);
+	lane_settle(lane, now);
+}
+
 /* ---------------------------------------------------------------------
  * Outcomes
  * ---------------------------------------------------------------------

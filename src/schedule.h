@@ -180,6 +180,15 @@ extern bool schedule_admit(QueueItem *item, int64 bytes);
 /* It was not sent after all, and shall be offered again. */
 extern void schedule_put_back(QueueItem *item, TimestampTz now);
 
+/*
+ * Likewise, as we lacked something for it that has nothing to do with its
+ * destination.  The lane waits a moment before it sends again, others do not.
+ */
+extern void schedule_lacked(QueueItem *item, TimestampTz now);
+
+/* How many lanes wait because of that? */
+extern int	schedule_lacking(void);
+
 /* The outcome is known; the item stays until it is recorded. */
 extern void schedule_finished(QueueItem *item, const Verdict *verdict, TimestampTz now);
 

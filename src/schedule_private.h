@@ -3,7 +3,8 @@
  * schedule_private.h
  *		What the parts of the scheduler share: window.c knows the rows of a lane
  *		and their order, reading.c which are to be read, pace.c how many may be
- *		in flight, and schedule.c which lane comes next.
+ *		in flight, room.c how much room large ones take up, and schedule.c which
+ *		lane comes next.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -83,6 +84,14 @@ typedef struct Range
 	int64		upto;
 } Range;
 
+/* What is known of how long a destination keeps large events; best first. */
+typedef enum Repute
+{
+	REPUTE_GOOD,				/* it answers, and soon */
+	REPUTE_NEW,					/* it has not answered anything yet */
+	REPUTE_SLOW					/* or it fails */
+} Repute;
+
 struct Lane
 {
 	int32		destination_id;
@@ -107,7 +116,6 @@ struct Lane
 
 	/* pace */
 	int			in_flight;
-	int64		bytes;			/* room that its events in flight take up */
 	int			window;			/* grows to max_in_flight with good answers */
 	int			failing;		/* bad signals in a row */
 	TimestampTz alive_at;		/* the last good one */
@@ -122,6 +130,19 @@ struct Lane
 	TimestampTz waits_until;	/* for a turn that others have, or go first
 								 * with; 0: no */
 	dlist_node	waiting_node;
+	int64		lacks_us;		/* the pause between requests while we lack
+								 * something for them; 0: we do not */
+	TimestampTz lacks_until;	/* its end */
+	TimestampTz lacked_at;		/* when something was lacking last */
+
+	/* room */
+	int64		bytes;			/* that its large events in flight take up */
+	int64		allowed;		/* so many, or a single event */
+	Repute		repute;			/* when it was last looked at */
+	bool		slow;			/* it has kept a large event long, and answered
+								 * none soon since */
+	TimestampTz moved_at;		/* when it began to have any in flight, or last
+								 * answered one */
 
 	/* where lane_settle() has put it */
 	bool		in_ring;
@@ -167,10 +188,23 @@ extern bool pace_admit(QueueItem *item, int64 bytes);
  */
 extern void pace_leave(QueueItem *item, TimestampTz now);
 extern void pace_take_back(QueueItem *item, TimestampTz now);
+extern void pace_lacked(QueueItem *item, TimestampTz now);
 extern void pace_finished(QueueItem *item, const Verdict *verdict, TimestampTz now);
 
 /* The destination works. */
 extern void pace_note_alive(Lane *lane, TimestampTz now);
+
+/* ---- room.c ---- */
+
+/* So many requests may be in flight, and so much of their events. */
+extern void room_set(int requests, int64 bytes);
+
+/* False: there is none for an event of this size now. */
+extern bool room_take(QueueItem *item, int64 bytes, TimestampTz now);
+extern void room_leave(QueueItem *item);
+
+/* Before it leaves: its outcome is known. */
+extern void room_note(QueueItem *item, const Verdict *verdict, TimestampTz now);
 
 /* ---- reading.c ---- */
 

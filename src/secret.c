@@ -22,6 +22,7 @@
 #include "json.h"
 #include "mb/pg_wchar.h"
 #include "rswebhook.h"
+#include "storage/fd.h"
 
 #define MAX_FILE_BYTES	(64 * 1024)
 #define BLANKS			" \t\r\n"
@@ -271,12 +272,13 @@ secret_permitted(const Secret *secret)
 
 /*
  * Up to size bytes of a regular file, -1 with errno set on failure.  Nothing
- * in here throws, so that the descriptor is closed in any case.
+ * in here throws, so that the descriptor is closed in any case.  If there is
+ * none left, PostgreSQL closes one of its own for it.
  */
 static ssize_t
 read_file(const char *path, char *buffer, size_t size)
 {
-	int			fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | PG_BINARY);
+	int			fd = BasicOpenFile(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | PG_BINARY);
 	struct stat status;
 	size_t		used = 0;
 	ssize_t		got = -1;

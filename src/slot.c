@@ -14,6 +14,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 static WorkerSlot *my_slot = NULL;
@@ -210,21 +211,52 @@ state_set_quiet(const int32 *destination_ids, int count)
 	LWLockRelease(&my_slot->lock);
 }
 
-/* The process that has a share of this database's queue; 0: there is none. */
-static int
-pid_of_share(int share)
+void
+state_show_max_in_flight(int max_in_flight)
+{
+	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+	my_slot->max_in_flight = max_in_flight;
+	LWLockRelease(&my_slot->lock);
+}
+
+void
+state_show_lacks(const char *lacks)
+{
+	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+	strlcpy(my_slot->lacks, lacks != NULL ? lacks : "", sizeof(my_slot->lacks));
+	LWLockRelease(&my_slot->lock);
+}
+
+/* Who has a share of this database's queue, as shown to people. */
+typedef struct ShownWorker
+{
+	int			pid;			/* 0: nobody has */
+	int			max_in_flight;
+	char		lacks[STATE_LACKS_SIZE];
+} ShownWorker;
+
+static void
+look_at_share(int share, ShownWorker *shown)
 {
 	WorkerSlot *first;
-	int			pid = 0;
 
+	memset(shown, 0, sizeof(*shown));
 	if (control == NULL)
-		return 0;
+		return;
 	LWLockAcquire(&control->lock, LW_SHARED);
 	first = state_find_slots(MyDatabaseId);
-	if (first != NULL && first[share].worker != NULL)
-		pid = first[share].worker->pid;
+	if (first != NULL)
+	{
+		WorkerSlot *slot = &first[share];
+
+		LWLockAcquire(&slot->lock, LW_SHARED);
+		if (slot->worker != NULL)
+			shown->pid = slot->worker->pid;
+		shown->max_in_flight = slot->max_in_flight;
+		strlcpy(shown->lacks, slot->lacks, sizeof(shown->lacks));
+		LWLockRelease(&slot->lock);
+	}
 	LWLockRelease(&control->lock);
-	return pid;
 }
 
 PG_FUNCTION_INFO_V1(rswebhook_worker_pid);
@@ -233,11 +265,12 @@ PG_FUNCTION_INFO_V1(rswebhook_worker_pid);
 Datum
 rswebhook_worker_pid(PG_FUNCTION_ARGS)
 {
-	int			pid = pid_of_share(0);
+	ShownWorker shown;
 
-	if (pid == 0)
+	look_at_share(0, &shown);
+	if (shown.pid == 0)
 		PG_RETURN_NULL();
-	PG_RETURN_INT32(pid);
+	PG_RETURN_INT32(shown.pid);
 }
 
 PG_FUNCTION_INFO_V1(rswebhook_list_workers);
@@ -251,10 +284,18 @@ rswebhook_list_workers(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	for (int share = 0; share < rswebhook_workers; share++)
 	{
-		int			pid = pid_of_share(share);
-		Datum		values[2] = {Int32GetDatum(share + 1), Int32GetDatum(pid)};
-		bool		nulls[2] = {false, pid == 0};
+		ShownWorker shown;
+		Datum		values[4];
+		bool		nulls[4] = {false};
 
+		look_at_share(share, &shown);
+		values[0] = Int32GetDatum(share + 1);
+		values[1] = Int32GetDatum(shown.pid);
+		nulls[1] = shown.pid == 0;
+		values[2] = Int32GetDatum(shown.max_in_flight);
+		nulls[2] = shown.max_in_flight == 0;
+		nulls[3] = shown.lacks[0] == '\0';
+		values[3] = nulls[3] ? (Datum) 0 : CStringGetTextDatum(shown.lacks);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -174,6 +174,8 @@ state_clear_slot(WorkerSlot *slot)
 	slot->turns = false;
 	slot->nranges = 0;
 	slot->nquiet = 0;
+	slot->max_in_flight = 0;
+	slot->lacks[0] = '\0';
 	LWLockAcquire(&control->turns_lock, LW_EXCLUSIVE);
 	slot->turns_had.count = 0;
 	slot->turns_wanted.count = 0;

@@ -144,6 +144,11 @@ extern const QueuedRange *state_untold_ranges(Snapshot snapshot, int *count);
 #define STATE_MAX_QUIET		64
 extern void state_set_quiet(const int32 *destination_ids, int count);
 
+/* What rswebhook.workers() shows of this worker; lacks: NULL: nothing. */
+#define STATE_LACKS_SIZE	64
+extern void state_show_max_in_flight(int max_in_flight);
+extern void state_show_lacks(const char *lacks);
+
 /*
  * Turns of this database's workers, of which a destination allows so many; see
  * Turns in schedule.h.

@@ -55,6 +55,8 @@ typedef struct WorkerSlot
 	QueuedRange ranges[STATE_MAX_RANGES];
 	int			nquiet;
 	int32		quiet[STATE_MAX_QUIET];
+	int			max_in_flight;	/* in force; 0: not known yet */
+	char		lacks[STATE_LACKS_SIZE];	/* "": nothing */
 
 	/* guarded by control->turns_lock */
 	TurnSet		turns_had;

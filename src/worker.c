@@ -28,12 +28,15 @@
 #include <malloc.h>
 #endif
 
+#include <sys/resource.h>
+
 #include "access/xact.h"
 #include "chores.h"
 #include "configure.h"
 #include "deliver.h"
 #include "guard.h"
 #include "inject.h"
+#include "lack.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -67,6 +70,13 @@
 
 /* A wait that is meant to be at least so long is one of an idle worker. */
 #define IDLE_MS				500
+
+/*
+ * Files that PostgreSQL keeps open at once in a worker, where it would leave
+ * too few descriptors to requests otherwise.  It opens again what it closes
+ * for that.
+ */
+#define FILES_OF_WORKER		128
 
 /* A worker that leaves waits so long for answers to what it has sent. */
 #define FINISH_GRACE_US		(200 * 1000)
@@ -159,18 +169,59 @@ connect_to_database(int slot)
 	session_init();
 }
 
+/*
+ * A setting asks for more than there is room for: say so once.  All workers of
+ * a database have the same limits, so the first one speaks for them.
+ */
+static void
+say_room(int asked, int room)
+{
+	static int	said_asked = 0;
+	static int	said_room = 0;
+	struct rlimit limit = {0};
+
+	if (room == asked || state_my_share() != 0 ||
+		(asked == said_asked && room == said_room))
+		return;
+	said_asked = asked;
+	said_room = room;
+	(void) getrlimit(RLIMIT_NOFILE, &limit);
+	ereport(LOG,
+			(errmsg("rswebhook.max_in_flight is %d, but there is room for %d requests at once",
+					asked, room),
+			 errdetail("A worker may have %lld files open, and PostgreSQL needs some of these for itself.",
+					   (long long) limit.rlim_cur),
+			 errhint("Raise the limit of open files for the server (LimitNOFILE= of its systemd unit, \"ulimit -Hn\"), or lower rswebhook.max_in_flight.")));
+}
+
+/* How many requests may be in flight: as many as can have a descriptor. */
+static int
+max_in_flight(void)
+{
+	int			asked = rswebhook_max_in_flight;
+	int			room = http_room(asked, max_safe_fds);
+
+	if (room < asked && max_safe_fds > FILES_OF_WORKER)
+	{
+		max_safe_fds = FILES_OF_WORKER; /* of this process */
+		room = http_room(asked, max_safe_fds);
+	}
+	room = Max(1, Min(room, asked));
+	say_room(asked, room);
+	return room;
+}
+
 /* At the start, and whenever a setting has changed. */
 static void
 apply_settings(void)
 {
 	const char *error = NULL;
+	int			room = max_in_flight();
 
 	session_apply_settings();
-	schedule_set_max_in_flight(rswebhook_max_in_flight,
-							   rswebhook_max_in_flight_size * INT64CONST(1024));
-	(void) http_room(rswebhook_max_in_flight, max_safe_fds);
-	if (!http_init(guard_allows, rswebhook_max_in_flight,
-				   rswebhook_connection_lifetime, &error))
+	state_show_max_in_flight(room);
+	schedule_set_max_in_flight(room, rswebhook_max_in_flight_size * INT64CONST(1024));
+	if (!http_init(guard_allows, room, rswebhook_connection_lifetime, &error))
 		ereport(FATAL,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 				 errmsg("rswebhook could not start libcurl: %s", error)));
@@ -498,6 +549,8 @@ run(void)
 		else
 			(void) take_ranges(GetCurrentTimestamp());
 		stats_publish();
+		if (schedule_lacking() == 0)
+			lack_over();
 		if (session_extension_gone() || ShutdownRequestPending || state_told_to_stop())
 			return;
 

@@ -21,15 +21,17 @@
 //   /reset/CODE             RST_STREAM with that code and no answer
 //   /early/CODE             go on before the body is read, and RST_STREAM with
 //                           that code after the answer
+//   /half                   200 and half a body, then go on (to /together or /hang)
 //   /refuse/N               REFUSED_STREAM for the first N attempts of each event
 //   /goaway                 GOAWAY that does not take this stream, but for the
 //                           event's first attempt only
+//   /once                   200, but for an event's first attempt: go on
 //   /together/N/END         when N of them are open on a session, it ends:
 //                           goaway (GOAWAY, then destroyed), destroy, socket
 //   /then/MS/END            go on, and so long after the answer, if the session is
 //                           idle: goaway (and close), socket (the end of that),
-//                           junk (an answer as of HTTP/1.1), silence (GOAWAY, and
-//                           the connection stays)
+//                           failure (GOAWAY with an error, and close), silence
+//                           (GOAWAY, and the connection stays)
 //
 // Copyright (c) 2026, the rswebhook maintainers
 
@@ -130,6 +132,9 @@ function answer(request) {
             return stream.close(Number(words.shift()));
         } else if (word === 'early') {
             early = Number(words.shift());
+        } else if (word === 'half') {
+            stream.respond(head);
+            stream.write('half');
         } else if (word === 'refuse') {
             if (attempt(request) > Number(words.shift())) continue;
             write_down(request, 'refused', false);
@@ -145,6 +150,8 @@ function answer(request) {
         } else if (word === 'together') {
             write_down(request, 'together', false);
             return together(request, Number(words.shift()), words.shift());
+        } else if (word === 'once') {
+            if (attempt(request) > 1) break;
         } else if (word === 'then') {
             request.then = [Number(words.shift()), words.shift()];
         } else {
@@ -153,9 +160,10 @@ function answer(request) {
     }
 
     const accepted = head[':status'] >= 200 && head[':status'] < 300;
-    write_down(request, String(head[':status']), accepted);
     setTimeout(() => {
-        if (stream.destroyed) return;
+        // with the session's end it may have been refused by now
+        if (stream.destroyed || stream.closed) return;
+        write_down(request, String(head[':status']), accepted);
         stream.respond(head);
         stream.end(accepted ? 'ok' : 'no', () => {
             if (early !== undefined) stream.close(early);
@@ -178,7 +186,7 @@ function closed(request) {
     const session = request.session;
 
     session.open.delete(request);
-    if (session.going && session.open.size === 0) session.destroy();
+    if (session.going && session.open.size === 0) setTimeout(() => session.destroy(), 20);
     if (!request.then) return;
     const [ms, end] = request.then;
     setTimeout(() => {
@@ -187,7 +195,7 @@ function closed(request) {
         if (end === 'goaway') session.close();
         else if (end === 'silence') session.goaway(0, 2 ** 31 - 1);
         else if (end === 'socket') sockets.get(session.port).destroy();
-        else sockets.get(session.port).write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+        else session.destroy(http2.constants.NGHTTP2_INTERNAL_ERROR);
     }, ms);
 }
 
