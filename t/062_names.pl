@@ -164,9 +164,11 @@ SKIP:
     my %seen;
     $seen{ $_->{headers}{'webhook-id'} }++ foreach $receiver->requests_to('/delay/200/ok/crowd');
     is(scalar(grep { $_ == 1 } values %seen), 200, 'all arrived, once');
-    like(query($node, q{
-            SELECT string_agg(DISTINCT error, '; ') FROM rswebhook.delivery WHERE error LIKE '%open files%'}),
-        qr/^(?:connecting: )?too many open files$/, 'what had to wait for a descriptor says so');
+    # 073_descriptors has more about that
+    is(query($node, q{
+            SELECT string_agg(DISTINCT concat_ws(' ', outcome, error), '; ')
+            FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = v.destination_id WHERE name = 'crowd'}),
+        'delivered', 'that some had to wait for a descriptor is not charged to them');
     system("prlimit --pid $pid --nofile=1024:1024") == 0 or die "could not unlimit the worker\n";
 }
 
