@@ -1,7 +1,5 @@
-# Names: a resolver that hangs or fails, names with good and bad addresses, and
-# a worker that runs out of descriptors.
-#
-# getaddrinfo() is replaced in the server by one that does as its names say.
+# Names: all that a name server may answer, or not answer, names with good and
+# bad addresses, and a worker that runs out of descriptors.
 
 use strict;
 use warnings;
@@ -9,90 +7,21 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
-use File::Temp;
+use Names;
 use RswebhookTest;
 use Test::More;
 use Time::HiRes qw(time);
 
-plan skip_all => 'libcurl before 7.87 waits for a resolver that hangs' unless libcurl_at_least(7, 87);
-
-my $dir = File::Temp->newdir('rswebhook_names_XXXXXX', TMPDIR => 1);
-open my $out, '>', "$dir/names.c" or die "could not write: $!\n";
-print $out <<'END';
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <netdb.h>
-#include <string.h>
-#include <unistd.h>
-
-typedef int (*Resolve) (const char *, const char *, const struct addrinfo *, struct addrinfo **);
-
-/* "AxB.test" has the addresses A and B; "-" stands for "." and "_" for ":" */
-static int
-listed(Resolve resolve, const char *host, const char *service,
-	   const struct addrinfo *hints, struct addrinfo **result)
-{
-	char		names[256];
-	char	   *rest = names;
-	char	   *name;
-	struct addrinfo **end = result;
-
-	*result = NULL;
-	strncpy(names, host, sizeof(names) - 1);
-	names[sizeof(names) - 1] = '\0';
-	names[strlen(names) - 5] = '\0';
-	for (char *c = names; *c; c++)
-	{
-		if (*c == '_')
-			*c = ':';
-		else if (*c == '-')
-			*c = '.';
-	}
-	while ((name = strsep(&rest, "x")) != NULL)
-	{
-		struct addrinfo numeric = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
-		int			rc = resolve(name, service, &numeric, end);
-
-		if (rc != 0)
-			return rc;
-		while (*end)
-			end = &(*end)->ai_next;
-	}
-	return 0;
-}
-
-int
-getaddrinfo(const char *host, const char *service,
-			const struct addrinfo *hints, struct addrinfo **result)
-{
-	Resolve		resolve = (Resolve) dlsym(RTLD_NEXT, "getaddrinfo");
-	size_t		len = host ? strlen(host) : 0;
-
-	if (len <= 5 || strcmp(host + len - 5, ".test") != 0)
-		return resolve(host, service, hints, result);
-	if (strcmp(host, "hang.test") == 0)
-	{
-		sleep(20);
-		return EAI_AGAIN;
-	}
-	if (strcmp(host, "again.test") == 0)
-		return EAI_AGAIN;
-	if (strcmp(host, "fail.test") == 0)
-		return EAI_FAIL;
-	return listed(resolve, host, service, hints, result);
-}
-END
-close $out or die "could not write: $!\n";
-plan skip_all => 'no compiler'
-  if system("cc -shared -fPIC -o $dir/names.so $dir/names.c -ldl") != 0;
+my $dir = temp_dir('names');
+my $names = Names->new($dir) or plan skip_all => 'no compiler, or not glibc';
+my $server = $names->server('127.0.0.1');
+$names->resolv_conf('nameserver 127.0.0.1', 'search lan.test other.test', 'options ndots:2');
+$names->hosts('127.0.0.1 listed.test also-listed.test');
 
 my $receiver = new_receiver();
 my $good = new_receiver();
 my $node = new_node('names', start => 0);
-{
-    local $ENV{LD_PRELOAD} = "$dir/names.so";
-    $node->start;
-}
+$names->start($node);
 query($node, 'CREATE EXTENSION rswebhook');
 
 my %hasty = (
@@ -103,30 +32,78 @@ my %hasty = (
     breaker_failures => 0,
     connect_timeout => '400 ms',
     timeout => '800 ms');
-my $resolve = qr/^resolving the name: /;
+my $here = '127.0.0.1';
+my $refused = '127.0.0.2';
+my $metadata = '169.254.169.254';
+my $late = qr/^resolving the name: .*timed out/i;
+my $unknown = qr/^resolving the name: Could not resolve host: \S+ \(.+\)$/;
 
-# name, outcome, status, error
+# name (of .test, unless it is a host), outcome, status, error, what the name
+# server does; attempts that fail are made twice
 my @cases = (
-    [ 'hang', 'retry', undef, qr/${resolve}.*timed out/i ],
-    [ 'again', 'retry', undef, qr/${resolve}Could not resolve host: again\.test/ ],
-    [ 'fail', 'retry', undef, qr/${resolve}Could not resolve host: fail\.test/ ],
-    [ '127-0-0-1', 'delivered', 200 ],
+    # no answer
+    [ 'hang', 'retry', undef, $late, silent => 1 ],
+    [ 'too-late', 'retry', undef, $late, A => [$here], delay => 1000 ],
+    [ 'wrong-id', 'retry', undef, qr/^resolving the name: /, A => [$here], wrong_id => 1 ],
+    # an answer, but none of use
+    [ 'servfail', 'retry', undef, $unknown, rcode => 'SERVFAIL' ],
+    [ 'refused', 'retry', undef, $unknown, rcode => 'REFUSED' ],
+    [ 'nothing', 'retry', undef, qr/^resolving the name: Could not resolve host: nothing\.test \(.*not found.*\)$/i,
+        rcode => 'NXDOMAIN' ],
+    [ 'empty', 'retry', undef, $unknown ],
+    [ 'loop', 'retry', undef, $unknown, cname => 'loop2.test' ],
+    [ 'dangling', 'retry', undef, $unknown, cname => 'nothing.test' ],
+    [ 'garbage', 'retry', undef, qr/^resolving the name: /, garbage => 1 ],
+    # answers
+    [ 'one', 'delivered', 200, undef, A => [$here] ],
+    [ 'slow', 'delivered', 200, undef, A => [$here], delay => 500 ],
+    [ 'alias', 'delivered', 200, undef, cname => 'alias2.test' ],
+    [ 'truncated', 'delivered', 200, undef, A => [$here], truncated => 1 ],
+    [ 'many', 'delivered', 200, undef, A => [ $here, map { "127.0.1.$_" } 1 .. 49 ] ],
+    [ 'forged', 'delivered', 200, undef, A => [$here], forged => $metadata ],
+    [ 'no-word-of-6', 'delivered', 200, undef, A => [$here], silent => 'AAAA' ],
+    [ 'no-such-6', 'delivered', 200, undef, A => [$here], fails => 'AAAA' ],
     # a bad one first: refused by the host, unreachable, or forbidden
-    [ '127-0-0-2x127-0-0-1', 'delivered', 200 ],
-    [ '__1x127-0-0-1', 'delivered', 200 ],
-    [ '169-254-169-254x127-0-0-1', 'delivered', 200 ],
-    [ '127-0-0-1x169-254-169-254', 'delivered', 200 ],
+    [ 'refused-first', 'delivered', 200, undef, A => [ $refused, $here ] ],
+    [ 'v6-first', 'delivered', 200, undef, AAAA => ['::1'], A => [$here] ],
+    [ 'forbidden-first', 'delivered', 200, undef, A => [ $metadata, $here ] ],
+    [ 'forbidden-last', 'delivered', 200, undef, A => [ $here, $metadata ] ],
     # forbidden, and nothing else that works
-    [ '169-254-169-254', 'aborted', undef, qr/^address 169\.254\.169\.254 is in the blocked network/ ],
-    [ '__ffff_169-254-169-254', 'aborted', undef, qr/is in the blocked network/ ],
-    [ '169-254-169-254x127-0-0-2', 'retry', undef, qr/^connecting: / ]);
+    [ 'forbidden', 'aborted', undef, qr/^address 169\.254\.169\.254 is in the blocked network/, A => [$metadata] ],
+    [ 'forbidden-alias', 'aborted', undef, qr/is in the blocked network/, cname => 'forbidden.test' ],
+    [ 'forbidden-v6', 'aborted', undef, qr/is in the blocked network/, AAAA => ["::ffff:$metadata"] ],
+    [ 'forbidden-refused', 'retry', undef, qr/^connecting: /, A => [ $metadata, $refused ] ],
+    # the ways that hosts are written
+    [ 'listed.test', 'delivered', 200 ],
+    [ 'also-listed.test', 'delivered', 200 ],
+    [ 'short', 'delivered', 200 ],
+    [ 'host.sub', 'delivered', 200 ],
+    [ 'One.TEST', 'delivered', 200 ],
+    [ 'dot.test.', 'delivered', 200 ],
+    [ 'xn--bcher-kva.test', 'delivered', 200 ],
+    [ 'localhost', 'delivered', 200 ]);
 
-add_destination($node, $_->[0], 'http://' . $_->[0] . '.test:' . $receiver->port . "/ok/$_->[0]", \%hasty)
-  foreach @cases;
+$server->set('loop2.test', cname => 'loop.test');
+$server->set('alias2.test', cname => 'one.test');
+# by the search list: below lan.test there is nothing of that name
+$server->set('short.other.test', A => [$here]);
+$server->set('host.sub.lan.test', A => [$here]);
+$server->set('dot.test', A => [$here]);
+$server->set('xn--bcher-kva.test', A => [$here]);
+my (%host, %id);
+foreach (@cases)
+{
+    my ($name, undef, undef, undef, @how) = @$_;
+    my $is_host = $name =~ /\./ || $name eq 'short' || $name eq 'localhost';
+
+    $host{$name} = $is_host ? $name : "$name.test";
+    $server->set($host{$name}, @how) unless $is_host;
+    add_destination($node, "to $name", "http://$host{$name}:" . $receiver->port . '/ok', \%hasty);
+}
 add_destination($node, 'good', $good->url('/ok'), { ordered => 0 });
 my $pid = worker_pid($node);
 my $latest = 0;
-my %id = map { $_->[0] => send_event($node, { type => 'track', userId => 'u' }, $_->[0]) } @cases;
+$id{ $_->[0] } = send_event($node, { type => 'track', userId => 'u' }, "to $_->[0]") foreach @cases;
 for (my $end = time() + 1.5; time() < $end;)
 {
     my $before = $good->requests;
@@ -153,9 +130,18 @@ foreach (@cases)
       : is($row->{error}, undef, "$name: no error");
 }
 
-# Many names that hang at once: threads of the resolver, but nobody waits.
-add_destination($node, 'hangs', 'http://hang.test/', { %hasty, ordered => 0, max_in_flight => 30 });
-query($node, q{SELECT count(rswebhook_send('{"type": "track"}', 'hangs')) FROM generate_series(1, 60)});
+my @of_hosts = grep { $_->{name} =~ /listed|localhost/ } $server->questions;
+is(scalar @of_hosts, 0, 'what /etc/hosts has is not asked for');
+cmp_ok(scalar(() = $server->questions('no-such-6.test', 'A')), '<=', 1, 'what is there is asked for once');
+
+# Many names that hang at once, and many events for each: nobody waits.
+$server->set('*.silent.test', silent => 1);
+foreach my $n (1 .. 30)
+{
+    add_destination($node, "hangs $n", "http://n$n.silent.test/", { %hasty, ordered => 0, max_in_flight => 30 });
+}
+query($node, q{
+    SELECT count(rswebhook_send('{"type": "track"}', 'hangs ' || d)) FROM generate_series(1, 30) AS d, generate_series(1, 4)});
 my $before = $good->requests;
 send_event($node, { type => 'track' }, 'good');
 ok(wait_for('the neighbour', sub { $good->requests > $before }, 5), 'a neighbour is served meanwhile');
@@ -165,27 +151,50 @@ SKIP:
 {
     skip 'no prlimit', 5 if system('prlimit --version >/dev/null 2>&1') != 0;
 
-    ok(wait_until_sent($node), 'nothing is owed any more');
-    add_destination($node, 'crowd', $receiver->url('/delay/200/ok/crowd'), {
+    $server->set('crowd.test', A => [$here]);
+    add_destination($node, 'crowd', 'http://crowd.test:' . $receiver->port . '/delay/200/ok/crowd', {
         ordered => 0, max_in_flight => 200, min_backoff => '50 ms', max_backoff => '300 ms',
         breaker_failures => 0 });
-    system("prlimit --pid $pid --nofile=64:1024") == 0 or die "could not limit the worker\n";
+    # a few more than the files that it has open
+    my $few = 48 + (() = glob "/proc/$pid/fd/*");
+    system("prlimit --pid $pid --nofile=$few:1024") == 0 or die "could not limit the worker\n";
     query($node, q{
         SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'c' || n), 'crowd'))
         FROM generate_series(1, 200) AS n});
-    ok(wait_until_sent($node), 'with 64 descriptors: nothing is owed any more');
+    ok(wait_until_sent($node), "with $few descriptors: nothing is owed any more");
     is(worker_pid($node), $pid, 'the worker is the same');
     my %seen;
     $seen{ $_->{headers}{'webhook-id'} }++ foreach $receiver->requests_to('/delay/200/ok/crowd');
     is(scalar(grep { $_ == 1 } values %seen), 200, 'all arrived, once');
+    # 073_descriptors has more about that
     is(query($node, q{
-            SELECT string_agg(DISTINCT error, '; ') FROM rswebhook.delivery WHERE error LIKE '%open files%'}),
-        'connecting: too many open files', 'what had to wait for a descriptor says so');
+            SELECT string_agg(DISTINCT concat_ws(' ', outcome, error), '; ')
+            FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = v.destination_id WHERE name = 'crowd'}),
+        'delivered', 'that some had to wait for a descriptor is not charged to them');
     system("prlimit --pid $pid --nofile=1024:1024") == 0 or die "could not unlimit the worker\n";
 }
 
-# A name that hangs does not hold up the shutdown.
+# A name that hangs does not keep the worker from its settings.
+$server->set('hang.test', silent => 1);
+add_destination($node, 'hangs', 'http://hang.test/', { %hasty, ordered => 0, timeout => '30 s' });
 send_event($node, { type => 'track' }, 'hangs');
+ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '1'),
+    'a name is being resolved');
+query($node, q{ALTER SYSTEM SET rswebhook.user_agent = 'Changed/1.0'});
+$node->reload;
+ok( wait_for('the new setting',
+        sub {
+            send_event($node, { type => 'track' }, 'good');
+            grep { $_->{headers}{'user-agent'} eq 'Changed/1.0' } $good->requests;
+        }, 5),
+    'a reload takes effect meanwhile');
+
+# nor from ending; the next one goes on with it
+cmp_ok(elapsed(sub { query($node, "SELECT pg_terminate_backend($pid)"); wait_for('its end', sub { !kill 0, $pid }) }),
+    '<', 3, 'a worker ends at once');
+ok(wait_for('another', sub { $pid = worker_pid($node) }), 'and another comes');
+
+# A name that hangs does not hold up the shutdown.
 ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '1'),
     'a name is being resolved');
 cmp_ok(elapsed(sub { $node->stop('fast') }), '<', 3, 'the server stops at once');

@@ -1,0 +1,374 @@
+# Name servers: one that is silent, one dead of two, answers that change, and
+# what is asked of them: once for all that wait for a name, and no more often
+# than their answers say.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use Names;
+use RswebhookTest;
+use SocksProxy;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $slack = $ENV{RSWEBHOOK_SANITIZED} ? 3 : 1;
+my $limit = 15;
+my $dir = temp_dir('names');
+my $names = Names->new($dir) or plan skip_all => 'no compiler, or not glibc';
+my ($first, $second) = map { $names->server($_) } '127.0.0.1', '127.0.0.2';
+my @both = ('nameserver 127.0.0.1', 'nameserver 127.0.0.2');
+$names->resolv_conf(@both);
+
+# the same port at two addresses
+my $here = new_receiver();
+my $port = $here->port;
+my $there = new_receiver('--address', '127.0.0.2', '--port', $port);
+my $node = new_node('name_servers', start => 0, conf => "rswebhook.connection_lifetime = '2 s'\n");
+$names->start($node);
+query($node, 'CREATE EXTENSION rswebhook');
+my $pid = worker_pid($node);
+
+my %hasty = (min_backoff => '100 ms', max_backoff => '200 ms', breaker_failures => 0, ordered => 0);
+
+# What both name servers say.
+sub set
+{
+    $_->set(@_) foreach $first, $second;
+    return;
+}
+
+# A destination, named like its host but for what follows the first dot.
+sub add
+{
+    my ($host, $path, %columns) = @_;
+    my ($name) = split /\./, $host;
+
+    add_destination($node, $name, "http://$host:$port$path", { %hasty, %columns });
+    return;
+}
+
+sub send_many
+{
+    my ($name, $count) = @_;
+
+    query($node, qq{
+        SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', '$name-' || gen_random_uuid()), '$name'))
+        FROM generate_series(1, $count)});
+    return;
+}
+
+# When the events of a destination arrived, anywhere.
+sub arrivals
+{
+    my ($name) = @_;
+
+    my @times = sort { $a <=> $b }
+      map { $_->{t} }
+      grep { $_->{headers}{'webhook-id'} =~ /^$name-/ } $here->requests, $there->requests;
+    return @times;
+}
+
+sub arrived
+{
+    my ($name, $count) = @_;
+
+    return wait_for("$count events of $name", sub { arrivals($name) >= $count }, $limit)
+      || diag("so far: " . attempts($name)) && 0;
+}
+
+sub attempts
+{
+    my ($name) = @_;
+
+    return query($node, qq{
+        SELECT string_agg(DISTINCT concat_ws(' ', outcome, status, attempt, error), ', ')
+        FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = v.destination_id
+        WHERE name = '$name'});
+}
+
+sub questions
+{
+    return map { $_->questions(@_) } $first, $second;
+}
+
+sub descriptors
+{
+    return scalar(() = glob "/proc/$pid/fd/*");
+}
+
+set('*.silent.test', silent => 1);
+#
+# One look-up for all, which has a time of its own
+#
+# less than a second: nobody asks again
+set('slow.test', A => ['127.0.0.1'], delay => 700);
+add_destination($node, "slow $_", "http://slow.test:$port/ok", { %hasty }) foreach 1 .. 20;
+# one dead server of two; more than connect_timeout
+$first->set('half.test', silent => 1);
+$second->set('half.test', A => ['127.0.0.1']);
+add('half.test', '/ok', connect_timeout => '1 s');
+set('slower.test', A => ['127.0.0.1'], delay => 1500);
+add('slower.test', '/ok', connect_timeout => '1 s');
+# one family of two
+set('four.test', A => ['127.0.0.1'], silent => 'AAAA');
+add('four.test', '/ok');
+set('six.test', AAAA => ['::ffff:127.0.0.1'], silent => 'A');
+add('six.test', '/ok');
+# not for ever, and not longer than the attempt
+add('one.silent.test', '/ok', timeout => '1500 ms', connect_timeout => '500 ms');
+
+query($node, q{
+    SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', concat_ws('-', 'slow', d, n)), 'slow ' || d))
+    FROM generate_series(1, 20) AS d, generate_series(1, 5) AS n});
+my $sent = time();
+send_many($_, 1) foreach 'half', 'slower', 'four', 'six', 'one';
+ok(arrived($_, $_ eq 'slow' ? 100 : 1), "$_ arrives") foreach 'four', 'six', 'slow', 'half', 'slower';
+my %after = map { $_ => (arrivals($_))[0] // $sent + 99 } 'four', 'six', 'half', 'slower';
+$_ -= $sent foreach values %after;
+cmp_ok($after{four}, '<', $slack, sprintf 'AAAA unanswered: %.2f s', $after{four});
+cmp_ok($after{six}, '<', $slack, sprintf 'A unanswered: %.2f s', $after{six});
+cmp_ok($after{half}, '<', 3 * $slack, sprintf 'a dead server of two: %.2f s', $after{half});
+is(attempts($_), 'delivered 200 1', "$_: by the first attempt") foreach 'four', 'six', 'half', 'slower';
+is(scalar(questions('slow.test', $_)), 1, "$_ is asked for once for twenty destinations") foreach 'A', 'AAAA';
+ok(wait_for('an attempt', sub { attempts('one') =~ /retry/ }, 5), 'an attempt ends');
+like(attempts('one'), qr/^retry 1 resolving the name: .*timed out/, 'and says that the name took too long');
+my ($duration) = query($node, q{
+    SELECT extract(epoch FROM duration) FROM rswebhook.delivery WHERE error LIKE 'resolving%' AND attempt = 1
+    AND destination_id = (SELECT id FROM rswebhook.destination WHERE name = 'one')});
+cmp_ok(abs($duration - 1.5), '<', 0.5 * $slack, "when its own time is over: $duration s");
+query($node, q{DELETE FROM rswebhook.destination WHERE name = 'one' OR name LIKE 'slow %'});
+
+#
+# How long an answer is good for. Each request has a connection of its own.
+#
+set('short.test', A => ['127.0.0.1'], ttl => 1);
+set('long.test', A => ['127.0.0.1'], ttl => 300);
+set('none.test', A => ['127.0.0.1'], ttl => 0);
+set('alias.test', cname => 'target.test', ttl => 300);
+set('target.test', A => ['127.0.0.1'], ttl => 1);
+add($_, '/last/ok') foreach 'short.test', 'long.test', 'alias.test';
+# one after the other
+add('none.test', '/last/ok', max_in_flight => 1);
+send_many('none', 50);
+send_many($_, 1) foreach 'short', 'long', 'alias';
+ok(arrived(@$_), "$_->[0] arrives") foreach [ 'short', 1 ], [ 'long', 1 ], [ 'alias', 1 ], [ 'none', 50 ];
+cmp_ok(scalar(questions('none.test', 'A')), '<=', 2 + (arrivals('none'))[-1] - (arrivals('none'))[0],
+    'an answer for no time is good for a second');
+my $changed = time();
+set('short.test', A => ['127.0.0.2'], ttl => 1);
+set('target.test', A => ['127.0.0.2'], ttl => 1);
+set('long.test', A => ['127.0.0.2'], ttl => 300);
+
+sub moved
+{
+    my ($name) = @_;
+
+    return wait_for("$name to move",
+        sub {
+            send_many($name, 1);
+            grep { $_->{headers}{'webhook-id'} =~ /^$name-/ } $there->requests;
+        }, $limit)
+      || diag("so far: " . attempts($name)) && 0;
+}
+
+ok(moved('short'), 'after its time another answer is asked for');
+ok(moved('alias'), 'likewise if only the name behind another is for a short time');
+cmp_ok(time() - $changed, '<', 1 + 2 * $slack, sprintf 'soon: %.2f s', time() - $changed);
+send_many('long', 10);
+ok(arrived('long', 11), 'events for a name whose answer is good for long');
+is(scalar(questions('long.test', $_)), 1, "which is not asked for again: $_") foreach 'A', 'AAAA';
+ok(!(grep { $_->{headers}{'webhook-id'} =~ /^long-/ } $there->requests), 'nor is another used');
+
+#
+# A connection that is kept, and in use all the time, ends some day.
+#
+set('moving.test', A => ['127.0.0.1'], ttl => 1);
+add('moving.test', '/ok', max_in_flight => 2);
+foreach (1 .. 10)
+{
+    my $before = arrivals('moving');
+    send_many('moving', 1);
+    arrived('moving', $before + 1) or last;
+}
+my %connections = map { $_->{connection} => 1 } grep { $_->{headers}{'webhook-id'} =~ /^moving-/ } $here->requests;
+cmp_ok(scalar keys %connections, '<=', 2, 'connections are kept');
+$changed = time();
+set('moving.test', A => ['127.0.0.2'], ttl => 1);
+ok(moved('moving'), 'events that never pause move to another address');
+cmp_ok(time() - $changed, '<', 3 + 2 * $slack, sprintf 'soon: %.2f s', time() - $changed);
+# one that was made just before the answer's time was over
+wait_for('the last connection', sub { send_many('moving', 1); time() > $changed + 4 * $slack });
+ok( wait_for('quiet', sub { query($node, 'SELECT count(*) FROM rswebhook.queue') eq '0' }, $limit),
+    'nothing is owed any more');
+my $old = grep { $_->{headers}{'webhook-id'} =~ /^moving-/ } $here->requests;
+send_many('moving', 20);
+ok(wait_until_sent($node, undef, $limit), 'more events');
+is(scalar(grep { $_->{headers}{'webhook-id'} =~ /^moving-/ } $here->requests), $old, 'none goes to the old one');
+
+#
+# Other names: of a redirect, of proxies, and those that a proxy is told
+#
+set('proxy.test', A => ['127.0.0.1']);
+set('socks.test', A => ['127.0.0.1']);
+set('beside.test', A => ['127.0.0.1']);
+set('behind.test', A => ['127.0.0.1']);
+set('from.test', A => ['127.0.0.1']);
+set('to.test', A => ['127.0.0.1']);
+my $socks_dir = temp_dir('socks');
+my $socks = SocksProxy->new($port, "$socks_dir/notes");
+my $proxy = "http://proxy.test:$port";
+add_destination($node, 'proxied', 'http://shop.test/proxied', { %hasty, proxy => $proxy });
+add('beside.test', '/beside', proxy => $proxy, no_proxy => 'beside.test');
+add_destination($node, 'behind', 'http://behind.test/behind', { %hasty, proxy => "socks5://socks.test:$socks->{port}" });
+add('from.test', "/location/307/http:%2f%2fto.test:$port%2fto", max_redirects => 1);
+send_many($_, 1) foreach 'proxied', 'beside', 'behind', 'from';
+ok(wait_until_sent($node, undef, $limit), 'proxies and redirects');
+is(attempts($_), 'delivered 200 1', "$_: delivered") foreach 'proxied', 'beside', 'behind', 'from';
+is(scalar(() = $here->requests_to('http://shop.test/proxied')), 1, 'a proxy is asked');
+is(scalar(questions('proxy.test', 'A')), 1, 'by its name');
+is(scalar(questions('shop.test')), 0, 'and resolves the name that it is told');
+is(join(' ', $socks->asked), '127.0.0.1:80', 'a SOCKS proxy that does not is told an address');
+is(scalar(() = $here->requests_to('/to')), 1, 'a redirect to another name is followed');
+
+#
+# 150 names that nobody answers for, three events each; who has an address or
+# whose name is answered for does not notice.
+#
+set('known.test', A => ['127.0.0.1'], ttl => 300);
+set('unknown.test', A => ['127.0.0.1']);
+add('known.test', '/ok');
+add('unknown.test', '/ok');
+add_destination($node, 'numeric', $here->url('/ok'), { %hasty });
+send_many('known', 1);
+ok(arrived('known', 1), 'a name is known');
+my %most = (fds => descriptors(), threads => 1);
+my $fds = $most{fds};
+query($node, qq{
+    INSERT INTO rswebhook.destination
+        (name, url, ordered, connect_timeout, timeout, min_backoff, max_backoff, breaker_failures)
+    SELECT 'silent ' || n, 'http://n' || n || '.silent.test:$port/', false, '1 s', '2 s', '100 ms', '200 ms', 0
+    FROM generate_series(1, 150) AS n});
+
+# Sends so many to each of them, then forty to each of the others.
+sub beside_silence
+{
+    my ($each) = @_;
+    my %before = map { $_ => scalar arrivals($_) } 'numeric', 'known', 'unknown';
+
+    query($node, qq{
+        SELECT count(rswebhook_send('{"type": "track"}', 'silent ' || n))
+        FROM generate_series(1, 150) AS n, generate_series(1, $each)});
+    # until they are all that they can be
+    my $waiting = $each > 1 ? 250 : 150;
+    wait_for('them to wait', sub { query($node, 'SELECT sum(in_flight) FROM rswebhook.status') >= $waiting }, 3);
+    my $sent = time();
+    send_many($_, 40) foreach sort keys %before;
+    my $all = wait_for('the others',
+        sub {
+            my ($now_fds, $threads) = (descriptors(), process_field($pid, 'Threads') // 0);
+            $most{fds} = $now_fds if $now_fds > $most{fds};
+            $most{threads} = $threads if $threads > $most{threads};
+            !grep { arrivals($_) < $before{$_} + 40 } keys %before;
+        }, 8);
+    ok($all, sprintf '%d events that wait for 150 names: of 40 others each %s arrive', 150 * $each,
+        join ', ', map { "$_: " . (arrivals($_) - $before{$_}) } sort keys %before);
+    cmp_ok(time() - $sent, '<', 3 * $slack, sprintf 'soon: %.2f s', time() - $sent);
+    return;
+}
+
+my $began = time();
+beside_silence(1);
+# more than rswebhook.max_in_flight, and after some have been given up
+wait_for('attempts to end',
+    sub { query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE error LIKE 'resolving%'}) > 300 }, 5);
+beside_silence(10);
+my $took = time() - $began;
+is($most{threads}, 1, 'without a thread');
+# the pool of sockets for three destinations that are served, and a few for names
+cmp_ok($most{fds} - $fds, '<', 3 * 32 + 10, "with $most{fds} descriptors, $fds before");
+my %count;
+$count{"$_->{name} $_->{type}"}++ foreach grep { $_->{name} =~ /^n\d+\.silent/ } $first->questions;
+my ($most_asked) = sort { $b <=> $a } values %count;
+cmp_ok($most_asked, '<=', 2 + $took, "a name is asked for as one, however many wait for it: $most_asked times in a while");
+query($node, q{DELETE FROM rswebhook.destination WHERE name LIKE 'silent %'});
+
+#
+# resolv.conf changes while the worker runs: another server, other words of it
+#
+my $third = $names->server('127.0.0.3');
+$third->set('*', A => ['127.0.0.1']);
+$third->set('lan.example', rcode => 'NXDOMAIN');
+my $n = 0;
+
+sub new_server_asked
+{
+    my ($which, $suffix) = @_;
+
+    return wait_for('the other server',
+        sub {
+            my $name = 'new' . ++$n;
+            my $asked_for = $name . ($suffix || '.lan.example');
+            add_destination($node, $name, "http://$name$suffix:$port/ok", { %hasty, timeout => '500 ms' });
+            send_many($name, 1);
+            wait_for('an answer', sub { attempts($name) }, $limit);
+            attempts($name) eq 'delivered 200 1' && $which->questions($asked_for);
+        }, 5);
+}
+
+$names->resolv_conf('nameserver 127.0.0.3');
+ok(new_server_asked($third, '.test'), 'another name server in resolv.conf is asked');
+$first->set('*.lan.example', A => ['127.0.0.1']);
+$names->resolv_conf('nameserver 127.0.0.1', 'search lan.example');
+ok(new_server_asked($first, ''), 'and the domains of the search list');
+
+# a name server that is not there at all, rather than silent
+$first->stop;
+$names->resolv_conf(@both);
+$second->set('gone.test', A => ['127.0.0.1']);
+add('gone.test', '/ok', connect_timeout => '1 s');
+send_many('gone', 1);
+ok(arrived('gone', 1), 'with a name server gone');
+is(attempts('gone'), 'delivered 200 1', 'the other one is asked');
+
+#
+# All that with the worker that was there before, which never started a thread,
+# nor did libcurl resolve a name.
+#
+is(worker_pid($node), $pid, 'the worker is the same');
+is(process_field($pid, 'Threads'), 1, 'it has no thread');
+my %notes = map { $_ => 1 } $names->notes($pid);
+is(join(', ', sort keys %notes), '', 'nor ever had one');
+my $log = slurp($node->logfile);
+unlike($log, qr/file descriptors|too many open files/i, 'the server was never short of descriptors');
+
+#
+# DROP EXTENSION and shutdown while names hang
+#
+sub hang
+{
+    add_destination($node, 'hangs', 'http://hang.silent.test/', { %hasty, timeout => '30 s' });
+    send_many('hangs', 1);
+    ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '1', $limit),
+        'a name is being resolved');
+    return;
+}
+
+sub slurp
+{
+    open my $in, '<', $_[0] or die "could not read \"$_[0]\": $!\n";
+    local $/;
+    return <$in>;
+}
+
+hang();
+$took = elapsed(sub { query($node, 'DROP EXTENSION rswebhook') });
+cmp_ok($took, '<', 2 * $slack, sprintf 'DROP EXTENSION does not wait for it: %.2f s', $took);
+query($node, 'CREATE EXTENSION rswebhook');
+hang();
+$took = elapsed(sub { $node->stop('fast') });
+cmp_ok($took, '<', 2 * $slack, sprintf 'nor does a shutdown: %.2f s', $took);
+
+done_testing();
