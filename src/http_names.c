@@ -56,9 +56,6 @@
 /* Names that are remembered before those that are out of date are thrown away. */
 #define MAX_NAMES			1000
 
-/* How often to look whether resolv.conf has changed. */
-#define CONFIG_CHECK_US		(1000 * 1000)
-
 #define BUCKETS				256
 
 /* Sockets of c-ares: one or two for each name server. */
@@ -110,7 +107,6 @@ static Name *asked = NULL;
 static Channel *channels = NULL;
 static Channel *hosts = NULL;	/* for the hosts file alone */
 static struct stat config;
-static int64_t config_checked_us = -1;
 
 static int	sockets[MAX_SOCKETS];
 static int	nsockets = 0;
@@ -209,15 +205,12 @@ same_file(const struct stat *a, const struct stat *b)
 
 /* The channel for new look-ups, NULL if there is none to be had. */
 static Channel *
-current_channel(int64_t now_us)
+current_channel(void)
 {
 	struct stat current;
 	Channel    *fresh;
 
 	close_old_channels();
-	if (channels != NULL && now_us < config_checked_us + CONFIG_CHECK_US)
-		return channels;
-	config_checked_us = now_us;
 	memset(&current, 0, sizeof(current));
 	(void) stat("/etc/resolv.conf", &current);
 	if (channels != NULL && same_file(&current, &config))
@@ -504,7 +497,7 @@ ask(Name *name, Channel *by, int which)
 static void
 start(Name *name, int64_t now_us)
 {
-	Channel    *by = current_channel(now_us);
+	Channel    *by = current_channel();
 	bool		wanted[2];
 	bool		found_here;
 

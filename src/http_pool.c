@@ -488,6 +488,13 @@ http_pool_open(Request *r, int *lacking)
 		connection->pool = pool;
 		pool->nconnections++;
 	}
+
+	/*
+	 * libcurl finds out that the earlier one has ended, unless it does not
+	 * look; and reading what is left of HTTP/2 would spoil the TLS session.
+	 */
+	connection->remains = connection->nsockets > 0 &&
+		(looks_rarely || connection->most > 1);
 	connection->most = 1;
 	connection->opened_us = poller_clock();
 	set_opening(connection, 1);
@@ -498,7 +505,7 @@ http_pool_open(Request *r, int *lacking)
 bool
 http_pool_hides_remains(const Request *r)
 {
-	return looks_rarely && !r->connection->known && r->connection->nsockets > 0;
+	return !r->connection->known && r->connection->remains;
 }
 
 bool

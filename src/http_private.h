@@ -72,6 +72,7 @@ typedef struct Connection
 	bool		known;			/* it was connected, so its protocol is known */
 	bool		ended;			/* it takes no more requests */
 	bool		broken;			/* under those that use it, too */
+	bool		remains;		/* something of an earlier one is in its cache */
 	int64_t		opened_us;		/* when it was connected */
 	int64_t		round_trip_us;	/* as the kernel saw it then */
 	int64_t		unused_since_us;

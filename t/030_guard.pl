@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/lib";
 use File::Temp;
 use IO::Select;
 use IO::Socket::INET;
+use Names;
 use RswebhookTest;
 use Test::More;
 
@@ -21,13 +22,12 @@ my $victim = IO::Socket::INET->new(LocalAddr => '127.0.0.2', Listen => 10)
   or plan skip_all => 'there is no address 127.0.0.2 here';
 my $forbidden = 'http://127.0.0.2:' . $victim->sockport;
 
-my $names = fake_resolver();
+my $name_dir = File::Temp->newdir('rswebhook_names_XXXXXX', TMPDIR => 1);
+chmod 0755, "$name_dir";
+my $names = Names->new("$name_dir");
 my $node = new_node('guard', start => 0,
     conf => "rswebhook.blocked_networks = 'default, 127.0.0.0/8, ::1, 64:ff9b:1::/48'\n");
-{
-    local $ENV{LD_PRELOAD} = $names // '';
-    $node->start;
-}
+$names ? $names->start($node) : $node->start;
 query($node, 'CREATE EXTENSION rswebhook');
 
 # Tried twice within a moment, then given up.
@@ -146,14 +146,23 @@ like(last_error(send_and_wait('proxied')), $blocked, 'a proxy is an address as w
 
 SKIP:
 {
-    skip 'no compiler to make a resolver with', 3 unless defined $names;
+    skip 'no compiler to make a resolver with', 4 unless defined $names;
 
-    # once to 127.0.0.1, then to 127.0.0.2; the port is another one, so that
-    # libcurl asks again
-    my $rebinder = redirector('http://rebind.test:' . $victim->sockport . '/');
-    add_destination($node, 'rebound', "http://rebind.test:$rebinder->{port}/", { %hasty, max_redirects => 3 });
-    like(last_error(send_and_wait('rebound')), $blocked, 'a name is judged anew at each connection');
+    # a name that is one address, and another one a moment later
+    my $server = $names->server('127.0.0.1');
+    $names->resolv_conf('nameserver 127.0.0.1');
+    $server->set('rebind.test', A => ['127.0.0.1'], AAAA => [], ttl => 1);
+    add_destination($node, 'rebound', "http://rebind.test:$port/rebound", \%hasty);
+    is(last_error(send_and_wait('rebound')), '', 'a name that leads where it may');
+    $server->set('rebind.test', A => ['127.0.0.2'], AAAA => [], ttl => 1);
+    query($node, 'ALTER SYSTEM SET rswebhook.connection_lifetime = 0');
+    query($node, 'SELECT pg_reload_conf()');
+    ok(wait_for('the name to lead elsewhere', sub { last_error(send_and_wait('rebound')) =~ $blocked }),
+        'is judged anew at each connection');
+    query($node, 'ALTER SYSTEM RESET rswebhook.connection_lifetime');
+    query($node, 'SELECT pg_reload_conf()');
 
+    $server->set('both.test', A => [ '127.0.0.2', '127.0.0.1' ], AAAA => []);
     add_destination($node, 'both', "http://both.test:$port/both", \%hasty);
     is(last_error(send_and_wait('both')), '', 'of two addresses, the one that may be connected to is');
     is(scalar $receiver->requests_to('/both'), 1, 'and nothing else');
@@ -289,46 +298,6 @@ sub redirector
     }
     push @redirectors, $pid;
     return { port => $listener->sockport };
-}
-
-# A library that stands before the system's resolver, or undef.
-sub fake_resolver
-{
-    our $directory = File::Temp->newdir('rswebhook_resolver_XXXXXX', TMPDIR => 1);
-    my $source = "$directory/resolver.c";
-
-    open my $out, '>', $source or die "could not write \"$source\": $!\n";
-    print $out <<'END';
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <netdb.h>
-#include <string.h>
-
-typedef int (*resolver) (const char *, const char *, const struct addrinfo *,
-						 struct addrinfo **);
-
-int
-getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
-			struct addrinfo **result)
-{
-	static int	asked = 0;
-	resolver	real = (resolver) dlsym(RTLD_NEXT, "getaddrinfo");
-	int			rc;
-
-	if (node != NULL && strcmp(node, "rebind.test") == 0)
-		node = asked++ == 0 ? "127.0.0.1" : "127.0.0.2";
-	if (node == NULL || strcmp(node, "both.test") != 0)
-		return real(node, service, hints, result);
-	rc = real("127.0.0.2", service, hints, result);
-	if (rc == 0)
-		rc = real("127.0.0.1", service, hints, &(*result)->ai_next);
-	return rc;
-}
-END
-    close $out or die "could not write \"$source\": $!\n";
-    chmod 0755, "$directory";
-    return if system("cc -shared -fPIC -o $directory/resolver.so $source -ldl >/dev/null 2>&1") != 0;
-    return "$directory/resolver.so";
 }
 
 END

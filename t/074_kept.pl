@@ -68,9 +68,12 @@ sub test_idle_nginx
 {
     my ($protocol, $listen) = @_;
     my $dir = temp_dir('nginx');
-    my $ssl = $listen && "ssl_certificate @{[ $certificates->file('server.pem') ]};"
+    # a session of TLS 1.2 is resumed only where the receiver remembers it, which
+    # nginx has to be told
+    my $ssl = $listen && "ssl_session_cache shared:s:1m; ssl_certificate @{[ $certificates->file('server.pem') ]};"
       . " ssl_certificate_key @{[ $certificates->file('server.key') ]};";
-    my $nginx = Nginx->new($dir, listen => $listen, server => "keepalive_timeout 1s; $ssl");
+    my $nginx = Nginx->new($dir, listen => $listen, server => "keepalive_timeout 1s; $ssl",
+        root => 'return 200 "session: $ssl_session_reused";');
     my $name = "nginx-$protocol";
     my $send = sub {
         my ($what, $n) = @_;
@@ -84,6 +87,11 @@ sub test_idle_nginx
     wait_for('the connections to end', sub { !sockets_to($pid, $nginx->{port}) }, 4);
     is(join(' ', sockets_to($pid, $nginx->{port})), '', "$protocol: no socket waits to be closed");
     $send->('quiet', 1);
+    is(query($node, qq{
+            SELECT response_body FROM rswebhook.delivery AS v JOIN rswebhook.event AS e ON e.id = v.event_id
+            WHERE e.event->>'messageId' = '${name}_quiet_1'}),
+        'session: r', "$protocol: the next connection resumes the TLS session")
+      if $listen;
 
     $send->('more', 100);
     $nginx->stop;

@@ -23,7 +23,9 @@ plan skip_all => NodeReceiver::missing() if NodeReceiver::missing();
 my $certificates = Certificates->new(temp_dir('certificates'));
 my $receiver = NodeReceiver->new(temp_dir('node'), $certificates);
 my $narrow = NodeReceiver->new(temp_dir('node'), $certificates, max_streams => 1);
-my $node = new_node('http2');
+
+# room for many large events at once, of a destination that is new
+my $node = new_node('http2', conf => "rswebhook.max_in_flight_size = 1GB\n");
 my $pid = worker_pid($node);
 my %hasty = (
     ca_cert => $certificates->text('ca.pem'),
