@@ -396,6 +396,11 @@ retire(Connection *connection)
 		discard(connection);
 		return;
 	}
+
+	/* a session whose connection was cut off is not resumed */
+	if (connection->tls != NULL)
+		SSL_set_shutdown(connection->tls, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	connection->tls = NULL;
 	for (int i = 0; i < connection->nsockets; i++)
 		http_socket_shut(connection->sockets[i]);
 	unlist(connection);
@@ -710,6 +715,8 @@ connected_anew(Request *r)
 
 	connection->opened_us = r->connected_us;
 	connection->round_trip_us = http_socket_round_trip(r->fd);
+	connection->tls = r->fd >= 0 ? tls_of(r) : NULL;
+	connection->tls_socket = r->fd;
 	if (!connection->known)
 	{
 		connection->known = true;

@@ -78,6 +78,8 @@ typedef struct Connection
 	int64_t		unused_since_us;
 	int			nsockets;
 	int			sockets[HTTP_MAX_SOCKETS];
+	void	   *tls;			/* OpenSSL's SSL on tls_socket, while that is open */
+	int			tls_socket;
 } Connection;
 
 typedef struct Request

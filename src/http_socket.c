@@ -160,6 +160,8 @@ disown(int fd)
 	if (connection == NULL)
 		return;
 	owners[fd].connection = NULL;
+	if (connection->tls_socket == fd)
+		connection->tls = NULL;
 	for (int i = 0; i < connection->nsockets; i++)
 	{
 		if (connection->sockets[i] == fd)
