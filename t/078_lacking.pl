@@ -1,0 +1,189 @@
+# What the worker's own machine lacks: each fault that a system call can have
+# makes events wait, and costs no destination an attempt.
+#
+# The calls are replaced in the server by ones that fail as a file says.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use File::Temp;
+use RswebhookTest;
+use Test::More;
+
+my $dir = File::Temp->newdir('rswebhook_lacking_XXXXXX', TMPDIR => 1);
+chmod 0755, "$dir";
+open my $out, '>', "$dir/lacking.c" or die "could not write: $!\n";
+print $out <<"SETTINGS", <<'END';
+#define FAULT "$dir/fault"
+SETTINGS
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* "call number [port]": that call fails so, connections only to that port */
+static int
+fault(const char *call, int port)
+{
+	char		text[100];
+	char		name[50];
+	int			number = 0;
+	int			only = 0;
+	int			fd = syscall(SYS_openat, AT_FDCWD, FAULT, O_RDONLY);
+	ssize_t		len = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
+
+	if (fd >= 0)
+		close(fd);
+	if (len <= 0)
+		return 0;
+	text[len] = '\0';
+	if (sscanf(text, "%49s %d %d", name, &number, &only) < 2 || strcmp(name, call) != 0)
+		return 0;
+	return port == only ? number : 0;
+}
+
+static int
+port_of(const struct sockaddr *address)
+{
+	return address->sa_family == AF_INET ?
+		ntohs(((const struct sockaddr_in *) address)->sin_port) : -1;
+}
+
+int
+socket(int family, int type, int protocol)
+{
+	int			number = family == AF_INET && (type & 0xf) == SOCK_STREAM ? fault("socket", 0) : 0;
+
+	if (number == 0)
+		return syscall(SYS_socket, family, type, protocol);
+	errno = number;
+	return -1;
+}
+
+int
+connect(int fd, const struct sockaddr *address, socklen_t len)
+{
+	int			type = 0;
+	socklen_t	size = sizeof(type);
+	int			number = 0;
+
+	getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
+	if (type == SOCK_STREAM)
+		number = fault("connect", port_of(address));
+	if (number == 0)
+		number = fault("any-connect", port_of(address));
+	if (number == 0)
+		return syscall(SYS_connect, fd, address, len);
+	errno = number;
+	return -1;
+}
+END
+close $out or die "could not write: $!\n";
+plan skip_all => 'no compiler'
+  if system("cc -shared -fPIC -o $dir/lacking.so $dir/lacking.c -ldl >/dev/null 2>&1") != 0;
+
+my $receiver = new_receiver();
+my $other = new_receiver();
+my $node = new_node('lacking', start => 0);
+{
+    local $ENV{LD_PRELOAD} = "$dir/lacking.so";
+    $node->start;
+}
+query($node, 'CREATE EXTENSION rswebhook');
+my $pid = worker_pid($node);
+
+# Only errno.h knows the numbers.
+my %number = map { my $name = $_; $name => do { no strict 'refs'; require Errno; &{"Errno::$name"}() } }
+  qw(EADDRNOTAVAIL EMFILE ENFILE ENOBUFS ENOMEM ECONNREFUSED);
+my $n = 0;
+
+# call, errno, what it is called
+foreach (
+    [ 'socket', 'EMFILE', qr/open files/ ],
+    [ 'socket', 'ENFILE', qr/open files/ ],
+    [ 'socket', 'ENOBUFS', qr/buffer/ ],
+    [ 'socket', 'ENOMEM', qr/memory/ ],
+    [ 'connect', 'EADDRNOTAVAIL', qr/no local port is free/ ],
+    [ 'connect', 'ENOBUFS', qr/buffer/ ],
+    [ 'connect', 'ENOMEM', qr/memory/ ])
+{
+    my ($call, $errno, $what) = @$_;
+    my $name = "$call $errno";
+
+    # a destination of its own, so that no connection is open
+    add_destination($node, $name, $receiver->url('/' . ++$n), { breaker_failures => 1, ordered => 1 });
+    set_fault($call, $errno, $call eq 'connect' ? $receiver->port : 0);
+    query($node, qq{
+        SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', 'u', 'messageId', 'm$n-' || i), '$name'))
+        FROM generate_series(1, 5) AS i});
+    ok(wait_for_query($node, q{SELECT lacks IS NOT NULL FROM rswebhook.workers()}, 't'), "$name: it is shown");
+    like(query($node, q{SELECT lacks FROM rswebhook.workers()}), $what, "$name: what is lacking");
+    is(query($node, qq{SELECT count(*), max(attempts) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('$name')}),
+        '5|0', "$name: the events wait, and no attempt is counted");
+    is(query($node, qq{SELECT breaker FROM rswebhook.status WHERE destination = '$name'}), 'closed', "$name: no breaker has opened");
+    if ($call eq 'connect')
+    {
+        add_destination($node, "beside $name", $other->url('/beside'));
+        send_event($node, { type => 'track', messageId => "beside-$n" }, "beside $name");
+        ok(wait_for_query($node, qq{SELECT count(*) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('beside $name')}, '0'),
+            "$name: another one goes on");
+    }
+    clear_fault();
+    ok(wait_until_sent($node), "$name: then all is sent");
+    is(join(' ', map { $_->{headers}{'webhook-id'} } $receiver->requests_to("/$n")), join(' ', map { "m$n-$_" } 1 .. 5),
+        "$name: each once, in order");
+    ok(wait_for_query($node, q{SELECT lacks IS NULL FROM rswebhook.workers()}, 't'), "$name: nothing is lacking any more");
+}
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome <> 'delivered' OR attempt <> 1}), '0',
+    'nothing of that is recorded');
+
+#
+# These are attempts: nobody listens, or there is no way there for us, which is
+# how a machine without IPv6 fails
+#
+foreach ([ 'connect', 'ECONNREFUSED' ], [ 'any-connect', 'EADDRNOTAVAIL' ])
+{
+    my ($call, $errno) = @$_;
+    my $name = "attempt $errno";
+
+    add_destination($node, $name, $receiver->url('/attempt'),
+        { min_backoff => '20 ms', max_backoff => '50 ms', retry_window => '0', min_attempts => 2, breaker_failures => 0 });
+    set_fault($call, $errno, $receiver->port);
+    my $id = send_event($node, { type => 'track' }, $name);
+    ok(wait_until_sent($node), "$name: given up");
+    is(outcomes($node, $id), 'retry 1, aborted 2', "$name: after attempts");
+    like(query($node, "SELECT error FROM rswebhook.delivery WHERE event_id = $id AND attempt = 1"), qr/^connecting: /, "$name: that say so");
+    clear_fault();
+}
+is(worker_pid($node), $pid, 'the worker is the same');
+
+done_testing();
+
+# As a new file in the place of the old one: no reader sees half of it.
+sub set_fault
+{
+    my ($call, $errno, $port) = @_;
+
+    open my $file, '>', "$dir/fault.new" or die "could not write: $!\n";
+    print $file "$call $number{$errno} $port\n";
+    close $file or die "could not write: $!\n";
+    chmod 0644, "$dir/fault.new";
+    rename "$dir/fault.new", "$dir/fault" or die "could not rename: $!\n";
+    return;
+}
+
+sub clear_fault
+{
+    unlink "$dir/fault";
+    return;
+}
