@@ -169,6 +169,13 @@ end_head(Request *r)
 	return !r->enough;
 }
 
+/* Half of one is handed over, too, when the connection ends there. */
+static bool
+is_empty_line(const char *line, size_t len)
+{
+	return (len == 1 && line[0] == '\n') || (len == 2 && line[0] == '\r' && line[1] == '\n');
+}
+
 size_t
 http_on_header(char *line, size_t one, size_t len, void *arg)
 {
@@ -203,7 +210,7 @@ http_on_header(char *line, size_t one, size_t len, void *arg)
 		if (r->answer.retry_after_s < 0)
 			r->answer.retry_after_s = parse_retry_after(value, end - value);
 	}
-	else if ((line[0] == '\r' || line[0] == '\n') && !end_head(r))
+	else if (is_empty_line(line, len) && !end_head(r))
 		return 0;
 	return len;
 }

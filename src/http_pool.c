@@ -800,7 +800,8 @@ http_pool_arrival(const Request *r)
 {
 	int			fd = socket_used(r);
 
-	if (fd < 0 || http_socket_state(fd) == SOCKET_GONE)
+	/* what was under way to one that was reset is not to be acknowledged, either */
+	if (fd < 0 || http_socket_is_reset(fd) || http_socket_state(fd) == SOCKET_GONE)
 		return ARRIVES_NEVER;
 	return http_socket_unacknowledged(fd) > 0 ? ARRIVING : ARRIVED;
 }

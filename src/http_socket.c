@@ -322,6 +322,21 @@ http_socket_state(int fd)
 	return SOCKET_GONE;
 }
 
+bool
+http_socket_is_reset(int fd)
+{
+#if defined(__linux__) && defined(TCP_INFO)
+	struct tcp_info info;
+	socklen_t	len = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+		info.tcpi_state == TCP_CLOSE;
+#else
+	(void) fd;
+	return false;
+#endif
+}
+
 int
 http_socket_unacknowledged(int fd)
 {

@@ -83,7 +83,8 @@ my @faults = (
     [ '/garbage', 'retry', undef, $wait ],
     [ '/bare', 'retry', undef, qr/${wait}.*HTTP\/0\.9/ ],
     [ '/status/99', 'retry', undef, $wait ],
-    [ '/status/1000', 'retry', undef, $wait ],
+    # some versions of libcurl hand on a line that is none
+    [ '/status/1000', 'retry', undef, qr/${wait}|${receive}/ ],
     [ '/status/999', 'retry', 999, qr/^HTTP status 999/ ],
     [ '/interim/50/ok', 'delivered', 200 ],
     [ '/interim/100000/ok', 'retry', undef, qr/too many or too long headers/ ],
