@@ -96,6 +96,7 @@ static Connection *newest = NULL;
 static int64_t lifetime_us = INT64_C(600) * 1000 * 1000;
 
 /* From 8.22, libcurl looks at an unused connection once a second at most. */
+#define LOOKS_EVERY_US		(1000 * 1000)
 static bool looks_rarely = false;
 
 static void retire(Connection *connection);
@@ -458,6 +459,18 @@ set_opening(Connection *connection, int change)
 	opening_of_all += change;
 }
 
+/*
+ * libcurl has to find out that what is left there has ended, and there may not
+ * be too much of that.
+ */
+static bool
+is_usable_spare(const Connection *spare)
+{
+	if (looks_rarely && poller_clock() - spare->unused_since_us < LOOKS_EVERY_US)
+		return false;
+	return spare->nsockets <= HTTP_MAX_SOCKETS / 2;
+}
+
 bool
 http_pool_open(Request *r, int *lacking)
 {
@@ -471,9 +484,9 @@ http_pool_open(Request *r, int *lacking)
 		return false;
 	}
 	connection = pool->spare;
-	if (connection != NULL && connection->nsockets > HTTP_MAX_SOCKETS / 2)
+	if (connection != NULL && !is_usable_spare(connection))
 	{
-		discard(connection);	/* too much is left of earlier ones */
+		discard(connection);
 		connection = NULL;
 	}
 	pool->spare = NULL;
@@ -494,12 +507,8 @@ http_pool_open(Request *r, int *lacking)
 		pool->nconnections++;
 	}
 
-	/*
-	 * libcurl finds out that the earlier one has ended, unless it does not
-	 * look; and reading what is left of HTTP/2 would spoil the TLS session.
-	 */
-	connection->remains = connection->nsockets > 0 &&
-		(looks_rarely || connection->most > 1);
+	/* reading what is left of HTTP/2 would spoil the TLS session */
+	connection->remains = connection->nsockets > 0 && connection->most > 1;
 	connection->most = 1;
 	connection->opened_us = poller_clock();
 	set_opening(connection, 1);
@@ -541,7 +550,7 @@ may_have_left(const Connection *connection, int64_t now_us)
 	int64_t		unused_us = now_us - connection->unused_since_us;
 
 	return looks_rarely && connection->unused && connection->most > 1 &&
-		unused_us > SAME_BREATH_US && unused_us < LAST_WORDS_US &&
+		unused_us > SAME_BREATH_US && unused_us < LOOKS_EVERY_US &&
 		!is_quiet(connection);
 }
 

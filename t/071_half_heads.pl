@@ -28,7 +28,6 @@ my $end = "Content-Length: 0\r\n\r\n";
 
 # name => [bytes, what becomes of it at first]
 my %whole = (
-    'two blanks' => [ "HTTP/1.1  200 OK\r\n$end", 'delivered 200' ],
     'no reason' => [ "HTTP/1.1 200\r\n$end", 'delivered 200' ],
     'newlines only' => [ "HTTP/1.1 200 OK\nContent-Length: 0\n\n", 'delivered 200' ],
     'no length' => [ "HTTP/1.1 200 OK\r\n\r\n", 'delivered 200' ],
@@ -99,7 +98,7 @@ SKIP:
     ($large, $repeats) = (5_000_000, 1);    # the relay has buffers, too
     test_early('https', 'https://127.0.0.1:' . $relay->relay_port(1));
 }
-my @disagreements = disagreements($node, $receiver);
+my @disagreements = grep { !/two-blanks|https-rude_close_(no-length|HTTP-1-0)/ } disagreements($node, $receiver);
 is(scalar @disagreements, 0, 'what is recorded is what was received');
 diag($_) foreach grep { defined } @disagreements[ 0 .. 29 ];
 is(worker_pid($node), $pid, 'the worker is the same');
@@ -129,6 +128,18 @@ sub test_heads
     ok(wait_until_sent($node), "$protocol: nothing is owed any more");
 
     my %recorded = attempts($node);
+    # not all versions of libcurl take this for a status line
+    my $two_blanks = name_of($protocol, 'close', 'two blanks');
+    send_all($node, [ $protocol, $two_blanks, "$url/raw/close/" . escaped("HTTP/1.1  200 OK\r\n$end") ]);
+    ok(wait_until_sent($node), "$protocol: nothing is owed any more");
+    like({ attempts($node) }->{$two_blanks}, qr/^(delivered 200 1|retry 1, aborted 2)$/, "$protocol: two blanks");
+
+    # without close_notify, some take the end of a body without a length for a cut
+    if ($protocol eq 'https-rude')
+    {
+        $expected{ name_of($protocol, 'close', $_) }[1] = qr/(?:delivered|retry) 200/ foreach 'no length', 'HTTP/1.0';
+    }
+
     # of half a head we may have read the status, which is none
     my @wrong = map { "$expected{$_}[0]: $recorded{$_}, not $expected{$_}[1]" }
       grep { ($recorded{$_} // '') !~ ($expected{$_}[1] eq 'retry' ? qr/^retry( \d+)? 1,/ : qr/^$expected{$_}[1] 1\b/) }
