@@ -57,6 +57,12 @@
 #define IN_FLOW_US			(5 * 1000)
 #define CROSSING_US			500
 
+/*
+ * What comes unasked so soon after an answer can come as soon after the next
+ * request, and then nothing tells that it is not the answer to that.
+ */
+#define SECOND_ANSWER_US	(20 * 1000)
+
 /* What comes so soon after an answer came with it. */
 #define SAME_BREATH_US		(20 * 1000)
 
@@ -80,11 +86,14 @@ typedef struct Pool
 	int			nconnections;
 	Connection *unused;			/* the last one used comes first */
 	Connection *shared;			/* used, and can take more requests */
-	Connection *spare;			/* ended; kept for its TLS sessions */
+	Connection *spare;			/* ended; kept for its TLS sessions, and for the
+								 * pool to remember what it has seen */
 	int			opening;		/* not connected yet */
 	bool		tls;
 	bool		single;			/* the last one takes one request at a time */
-	bool		suspect;		/* something has come unasked; look closely */
+	bool		suspect;		/* something has come unasked: look closely ... */
+	bool		babbles;		/* ... soon after an answer: each connection is
+								 * for one request */
 	int			most_streams;	/* that a connection has taken */
 } Pool;
 
@@ -392,7 +401,7 @@ retire(Connection *connection)
 {
 	Pool	   *pool = connection->pool;
 
-	if (!pool->tls || pool->spare != NULL || !connection->known)
+	if (!(pool->tls || pool->babbles) || pool->spare != NULL || !connection->known)
 	{
 		discard(connection);
 		return;
@@ -595,6 +604,14 @@ http_pool_take(Request *r, int64_t now_us)
 	return take_from(r->pool->shared, r, now_us) || take_from(r->pool->unused, r, now_us);
 }
 
+static void
+heard_unasked(Connection *connection)
+{
+	connection->pool->suspect = true;
+	if (poller_clock() - connection->unused_since_us < SECOND_ANSWER_US)
+		connection->pool->babbles = true;
+}
+
 /* It is connected, or is found not to be. */
 static void
 became_known(Connection *connection, bool failed)
@@ -618,7 +635,8 @@ http_pool_release(Request *r, int64_t now_us)
 		connection->ended = true;
 		became_known(connection, true);
 	}
-	if (connection->nsockets == 0 || now_us - connection->opened_us >= lifetime_us)
+	if (connection->nsockets == 0 || now_us - connection->opened_us >= lifetime_us ||
+		(connection->pool->babbles && connection->most == 1))
 		connection->ended = true;
 	settle(connection);
 	if (connection->ntransfers > 0)
@@ -759,7 +777,8 @@ http_pool_connected(Request *r, int local_port)
 		return connected_anew(r);
 	if (r->connection->most > 1 || !has_spoken(r))
 		return true;
-	r->again = r->pool->suspect = true;
+	heard_unasked(r->connection);
+	r->again = true;
 	return false;
 }
 
@@ -800,7 +819,7 @@ http_pool_crossed(Request *r)
 	if (request_size <= 0 || uploaded > request_size ||
 		http_socket_unacknowledged(socket_used(r)) < request_size)
 		return false;
-	r->pool->suspect = true;
+	heard_unasked(connection);
 	return true;
 }
 
@@ -874,7 +893,8 @@ http_pool_unasked(int fd, bool ended)
 		poller_socket_may_speak(fd);
 		return;
 	}
-	connection->pool->suspect |= !ended && connection->most == 1;
+	if (connection->most == 1 && http_socket_state(fd) == SOCKET_SPOKE)
+		heard_unasked(connection);
 	connection->ended = true;
 	retire(connection);
 }

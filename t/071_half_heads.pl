@@ -95,7 +95,7 @@ SKIP:
     $hasty{ca_cert} = $certificates->text('ca.pem');
     test_heads('https', 'https://127.0.0.1:' . $relay->relay_port(0), 'close', 'reset');
     test_heads('https-rude', 'https://127.0.0.1:' . $relay->relay_port(1), 'close');
-    ($large, $repeats) = (5_000_000, 1);    # the relay has buffers, too
+    ($large, $repeats) = (16_000_000, 1);    # the relay has buffers, too
     test_early('https', 'https://127.0.0.1:' . $relay->relay_port(1));
 }
 my @disagreements = grep { !/two-blanks|https-rude_close_(no-length|HTTP-1-0)/ } disagreements($node, $receiver);
