@@ -49,10 +49,12 @@
 #define LAST_WORDS_US		(1000 * 1000)
 
 /*
- * In a flow of requests, the poller's word of that age that a connection is
- * quiet is good enough, and an answer that takes so much longer than there and
- * back is not one that crossed the request: each look costs a system call.
+ * After the first so many requests, and in a flow of them, the poller's word of
+ * that age that a connection is quiet is good enough, and an answer that takes
+ * so much longer than there and back is not one that crossed the request: each
+ * look costs a system call.
  */
+#define PROBATION			64
 #define LOOKED_US			500
 #define IN_FLOW_US			(5 * 1000)
 #define CROSSING_US			500
@@ -91,6 +93,7 @@ typedef struct Pool
 	int			opening;		/* not connected yet */
 	bool		tls;
 	bool		single;			/* the last one takes one request at a time */
+	int			probation;		/* requests on kept connections, up to PROBATION */
 	bool		suspect;		/* something has come unasked: look closely ... */
 	bool		babbles;		/* ... soon after an answer: each connection is
 								 * for one request */
@@ -711,6 +714,12 @@ socket_of(const Connection *connection, int local_port)
 	return -1;
 }
 
+static bool
+looks_closely(const Pool *pool)
+{
+	return pool->suspect || pool->probation < PROBATION;
+}
+
 /*
  * Is anything to be read on it, here or in OpenSSL's buffers?  In a flow of
  * requests, the poller has just looked.
@@ -723,7 +732,7 @@ has_spoken(const Request *r)
 
 	if (tls != NULL && SSL_has_pending(tls))
 		return true;
-	if (!r->pool->suspect && connection->nsockets == 1 &&
+	if (!looks_closely(r->pool) && connection->nsockets == 1 &&
 		r->connected_us - poller_waited_at() < LOOKED_US &&
 		poller_waited_at() - connection->unused_since_us < IN_FLOW_US &&
 		connection->unused_since_us < poller_waited_at())
@@ -776,7 +785,11 @@ http_pool_connected(Request *r, int local_port)
 	if (r->opened)
 		return connected_anew(r);
 	if (r->connection->most > 1 || !has_spoken(r))
+	{
+		if (r->pool->probation < PROBATION)
+			r->pool->probation++;
 		return true;
+	}
 	heard_unasked(r->connection);
 	r->again = true;
 	return false;
@@ -811,7 +824,7 @@ http_pool_crossed(Request *r)
 
 	if (connection->most > 1)
 		return false;
-	if (!r->pool->suspect && r->connected &&
+	if (!looks_closely(r->pool) && r->connected &&
 		poller_clock() - r->connected_us > 2 * connection->round_trip_us + CROSSING_US)
 		return false;
 	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
