@@ -109,7 +109,9 @@ sub tls_is_missing
     return NodeReceiver::missing();
 }
 
-# Twice: with the next event sent at once, and sent when the connection is gone.
+# Twice: with the next event sent at once, and sent when the connection is gone;
+# to destinations of their own, since what comes right after an answer has
+# consequences for more than its connection.
 sub test_idle
 {
     my ($protocol, %at) = @_;
@@ -117,12 +119,12 @@ sub test_idle
     my %url = map { $_ => "$scheme://127.0.0.1:$at{$_}[1]" } keys %at;
     my $send = sub {
         my ($n, $word_of) = @_;
-        send_all($node, map { [ "$protocol: $_", name_of($protocol, $_, $n), "$url{$_}/" . ($word_of->{$_} // 'ok') ] } keys %at);
+        send_all($node, map { [ "$protocol, " . int($n) . ": $_", name_of($protocol, $_, $n), "$url{$_}/" . ($word_of->{$_} // 'ok') ] } keys %at);
     };
 
-    add_destination($node, "$protocol: $_", $url{$_}, \%hasty) foreach keys %at;
     foreach my $round (1, 2)
     {
+        add_destination($node, "$protocol, $round: $_", $url{$_}, \%hasty) foreach keys %at;
         my %before = map { $_ => scalar(my @seen = $at{$_}[0]->unasked) } keys %at;
 
         $send->("$round.1", \%idle);
