@@ -53,6 +53,12 @@
 #define MAX_ADDRESSES		16
 #define FAMILY_SIZE			(MAX_ADDRESSES * (INET6_ADDRSTRLEN + 3))
 
+/*
+ * From 1.31, c-ares gives up all that it has asked on a socket when there is an
+ * answer to any of it that cannot be read; ask so often again.
+ */
+#define MAX_REPEATS			4
+
 /* Names that are remembered before those that are out of date are thrown away. */
 #define MAX_NAMES			1000
 
@@ -71,6 +77,7 @@ typedef struct Channel
 typedef struct Family
 {
 	bool		asked;			/* and not answered */
+	int			repeats;
 	int			status;			/* of c-ares */
 	char		addresses[FAMILY_SIZE]; /* separated by commas */
 } Family;
@@ -412,16 +419,24 @@ keep_addresses(Name *name, const struct ares_addrinfo *result)
 	return count;
 }
 
+static void ask(Name *name, Channel *by, int which);
+
 static void
 on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 {
 	Lookup	   *lookup = arg;
 	Name	   *name = lookup->name;
 	Family	   *family = lookup->family;
+	Channel    *by = lookup->channel;
 
 	(void) timeouts;
-	lookup->channel->lookups--;
+	by->lookups--;
 	free(lookup);
+	if (status == ARES_EBADRESP && name->asking && family->repeats++ < MAX_REPEATS)
+	{
+		ask(name, by, (int) (family - name->family));
+		return;
+	}
 	family->asked = false;
 	family->status = status;
 	family->addresses[0] = '\0';
@@ -513,6 +528,7 @@ start(Name *name, int64_t now_us)
 		if (!wanted[i])
 			continue;
 		name->family[i].status = ARES_ENOMEM;
+		name->family[i].repeats = 0;
 		name->family[i].addresses[0] = '\0';
 	}
 	found_here = wanted[0] && wanted[1] && find_in_hosts(name);
