@@ -55,9 +55,10 @@
 
 /*
  * From 1.31, c-ares gives up all that it has asked on a socket when there is an
- * answer to any of it that cannot be read; ask so often again.
+ * answer to any of it that cannot be read; ask so often again, after a moment.
  */
 #define MAX_REPEATS			4
+#define REPEAT_US			(100 * 1000)
 
 /* Names that are remembered before those that are out of date are thrown away. */
 #define MAX_NAMES			1000
@@ -78,6 +79,7 @@ typedef struct Family
 {
 	bool		asked;			/* and not answered */
 	int			repeats;
+	int64_t		again_us;		/* when to ask again, while asked; -1: no need */
 	int			status;			/* of c-ares */
 	char		addresses[FAMILY_SIZE]; /* separated by commas */
 } Family;
@@ -295,6 +297,7 @@ find_name(const char *host, int64_t now_us)
 	if (name == NULL)
 		return NULL;
 	memcpy(name->host, host, size);
+	name->family[0].again_us = name->family[1].again_us = -1;
 	name->next = *bucket;
 	*bucket = name;
 	nnames++;
@@ -337,6 +340,13 @@ settle(Name *name, int64_t now_us)
 	if (!name->asking)
 		return;
 	name->asking = false;
+	for (int i = 0; i < 2; i++)
+	{
+		/* nobody is asked now */
+		if (name->family[i].again_us >= 0)
+			name->family[i].asked = false;
+		name->family[i].again_us = -1;
+	}
 	for (Name **link = &asked; *link != NULL; link = &(*link)->next_asked)
 	{
 		if (*link == name)
@@ -419,22 +429,19 @@ keep_addresses(Name *name, const struct ares_addrinfo *result)
 	return count;
 }
 
-static void ask(Name *name, Channel *by, int which);
-
 static void
 on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 {
 	Lookup	   *lookup = arg;
 	Name	   *name = lookup->name;
 	Family	   *family = lookup->family;
-	Channel    *by = lookup->channel;
 
 	(void) timeouts;
-	by->lookups--;
+	lookup->channel->lookups--;
 	free(lookup);
 	if (status == ARES_EBADRESP && name->asking && family->repeats++ < MAX_REPEATS)
 	{
-		ask(name, by, (int) (family - name->family));
+		family->again_us = poller_clock() + REPEAT_US;
 		return;
 	}
 	family->asked = false;
@@ -500,6 +507,7 @@ ask(Name *name, Channel *by, int which)
 	}
 	lookup->name = name;
 	lookup->family = &name->family[which];
+	lookup->family->again_us = -1;
 	lookup->channel = by;
 	by->lookups++;
 	ares_getaddrinfo(by->ares, name->host, NULL, &hints, on_found, lookup);
@@ -529,6 +537,7 @@ start(Name *name, int64_t now_us)
 			continue;
 		name->family[i].status = ARES_ENOMEM;
 		name->family[i].repeats = 0;
+		name->family[i].again_us = -1;
 		name->family[i].addresses[0] = '\0';
 	}
 	found_here = wanted[0] && wanted[1] && find_in_hosts(name);
@@ -637,6 +646,12 @@ http_names_run(int64_t now_us)
 	for (Name *name = asked; name != NULL; name = next)
 	{
 		next = name->next_asked;
+		for (int i = 0; i < 2; i++)
+		{
+			if (name->family[i].again_us >= 0 && now_us >= name->family[i].again_us &&
+				channels != NULL)
+				ask(name, channels, i);
+		}
 		if (now_us >= name->give_up_us || (name->settle_us >= 0 && now_us >= name->settle_us))
 			settle(name, now_us);
 	}
@@ -667,6 +682,9 @@ http_names_next(void)
 	for (Channel *of = channels; of != NULL; of = of->next)
 		when = sooner(when, channel_timeout(of));
 	for (Name *name = asked; name != NULL; name = name->next_asked)
+	{
 		when = sooner(when, sooner(name->give_up_us, name->settle_us));
+		when = sooner(when, sooner(name->family[0].again_us, name->family[1].again_us));
+	}
 	return when;
 }

@@ -40,6 +40,7 @@ static int	my_share = 0;
 
 static int	max_in_flight;
 static int	total_in_flight;
+static int	total_unproven;		/* of these, see is_unproven() */
 static int	nlacking;			/* lanes with lacks_us */
 
 static dlist_head waiting;		/* lanes, for a turn */
@@ -266,6 +267,22 @@ has_its_share(const Lane *lane)
 		lane->in_flight >= max_in_flight - total_in_flight;
 }
 
+/*
+ * Those that have not answered lately, or ever, leave a quarter to the others:
+ * however many hang, who answers need not wait for them.
+ */
+static bool
+is_unproven(const Lane *lane)
+{
+	return (lane->failing > 0 || lane->alive_at == 0) && !lane->policy.gone;
+}
+
+static bool
+leaves_no_room(const Lane *lane)
+{
+	return is_unproven(lane) && total_unproven >= max_in_flight - max_in_flight / 4;
+}
+
 bool
 pace_allows(Lane *lane, TimestampTz now, TimestampTz *when)
 {
@@ -324,7 +341,7 @@ pace_take(QueueItem *item, TimestampTz now)
 {
 	Lane	   *lane = item->lane;
 
-	if (has_its_share(lane) || !room_take(item, item->size, now))
+	if (has_its_share(lane) || leaves_no_room(lane) || !room_take(item, item->size, now))
 	{
 		stop_waiting(lane);		/* others may have the turn meanwhile */
 		return false;
@@ -344,6 +361,8 @@ pace_take(QueueItem *item, TimestampTz now)
 		lane->tokens -= 1.0;
 	lane->in_flight++;
 	total_in_flight++;
+	item->unproven = is_unproven(lane);
+	total_unproven += item->unproven;
 	return true;
 }
 
@@ -356,6 +375,8 @@ pace_leave(QueueItem *item, TimestampTz now)
 		lane->probe = NULL;
 	lane->in_flight--;
 	total_in_flight--;
+	total_unproven -= item->unproven;
+	item->unproven = false;
 	room_leave(item);
 	if (lane->turn == item)
 	{

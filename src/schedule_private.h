@@ -73,6 +73,8 @@ struct QueueItem
 	TimestampTz taken_at;		/* of ITEM_IN_FLIGHT */
 	int64		bytes;			/* likewise: the room that it takes up */
 	int64		size;			/* of its event, if there was no room for it */
+	bool		unproven;		/* of ITEM_IN_FLIGHT: taken while its destination
+								 * had not answered lately */
 	dlist_node	in_key;
 	dlist_node	in_ready;
 	pairingheap_node in_timers;
