@@ -185,6 +185,8 @@ on_timer(CURLM *unused, long timeout_ms, void *arg)
 static void
 move_to_done(Request *r, int64_t now_us)
 {
+	if (r->answer.lacking)
+		http_pool_give_way();
 	r->answer.duration_us = now_us - r->started_us;
 	move_to(&done, r);
 }
@@ -456,7 +458,7 @@ conclude(Request *r, CURLcode result, bool repeat, int64_t now_us)
 		http_pool_answered(r);
 	http_pool_release(r, now_us);
 	if (repeat ? http_request_repeat(r) :
-		result == CURLE_OK && r->head_done && http_request_follow(r))
+		r->head_done && (result == CURLE_OK || r->enough) && http_request_follow(r))
 		move_to(&starting, r);
 	else
 	{
@@ -605,7 +607,8 @@ next_due(void)
 {
 	if (starting.first != NULL)
 		return 0;
-	return sooner(sooner(sooner(curl_deadline_us, patience_until_us), settling_until_us),
+	return sooner(sooner(sooner(curl_deadline_us, patience_until_us),
+						 sooner(settling_until_us, poller_held_until())),
 				  sooner(http_names_next(), http_pool_next_expiry()));
 }
 
@@ -639,8 +642,12 @@ take_event(const PollerEvent *event)
 		http_pool_unasked(event->fd, event->ended);
 	else
 		curl_multi_socket_action(multi, event->fd, event->events, &still_running);
-	connection = event->ended ? http_socket_owner(event->fd) : NULL;
-	if (connection != NULL && connection->most > 1)
+	connection = http_socket_owner(event->fd);
+	if (connection == NULL)
+		return;
+	if (event->events == POLLER_OUT)
+		http_pool_could_write(connection, event->fd);
+	if (event->ended && connection->most > 1)
 		some_broken |= http_pool_broken(connection, event->events == 0);
 }
 

@@ -420,7 +420,8 @@ lacked(const Request *r, CURLcode result)
 	switch (result)
 	{
 		case CURLE_OUT_OF_MEMORY:
-			return r->head_lines > 0 && !r->head_done ? NULL : http_no_memory;
+			/* what a receiver can cause is not ours: that is what a long header is */
+			return was_connected(r) ? NULL : http_no_memory;
 		case CURLE_FAILED_INIT:
 		case CURLE_SSL_ENGINE_NOTFOUND:
 		case CURLE_SSL_ENGINE_SETFAILED:

@@ -21,6 +21,7 @@
 #include <ares.h>
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -60,13 +61,13 @@
 #define MAX_REPEATS			4
 #define REPEAT_US			(100 * 1000)
 
-/* Names that are remembered before those that are out of date are thrown away. */
+/* Names that are remembered; a new one takes the place of the oldest. */
 #define MAX_NAMES			1000
 
 #define BUCKETS				256
 
-/* Sockets of c-ares: one or two for each name server. */
-#define MAX_SOCKETS			64
+/* Sockets of c-ares: one or two for each name server of each resolv.conf. */
+#define MAX_SOCKETS			256
 
 typedef struct Channel
 {
@@ -87,6 +88,7 @@ typedef struct Family
 typedef struct Name
 {
 	struct Name *next;			/* in its bucket */
+	struct Name *younger;		/* in the order in which they came */
 	struct Name *next_asked;
 	bool		asking;			/* somebody waits for it */
 	int64_t		give_up_us;		/* then, while asking */
@@ -109,6 +111,8 @@ typedef struct Lookup
 } Lookup;
 
 static Name *buckets[BUCKETS];
+static Name *eldest = NULL;
+static Name *youngest = NULL;
 static int	nnames = 0;
 static Name *asked = NULL;
 
@@ -138,7 +142,9 @@ on_socket(void *arg, ares_socket_t fd, int readable, int writable)
 		;
 	if (readable || writable)
 	{
-		if (i == nsockets && nsockets < MAX_SOCKETS)
+		if (i == MAX_SOCKETS)
+			return;				/* what nobody would read is not waited for */
+		if (i == nsockets)
 			sockets[nsockets++] = fd;
 	}
 	else if (i < nsockets)
@@ -208,8 +214,24 @@ close_old_channels(void)
 static bool
 same_file(const struct stat *a, const struct stat *b)
 {
-	return a->st_mtime == b->st_mtime && a->st_size == b->st_size &&
+	return a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_size == b->st_size &&
 		a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+/*
+ * Without a resolv.conf there is a name server on this machine; but c-ares takes
+ * one that it cannot open at the moment for none.
+ */
+static bool
+can_read_config(void)
+{
+	int			fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT;
+	close(fd);
+	return true;
 }
 
 /* The channel for new look-ups, NULL if there is none to be had. */
@@ -224,7 +246,7 @@ current_channel(void)
 	(void) stat("/etc/resolv.conf", &current);
 	if (channels != NULL && same_file(&current, &config))
 		return channels;
-	fresh = open_channel(NULL);
+	fresh = can_read_config() ? open_channel(NULL) : NULL;
 	if (fresh != NULL)
 	{
 		config = current;
@@ -255,32 +277,42 @@ is_asked(const Name *name)
 	return name->asking || name->family[0].asked || name->family[1].asked;
 }
 
-/* Forget what is out of date. */
 static void
-sweep(int64_t now_us)
+add_youngest(Name *name)
 {
-	for (int i = 0; i < BUCKETS; i++)
+	name->younger = NULL;
+	if (youngest != NULL)
+		youngest->younger = name;
+	else
+		eldest = name;
+	youngest = name;
+}
+
+/* Forget the eldest one, unless it is asked for: then it counts as new. */
+static void
+forget_eldest(void)
+{
+	Name	   *name = eldest;
+	Name	  **link;
+
+	eldest = name->younger;
+	if (eldest == NULL)
+		youngest = NULL;
+	if (is_asked(name))
 	{
-		Name	  **link = &buckets[i];
-
-		while (*link != NULL)
-		{
-			Name	   *name = *link;
-
-			if (is_asked(name) || name->good_until_us > now_us)
-			{
-				link = &name->next;
-				continue;
-			}
-			*link = name->next;
-			free(name);
-			nnames--;
-		}
+		add_youngest(name);
+		return;
 	}
+	link = bucket_of(name->host);
+	while (*link != name)
+		link = &(*link)->next;
+	*link = name->next;
+	free(name);
+	nnames--;
 }
 
 static Name *
-find_name(const char *host, int64_t now_us)
+find_name(const char *host)
 {
 	Name	  **bucket = bucket_of(host);
 	Name	   *name;
@@ -292,7 +324,7 @@ find_name(const char *host, int64_t now_us)
 			return name;
 	}
 	if (nnames >= MAX_NAMES)
-		sweep(now_us);
+		forget_eldest();
 	name = calloc(1, sizeof(Name) + size);
 	if (name == NULL)
 		return NULL;
@@ -300,6 +332,7 @@ find_name(const char *host, int64_t now_us)
 	name->family[0].again_us = name->family[1].again_us = -1;
 	name->next = *bucket;
 	*bucket = name;
+	add_youngest(name);
 	nnames++;
 	return name;
 }
@@ -581,7 +614,7 @@ http_names_find(const char *host, Name **name, const char **addresses,
 		*addresses = "[::1],127.0.0.1";
 		return NAME_KNOWN;
 	}
-	known = find_name(host, now_us);
+	known = find_name(host);
 	*name = known;
 	if (known == NULL)
 	{

@@ -39,6 +39,12 @@
  */
 #define MAX_STREAMS			100
 
+/* A connection that is ready for writing in vain so often need not be asked. */
+#define VAIN_WRITES			4
+
+/* Connections that are closed for lack of what they hold. */
+#define GIVEN_AT_ONCE		8
+
 /* How long a connection is kept while nobody uses it. */
 #define MAX_UNUSED_US		(INT64_C(110) * 1000 * 1000)
 
@@ -439,14 +445,14 @@ make_share(bool tls, bool named)
 	return NULL;
 }
 
-/* Sockets that there will be when all is connected. */
-static int	opening_of_all = 0;
+/* Connections of all pools that will have a socket, and have none yet. */
+static int	nunopened = 0;
 
 /* Room for another socket, if need be by closing what nobody uses. */
 static bool
 make_room(void)
 {
-	while (http_sockets_open() + opening_of_all >= http_sockets_most())
+	while (http_sockets_open() + nunopened >= http_sockets_most())
 	{
 		if (oldest == NULL)
 			return false;
@@ -465,10 +471,23 @@ use(Request *r, Connection *connection)
 }
 
 static void
-set_opening(Connection *connection, int change)
+set_unopened(Connection *connection, bool unopened)
 {
-	connection->pool->opening += change;
-	opening_of_all += change;
+	nunopened += unopened - connection->unopened;
+	connection->unopened = unopened;
+}
+
+void
+http_pool_opened(Connection *connection)
+{
+	set_unopened(connection, false);
+}
+
+void
+http_pool_give_way(void)
+{
+	for (int i = 0; i < GIVEN_AT_ONCE && oldest != NULL; i++)
+		discard(oldest);
 }
 
 /*
@@ -523,7 +542,8 @@ http_pool_open(Request *r, int *lacking)
 	connection->remains = connection->nsockets > 0 && connection->most > 1;
 	connection->most = 1;
 	connection->opened_us = poller_clock();
-	set_opening(connection, 1);
+	set_unopened(connection, true);
+	pool->opening++;
 	use(r, connection);
 	return true;
 }
@@ -619,7 +639,8 @@ heard_unasked(Connection *connection)
 static void
 became_known(Connection *connection, bool failed)
 {
-	set_opening(connection, -1);
+	set_unopened(connection, false);
+	connection->pool->opening--;
 	http_pool_settled(connection->pool, failed);
 }
 
@@ -741,9 +762,22 @@ has_spoken(const Request *r)
 }
 
 /*
- * A new one: what is said before TLS is set up is part of that, and what comes
- * with its end may be a ticket for the next session.
+ * What is there to be read on a new connection was said before the request; but
+ * TLS 1.3, to the receiver or to a proxy, hands out tickets then.
  */
+static bool
+answers_unasked(const Request *r)
+{
+	SSL		   *tls = tls_of(r);
+
+	if (r->pool->tls)
+		return tls != NULL && SSL_version(tls) < TLS1_3_VERSION && r->connection->most == 1 &&
+			(SSL_has_pending(tls) || http_socket_state(r->fd) == SOCKET_SPOKE);
+	if (r->proxied && strncasecmp(r->pool->proxy, "https:", 6) == 0)
+		return false;
+	return http_socket_state(r->fd) == SOCKET_SPOKE;
+}
+
 static bool
 connected_anew(Request *r)
 {
@@ -769,7 +803,7 @@ connected_anew(Request *r)
 		r->pool->most_streams = connection->ntransfers - 1;
 		settle(connection);
 	}
-	if (!r->pool->tls && !r->proxied && http_socket_state(r->fd) == SOCKET_SPOKE)
+	if (answers_unasked(r))
 	{
 		r->fault = "the receiver answered before it was asked";
 		return false;
@@ -910,6 +944,31 @@ http_pool_unasked(int fd, bool ended)
 		heard_unasked(connection);
 	connection->ended = true;
 	retire(connection);
+}
+
+/*
+ * Some versions of libcurl want to write while the receiver of an HTTP/2 stream
+ * lets them write nothing, which would have us run in circles until it does.
+ */
+void
+http_pool_could_write(Connection *connection, int fd)
+{
+	int64_t		sent;
+	int			hold_ms;
+
+	if (connection->most == 1)
+		return;
+	sent = http_socket_sent(fd);
+	if (sent < 0 || sent != connection->written)
+	{
+		connection->written = sent;
+		connection->vain_writes = 0;
+		return;
+	}
+	if (++connection->vain_writes <= VAIN_WRITES)
+		return;
+	hold_ms = connection->vain_writes - VAIN_WRITES < 6 ? 1 << (connection->vain_writes - VAIN_WRITES) : 64;
+	poller_hold_out(fd, poller_clock() + hold_ms * 1000);
 }
 
 void

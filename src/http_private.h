@@ -69,6 +69,7 @@ typedef struct Connection
 	bool		unused;			/* is one of these */
 	int			ntransfers;		/* requests that use it */
 	int			most;			/* of them at once */
+	bool		unopened;		/* it has no socket yet */
 	bool		known;			/* it was connected, so its protocol is known */
 	bool		ended;			/* it takes no more requests */
 	bool		broken;			/* under those that use it, too */
@@ -78,6 +79,8 @@ typedef struct Connection
 	int64_t		unused_since_us;
 	int			nsockets;
 	int			sockets[HTTP_MAX_SOCKETS];
+	int			vain_writes;	/* that it was ready for, and nothing was written */
+	int64_t		written;		/* bytes, when it was last ready for more */
 	void	   *tls;			/* OpenSSL's SSL on tls_socket, while that is open */
 	int			tls_socket;
 } Connection;
@@ -217,6 +220,9 @@ extern int	http_socket_unacknowledged(int fd);
 /* The other side has reset it, with what was under way and is to be read. */
 extern bool http_socket_is_reset(int fd);
 
+/* Bytes that were handed to it in all; -1: that cannot be known. */
+extern int64_t http_socket_sent(int fd);
+
 /* How long a byte takes there and back, in microseconds. */
 extern int64_t http_socket_round_trip(int fd);
 
@@ -241,6 +247,12 @@ extern bool http_pool_is_opening(const Request *r);
 
 /* Use a new one.  False with the errno of what we lack for it. */
 extern bool http_pool_open(Request *r, int *lacking);
+
+/* A socket was opened for it. */
+extern void http_pool_opened(Connection *connection);
+
+/* Close some that nobody uses, since we lack what they hold. */
+extern void http_pool_give_way(void);
 
 /* Might libcurl use what is left of an earlier one in its place? */
 extern bool http_pool_hides_remains(const Request *r);
@@ -279,6 +291,9 @@ extern void http_pool_answered(Request *r);
  * of them, and nothing is left to be read, or nobody who would (unheard).
  */
 extern bool http_pool_broken(Connection *connection, bool unheard);
+
+/* libcurl was told that it could write; it may have nothing that it may. */
+extern void http_pool_could_write(Connection *connection, int fd);
 
 /* Something came on a socket that nobody listens to; ended: or its end. */
 extern void http_pool_unasked(int fd, bool ended);

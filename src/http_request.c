@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "http_private.h"
 #include "poller.h"
@@ -37,6 +38,9 @@
 	} while (0)
 
 #define ACCEPT_ENCODING		"Accept-Encoding: "
+
+/* When a changed file of certificates is read again. */
+#define CA_FILE_S			600L
 
 /* libcurl's, for a proxy that names none. */
 #define PROXY_PORT			1080
@@ -60,9 +64,14 @@ static struct
 	{"Accept-Encoding", ACCEPT_ENCODING}
 };
 
+/* All that the system trusts is in one file, which libcurl reads once. */
+static bool one_ca_file = false;
+
 void
 http_request_init(const curl_version_info_data *libcurl)
 {
+	/* with a directory beside it, it would be read for each connection */
+	one_ca_file = libcurl->cainfo != NULL && access(libcurl->cainfo, R_OK) == 0;
 	snprintf(own_lines[HTTP_OWN_LINES - 1].line, sizeof(own_lines[0].line),
 			 ACCEPT_ENCODING "%s%s%s",
 			 (libcurl->features & CURL_VERSION_LIBZ) ? "deflate, gzip" : "identity",
@@ -143,6 +152,13 @@ set_policy(Request *r, const HttpRequest *request)
 		SETOPT(r, CURLOPT_CAPATH, NULL);	/* instead of the system's */
 #else
 		r->fault = "a CA certificate of its own needs libcurl 7.77 or later";
+#endif
+	}
+	else if (one_ca_file)
+	{
+		SETOPT(r, CURLOPT_CAPATH, NULL);
+#if LIBCURL_VERSION_NUM >= 0x075700
+		SETOPT(r, CURLOPT_CA_CACHE_TIMEOUT, CA_FILE_S);
 #endif
 	}
 	if (request->client_cert)
@@ -363,6 +379,22 @@ bypasses_proxy(const char *host, const char *no_proxy)
 	}
 }
 
+/* Anything else might be an instruction to libcurl, where its addresses are. */
+static bool
+is_host_name(const char *host)
+{
+	if (*host == '-')
+		return false;
+	for (; *host != '\0'; host++)
+	{
+		unsigned char c = *host;
+
+		if (c < 0x80 && !isalnum(c) && c != '-' && c != '.' && c != '_')
+			return false;
+	}
+	return true;
+}
+
 /*
  * Put a host's addresses where libcurl finds them; for those that are to be
  * resolved.
@@ -374,9 +406,15 @@ resolve(Request *r, const char *host, int port)
 	const char *addresses = NULL;
 	const char *error = NULL;
 	bool		lacking = false;
-	NameState	state = http_names_find(host, &r->name, &addresses, &error, &lacking);
+	NameState	state;
 	size_t		size;
 
+	if (!is_host_name(host))
+	{
+		http_answer_unresolved(r, "Could not resolve host: that is no name of a host", false);
+		return NAME_FAILED;
+	}
+	state = http_names_find(host, &r->name, &addresses, &error, &lacking);
 	if (state == NAME_FAILED)
 		http_answer_unresolved(r, error, lacking);
 	if (state != NAME_KNOWN)
@@ -620,9 +658,26 @@ same_url_part(CURLU *a, CURLU *b, CURLUPart part)
 	return same;
 }
 
+/* Without a body, the event is in the query, and has to go along. */
+static bool
+keeps_query(CURLU *from, CURLU *to)
+{
+	char	   *wanted = NULL;
+	char	   *got = NULL;
+	bool		kept;
+
+	if (curl_url_get(from, CURLUPART_QUERY, &wanted, 0) != CURLUE_OK)
+		return true;
+	kept = curl_url_get(to, CURLUPART_QUERY, &got, 0) == CURLUE_OK &&
+		strcmp(wanted, got) == 0;
+	curl_free(wanted);
+	curl_free(got);
+	return kept;
+}
+
 /*
  * Where the answer sends us, as an URL of curl_free()'s; NULL if that is not a
- * place to go to.
+ * place to take the event to.
  */
 static char *
 redirect_target(Request *r, bool *same_origin)
@@ -644,7 +699,8 @@ redirect_target(Request *r, bool *same_origin)
 		curl_url_set(from, CURLUPART_URL, r->url, flags) == CURLUE_OK &&
 		curl_url_set(to, CURLUPART_URL, location, flags) == CURLUE_OK &&
 		curl_url_get(to, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-		(strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0))
+		(strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0) &&
+		(r->body != NULL || keeps_query(from, to)))
 	{
 		*same_origin = same_url_part(from, to, CURLUPART_SCHEME) &&
 			same_url_part(from, to, CURLUPART_HOST) &&
@@ -668,17 +724,17 @@ redirect_target(Request *r, bool *same_origin)
  * name, so only those that describe the message go to another origin.
  */
 static void
-filter_headers(Request *r, bool same_origin, bool body_dropped)
+filter_headers(Request *r, bool same_origin)
 {
 	struct curl_slist **link = &r->headers;
 
 	while (*link != NULL)
 	{
 		const char *line = (*link)->data;
-		bool		content_type = is_header(line, "Content-Type");
 
-		if (content_type ? body_dropped :
-			!same_origin && !is_header(line, "User-Agent") && !is_header(line, "Accept"))
+		if (!same_origin && !is_header(line, "Content-Type") &&
+			!is_header(line, "User-Agent") && !is_header(line, "Accept") &&
+			!is_header(line, "webhook-id"))
 			*link = (*link)->next;
 		else
 			link = &(*link)->next;
@@ -702,16 +758,35 @@ refresh_handle(Request *r)
 	return true;
 }
 
+/*
+ * The event goes along to where it is sent, whatever browsers make of the older
+ * statuses: a success for a request without it is none.  303 leads to something
+ * else, which can be had by GET.
+ */
+static bool
+is_followed(const Request *r)
+{
+	switch (r->answer.status)
+	{
+		case 301:
+		case 302:
+		case 307:
+		case 308:
+			return r->hops_left > 0;
+		case 303:
+			return r->hops_left > 0 && strcmp(r->method, "GET") == 0;
+		default:
+			return false;
+	}
+}
+
 bool
 http_request_follow(Request *r)
 {
-	int			status = r->answer.status;
-	bool		becomes_get;
 	bool		same_origin = false;
 	char	   *target;
 
-	if (r->hops_left <= 0 ||
-		!(status == 301 || status == 302 || status == 303 || status == 307 || status == 308))
+	if (!is_followed(r))
 		return false;
 	target = redirect_target(r, &same_origin);
 	if (target == NULL)
@@ -721,19 +796,10 @@ http_request_follow(Request *r)
 		curl_free(target);
 		return false;
 	}
-
-	becomes_get = (status == 303 && strcmp(r->method, "GET") != 0) ||
-		((status == 301 || status == 302) && strcmp(r->method, "POST") == 0);
-	filter_headers(r, same_origin, becomes_get);
+	filter_headers(r, same_origin);
 	curl_free(r->target);
 	r->target = target;
 	r->url = target;
-	if (becomes_get)
-	{
-		r->method = "GET";
-		r->body = NULL;
-		r->body_len = 0;
-	}
 	r->hops_left--;
 	r->repeats = 0;
 	r->not_before_us = 0;

@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -25,10 +24,14 @@
 
 #ifdef __linux__
 #include <linux/sockios.h>
+#include <linux/tcp.h>
 #endif
 
 #include "http_private.h"
 #include "poller.h"
+
+/* Of tcpi_state; the kernel's name for it is in no header that goes along. */
+#define STATE_CLOSED		7
 
 /*
  * The last descriptors are nobody's but the server's: it is in more trouble if
@@ -40,7 +43,7 @@
  * Sockets beside one for each request: for second addresses that are tried
  * before the first has failed, and for the resolver.
  */
-#define EXTRA_SOCKETS(n)	((n) / 8 + 16)
+#define EXTRA_SOCKETS(n)	((n) / 4 + 16)
 
 static HttpGuard guard = NULL;
 static int	most_sockets = INT_MAX;
@@ -104,7 +107,7 @@ http_room(int max_connections, int kept_descriptors)
 		most_sockets = wanted;
 
 	/* the inverse of wanted */
-	room = most_sockets == wanted ? max_connections : (most_sockets - 16) / 9 * 8;
+	room = most_sockets == wanted ? max_connections : (most_sockets - 16) / 5 * 4;
 	return room > 1 ? room : 1;
 }
 
@@ -240,6 +243,7 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 		return CURL_SOCKET_BAD;
 	}
 	nsockets++;
+	http_pool_opened(connection);
 	poller_socket_opened(fd);
 	r->opened = true;
 	r->lacking = 0;
@@ -330,7 +334,7 @@ http_socket_is_reset(int fd)
 	socklen_t	len = sizeof(info);
 
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-		info.tcpi_state == TCP_CLOSE;
+		info.tcpi_state == STATE_CLOSED;
 #else
 	(void) fd;
 	return false;
@@ -345,6 +349,23 @@ http_socket_unacknowledged(int fd)
 
 	if (ioctl(fd, SIOCOUTQ, &bytes) == 0)
 		return bytes;
+#else
+	(void) fd;
+#endif
+	return -1;
+}
+
+int64_t
+http_socket_sent(int fd)
+{
+#if defined(__linux__) && defined(TCP_INFO)
+	struct tcp_info info;
+	socklen_t	len = sizeof(info);
+	int			unacknowledged = http_socket_unacknowledged(fd);
+
+	memset(&info, 0, sizeof(info));
+	if (unacknowledged >= 0 && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		return (int64_t) info.tcpi_bytes_acked + unacknowledged;
 #else
 	(void) fd;
 #endif

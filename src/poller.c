@@ -42,6 +42,7 @@ typedef struct Watch
 	bool		owned;			/* we see its opening and closing */
 	bool		ended;			/* nothing of it is of interest any more */
 	bool		spoke;			/* while nobody listened, and it may */
+	int64_t		held_until;		/* not told that it can be written; 0: it is */
 	bool		listed;			/* is in changed[] */
 } Watch;
 
@@ -51,6 +52,11 @@ static Watch *watches = NULL;
 static int *changed = NULL;		/* as many places as watches has */
 static int	watches_size = 0;
 static int	nchanged = 0;
+
+/* The descriptors that are held, of which there are few. */
+#define MAX_HELD	64
+static int	held[MAX_HELD];
+static int	nheld = 0;
 
 static int64_t waited_at = 0;	/* the last look at what is due */
 static int64_t armed_for = -1;	/* when the kernel's timer fires; -1: it is off */
@@ -129,6 +135,7 @@ reset_watch(int fd, bool owned)
 	watch->owned = owned;
 	watch->ended = false;
 	watch->spoke = false;
+	watch->held_until = 0;
 }
 
 void
@@ -163,6 +170,50 @@ change(int fd)
 		return;
 	watches[fd].listed = true;
 	changed[nchanged++] = fd;
+}
+
+void
+poller_hold_out(int fd, int64_t until_us)
+{
+	Watch	   *watch = watch_of(fd);
+
+	if (watch == NULL || nheld == MAX_HELD)
+		return;
+	if (watch->held_until == 0)
+		held[nheld++] = fd;
+	watch->held_until = until_us;
+	change(fd);
+}
+
+int64_t
+poller_held_until(void)
+{
+	int64_t		first = -1;
+
+	for (int i = 0; i < nheld; i++)
+	{
+		int64_t		until = watches[held[i]].held_until;
+
+		if (first < 0 || until < first)
+			first = until;
+	}
+	return first;
+}
+
+/* Those whose time has come; their interest is passed on with the others'. */
+static void
+release_held(int64_t now_us)
+{
+	for (int i = 0; i < nheld; i++)
+	{
+		Watch	   *watch = &watches[held[i]];
+
+		if (watch->held_until > now_us)
+			continue;
+		watch->held_until = 0;
+		change(held[i]);
+		held[i--] = held[--nheld];
+	}
 }
 
 void
@@ -201,6 +252,8 @@ settle_one(int fd)
 	Watch	   *watch = &watches[fd];
 	int			events = watch->wanted;
 
+	if (watch->held_until != 0 && (events & POLLER_OUT))
+		events = POLLER_IN;
 	if (events == 0)
 		events = watch->spoke ? POLLER_IN | POLLER_EDGE : POLLER_IN;
 	watch->listed = false;
@@ -251,6 +304,9 @@ wanted_event(int fd, int events, bool failed, bool ended, PollerEvent *event)
 		event->events = 0;
 		return watch->owned && !watch->ended && (event->ended || (events & POLLER_IN) != 0);
 	}
+
+	if (watch->held_until != 0 && (events & POLLER_IN))
+		watch->held_until = 1;	/* its time has come */
 
 	/* An error shows itself to whatever is tried next, so let all be tried. */
 	event->events = failed ? watch->wanted : (events & watch->wanted);
@@ -323,6 +379,7 @@ poller_wait(PollerEvent *events, int max)
 	int			n = 0;
 
 	waited_at = poller_clock();
+	release_held(waited_at);
 	ndue = epoll_wait(poll_fd, due, max < 128 ? max : 128, 0);
 	for (int i = 0; i < ndue; i++)
 	{
@@ -403,6 +460,7 @@ poller_wait(PollerEvent *events, int max)
 	int			n = 0;
 
 	waited_at = poller_clock();
+	release_held(waited_at);
 	ndue = kevent(poll_fd, NULL, 0, due, max < 128 ? max : 128, &no_time);
 	for (int i = 0; i < ndue; i++)
 	{
