@@ -647,7 +647,7 @@ take_event(const PollerEvent *event)
 		return;
 	if (event->events == POLLER_OUT)
 		http_pool_could_write(connection, event->fd);
-	if (event->ended && connection->most > 1)
+	if (event->ended && connection->multiplexed)
 		some_broken |= http_pool_broken(connection, event->events == 0);
 }
 

@@ -155,7 +155,7 @@ end_head(Request *r)
 	}
 	r->answer.status = status;
 	r->head_done = true;
-	if (r->connection->most > 1)
+	if (r->connection->multiplexed)
 	{
 		if (!is_sent(r))
 			http_look_soon(r);
@@ -468,18 +468,19 @@ http_answer_blames_connection(CURLcode result)
 }
 
 /*
- * Over HTTP/2, some versions of libcurl lose an answer that comes early, when
- * another request on that connection is the one that reads it.
+ * Over HTTP/2, some versions of libcurl lose an answer when the stream is reset
+ * together with it, or when another request on that connection reads it.
  */
 static bool
-may_be_lost(const Request *r, CURLcode result)
+may_be_lost(Request *r, CURLcode result)
 {
-	return result == CURLE_HTTP2_STREAM && r->connection->most > 1 &&
-		r->repeats < HTTP_MAX_REPEATS;
+	return (result == CURLE_HTTP2_STREAM || result == CURLE_GOT_NOTHING) &&
+		r->connection->multiplexed &&
+		(r->repeats < HTTP_MAX_REPEATS || http_pool_give_up_http2(r));
 }
 
 bool
-http_answer_wants_repeat(const Request *r, CURLcode result, int64_t now_us)
+http_answer_wants_repeat(Request *r, CURLcode result, int64_t now_us)
 {
 	if (r->deadline_us >= 0 && now_us >= r->deadline_us)
 		return false;

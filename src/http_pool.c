@@ -99,6 +99,8 @@ typedef struct Pool
 	int			opening;		/* not connected yet */
 	bool		tls;
 	bool		single;			/* the last one takes one request at a time */
+	bool		http1;			/* answers over HTTP/2 were lost ... */
+	bool		http2_only;		/* ... but it does not speak HTTP/1.1 */
 	int			probation;		/* requests on kept connections, up to PROBATION */
 	bool		suspect;		/* something has come unasked: look closely ... */
 	bool		babbles;		/* ... soon after an answer: each connection is
@@ -116,6 +118,9 @@ static int64_t lifetime_us = INT64_C(600) * 1000 * 1000;
 /* From 8.22, libcurl looks at an unused connection once a second at most. */
 #define LOOKS_EVERY_US		(1000 * 1000)
 static bool looks_rarely = false;
+
+/* Before 8.2 it loses answers to streams that are reset with them. */
+static bool loses_answers = false;
 
 static void retire(Connection *connection);
 
@@ -539,8 +544,9 @@ http_pool_open(Request *r, int *lacking)
 	}
 
 	/* reading what is left of HTTP/2 would spoil the TLS session */
-	connection->remains = connection->nsockets > 0 && connection->most > 1;
+	connection->remains = connection->nsockets > 0 && connection->multiplexed;
 	connection->most = 1;
+	connection->multiplexed = false;
 	connection->opened_us = poller_clock();
 	set_unopened(connection, true);
 	pool->opening++;
@@ -557,7 +563,7 @@ http_pool_hides_remains(const Request *r)
 bool
 http_pool_is_opening(const Request *r)
 {
-	return r->pool->tls && r->pool->opening > 0 && !r->pool->single &&
+	return r->pool->tls && r->pool->opening > 0 && !r->pool->single && !r->pool->http1 &&
 		http_version_wanted() != CURL_HTTP_VERSION_1_1;
 }
 
@@ -581,7 +587,7 @@ may_have_left(const Connection *connection, int64_t now_us)
 {
 	int64_t		unused_us = now_us - connection->unused_since_us;
 
-	return looks_rarely && connection->unused && connection->most > 1 &&
+	return looks_rarely && connection->unused && connection->multiplexed &&
 		unused_us > SAME_BREATH_US && unused_us < LOOKS_EVERY_US &&
 		!is_quiet(connection);
 }
@@ -606,7 +612,8 @@ take_from(Connection *list, Request *r, int64_t now_us)
 		Connection *connection = list;
 
 		list = connection->next;
-		if (connection->opened_us < r->not_before_us)
+		if (connection->opened_us < r->not_before_us ||
+			(r->pool->http1 && connection->multiplexed))
 			continue;
 		if (is_good(connection, now_us))
 		{
@@ -660,7 +667,7 @@ http_pool_release(Request *r, int64_t now_us)
 		became_known(connection, true);
 	}
 	if (connection->nsockets == 0 || now_us - connection->opened_us >= lifetime_us ||
-		(connection->pool->babbles && connection->most == 1))
+		(connection->pool->babbles && !connection->multiplexed))
 		connection->ended = true;
 	settle(connection);
 	if (connection->ntransfers > 0)
@@ -771,7 +778,7 @@ answers_unasked(const Request *r)
 	SSL		   *tls = tls_of(r);
 
 	if (r->pool->tls)
-		return tls != NULL && SSL_version(tls) < TLS1_3_VERSION && r->connection->most == 1 &&
+		return tls != NULL && SSL_version(tls) < TLS1_3_VERSION && !r->connection->multiplexed &&
 			(SSL_has_pending(tls) || http_socket_state(r->fd) == SOCKET_SPOKE);
 	if (r->proxied && strncasecmp(r->pool->proxy, "https:", 6) == 0)
 		return false;
@@ -790,15 +797,16 @@ connected_anew(Request *r)
 	if (!connection->known)
 	{
 		connection->known = true;
-		connection->most = speaks_http2(r) ? r->pool->most_streams : 1;
+		connection->multiplexed = speaks_http2(r);
+		connection->most = connection->multiplexed ? r->pool->most_streams : 1;
 		connection->ended = r->repeats >= HTTP_MAX_REPEATS; /* for others */
-		r->pool->single = connection->most == 1;
+		r->pool->single = !connection->multiplexed;
 		became_known(connection, false);
 		settle(connection);
 	}
-	else if (connection->most > 1 && connection->ntransfers > 1)
+	else if (connection->multiplexed && connection->ntransfers > 1 && !r->connected)
 	{
-		/* libcurl had to open another one for this request */
+		/* the receiver takes no more, so libcurl had to open another one */
 		connection->most = connection->ntransfers;
 		r->pool->most_streams = connection->ntransfers - 1;
 		settle(connection);
@@ -818,7 +826,7 @@ http_pool_connected(Request *r, int local_port)
 	r->fd = socket_of(r->connection, local_port);
 	if (r->opened)
 		return connected_anew(r);
-	if (r->connection->most > 1 || !has_spoken(r))
+	if (r->connection->multiplexed || !has_spoken(r))
 	{
 		if (r->pool->probation < PROBATION)
 			r->pool->probation++;
@@ -856,7 +864,7 @@ http_pool_crossed(Request *r)
 	long		request_size = 0;
 	curl_off_t	uploaded = 0;
 
-	if (connection->most > 1)
+	if (connection->multiplexed)
 		return false;
 	if (!looks_closely(r->pool) && r->connected &&
 		poller_clock() - r->connected_us > 2 * connection->round_trip_us + CROSSING_US)
@@ -881,6 +889,30 @@ http_pool_arrival(const Request *r)
 	return http_socket_unacknowledged(fd) > 0 ? ARRIVING : ARRIVED;
 }
 
+bool
+http_pool_give_up_http2(Request *r)
+{
+	Pool	   *pool = r->pool;
+
+	if (!loses_answers || pool->http2_only)
+		return false;
+	pool->http1 = true;
+	return true;
+}
+
+void
+http_pool_needs_http2(Request *r)
+{
+	r->pool->http1 = false;
+	r->pool->http2_only = true;
+}
+
+bool
+http_pool_speaks_http1(const Request *r)
+{
+	return r->pool->http1;
+}
+
 void
 http_pool_answered(Request *r)
 {
@@ -892,11 +924,12 @@ http_pool_answered(Request *r)
 		connection->known = true;
 		became_known(connection, false);
 	}
-	if (!r->pool->tls || connection->most > 1)
+	if (!r->pool->tls || connection->multiplexed)
 		return;
 	curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
 	if (version >= CURL_HTTP_VERSION_2_0)
 	{
+		connection->multiplexed = true;
 		connection->most = r->pool->most_streams;
 		r->pool->single = false;
 	}
@@ -934,13 +967,13 @@ http_pool_unasked(int fd, bool ended)
 	if (connection == NULL || connection->pool->spare == connection)
 		return;
 	if (connection->ntransfers > 0 ||
-		(connection->most > 1 && !ended &&
+		(connection->multiplexed && !ended &&
 		 poller_clock() - connection->unused_since_us < LAST_WORDS_US))
 	{
 		poller_socket_may_speak(fd);
 		return;
 	}
-	if (connection->most == 1 && http_socket_state(fd) == SOCKET_SPOKE)
+	if (!connection->multiplexed && http_socket_state(fd) == SOCKET_SPOKE)
 		heard_unasked(connection);
 	connection->ended = true;
 	retire(connection);
@@ -956,7 +989,7 @@ http_pool_could_write(Connection *connection, int fd)
 	int64_t		sent;
 	int			hold_ms;
 
-	if (connection->most == 1)
+	if (!connection->multiplexed)
 		return;
 	sent = http_socket_sent(fd);
 	if (sent < 0 || sent != connection->written)
@@ -975,6 +1008,7 @@ void
 http_pool_init(const curl_version_info_data *libcurl)
 {
 	looks_rarely = libcurl->version_num >= 0x081600;
+	loses_answers = libcurl->version_num < 0x080200;
 }
 
 void

@@ -71,6 +71,7 @@ typedef struct Connection
 	int			most;			/* of them at once */
 	bool		unopened;		/* it has no socket yet */
 	bool		known;			/* it was connected, so its protocol is known */
+	bool		multiplexed;	/* that is HTTP/2 */
 	bool		ended;			/* it takes no more requests */
 	bool		broken;			/* under those that use it, too */
 	bool		remains;		/* something of an earlier one is in its cache */
@@ -282,6 +283,14 @@ typedef enum Arrival
 /* Has all of the request arrived, as far as that can be known? */
 extern Arrival http_pool_arrival(const Request *r);
 
+/*
+ * Answers over HTTP/2 get lost on the way through libcurl.  True: the receiver is
+ * spoken to by HTTP/1.1 from now on.  If it does not do that, it is not.
+ */
+extern bool http_pool_give_up_http2(Request *r);
+extern void http_pool_needs_http2(Request *r);
+extern bool http_pool_speaks_http1(const Request *r);
+
 /* It has an answer, and libcurl knows more of the connection. */
 extern void http_pool_answered(Request *r);
 
@@ -386,7 +395,7 @@ extern void http_answer_judge(Request *r, CURLcode result);
  * with others, without a single byte coming back?  Then it is to be sent again
  * on another one.
  */
-extern bool http_answer_wants_repeat(const Request *r, CURLcode result, int64_t now_us);
+extern bool http_answer_wants_repeat(Request *r, CURLcode result, int64_t now_us);
 
 /* Is it still to be seen whether what came early is a success? */
 extern bool http_answer_is_early(const Request *r, CURLcode result);

@@ -504,6 +504,10 @@ http_request_connect(Request *r, int64_t now_us)
 		SETOPT(r, CURLOPT_CONNECTTIMEOUT_MS, (long) r->connect_timeout_ms);
 	else
 		SETOPT_DEFAULT(r, CURLOPT_CONNECTTIMEOUT_MS, 0L);
+	if (http_pool_speaks_http1(r))
+		SETOPT(r, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	else
+		SETOPT_DEFAULT(r, CURLOPT_HTTP_VERSION, http_version_wanted());
 	if (r->resolved[0].data != NULL)
 		SETOPT(r, CURLOPT_RESOLVE, &r->resolved[0]);
 	else
