@@ -304,9 +304,10 @@ forget_eldest(void)
 		return;
 	}
 	link = bucket_of(name->host);
-	while (*link != name)
+	while (*link != NULL && *link != name)
 		link = &(*link)->next;
-	*link = name->next;
+	if (*link != NULL)
+		*link = name->next;
 	free(name);
 	nnames--;
 }
