@@ -20,8 +20,11 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use Certificates;
 use File::Temp;
 use JSON::PP;
+use Ledgers;
+use NodeReceiver;
 use POSIX ();
 use RswebhookTest;
 use Test::More;
@@ -59,6 +62,16 @@ add_destination($node, 'loose', $receiver->url('/switch/loose/jitter/3/ok'), { %
 add_destination($node, 'query', $receiver->url('/switch/query/ok'), { %stubborn, method => 'GET' });
 add_destination($node, 'hostile', $receiver->url('/switch/hostile/ok'),
     { %patient, retry_window => '0', min_attempts => 2, timeout => '300 ms' });
+
+# For long runs: answers before the event has been read, over HTTP/2
+my $early;
+if ($minutes >= 1 && Certificates::program() && !NodeReceiver::missing())
+{
+    my $certificates = Certificates->new(temp_dir('certificates'));
+
+    $early = NodeReceiver->new(temp_dir('node'), $certificates);
+    add_destination($node, 'early', $early->url('/early/0/ok'), { %stubborn, ca_cert => $certificates->text('ca.pem'), ordered => 0 });
+}
 
 my @faults = qw(hang close reset hidden head short cut-chunk endless stream stall reset-head
   reset-body garbage bare drip/50 headers/1000/1000 gzip/1000000 hints interim/100 status/99
@@ -228,7 +241,10 @@ sub restart
 
 sub usual_switches
 {
-    $receiver->switch($_, '/flaky/2/500,reset,hidden,503,close,408') foreach qw(ordered loose query);
+    # in long runs, connections that are kept also end
+    my @then = $minutes >= 1 ? ('', '/then-close/100', '/then-reset/300') : '';
+
+    $receiver->switch($_, $then[ rand @then ] . '/flaky/2/500,reset,hidden,503,close,408') foreach qw(ordered loose query);
     $receiver->switch('hostile', '/flaky/50/500,reset,404');
     return;
 }
@@ -247,6 +263,7 @@ sub reload
 {
     my %value = (
         'rswebhook.max_in_flight' => 1 + int rand 300,
+        'rswebhook.connection_lifetime' => int(rand 5) . 's',
         'rswebhook.response_body_limit' => int(rand 1000) . 'kB',
         'rswebhook.synchronous_commit' => (qw(local on off))[ rand 3 ],
         'rswebhook.blocked_networks' => ("default", "10.0.0.0/8, default")[ rand 2 ]);
@@ -409,6 +426,14 @@ sub judge
     }
 
     my %taken = read_ledger(\%judged, \%order, \%previous);
+    if ($early)
+    {
+        my %answered = map { $_->{headers}{'webhook-id'} => 1 } grep { $_->{accepted} } $early->requests;
+        foreach (keys %order)
+        {
+            blame(\%judged, 'lost', "$_ did not come to early") unless $answered{$_};
+        }
+    }
     foreach my $destination (qw(ordered loose query))
     {
         foreach (keys %order)
