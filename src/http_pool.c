@@ -42,8 +42,12 @@
 /* A connection that is ready for writing in vain so often need not be asked. */
 #define VAIN_WRITES			4
 
-/* Connections that are closed for lack of what they hold. */
+/*
+ * Connections that are closed for lack of what they hold.  One that was used of
+ * late lets its destination go on, so it is kept.
+ */
 #define GIVEN_AT_ONCE		8
+#define GIVEN_AFTER_US		(10 * 1000 * 1000)
 
 /* How long a connection is kept while nobody uses it. */
 #define MAX_UNUSED_US		(INT64_C(110) * 1000 * 1000)
@@ -491,7 +495,9 @@ http_pool_opened(Connection *connection)
 void
 http_pool_give_way(void)
 {
-	for (int i = 0; i < GIVEN_AT_ONCE && oldest != NULL; i++)
+	int64_t		before_us = poller_clock() - GIVEN_AFTER_US;
+
+	for (int i = 0; i < GIVEN_AT_ONCE && oldest != NULL && oldest->unused_since_us <= before_us; i++)
 		discard(oldest);
 }
 

@@ -252,7 +252,7 @@ extern bool http_pool_open(Request *r, int *lacking);
 /* A socket was opened for it. */
 extern void http_pool_opened(Connection *connection);
 
-/* Close some that nobody uses, since we lack what they hold. */
+/* Close some that nobody has used for a while, since we lack what they hold. */
 extern void http_pool_give_way(void);
 
 /* Might libcurl use what is left of an earlier one in its place? */
