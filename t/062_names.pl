@@ -56,7 +56,7 @@ my @cases = (
     [ 'garbage', 'retry', undef, qr/^resolving the name: /, garbage => 1 ],
     # answers
     [ 'one', 'delivered', 200, undef, A => [$here] ],
-    [ 'slow', 'delivered', 200, undef, A => [$here], delay => 500 ],
+    [ 'slow', 'delivered', 200, undef, A => [$here], delay => 200 ],
     [ 'alias', 'delivered', 200, undef, cname => 'alias2.test' ],
     [ 'truncated', 'delivered', 200, undef, A => [$here], truncated => 1 ],
     [ 'many', 'delivered', 200, undef, A => [ $here, map { "127.0.1.$_" } 1 .. 49 ] ],
