@@ -134,9 +134,32 @@ http_socket_owner(int fd)
 	return fd >= 0 && fd < owners_size ? owners[fd].connection : NULL;
 }
 
+static void
+disown(int fd)
+{
+	Connection *connection = http_socket_owner(fd);
+
+	if (connection == NULL)
+		return;
+	owners[fd].connection = NULL;
+	nsockets--;
+	if (connection->tls_socket == fd)
+		connection->tls = NULL;
+	for (int i = 0; i < connection->nsockets; i++)
+	{
+		if (connection->sockets[i] == fd)
+			connection->sockets[i--] = connection->sockets[--connection->nsockets];
+	}
+}
+
+/*
+ * The descriptor may still be another connection's here: libcurl 7.88 tells
+ * nobody that it has closed a socket that was never connected.
+ */
 static bool
 own(Connection *connection, int fd)
 {
+	disown(fd);
 	if (connection->nsockets >= HTTP_MAX_SOCKETS)
 		return false;
 	if (fd >= owners_size)
@@ -152,24 +175,8 @@ own(Connection *connection, int fd)
 	}
 	owners[fd].connection = connection;
 	connection->sockets[connection->nsockets++] = fd;
+	nsockets++;
 	return true;
-}
-
-static void
-disown(int fd)
-{
-	Connection *connection = http_socket_owner(fd);
-
-	if (connection == NULL)
-		return;
-	owners[fd].connection = NULL;
-	if (connection->tls_socket == fd)
-		connection->tls = NULL;
-	for (int i = 0; i < connection->nsockets; i++)
-	{
-		if (connection->sockets[i] == fd)
-			connection->sockets[i--] = connection->sockets[--connection->nsockets];
-	}
 }
 
 void
@@ -242,7 +249,6 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 		r->lacking = ENOMEM;
 		return CURL_SOCKET_BAD;
 	}
-	nsockets++;
 	http_pool_opened(connection);
 	poller_socket_opened(fd);
 	r->opened = true;
@@ -256,7 +262,6 @@ http_on_close_socket(void *arg, curl_socket_t fd)
 {
 	(void) arg;
 	disown(fd);
-	nsockets--;
 	poller_socket_closed(fd);
 	return close(fd);
 }
