@@ -429,6 +429,7 @@ retire(Connection *connection)
 	if (connection->tls != NULL)
 		SSL_set_shutdown(connection->tls, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	connection->tls = NULL;
+	http_sockets_disown_closed(connection);
 	for (int i = 0; i < connection->nsockets; i++)
 		http_socket_shut(connection->sockets[i]);
 	unlist(connection);
@@ -829,6 +830,8 @@ bool
 http_pool_connected(Request *r, int local_port)
 {
 	r->connected_us = poller_clock();
+	if (r->opened && r->connection->nsockets > 1)
+		http_sockets_disown_closed(r->connection);
 	r->fd = socket_of(r->connection, local_port);
 	if (r->opened)
 		return connected_anew(r);

@@ -200,10 +200,19 @@ extern int	http_on_connected(void *request, char *remote_ip, char *local_ip,
 /* Whose it is; NULL: nobody's that we know. */
 extern Connection *http_socket_owner(int fd);
 
+/*
+ * Forget those of its sockets that libcurl has closed without a word: their
+ * numbers may be those of the server's own files by now.
+ */
+extern void http_sockets_disown_closed(Connection *connection);
+
 /* Forget whose the connection's sockets are. */
 extern void http_sockets_disown(Connection *connection);
 
-/* End the connection as the other side sees it; libcurl finds that out. */
+/*
+ * End the connection as the other side sees it; libcurl finds that out.  For a
+ * socket that http_sockets_disown_closed() has just left.
+ */
 extern void http_socket_shut(int fd);
 
 typedef enum SocketState

@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef __linux__
@@ -52,6 +53,7 @@ static int	nsockets = 0;
 typedef struct Owner
 {
 	Connection *connection;
+	ino_t		inode;			/* of the socket; 0: could not be told */
 } Owner;
 
 /* Whose each socket is, by its number. */
@@ -152,6 +154,15 @@ disown(int fd)
 	}
 }
 
+/* The inode of what the descriptor stands for; 0: it is no socket. */
+static ino_t
+socket_inode(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
+}
+
 /*
  * The descriptor may still be another connection's here: libcurl 7.88 tells
  * nobody that it has closed a socket that was never connected.
@@ -174,9 +185,23 @@ own(Connection *connection, int fd)
 		owners_size = size;
 	}
 	owners[fd].connection = connection;
+	owners[fd].inode = socket_inode(fd);
 	connection->sockets[connection->nsockets++] = fd;
 	nsockets++;
 	return true;
+}
+
+void
+http_sockets_disown_closed(Connection *connection)
+{
+	for (int i = connection->nsockets - 1; i >= 0; i--)
+	{
+		int			fd = connection->sockets[i];
+		ino_t		inode = socket_inode(fd);
+
+		if (inode == 0 || inode != owners[fd].inode)
+			disown(fd);
+	}
 }
 
 void
@@ -419,7 +444,10 @@ http_socket_shut(int fd)
 
 	poller_socket_ended(fd);
 	if (dead >= 0 && dup2(dead, fd) == fd)
+	{
 		(void) fcntl(fd, F_SETFD, FD_CLOEXEC);
+		owners[fd].inode = socket_inode(fd);
+	}
 	else
 		(void) shutdown(fd, SHUT_RDWR);
 }
