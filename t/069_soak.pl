@@ -128,9 +128,10 @@ is($result->{$_}, 0, "none $_") foreach qw(lost invented reordered changed leake
 my $stopped = query($node, q{
     SELECT count(*) FROM rswebhook.delivery WHERE error = 'the worker was stopped before an answer came'});
 my $crashes = $crashes{kill} + $crashes{stop};
-cmp_ok($result->{duplicated}, '<=', $result->{hidden} + $stopped + $crashes * $repeated_by_crash,
+cmp_ok($result->{duplicated}, '<=',
+    $result->{hidden} + $result->{late} + $stopped + $crashes * $repeated_by_crash,
     "$result->{duplicated} duplicates: $crashes crashes, $result->{hidden} answers that could not arrive, "
-      . "$stopped that were not awaited");
+      . "$result->{late} that came too late, $stopped that were not awaited");
 
 done_testing();
 
@@ -399,7 +400,7 @@ sub diaries
 sub judge
 {
     my ($certain, $possible) = diaries();
-    my %judged = map { $_ => 0 } qw(sent lost invented reordered changed duplicated hidden leaked);
+    my %judged = map { $_ => 0 } qw(sent lost invented reordered changed duplicated hidden late leaked);
     my %order;      # messageId => [user, id]
     my %previous;   # messageId => the one before it of its user
     my %last;
@@ -467,6 +468,14 @@ sub read_ledger
 {
     my ($judged, $order, $previous) = @_;
     my %taken;
+    my %timed_out;
+
+    $timed_out{$_}++ foreach split /\n/, query($node, q{
+        SELECT d.name || ' ' || (e.event->>'messageId')
+        FROM rswebhook.delivery AS v
+        JOIN rswebhook.event AS e ON e.id = v.event_id
+        JOIN rswebhook.destination AS d ON d.id = v.destination_id
+        WHERE v.status IS NULL AND v.error LIKE '%timed out%'});
 
     open my $in, '<:raw', $receiver->ledger or die "could not read the ledger: $!\n";
     while (<$in>)
@@ -492,7 +501,9 @@ sub read_ledger
         my ($answer, $accepted) = $rest =~ /"answer":"([^"]*)","accepted":(\w+)\}$/;
         next if ($accepted // '') ne 'true';
         $judged->{hidden}++ if $answer !~ /^\d+$/;
-        $judged->{duplicated}++ if $taken{$destination}{$id}++ && $destination ne 'hostile';
+        next if !$taken{$destination}{$id}++ || $destination eq 'hostile';
+        $judged->{duplicated}++;
+        $judged->{late}++ if ($timed_out{"$destination $id"} // 0) > 0 && $timed_out{"$destination $id"}--;
     }
     return %taken;
 }
