@@ -62,7 +62,6 @@
  */
 #define MAX_ROUNDS			16
 #define MAX_TIMER_TURNS		10
-#define MAX_AT_ONCE			24
 
 static CURLM *multi = NULL;
 static long version_wanted = CURL_HTTP_VERSION_1_1;
@@ -349,16 +348,13 @@ run_on_new(Request *r, int64_t now_us)
 		fail_early(r, false, lacking == EMFILE ? "too many open files" : http_no_memory);
 }
 
-/*
- * New requests, next hops, repeats, and those that have waited; a few at a
- * time, so that they find the connections as poller_wait() has just seen them.
- */
+/* New requests, next hops, repeats, and those that have waited. */
 static void
 run_starting(void)
 {
 	int64_t		now_us = poller_clock();
 
-	for (int i = 0; i < MAX_AT_ONCE && starting.first != NULL; i++)
+	while (starting.first != NULL)
 	{
 		Request    *r = starting.first;
 		bool		alone = r->repeats >= HTTP_MAX_REPEATS;

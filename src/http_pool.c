@@ -67,7 +67,7 @@
 #define PROBATION			64
 #define LOOKED_US			500
 #define IN_FLOW_US			(5 * 1000)
-#define CROSSING_US			500
+#define CROSSING_US			100
 
 /*
  * What comes unasked so soon after an answer can come as soon after the next
