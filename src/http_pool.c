@@ -133,12 +133,15 @@ static void retire(Connection *connection);
  * ---------------------------------------------------------------------
  */
 
+/* Of what differs as a rule: one owner's other settings seldom do. */
 static uint32_t
-hash_text(uint32_t hash, const char *text)
+hash_of(const Pool *key)
 {
-	for (; text != NULL && *text != '\0'; text++)
-		hash = (hash ^ (unsigned char) *text) * 16777619u;
-	return (hash ^ 0xff) * 16777619u;
+	uint32_t	hash = 2166136261u ^ (uint32_t) (key->owner ^ (key->owner >> 32));
+
+	for (const char *c = key->origin; *c != '\0'; c++)
+		hash = (hash ^ (unsigned char) *c) * 16777619u;
+	return hash;
 }
 
 static bool
@@ -206,15 +209,8 @@ find_pool(Pool *key)
 {
 	Pool	  **bucket;
 	Pool	   *pool;
-	uint32_t	hash = 2166136261u ^ (uint32_t) (key->owner ^ (key->owner >> 32));
 
-	hash = hash_text(hash, key->origin);
-	hash = hash_text(hash, key->ca_cert);
-	hash = hash_text(hash, key->client_cert);
-	hash = hash_text(hash, key->client_key);
-	hash = hash_text(hash, key->proxy);
-	key->hash = hash_text(hash, key->no_proxy);
-
+	key->hash = hash_of(key);
 	bucket = &buckets[(key->hash ^ (key->hash >> 16)) % BUCKETS];
 	for (pool = *bucket; pool != NULL; pool = pool->next)
 	{
