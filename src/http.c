@@ -481,7 +481,7 @@ http_look_soon(Request *r)
 static void
 settle_early(Request *r, int64_t now_us)
 {
-	switch (http_pool_arrival(r))
+	switch (http_socket_arrival(r))
 	{
 		case ARRIVING:
 			if (r->deadline_us < 0 || now_us < r->deadline_us)

@@ -162,7 +162,7 @@ end_head(Request *r)
 	}
 	else
 		r->early = r->body_len > SMALL_BODY && is_success(status) &&
-			(!is_sent(r) || http_pool_arrival(r) != ARRIVED);
+			(!is_sent(r) || http_socket_arrival(r) != ARRIVED);
 
 	/* What follows a 101 is another protocol, which we do not speak. */
 	r->enough = status == 101;
@@ -184,7 +184,7 @@ http_on_header(char *line, size_t one, size_t len, void *arg)
 	Request    *r = arg;
 
 	(void) one;
-	if (r->head_bytes == 0 && !r->opened && http_pool_crossed(r))
+	if (r->head_bytes == 0 && !r->opened && http_unasked_crossed(r))
 	{
 		r->again = true;
 		return 0;

@@ -58,59 +58,10 @@
  */
 #define LAST_WORDS_US		(1000 * 1000)
 
-/*
- * After the first so many requests, and in a flow of them, the poller's word of
- * that age that a connection is quiet is good enough, and an answer that takes
- * so much longer than there and back is not one that crossed the request: each
- * look costs a system call.
- */
-#define PROBATION			64
-#define LOOKED_US			500
-#define IN_FLOW_US			(5 * 1000)
-#define CROSSING_US			100
-
-/*
- * What comes unasked so soon after an answer can come as soon after the next
- * request, and then nothing tells that it is not the answer to that.
- */
-#define SECOND_ANSWER_US	(20 * 1000)
-
 /* What comes so soon after an answer came with it. */
 #define SAME_BREATH_US		(20 * 1000)
 
 #define BUCKETS				1024
-
-typedef struct Pool
-{
-	struct Pool *next;			/* in its bucket */
-	uint32_t	hash;
-
-	/* what its connections have in common; strings may be NULL */
-	uint64_t	owner;
-	char	   *origin;
-	char	   *ca_cert;
-	char	   *client_cert;
-	char	   *client_key;
-	char	   *proxy;
-	char	   *no_proxy;
-
-	int			nrequests;		/* that have joined it */
-	int			nconnections;
-	Connection *unused;			/* the last one used comes first */
-	Connection *shared;			/* used, and can take more requests */
-	Connection *spare;			/* ended; kept for its TLS sessions, and for the
-								 * pool to remember what it has seen */
-	int			opening;		/* not connected yet */
-	bool		tls;
-	bool		single;			/* the last one takes one request at a time */
-	bool		http1;			/* answers over HTTP/2 were lost ... */
-	bool		http2_only;		/* ... but it does not speak HTTP/1.1 */
-	int			probation;		/* requests on kept connections, up to PROBATION */
-	bool		suspect;		/* something has come unasked: look closely ... */
-	bool		babbles;		/* ... soon after an answer: each connection is
-								 * for one request */
-	int			most_streams;	/* that a connection has taken */
-} Pool;
 
 static Pool *buckets[BUCKETS];
 
@@ -637,14 +588,6 @@ http_pool_take(Request *r, int64_t now_us)
 	return take_from(r->pool->shared, r, now_us) || take_from(r->pool->unused, r, now_us);
 }
 
-static void
-heard_unasked(Connection *connection)
-{
-	connection->pool->suspect = true;
-	if (poller_clock() - connection->unused_since_us < SECOND_ANSWER_US)
-		connection->pool->babbles = true;
-}
-
 /* It is connected, or is found not to be. */
 static void
 became_known(Connection *connection, bool failed)
@@ -688,23 +631,10 @@ http_pool_release(Request *r, int64_t now_us)
 
 #if HTTP_TELLS_CONNECTED
 
-/* The TLS connection that the request is about to use; NULL: not to be had. */
-static SSL *
-tls_of(const Request *r)
-{
-	struct curl_tlssessioninfo *session = NULL;
-
-	if (!r->pool->tls ||
-		curl_easy_getinfo(r->easy, CURLINFO_TLS_SSL_PTR, &session) != CURLE_OK ||
-		session == NULL || session->backend != CURLSSLBACKEND_OPENSSL)
-		return NULL;
-	return session->internals;
-}
-
 static bool
 speaks_http2(const Request *r)
 {
-	SSL		   *tls = tls_of(r);
+	SSL		   *tls = http_unasked_tls(r);
 	const unsigned char *protocol = NULL;
 	unsigned int len = 0;
 
@@ -746,56 +676,13 @@ socket_of(const Connection *connection, int local_port)
 }
 
 static bool
-looks_closely(const Pool *pool)
-{
-	return pool->suspect || pool->probation < PROBATION;
-}
-
-/*
- * Is anything to be read on it, here or in OpenSSL's buffers?  In a flow of
- * requests, the poller has just looked.
- */
-static bool
-has_spoken(const Request *r)
-{
-	const Connection *connection = r->connection;
-	SSL		   *tls = tls_of(r);
-
-	if (tls != NULL && SSL_has_pending(tls))
-		return true;
-	if (!looks_closely(r->pool) && connection->nsockets == 1 &&
-		r->connected_us - poller_waited_at() < LOOKED_US &&
-		poller_waited_at() - connection->unused_since_us < IN_FLOW_US &&
-		connection->unused_since_us < poller_waited_at())
-		return false;
-	return http_socket_state(r->fd) != SOCKET_QUIET;
-}
-
-/*
- * What is there to be read on a new connection was said before the request; but
- * TLS 1.3, to the receiver or to a proxy, hands out tickets then.
- */
-static bool
-answers_unasked(const Request *r)
-{
-	SSL		   *tls = tls_of(r);
-
-	if (r->pool->tls)
-		return tls != NULL && SSL_version(tls) < TLS1_3_VERSION && !r->connection->multiplexed &&
-			(SSL_has_pending(tls) || http_socket_state(r->fd) == SOCKET_SPOKE);
-	if (r->proxied && strncasecmp(r->pool->proxy, "https:", 6) == 0)
-		return false;
-	return http_socket_state(r->fd) == SOCKET_SPOKE;
-}
-
-static bool
 connected_anew(Request *r)
 {
 	Connection *connection = r->connection;
 
 	connection->opened_us = r->connected_us;
 	connection->round_trip_us = http_socket_round_trip(r->fd);
-	connection->tls = r->fd >= 0 ? tls_of(r) : NULL;
+	connection->tls = r->fd >= 0 ? http_unasked_tls(r) : NULL;
 	connection->tls_socket = r->fd;
 	if (!connection->known)
 	{
@@ -814,7 +701,7 @@ connected_anew(Request *r)
 		r->pool->most_streams = connection->ntransfers - 1;
 		settle(connection);
 	}
-	if (answers_unasked(r))
+	if (http_unasked_on_new(r))
 	{
 		r->fault = "the receiver answered before it was asked";
 		return false;
@@ -831,68 +718,11 @@ http_pool_connected(Request *r, int local_port)
 	r->fd = socket_of(r->connection, local_port);
 	if (r->opened)
 		return connected_anew(r);
-	if (r->connection->multiplexed || !has_spoken(r))
-	{
-		if (r->pool->probation < PROBATION)
-			r->pool->probation++;
-		return true;
-	}
-	heard_unasked(r->connection);
-	r->again = true;
-	return false;
+	r->again = http_unasked_on_kept(r);
+	return !r->again;
 }
 
 #endif							/* HTTP_TELLS_CONNECTED */
-
-/* The socket that a request went out on; -1: it is closed. */
-static int
-socket_used(const Request *r)
-{
-	const Connection *connection = r->connection;
-
-	if (connection->nsockets == 0)
-		return -1;
-	if (r->fd >= 0)
-		return http_socket_owner(r->fd) == connection ? r->fd : -1;
-	return connection->sockets[0];
-}
-
-/*
- * Not one byte of the request was acknowledged as the answer came: that was
- * written before the request arrived.  Told of requests that go out in one
- * piece, since a part of one may be answered.
- */
-bool
-http_pool_crossed(Request *r)
-{
-	Connection *connection = r->connection;
-	long		request_size = 0;
-	curl_off_t	uploaded = 0;
-
-	if (connection->multiplexed)
-		return false;
-	if (!looks_closely(r->pool) && r->connected &&
-		poller_clock() - r->connected_us > 2 * connection->round_trip_us + CROSSING_US)
-		return false;
-	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
-	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
-	if (request_size <= 0 || uploaded > request_size ||
-		http_socket_unacknowledged(socket_used(r)) < request_size)
-		return false;
-	heard_unasked(connection);
-	return true;
-}
-
-Arrival
-http_pool_arrival(const Request *r)
-{
-	int			fd = socket_used(r);
-
-	/* what was under way to one that was reset is not to be acknowledged, either */
-	if (fd < 0 || http_socket_is_reset(fd) || http_socket_state(fd) == SOCKET_GONE)
-		return ARRIVES_NEVER;
-	return http_socket_unacknowledged(fd) > 0 ? ARRIVING : ARRIVED;
-}
 
 bool
 http_pool_give_up_http2(Request *r)
@@ -979,7 +809,7 @@ http_pool_unasked(int fd, bool ended)
 		return;
 	}
 	if (!connection->multiplexed && http_socket_state(fd) == SOCKET_SPOKE)
-		heard_unasked(connection);
+		http_unasked_note(connection);
 	connection->ended = true;
 	retire(connection);
 }

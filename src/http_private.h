@@ -6,8 +6,9 @@
  *
  * http.c has the doors, the lists and the loop; http_request.c turns a request
  * into an easy handle and follows redirects; http_answer.c listens to what
- * comes back and judges it; http_pool.c keeps connections; http_socket.c knows
- * their descriptors; http_names.c finds addresses.  These are the only files
+ * comes back and judges it; http_pool.c keeps connections; http_unasked.c knows
+ * what was not said in answer; http_socket.c knows descriptors; http_names.c
+ * finds addresses.  These are the only files
  * that know libcurl and c-ares, and nobody else includes this header.  Their
  * rules:
  *
@@ -40,7 +41,6 @@
 #define HTTP_MAX_SOCKETS	8
 
 struct Request;
-struct Pool;
 struct Name;
 
 typedef struct RequestList
@@ -86,6 +86,42 @@ typedef struct Connection
 	int			tls_socket;
 } Connection;
 
+/*
+ * The connections of one owner to one origin, with one set of credentials: what
+ * they have in common, and what http_pool.c and http_unasked.c know of it.
+ */
+typedef struct Pool
+{
+	struct Pool *next;			/* in its bucket */
+	uint32_t	hash;
+
+	/* what its connections have in common; strings may be NULL */
+	uint64_t	owner;
+	char	   *origin;
+	char	   *ca_cert;
+	char	   *client_cert;
+	char	   *client_key;
+	char	   *proxy;
+	char	   *no_proxy;
+
+	int			nrequests;		/* that have joined it */
+	int			nconnections;
+	Connection *unused;			/* the last one used comes first */
+	Connection *shared;			/* used, and can take more requests */
+	Connection *spare;			/* ended; kept for its TLS sessions, and for the
+								 * pool to remember what it has seen */
+	int			opening;		/* not connected yet */
+	bool		tls;
+	bool		single;			/* the last one takes one request at a time */
+	bool		http1;			/* answers over HTTP/2 were lost ... */
+	bool		http2_only;		/* ... but it does not speak HTTP/1.1 */
+	int			probation;		/* requests on kept connections, up to PROBATION */
+	bool		suspect;		/* something has come unasked: look closely ... */
+	bool		babbles;		/* ... soon after an answer: each connection is
+								 * for one request */
+	int			most_streams;	/* that a connection has taken */
+} Pool;
+
 typedef struct Request
 {
 	struct Request *prev;
@@ -123,7 +159,7 @@ typedef struct Request
 	const char *failed_option;	/* whose that was */
 
 	/* where it goes */
-	struct Pool *pool;			/* the connections that it may use */
+	Pool	   *pool;			/* the connections that it may use */
 	Connection *connection;		/* the one that it uses */
 	bool		proxied;		/* by way of a proxy */
 	int			repeats;		/* because a connection that was kept had ended */
@@ -179,7 +215,7 @@ extern void http_look_soon(Request *r);
  * or, with an error, not.
  */
 extern void http_name_settled(const struct Name *name, const char *error, bool lacking);
-extern void http_pool_settled(struct Pool *pool, bool failed);
+extern void http_pool_settled(Pool *pool, bool failed);
 
 /* ---- http_socket.c ---- */
 
@@ -199,6 +235,9 @@ extern int	http_on_connected(void *request, char *remote_ip, char *local_ip,
 
 /* Whose it is; NULL: nobody's that we know. */
 extern Connection *http_socket_owner(int fd);
+
+/* The one that a request went out on; -1: it is closed. */
+extern int	http_socket_used(const Request *r);
 
 /*
  * Forget those of its sockets that libcurl has closed without a word: their
@@ -229,6 +268,16 @@ extern int	http_socket_unacknowledged(int fd);
 
 /* The other side has reset it, with what was under way and is to be read. */
 extern bool http_socket_is_reset(int fd);
+
+typedef enum Arrival
+{
+	ARRIVED,					/* the other side's system has all of it */
+	ARRIVING,
+	ARRIVES_NEVER				/* the connection has ended */
+} Arrival;
+
+/* Has all of the request arrived, as far as that can be known? */
+extern Arrival http_socket_arrival(const Request *r);
 
 /* Bytes that were handed to it in all; -1: that cannot be known. */
 extern int64_t http_socket_sent(int fd);
@@ -277,22 +326,6 @@ extern void http_pool_release(Request *r, int64_t now_us);
 extern bool http_pool_connected(Request *r, int local_port);
 
 /*
- * An answer begins to come, on a connection that was open before.  True: it
- * was under way when the request went out, so it is not to that.
- */
-extern bool http_pool_crossed(Request *r);
-
-typedef enum Arrival
-{
-	ARRIVED,					/* the other side's system has all of it */
-	ARRIVING,
-	ARRIVES_NEVER				/* the connection has ended */
-} Arrival;
-
-/* Has all of the request arrived, as far as that can be known? */
-extern Arrival http_pool_arrival(const Request *r);
-
-/*
  * Answers over HTTP/2 get lost on the way through libcurl.  True: the receiver is
  * spoken to by HTTP/1.1 from now on.  If it does not do that, it is not.
  */
@@ -328,6 +361,27 @@ extern int64_t http_pool_next_expiry(void);
 extern bool http_pool_trusts_system(const Request *r);
 extern const char *http_pool_proxy(const Request *r);
 extern const char *http_pool_no_proxy(const Request *r);
+
+/* ---- http_unasked.c ---- */
+
+/*
+ * The request is about to be sent, on a connection that was open before, or
+ * that is new: has the other side said something already?
+ */
+extern bool http_unasked_on_kept(Request *r);
+extern bool http_unasked_on_new(const Request *r);
+
+/*
+ * An answer begins to come, on a connection that was open before.  True: it
+ * was under way when the request went out, so it is not to that.
+ */
+extern bool http_unasked_crossed(Request *r);
+
+/* Something came unasked: from now on, look closely. */
+extern void http_unasked_note(Connection *connection);
+
+/* OpenSSL's SSL that the request is about to use; NULL: not to be had. */
+extern void *http_unasked_tls(const Request *r);
 
 /* ---- http_names.c ---- */
 

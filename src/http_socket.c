@@ -136,6 +136,18 @@ http_socket_owner(int fd)
 	return fd >= 0 && fd < owners_size ? owners[fd].connection : NULL;
 }
 
+int
+http_socket_used(const Request *r)
+{
+	const Connection *connection = r->connection;
+
+	if (connection->nsockets == 0)
+		return -1;
+	if (r->fd >= 0)
+		return http_socket_owner(r->fd) == connection ? r->fd : -1;
+	return connection->sockets[0];
+}
+
 static void
 disown(int fd)
 {
@@ -383,6 +395,17 @@ http_socket_unacknowledged(int fd)
 	(void) fd;
 #endif
 	return -1;
+}
+
+Arrival
+http_socket_arrival(const Request *r)
+{
+	int			fd = http_socket_used(r);
+
+	/* what was under way to one that was reset is not to be acknowledged, either */
+	if (fd < 0 || http_socket_is_reset(fd) || http_socket_state(fd) == SOCKET_GONE)
+		return ARRIVES_NEVER;
+	return http_socket_unacknowledged(fd) > 0 ? ARRIVING : ARRIVED;
 }
 
 int64_t
