@@ -63,7 +63,11 @@ my $socks = serve(
 add_destination($node, 'socks', 'http://127.0.0.1:9/', { %hasty, proxy => "socks5://127.0.0.1:$socks" });
 my $early = send_event($node, { type => 'track' }, 'socks');
 ok(wait_until_sent($node), 'an answer before the request');
-is(outcomes($node, $early), 'retry 1, aborted 2', 'is none');
+SKIP:
+{
+    skip 'libcurl before 7.80 does not ask before it sends', 1 unless libcurl_at_least(7, 80);
+    is(outcomes($node, $early), 'retry 1, aborted 2', 'is none');
+}
 
 #
 # A status line that is too long is the receiver's affair
