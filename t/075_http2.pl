@@ -16,7 +16,7 @@ use RswebhookTest;
 use Sockets;
 use Test::More;
 
-plan skip_all => 'libcurl before 7.77 takes no CA of its own' unless libcurl_at_least(7, 77);
+plan skip_all => 'libcurl before 7.80 is not asked to speak HTTP/2' unless libcurl_at_least(7, 80);
 plan skip_all => 'no openssl' unless Certificates::program();
 plan skip_all => NodeReceiver::missing() if NodeReceiver::missing();
 

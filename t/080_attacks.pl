@@ -98,7 +98,7 @@ is(process_field($pid, 'Threads'), 1, 'nor is a thread started for it');
 
 SKIP:
 {
-    skip 'libcurl before 7.77 takes no CA of its own', 1 unless libcurl_at_least(7, 77);
+    skip 'libcurl before 7.80 is not asked to speak HTTP/2', 1 unless libcurl_at_least(7, 80);
     skip 'no openssl', 1 unless Certificates::program();
     skip NodeReceiver::missing(), 1 if NodeReceiver::missing();
 
