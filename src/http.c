@@ -56,6 +56,9 @@
 /* Of a pool of libcurl's, in which we have one connection. */
 #define MAX_IN_POOL			1000L
 
+/* How often those that may have been forgotten are looked at. */
+#define FORGOTTEN_US		(20 * 1000)
+
 /*
  * What is done in one http_run() and in each of its rounds, so that the
  * caller's other work gets its own.
@@ -86,8 +89,12 @@ static int64_t patience_until_us = -1;
 /* Likewise of those that settle. */
 static int64_t settling_until_us = -1;
 
-/* Connections have ended under those that use them. */
+/* When to look for those that libcurl has forgotten; -1: never. */
+static int64_t forgotten_us = -1;
+
+/* Connections have ended under those that use them, or may have. */
 static bool some_broken = false;
+static bool some_deserted = false;
 
 /* Tags that there was not even memory for a Request for. */
 static uint64_t *starved = NULL;
@@ -240,6 +247,7 @@ recycle(Request *r)
 		http_pool_release(r, poller_clock());
 	http_pool_leave(r);
 	http_request_forget_names(r);
+	http_socket_drop_early(r);
 	if (keep_handle)
 	{
 		kept.easy = r->easy;
@@ -269,6 +277,7 @@ recycle(Request *r)
 		free(r->origin);
 	}
 	curl_free(r->target);
+	free(r->location);
 	free(r->answer.body);
 	if (r->answer.error != http_no_memory)
 		free(r->answer.error);
@@ -316,6 +325,8 @@ run(Request *r, int64_t now_us)
 	{
 		r->in_multi = true;
 		move_to(&running, r);
+		if (!r->connection->known && http_request_has_choice(r) && forgotten_us < 0)
+			forgotten_us = now_us + FORGOTTEN_US;
 		return;
 	}
 	http_pool_release(r, now_us);
@@ -454,7 +465,7 @@ conclude(Request *r, CURLcode result, bool repeat, int64_t now_us)
 		http_pool_answered(r);
 	http_pool_release(r, now_us);
 	if (repeat ? http_request_repeat(r) :
-		r->head_done && (result == CURLE_OK || r->enough) && http_request_follow(r))
+		http_answer_is_whole(r, result) && http_request_follow(r))
 		move_to(&starting, r);
 	else
 	{
@@ -585,10 +596,64 @@ collect_finished(void)
 		curl_easy_getinfo(r->easy, CURLINFO_NUM_CONNECTS, &connects);
 		r->worn = r->worn || connects > 0 || result != CURLE_OK;
 		if (r->connection->ntransfers > 1 && http_answer_blames_connection(result))
-			some_broken |= http_pool_broken(r->connection, false);
+			some_broken |= http_pool_broken(r->connection, http_answer_ends_session(result));
 		finish(r, result, now_us);
 	}
 	end_companions(now_us);
+}
+
+/* Have libcurl look after it as if something had come: it does when a pause ends. */
+static void
+nudge(Request *r)
+{
+	(void) curl_easy_pause(r->easy, CURLPAUSE_SEND);
+	(void) curl_easy_pause(r->easy, CURLPAUSE_CONT);
+}
+
+void
+http_connection_deserted(Connection *connection)
+{
+	connection->deserted = true;
+	some_deserted = true;
+}
+
+/* Those who are still there may wait for what nobody reads any more. */
+static void
+nudge_deserted(void)
+{
+	if (!some_deserted)
+		return;
+	some_deserted = false;
+	for (Request *r = running.first; r != NULL; r = r->next)
+	{
+		if (r->connection->deserted)
+			nudge(r);
+	}
+	for (Request *r = running.first; r != NULL; r = r->next)
+		r->connection->deserted = false;
+}
+
+/*
+ * libcurl 7.88, when one address of several has failed, means to try the next one
+ * when it is called again, but asks nobody to call it.
+ */
+static void
+wake_forgotten(int64_t now_us)
+{
+	if (forgotten_us < 0 || now_us < forgotten_us)
+		return;
+	forgotten_us = -1;
+	for (Request *r = running.first; r != NULL; r = r->next)
+	{
+		if (r->connection->known || !http_request_has_choice(r))
+			continue;
+		forgotten_us = now_us + FORGOTTEN_US;
+		if (!r->opened)
+			continue;
+		http_sockets_disown_closed(r->connection);
+		if (r->connection->nsockets == 0)
+			nudge(r);
+	}
 }
 
 static int64_t
@@ -601,11 +666,12 @@ sooner(int64_t a, int64_t b)
 static int64_t
 next_due(void)
 {
-	if (starting.first != NULL)
+	if (starting.first != NULL || some_deserted)
 		return 0;
 	return sooner(sooner(sooner(curl_deadline_us, patience_until_us),
 						 sooner(settling_until_us, poller_held_until())),
-				  sooner(http_names_next(), http_pool_next_expiry()));
+				  sooner(sooner(http_names_next(), http_pool_next_expiry()),
+						 forgotten_us));
 }
 
 static bool
@@ -666,6 +732,8 @@ run_once(void)
 	end_patience(now_us);
 	settle_those_due(now_us);
 	run_starting();
+	wake_forgotten(now_us);
+	nudge_deserted();
 	for (int i = 0; i < MAX_TIMER_TURNS && is_due(curl_deadline_us); i++)
 	{
 		curl_deadline_us = -1;	/* it rings once; libcurl sets it anew */
@@ -803,6 +871,7 @@ new_request(void)
 		r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return NULL;
+	r->early_fd = -1;
 	nin_flight++;
 	list_append(&starting, r);
 	return r;

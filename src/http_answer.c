@@ -43,6 +43,8 @@ http_answer_begin(Request *r)
 	uint64_t	tag = r->answer.tag;
 
 	free(r->answer.body);
+	free(r->location);
+	r->location = NULL;
 	memset(&r->answer, 0, sizeof(r->answer));
 	r->answer.tag = tag;
 	r->answer.retry_after_s = -1;
@@ -50,6 +52,7 @@ http_answer_begin(Request *r)
 	r->head_lines = 0;
 	r->head_done = r->enough = r->again = false;
 	r->opened = r->connected = r->early = r->barred = false;
+	http_socket_drop_early(r);
 	r->fd = -1;
 	r->fault = NULL;
 	r->lacking = 0;
@@ -151,6 +154,8 @@ end_head(Request *r)
 	if (status < 200 && status != 101)
 	{
 		r->answer.retry_after_s = -1;
+		free(r->location);
+		r->location = NULL;
 		return true;
 	}
 	r->answer.status = status;
@@ -161,8 +166,12 @@ end_head(Request *r)
 			http_look_soon(r);
 	}
 	else
+	{
 		r->early = r->body_len > SMALL_BODY && is_success(status) &&
 			(!is_sent(r) || http_socket_arrival(r) != ARRIVED);
+		if (r->early)
+			http_socket_keep_early(r);
+	}
 
 	/* What follows a 101 is another protocol, which we do not speak. */
 	r->enough = status == 101;
@@ -176,12 +185,41 @@ is_empty_line(const char *line, size_t len)
 	return (len == 1 && line[0] == '\n') || (len == 2 && line[0] == '\r' && line[1] == '\n');
 }
 
+/* The value of the header called name, if this is one, and its length. */
+static const char *
+header_value(const char *line, size_t len, const char *name, size_t *value_len)
+{
+	size_t		name_len = strlen(name);
+	const char *value = line + name_len + 1;
+	const char *end = line + len;
+
+	if (len <= name_len || line[name_len] != ':' || strncasecmp(line, name, name_len) != 0)
+		return NULL;
+	while (value < end && isspace((unsigned char) *value))
+		value++;
+	while (end > value && isspace((unsigned char) end[-1]))
+		end--;
+	*value_len = end - value;
+	return value;
+}
+
+/*
+ * libcurl's own idea of where a redirect leads is lost when it comes before the
+ * request was sent whole.
+ */
+static void
+note_location(Request *r, const char *value, size_t len)
+{
+	if (r->location == NULL && r->hops_left > 0 && len > 0)
+		r->location = strndup(value, len);
+}
+
 size_t
 http_on_header(char *line, size_t one, size_t len, void *arg)
 {
-	static const char retry_after[] = "retry-after:";
-	const size_t name_len = sizeof(retry_after) - 1;
 	Request    *r = arg;
+	const char *value;
+	size_t		value_len;
 
 	(void) one;
 	if (r->head_bytes == 0 && !r->opened && http_unasked_crossed(r))
@@ -198,18 +236,13 @@ http_on_header(char *line, size_t one, size_t len, void *arg)
 	if (r->head_done)
 		return len;				/* a trailer */
 
-	if (len > name_len && strncasecmp(line, retry_after, name_len) == 0)
+	if ((value = header_value(line, len, "Retry-After", &value_len)) != NULL)
 	{
-		const char *value = line + name_len;
-		const char *end = line + len;
-
-		while (value < end && isspace((unsigned char) *value))
-			value++;
-		while (end > value && isspace((unsigned char) end[-1]))
-			end--;
 		if (r->answer.retry_after_s < 0)
-			r->answer.retry_after_s = parse_retry_after(value, end - value);
+			r->answer.retry_after_s = parse_retry_after(value, value_len);
 	}
+	else if ((value = header_value(line, len, "Location", &value_len)) != NULL)
+		note_location(r, value, value_len);
 	else if (is_empty_line(line, len) && !end_head(r))
 		return 0;
 	return len;
@@ -275,16 +308,35 @@ http_on_body(char *data, size_t one, size_t len, void *arg)
  * ---------------------------------------------------------------------
  */
 
+/* Bytes of it, or of what a proxy was asked for, went out. */
+static bool
+was_begun(const Request *r)
+{
+	long		request_size = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	return request_size > 0;
+}
+
 /* Did its connection come about, so that it could go out? */
 static bool
 was_connected(const Request *r)
 {
-	long		request_size = 0;
+#if HTTP_TELLS_CONNECTED
+	return r->connected;
+#else
+	return was_begun(r);
+#endif
+}
 
-	if (r->connected)
-		return true;
-	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
-	return request_size > 0;
+/* A proxy has not let it through to the receiver. */
+static bool
+waits_for_proxy(const Request *r)
+{
+	long		status = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	return r->proxied && was_begun(r) && (status < 200 || status > 299);
 }
 
 /* Of a request that has no complete answer: by what happened to it. */
@@ -301,7 +353,7 @@ phase_reached(const Request *r, CURLcode result)
 
 	if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_RESOLVE_PROXY)
 		return HTTP_PHASE_RESOLVE;
-	if (result == CURLE_COULDNT_CONNECT || !r->opened ||
+	if (result == CURLE_COULDNT_CONNECT || !r->opened || waits_for_proxy(r) ||
 		strncasecmp(r->url, "https:", 6) != 0)
 		return HTTP_PHASE_CONNECT;
 
@@ -381,8 +433,12 @@ http_answer_lacking(Request *r, const char *error)
 void
 http_answer_unresolved(Request *r, const char *error, bool lacking)
 {
+	if (lacking)
+	{
+		http_answer_lacking(r, error);
+		return;
+	}
 	r->answer.phase = HTTP_PHASE_RESOLVE;
-	r->answer.lacking = lacking;
 	r->answer.error = clean_error(HTTP_PHASE_RESOLVE, error);
 }
 
@@ -415,13 +471,14 @@ lacked(const Request *r, CURLcode result)
 {
 	long		os_errno = 0;
 
-	if (r->lacking != 0 && !r->opened)
+	/* the only address that answers may be one that there was no socket for */
+	if (r->lacking != 0 && phase_reached(r, result) == HTTP_PHASE_CONNECT)
 		return r->lacking == EMFILE ? "too many open files" : strerror(r->lacking);
 	switch (result)
 	{
 		case CURLE_OUT_OF_MEMORY:
 			/* what a receiver can cause is not ours: that is what a long header is */
-			return was_connected(r) ? NULL : http_no_memory;
+			return was_connected(r) || was_begun(r) ? NULL : http_no_memory;
 		case CURLE_FAILED_INIT:
 		case CURLE_SSL_ENGINE_NOTFOUND:
 		case CURLE_SSL_ENGINE_SETFAILED:
@@ -465,6 +522,16 @@ http_answer_blames_connection(CURLcode result)
 	return result == CURLE_SEND_ERROR || result == CURLE_RECV_ERROR ||
 		result == CURLE_GOT_NOTHING || result == CURLE_PARTIAL_FILE ||
 		result == CURLE_HTTP2;
+}
+
+/*
+ * Told of connections that several requests share, whose streams have errors of
+ * their own: after a protocol error libcurl reads on for none of them.
+ */
+bool
+http_answer_ends_session(CURLcode result)
+{
+	return result == CURLE_RECV_ERROR || result == CURLE_HTTP2;
 }
 
 /*
@@ -525,6 +592,12 @@ head_is_enough(const Request *r, CURLcode result)
 		return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM;
 	return http_answer_blames_connection(result) && !is_sent(r) &&
 		!is_success(r->answer.status);
+}
+
+bool
+http_answer_is_whole(const Request *r, CURLcode result)
+{
+	return (result == CURLE_OK && r->head_done) || head_is_enough(r, result);
 }
 
 bool
@@ -595,7 +668,7 @@ http_answer_judge(Request *r, CURLcode result)
 	else if (is_premature(r))
 		http_answer_refute(r);
 
-	if (r->fault == NULL && ((result == CURLE_OK && r->head_done) || head_is_enough(r, result)))
+	if (r->fault == NULL && http_answer_is_whole(r, result))
 	{
 		answer->answered = true;
 		answer->body_cut |= result != CURLE_OK;

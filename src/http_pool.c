@@ -716,6 +716,8 @@ http_pool_connected(Request *r, int local_port)
 	if (r->opened && r->connection->nsockets > 1)
 		http_sockets_disown_closed(r->connection);
 	r->fd = socket_of(r->connection, local_port);
+	if (r->connected && r->connection->multiplexed && r->connection->ntransfers > 1)
+		http_connection_deserted(r->connection);
 	if (r->opened)
 		return connected_anew(r);
 	r->again = http_unasked_on_kept(r);

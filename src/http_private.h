@@ -37,8 +37,8 @@
 /* A request that was repeated so often has a connection to itself. */
 #define HTTP_MAX_REPEATS	2
 
-/* Sockets of a connection: two while it tries IPv6 and IPv4, rarely more. */
-#define HTTP_MAX_SOCKETS	8
+/* Sockets of a connection: one for each address that it tries at once. */
+#define HTTP_MAX_SOCKETS	16
 
 struct Request;
 struct Name;
@@ -74,6 +74,7 @@ typedef struct Connection
 	bool		multiplexed;	/* that is HTTP/2 */
 	bool		ended;			/* it takes no more requests */
 	bool		broken;			/* under those that use it, too */
+	bool		deserted;		/* libcurl has taken a request of it elsewhere */
 	bool		remains;		/* something of an earlier one is in its cache */
 	int64_t		opened_us;		/* when it was connected */
 	int64_t		round_trip_us;	/* as the kernel saw it then */
@@ -144,6 +145,7 @@ typedef struct Request
 	const char *body;			/* NULL: none */
 	size_t		body_len;
 	char	   *target;			/* curl_free()'s: the URL of a later hop */
+	char	   *location;		/* malloc's: where the answer sends us */
 	CURLU	   *parsed;			/* parsed_url, unless that is NULL */
 	char	   *parsed_url;		/* perhaps of an earlier request */
 	char	   *origin;			/* likewise: "https://host:443" */
@@ -187,7 +189,9 @@ typedef struct Request
 	int64_t		connected_us;	/* ... then */
 	int			fd;				/* ... on this socket; -1: not known */
 	bool		early;			/* over HTTP/1.1, a success came before all of it
-								 * had arrived */
+								 * had arrived ... */
+	int			early_fd;		/* ... at the other end of this, which is ours, as
+								 * libcurl may close its own; -1: none */
 	int			lacking;		/* errno of why no socket could be opened, or 0 */
 	struct curl_sockaddr address;	/* that was tried last */
 	bool		barred;			/* the guard refused an address */
@@ -203,6 +207,12 @@ extern char http_no_memory[];
 /* May a connection speak HTTP/2?  May a handle serve a second request? */
 extern long http_version_wanted(void);
 extern bool http_handles_keep(void);
+
+/*
+ * libcurl has sent one of its requests again, on another connection: because that
+ * stream was refused, or because this one is over, of which it may tell nobody.
+ */
+extern void http_connection_deserted(Connection *connection);
 
 /*
  * It was answered before all of it had arrived: look soon what becomes of that,
@@ -245,6 +255,9 @@ extern int	http_socket_used(const Request *r);
  */
 extern void http_sockets_disown_closed(Connection *connection);
 
+/* Neither libcurl nor the poller knows it, whatever was said of its number. */
+extern void http_socket_is_others(int fd);
+
 /* Forget whose the connection's sockets are. */
 extern void http_sockets_disown(Connection *connection);
 
@@ -278,6 +291,10 @@ typedef enum Arrival
 
 /* Has all of the request arrived, as far as that can be known? */
 extern Arrival http_socket_arrival(const Request *r);
+
+/* Keep an eye on its socket, whatever libcurl does; and not any more. */
+extern void http_socket_keep_early(Request *r);
+extern void http_socket_drop_early(Request *r);
 
 /* Bytes that were handed to it in all; -1: that cannot be known. */
 extern int64_t http_socket_sent(int fd);
@@ -436,6 +453,9 @@ extern NameState http_request_resolve(Request *r);
 extern void http_request_connect(Request *r, int64_t now_us);
 extern void http_request_forget_names(Request *r);
 
+/* Has its host or its proxy several addresses? */
+extern bool http_request_has_choice(const Request *r);
+
 /* ---- http_answer.c ---- */
 
 /* libcurl's callbacks for data */
@@ -453,6 +473,9 @@ extern void http_answer_lacking(Request *r, const char *error);
 extern void http_answer_unresolved(Request *r, const char *error, bool lacking);
 extern void http_answer_judge(Request *r, CURLcode result);
 
+/* Is there a whole head, and is it the answer, whatever became of the rest? */
+extern bool http_answer_is_whole(const Request *r, CURLcode result);
+
 /*
  * Did the request go out on a connection that was open before, or is shared
  * with others, without a single byte coming back?  Then it is to be sent again
@@ -468,5 +491,8 @@ extern void http_answer_refute(Request *r);
 
 /* Does the result speak of the connection rather than of one request on it? */
 extern bool http_answer_blames_connection(CURLcode result);
+
+/* Is nothing more to be had from that connection, whatever comes on it? */
+extern bool http_answer_ends_session(CURLcode result);
 
 #endif							/* RSWEBHOOK_HTTP_PRIVATE_H */

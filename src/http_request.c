@@ -445,8 +445,12 @@ resolve_proxy(Request *r, const char *proxy, bool *host_too)
 	char	   *port = NULL;
 
 	*host_too = false;
-	if (parsed != NULL &&
-		curl_url_set(parsed, CURLUPART_URL, proxy,
+	if (parsed == NULL)
+	{
+		http_answer_unresolved(r, http_no_memory, true);
+		return NAME_FAILED;
+	}
+	if (curl_url_set(parsed, CURLUPART_URL, proxy,
 					 CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME) == CURLUE_OK &&
 		curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
 		curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK)
@@ -475,6 +479,17 @@ http_request_forget_names(Request *r)
 		r->resolved[i].data = NULL;
 		r->resolved[i].next = NULL;
 	}
+}
+
+bool
+http_request_has_choice(const Request *r)
+{
+	for (int i = 0; i < 2; i++)
+	{
+		if (r->resolved[i].data != NULL && strchr(r->resolved[i].data, ',') != NULL)
+			return true;
+	}
+	return false;
 }
 
 NameState
@@ -686,7 +701,6 @@ keeps_query(CURLU *from, CURLU *to)
 static char *
 redirect_target(Request *r, bool *same_origin)
 {
-	char	   *location = NULL;
 	char	   *target = NULL;
 	char	   *scheme = NULL;
 	unsigned	flags = CURLU_URLENCODE;
@@ -697,11 +711,11 @@ redirect_target(Request *r, bool *same_origin)
 	flags |= CURLU_ALLOW_SPACE;
 #endif
 
-	/* libcurl has made an absolute URL of it already */
-	curl_easy_getinfo(r->easy, CURLINFO_REDIRECT_URL, &location);
-	if (location != NULL && from != NULL && to != NULL &&
+	/* it may be relative to where we are */
+	if (r->location != NULL && from != NULL && to != NULL &&
 		curl_url_set(from, CURLUPART_URL, r->url, flags) == CURLUE_OK &&
-		curl_url_set(to, CURLUPART_URL, location, flags) == CURLUE_OK &&
+		curl_url_set(to, CURLUPART_URL, r->url, flags) == CURLUE_OK &&
+		curl_url_set(to, CURLUPART_URL, r->location, flags) == CURLUE_OK &&
 		curl_url_get(to, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
 		(strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0) &&
 		(r->body != NULL || keeps_query(from, to)))

@@ -46,6 +46,9 @@
  */
 #define EXTRA_SOCKETS(n)	((n) / 4 + 16)
 
+/* Of so many sockets, those that second addresses may not take. */
+#define FIRST_SOCKETS(n)	((n) / 5 * 4)
+
 static HttpGuard guard = NULL;
 static int	most_sockets = INT_MAX;
 static int	nsockets = 0;
@@ -183,8 +186,6 @@ static bool
 own(Connection *connection, int fd)
 {
 	disown(fd);
-	if (connection->nsockets >= HTTP_MAX_SOCKETS)
-		return false;
 	if (fd >= owners_size)
 	{
 		int			size = fd < 64 ? 128 : fd * 2;
@@ -214,6 +215,13 @@ http_sockets_disown_closed(Connection *connection)
 		if (inode == 0 || inode != owners[fd].inode)
 			disown(fd);
 	}
+}
+
+void
+http_socket_is_others(int fd)
+{
+	disown(fd);
+	poller_socket_closed(fd);
 }
 
 void
@@ -273,8 +281,13 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 		r->barred = true;
 		return CURL_SOCKET_BAD;
 	}
-	if (connection == NULL)
-		return CURL_SOCKET_BAD; /* not while it is one of ours */
+	if (connection == NULL || connection->nsockets >= HTTP_MAX_SOCKETS)
+		return CURL_SOCKET_BAD; /* not while it is one of ours, nor without end */
+	if (connection->nsockets > 0 && nsockets >= FIRST_SOCKETS(most_sockets))
+	{
+		r->lacking = EMFILE;
+		return CURL_SOCKET_BAD;
+	}
 
 	r->address = *address;
 	fd = open_socket(address, &r->lacking);
@@ -289,7 +302,6 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 	http_pool_opened(connection);
 	poller_socket_opened(fd);
 	r->opened = true;
-	r->lacking = 0;
 	return fd;
 }
 
@@ -383,6 +395,23 @@ http_socket_is_reset(int fd)
 #endif
 }
 
+void
+http_socket_keep_early(Request *r)
+{
+	int			fd = http_socket_used(r);
+
+	if (fd >= 0 && r->early_fd < 0)
+		r->early_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+void
+http_socket_drop_early(Request *r)
+{
+	if (r->early_fd >= 0)
+		close(r->early_fd);
+	r->early_fd = -1;
+}
+
 int
 http_socket_unacknowledged(int fd)
 {
@@ -400,10 +429,10 @@ http_socket_unacknowledged(int fd)
 Arrival
 http_socket_arrival(const Request *r)
 {
-	int			fd = http_socket_used(r);
+	int			fd = r->early_fd >= 0 ? r->early_fd : http_socket_used(r);
 
 	/* what was under way to one that was reset is not to be acknowledged, either */
-	if (fd < 0 || http_socket_is_reset(fd) || http_socket_state(fd) == SOCKET_GONE)
+	if (fd < 0 || http_socket_is_reset(fd))
 		return ARRIVES_NEVER;
 	return http_socket_unacknowledged(fd) > 0 ? ARRIVING : ARRIVED;
 }
