@@ -75,6 +75,7 @@
 
 /* Sockets of c-ares: one or two for each name server of each resolv.conf. */
 #define MAX_SOCKETS			256
+#define MAX_CHANNELS		8
 
 typedef struct Channel
 {
@@ -159,6 +160,19 @@ on_socket(void *arg, ares_socket_t fd, int readable, int writable)
 	poller_want(fd, (readable ? POLLER_IN : 0) | (writable ? POLLER_OUT : 0));
 }
 
+/*
+ * It may have the number of one that libcurl has closed without a word, of which
+ * the poller still has another idea.
+ */
+static int
+on_new_socket(ares_socket_t fd, int type, void *arg)
+{
+	(void) type;
+	(void) arg;
+	http_socket_is_others(fd);
+	return ARES_SUCCESS;
+}
+
 bool
 http_names_init(void)
 {
@@ -168,12 +182,13 @@ http_names_init(void)
 	return done;
 }
 
-/* lookups: as ARES_OPT_LOOKUPS has it; NULL: as nsswitch.conf says. */
+/* lookups: as ARES_OPT_LOOKUPS has it, "f" for the hosts file, "b" for servers. */
 static Channel *
 open_channel(char *lookups)
 {
 	struct ares_options options;
-	int			mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+	int			mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB |
+		ARES_OPT_LOOKUPS;
 	Channel    *fresh = calloc(1, sizeof(Channel));
 	int			version = 0;
 
@@ -184,17 +199,16 @@ open_channel(char *lookups)
 	(void) ares_version(&version);
 	options.tries = version >= C_ARES_1_31 ? ROUNDS_FROM_SHORT : ROUNDS;
 	options.sock_state_cb = on_socket;
-	if (lookups != NULL)
-	{
-		options.lookups = lookups;
-		mask |= ARES_OPT_LOOKUPS;
-	}
+	options.lookups = lookups;
 #ifdef ARES_OPT_QUERY_CACHE
 	mask |= ARES_OPT_QUERY_CACHE;
 	options.qcache_max_ttl = 0; /* we have a memory of our own */
 #endif
 	if (ares_init_options(&fresh->ares, &options, mask) == ARES_SUCCESS)
+	{
+		ares_set_socket_configure_callback(fresh->ares, on_new_socket, NULL);
 		return fresh;
+	}
 	free(fresh);
 	return NULL;
 }
@@ -243,6 +257,16 @@ can_read_config(void)
 	return true;
 }
 
+static int
+nchannels(void)
+{
+	int			n = 0;
+
+	for (Channel *of = channels; of != NULL; of = of->next)
+		n++;
+	return n;
+}
+
 /* The channel for new look-ups, NULL if there is none to be had. */
 static Channel *
 current_channel(void)
@@ -255,7 +279,9 @@ current_channel(void)
 	(void) stat("/etc/resolv.conf", &current);
 	if (channels != NULL && same_file(&current, &config))
 		return channels;
-	fresh = can_read_config() ? open_channel(NULL) : NULL;
+	if (nchannels() >= MAX_CHANNELS)
+		return channels;		/* until look-ups of earlier ones have ended */
+	fresh = can_read_config() ? open_channel("b") : NULL;
 	if (fresh != NULL)
 	{
 		config = current;
@@ -362,16 +388,28 @@ http_names_late(const Name *name)
 	return text;
 }
 
-/* Do we lack descriptors, so that no name server could be asked? */
-static bool
-lacks_descriptors(void)
+/*
+ * What we lack, so that no name server could be asked; NULL: nothing.  Anybody's
+ * port will do: UDP sends nothing to connect.
+ */
+static const char *
+lacked(void)
 {
+	struct sockaddr_in nobody = {.sin_family = AF_INET, .sin_port = htons(53)};
 	int			fd = socket(AF_INET, SOCK_DGRAM, 0);
+	bool		port;
 
 	if (fd < 0)
-		return errno == EMFILE || errno == ENFILE;
+	{
+		if (errno == EMFILE || errno == ENFILE)
+			return "too many open files";
+		return errno == ENOMEM || errno == ENOBUFS ? strerror(errno) : NULL;
+	}
+	nobody.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	port = connect(fd, (struct sockaddr *) &nobody, sizeof(nobody)) == 0 ||
+		(errno != EAGAIN && errno != EADDRNOTAVAIL);
 	close(fd);
-	return false;
+	return port ? NULL : "no local port is free";
 }
 
 /* Whoever waits for it goes on, with what there is. */
@@ -379,6 +417,7 @@ static void
 settle(Name *name, int64_t now_us)
 {
 	int			status = name->family[1].status;
+	const char *lack;
 
 	if (!name->asking)
 		return;
@@ -407,8 +446,13 @@ settle(Name *name, int64_t now_us)
 			status = name->family[0].status;
 		if (status == ARES_SUCCESS)
 			status = ARES_ENODATA;
-		name->lacking = status == ARES_ENOMEM || lacks_descriptors();
-		if (now_us >= name->give_up_us || status == ARES_ETIMEOUT)
+		lack = lacked();
+		if (lack == NULL && status == ARES_ENOMEM)
+			lack = channels != NULL ? http_no_memory : "/etc/resolv.conf cannot be read";
+		name->lacking = lack != NULL;
+		if (lack != NULL)
+			snprintf(name->error, sizeof(name->error), "%s", lack);
+		else if (now_us >= name->give_up_us || status == ARES_ETIMEOUT)
 			snprintf(name->error, sizeof(name->error), "%s", http_names_late(name));
 		else
 			snprintf(name->error, sizeof(name->error),
@@ -448,12 +492,21 @@ keep_address(Family *family, const struct sockaddr *address)
 			 is_v6 ? "%s[%s]" : "%s%s", used > 0 ? "," : "", text);
 }
 
+static void
+keep_ttl(Name *name, int ttl_s)
+{
+	if (ttl_s < name->ttl_s)
+		name->ttl_s = ttl_s > MIN_TTL_S ? ttl_s : MIN_TTL_S;
+}
+
 /* The addresses of either family; how many? */
 static int
 keep_addresses(Name *name, const struct ares_addrinfo *result)
 {
 	int			count = 0;
 
+	for (const struct ares_addrinfo_cname *alias = result->cnames; alias != NULL; alias = alias->next)
+		keep_ttl(name, alias->ttl);
 	for (const struct ares_addrinfo_node *node = result->nodes;
 		 node != NULL && count < 2 * MAX_ADDRESSES; node = node->ai_next)
 	{
@@ -465,8 +518,7 @@ keep_addresses(Name *name, const struct ares_addrinfo *result)
 		if (is_v6 && family->addresses[0] == '\0')
 			name->v4_first = !is_reachable(node->ai_addr, node->ai_addrlen);
 		keep_address(family, node->ai_addr);
-		if (node->ai_ttl < name->ttl_s)
-			name->ttl_s = node->ai_ttl > MIN_TTL_S ? node->ai_ttl : MIN_TTL_S;
+		keep_ttl(name, node->ai_ttl);
 		count++;
 	}
 	return count;
@@ -545,6 +597,7 @@ ask(Name *name, Channel *by, int which)
 	hints.ai_flags = ARES_AI_NOSORT;
 	if (lookup == NULL)
 	{
+		name->family[which].status = ARES_ENOMEM;
 		name->family[which].asked = false;
 		return;
 	}
@@ -578,7 +631,7 @@ start(Name *name, int64_t now_us)
 		wanted[i] = !name->family[i].asked;
 		if (!wanted[i])
 			continue;
-		name->family[i].status = ARES_ENOMEM;
+		name->family[i].status = by == NULL ? ARES_ENOMEM : ARES_ETIMEOUT;
 		name->family[i].repeats = 0;
 		name->family[i].again_us = -1;
 		name->family[i].addresses[0] = '\0';

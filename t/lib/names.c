@@ -12,6 +12,8 @@
  * one question after the other.  Who calls it, or starts a thread, is written
  * to DIRECTORY/notes, as "PID getaddrinfo NAME" and "PID thread".
  *
+ * While DIRECTORY/lacking holds an errno, no socket for datagrams is to be had.
+ *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
@@ -20,6 +22,7 @@
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -217,6 +220,26 @@ there(const struct sockaddr *address, socklen_t len, struct sockaddr_in *changed
 		return address;
 	changed->sin_port = port_of(changed->sin_addr);
 	return (struct sockaddr *) changed;
+}
+
+int
+socket(int family, int type, int protocol)
+{
+	char		text[20] = "";
+	int			file = -1;
+
+	if ((type & 0xf) == SOCK_DGRAM)
+		file = NEXT(open) (DIRECTORY "/lacking", O_RDONLY | O_CLOEXEC);
+	if (file >= 0)
+	{
+		if (read(file, text, sizeof(text) - 1) < 0)
+			text[0] = '\0';
+		close(file);
+	}
+	if (atoi(text) == 0)
+		return NEXT(socket) (family, type, protocol);
+	errno = atoi(text);
+	return -1;
 }
 
 int
