@@ -37,9 +37,11 @@ typedef struct KeyQueue
 {
 	KeyQueueKey id;
 	Lane	   *lane;
-	dlist_head	waiting;		/* items by event id, without the running one */
-	QueueItem  *running;		/* in flight, or waiting for its retry's record */
-	int			nitems;			/* with the running one */
+	dlist_head	waiting;		/* items by event id, without the running ones */
+	int			running;		/* items in flight, or waiting for their retry's
+								 * record: one, unless they were taken before
+								 * the destination became ordered */
+	int			nitems;			/* with the running ones */
 	bool		spilled;		/* rows from spilled_from on are not in memory */
 	bool		hungry;			/* it wants them read again */
 	int64		spilled_from;

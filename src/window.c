@@ -121,7 +121,7 @@ key_promote(KeyQueue *key, TimestampTz now)
 {
 	QueueItem  *first;
 
-	if (key->running != NULL || dlist_is_empty(&key->waiting))
+	if (key->running > 0 || dlist_is_empty(&key->waiting))
 		return;
 	first = dlist_head_element(QueueItem, in_key, &key->waiting);
 	if (first->state == ITEM_WAITING)
@@ -240,7 +240,7 @@ find_key(Lane *lane, int64 ordering_key)
 	{
 		key->lane = lane;
 		dlist_init(&key->waiting);
-		key->running = NULL;
+		key->running = 0;
 		key->nitems = 0;
 		key->spilled = false;
 		key->hungry = false;
@@ -351,6 +351,12 @@ is_mine(const QueueRow *row)
 					nshares) == my_share;
 }
 
+static bool
+is_ordered(const Lane *lane)
+{
+	return lane->policy.ordered && !lane->policy.gone;
+}
+
 /*
  * A row that was read comes into the window, unless it is there already or is
  * another worker's.
@@ -372,7 +378,7 @@ add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 		return;
 	}
 
-	if (row->has_key && lane->policy.ordered && !lane->policy.gone)
+	if (row->has_key && is_ordered(lane))
 	{
 		/* what precedes it may not have been read: it is, later, together with it */
 		if (request->kind == READ_DUE && row->event_id > lane->cursor)
@@ -493,6 +499,23 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 	}
 }
 
+/*
+ * An item that was taken while its lane had no order joins its key's queue, so
+ * that the later ones wait for it.  One that will not be sent again does not.
+ */
+static void
+join_key(QueueItem *item)
+{
+	bool		running = item->state == ITEM_IN_FLIGHT ||
+		(item->state == ITEM_DECIDED && item->verdict == VERDICT_RETRY);
+
+	if (!running || item->key != NULL || !item->row.has_key)
+		return;
+	item->key = find_key(item->lane, item->row.ordering_key);
+	item->key->nitems++;
+	item->key->running++;
+}
+
 /* Forget what waits, to read it again under other rules. */
 void
 window_forget_waiting(Lane *lane, TimestampTz now)
@@ -524,6 +547,15 @@ window_forget_waiting(Lane *lane, TimestampTz now)
 	lane->cursor = 0;
 	lane->more = true;
 	lane->nranges = 0;
+
+	if (!is_ordered(lane))
+		return;
+	hash_seq_init(&scan, items);
+	while ((item = hash_seq_search(&scan)) != NULL)
+	{
+		if (item->lane == lane)
+			join_key(item);
+	}
 }
 
 /* ---------------------------------------------------------------------
@@ -567,7 +599,7 @@ window_take(Lane *lane)
 	if (item->key != NULL)
 	{
 		dlist_delete(&item->in_key);
-		item->key->running = item;
+		item->key->running++;
 	}
 	return item;
 }
@@ -577,7 +609,7 @@ window_release_key(QueueItem *item, TimestampTz now)
 {
 	if (item->key == NULL)
 		return;
-	item->key->running = NULL;
+	item->key->running--;
 	key_promote(item->key, now);
 }
 
@@ -587,7 +619,7 @@ window_return(QueueItem *item, TimestampTz now)
 	item->state = ITEM_WAITING;
 	if (item->key != NULL)
 	{
-		item->key->running = NULL;
+		item->key->running--;
 		key_insert(item->key, item, now);
 	}
 	else

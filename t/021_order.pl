@@ -58,12 +58,30 @@ ok(wait_for_query($node, sprintf($delivered, 'ordered true'), 'a2 b2 c2 d2 g2 h2
     'even for what is queued');
 query($node, 'DELETE FROM rswebhook.queue');
 
+# It can be switched on as well: what is in flight then holds up the later ones
+add_destination($node, 'becomes', $receiver->url('/ok'),
+    { %quick, min_backoff => '1 h', max_backoff => '1 h', timeout => '3 s', ordered => 'false' });
+my $hanging = $receiver->requests_to('/hang');
+send_events('becomes', q{('p1', '/hang', '{"userId": "p"}', NULL), ('p2', '/hang', '{"userId": "p"}', NULL)});
+ok(wait_for('both requests', sub { $receiver->requests_to('/hang') == $hanging + 2 }), 'without order, two at once');
+query($node, q{UPDATE rswebhook.destination SET ordered = true WHERE name = 'becomes'});
+send_events('becomes', q{('p3', '/ok', '{"userId": "p"}', NULL), ('q1', '/ok', '{"userId": "q"}', NULL)});
+ok(wait_for_query($node, sprintf($delivered, 'becomes'), 'q1'), 'others are sent while these are in flight');
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue WHERE attempts > 0}, '2'), 'both have failed');
+send_events('becomes', q{('q2', '/ok', '{"userId": "q"}', NULL)});
+ok(wait_for_query($node, sprintf($delivered, 'becomes'), 'q1 q2'), 'the later one of their user waits for them');
+my $id_of = q{SELECT id FROM rswebhook.event WHERE event ->> 'messageId' = '%s' ORDER BY id DESC LIMIT 1};
+query($node, sprintf "SELECT rswebhook_cancel(($id_of))", 'p2');
+send_events('becomes', q{('q3', '/ok', '{"userId": "q"}', NULL)});
+ok(wait_for_query($node, sprintf($delivered, 'becomes'), 'q1 q2 q3'), 'for both');
+query($node, sprintf "SELECT rswebhook_cancel(($id_of))", 'p1');
+ok(wait_for_query($node, sprintf($delivered, 'becomes'), 'p3 q1 q2 q3'), 'and goes when nothing is before it');
+
 # One that is cancelled holds up nobody, in flight or not.
 add_destination($node, 'cancels', $receiver->url('/ok'),
     { %quick, min_backoff => '1 h', max_backoff => '1 h', timeout => '2 s' });
 send_events('cancels', q{('k1', '/status/500', '{"userId": "k"}', NULL),
     ('k2', '/hang', '{"userId": "k"}', NULL), ('k3', '/ok', '{"userId": "k"}', NULL)});
-my $id_of = q{SELECT id FROM rswebhook.event WHERE event ->> 'messageId' = '%s' ORDER BY id DESC LIMIT 1};
 ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue WHERE attempts > 0}, '1'), 'one is stuck');
 is(query($node, sprintf "SELECT rswebhook_cancel(($id_of))", 'k1'), '1', 'it is cancelled');
 ok(wait_for('the next one', sub { $receiver->requests_to('/hang') }), 'the next one goes');
