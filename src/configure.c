@@ -68,6 +68,7 @@ configure_lane(Lane *lane, TimestampTz now)
 		policy.gone = true;
 	if (d != NULL)
 	{
+		stats_note_known(d->id);
 		policy.halted = policy.halted || !d->enabled || d->paused ||
 			d->problem != NULL || record_pauses(d->id);
 		policy.ordered = d->ordered;

@@ -60,8 +60,9 @@ counters_startup(void)
 								HASH_ELEM | HASH_BLOBS);
 }
 
+/* share: whose; -1: all workers'. */
 void
-counters_forget_all(Oid database)
+counters_forget_mine(void)
 {
 	HASH_SEQ_STATUS scan;
 	StatsEntry *entry;
@@ -70,7 +71,8 @@ counters_forget_all(Oid database)
 	hash_seq_init(&scan, stats_table);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
-		if (entry->key.database == database)
+		if (entry->key.database == MyDatabaseId &&
+			entry->key.share == state_my_share())
 			hash_search(stats_table, &entry->key, HASH_REMOVE, NULL);
 	}
 	LWLockRelease(&control->stats_lock);

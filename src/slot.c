@@ -45,8 +45,6 @@ want_no_more(void)
 static void
 detach_worker(int code, Datum arg)
 {
-	bool		unwanted = false;
-
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
 	if (my_slot->generation == my_generation)
 	{
@@ -58,16 +56,13 @@ detach_worker(int code, Datum arg)
 		LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
 		if (found_nothing)
 			want_no_more();
+		counters_forget_mine(); /* before there can be another worker */
 		state_clear_slot(my_slot);
 		LWLockRelease(&my_slot->lock);
-		unwanted = !my_slot->wanted;
 		state_free_if_unused(state_first_of(my_slot));
 		state_wake_launcher();
 	}
 	LWLockRelease(&control->lock);
-
-	if (unwanted)
-		counters_forget_all(MyDatabaseId);
 }
 
 bool

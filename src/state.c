@@ -367,9 +367,6 @@ release_database(Oid database, bool dropped)
 		state_wake_launcher();
 	}
 	LWLockRelease(&control->lock);
-
-	if (dropped)
-		counters_forget_all(database);
 }
 
 void

@@ -133,6 +133,8 @@ extern void commits_startup(void);
 /* ---- counters.c ---- */
 extern Size counters_size(void);
 extern void counters_startup(void);
-extern void counters_forget_all(Oid database);
+
+/* A worker that leaves takes along what it has counted. */
+extern void counters_forget_mine(void);
 
 #endif							/* RSWEBHOOK_STATE_PRIVATE_H */

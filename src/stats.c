@@ -62,6 +62,12 @@ change(int32 destination_id)
 }
 
 void
+stats_note_known(int32 destination_id)
+{
+	(void) change(destination_id);
+}
+
+void
 stats_note_in_flight(int32 destination_id, int in_flight)
 {
 	change(destination_id)->in_flight = in_flight;

@@ -1,0 +1,56 @@
+# rswebhook.status shows what the present workers have counted: zeros before
+# there is anything, and nothing without a worker.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Test::More;
+
+my $receiver = new_receiver();
+my $node = new_node('status');
+my $counted = q{
+    SELECT coalesce(string_agg(concat_ws(' ', destination || ':', in_flight, delivered, retried, aborted), ', '
+                               ORDER BY destination), '')
+    FROM rswebhook.status};
+my $latest = q{
+    SELECT string_agg(concat_ws(' ', destination || ':', latency_ms IS NOT NULL, last_delivered_at IS NOT NULL,
+                                last_error IS NOT NULL, last_error_at IS NOT NULL), ', ' ORDER BY destination)
+    FROM rswebhook.status};
+
+add_destination($node, 'good', $receiver->url('/ok'));
+add_destination($node, 'hangs', $receiver->url('/hang'), { timeout => '1 h' });
+add_destination($node, 'refuses', $receiver->url('/status/400'));
+ok(wait_for_query($node, $counted, 'good: 0 0 0 0, hangs: 0 0 0 0, refuses: 0 0 0 0'), 'zeros before anything is sent');
+is(query($node, $latest), 'good: f f f f, hangs: f f f f, refuses: f f f f', 'there is no latest yet');
+
+send_event($node, { type => 'track', userId => 'u' });
+ok(wait_for_query($node, $counted, 'good: 0 1 0 0, hangs: 1 0 0 0, refuses: 0 0 0 1'), 'then what was counted');
+is(query($node, $latest), 'good: t t f f, hangs: f f f f, refuses: f f t t', 'and the latest of each');
+
+# A worker that has gone, and whose launcher cannot start another one
+my ($launcher) = query($node, q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'rswebhook launcher'});
+kill 'STOP', $launcher;
+kill 'TERM', worker_pid($node);
+ok(wait_for('the end of the worker', sub { !defined worker_pid($node) }), 'there is no worker');
+is(query($node, $counted), 'good:, hangs:, refuses:', 'nothing is counted without one');
+is(query($node, $latest), 'good: f f f f, hangs: f f f f, refuses: f f f f', 'there is no latest');
+is( query($node, q{
+        SELECT string_agg(concat_ws(' ', destination || ':', pending, retrying, oldest_pending IS NOT NULL, breaker,
+                                    coalesce(worker_pid, 0), workers), ', ' ORDER BY destination)
+        FROM rswebhook.status}),
+    'good: 0 0 f closed 0 0, hangs: 1 1 t closed 0 0, refuses: 0 0 f closed 0 0', 'what is owed is shown all the same');
+is(query($node, 'SELECT count(*) FROM rswebhook.workers() WHERE pid IS NULL AND max_in_flight IS NULL AND lacks IS NULL'),
+    query($node, 'SHOW rswebhook.workers'), 'and that the workers are missing');
+
+kill 'CONT', $launcher;
+ok(wait_for_query($node, $counted, 'good: 0 0 0 0, hangs: 1 0 0 0, refuses: 0 0 0 0'), 'the next one begins at zero');
+
+# What is deleted is not shown any more
+query($node, q{DELETE FROM rswebhook.destination WHERE name <> 'good'});
+ok(wait_for_query($node, 'SELECT count(*) FROM rswebhook.worker_stats()', '1'), 'nor counted');
+
+done_testing();
