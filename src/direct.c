@@ -22,56 +22,15 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "bytes.h"
-#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "rows.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* As far as they are read here. */
-static const Column queue_columns[] = {
-	[QUEUE_DESTINATION_ID] = {"destination_id", INT4OID, false},
-	[QUEUE_EVENT_SLOT] = {"event_slot", INT2OID, false},
-	[QUEUE_ATTEMPTS] = {"attempts", INT4OID, false},
-	[QUEUE_EVENT_ID] = {"event_id", INT8OID, false},
-	[QUEUE_QUEUED_AT] = {"queued_at", TIMESTAMPTZOID, false}
-};
-
-static const KeyColumn queue_key[] = {
-	{QUEUE_DESTINATION_ID, INT4OID, F_INT4EQ},
-	{QUEUE_EVENT_ID, INT8OID, F_INT8EQ}
-};
-
-static const Column event_columns[] = {
-	[EVENT_ID] = {"id", INT8OID, false},
-	[EVENT_SLOT] = {"slot", INT2OID, false},
-	[EVENT_CREATED_AT] = {"created_at", TIMESTAMPTZOID, false},
-	[EVENT_ORDERING_KEY] = {"ordering_key", TEXTOID, true},
-	[EVENT_EVENT] = {"event", JSONBOID, false}
-};
-
-static const KeyColumn event_key[] = {
-	{EVENT_ID, INT8OID, F_INT8EQ},
-	{EVENT_SLOT, INT2OID, F_INT2EQ}
-};
-
-static const Column delivery_columns[] = {
-	[DELIVERY_SLOT] = {"slot", INT2OID, false},
-	[DELIVERY_ATTEMPT] = {"attempt", INT4OID, false},
-	[DELIVERY_EVENT_ID] = {"event_id", INT8OID, false},
-	[DELIVERY_DESTINATION_ID] = {"destination_id", INT4OID, false},
-	[DELIVERY_STATUS] = {"status", INT4OID, true},
-	[DELIVERY_STARTED_AT] = {"started_at", TIMESTAMPTZOID, false},
-	[DELIVERY_DURATION] = {"duration", INTERVALOID, false},
-	[DELIVERY_RETRY_AT] = {"retry_at", TIMESTAMPTZOID, true},
-	[DELIVERY_OUTCOME] = {"outcome", TEXTOID, false},
-	[DELIVERY_ERROR] = {"error", TEXTOID, true},
-	[DELIVERY_REQUEST] = {"request", TEXTOID, true},
-	[DELIVERY_RESPONSE_BODY] = {"response_body", TEXTOID, true}
-};
+/* Of the queue's columns, so many are read here. */
+#define QUEUE_COLUMNS_READ	(QUEUE_QUEUED_AT + 1)
 
 /* ---------------------------------------------------------------------
  * The queue's rows
@@ -90,7 +49,7 @@ typedef struct QueueReader
 static bool
 queue_reader_open(QueueReader *reader, Relation rel)
 {
-	if (!table_is_known(rel, queue_columns, lengthof(queue_columns)) ||
+	if (!table_is_known(rel, queue_columns, QUEUE_COLUMNS_READ) ||
 		!key_lookup_open(&reader->by_key, rel, queue_key))
 		return false;
 	reader->rel = rel;
@@ -113,7 +72,7 @@ is_claimed(TupleTableSlot *slot, const QueueRow *row)
 {
 	const Datum *values = slot->tts_values;
 
-	slot_getsomeattrs(slot, lengthof(queue_columns));
+	slot_getsomeattrs(slot, QUEUE_COLUMNS_READ);
 	return DatumGetInt64(values[QUEUE_EVENT_ID]) == row->event_id &&
 		DatumGetInt32(values[QUEUE_DESTINATION_ID]) == row->destination_id &&
 		DatumGetInt32(values[QUEUE_ATTEMPTS]) == row->attempts &&
@@ -156,7 +115,7 @@ event_reader_open(EventReader *reader, Relation parent, int16 ring_slot)
 	if (!OidIsValid(partition))
 		return false;
 	rel = table_open(partition, AccessShareLock);
-	if (!table_is_known(rel, event_columns, lengthof(event_columns)) ||
+	if (!table_is_known(rel, event_columns, EVENT_COLUMNS) ||
 		!key_lookup_open(&reader->by_key, rel, event_key))
 	{
 		table_close(rel, NoLock);
@@ -264,8 +223,7 @@ delivery_writer(Relation parent, int16 slot)
 	if (!OidIsValid(partition))
 		return NULL;
 	rel = table_open(partition, RowExclusiveLock);
-	if (!table_is_known(rel, delivery_columns, lengthof(delivery_columns)) ||
-		!table_is_passive(rel) || !table_takes_rows(rel, DELIVERY_COLUMNS))
+	if (!table_takes_rows(rel, delivery_columns, DELIVERY_COLUMNS))
 	{
 		table_close(rel, NoLock);
 		return NULL;

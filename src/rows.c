@@ -20,13 +20,58 @@
 #include "nodes/parsenodes.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/partcache.h"
 #include "utils/relcache.h"
+#include "utils/snapmgr.h"
 
 /* ---------------------------------------------------------------------
  * What somebody may have made of our tables
  * ---------------------------------------------------------------------
  */
+const Column event_columns[EVENT_COLUMNS] = {
+	[EVENT_ID] = {"id", INT8OID, false},
+	[EVENT_SLOT] = {"slot", INT2OID, false},
+	[EVENT_CREATED_AT] = {"created_at", TIMESTAMPTZOID, false},
+	[EVENT_ORDERING_KEY] = {"ordering_key", TEXTOID, true},
+	[EVENT_EVENT] = {"event", JSONBOID, false}
+};
+
+const Column queue_columns[QUEUE_COLUMNS] = {
+	[QUEUE_DESTINATION_ID] = {"destination_id", INT4OID, false},
+	[QUEUE_EVENT_SLOT] = {"event_slot", INT2OID, false},
+	[QUEUE_ATTEMPTS] = {"attempts", INT4OID, false},
+	[QUEUE_EVENT_ID] = {"event_id", INT8OID, false},
+	[QUEUE_QUEUED_AT] = {"queued_at", TIMESTAMPTZOID, false},
+	[QUEUE_ORDERING_KEY] = {"ordering_key", INT8OID, true},
+	[QUEUE_DELIVER_AFTER] = {"deliver_after", TIMESTAMPTZOID, true},
+	[QUEUE_EXPIRES_AT] = {"expires_at", TIMESTAMPTZOID, true},
+	[QUEUE_FIRST_ATTEMPT_AT] = {"first_attempt_at", TIMESTAMPTZOID, true},
+	[QUEUE_RETRY_AT] = {"retry_at", TIMESTAMPTZOID, true}
+};
+
+const Column delivery_columns[DELIVERY_COLUMNS] = {
+	[DELIVERY_SLOT] = {"slot", INT2OID, false},
+	[DELIVERY_ATTEMPT] = {"attempt", INT4OID, false},
+	[DELIVERY_EVENT_ID] = {"event_id", INT8OID, false},
+	[DELIVERY_DESTINATION_ID] = {"destination_id", INT4OID, false},
+	[DELIVERY_STATUS] = {"status", INT4OID, true},
+	[DELIVERY_STARTED_AT] = {"started_at", TIMESTAMPTZOID, false},
+	[DELIVERY_DURATION] = {"duration", INTERVALOID, false},
+	[DELIVERY_RETRY_AT] = {"retry_at", TIMESTAMPTZOID, true},
+	[DELIVERY_OUTCOME] = {"outcome", TEXTOID, false},
+	[DELIVERY_ERROR] = {"error", TEXTOID, true},
+	[DELIVERY_REQUEST] = {"request", TEXTOID, true},
+	[DELIVERY_RESPONSE_BODY] = {"response_body", TEXTOID, true}
+};
+
+const Column home_columns[HOME_COLUMNS] = {
+	[HOME_SYSTEM_IDENTIFIER] = {"system_identifier", INT8OID, false},
+	[HOME_DATABASE_OID] = {"database_oid", OIDOID, false}
+};
+
 bool
 table_is_known(Relation rel, const Column *columns, int count)
 {
@@ -47,19 +92,76 @@ table_is_known(Relation rel, const Column *columns, int count)
 	return true;
 }
 
+/* Policies are passed over by the owner of the table, unless they are forced. */
 bool
 table_is_passive(Relation rel)
 {
-	return rel->trigdesc == NULL && rel->rd_rules == NULL;
+	return rel->trigdesc == NULL && rel->rd_rules == NULL &&
+		!(rel->rd_rel->relrowsecurity && rel->rd_rel->relforcerowsecurity);
+}
+
+/* Columns beyond ours are null, and may be if they were dropped. */
+static bool
+columns_take_values(TupleDesc desc, int count)
+{
+	if (desc->constr != NULL && desc->constr->num_check > 0)
+		return false;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (i < count ? att->attidentity != '\0' || att->attgenerated != '\0' :
+			!att->attisdropped)
+			return false;
+	}
+	return true;
+}
+
+/* The tables that were asked about last, by their id. */
+static struct
+{
+	Oid			table;			/* InvalidOid: none */
+	bool		takes_rows;
+}			asked[32];
+
+static void
+forget_asked(Datum arg, Oid table)
+{
+	if (!OidIsValid(table))
+		memset(asked, 0, sizeof(asked));
+	else if (asked[table % lengthof(asked)].table == table)
+		asked[table % lengthof(asked)].table = InvalidOid;
 }
 
 bool
-table_takes_rows(Relation rel, int columns)
+table_takes_rows(Relation rel, const Column *columns, int count)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
+	static bool registered = false;
+	Oid			table = RelationGetRelid(rel);
+	int			place = table % lengthof(asked);
 
-	return desc->natts == columns &&
-		(desc->constr == NULL || desc->constr->num_check == 0);
+	if (!registered)
+		CacheRegisterRelcacheCallback(forget_asked, (Datum) 0);
+	registered = true;
+	if (asked[place].table != table)
+	{
+		asked[place].table = table;
+		asked[place].takes_rows = table_is_known(rel, columns, count) &&
+			table_is_passive(rel) && columns_take_values(RelationGetDescr(rel), count);
+	}
+	return asked[place].takes_rows;
+}
+
+/* NULL: it is no ring, as far as we know. */
+static PartitionDesc
+parts_of_ring(Relation parent)
+{
+	PartitionKey key = RelationGetPartitionKey(parent);
+
+	if (key == NULL || key->strategy != PARTITION_STRATEGY_LIST ||
+		key->partattrs[0] == 0 || key->parttypid[0] != INT2OID)
+		return NULL;
+	return current_partitions(parent);
 }
 
 /*
@@ -69,14 +171,9 @@ table_takes_rows(Relation rel, int columns)
 Oid
 partition_of_slot(Relation parent, int16 slot)
 {
-	PartitionKey key = RelationGetPartitionKey(parent);
-	PartitionDesc desc;
+	PartitionDesc desc = parts_of_ring(parent);
 
-	if (key == NULL || key->strategy != PARTITION_STRATEGY_LIST ||
-		key->parttypid[0] != INT2OID)
-		return InvalidOid;
-	desc = current_partitions(parent);
-	if (desc->nparts == 0)
+	if (desc == NULL || desc->nparts == 0)
 		return InvalidOid;
 	for (int i = 0; i < desc->boundinfo->ndatums; i++)
 	{
@@ -86,10 +183,29 @@ partition_of_slot(Relation parent, int16 slot)
 	return InvalidOid;
 }
 
+bool
+ring_lacks_slot(Relation parent, int16 slot)
+{
+	PartitionDesc desc = parts_of_ring(parent);
+
+	return desc != NULL && !OidIsValid(get_default_oid_from_partdesc(desc)) &&
+		!OidIsValid(partition_of_slot(parent, slot));
+}
+
 /* ---------------------------------------------------------------------
  * Looking up by a primary key of two columns
  * ---------------------------------------------------------------------
  */
+const KeyColumn event_key[2] = {
+	{EVENT_ID, INT8OID, F_INT8EQ},
+	{EVENT_SLOT, INT2OID, F_INT2EQ}
+};
+
+const KeyColumn queue_key[2] = {
+	{QUEUE_DESTINATION_ID, INT4OID, F_INT4EQ},
+	{QUEUE_EVENT_ID, INT8OID, F_INT8EQ}
+};
+
 static bool
 index_is_usable(Relation index, const KeyColumn *key)
 {
@@ -145,6 +261,34 @@ key_lookup_close(KeyLookup *lookup)
 	if (lookup->scan != NULL)
 		index_endscan(lookup->scan);
 	index_close(lookup->index, NoLock);
+}
+
+bool
+highest_key(Oid table, const KeyColumn *key, int64 *value)
+{
+	Relation	rel;
+	KeyLookup	lookup;
+	bool		found = false;
+
+	if (!ConditionalLockRelationOid(table, AccessShareLock))
+		return false;
+	rel = table_open(table, NoLock);
+	if (rel->rd_rel->relkind == RELKIND_RELATION && key_lookup_open(&lookup, rel, key))
+	{
+		TupleTableSlot *slot = table_slot_create(rel, NULL);
+		bool		null;
+
+		lookup.scan = begin_index_scan(rel, lookup.index, SnapshotAny, 0);
+		index_rescan(lookup.scan, NULL, 0, NULL, 0);
+		found = index_getnext_slot(lookup.scan, BackwardScanDirection, slot);
+		if (found)
+			*value = DatumGetInt64(slot_getattr(slot, key[0].column + 1, &null));
+		index_endscan(lookup.scan);
+		index_close(lookup.index, AccessShareLock);
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	table_close(rel, AccessShareLock);
+	return found;
 }
 
 /* ---------------------------------------------------------------------

@@ -6,8 +6,10 @@
  * Where every microsecond counts, rows are read, written and deleted through
  * the table's and the indexes' access methods.  That is right only as long as
  * nothing but storing the row belongs to it: the callers ask first, and leave
- * it to a statement if somebody has added triggers, rules, checks or columns,
- * or has put something else in the place of a table.
+ * it to a statement if somebody has added triggers, rules, policies, checks or
+ * columns, or has put something else in the place of a table.  That goes for
+ * rswebhook.event, queue and delivery alike, be it a sender that writes or a
+ * worker.
  *
  * Locks are kept until the transaction ends, as a statement's are.
  *
@@ -49,6 +51,12 @@ enum
 	DELIVERY_COLUMNS
 };
 
+enum
+{
+	HOME_SYSTEM_IDENTIFIER, HOME_DATABASE_OID,
+	HOME_COLUMNS
+};
+
 /* ---------------------------------------------------------------------
  * What somebody may have made of our tables
  * ---------------------------------------------------------------------
@@ -60,17 +68,28 @@ typedef struct Column
 	bool		nullable;
 } Column;
 
+extern const Column event_columns[EVENT_COLUMNS];
+extern const Column queue_columns[QUEUE_COLUMNS];
+extern const Column delivery_columns[DELIVERY_COLUMNS];
+extern const Column home_columns[HOME_COLUMNS];
+
 /* Is it an ordinary table that begins with these columns? */
 extern bool table_is_known(Relation rel, const Column *columns, int count);
 
 /* Does nothing but the change itself happen when its rows are changed? */
 extern bool table_is_passive(Relation rel);
 
-/* Can its rows be made of so many columns, and be any? */
-extern bool table_takes_rows(Relation rel, int columns);
+/*
+ * Is all that an INSERT of a row with these columns does to store it?  The
+ * answer is remembered until the table is another one.
+ */
+extern bool table_takes_rows(Relation rel, const Column *columns, int count);
 
 /* The partition for rows of a slot of a ring; InvalidOid: none, or who knows. */
 extern Oid	partition_of_slot(Relation parent, int16 slot);
+
+/* Is it certain that there is no partition for them? */
+extern bool ring_lacks_slot(Relation parent, int16 slot);
 
 /* ---------------------------------------------------------------------
  * Looking up by a primary key of two columns
@@ -91,11 +110,21 @@ typedef struct KeyLookup
 	const KeyColumn *key;
 } KeyLookup;
 
+/* Our primary keys. */
+extern const KeyColumn event_key[2];
+extern const KeyColumn queue_key[2];
+
 /* False, with nothing to close, if there is no index of such a key. */
 extern bool key_lookup_open(KeyLookup *lookup, Relation rel, const KeyColumn *key);
 extern bool key_lookup_find(KeyLookup *lookup, Snapshot snapshot,
 							Datum first, Datum second, TupleTableSlot *slot);
 extern void key_lookup_close(KeyLookup *lookup);
+
+/*
+ * The highest value of the key's first column, a bigint, of any row whether
+ * committed or not.  False: there is none, or it cannot be had at once.  Keeps no lock.
+ */
+extern bool highest_key(Oid table, const KeyColumn *key, int64 *value);
 
 /* ---------------------------------------------------------------------
  * Inserting

@@ -4,9 +4,10 @@
  *		The SQL functions that enqueue an event.
  *
  * Rows are written straight to the tables, index entries included, and not
- * through SPI: a sender needs no privilege but EXECUTE on rswebhook_send(),
- * nobody's triggers run with somebody else's rights, no plan is made, and a
- * million sends in one statement leave no memory behind.
+ * through SPI: no plan is made, and a million sends in one statement leave no
+ * memory behind.  If somebody has added to a table what only a statement heeds
+ * (rows.h), it is one, by the table's owner as with a worker's.  Either way a
+ * sender needs no privilege but EXECUTE on rswebhook_send().
  *
  * Order matters in one place: the transaction's id is assigned before the
  * event's.  The worker relies on it to know which ids may still commit: an
@@ -23,12 +24,17 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_class.h"
 #include "commands/sequence.h"
 #include "common/hashfn.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "rows.h"
 #include "share.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
@@ -36,24 +42,47 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* Columns of rswebhook.home as the extension's script creates them. */
-enum
+/* A table that rows are sent to. */
+typedef struct Target
 {
-	HOME_SYSTEM_IDENTIFIER, HOME_DATABASE_OID,
-	HOME_COLUMNS
-};
+	const char *name;
+	const Column *columns;
+	int			ncolumns;
+	Oid			relid;
+	SPIPlanPtr	plan;			/* of its INSERT; NULL: not needed so far */
+} Target;
 
-/* Where rows go; looked up once, and again after any change of these. */
-static struct
+static Target event_target = {.name = "event", .columns = event_columns, .ncolumns = EVENT_COLUMNS};
+static Target queue_target = {.name = "queue", .columns = queue_columns, .ncolumns = QUEUE_COLUMNS};
+static Target home_target = {.name = "home", .columns = home_columns, .ncolumns = HOME_COLUMNS};
+static Target *const targets[] = {&event_target, &queue_target, &home_target};
+
+/* A target while rows are written to it. */
+typedef struct Sink
 {
-	Oid			events[RING_SLOTS];
-	Oid			queue;
-	Oid			sequence;
-	Oid			home;
-	bool		home_written;	/* it has a row, by a transaction that committed */
-	uint64		looked_up_at;	/* invalidations at that time */
-}			relations;
+	Target	   *target;
+	Relation	rel;
+	bool		direct;			/* else by a statement */
+	Writer		writer;			/* of a partition of rel, or of rel itself */
+} Sink;
 
+/* Ids that are passed over, as other sessions may draw some at the same time. */
+#define ID_MARGIN	1000
+
+/* A row to be: columns without a value are null. */
+#define MAX_COLUMNS	QUEUE_COLUMNS
+typedef struct NewRow
+{
+	Datum		values[MAX_COLUMNS];
+	char		nulls[MAX_COLUMNS]; /* as SPI has them */
+} NewRow;
+
+/* Looked up once, and again after any change of these or of a target. */
+static Oid	sequence = InvalidOid;
+static bool home_written;		/* it has a row, by a transaction that committed */
+static int64 newest_id = 0;		/* that this session has drawn; 0: none since
+								 * the sequence was altered */
+static uint64 looked_up_at = 0; /* invalidations at that time */
 static uint64 invalidations = 1;
 
 /* ---------------------------------------------------------------------
@@ -63,13 +92,14 @@ static uint64 invalidations = 1;
 static void
 relcache_callback(Datum arg, Oid relid)
 {
-	bool		ours = relid == InvalidOid || relid == relations.queue ||
-		relid == relations.sequence || relid == relations.home;
+	bool		ours = relid == InvalidOid || relid == sequence;
 
-	for (int slot = 0; slot < RING_SLOTS && !ours; slot++)
-		ours = relid == relations.events[slot];
+	for (int i = 0; i < lengthof(targets) && !ours; i++)
+		ours = relid == targets[i]->relid;
 	if (ours)
 		invalidations++;
+	if (relid == InvalidOid || relid == sequence)
+		newest_id = 0;
 }
 
 static void
@@ -77,36 +107,180 @@ look_up_relations(void)
 {
 	static bool registered = false;
 	uint64		seen = invalidations;
-	char		name[NAMEDATALEN];
 
-	if (relations.looked_up_at == seen)
+	if (looked_up_at == seen)
 		return;
 	if (!registered)
 	{
 		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
 		registered = true;
 	}
-	for (int slot = 0; slot < RING_SLOTS; slot++)
+	for (int i = 0; i < lengthof(targets); i++)
+		targets[i]->relid = extension_relation(targets[i]->name);
+	sequence = extension_relation("event_id_seq");
+	home_written = false;
+	looked_up_at = seen;
+}
+
+/*
+ * Lock, then look: whoever had it locked before us has perhaps put another one
+ * in its place.
+ */
+static Relation
+open_target(const Target *target)
+{
+	for (;;)
 	{
-		snprintf(name, sizeof(name), "event_%d", slot);
-		relations.events[slot] = extension_relation(name);
+		Relation	rel;
+
+		look_up_relations();
+		rel = table_open(target->relid, RowExclusiveLock);
+		if (looked_up_at == invalidations)
+			return rel;
+		table_close(rel, NoLock);
 	}
-	relations.queue = extension_relation("queue");
-	relations.sequence = extension_relation("event_id_seq");
-	relations.home = extension_relation("home");
-	relations.home_written = false;
-	relations.looked_up_at = seen;
 }
 
 static void
-open_table(Writer *writer, Oid relid, int columns)
+sink_open(Sink *sink, Target *target)
 {
-	Relation	rel = table_open(relid, RowExclusiveLock);
+	sink->target = target;
+	sink->rel = open_target(target);
+	sink->direct = table_takes_rows(sink->rel, target->columns, target->ncolumns);
+	if (sink->direct)
+		writer_open(&sink->writer, sink->rel);
+}
 
-	if (RelationGetDescr(rel)->natts < columns)
-		elog(ERROR, "relation \"%s\" has too few columns",
-			 RelationGetRelationName(rel));
-	writer_open(writer, rel);
+/* Likewise for the partition of a slot. */
+static void
+sink_open_slot(Sink *sink, Target *target, int16 slot)
+{
+	Oid			partition;
+
+	sink->target = target;
+	sink->rel = open_target(target);
+	sink->direct = false;
+	if (ring_lacks_slot(sink->rel, slot))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("relation \"rswebhook.%s\" has no partition for slot %d",
+						target->name, slot),
+				 errdetail("What is sent now belongs there."),
+				 errhint("Attach the one that was taken away, with ALTER TABLE rswebhook.%s ATTACH PARTITION ... FOR VALUES IN (%d).",
+						 target->name, slot)));
+	partition = partition_of_slot(sink->rel, slot);
+	if (OidIsValid(partition) && table_is_passive(sink->rel))
+	{
+		Relation	rel = table_open(partition, RowExclusiveLock);
+
+		sink->direct = table_takes_rows(rel, target->columns, target->ncolumns);
+		if (sink->direct)
+			writer_open(&sink->writer, rel);
+		else
+			table_close(rel, NoLock);
+	}
+}
+
+static void
+sink_close(Sink *sink)
+{
+	if (sink->direct)
+		writer_close(&sink->writer);
+	if (!sink->direct || sink->writer.rel != sink->rel)
+		table_close(sink->rel, NoLock);
+}
+
+static void
+row_clear(NewRow *row)
+{
+	memset(row->values, 0, sizeof(row->values));
+	memset(row->nulls, 'n', sizeof(row->nulls));
+}
+
+static void
+row_set(NewRow *row, int column, Datum value)
+{
+	row->values[column] = value;
+	row->nulls[column] = ' ';
+}
+
+static SPIPlanPtr
+prepare_insert(const Target *target)
+{
+	StringInfoData sql;
+	Oid			types[MAX_COLUMNS];
+	SPIPlanPtr	plan;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "INSERT INTO rswebhook.%s (", target->name);
+	for (int i = 0; i < target->ncolumns; i++)
+		appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "", target->columns[i].name);
+	appendStringInfoString(&sql, ") VALUES (");
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		appendStringInfo(&sql, "%s$%d", i > 0 ? ", " : "", i + 1);
+		types[i] = target->columns[i].type;
+	}
+	appendStringInfoChar(&sql, ')');
+
+	plan = SPI_prepare(sql.data, target->ncolumns, types);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare \"%s\": %s", sql.data,
+			 SPI_result_code_string(SPI_result));
+	return plan;
+}
+
+/* With the rights and under the settings with which a worker runs its statements. */
+static void
+insert_by_statement(Target *target, Oid owner, NewRow *row)
+{
+	Oid			user;
+	int			context;
+	int			settings = NewGUCNestLevel();
+	int			result;
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("row_security", "off", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	SPI_connect();
+	if (target->plan == NULL)
+		target->plan = prepare_insert(target);
+	result = SPI_execute_plan(target->plan, row->values, row->nulls, false, 0);
+	if (result != SPI_OK_INSERT || SPI_processed != 1)
+	{
+		/* made under a rule that left nothing of it, it would not hear of changes */
+		SPI_freeplan(target->plan);
+		target->plan = NULL;
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("event was not stored in \"rswebhook.%s\"", target->name),
+				 errdetail("A trigger or a rule has kept its row out of the table."),
+				 errhint("Look for triggers and rules on rswebhook.%s.", target->name)));
+	}
+	SPI_finish();
+	AtEOXact_GUC(false, settings);
+	SetUserIdAndSecContext(user, context);
+}
+
+static void
+sink_insert(Sink *sink, NewRow *row)
+{
+	if (!sink->direct)
+	{
+		insert_by_statement(sink->target, sink->rel->rd_rel->relowner, row);
+		return;
+	}
+	writer_start_row(&sink->writer);
+	for (int i = 0; i < sink->target->ncolumns; i++)
+	{
+		if (row->nulls[i] == ' ')
+			writer_set(&sink->writer, i, row->values[i]);
+	}
+	writer_insert_row(&sink->writer);
 }
 
 int16
@@ -406,26 +580,25 @@ expiry_time(const Interval *expires_after, TimestampTz deliver_after, TimestampT
 }
 
 static void
-store_event(int64 id, int16 slot, TimestampTz now, const char *ordering_key, Datum event)
+store_event(Sink *sink, int64 id, int16 slot, TimestampTz now,
+			const char *ordering_key, Datum event)
 {
-	Writer		writer;
+	NewRow		row;
 
-	open_table(&writer, relations.events[slot], EVENT_COLUMNS);
-	writer_start_row(&writer);
-	writer_set(&writer, EVENT_ID, Int64GetDatum(id));
-	writer_set(&writer, EVENT_SLOT, Int16GetDatum(slot));
-	writer_set(&writer, EVENT_CREATED_AT, TimestampTzGetDatum(now));
+	row_clear(&row);
+	row_set(&row, EVENT_ID, Int64GetDatum(id));
+	row_set(&row, EVENT_SLOT, Int16GetDatum(slot));
+	row_set(&row, EVENT_CREATED_AT, TimestampTzGetDatum(now));
 	if (ordering_key != NULL)
-		writer_set(&writer, EVENT_ORDERING_KEY, CStringGetTextDatum(ordering_key));
-	writer_set(&writer, EVENT_EVENT, event);
-	writer_insert_row(&writer);
-	writer_close(&writer);
+		row_set(&row, EVENT_ORDERING_KEY, CStringGetTextDatum(ordering_key));
+	row_set(&row, EVENT_EVENT, event);
+	sink_insert(sink, &row);
 }
 
 static bool
 home_has_row(void)
 {
-	Relation	rel = table_open(relations.home, AccessShareLock);
+	Relation	rel = table_open(home_target.relid, AccessShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
@@ -446,9 +619,10 @@ static void
 write_home(void)
 {
 	static TransactionId written_by = InvalidTransactionId;
-	Writer		writer;
+	Sink		sink;
+	NewRow		row;
 
-	if (relations.home_written)
+	if (home_written)
 		return;					/* nearly always */
 
 	/* our own row may go with a rollback, and is not seen in this statement */
@@ -456,17 +630,17 @@ write_home(void)
 		return;
 	if (home_has_row())
 	{
-		relations.home_written = written_by == InvalidTransactionId ||
+		home_written = written_by == InvalidTransactionId ||
 			!TransactionIdIsCurrentTransactionId(written_by);
 		return;
 	}
 	written_by = GetCurrentTransactionId();
-	open_table(&writer, relations.home, HOME_COLUMNS);
-	writer_start_row(&writer);
-	writer_set(&writer, HOME_SYSTEM_IDENTIFIER, Int64GetDatum((int64) GetSystemIdentifier()));
-	writer_set(&writer, HOME_DATABASE_OID, ObjectIdGetDatum(MyDatabaseId));
-	writer_insert_row(&writer);
-	writer_close(&writer);
+	sink_open(&sink, &home_target);
+	row_clear(&row);
+	row_set(&row, HOME_SYSTEM_IDENTIFIER, Int64GetDatum((int64) GetSystemIdentifier()));
+	row_set(&row, HOME_DATABASE_OID, ObjectIdGetDatum(MyDatabaseId));
+	sink_insert(&sink, &row);
+	sink_close(&sink);
 	state_note_changed();		/* the worker has waited for it */
 }
 
@@ -477,6 +651,78 @@ note_queued(int32 destination_id, int64 event_id, int64 key)
 	int			share = share_of(destination_id, key, rswebhook_workers);
 
 	state_note_queued(&(QueuedRange) {destination_id, SHARE_BIT(share), event_id, event_id});
+}
+
+/* 0: there is none, or it cannot be had. */
+static int64
+highest_id_in(Relation events, int16 slot)
+{
+	Oid			partition = partition_of_slot(events, slot);
+	int64		id;
+
+	return OidIsValid(partition) && highest_key(partition, event_key, &id) ? id : 0;
+}
+
+/* Where anything was sent in the time of this slot, that came last. */
+static int64
+highest_id(Relation events, int16 slot)
+{
+	int64		highest = highest_id_in(events, slot);
+
+	for (int16 other = 0; other < RING_SLOTS && highest == 0; other++)
+		highest = Max(highest, highest_id_in(events, other));
+	return highest;
+}
+
+/* The sequence may be behind: have it go on beyond the highest id of an event. */
+static int64
+pass_used_ids(Oid owner, int64 highest)
+{
+	Oid			user;
+	int			context;
+	int64		id;
+
+	/* one session after the other, or it would be set back again */
+	LockDatabaseObject(RelationRelationId, sequence, 0, ExclusiveLock);
+	id = nextval_internal(sequence, false);
+	if (id <= highest)
+	{
+		GetUserIdAndSecContext(&user, &context);
+		SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE);
+		(void) DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence),
+								   Int64GetDatum(highest + ID_MARGIN));
+		SetUserIdAndSecContext(user, context);
+		id = nextval_internal(sequence, false);
+		ereport(LOG,
+				(errmsg("rswebhook sets sequence \"rswebhook.event_id_seq\" to " INT64_FORMAT,
+						id),
+				 errdetail("It had been set back, to ids that events in rswebhook.event have.")));
+	}
+	UnlockDatabaseObject(RelationRelationId, sequence, 0, ExclusiveLock);
+	return id;
+}
+
+/*
+ * An id that no event has, and higher than that of any.  Receivers take two
+ * events with one id for one, and retention takes the event with the highest
+ * for the newest.  So after somebody has restarted the sequence, or restored it
+ * to an older state, it is not used as it is.
+ */
+static int64
+next_id(Relation events, int16 slot)
+{
+	int64		id = nextval_internal(sequence, false);
+
+	if (newest_id == 0 || id <= newest_id)
+	{
+		int64		highest = highest_id(events, slot);
+
+		/* beyond some id there is nowhere to go on */
+		if (id <= highest && highest <= PG_INT64_MAX - 2 * ID_MARGIN)
+			id = pass_used_ids(events->rd_rel->relowner, highest);
+	}
+	newest_id = id;
+	return id;
 }
 
 /* All memory goes to the current context, which the caller throws away. */
@@ -491,34 +737,38 @@ store(Datum datum, Jsonb *event, const SendOptions *options,
 	int64		hash = 0;
 	bool		keyed = event_ordering_hash(event, options->ordering_key, &hash);
 	int64		id;
-	Writer		writer;
+	Sink		events;
+	Sink		queue;
+	NewRow		row;
 
 	look_up_relations();
 	(void) GetCurrentTransactionId();	/* before the event's: see above */
 	write_home();
-	id = nextval_internal(relations.sequence, false);
-	store_event(id, slot, now, options->ordering_key, datum);
+	sink_open_slot(&events, &event_target, slot);
+	id = next_id(events.rel, slot);
+	store_event(&events, id, slot, now, options->ordering_key, datum);
+	sink_close(&events);
 
-	open_table(&writer, relations.queue, QUEUE_COLUMNS);
+	sink_open(&queue, &queue_target);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		writer_start_row(&writer);
-		writer_set(&writer, QUEUE_DESTINATION_ID, Int32GetDatum(destinations[i]));
-		writer_set(&writer, QUEUE_EVENT_SLOT, Int16GetDatum(slot));
-		writer_set(&writer, QUEUE_ATTEMPTS, Int32GetDatum(0));
-		writer_set(&writer, QUEUE_EVENT_ID, Int64GetDatum(id));
-		writer_set(&writer, QUEUE_QUEUED_AT, TimestampTzGetDatum(now));
+		row_clear(&row);
+		row_set(&row, QUEUE_DESTINATION_ID, Int32GetDatum(destinations[i]));
+		row_set(&row, QUEUE_EVENT_SLOT, Int16GetDatum(slot));
+		row_set(&row, QUEUE_ATTEMPTS, Int32GetDatum(0));
+		row_set(&row, QUEUE_EVENT_ID, Int64GetDatum(id));
+		row_set(&row, QUEUE_QUEUED_AT, TimestampTzGetDatum(now));
 		if (keyed)
-			writer_set(&writer, QUEUE_ORDERING_KEY, Int64GetDatum(hash));
+			row_set(&row, QUEUE_ORDERING_KEY, Int64GetDatum(hash));
 		if (deliver_after != 0)
-			writer_set(&writer, QUEUE_DELIVER_AFTER, TimestampTzGetDatum(deliver_after));
+			row_set(&row, QUEUE_DELIVER_AFTER, TimestampTzGetDatum(deliver_after));
 		if (expires_at != 0)
-			writer_set(&writer, QUEUE_EXPIRES_AT, TimestampTzGetDatum(expires_at));
-		writer_insert_row(&writer);
+			row_set(&row, QUEUE_EXPIRES_AT, TimestampTzGetDatum(expires_at));
+		sink_insert(&queue, &row);
 		note_queued(destinations[i], id, keyed ? hash : id);
 	}
-	writer_close(&writer);
+	sink_close(&queue);
 	return id;
 }
 
