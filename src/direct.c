@@ -25,6 +25,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "rows.h"
+#include "session.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -149,18 +150,20 @@ read_event(EventReader *reader, const QueueRow *row)
 	return DatumGetJsonbPCopy(event);
 }
 
-/* The reader for a row's payload, opened when it is first needed. */
-static EventReader *
-reader_of(EventReader *readers, Relation parent, const QueueRow *row)
+/* Readers for the payloads of all these rows; false: some need a statement. */
+static bool
+open_readers(EventReader *readers, Relation parent, const QueueRow **rows, int count)
 {
-	EventReader *reader;
+	for (int i = 0; i < count; i++)
+	{
+		int16		slot = rows[i]->event_slot;
 
-	if (row->event_slot < 0 || row->event_slot >= RING_SLOTS)
-		return NULL;
-	reader = &readers[row->event_slot];
-	if (reader->rel == NULL && !event_reader_open(reader, parent, row->event_slot))
-		return NULL;
-	return reader;
+		if (slot < 0 || slot >= RING_SLOTS ||
+			(readers[slot].rel == NULL &&
+			 !event_reader_open(&readers[slot], parent, slot)))
+			return false;
+	}
+	return true;
 }
 
 int
@@ -171,28 +174,23 @@ direct_fetch(const QueueRow **rows, int count, int64 budget, Jsonb **events,
 	Relation	parent = table_open(extension_relation("event"), AccessShareLock);
 	EventReader readers[RING_SLOTS] = {{0}};
 	QueueReader queue;
-	bool		opened = queue_reader_open(&queue, rel);
-	bool		usable = opened;
+	bool		usable = open_readers(readers, parent, rows, count);
+	bool		opened;
 	int			fetched = 0;
 
-	for (int i = 0; i < count && usable && budget >= 0; i++)
+	session_look_again();		/* all that is read is locked now */
+	opened = usable && queue_reader_open(&queue, rel);
+	for (int i = 0; i < count && opened && budget >= 0; i++)
 	{
-		EventReader *reader;
-
 		CHECK_FOR_INTERRUPTS();
 		fetched++;
 		events[i] = NULL;
 		missing[i] = false;
 		if (!find_claimed(&queue, rows[i]))
 			continue;
-		reader = reader_of(readers, parent, rows[i]);
-		usable = reader != NULL;
-		if (usable)
-		{
-			events[i] = read_event(reader, rows[i]);
-			missing[i] = events[i] == NULL;
-			budget -= missing[i] ? 0 : (int64) VARSIZE(events[i]);
-		}
+		events[i] = read_event(&readers[rows[i]->event_slot], rows[i]);
+		missing[i] = events[i] == NULL;
+		budget -= missing[i] ? 0 : (int64) VARSIZE(events[i]);
 	}
 
 	for (int slot = 0; slot < RING_SLOTS; slot++)
@@ -204,7 +202,7 @@ direct_fetch(const QueueRow **rows, int count, int64 budget, Jsonb **events,
 		queue_reader_close(&queue);
 	table_close(parent, NoLock);
 	table_close(rel, NoLock);
-	return usable ? fetched : 0;
+	return fetched;
 }
 
 /* ---------------------------------------------------------------------

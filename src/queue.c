@@ -17,12 +17,15 @@
  */
 #include "queue.h"
 
+#include "access/table.h"
 #include "bytes.h"
 #include "catalog/pg_type.h"
 #include "direct.h"
 #include "executor/spi.h"
 #include "inject.h"
 #include "miscadmin.h"
+#include "rows.h"
+#include "session.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -49,10 +52,13 @@ typedef enum Statement
 	CLOSE_BREAKER
 } Statement;
 
+/* Of these types, whatever somebody has made of the table. */
 #define COLUMNS \
-	"q.destination_id, q.attempts, q.event_id, q.ordering_key, q.queued_at, " \
-	"q.deliver_after, q.expires_at, q.first_attempt_at, q.retry_at, q.event_slot, " \
-	"q.ctid"
+	"q.destination_id::int4, q.attempts::int4, q.event_id::int8, " \
+	"q.ordering_key::int8, q.queued_at::timestamptz, " \
+	"q.deliver_after::timestamptz, q.expires_at::timestamptz, " \
+	"q.first_attempt_at::timestamptz, q.retry_at::timestamptz, " \
+	"q.event_slot::int2, q.ctid"
 
 /*
  * The rows of the queue that are still those that were claimed: known by the
@@ -106,7 +112,7 @@ static struct
 		4, {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID}
 	},
 	[FETCH] = {
-		"SELECT e.event"
+		"SELECT e.event::jsonb"
 		" FROM unnest($1, $2, $3, $4, $5)" CLAIMED_ROWS(", slot")
 		" LEFT JOIN LATERAL (SELECT e.event FROM rswebhook.event e"
 		"  WHERE e.id = c.event_id AND e.slot = c.slot OFFSET 0) AS e ON true"
@@ -148,7 +154,8 @@ static struct
 		1, {INT4OID}
 	},
 	[LOAD_BREAKERS] = {
-		"SELECT destination_id, failures, opened_at, next_probe_at, reason"
+		"SELECT destination_id::int4, failures::int4, opened_at::timestamptz,"
+		"  next_probe_at::timestamptz, reason::text"
 		" FROM rswebhook.breaker ORDER BY destination_id",
 		0, {0}
 	},
@@ -168,6 +175,7 @@ static struct
 };
 
 static SPIPlanPtr plans[lengthof(statements)];
+
 static void
 execute(Statement statement, Datum *values, const char *nulls, bool read_only,
 		int expected)
@@ -189,8 +197,13 @@ execute(Statement statement, Datum *values, const char *nulls, bool read_only,
 	result = SPI_execute_plan(plans[statement], values, nulls, read_only, 0);
 	MemoryContextSwitchTo(caller);	/* SPI leaves us in its own */
 	if (result != expected)
+	{
+		/* made under a rule that left nothing of it, it would not hear of changes */
+		SPI_freeplan(plans[statement]);
+		plans[statement] = NULL;
 		elog(ERROR, "statement %d ended with %s", statement,
 			 SPI_result_code_string(result));
+	}
 }
 
 /* ---------------------------------------------------------------------
@@ -218,6 +231,7 @@ queue_owed_destinations(void)
 {
 	List	   *result = NIL;
 
+	session_lock_and_look("queue");
 	execute(OWED_DESTINATIONS, NULL, NULL, true, SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -235,6 +249,7 @@ queue_is_home(bool *is_copy)
 	bool		null;
 	bool		home;
 
+	session_lock_and_look("home");
 	execute(IS_HOME, NULL, NULL, true, SPI_OK_SELECT);
 	home = DatumGetBool(column(0, 1, &null)) && !null;
 	*is_copy = !home && !null;
@@ -344,7 +359,7 @@ fetch_by_statement(const QueueRow *row, bool *missing)
 
 	claimed_arrays(&row, 1, params);
 	params[4] = array_of(&slot, 1, INT2OID);
-	execute(FETCH, params, NULL, true, SPI_OK_SELECT);
+	execute(FETCH, params, NULL, false, SPI_OK_SELECT); /* see session_look_again() */
 	*missing = false;
 	if (SPI_processed > 0)
 	{
@@ -554,6 +569,7 @@ queue_load_breakers(StoredBreaker **breakers)
 {
 	int			count;
 
+	session_lock_and_look("breaker");
 	execute(LOAD_BREAKERS, NULL, NULL, true, SPI_OK_SELECT);
 	count = (int) SPI_processed;
 	*breakers = palloc0(sizeof(StoredBreaker) * Max(count, 1));
@@ -609,24 +625,52 @@ query_is_true(const char *sql)
 	return result;
 }
 
-/* Is the newest row of a partition older than the retention? */
-static bool
-is_old(const char *table, int slot, const char *time_column_name, const char *order)
+/*
+ * The partition for a slot as statements name it; NULL: there is none.  Its
+ * parent says which one it is: a table that somebody has taken out of the ring
+ * is his, whatever its name.
+ */
+static char *
+partition_name(const char *parent_name, int16 slot)
 {
-	return query_is_true(psprintf("SELECT COALESCE((SELECT %s FROM rswebhook.%s_%d"
-								  " ORDER BY %s DESC LIMIT 1)"
-								  " < pg_catalog.now() - pg_catalog.make_interval(secs => %d), false)",
-								  time_column_name, table, slot, order,
-								  rswebhook_retention));
+	Relation	parent = table_open(extension_relation(parent_name), AccessShareLock);
+	Oid			partition = partition_of_slot(parent, slot);
+
+	table_close(parent, NoLock);
+	if (!OidIsValid(partition))
+		return NULL;
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(partition)),
+									  get_rel_name(partition));
 }
 
-/* Does a queue row of any destination need a payload of this slot? */
+/*
+ * Is the newest row of a partition older than the retention?  The newest event
+ * has the highest id, or, if somebody has set the sequence back, the lowest.
+ */
 static bool
-is_owed(int slot)
+is_old(Ring ring, const char *partition)
+{
+	char	   *newest;
+
+	if (ring == RING_DELIVERY)
+		newest = psprintf("(SELECT started_at FROM %s ORDER BY started_at DESC LIMIT 1)",
+						  partition);
+	else
+		newest = psprintf("GREATEST((SELECT created_at FROM %s ORDER BY id DESC LIMIT 1),"
+						  " (SELECT created_at FROM %s ORDER BY id LIMIT 1))",
+						  partition, partition);
+	return query_is_true(psprintf("SELECT COALESCE(%s < pg_catalog.now()"
+								  " - pg_catalog.make_interval(secs => %d), false)",
+								  newest, rswebhook_retention));
+}
+
+/* Does a queue row of any destination need a payload of this partition? */
+static bool
+is_owed(const char *partition)
 {
 	return query_is_true(psprintf("WITH RECURSIVE ids AS ("
-								  " SELECT (SELECT id FROM rswebhook.event_%d ORDER BY id LIMIT 1) AS low,"
-								  "  (SELECT id FROM rswebhook.event_%d ORDER BY id DESC LIMIT 1) AS high),"
+								  " SELECT (SELECT id FROM %s ORDER BY id LIMIT 1) AS low,"
+								  "  (SELECT id FROM %s ORDER BY id DESC LIMIT 1) AS high),"
 								  " owed (id) AS ("
 								  " (SELECT destination_id FROM rswebhook.queue ORDER BY destination_id LIMIT 1)"
 								  " UNION ALL"
@@ -636,42 +680,35 @@ is_owed(int slot)
 								  "SELECT EXISTS (SELECT FROM owed, ids, LATERAL"
 								  " (SELECT FROM rswebhook.queue q WHERE q.destination_id = owed.id"
 								  "  AND q.event_id BETWEEN ids.low AND ids.high LIMIT 1) AS found)",
-								  slot, slot));
+								  partition, partition));
+}
+
+static bool
+may_be_emptied(Ring ring, const char *partition)
+{
+	return is_old(ring, partition) && !(ring == RING_EVENT && is_owed(partition));
 }
 
 /*
- * Checked once without a lock, since the answer is nearly always no, and
- * again with the lock that TRUNCATE takes: a send that is still open holds the
- * partition against us.
+ * Checked once without the lock that TRUNCATE takes, since the answer is nearly
+ * always no, and again with it: a send that is still open holds the partition
+ * against us.  The queue is locked by then as well.
  */
-static void
-empty_slot(const char *table, int slot, const char *time_column_name,
-		   const char *order, bool check_owed)
+void
+queue_expire(Ring ring, int slot)
 {
-	if (!is_old(table, slot, time_column_name, order) ||
-		(check_owed && is_owed(slot)))
+	char	   *partition = partition_name(ring == RING_EVENT ? "event" : "delivery", slot);
+
+	if (partition == NULL || !may_be_emptied(ring, partition))
 		return;
 
 	set_config_option("lock_timeout", EXPIRE_LOCK_TIMEOUT_MS, PGC_SUSET,
 					  PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
-	SPI_execute(psprintf("LOCK TABLE ONLY rswebhook.%s_%d IN ACCESS EXCLUSIVE MODE",
-						 table, slot), false, 0);
-	PopActiveSnapshot();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (!is_old(table, slot, time_column_name, order) ||
-		(check_owed && is_owed(slot)))
+	SPI_execute(psprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", partition), false, 0);
+	session_look_again();
+	if (!may_be_emptied(ring, partition))
 		return;
-	SPI_execute(psprintf("TRUNCATE ONLY rswebhook.%s_%d", table, slot), false, 0);
+	SPI_execute(psprintf("TRUNCATE ONLY %s", partition), false, 0);
 	ereport(LOG,
-			(errmsg("rswebhook emptied \"%s_%d\", which was past the retention",
-					table, slot)));
-}
-
-void
-queue_expire(Ring ring, int slot)
-{
-	if (ring == RING_DELIVERY)
-		empty_slot("delivery", slot, "started_at", "started_at", false);
-	else
-		empty_slot("event", slot, "created_at", "id", true);
+			(errmsg("rswebhook emptied \"%s\", which was past the retention", partition)));
 }

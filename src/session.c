@@ -21,6 +21,7 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -28,6 +29,7 @@
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
@@ -210,6 +212,24 @@ session_begin(const char *what)
 	SetUserIdAndSecContext(owner, outer_context | SECURITY_RESTRICTED_OPERATION);
 	pgstat_report_activity(STATE_RUNNING, what);
 	return true;
+}
+
+void
+session_look_again(void)
+{
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+session_lock_and_look(const char *table)
+{
+	Relation	rel = table_open(extension_relation(table), AccessShareLock);
+
+	if (rel->rd_rel->relhassubclass)
+		(void) find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL);
+	table_close(rel, NoLock);
+	session_look_again();
 }
 
 void

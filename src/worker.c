@@ -324,7 +324,9 @@ read_and_start(bool look)
 
 	if (!session_begin("reading the queue"))
 		return;
+	INJECT("reading");
 	configure_lanes(now);
+	session_lock_and_look("queue");
 	if (schedule_wants_read(now))
 		note_untold_ranges(now);
 	for (int i = 0; i < READS_A_TURN && schedule_next_read(now, &request); i++)

@@ -78,6 +78,39 @@ is(rows('event'), '0', 'old events that are not owed go');
 send_event($node, { type => 'track', userId => 'd' }, 'good');
 ok(wait_until_sent($node), 'and sending goes on');
 
+# The newest event need not have the highest id: somebody may have set the
+# sequence back, or have put events in their place by hand.
+query($node, q{UPDATE rswebhook.event SET created_at = now() - interval '15 days'});
+query($node, 'ALTER SEQUENCE rswebhook.event_id_seq RESTART');
+my $young = send_event($node, { type => 'track', userId => 'e' }, 'good');
+ok(wait_until_sent($node), 'an event after the sequence was set back');
+look_at_all_slots();
+is(query($node, "SELECT count(*) FROM rswebhook.event WHERE id = $young"), '1', 'a young event stays, whatever its id');
+query($node, qq{
+    UPDATE rswebhook.event SET created_at = now() - interval '15 days';
+    INSERT INTO rswebhook.event (id, slot, created_at, event) SELECT min(id) - 1, $current, now(), '{}' FROM rswebhook.event});
+my $kept = rows('event');
+look_at_all_slots();
+is(rows('event'), $kept, 'even if the sequence has nothing to do with it');
+
+# What somebody has taken out of a ring, perhaps to keep it, is his
+query($node, qq{
+    UPDATE rswebhook.event SET created_at = now() - interval '15 days';
+    UPDATE rswebhook.delivery SET started_at = now() - interval '15 days';
+    ALTER TABLE rswebhook.event DETACH PARTITION rswebhook.event_$current;
+    ALTER TABLE rswebhook.delivery DETACH PARTITION rswebhook.delivery_$current});
+my $log = -s $node->logfile;
+my @archive = (rows('event'), rows('delivery'));
+cmp_ok($archive[$_], '>', 0, 'there are rows') foreach 0, 1;
+look_at_all_slots();
+is_deeply([ rows('event'), rows('delivery') ], \@archive, 'partitions that are none any more keep theirs');
+query($node, qq{
+    ALTER TABLE rswebhook.event ATTACH PARTITION rswebhook.event_$current FOR VALUES IN ($current);
+    ALTER TABLE rswebhook.delivery ATTACH PARTITION rswebhook.delivery_$current FOR VALUES IN ($current)});
+look_at_all_slots();
+is(rows('event') + rows('delivery'), 0, 'until they are partitions again');
+is(errors($log), '', 'and there is no error about that');
+
 # A slot can be emptied in an eighth of the retention: in that, it is looked at
 # more than once. Whoever changes the retention sees that at once.
 cmp_ok(next_look(), '==', 30 * 60, 'slots are looked at twice an hour');
@@ -93,6 +126,16 @@ sub rows
     my ($table) = @_;
 
     return query($node, "SELECT count(*) FROM rswebhook.${table}_$current");
+}
+
+# What the log has of these since then
+sub errors
+{
+    my ($from) = @_;
+
+    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
+    seek $in, $from, 0;
+    return join '', grep { /ERROR/ } <$in>;
 }
 
 # In how many seconds the worker will look at the slots again, as it said last
