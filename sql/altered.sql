@@ -219,6 +219,25 @@ SELECT try();
 SELECT count(*) FROM rswebhook.event;
 
 --
+-- Destinations are read by the types that their columns were made with
+--
+ALTER TABLE rswebhook.destination ALTER headers DROP DEFAULT, ALTER headers TYPE text;
+SET ROLE regress_sender;
+SELECT try();
+RESET ROLE;
+\set VERBOSITY terse
+INSERT INTO rswebhook.destination (name, url, headers) VALUES ('new', 'https://example.com/', '{}');
+UPDATE rswebhook.destination SET ordered = false;
+ALTER TABLE rswebhook.destination ALTER headers TYPE jsonb USING headers::jsonb, ALTER headers SET DEFAULT '{}',
+    ALTER max_in_flight TYPE bigint;
+UPDATE rswebhook.destination SET ordered = false;
+ALTER TABLE rswebhook.destination ALTER max_in_flight TYPE integer, ALTER ca_cert TYPE varchar(10000);
+UPDATE rswebhook.destination SET ordered = false;
+ALTER TABLE rswebhook.destination ALTER ca_cert TYPE text;
+\set VERBOSITY default
+SELECT try();
+
+--
 -- Ids: never one that another event has, whatever becomes of the sequence
 --
 CREATE VIEW ids AS

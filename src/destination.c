@@ -35,6 +35,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "parser/parse_coerce.h"
 #include "parser/scansup.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
@@ -73,6 +74,75 @@ static MemoryContext replaced = NULL;	/* parent of old caches; NULL: nobody
  * matter; one that is not there reads as null.
  * ---------------------------------------------------------------------
  */
+static const struct
+{
+	const char *name;
+	Oid			type;
+}			column_types[] = {
+	{"id", INT4OID},
+	{"name", TEXTOID},
+	{"url", TEXTOID},
+	{"method", TEXTOID},
+	{"headers", JSONBOID},
+	{"auth_type", TEXTOID},
+	{"auth_username", TEXTOID},
+	{"auth_password", TEXTOID},
+	{"auth_token", TEXTOID},
+	{"auth_header", TEXTOID},
+	{"signing_secrets", JSONBOID},
+	{"allowed_hosts", TEXTARRAYOID},
+	{"event_auth_headers", BOOLOID},
+	{"enabled", BOOLOID},
+	{"paused", BOOLOID},
+	{"types", TEXTARRAYOID},
+	{"events", TEXTARRAYOID},
+	{"ordered", BOOLOID},
+	{"max_in_flight", INT4OID},
+	{"rate_limit", FLOAT8OID},
+	{"connect_timeout", INTERVALOID},
+	{"timeout", INTERVALOID},
+	{"low_speed_limit", INT4OID},
+	{"low_speed_time", INTERVALOID},
+	{"max_redirects", INT4OID},
+	{"ca_cert", TEXTOID},
+	{"client_cert", TEXTOID},
+	{"client_key", TEXTOID},
+	{"proxy", TEXTOID},
+	{"no_proxy", TEXTOID},
+	{"status_outcomes", JSONBOID},
+	{"min_backoff", INTERVALOID},
+	{"max_backoff", INTERVALOID},
+	{"retry_after_factor", FLOAT4OID},
+	{"retry_window", INTERVALOID},
+	{"min_attempts", INT4OID},
+	{"breaker_failures", INT4OID},
+	{"expires_after", INTERVALOID}
+};
+
+void
+destination_columns_check(TupleDesc desc)
+{
+	for (int i = 0; i < lengthof(column_types); i++)
+	{
+		const char *name = column_types[i].name;
+		Oid			wanted = column_types[i].type;
+		int			attnum = SPI_fnumber(desc, name);
+		Oid			type;
+
+		if (attnum <= 0)
+			continue;
+		type = TupleDescAttr(desc, attnum - 1)->atttypid;
+		if (!IsBinaryCoercible(type, wanted))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" of relation \"rswebhook.destination\" is of type %s",
+							name, format_type_be(type)),
+					 errdetail("It was made as %s, and is read as that.", format_type_be(wanted)),
+					 errhint("Change it back with ALTER TABLE rswebhook.destination ALTER COLUMN %s TYPE %s.",
+							 name, format_type_be(wanted))));
+	}
+}
+
 static bool
 row_value(const Row *row, const char *column, Datum *value)
 {
@@ -359,9 +429,11 @@ static List *
 read_table(Relation rel, Snapshot snapshot)
 {
 	List	   *list = NIL;
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	SysScanDesc scan;
 	HeapTuple	tuple;
 
+	destination_columns_check(RelationGetDescr(rel));
+	scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
 	while ((tuple = systable_getnext(scan)) != NULL)
 	{
 		Row			row = {tuple, RelationGetDescr(rel)};

@@ -55,6 +55,9 @@ typedef struct FieldProblem
 	const char *hint;			/* a sentence, or NULL */
 } FieldProblem;
 
+/* An error if somebody has given a column that is read another type. */
+extern void destination_columns_check(TupleDesc desc);
+
 extern void destination_fields_read(HeapTuple tuple, TupleDesc desc,
 									DestinationFields *fields);
 extern bool destination_fields_check(DestinationFields *fields,

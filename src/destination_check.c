@@ -573,6 +573,7 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 	old = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_trigtuple : NULL;
 	tuple = old != NULL ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
 
+	destination_columns_check(RelationGetDescr(rel));
 	check_nulls(rel, tuple);
 	check_id(rel, tuple, old);
 	check_ranges(rel, tuple);
