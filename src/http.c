@@ -53,6 +53,9 @@
 #define SETTLE_MIN_US		(2 * 1000)
 #define SETTLE_MAX_US		(100 * 1000)
 
+/* The caller comes back so late at least, or it does not matter. */
+#define LATE_US				(50 * 1000)
+
 /* Of a pool of libcurl's, in which we have one connection. */
 #define MAX_IN_POOL			1000L
 
@@ -91,6 +94,12 @@ static int64_t settling_until_us = -1;
 
 /* When to look for those that libcurl has forgotten; -1: never. */
 static int64_t forgotten_us = -1;
+
+/* When to ask whether the time of any that runs is up, or earlier; -1: never. */
+static int64_t look_at_us = -1;
+
+/* When the caller was to come back at the latest; -1: whenever it likes. */
+static int64_t expected_us = -1;
 
 /* Connections have ended under those that use them, or may have. */
 static bool some_broken = false;
@@ -324,6 +333,7 @@ run(Request *r, int64_t now_us)
 	if (r->setup == CURLE_OK && rc == CURLM_OK)
 	{
 		r->in_multi = true;
+		look_at_us = sooner(look_at_us, r->look_at_us);
 		move_to(&running, r);
 		if (!r->connection->known && http_request_has_choice(r) && forgotten_us < 0)
 			forgotten_us = now_us + FORGOTTEN_US;
@@ -656,10 +666,30 @@ wake_forgotten(int64_t now_us)
 	}
 }
 
-static int64_t
-sooner(int64_t a, int64_t b)
+/* Those that have taken too long, though all that has come for them is read. */
+static void
+end_those_late(int64_t now_us)
 {
-	return a < 0 || (b >= 0 && b < a) ? b : a;
+	Request    *next;
+
+	if (look_at_us < 0 || now_us < look_at_us)
+		return;
+	look_at_us = -1;
+	for (Request *r = running.first; r != NULL; r = next)
+	{
+		const char *late = http_time_is_up(r, now_us);
+
+		next = r->next;
+		if (late == NULL)
+		{
+			look_at_us = sooner(look_at_us, r->look_at_us);
+			continue;
+		}
+		r->worn = true;
+		take_out(r);
+		snprintf(r->curl_error, sizeof(r->curl_error), "%s", late);
+		conclude(r, CURLE_OPERATION_TIMEDOUT, false, now_us);
+	}
 }
 
 /* When there is something to be done without an event; -1: never. */
@@ -668,7 +698,7 @@ next_due(void)
 {
 	if (starting.first != NULL || some_deserted)
 		return 0;
-	return sooner(sooner(sooner(curl_deadline_us, patience_until_us),
+	return sooner(sooner(sooner(sooner(curl_deadline_us, look_at_us), patience_until_us),
 						 sooner(settling_until_us, poller_held_until())),
 				  sooner(sooner(http_names_next(), http_pool_next_expiry()),
 						 forgotten_us));
@@ -684,8 +714,31 @@ is_due(int64_t when_us)
 static void
 settle(void)
 {
+	int64_t		now_us = poller_clock();
+
 	poller_settle();
-	poller_wake_at(next_due());
+	expected_us = next_due();
+	poller_wake_at(expected_us);
+	if (expected_us >= 0 && expected_us < now_us)
+		expected_us = now_us;
+}
+
+/* The caller was away for longer than it was asked to: that is nobody's time. */
+static void
+give_back(void)
+{
+	const RequestList *lists[] = {&starting, &waiting, &running, &settling};
+	int64_t		now_us = poller_clock();
+	int64_t		away_us = now_us - expected_us;
+
+	if (expected_us < 0 || away_us < LATE_US)
+		return;
+	http_names_give_back(away_us);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+	{
+		for (Request *r = lists[i]->first; r != NULL; r = r->next)
+			http_time_give_back(r, away_us, now_us);
+	}
 }
 
 /*
@@ -713,12 +766,16 @@ take_event(const PollerEvent *event)
 		some_broken |= http_pool_broken(connection, event->events == 0);
 }
 
-/* What is due now; true: there is more. */
+/*
+ * What is due now; true: there is more.  Nobody's time is up as long as there
+ * are sockets that have not been looked at.
+ */
 static bool
 run_once(void)
 {
 	PollerEvent events[128];
-	int			nevents = poller_wait(events, 128);
+	bool		more;
+	int			nevents = poller_wait(events, 128, &more);
 	int64_t		now_us;
 	int			still_running;
 
@@ -726,6 +783,11 @@ run_once(void)
 		return false;
 	for (int i = 0; i < nevents; i++)
 		take_event(&events[i]);
+	if (more)
+	{
+		collect_finished();
+		return true;
+	}
 	now_us = poller_clock();
 	http_names_run(now_us);
 	http_pool_expire(now_us);
@@ -740,6 +802,7 @@ run_once(void)
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
 	}
 	collect_finished();
+	end_those_late(now_us);
 	return starting.first != NULL;
 }
 
@@ -751,6 +814,7 @@ http_run(void)
 	if (multi == NULL)
 		return;
 	block_signals(&saved);
+	give_back();
 	for (int i = 0; i < MAX_ROUNDS && run_once(); i++)
 		poller_settle();
 	restore_signals(&saved);
@@ -889,10 +953,7 @@ http_start(const HttpRequest *request)
 		return;
 	}
 
-	r->started_us = poller_clock();
-	r->deadline_us = -1;
-	if (request->timeout_ms > 0)
-		r->deadline_us = r->started_us + (int64_t) request->timeout_ms * 1000;
+	http_time_start(r, request, poller_clock());
 	r->response_limit = request->response_limit;
 	r->hops_left = request->max_redirects;
 	http_answer_begin(r);

@@ -129,7 +129,11 @@ extern int	http_fd(void);
  */
 extern void http_start(const HttpRequest *request);
 
-/* Let libcurl do what it can without waiting. */
+/*
+ * Let libcurl do what it can without waiting.  A caller that comes late, after
+ * http_fd() has long been readable for want of time, takes that time from no
+ * request: each has so much more.
+ */
 extern void http_run(void);
 
 /* The next finished request, in order of completion; false: none. */

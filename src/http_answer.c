@@ -318,9 +318,8 @@ was_begun(const Request *r)
 	return request_size > 0;
 }
 
-/* Did its connection come about, so that it could go out? */
-static bool
-was_connected(const Request *r)
+bool
+http_answer_was_connected(const Request *r)
 {
 #if HTTP_TELLS_CONNECTED
 	return r->connected;
@@ -348,7 +347,7 @@ phase_reached(const Request *r, CURLcode result)
 
 	if (r->head_bytes > 0 && status_of(r) > 0)
 		return HTTP_PHASE_RECEIVE;
-	if (was_connected(r))
+	if (http_answer_was_connected(r))
 		return is_sent(r) ? HTTP_PHASE_WAIT : HTTP_PHASE_SEND;
 
 	if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_RESOLVE_PROXY)
@@ -478,7 +477,7 @@ lacked(const Request *r, CURLcode result)
 	{
 		case CURLE_OUT_OF_MEMORY:
 			/* what a receiver can cause is not ours: that is what a long header is */
-			return was_connected(r) || was_begun(r) ? NULL : http_no_memory;
+			return http_answer_was_connected(r) || was_begun(r) ? NULL : http_no_memory;
 		case CURLE_FAILED_INIT:
 		case CURLE_SSL_ENGINE_NOTFOUND:
 		case CURLE_SSL_ENGINE_SETFAILED:

@@ -753,6 +753,17 @@ http_names_run(int64_t now_us)
 	}
 }
 
+void
+http_names_give_back(int64_t away_us)
+{
+	for (Name *name = asked; name != NULL; name = name->next_asked)
+	{
+		name->give_up_us += away_us;
+		if (name->settle_us >= 0)
+			name->settle_us += away_us;
+	}
+}
+
 /* When c-ares wants to ask again, or wants to give up. */
 static int64_t
 channel_timeout(Channel *of)
@@ -762,12 +773,6 @@ channel_timeout(Channel *of)
 	if (of->lookups == 0 || ares_timeout(of->ares, NULL, &wait) == NULL)
 		return -1;
 	return poller_clock() + (int64_t) wait.tv_sec * 1000000 + wait.tv_usec;
-}
-
-static int64_t
-sooner(int64_t a, int64_t b)
-{
-	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
 int64_t

@@ -6,11 +6,11 @@
  *
  * http.c has the doors, the lists and the loop; http_request.c turns a request
  * into an easy handle and follows redirects; http_answer.c listens to what
- * comes back and judges it; http_pool.c keeps connections; http_unasked.c knows
- * what was not said in answer; http_socket.c knows descriptors; http_names.c
- * finds addresses.  These are the only files
- * that know libcurl and c-ares, and nobody else includes this header.  Their
- * rules:
+ * comes back and judges it; http_time.c knows how long that may take;
+ * http_pool.c keeps connections; http_unasked.c knows what was not said in
+ * answer; http_socket.c knows descriptors; http_names.c finds addresses.  These
+ * are the only files that know libcurl and c-ares, and nobody else includes this
+ * header.  Their rules:
  *
  * - Nothing of PostgreSQL: no palloc, no ereport, no interrupts.  Memory is
  *   malloc's; libcurl's callbacks record what happened and return.
@@ -154,9 +154,21 @@ typedef struct Request
 	int			port;
 	int			hops_left;
 	size_t		response_limit;
+
+	/* what it may take (http_time.c); a time of -1: none */
 	int			connect_timeout_ms;
+	int			least_speed;	/* bytes a second; 0: any */
+	int			low_speed_s;	/* so long it may be slower */
 	int64_t		started_us;
-	int64_t		deadline_us;	/* -1: none */
+	int64_t		deadline_us;
+	int64_t		connect_by_us;	/* while its connection is set up */
+	int64_t		connecting_ms;	/* likewise, as libcurl was told; 0: nothing */
+	int64_t		slow_since_us;
+	int64_t		speed_at_us;	/* when to look at its speed again */
+	int64_t		moved;			/* bytes, when that was done last */
+	int64_t		look_at_us;		/* when to ask whether its time is up */
+	bool		spared;			/* it was to be over when we came back late */
+
 	CURLcode	setup;			/* first failure of a curl_easy_setopt() */
 	const char *failed_option;	/* whose that was */
 
@@ -198,6 +210,13 @@ typedef struct Request
 	char		why[256];		/* the guard's reason */
 	char		curl_error[CURL_ERROR_SIZE];
 } Request;
+
+/* The first of two times, of which each is -1 for never. */
+static inline int64_t
+sooner(int64_t a, int64_t b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
 
 /* The error of last resort: static, so never freed. */
 extern char http_no_memory[];
@@ -400,6 +419,21 @@ extern void http_unasked_note(Connection *connection);
 /* OpenSSL's SSL that the request is about to use; NULL: not to be had. */
 extern void *http_unasked_tls(const Request *r);
 
+/* ---- http_time.c ---- */
+
+/* The attempt begins; libcurl has it from now on, once for each connection. */
+extern void http_time_start(Request *r, const HttpRequest *request, int64_t now_us);
+extern void http_time_run(Request *r, int64_t now_us);
+
+/*
+ * Of one that libcurl has: has it taken too long?  Then what is to be said of
+ * that, good until the next call.  NULL: no, ask again at look_at_us.
+ */
+extern const char *http_time_is_up(Request *r, int64_t now_us);
+
+/* So much of its time was not its own. */
+extern void http_time_give_back(Request *r, int64_t away_us, int64_t now_us);
+
 /* ---- http_names.c ---- */
 
 typedef enum NameState
@@ -425,6 +459,9 @@ extern bool http_names_init(void);
 /* Is this descriptor one of the resolver's?  It does what it can. */
 extern bool http_names_event(int fd, int events);
 extern void http_names_run(int64_t now_us);
+
+/* So much of the time for look-ups was not theirs. */
+extern void http_names_give_back(int64_t away_us);
 extern int64_t http_names_next(void);
 
 /* ---- http_request.c ---- */
@@ -488,6 +525,9 @@ extern bool http_answer_is_early(const Request *r, CURLcode result);
 
 /* It is none: the request did not arrive whole. */
 extern void http_answer_refute(Request *r);
+
+/* Did its connection come about, so that it could go out? */
+extern bool http_answer_was_connected(const Request *r);
 
 /* Does the result speak of the connection rather than of one request on it? */
 extern bool http_answer_blames_connection(CURLcode result);

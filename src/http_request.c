@@ -126,15 +126,6 @@ pem_blob(const char *pem)
 static void
 set_policy(Request *r, const HttpRequest *request)
 {
-	r->connect_timeout_ms = request->connect_timeout_ms;
-	if (request->low_speed_limit > 0)
-	{
-		SETOPT(r, CURLOPT_LOW_SPEED_LIMIT, (long) request->low_speed_limit);
-		SETOPT(r, CURLOPT_LOW_SPEED_TIME, (long) request->low_speed_time_s);
-	}
-	else
-		SETOPT_DEFAULT(r, CURLOPT_LOW_SPEED_TIME, 0L);
-
 	/* Empty, not NULL, which would let the environment decide. */
 	r->proxied = request->proxy != NULL && request->proxy[0] != '\0';
 	SETOPT(r, CURLOPT_PROXY, request->proxy ? request->proxy : "");
@@ -172,18 +163,6 @@ set_policy(Request *r, const HttpRequest *request)
 		SETOPT(r, CURLOPT_SSLKEYTYPE, "PEM");
 		SETOPT(r, CURLOPT_SSLKEY_BLOB, &key);
 	}
-}
-
-/* libcurl takes 0 for no limit, so what is over already has a millisecond. */
-static long
-time_left_ms(const Request *r, int64_t now_us)
-{
-	int64_t		left_ms;
-
-	if (r->deadline_us < 0)
-		return 0;
-	left_ms = (r->deadline_us - now_us + 999) / 1000;
-	return left_ms > 0 ? (long) left_ms : 1;
 }
 
 static bool
@@ -515,8 +494,9 @@ http_request_connect(Request *r, int64_t now_us)
 		SETOPT(r, CURLOPT_FRESH_CONNECT, 1L);
 	else
 		SETOPT_DEFAULT(r, CURLOPT_FRESH_CONNECT, 0L);
-	if (!r->connection->known)
-		SETOPT(r, CURLOPT_CONNECTTIMEOUT_MS, (long) r->connect_timeout_ms);
+	http_time_run(r, now_us);
+	if (r->connecting_ms > 0)
+		SETOPT(r, CURLOPT_CONNECTTIMEOUT_MS, (long) r->connecting_ms);
 	else
 		SETOPT_DEFAULT(r, CURLOPT_CONNECTTIMEOUT_MS, 0L);
 	if (http_pool_speaks_http1(r))
@@ -528,7 +508,6 @@ http_request_connect(Request *r, int64_t now_us)
 	else
 		SETOPT_DEFAULT(r, CURLOPT_RESOLVE, NULL);
 	r->served = true;
-	SETOPT(r, CURLOPT_TIMEOUT_MS, time_left_ms(r, now_us));
 }
 
 /* Is this the line of the header called name?  "Name: v", "Name:" or "Name;". */

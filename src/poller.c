@@ -372,7 +372,7 @@ kernel_arm(int64_t time_us)
 }
 
 int
-poller_wait(PollerEvent *events, int max)
+poller_wait(PollerEvent *events, int max, bool *more)
 {
 	struct epoll_event due[128];
 	int			ndue;
@@ -380,7 +380,9 @@ poller_wait(PollerEvent *events, int max)
 
 	waited_at = poller_clock();
 	release_held(waited_at);
-	ndue = epoll_wait(poll_fd, due, max < 128 ? max : 128, 0);
+	max = max < 128 ? max : 128;
+	ndue = epoll_wait(poll_fd, due, max, 0);
+	*more = ndue == max;
 	for (int i = 0; i < ndue; i++)
 	{
 		if (due[i].data.fd == timer_fd)
@@ -452,7 +454,7 @@ kernel_arm(int64_t time_us)
 }
 
 int
-poller_wait(PollerEvent *events, int max)
+poller_wait(PollerEvent *events, int max, bool *more)
 {
 	static const struct timespec no_time = {0, 0};
 	struct kevent due[128];
@@ -461,7 +463,9 @@ poller_wait(PollerEvent *events, int max)
 
 	waited_at = poller_clock();
 	release_held(waited_at);
-	ndue = kevent(poll_fd, NULL, 0, due, max < 128 ? max : 128, &no_time);
+	max = max < 128 ? max : 128;
+	ndue = kevent(poll_fd, NULL, 0, due, max, &no_time);
+	*more = ndue == max;
 	for (int i = 0; i < ndue; i++)
 	{
 		if (due[i].filter == EVFILT_TIMER)

@@ -79,10 +79,10 @@ extern void poller_settle(void);
 extern void poller_wake_at(int64_t time_us);
 
 /*
- * What is due now, without waiting; the number of events filled in.  And when
- * that was asked last.
+ * What is due now, without waiting; the number of events filled in.  *more: there
+ * may be others.  And when that was asked last.
  */
-extern int	poller_wait(PollerEvent *events, int max);
+extern int	poller_wait(PollerEvent *events, int max, bool *more);
 extern int64_t poller_waited_at(void);
 
 #endif							/* RSWEBHOOK_POLLER_H */
