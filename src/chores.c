@@ -12,6 +12,7 @@
 
 #include "inject.h"
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "queue.h"
 #include "record.h"
 #include "session.h"
@@ -30,11 +31,21 @@
 #define RECORD_MANY_DELAY_US	(25 * 1000)
 
 /*
- * An outcome that could not be recorded is tried again after so long; so many
- * that fail one after the other mean that nothing can be recorded.
+ * An outcome that could not be recorded is tried again, alone, after a pause that
+ * grows up to so long; one that has taken too long holds everybody up each time.
+ * No more of these are tried than one in so long.
  */
-#define FAILED_HOLD_US		(10 * USECS_PER_SEC)
+#define LOCKED_PAUSE_US		(5 * USECS_PER_SEC)
+#define FAILED_PAUSE_US		(60 * USECS_PER_SEC)
+#define OVERRAN_MIN_US		(60 * USECS_PER_SEC)
+#define OVERRAN_PAUSE_US	(600 * USECS_PER_SEC)
+#define SUSPECT_PAUSE_US	(500 * 1000)
+
+/* So many that fail one after the other mean that nothing can be recorded. */
 #define MAX_FAILURES		3
+
+/* How much smaller the groups become in which one is looked for that fails. */
+#define TAKE_APART			8
 
 /* States of destinations wait so long after somebody had one locked. */
 #define SAVE_RETRY_US		(1 * USECS_PER_SEC)
@@ -56,20 +67,36 @@ static TimestampTz next_expire = 0;
 static int	expire_step = 0;	/* of RINGS * RING_SLOTS */
 static bool expire_again = false;
 static TimestampTz next_save = 0;	/* of states of destinations; 0: at once */
+static TimestampTz next_suspect = 0;
 
-/* Errors that are about nothing in particular: no lock, no time, no room. */
+static bool
+tables_are_locked(void)
+{
+	bool		locked;
+
+	if (!session_begin("looking for locks"))
+		return false;
+	locked = queue_is_locked();
+	session_commit();
+	return locked;
+}
+
+/*
+ * Is the error that has ended the last transaction about nothing in particular?
+ * A lock may be one of somebody's row, for which a trigger waits.
+ */
 static bool
 concerns_all(int sqlerrcode)
 {
+	if (sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		return tables_are_locked();
 	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
 	{
 		case ERRCODE_INVALID_TRANSACTION_STATE:
 		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_SYSTEM_ERROR:
-		case ERRCODE_INTERNAL_ERROR:
 			return true;
+		case ERRCODE_OPERATOR_INTERVENTION:
+			return sqlerrcode != ERRCODE_QUERY_CANCELED || ShutdownRequestPending;
 		default:
 			return false;
 	}
@@ -124,21 +151,35 @@ report(ErrorData *error)
 	PG_END_TRY();
 }
 
-/* When outcomes have to be recorded; 0: there are none. */
+/* The first of two times, of which each is 0 for never. */
 static TimestampTz
-record_due_at(bool hurry)
+sooner(TimestampTz a, TimestampTz b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+/* When outcomes have to be recorded together; 0: there are none. */
+static TimestampTz
+group_due_at(bool hurry)
 {
 	TimestampTz since;
 	int			count = record_waiting(&since);
-	TimestampTz held = record_held_until();
-	TimestampTz due;
+	TimestampTz due = 0;
 
-	if (count == 0)
-		return held;
-	if (hurry || count >= RECORD_GROUP)
+	if (count > 0 && (hurry || count >= RECORD_GROUP))
 		return PG_INT64_MIN;
-	due = since + (count < RECORD_MANY ? RECORD_DELAY_US : RECORD_MANY_DELAY_US);
-	return held != 0 ? Min(due, held) : due;
+	if (count > 0)
+		due = since + (count < RECORD_MANY ? RECORD_DELAY_US : RECORD_MANY_DELAY_US);
+	return sooner(due, record_busy_until());
+}
+
+/* When one that has failed has to be tried again; 0: there is none. */
+static TimestampTz
+suspect_due_at(void)
+{
+	TimestampTz due = record_suspects_until();
+
+	return due == 0 ? 0 : Max(due, next_suspect);
 }
 
 /* Record so many outcomes at the most, in one transaction. */
@@ -153,30 +194,62 @@ record_some(int limit)
 	record_committed(GetCurrentTimestamp());
 }
 
+/* One that has failed, which may be for a lock for which a trigger waits. */
+static void
+record_one_suspect(int unused)
+{
+	if (!session_begin("recording an outcome again"))
+		return;
+	session_wait_little();
+	record_suspect(GetCurrentTimestamp());
+	session_commit();
+	record_committed(GetCurrentTimestamp());
+}
+
+/* It is for the outcome that was to be recorded that this has failed. */
+static void
+hold_failed(int sqlerrcode)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (session_overran())
+		record_failed(now, OVERRAN_MIN_US, OVERRAN_PAUSE_US);
+	else
+		record_failed(now, 0, session_error_passes(sqlerrcode) ? LOCKED_PAUSE_US : FAILED_PAUSE_US);
+}
+
 /*
- * One of them cannot be recorded, perhaps because of what somebody's trigger
- * thinks of it: that one is held, and the others are recorded.  If several in
- * a row fail, so would all.
+ * Some of them cannot be recorded, perhaps because of what somebody's trigger
+ * thinks of one: such are held, and the others are recorded.  If several in a
+ * row fail, so would all.
  */
 static void
-record_one_by_one(void)
+take_apart(int limit)
 {
 	int			failures = 0;
 	bool		reported = false;
 	TimestampTz due;
 
-	while ((due = record_due_at(true)) != 0 && due <= GetCurrentTimestamp() &&
+	session_set_impatient(true);
+	while ((due = group_due_at(true)) != 0 && due <= GetCurrentTimestamp() &&
 		   !session_extension_gone())
 	{
-		ErrorData  *error = try_to(record_some, 1);
+		ErrorData  *error = try_to(record_some, limit);
 
 		CHECK_FOR_INTERRUPTS();
 		if (error == NULL)
 		{
 			failures = 0;
+			limit = Min(limit * 2, RECORD_GROUP);
 			continue;
 		}
-		record_failed(GetCurrentTimestamp() + FAILED_HOLD_US);
+		if (limit > 1)
+		{
+			record_not_committed();
+			limit = session_overran() ? 1 : Max(limit / TAKE_APART, 1);
+			continue;
+		}
+		hold_failed(error->sqlerrcode);
 		if (++failures == MAX_FAILURES || concerns_all(error->sqlerrcode))
 			ReThrowError(error);
 		if (!reported)
@@ -186,7 +259,7 @@ record_one_by_one(void)
 }
 
 static void
-record(void)
+record_group(void)
 {
 	ErrorData  *error;
 
@@ -194,36 +267,65 @@ record(void)
 	error = try_to(record_some, RECORD_GROUP);
 	if (error == NULL)
 		return;
+	record_not_committed();
 	if (concerns_all(error->sqlerrcode))
 		ReThrowError(error);
-	record_failed(0);			/* the error comes again, from the one to blame */
-	record_one_by_one();
+	/* the error comes again, from the one to blame */
+	take_apart(session_overran() ? 1 : RECORD_GROUP / TAKE_APART);
 }
 
 static void
-save_states(int unused)
+try_suspect(void)
+{
+	ErrorData  *error = try_to(record_one_suspect, 0);
+
+	next_suspect = GetCurrentTimestamp() + SUSPECT_PAUSE_US;
+	if (error == NULL)
+		return;
+	hold_failed(error->sqlerrcode);
+	if (!session_error_passes(error->sqlerrcode))
+		report(error);
+}
+
+static void
+save_states(int limit)
 {
 	if (!session_begin("recording the states of destinations"))
 		return;
 	session_wait_little();
-	record_states();
+	record_states(limit);
 	session_commit();
 	record_states_committed();
 }
 
-/* Whoever edits a destination may take his time to commit. */
+/*
+ * Whoever edits a destination may take his time to commit.  The others' are
+ * recorded without it; if several in a row fail, so would all.
+ */
 static void
 save_states_now(void)
 {
-	ErrorData  *error = try_to(save_states, 0);
+	int			limit = PG_INT32_MAX;
+	int			failures = 0;
+	ErrorData  *error;
 
 	next_save = 0;
-	if (error == NULL)
-		return;
-	record_states_failed();
-	next_save = GetCurrentTimestamp() + SAVE_RETRY_US;
-	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
-		report(error);
+	while (record_states_changed() && failures < MAX_FAILURES && !session_extension_gone())
+	{
+		error = try_to(save_states, limit);
+		if (error == NULL)
+		{
+			if (limit > 1)
+				return;
+			continue;
+		}
+		record_states_failed();
+		failures++;
+		limit = 1;
+		next_save = GetCurrentTimestamp() + SAVE_RETRY_US;
+		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+			report(error);
+	}
 }
 
 /* When states of destinations have to be saved; 0: none have changed. */
@@ -303,10 +405,13 @@ chores_reload(void)
 void
 chores_record(TimestampTz now, bool hurry)
 {
-	TimestampTz due = record_due_at(hurry);
+	TimestampTz due = group_due_at(hurry);
 
 	if (due != 0 && due <= now && !session_extension_gone())
-		record();
+		record_group();
+	due = suspect_due_at();
+	if (due != 0 && due <= now && !session_extension_gone())
+		try_suspect();
 	due = save_due_at();
 	if (due != 0 && due <= now && !session_extension_gone())
 		save_states_now();
@@ -315,10 +420,7 @@ chores_record(TimestampTz now, bool hurry)
 TimestampTz
 chores_record_at(void)
 {
-	TimestampTz due = record_due_at(false);
-	TimestampTz save = save_due_at();
-
-	return due == 0 || (save != 0 && save < due) ? save : due;
+	return sooner(sooner(group_due_at(false), suspect_due_at()), save_due_at());
 }
 
 /* In pieces, since a transaction of a worker that is to leave has little time. */
@@ -335,7 +437,7 @@ chores_finish(void)
 
 		if (error == NULL)
 			continue;
-		record_failed(PG_INT64_MAX);
+		hold_failed(error->sqlerrcode);
 		report(error);
 		failures++;
 	}
@@ -346,6 +448,6 @@ chores_finish(void)
 void
 chores_reset(void)
 {
-	record_failed(0);
+	record_not_committed();
 	record_states_failed();
 }

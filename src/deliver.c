@@ -236,8 +236,7 @@ deliver_claim(TimestampTz now)
 {
 	QueueItem  *item;
 
-	while (nclaimed < BATCH && !record_is_stuck() &&
-		   (item = schedule_next(now)) != NULL)
+	while (nclaimed < BATCH && (item = schedule_next(now)) != NULL)
 	{
 		memset(&prepared[nclaimed], 0, sizeof(Prepared));
 		claimed[nclaimed++] = item;

@@ -34,6 +34,13 @@
 #define LACK_MIN_US		(250 * 1000)
 #define LACK_MAX_US		(4 * USECS_PER_SEC)
 
+/*
+ * What cannot be recorded would be sent again after a crash, so there are about
+ * so many of all lanes.  A lane has no more than are left for others, or a few.
+ */
+#define MAX_HELD		2000
+#define FEW_HELD		10
+
 static const Turns *turns;
 static int	nshares = 1;
 static int	my_share = 0;
@@ -42,6 +49,7 @@ static int	max_in_flight;
 static int	total_in_flight;
 static int	total_unproven;		/* of these, see is_unproven() */
 static int	nlacking;			/* lanes with lacks_us */
+static int	total_held;
 
 static dlist_head waiting;		/* lanes, for a turn */
 static dlist_head changed_breakers; /* of lanes */
@@ -204,6 +212,7 @@ pace_forget_lane(Lane *lane)
 	turns->withdraw(lane->destination_id);
 	wait_for_turn(lane, 0);
 	nlacking -= lane->lacks_us != 0;
+	total_held -= lane->held;
 	if (lane->breaker_changed)
 		dlist_delete(&lane->changed_node);
 }
@@ -249,6 +258,41 @@ note_no_lack(QueueItem *item)
 {
 	if (item->lane->lacks_us != 0 && item->taken_at > item->lane->lacked_at)
 		set_lacks(item->lane, 0);
+}
+
+/* ---------------------------------------------------------------------
+ * What cannot be recorded
+ * ---------------------------------------------------------------------
+ */
+
+static bool
+holds_too_many(const Lane *lane)
+{
+	return lane->held >= Max(FEW_HELD, MAX_HELD - total_held);
+}
+
+bool
+schedule_held(QueueItem *item)
+{
+	Lane	   *lane = item->lane;
+	bool		stuck = lane->stuck;
+
+	lane->held++;
+	total_held++;
+	lane->stuck |= holds_too_many(lane);
+	return lane->stuck && !stuck;
+}
+
+bool
+schedule_held_no_more(QueueItem *item)
+{
+	Lane	   *lane = item->lane;
+	bool		stuck = lane->stuck;
+
+	lane->held--;
+	total_held--;
+	lane->stuck &= lane->held > 0;
+	return stuck && !lane->stuck;
 }
 
 /* ---------------------------------------------------------------------
@@ -341,7 +385,8 @@ pace_take(QueueItem *item, TimestampTz now)
 {
 	Lane	   *lane = item->lane;
 
-	if (has_its_share(lane) || leaves_no_room(lane) || !room_take(item, item->size, now))
+	if (has_its_share(lane) || leaves_no_room(lane) || holds_too_many(lane) ||
+		!room_take(item, item->size, now))
 	{
 		stop_waiting(lane);		/* others may have the turn meanwhile */
 		return false;

@@ -19,6 +19,7 @@
 
 #include "access/table.h"
 #include "bytes.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "direct.h"
 #include "executor/spi.h"
@@ -26,6 +27,7 @@
 #include "miscadmin.h"
 #include "rows.h"
 #include "session.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -549,6 +551,24 @@ queue_record(Outcome **outcomes, int count)
 	}
 	if (nrecorded > 0 && !direct_insert_deliveries(recorded, nrecorded))
 		insert_by_statement(recorded, nrecorded);
+}
+
+bool
+queue_is_locked(void)
+{
+	Oid			queue = extension_relation("queue");
+	Oid			delivery = extension_relation("delivery");
+	List	   *tables;
+	ListCell   *lc;
+
+	tables = lcons_oid(queue, find_inheritance_children(delivery, NoLock));
+	tables = lcons_oid(delivery, tables);
+	foreach(lc, tables)
+	{
+		if (!ConditionalLockRelationOid(lfirst_oid(lc), RowExclusiveLock))
+			return true;
+	}
+	return false;
 }
 
 void

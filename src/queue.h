@@ -32,6 +32,9 @@ typedef struct Outcome
 {
 	QueueItem  *item;
 	TimestampTz hold_until;		/* see record.c; 0: not tried yet */
+	bool		suspect;		/* likewise: it is tried alone */
+	int			failures;		/* to record it */
+	int			nbusy;			/* times that its row was locked */
 	RowFate		fate;
 	QueueRow	claimed;		/* as it was when the attempt began */
 	VerdictKind kind;
@@ -77,6 +80,9 @@ extern int	queue_fetch(QueueItem **items, int count, int64 budget,
  * nobody who has locked rows of the queue.
  */
 extern void queue_record(Outcome **outcomes, int count);
+
+/* Has somebody locked one of the tables that this takes? */
+extern bool queue_is_locked(void);
 
 extern void queue_pause(int32 destination_id);
 

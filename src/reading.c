@@ -90,7 +90,7 @@ reading_wants(const Lane *lane, TimestampTz now)
 {
 	if (lane->policy.halted && !lane->policy.gone)
 		return false;
-	if (lane->nitems >= LANE_ITEMS)
+	if (lane->nitems >= LANE_ITEMS || lane->unread_until > now)
 		return false;
 	return lane->nranges > 0 || (lane->next_due != 0 && lane->next_due <= now) ||
 		!pairingheap_is_empty(&lane->hungry) || wants_more(lane);

@@ -9,29 +9,34 @@
  */
 #include "record.h"
 
+#include "configure.h"
 #include "schedule.h"
 #include "state.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* A row that somebody has locked is looked at again after so long. */
-#define BUSY_RETRY_US	(200 * 1000)
+/* A row that somebody has locked is looked at again after so long, then longer. */
+#define BUSY_MIN_US		(200 * 1000)
+#define BUSY_MAX_US		(1 * USECS_PER_SEC)
 
-/* Each that is held would be sent again after a crash. */
-#define MAX_HELD		1000
+/* The pause after recording one has failed doubles from here. */
+#define FAILED_MIN_US	(1 * USECS_PER_SEC)
 
 static MemoryContext outcome_context;	/* their strings */
 static Outcome *outcomes;
 static int	noutcomes = 0;
 static int	max_outcomes = 1024;
 static int	nheld = 0;			/* of these */
-static TimestampTz held_until = 0;	/* the first of these; 0: none */
+static TimestampTz busy_until = 0;	/* of these, the first of those whose rows are
+								 * locked; 0: none */
+static TimestampTz suspects_until = 0;	/* the first of those that failed */
 
 /* what record_outcomes() is about; as many places as outcomes has */
 static Outcome **recording;
 static int	nrecording = 0;
 
 static List *pauses = NIL;		/* destinations that are to be paused */
+static int	nsaved_pauses = 0;	/* the first of these, by record_states() */
 static Lane *saved_breakers[64];
 static int	nsaved_breakers = 0;
 
@@ -106,32 +111,49 @@ record_waiting(TimestampTz *since)
 }
 
 TimestampTz
-record_held_until(void)
+record_busy_until(void)
 {
-	return held_until;
+	return busy_until;
 }
 
-bool
-record_is_stuck(void)
+TimestampTz
+record_suspects_until(void)
 {
-	return nheld >= MAX_HELD;
+	return suspects_until;
+}
+
+/* For the log. */
+static const char *
+destination_name(const Outcome *o)
+{
+	const Destination *d = configured_destination(o->claimed.destination_id);
+
+	return d != NULL ? d->name : "(deleted)";
 }
 
 static void
-say_whether_stuck(void)
+hold(Outcome *o, TimestampTz until)
 {
-	static bool said = false;
+	bool		held = o->hold_until != 0;
 
-	if (record_is_stuck() && !said)
+	o->hold_until = until;
+	if (held || !schedule_held(o->item))
+		return;
+	ereport(LOG,
+			(errmsg("an rswebhook worker sends nothing more to destination \"%s\", since it cannot record what became of many deliveries",
+					destination_name(o)),
+			 errdetail("Somebody has their rows of rswebhook.queue locked, or recording them fails for the reason reported before."),
+			 errhint("Look for transactions that have been open for long, and for triggers on the tables of rswebhook.")));
+}
+
+static void
+hold_no_more(Outcome *o)
+{
+	if (o->hold_until != 0 && schedule_held_no_more(o->item))
 		ereport(LOG,
-				(errmsg("an rswebhook worker sends nothing more, since it cannot record what became of %d deliveries",
-						nheld),
-				 errdetail("Somebody has their rows of rswebhook.queue locked, or recording them fails for the reason reported before."),
-				 errhint("Look for transactions that have been open for long, and for triggers on the tables of rswebhook.")));
-	else if (said && nheld == 0)
-		ereport(LOG,
-				(errmsg("the rswebhook worker has recorded what became of all its deliveries")));
-	said = nheld == 0 ? false : said || record_is_stuck();
+				(errmsg("the rswebhook worker has recorded what became of all its deliveries to destination \"%s\"",
+						destination_name(o))));
+	o->hold_until = 0;
 }
 
 /* Forget those that are recorded, and count what is held. */
@@ -141,34 +163,56 @@ compact(void)
 	int			kept = 0;
 
 	nheld = 0;
-	held_until = 0;
+	busy_until = suspects_until = 0;
 	for (int i = 0; i < noutcomes; i++)
 	{
 		Outcome    *o = &outcomes[i];
+		TimestampTz *until = o->suspect ? &suspects_until : &busy_until;
 
 		if (o->item == NULL)
 			continue;
 		if (o->hold_until != 0)
 		{
 			nheld++;
-			if (held_until == 0 || o->hold_until < held_until)
-				held_until = o->hold_until;
+			if (*until == 0 || o->hold_until < *until)
+				*until = o->hold_until;
 		}
 		if (kept != i)
 			outcomes[kept] = *o;
 		kept++;
 	}
 	noutcomes = kept;
-	say_whether_stuck();
 }
 
+/* New ones first: many may be held. */
 int
 record_outcomes(int limit, TimestampTz now)
 {
 	nrecording = 0;
 	for (int i = 0; i < noutcomes && nrecording < limit; i++)
 	{
-		if (outcomes[i].hold_until <= now)
+		if (outcomes[i].hold_until == 0)
+			recording[nrecording++] = &outcomes[i];
+	}
+	for (int i = 0; i < noutcomes && nrecording < limit && nheld > 0; i++)
+	{
+		Outcome    *o = &outcomes[i];
+
+		if (o->hold_until != 0 && o->hold_until <= now && !o->suspect)
+			recording[nrecording++] = o;
+	}
+	if (nrecording > 0)
+		queue_record(recording, nrecording);
+	return nrecording;
+}
+
+int
+record_suspect(TimestampTz now)
+{
+	nrecording = 0;
+	for (int i = 0; i < noutcomes && nrecording == 0; i++)
+	{
+		if (outcomes[i].suspect && outcomes[i].hold_until <= now)
 			recording[nrecording++] = &outcomes[i];
 	}
 	if (nrecording > 0)
@@ -176,18 +220,43 @@ record_outcomes(int limit, TimestampTz now)
 	return nrecording;
 }
 
+/*
+ * One that had failed is recorded, so whatever the reason was may be gone for the
+ * others, too: they are tried together again.  Should they fail, they wait for
+ * longer than before.
+ */
+static void
+acquit_suspects(void)
+{
+	for (int i = 0; i < noutcomes; i++)
+	{
+		Outcome    *o = &outcomes[i];
+
+		if (o->item == NULL || !o->suspect)
+			continue;
+		o->suspect = false;
+		o->hold_until = 1;		/* long ago */
+	}
+}
+
 void
 record_committed(TimestampTz now)
 {
+	bool		acquitted = false;
+
 	for (int i = 0; i < nrecording; i++)
 	{
 		Outcome    *o = recording[i];
 
 		if (o->fate == ROW_BUSY)
 		{
-			o->hold_until = now + BUSY_RETRY_US;
+			o->suspect = false;
+			hold(o, now + Min(BUSY_MIN_US << Min(o->nbusy, 10), BUSY_MAX_US));
+			o->nbusy++;
 			continue;
 		}
+		acquitted |= o->suspect;
+		hold_no_more(o);
 		schedule_recorded(o->item, o->fate == ROW_GONE, now);
 		free_string(o->error);
 		free_string(o->request);
@@ -195,16 +264,29 @@ record_committed(TimestampTz now)
 		o->item = NULL;
 	}
 	nrecording = 0;
+	if (acquitted)
+		acquit_suspects();
 	compact();
 }
 
 void
-record_failed(TimestampTz hold_until)
+record_not_committed(void)
+{
+	nrecording = 0;
+}
+
+void
+record_failed(TimestampTz now, int64 shortest_us, int64 longest_us)
 {
 	for (int i = 0; i < nrecording; i++)
 	{
-		if (hold_until != 0)
-			recording[i]->hold_until = hold_until;
+		Outcome    *o = recording[i];
+
+		int64		pause_us = Max(FAILED_MIN_US, shortest_us);
+
+		o->suspect = true;
+		hold(o, now + Min(pause_us << Min(o->failures, 10), longest_us));
+		o->failures++;
 	}
 	nrecording = 0;
 	compact();
@@ -228,18 +310,21 @@ record_pauses(int32 destination_id)
 }
 
 void
-record_states(void)
+record_states(int limit)
 {
 	ListCell   *lc;
 	Lane	   *lane;
 
+	nsaved_pauses = nsaved_breakers = 0;
 	foreach(lc, pauses)
 	{
+		if (nsaved_pauses == limit)
+			return;
+		nsaved_pauses++;
 		queue_pause(lfirst_int(lc));
 	}
-	nsaved_breakers = 0;
-	while (nsaved_breakers < lengthof(saved_breakers) &&
-		   (lane = schedule_next_changed_breaker()) != NULL)
+	limit = Min(limit - nsaved_pauses, lengthof(saved_breakers));
+	while (nsaved_breakers < limit && (lane = schedule_next_changed_breaker()) != NULL)
 	{
 		saved_breakers[nsaved_breakers++] = lane;
 		queue_save_breaker(schedule_lane_id(lane), schedule_lane_breaker(lane));
@@ -253,15 +338,23 @@ record_states_committed(void)
 		state_tell_others(&(News) {.breakers = true});
 	for (int i = 0; i < nsaved_breakers; i++)
 		schedule_breaker_saved(saved_breakers[i], GetCurrentTimestamp());
-	list_free(pauses);
-	pauses = NIL;
-	nsaved_breakers = 0;
+	pauses = list_delete_first_n(pauses, nsaved_pauses);
+	nsaved_pauses = nsaved_breakers = 0;
 }
 
 void
 record_states_failed(void)
 {
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
 	for (int i = 0; i < nsaved_breakers; i++)
 		schedule_breaker_unsaved(saved_breakers[i]);
+	for (; nsaved_pauses > 0; nsaved_pauses--)
+	{
+		int32		id = linitial_int(pauses);
+
+		pauses = lappend_int(list_delete_first(pauses), id);
+	}
+	MemoryContextSwitchTo(old);
 	nsaved_breakers = 0;
 }

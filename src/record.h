@@ -6,7 +6,7 @@
  * An outcome waits here until it is recorded, a moment as a rule.  What cannot
  * be recorded now, because somebody else has its row of the queue locked or
  * because recording it fails, is held and tried again later, while everything
- * else goes on.
+ * else goes on; its destination only sends nothing more once many are held.
  *
  * record_outcomes() and record_states() need the transaction of
  * session_begin(); the others must be outside of one.
@@ -35,20 +35,25 @@ extern char *record_string(const char *data, size_t len);
 /* Outcomes that have not been tried yet, and since when the oldest waits. */
 extern int	record_waiting(TimestampTz *since);
 
-/* Of those that are held, when the next is to be tried; 0: none is held. */
-extern TimestampTz record_held_until(void);
-
-/* Too many are held for more requests to be sent. */
-extern bool record_is_stuck(void);
+/*
+ * Of those that are held because somebody has their rows locked, when the next
+ * is to be tried, and likewise of those that failed; 0: there is none.
+ */
+extern TimestampTz record_busy_until(void);
+extern TimestampTz record_suspects_until(void);
 
 /*
- * Record some that are new, or held no longer; returns how many were tried.
- * After the commit, record_committed() tells the scheduler of them.  If there
- * was none, because of an error, they wait as before, or until a given time.
+ * Record some that are new, or held no longer; or, one at a time, those that
+ * failed.  Returns how many were tried.  After the commit, record_committed()
+ * tells the scheduler of them.  If there was none, because of an error, they wait
+ * as before; or, if it is for them that it failed, until they are tried again
+ * alone, within these bounds.
  */
 extern int	record_outcomes(int limit, TimestampTz now);
+extern int	record_suspect(TimestampTz now);
 extern void record_committed(TimestampTz now);
-extern void record_failed(TimestampTz hold_until);
+extern void record_not_committed(void);
+extern void record_failed(TimestampTz now, int64 shortest_us, int64 longest_us);
 
 /*
  * Circuit breakers, and destinations that an answer pauses.  These rows may be
@@ -59,7 +64,9 @@ extern bool record_states_changed(void);
 
 /* Is a destination to be paused that is not yet so in its row? */
 extern bool record_pauses(int32 destination_id);
-extern void record_states(void);
+
+/* So many of them at the most; those that failed come last the next time. */
+extern void record_states(int limit);
 extern void record_states_committed(void);
 extern void record_states_failed(void);
 

@@ -23,6 +23,10 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+/* A lane whose rows cannot be read waits; the pause doubles from here to there. */
+#define UNREAD_MIN_US	(1 * USECS_PER_SEC)
+#define UNREAD_MAX_US	(60 * USECS_PER_SEC)
+
 static HTAB *lanes;				/* by destination_id */
 static dlist_head ring;
 static dlist_head readers;
@@ -94,6 +98,8 @@ lane_settle(Lane *lane, TimestampTz now)
 
 	if (lane->next_due > now && (when == 0 || lane->next_due < when))
 		when = lane->next_due;
+	if (lane->unread_until > now && (when == 0 || lane->unread_until < when))
+		when = lane->unread_until;
 	if (lane->policy.halted)
 		when = 0;
 	if (lane->in_timers && lane->wake_at != when)
@@ -262,9 +268,19 @@ schedule_settle_all(TimestampTz now)
 }
 
 void
+schedule_read_failed(Lane *lane, TimestampTz now)
+{
+	lane->unread_us = lane->unread_us == 0 ? UNREAD_MIN_US :
+		Min(lane->unread_us * 2, UNREAD_MAX_US);
+	lane->unread_until = now + lane->unread_us;
+	lane_settle(lane, now);
+}
+
+void
 schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
 				   int nrows, TimestampTz now)
 {
+	request->lane->unread_us = 0;
 	window_rows_read(request, rows, nrows, now);
 	lane_settle(request->lane, now);
 }

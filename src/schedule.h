@@ -156,8 +156,12 @@ extern bool schedule_remove(Lane *lane);
 extern void schedule_note_range(const QueuedRange *range, TimestampTz now);
 extern bool schedule_next_read(TimestampTz now, ReadRequest *request);
 
-/* Reading failed: everything that was wanted is wanted still. */
+/*
+ * Reading failed: everything that was wanted is wanted still.  If it is this
+ * lane that cannot be read, it waits before the next try, longer each time.
+ */
 extern void schedule_settle_all(TimestampTz now);
+extern void schedule_read_failed(Lane *lane, TimestampTz now);
 extern void schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
 							   int nrows, TimestampTz now);
 
@@ -197,6 +201,14 @@ extern void schedule_finished(QueueItem *item, const Verdict *verdict, Timestamp
  * claimed, so whatever is there now has to be read.
  */
 extern void schedule_recorded(QueueItem *item, bool reread, TimestampTz now);
+
+/*
+ * The outcome cannot be recorded now, and will be tried again; or it is not held
+ * for that any more.  A lane with many of these sends nothing.  True: that
+ * begins, or all of them are through and it had been so.
+ */
+extern bool schedule_held(QueueItem *item);
+extern bool schedule_held_no_more(QueueItem *item);
 
 /* Is there something to read, of the queue or of a new lane's destination? */
 extern bool schedule_wants_read(TimestampTz now);

@@ -117,6 +117,9 @@ struct Lane
 	TimestampTz due_after;		/* deliver_after up to here has been seen to */
 	int64		due_after_id;
 	TimestampTz next_due;		/* 0: no row waits for its deliver_after */
+	int64		unread_us;		/* the pause while its rows cannot be read; 0:
+								 * they can */
+	TimestampTz unread_until;	/* its end */
 
 	/* pace */
 	int			in_flight;
@@ -138,6 +141,8 @@ struct Lane
 								 * something for them; 0: we do not */
 	TimestampTz lacks_until;	/* its end */
 	TimestampTz lacked_at;		/* when something was lacking last */
+	int			held;			/* outcomes that cannot be recorded now */
+	bool		stuck;			/* it had too many of these, and still has some */
 
 	/* room */
 	int64		bytes;			/* that its large events in flight take up */

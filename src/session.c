@@ -25,6 +25,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "portability/instr_time.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
@@ -59,6 +60,9 @@ static Oid	known_extension = InvalidOid;
 static bool extension_replaced = false;
 static bool extension_gone = false;
 static bool statistics_held_back = false;
+static bool impatient = false;
+static instr_time began;		/* the last transaction */
+static bool overran = false;	/* likewise, TRANSACTION_TIMEOUT_MS */
 
 static void
 set(const char *name, const char *value)
@@ -184,8 +188,11 @@ session_begin(const char *what)
 	bool		found;
 
 	SetCurrentStatementStartTimestamp();
+	INSTR_TIME_SET_CURRENT(began);
 	StartTransactionCommand();
 	start_timeouts();
+	if (impatient)
+		session_wait_little();
 
 	/*
 	 * Lock, then look: with the lock, DROP EXTENSION waits for this
@@ -240,6 +247,12 @@ session_wait_little(void)
 }
 
 void
+session_set_impatient(bool value)
+{
+	impatient = value;
+}
+
+void
 session_commit(void)
 {
 	SetUserIdAndSecContext(outer_user, outer_context);
@@ -267,9 +280,36 @@ session_report_statistics(void)
 void
 session_abort(void)
 {
+	instr_time	took;
+
+	INSTR_TIME_SET_CURRENT(took);
+	INSTR_TIME_SUBTRACT(took, began);
+	overran = INSTR_TIME_GET_MILLISEC(took) >= TRANSACTION_TIMEOUT_MS;
 	stop_timeouts();
 	AbortCurrentTransaction();	/* the user and SPI go back with it */
 	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+bool
+session_overran(void)
+{
+	return overran;
+}
+
+bool
+session_error_passes(int sqlerrcode)
+{
+	switch (sqlerrcode)
+	{
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+		case ERRCODE_T_R_DEADLOCK_DETECTED:
+		case ERRCODE_T_R_SERIALIZATION_FAILURE:
+			return true;
+		case ERRCODE_QUERY_CANCELED:
+			return !overran;
+		default:
+			return false;
+	}
 }
 
 bool

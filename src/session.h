@@ -37,8 +37,9 @@ extern void session_look_again(void);
 /* Both at once, for a table of ours that is to be read. */
 extern void session_lock_and_look(const char *table);
 
-/* This transaction waits for locks hardly at all. */
+/* This transaction waits for locks hardly at all; or all do, from now on. */
 extern void session_wait_little(void);
+extern void session_set_impatient(bool impatient);
 
 /*
  * Before the worker is idle: autovacuum, for one, should hear of what the last
@@ -48,6 +49,16 @@ extern void session_report_statistics(void);
 
 /* After an error: whatever is open is rolled back. */
 extern void session_abort(void);
+
+/*
+ * May the same go well a moment later, as whatever was in the way passes by
+ * itself: a lock, a deadlock, a conflict with another transaction, somebody who
+ * has cancelled it?  Of the error for which session_abort() was called last.
+ */
+extern bool session_error_passes(int sqlerrcode);
+
+/* Has that transaction taken too long? */
+extern bool session_overran(void);
 
 /* From a signal handler: the worker is to leave, so end what takes long. */
 extern void session_hurry(void);

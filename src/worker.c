@@ -16,7 +16,8 @@
  * of the queue (share.h); only retention is the first one's affair alone.
  *
  * An error in one of these transactions is logged, what it was about goes back
- * to where it was, and the worker tries again after a pause.
+ * to where it was, and the worker tries again after a pause: a short one if
+ * somebody had locked what it needs, a longer one each time otherwise.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -81,17 +82,30 @@
 /* A worker that leaves waits so long for answers to what it has sent. */
 #define FINISH_GRACE_US		(200 * 1000)
 
-/* The pause after an error doubles from here to there. */
+/*
+ * The pause after an error doubles from here to there, but after one that passes
+ * by itself it is always the same, and such errors are not all logged.
+ */
 #define ERROR_PAUSE_MIN_US	(1 * USECS_PER_SEC)
 #define ERROR_PAUSE_MAX_US	(60 * USECS_PER_SEC)
+#define LOCK_PAUSE_US		(200 * 1000)
+#define SAY_AGAIN_US		(60 * USECS_PER_SEC)
+#define PATIENT_EACH		10
+
+/* So many lanes that cannot be read, one after the other, and it is not them. */
+#define MAX_UNREADABLE		3
 
 static const Turns turns = {state_take_turn, state_leave_turn, state_withdraw_turn};
 
 static uint32 wait_event = 0;
 static WaitEventSet *wait_set;
 static TimestampTz next_sweep;
-static TimestampTz pause_until = 0; /* after an error */
-static int64 pause_us = 0;
+static bool recovering = false; /* the last turn has ended with an error */
+static TimestampTz pause_until = 0; /* after that */
+static int64 pause_us = 0;		/* after the last that did not just pass */
+static int	unsaid = 0;			/* errors that were not logged */
+static Lane *reading = NULL;	/* whose rows are being read */
+static int	nunreadable = 0;	/* lanes in a row that could not be read */
 
 /*
  * The default handler for background workers throws out of whatever code it
@@ -306,6 +320,42 @@ note_untold_ranges(TimestampTz now)
 		schedule_note_range(&ranges[i], now);
 }
 
+/* For the log: whose rows could not be read. */
+static void
+add_reading_context(void *unused)
+{
+	if (reading != NULL)
+		errcontext("while reading what is owed to the destination with the id %d",
+				   schedule_lane_id(reading));
+}
+
+static void
+read_queue(TimestampTz now)
+{
+	ErrorContextCallback context = {
+		.callback = add_reading_context,
+		.previous = error_context_stack
+	};
+	ReadRequest request;
+
+	error_context_stack = &context;
+	for (int i = 0; i < READS_A_TURN && schedule_next_read(now, &request); i++)
+	{
+		QueueRow   *rows;
+		int			count;
+
+		CHECK_FOR_INTERRUPTS();
+		reading = request.lane;
+		INJECT(psprintf("reading-%d", request.destination_id));
+		count = queue_read(&request, &rows);
+		reading = NULL;
+		nunreadable = 0;
+		schedule_rows_read(&request, rows, count, now);
+		pfree(rows);
+	}
+	error_context_stack = context.previous;
+}
+
 /*
  * Read ahead, and start what may go: one transaction that only reads.  With
  * nothing to read or send, not even that, as when somebody queues events for a
@@ -315,7 +365,6 @@ static void
 read_and_start(bool look)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	ReadRequest request;
 
 	/* news may change what can be claimed */
 	look |= take_ranges(now);
@@ -329,15 +378,7 @@ read_and_start(bool look)
 	session_lock_and_look("queue");
 	if (schedule_wants_read(now))
 		note_untold_ranges(now);
-	for (int i = 0; i < READS_A_TURN && schedule_next_read(now, &request); i++)
-	{
-		QueueRow   *rows;
-		int			count = queue_read(&request, &rows);
-
-		CHECK_FOR_INTERRUPTS();
-		schedule_rows_read(&request, rows, count, now);
-		pfree(rows);
-	}
+	read_queue(now);
 	if (deliver_claim(now))
 		deliver_prepare(now);
 	session_commit();
@@ -358,7 +399,6 @@ static void
 turn(bool look)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		recovering = pause_us != 0;
 
 	if (now >= next_sweep)
 	{
@@ -380,25 +420,86 @@ turn(bool look)
 	chores_expire(now);
 }
 
+/* Those that pass are said when they begin, and now and then while that goes on. */
+static void
+say_error(bool passes, TimestampTz now)
+{
+	static TimestampTz said_at = 0;
+
+	if (passes && recovering && now >= said_at && now - said_at < SAY_AGAIN_US)
+	{
+		unsaid++;
+		return;
+	}
+	EmitErrorReport();
+	said_at = now;
+}
+
+/* Can it be that only the lane that was being read has this error? */
+static bool
+is_about_lane(int sqlerrcode, bool passes)
+{
+	if (reading == NULL || passes || nunreadable >= MAX_UNREADABLE)
+		return false;
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+			return false;
+		case ERRCODE_OPERATOR_INTERVENTION:
+			return session_overran();
+		default:
+			return true;
+	}
+}
+
 /* After an error: put everything back, and wait before the next try. */
 static void
 recover(MemoryContext context)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	int			sqlerrcode = geterrcode();
+	bool		passes;
 
 	MemoryContextSwitchTo(context);
 	HOLD_INTERRUPTS();
-	EmitErrorReport();
-	FlushErrorState();
 	session_abort();
+	passes = session_error_passes(sqlerrcode);
+	say_error(passes, now);
+	FlushErrorState();
 	deliver_reset(now);
 	chores_reset();
 	schedule_settle_all(now);
 	RESUME_INTERRUPTS();
 
-	pause_us = pause_us == 0 ? ERROR_PAUSE_MIN_US :
-		Min(pause_us * 2, ERROR_PAUSE_MAX_US);
-	pause_until = now + pause_us;
+	recovering = true;
+	if (passes)
+		pause_until = now + LOCK_PAUSE_US;
+	else if (is_about_lane(sqlerrcode, passes))
+	{
+		nunreadable++;
+		schedule_read_failed(reading, now);
+		pause_until = now;
+	}
+	else
+	{
+		pause_us = pause_us == 0 ? ERROR_PAUSE_MIN_US :
+			Min(pause_us * 2, ERROR_PAUSE_MAX_US);
+		pause_until = now + pause_us;
+	}
+	reading = NULL;
+}
+
+static void
+recovered(void)
+{
+	if (unsaid > 0)
+		ereport(LOG,
+				(errmsg("the rswebhook worker goes on, after %d more errors like the last one",
+						unsaid)));
+	unsaid = 0;
+	nunreadable = 0;
+	recovering = false;
+	pause_us = 0;
 }
 
 static void
@@ -406,16 +507,19 @@ guarded_turn(bool look)
 {
 	MemoryContext context = CurrentMemoryContext;
 
+	/* now and then it waits for a lock as usual, which others may want, too */
+	session_set_impatient(recovering && unsaid % PATIENT_EACH != 0);
 	PG_TRY();
 	{
 		turn(look);
-		pause_us = 0;
+		recovered();
 	}
 	PG_CATCH();
 	{
 		recover(context);
 	}
 	PG_END_TRY();
+	session_set_impatient(false);
 }
 
 /* Milliseconds until something is due, -1: nothing ever is. */
@@ -428,7 +532,7 @@ time_to_wait(TimestampTz now)
 	/* whatever waited for a lock meanwhile has reset the latch */
 	if (state_woken())
 		return 0;
-	if (pause_us != 0)
+	if (recovering)
 		when = pause_until;
 	else
 	{
@@ -543,7 +647,7 @@ run(void)
 			ProcessCatchupInterrupt();
 
 		gather_answers(told);
-		if (pause_us == 0 || GetCurrentTimestamp() >= pause_until)
+		if (!recovering || GetCurrentTimestamp() >= pause_until)
 		{
 			guarded_turn(reloaded);
 			reloaded = false;
