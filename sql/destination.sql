@@ -107,6 +107,41 @@ UPDATE rswebhook.destination SET rate_limit = 'NaN' WHERE name = 'plain';
 UPDATE rswebhook.destination SET timeout = '2 h' WHERE name = 'plain';
 UPDATE rswebhook.destination SET expires_after = '0' WHERE name = 'plain';
 UPDATE rswebhook.destination SET headers = NULL WHERE name = 'plain';
+UPDATE rswebhook.destination SET rate_limit = 1e-13 WHERE name = 'plain';
+
+-- the least and the most of each column, and what is beyond
+CREATE FUNCTION try_value(what text, value text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    found text;
+BEGIN
+    UPDATE rswebhook.destination
+        SET max_backoff = CASE WHEN what = 'min_backoff' THEN interval '7 days' ELSE '5 min' END
+        WHERE name = 'plain';
+    EXECUTE format('UPDATE rswebhook.destination SET %I = %L WHERE name = %L', what, value, 'plain');
+    EXECUTE format('UPDATE rswebhook.destination SET %I = DEFAULT WHERE name = %L', what, 'plain');
+    RETURN 'taken';
+EXCEPTION WHEN check_violation THEN
+    GET STACKED DIAGNOSTICS found = PG_EXCEPTION_DETAIL;
+    RETURN found;
+END
+$$;
+SELECT what, value, try_value(what, value) FROM (VALUES
+    ('max_in_flight', '{-2147483648,0,1,10000,10001,2147483647}'::text[]),
+    ('rate_limit', '{-Infinity,-1,0,-0,1e-300,1e-13,9.99e-7,1e-6,1e6,1000000.001,1e300,Infinity,NaN}'),
+    ('connect_timeout', '{-1 ms,0,999 us,1 ms,1 h,1 h 1 us,1 mon,-178000000 years,178000000 years,1 mon -30 days}'),
+    ('timeout', '{-1 ms,0,999 us,1 ms,1 h,1 h 1 us,1 mon,-178000000 years,178000000 years,-1 mon 30 days 1 h}'),
+    ('low_speed_limit', '{-2147483648,-1,0,2147483647}'),
+    ('low_speed_time', '{-1 s,0,999 ms,1 s,1 h,1 h 1 us,178000000 years}'),
+    ('max_redirects', '{-1,0,5,6,2147483647}'),
+    ('min_backoff', '{-1 ms,0,999 us,1 ms,1 day,1 day 1 us,1 mon,178000000 years}'),
+    ('max_backoff', '{-1 ms,0,9 s,10 s,7 days,7 days 1 us,1 mon,178000000 years}'),
+    ('retry_after_factor', '{-Infinity,-1e-30,0,1e-37,1000,1000.1,3e38,Infinity,NaN}'),
+    ('retry_window', '{-178000000 years,-1 us,0,365 days,365 days 1 us,13 mons,178000000 years}'),
+    ('min_attempts', '{-2147483648,0,1,10000,10001,2147483647}'),
+    ('breaker_failures', '{-2147483648,-1,0,2147483647}'),
+    ('expires_after', '{-178000000 years,-1 us,0,1 us,36500 days,36500 days 1 us,178000000 years}')
+    ) AS columns (what, list), unnest(list) AS value;
+DROP FUNCTION try_value(text, text);
 
 --
 -- Every change is seen by the next command
@@ -204,6 +239,19 @@ CREATE TABLE other (headers jsonb);
 CREATE TRIGGER t AFTER INSERT ON other FOR EACH ROW EXECUTE FUNCTION rswebhook.destination_check();
 INSERT INTO other VALUES (NULL);
 DROP TABLE other;
+
+-- so does one with numbers that came past the constraints
+BEGIN;
+ALTER TABLE rswebhook.destination DISABLE TRIGGER destination_check;
+ALTER TABLE rswebhook.destination DROP CONSTRAINT destination_rate_limit_check,
+    DROP CONSTRAINT destination_retry_window_check;
+UPDATE rswebhook.destination SET rate_limit = 1e-300 WHERE name = 'plain';
+SAVEPOINT s;
+SELECT endpoint('plain');
+ROLLBACK TO s;
+UPDATE rswebhook.destination SET rate_limit = NULL, retry_window = '178000000 years' WHERE name = 'plain';
+SELECT endpoint('plain');
+ROLLBACK;
 
 DROP FUNCTION look_and_fail(), endpoint(text);
 DELETE FROM rswebhook.destination;

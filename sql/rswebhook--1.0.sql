@@ -80,7 +80,7 @@ CREATE TABLE rswebhook.destination (
     CONSTRAINT destination_max_in_flight_check
         CHECK (max_in_flight BETWEEN 1 AND 10000),
     CONSTRAINT destination_rate_limit_check
-        CHECK (rate_limit > double precision '0' AND rate_limit <= double precision '1e6'),
+        CHECK (rate_limit BETWEEN double precision '1e-6' AND double precision '1e6'),
     CONSTRAINT destination_connect_timeout_check
         CHECK (connect_timeout BETWEEN interval '1 ms' AND interval '1 h'),
     CONSTRAINT destination_timeout_check
@@ -104,7 +104,7 @@ CREATE TABLE rswebhook.destination (
     CONSTRAINT destination_breaker_failures_check
         CHECK (breaker_failures >= 0),
     CONSTRAINT destination_expires_after_check
-        CHECK (expires_after > interval '0')
+        CHECK (expires_after > interval '0' AND expires_after <= interval '36500 days')
 );
 
 -- What the circuit breaker of a destination remembers over a restart. Written

@@ -45,6 +45,9 @@ SELECT rswebhook_send(jsonb_build_object('type', 'track', 'x', repeat('x', 2000)
 RESET rswebhook.max_event_size;
 SELECT rswebhook_send('{}', 'crm', expires_after => '0');
 SELECT rswebhook_send('{}', 'crm', expires_after => '-1 s');
+SELECT rswebhook_send('{}', 'crm', expires_after => '-178000000 years');
+SELECT rswebhook_send('{}', 'crm', expires_after => '36500 days 1 us');
+SELECT rswebhook_send('{}', 'crm', expires_after => '178000000 years');
 SELECT rswebhook_send('{}', 'crm', deliver_after => 'infinity');
 SELECT rswebhook_send('{}', 'crm', deliver_after => clock_timestamp() + interval '2 h', expires_after => '1 h');
 UPDATE rswebhook.destination SET enabled = false WHERE name = 'shop';
@@ -114,6 +117,10 @@ SELECT ordering_key, same_hash FROM owed;
 SELECT forget();
 SELECT count(rswebhook_send('{}', 'crm', deliver_after => '2000-01-01', expires_after => '1 h'));
 SELECT count(rswebhook_send('{}', 'crm', deliver_after => '2100-01-01'));
+SELECT count(rswebhook_send('{}', 'crm', deliver_after => '-infinity'));
+SELECT count(rswebhook_send('{}', 'crm', deliver_after => '250000-01-01'));
+SELECT count(rswebhook_send('{}', 'crm', expires_after => '36500 days'));
+SELECT count(rswebhook_send('{}', 'crm', expires_after => '1 us'));
 SELECT deliver_after > interval '1 year' AS later, expires FROM owed;
 
 --

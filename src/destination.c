@@ -202,22 +202,10 @@ interval_us(const Interval *interval)
 		((double) interval->month * DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
 }
 
-/* In microseconds, at most half the range: can be added to a timestamp. */
-static int64
-row_interval(const Row *row, const char *column)
+static double
+row_number(const Row *row, const char *column)
 {
-	Datum		value;
-
-	if (!row_value(row, column, &value))
-		return 0;
-	return (int64) Min(Max(interval_us(DatumGetIntervalP(value)), 0),
-					   (double) (PG_INT64_MAX / 2));
-}
-
-static int
-row_interval_ms(const Row *row, const char *column)
-{
-	return (int) Min(row_interval(row, column) / 1000, PG_INT32_MAX);
+	return destination_number(row->tuple, row->desc, column);
 }
 
 void
@@ -292,7 +280,6 @@ read_destination(const Row *row)
 	Destination *dest = palloc0(sizeof(Destination));
 	DestinationFields fields;
 	FieldProblem problem;
-	Datum		value;
 
 	destination_fields_read(row->tuple, row->desc, &fields);
 
@@ -303,28 +290,27 @@ read_destination(const Row *row)
 	dest->enabled = row_bool(row, "enabled");
 	dest->paused = row_bool(row, "paused");
 	dest->ordered = row_bool(row, "ordered");
-	dest->max_in_flight = Max(row_int(row, "max_in_flight"), 1);
-	if (row_value(row, "rate_limit", &value))
-		dest->rate_limit = DatumGetFloat8(value);
+	dest->max_in_flight = (int) row_number(row, "max_in_flight");
+	dest->rate_limit = row_number(row, "rate_limit");
 
-	dest->connect_timeout_ms = row_interval_ms(row, "connect_timeout");
-	dest->timeout_ms = row_interval_ms(row, "timeout");
-	dest->low_speed_limit = row_int(row, "low_speed_limit");
-	dest->low_speed_time_s = row_interval_ms(row, "low_speed_time") / 1000;
-	dest->max_redirects = row_int(row, "max_redirects");
+	dest->connect_timeout_ms = (int) (row_number(row, "connect_timeout") / 1e3);
+	dest->timeout_ms = (int) (row_number(row, "timeout") / 1e3);
+	dest->low_speed_limit = (int) row_number(row, "low_speed_limit");
+	dest->low_speed_time_s = (int) (row_number(row, "low_speed_time") / 1e6);
+	dest->max_redirects = (int) row_number(row, "max_redirects");
 	dest->ca_cert = fields.ca_cert;
 	dest->no_proxy = row_text(row, "no_proxy");
 
-	dest->min_backoff_us = row_interval(row, "min_backoff");
-	dest->max_backoff_us = row_interval(row, "max_backoff");
-	if (row_value(row, "retry_after_factor", &value))
-		dest->retry_after_factor = DatumGetFloat4(value);
-	dest->retry_window_us = row_interval(row, "retry_window");
-	dest->min_attempts = row_int(row, "min_attempts");
-	dest->breaker_failures = row_int(row, "breaker_failures");
-	dest->expires_after_us = row_interval(row, "expires_after");
+	dest->min_backoff_us = (int64) row_number(row, "min_backoff");
+	dest->max_backoff_us = (int64) row_number(row, "max_backoff");
+	dest->retry_after_factor = row_number(row, "retry_after_factor");
+	dest->retry_window_us = (int64) row_number(row, "retry_window");
+	dest->min_attempts = (int) row_number(row, "min_attempts");
+	dest->breaker_failures = (int) row_number(row, "breaker_failures");
+	dest->expires_after_us = (int64) row_number(row, "expires_after");
 
-	if (!destination_fields_check(&fields, &problem))
+	if (!destination_ranges_check(row->tuple, row->desc, &problem) ||
+		!destination_fields_check(&fields, &problem))
 	{
 		dest->problem = psprintf("Column \"%s\" is invalid: %s",
 								 problem.column, problem.detail);

@@ -62,6 +62,9 @@ extern void destination_fields_read(HeapTuple tuple, TupleDesc desc,
 									DestinationFields *fields);
 extern bool destination_fields_check(DestinationFields *fields,
 									 FieldProblem *problem);
+extern bool destination_ranges_check(HeapTuple tuple, TupleDesc desc,
+									 FieldProblem *problem);
+extern double destination_number(HeapTuple tuple, TupleDesc desc, const char *column);
 
 /* For the rules: remember a problem and return false. */
 extern bool set_problem(FieldProblem *problem, const char *column,
@@ -72,6 +75,9 @@ extern char *sentence(const char *clause);
 
 /* A month has 30 days, a day 24 hours. */
 extern double interval_us(const Interval *interval);
+
+/* The longest that an event may be told to wait, 36500 days. */
+#define MAX_LIFETIME_US	(36500.0 * USECS_PER_DAY)
 
 /* destination_json.c */
 extern bool check_headers(Jsonb **headers, FieldProblem *problem);

@@ -17,9 +17,6 @@
  */
 #include "destination.h"
 
-#include <float.h>
-#include <math.h>
-
 #include "access/htup_details.h"
 #include "auth.h"
 #include "catalog/pg_type.h"
@@ -48,22 +45,23 @@ static const struct
 	double		min;
 	double		max;
 	const char *allowed;
+	const char *hint;
 }			ranges[] =
 {
-	{"max_in_flight", 1, 10000, "from 1 to 10000"},
-	{"rate_limit", DBL_MIN, 1e6, "greater than 0 and at most 1000000"},
-	{"connect_timeout", 1 * MS, 1 * HOUR, "from 1 ms to 1 h"},
-	{"timeout", 1 * MS, 1 * HOUR, "from 1 ms to 1 h"},
-	{"low_speed_limit", 0, PG_INT32_MAX, "0 or more"},
-	{"low_speed_time", 1 * SECOND, 1 * HOUR, "from 1 s to 1 h"},
-	{"max_redirects", 0, 5, "from 0 to 5"},
-	{"min_backoff", 1 * MS, 1 * DAY, "from 1 ms to 1 day"},
-	{"max_backoff", 1 * MS, 7 * DAY, "from min_backoff to 7 days"},
-	{"retry_after_factor", 0, 1000, "from 0 to 1000"},
-	{"retry_window", 0, 365 * DAY, "from 0 to 365 days"},
-	{"min_attempts", 1, 10000, "from 1 to 10000"},
-	{"breaker_failures", 0, PG_INT32_MAX, "0 or more"},
-	{"expires_after", 1, HUGE_VAL, "greater than 0"},
+	{"max_in_flight", 1, 10000, "from 1 to 10000", NULL},
+	{"rate_limit", 1e-6, 1e6, "from 0.000001 to 1000000", "Null stands for no limit."},
+	{"connect_timeout", 1 * MS, 1 * HOUR, "from 1 ms to 1 h", NULL},
+	{"timeout", 1 * MS, 1 * HOUR, "from 1 ms to 1 h", NULL},
+	{"low_speed_limit", 0, PG_INT32_MAX, "0 or more", NULL},
+	{"low_speed_time", 1 * SECOND, 1 * HOUR, "from 1 s to 1 h", NULL},
+	{"max_redirects", 0, 5, "from 0 to 5", NULL},
+	{"min_backoff", 1 * MS, 1 * DAY, "from 1 ms to 1 day", NULL},
+	{"max_backoff", 1 * MS, 7 * DAY, "from min_backoff to 7 days", NULL},
+	{"retry_after_factor", 0, 1000, "from 0 to 1000", NULL},
+	{"retry_window", 0, 365 * DAY, "from 0 to 365 days", NULL},
+	{"min_attempts", 1, 10000, "from 1 to 10000", NULL},
+	{"breaker_failures", 0, PG_INT32_MAX, "0 or more", NULL},
+	{"expires_after", 1, MAX_LIFETIME_US, "greater than 0 and at most 36500 days", "Null stands for never."},
 };
 
 const char *
@@ -381,9 +379,8 @@ check_nulls(Relation rel, HeapTuple tuple)
 
 /* The value of a column of any of the numeric types in use here. */
 static bool
-column_number(Relation rel, HeapTuple tuple, const char *column, double *number)
+column_number(HeapTuple tuple, TupleDesc desc, const char *column, double *number)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
 	int			attnum = SPI_fnumber(desc, column);
 	Datum		value;
 	bool		isnull;
@@ -412,20 +409,38 @@ column_number(Relation rel, HeapTuple tuple, const char *column, double *number)
 	}
 }
 
-static void
-check_ranges(Relation rel, HeapTuple tuple)
+/*
+ * A number, or an interval in microseconds, of a row that may have come past the
+ * checks: brought into its range, so that it can be computed with.  0: null.
+ */
+double
+destination_number(HeapTuple tuple, TupleDesc desc, const char *column)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	FieldProblem problem;
+	double		number;
+
+	if (!column_number(tuple, desc, column, &number))
+		return 0;
+	for (int i = 0; i < lengthof(ranges); i++)
+	{
+		if (strcmp(ranges[i].column, column) == 0)
+			return number >= ranges[i].min ? Min(number, ranges[i].max) : ranges[i].min;
+	}
+	elog(ERROR, "column \"%s\" has no range", column);
+}
+
+/* True if all numbers and intervals are such as the worker can deal with. */
+bool
+destination_ranges_check(HeapTuple tuple, TupleDesc desc, FieldProblem *problem)
+{
 	double		min_backoff = 0;
 	double		number;
 
-	column_number(rel, tuple, "min_backoff", &min_backoff);
+	column_number(tuple, desc, "min_backoff", &min_backoff);
 	for (int i = 0; i < lengthof(ranges); i++)
 	{
 		double		min = ranges[i].min;
 
-		if (!column_number(rel, tuple, ranges[i].column, &number))
+		if (!column_number(tuple, desc, ranges[i].column, &number))
 			continue;
 		if (strcmp(ranges[i].column, "max_backoff") == 0)
 			min = min_backoff;
@@ -433,11 +448,12 @@ check_ranges(Relation rel, HeapTuple tuple)
 		/* so that NaN is refused as well */
 		if (number >= min && number <= ranges[i].max)
 			continue;
-		set_problem(&problem, ranges[i].column,
-					SPI_getvalue(tuple, desc, SPI_fnumber(desc, ranges[i].column)),
-					psprintf("The value must be %s.", ranges[i].allowed), NULL);
-		report_problem(rel, &problem);
+		return set_problem(problem, ranges[i].column,
+						   SPI_getvalue(tuple, desc, SPI_fnumber(desc, ranges[i].column)),
+						   psprintf("The value must be %s.", ranges[i].allowed),
+						   ranges[i].hint);
 	}
+	return true;
 }
 
 /*
@@ -576,7 +592,8 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 	destination_columns_check(RelationGetDescr(rel));
 	check_nulls(rel, tuple);
 	check_id(rel, tuple, old);
-	check_ranges(rel, tuple);
+	if (!destination_ranges_check(tuple, RelationGetDescr(rel), &problem))
+		report_problem(rel, &problem);
 
 	/* what runs after the row was changed and before the statement ends */
 	CacheInvalidateRelcache(rel);

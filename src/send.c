@@ -17,7 +17,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "rswebhook.h"
+#include "destination.h"
+
+#include <math.h>
 
 #include "access/detoast.h"
 #include "access/table.h"
@@ -563,6 +565,14 @@ expiry_time(const Interval *expires_after, TimestampTz deliver_after, TimestampT
 
 	if (expires_after == NULL)
 		return 0;
+	if (!(fabs(interval_us(expires_after)) <= MAX_LIFETIME_US))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("expires_after is out of range: \"%s\"",
+						DatumGetCString(DirectFunctionCall1(interval_out,
+															PointerGetDatum(expires_after)))),
+				 errdetail("It must be greater than 0 and at most 36500 days."),
+				 errhint("Leave it out for an event that does not expire.")));
 	expires_at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
 														 TimestampTzGetDatum(now),
 														 PointerGetDatum(expires_after)));
