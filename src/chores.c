@@ -18,7 +18,6 @@
 #include "session.h"
 #include "state.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 /*
  * Outcomes are recorded together: so many, or after so long.  The longer time
@@ -60,14 +59,17 @@
 #define EXPIRES_A_RETENTION	32
 #define EXPIRE_RETRY_US		(60 * USECS_PER_SEC)
 
+/* When something is due that waits for nothing. */
+#define AT_ONCE		((Instant) 1)
+
 /* Outcomes that a worker that leaves records at once. */
 #define FINISH_GROUP		200
 
-static TimestampTz next_expire = 0;
+static Instant next_expire = 0;
 static int	expire_step = 0;	/* of RINGS * RING_SLOTS */
 static bool expire_again = false;
-static TimestampTz next_save = 0;	/* of states of destinations; 0: at once */
-static TimestampTz next_suspect = 0;
+static Instant next_save = 0;	/* of states of destinations; 0: at once */
+static Instant next_suspect = 0;
 
 static bool
 tables_are_locked(void)
@@ -152,32 +154,32 @@ report(ErrorData *error)
 }
 
 /* The first of two times, of which each is 0 for never. */
-static TimestampTz
-sooner(TimestampTz a, TimestampTz b)
+static Instant
+sooner(Instant a, Instant b)
 {
 	return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
 /* When outcomes have to be recorded together; 0: there are none. */
-static TimestampTz
+static Instant
 group_due_at(bool hurry)
 {
-	TimestampTz since;
+	Instant		since;
 	int			count = record_waiting(&since);
-	TimestampTz due = 0;
+	Instant due = 0;
 
 	if (count > 0 && (hurry || count >= RECORD_GROUP))
-		return PG_INT64_MIN;
+		return AT_ONCE;
 	if (count > 0)
 		due = since + (count < RECORD_MANY ? RECORD_DELAY_US : RECORD_MANY_DELAY_US);
 	return sooner(due, record_busy_until());
 }
 
 /* When one that has failed has to be tried again; 0: there is none. */
-static TimestampTz
+static Instant
 suspect_due_at(void)
 {
-	TimestampTz due = record_suspects_until();
+	Instant due = record_suspects_until();
 
 	return due == 0 ? 0 : Max(due, next_suspect);
 }
@@ -188,10 +190,10 @@ record_some(int limit)
 {
 	if (!session_begin("recording outcomes"))
 		return;
-	record_outcomes(limit, GetCurrentTimestamp());
+	record_outcomes(limit, clock_now());
 	session_commit();
 	INJECT("recorded");
-	record_committed(GetCurrentTimestamp());
+	record_committed(clock_now());
 }
 
 /* One that has failed, which may be for a lock for which a trigger waits. */
@@ -201,16 +203,16 @@ record_one_suspect(int unused)
 	if (!session_begin("recording an outcome again"))
 		return;
 	session_wait_little();
-	record_suspect(GetCurrentTimestamp());
+	record_suspect(clock_now());
 	session_commit();
-	record_committed(GetCurrentTimestamp());
+	record_committed(clock_now());
 }
 
 /* It is for the outcome that was to be recorded that this has failed. */
 static void
 hold_failed(int sqlerrcode)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	Instant		now = clock_now();
 
 	if (session_overran())
 		record_failed(now, OVERRAN_MIN_US, OVERRAN_PAUSE_US);
@@ -228,10 +230,10 @@ take_apart(int limit)
 {
 	int			failures = 0;
 	bool		reported = false;
-	TimestampTz due;
+	Instant		due;
 
 	session_set_impatient(true);
-	while ((due = group_due_at(true)) != 0 && due <= GetCurrentTimestamp() &&
+	while ((due = group_due_at(true)) != 0 && due <= clock_now() &&
 		   !session_extension_gone())
 	{
 		ErrorData  *error = try_to(record_some, limit);
@@ -279,7 +281,7 @@ try_suspect(void)
 {
 	ErrorData  *error = try_to(record_one_suspect, 0);
 
-	next_suspect = GetCurrentTimestamp() + SUSPECT_PAUSE_US;
+	next_suspect = clock_now() + SUSPECT_PAUSE_US;
 	if (error == NULL)
 		return;
 	hold_failed(error->sqlerrcode);
@@ -322,17 +324,17 @@ save_states_now(void)
 		record_states_failed();
 		failures++;
 		limit = 1;
-		next_save = GetCurrentTimestamp() + SAVE_RETRY_US;
+		next_save = clock_now() + SAVE_RETRY_US;
 		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 			report(error);
 	}
 }
 
 /* When states of destinations have to be saved; 0: none have changed. */
-static TimestampTz
+static Instant
 save_due_at(void)
 {
-	return !record_states_changed() ? 0 : next_save != 0 ? next_save : PG_INT64_MIN;
+	return !record_states_changed() ? 0 : next_save != 0 ? next_save : AT_ONCE;
 }
 
 static void
@@ -340,7 +342,8 @@ expire_slot(int step)
 {
 	if (!session_begin("looking for rows past the retention"))
 		return;
-	queue_expire(step / RING_SLOTS, step % RING_SLOTS);
+	queue_expire(step / RING_SLOTS, step % RING_SLOTS,
+				 clock_before(rswebhook_retention * USECS_PER_SEC, clock_now()));
 	session_commit();
 }
 
@@ -367,7 +370,7 @@ expire_interval(void)
  * one gets its turn again later.
  */
 void
-chores_expire(TimestampTz now)
+chores_expire(Instant now)
 {
 	ErrorData  *error;
 
@@ -380,21 +383,21 @@ chores_expire(TimestampTz now)
 		report(error);
 
 	expire_step = (expire_step + 1) % (RINGS * RING_SLOTS);
-	next_expire = GetCurrentTimestamp();
+	next_expire = clock_now();
 	if (expire_step == 0)
 		next_expire += expire_interval();
 }
 
-TimestampTz
+Instant
 chores_expire_at(void)
 {
-	return state_my_share() == 0 ? next_expire : DT_NOEND;
+	return state_my_share() == 0 ? next_expire : INSTANT_NEVER;
 }
 
 void
 chores_reload(void)
 {
-	next_expire = GetCurrentTimestamp();
+	next_expire = clock_now();
 }
 
 /* ---------------------------------------------------------------------
@@ -403,9 +406,9 @@ chores_reload(void)
  */
 
 void
-chores_record(TimestampTz now, bool hurry)
+chores_record(Instant now, bool hurry)
 {
-	TimestampTz due = group_due_at(hurry);
+	Instant due = group_due_at(hurry);
 
 	if (due != 0 && due <= now && !session_extension_gone())
 		record_group();
@@ -417,7 +420,7 @@ chores_record(TimestampTz now, bool hurry)
 		save_states_now();
 }
 
-TimestampTz
+Instant
 chores_record_at(void)
 {
 	return sooner(sooner(group_due_at(false), suspect_due_at()), save_due_at());
@@ -427,7 +430,7 @@ chores_record_at(void)
 void
 chores_finish(void)
 {
-	TimestampTz since;
+	Instant		since;
 	int			failures = 0;
 
 	while (record_waiting(&since) > 0 && !session_extension_gone() &&

@@ -16,21 +16,23 @@
 
 #include "rswebhook.h"
 
+#include "clock.h"
+
 /*
  * Record outcomes and states if it is time, or at once (hurry).  An error if
  * nothing at all can be recorded; what concerns one outcome only is dealt with.
  */
-extern void chores_record(TimestampTz now, bool hurry);
+extern void chores_record(Instant now, bool hurry);
 
 /* When it will be time for that; 0: there is nothing. */
-extern TimestampTz chores_record_at(void);
+extern Instant chores_record_at(void);
 
 /*
  * Empty a slot that is past the retention, if it is time to look.  The
  * database's first worker does, for all: it is never time in the others.
  */
-extern void chores_expire(TimestampTz now);
-extern TimestampTz chores_expire_at(void);
+extern void chores_expire(Instant now);
+extern Instant chores_expire_at(void);
 
 /* Settings have changed. */
 extern void chores_reload(void);

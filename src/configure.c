@@ -57,7 +57,7 @@ configured_destination(int32 id)
 }
 
 static void
-configure_lane(Lane *lane, TimestampTz now)
+configure_lane(Lane *lane, Instant now)
 {
 	const Destination *d = configured_destination(schedule_lane_id(lane));
 	LanePolicy	policy = {0};
@@ -77,6 +77,7 @@ configure_lane(Lane *lane, TimestampTz now)
 		policy.breaker_failures = d->breaker_failures;
 		policy.min_backoff_us = d->min_backoff_us;
 		policy.max_backoff_us = d->max_backoff_us;
+		policy.max_wait_us = outcome_max_wait_us(d);
 	}
 	schedule_configure(lane, &policy, now);
 }
@@ -92,7 +93,7 @@ reconfigure(Lane *lane, void *now)
 		if (schedule_remove(lane))
 			return;
 	}
-	configure_lane(lane, *(TimestampTz *) now);
+	configure_lane(lane, *(Instant *) now);
 }
 
 /* Those that send nothing need not be woken for. */
@@ -131,7 +132,7 @@ by_destination(const void *a, const void *b)
 
 /* The breakers' table decides: it survives us, and people clear it. */
 static void
-load_breakers(TimestampTz now)
+load_breakers(Instant now)
 {
 	StoredBreaker *stored;
 	int			count = queue_load_breakers(&stored);
@@ -181,7 +182,7 @@ configure_breakers_changed(void)
 }
 
 void
-configure_lanes(TimestampTz now)
+configure_lanes(Instant now)
 {
 	Destination **list;
 	int			count;

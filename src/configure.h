@@ -12,6 +12,8 @@
 
 #include "rswebhook.h"
 
+#include "clock.h"
+
 /* Once a process. */
 extern void configure_init(void);
 
@@ -19,7 +21,7 @@ extern void configure_init(void);
  * Take over the destinations as they are now, if they have changed, and
  * configure lanes that have come up; in the transaction of session_begin().
  */
-extern void configure_lanes(TimestampTz now);
+extern void configure_lanes(Instant now);
 
 /* Another worker has opened or closed breakers: take them over with that. */
 extern void configure_breakers_changed(void);

@@ -16,6 +16,8 @@
 #include "deliver.h"
 
 #include "access/xlog.h"
+#include "clock.h"
+#include "common/int.h"
 #include "configure.h"
 #include "lack.h"
 #include "lib/ilist.h"
@@ -45,6 +47,7 @@ typedef struct Attempt
 	QueueItem  *item;
 	QueueRow	claimed;
 	TimestampTz started_at;
+	Instant		started;		/* the same */
 	char	   *request;		/* for people; holds no secret */
 	dlist_node	node;
 } Attempt;
@@ -83,7 +86,7 @@ deliver_init(void)
 
 /* Give a claimed row up without a request. */
 static void
-abort_unsent(QueueItem *item, TimestampTz now, const char *reason)
+abort_unsent(QueueItem *item, Instant now, const char *reason)
 {
 	QueueRow	row = *schedule_row(item);
 	Verdict		verdict;
@@ -91,33 +94,43 @@ abort_unsent(QueueItem *item, TimestampTz now, const char *reason)
 
 	outcome_abort(&verdict, reason);
 	outcome = record_add(item, &row, &verdict);
-	outcome->started_at = now;
-	stats_note_outcome(row.destination_id, &verdict, 0, now);
+	outcome->started_at = clock_wall(now);
+	stats_note_outcome(row.destination_id, &verdict, 0, clock_wall(now));
 	schedule_finished(item, &verdict, now);
+}
+
+/* What an attempt came to that started then. */
+static void
+decide(const HttpAnswer *answer, const Destination *destination, const QueueRow *row,
+	   TimestampTz started_at, Instant now, Verdict *verdict)
+{
+	TimestampTz first_at = row->first_attempt_at != 0 ? row->first_attempt_at : started_at;
+
+	outcome_decide(answer, destination, row->attempts + 1, clock_age(first_at, now),
+				   now, random_fraction(), verdict);
+	verdict->first_attempt_at = first_at;
 }
 
 /* An attempt that failed before it began: the destination lacks something. */
 static void
-fail_unsent(QueueItem *item, const Destination *destination, TimestampTz now, char *reason)
+fail_unsent(QueueItem *item, const Destination *destination, Instant now, char *reason)
 {
 	QueueRow	row = *schedule_row(item);
 	HttpAnswer	answer = {.phase = HTTP_PHASE_REFUSED, .retry_after_s = -1, .error = reason};
 	Verdict		verdict;
 	Outcome    *outcome;
 
-	outcome_decide(&answer, destination, row.attempts + 1,
-				   row.first_attempt_at != 0 ? row.first_attempt_at : now,
-				   now, random_fraction(), &verdict);
+	decide(&answer, destination, &row, clock_wall(now), now, &verdict);
 	outcome = record_add(item, &row, &verdict);
 	outcome->attempted = true;
-	outcome->started_at = now;
-	stats_note_outcome(row.destination_id, &verdict, 0, now);
+	outcome->started_at = clock_wall(now);
+	stats_note_outcome(row.destination_id, &verdict, 0, clock_wall(now));
 	schedule_finished(item, &verdict, now);
 }
 
 static void
 record_attempt(const Attempt *attempt, const HttpAnswer *answer,
-			   const Verdict *verdict, TimestampTz now)
+			   const Verdict *verdict, Instant now)
 {
 	Outcome    *outcome = record_add(attempt->item, &attempt->claimed, verdict);
 
@@ -133,7 +146,7 @@ record_attempt(const Attempt *attempt, const HttpAnswer *answer,
 	}
 
 	stats_note_outcome(attempt->claimed.destination_id, verdict,
-					   answer->duration_us, now);
+					   answer->duration_us, clock_wall(now));
 	schedule_finished(attempt->item, verdict, now);
 	stats_note_in_flight(attempt->claimed.destination_id,
 						 schedule_lane_in_flight(schedule_item_lane(attempt->item)));
@@ -149,7 +162,7 @@ end_attempt(Attempt *attempt)
 
 /* Nothing was sent, and nothing of it is charged to anybody. */
 static void
-put_back_lacking(Attempt *attempt, const HttpAnswer *answer, TimestampTz now)
+put_back_lacking(Attempt *attempt, const HttpAnswer *answer, Instant now)
 {
 	lack_note(answer->error, now);
 	schedule_lacked(attempt->item, now);
@@ -161,18 +174,17 @@ int
 deliver_answers(void)
 {
 	HttpAnswer	answer;
-	TimestampTz now = 0;
+	Instant		now = 0;
 	int			count = 0;
 
 	while (http_next(&answer))
 	{
 		Attempt    *attempt = (Attempt *) (uintptr_t) answer.tag;
 		const Destination *destination = configured_destination(attempt->claimed.destination_id);
-		TimestampTz first_at = attempt->claimed.first_attempt_at;
 		Verdict		verdict;
 
 		if (now == 0)
-			now = GetCurrentTimestamp();
+			now = clock_now();
 		count++;
 		if (answer.lacking)
 		{
@@ -182,11 +194,9 @@ deliver_answers(void)
 			continue;
 		}
 
-		if (first_at == 0)
-			first_at = attempt->started_at;
 		if (destination != NULL)
-			outcome_decide(&answer, destination, attempt->claimed.attempts + 1,
-						   first_at, now, random_fraction(), &verdict);
+			decide(&answer, destination, &attempt->claimed, attempt->started_at, now,
+				   &verdict);
 		else
 		{
 			/* deleted meanwhile: what was delivered was delivered */
@@ -205,7 +215,7 @@ deliver_answers(void)
 }
 
 void
-deliver_give_up_in_flight(TimestampTz now)
+deliver_give_up_in_flight(Instant now)
 {
 	while (!dlist_is_empty(&in_flight))
 	{
@@ -219,7 +229,7 @@ deliver_give_up_in_flight(TimestampTz now)
 			attempt->claimed.first_attempt_at : attempt->started_at;
 		strlcpy(verdict.reason, "the worker was stopped before an answer came",
 				sizeof(verdict.reason));
-		answer.duration_us = now - attempt->started_at;
+		answer.duration_us = now - attempt->started;
 		http_cancel((uint64) (uintptr_t) attempt);
 		record_attempt(attempt, &answer, &verdict, now);
 		end_attempt(attempt);
@@ -232,7 +242,7 @@ deliver_give_up_in_flight(TimestampTz now)
  */
 
 bool
-deliver_claim(TimestampTz now)
+deliver_claim(Instant now)
 {
 	QueueItem  *item;
 
@@ -281,7 +291,7 @@ render_safely(Jsonb *event, int64 event_id, Prepared *p, char **why)
 
 /* A claimed row that is no longer what was read: what is it now? */
 static void
-replace_row(QueueItem *item, TimestampTz now)
+replace_row(QueueItem *item, Instant now)
 {
 	const QueueRow *was = schedule_row(item);
 	ReadRequest request = {
@@ -299,34 +309,42 @@ replace_row(QueueItem *item, TimestampTz now)
 	pfree(rows);
 }
 
+/* It counts how long the event has waited, and not what the clock shows. */
+static bool
+has_expired(const QueueRow *row, const Destination *destination, Instant now)
+{
+	int64		lifetime = destination->expires_after_us;
+
+	if (row->expires_at != 0 && pg_sub_s64_overflow(row->expires_at, row->queued_at, &lifetime))
+		return row->expires_at < row->queued_at;	/* infinite, by hand */
+	return (row->expires_at != 0 || lifetime > 0) &&
+		clock_age(row->queued_at, now) >= lifetime;
+}
+
 /* NULL if the row may be sent now, else why it is given up. */
 static const char *
 reason_to_abort(const QueueRow *row, const Destination *destination,
-				bool payload_missing, TimestampTz now)
+				bool payload_missing, Instant now)
 {
-	TimestampTz expires_at = row->expires_at;
-
 	if (destination == NULL)
 		return "destination was deleted";
 	if (payload_missing)
 		return "the event's payload is no longer in rswebhook.event";
-	if (expires_at == 0 && destination->expires_after_us > 0)
-		expires_at = row->queued_at + destination->expires_after_us;
-	if (expires_at != 0 && now >= expires_at)
+	if (has_expired(row, destination, now))
 		return "the event expired before it could be delivered";
 	return NULL;
 }
 
 /* There was no room for the payloads of these. */
 static void
-put_back_from(int first, TimestampTz now)
+put_back_from(int first, Instant now)
 {
 	while (nclaimed > first)
 		schedule_put_back(claimed[--nclaimed], now);
 }
 
 void
-deliver_prepare(TimestampTz now)
+deliver_prepare(Instant now)
 {
 	Jsonb	   *events[BATCH];
 	bool		missing[BATCH];
@@ -393,6 +411,7 @@ start_request(QueueItem *item, const Prepared *p)
 	attempt->item = item;
 	attempt->claimed = *schedule_row(item);
 	attempt->started_at = GetCurrentTimestamp();
+	attempt->started = clock_now();
 	attempt->request = pstrdup(wire->shown);
 	dlist_push_tail(&in_flight, &attempt->node);
 	MemoryContextSwitchTo(old);
@@ -439,7 +458,7 @@ deliver_start(void)
 }
 
 void
-deliver_reset(TimestampTz now)
+deliver_reset(Instant now)
 {
 	for (int i = 0; i < nclaimed; i++)
 	{

@@ -15,14 +15,16 @@
 
 #include "rswebhook.h"
 
+#include "clock.h"
+
 /* Once a process. */
 extern void deliver_init(void);
 
 /* Anything that may be sent?  Takes it from the scheduler. */
-extern bool deliver_claim(TimestampTz now);
+extern bool deliver_claim(Instant now);
 
 /* Turn what was claimed into requests; what cannot be sent is decided here. */
-extern void deliver_prepare(TimestampTz now);
+extern void deliver_prepare(Instant now);
 
 /* Send what was prepared. */
 extern void deliver_start(void);
@@ -31,9 +33,9 @@ extern void deliver_start(void);
 extern int	deliver_answers(void);
 
 /* An error has ended the transaction: what was claimed goes back. */
-extern void deliver_reset(TimestampTz now);
+extern void deliver_reset(Instant now);
 
 /* Before the worker leaves: requests in flight become outcomes, too. */
-extern void deliver_give_up_in_flight(TimestampTz now);
+extern void deliver_give_up_in_flight(Instant now);
 
 #endif							/* RSWEBHOOK_DELIVER_H */

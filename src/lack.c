@@ -14,18 +14,17 @@
 #include "lack.h"
 
 #include "state.h"
-#include "utils/timestamp.h"
 
 /* Shortages that come and go are not said more often than this. */
-#define SAY_AGAIN_MS	(60 * 1000)
+#define SAY_AGAIN_US	(60 * USECS_PER_SEC)
 
 static char lacks[STATE_LACKS_SIZE];	/* "": nothing */
 static int64 waited;			/* requests, since it began */
 static bool said;				/* that it began */
-static TimestampTz said_at;
+static Instant said_at;
 
 void
-lack_note(const char *what, TimestampTz now)
+lack_note(const char *what, Instant now)
 {
 	if (lacks[0] == '\0')
 	{
@@ -38,7 +37,7 @@ lack_note(const char *what, TimestampTz now)
 		strlcpy(lacks, what, sizeof(lacks));
 		state_show_lacks(lacks);
 	}
-	if (said || (said_at != 0 && !TimestampDifferenceExceeds(said_at, now, SAY_AGAIN_MS)))
+	if (said || (said_at != 0 && now - said_at < SAY_AGAIN_US))
 		return;
 	ereport(LOG,
 			(errmsg("rswebhook has to wait with requests: %s", what),

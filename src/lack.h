@@ -13,8 +13,10 @@
 
 #include "rswebhook.h"
 
+#include "clock.h"
+
 /* A request was not sent for want of this. */
-extern void lack_note(const char *what, TimestampTz now);
+extern void lack_note(const char *what, Instant now);
 
 /* Nothing waits for that any more, if anything did. */
 extern void lack_over(void);

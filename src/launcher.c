@@ -44,7 +44,6 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
 /* A worker that this launcher started and has not seen end. */
 typedef struct Child
@@ -300,7 +299,7 @@ rswebhook_launcher_main(Datum arg)
 	for (;;)
 	{
 		long		timeout = -1;
-		TimestampTz next;
+		Instant		next;
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -319,7 +318,7 @@ rswebhook_launcher_main(Datum arg)
 
 		next = state_next_start_at();
 		if (next != 0)
-			timeout = Max(1, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next));
+			timeout = (long) Max(1, (next - clock_now() + 999) / 1000);
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
 						 (timeout >= 0 ? WL_TIMEOUT : 0),

@@ -62,6 +62,28 @@ outcome_backoff_us(int64 min_us, int64 max_us, int n, double jitter)
 	return Max((int64) delay, 1);
 }
 
+/* The longest wait that a receiver may ask for. */
+static double
+max_asked_us(const Destination *destination)
+{
+	return (double) destination->max_backoff_us * destination->retry_after_factor;
+}
+
+/* All who were told the same must not come at once. */
+static int64
+spread(int64 asked, double jitter)
+{
+	return asked + (int64) (jitter * Min(asked / 20, USECS_PER_SEC));
+}
+
+int64
+outcome_max_wait_us(const Destination *destination)
+{
+	return Max(outcome_backoff_us(destination->max_backoff_us,
+								  destination->max_backoff_us, 1, 1.0),
+			   spread((int64) max_asked_us(destination), 1.0));
+}
+
 /* The meaning of a status with no word of the destination about it. */
 static VerdictKind
 default_meaning(int status)
@@ -112,43 +134,36 @@ signal_of(const HttpAnswer *answer, VerdictKind kind)
  * times the destination's factor nor past the end of the window: a receiver
  * that always sends it must not keep an event for ever.
  */
-static TimestampTz
+static Instant
 next_attempt_at(const HttpAnswer *answer, const Destination *destination,
-				int attempt, TimestampTz first_attempt_at, TimestampTz now,
-				double jitter)
+				int attempt, int64 age_us, Instant now, double jitter)
 {
-	TimestampTz window_end = first_attempt_at + destination->retry_window_us;
-	TimestampTz backoff;
+	int64		left = destination->retry_window_us - age_us;
+	int64		wait;
 
-	if (attempt >= destination->min_attempts && now >= window_end)
+	if (attempt >= destination->min_attempts && left <= 0)
 		return 0;
 
-	backoff = now + outcome_backoff_us(destination->min_backoff_us,
-									   destination->max_backoff_us,
-									   attempt, jitter);
+	wait = outcome_backoff_us(destination->min_backoff_us,
+							  destination->max_backoff_us, attempt, jitter);
 	if (answer->retry_after_s >= 0)
 	{
-		double		most = (double) destination->max_backoff_us *
-			destination->retry_after_factor;
 		int64		asked = (int64) Min((double) answer->retry_after_s * USECS_PER_SEC,
-										most);
+										max_asked_us(destination));
 
-		/* spread a little: all who were told the same must not come at once */
-		asked += (int64) (jitter * Min(asked / 20, USECS_PER_SEC));
-		backoff = Max(backoff, Min(now + asked, window_end));
+		wait = Max(wait, Min(spread(asked, jitter), left));
 	}
-	return backoff;
+	return now + wait;
 }
 
 void
 outcome_decide(const HttpAnswer *answer, const Destination *destination,
-			   int attempt, TimestampTz first_attempt_at,
-			   TimestampTz now, double jitter, Verdict *verdict)
+			   int attempt, int64 age_us, Instant now, double jitter,
+			   Verdict *verdict)
 {
 	memset(verdict, 0, sizeof(*verdict));
 	verdict->kind = meaning(answer, destination);
 	verdict->signal = signal_of(answer, verdict->kind);
-	verdict->first_attempt_at = first_attempt_at;
 
 	if (answer->error)
 		strlcpy(verdict->reason, answer->error, sizeof(verdict->reason));
@@ -168,8 +183,8 @@ outcome_decide(const HttpAnswer *answer, const Destination *destination,
 	if (verdict->kind != VERDICT_RETRY)
 		return;
 
-	verdict->retry_at = next_attempt_at(answer, destination, attempt,
-										first_attempt_at, now, jitter);
+	verdict->retry_at = next_attempt_at(answer, destination, attempt, age_us,
+										now, jitter);
 	if (verdict->retry_at == 0)
 	{
 		size_t		used = strlen(verdict->reason);

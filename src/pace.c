@@ -65,7 +65,7 @@ pace_init(int share, int shares, const Turns *the_turns)
 }
 
 void
-pace_init_lane(Lane *lane, TimestampTz now)
+pace_init_lane(Lane *lane, Instant now)
 {
 	lane->window = SLOW_START;
 	lane->tokens = 1.0;
@@ -128,7 +128,7 @@ lane_window(const Lane *lane)
 }
 
 static void
-refill_tokens(Lane *lane, TimestampTz now)
+refill_tokens(Lane *lane, Instant now)
 {
 	double		most = Max(1.0, my_rate(lane) / 10);
 	double		earned = (double) (now - lane->tokens_at) / USECS_PER_SEC *
@@ -145,7 +145,7 @@ refill_tokens(Lane *lane, TimestampTz now)
 
 /* 0: not any more. */
 static void
-wait_for_turn(Lane *lane, TimestampTz until)
+wait_for_turn(Lane *lane, Instant until)
 {
 	if (lane->waits_until == 0 && until != 0)
 		dlist_push_tail(&waiting, &lane->waiting_node);
@@ -165,7 +165,7 @@ stop_waiting(Lane *lane)
 
 /* False: the lane waits for a turn of its destination's. */
 static bool
-take_turn(Lane *lane, QueueItem *item, TimestampTz now)
+take_turn(Lane *lane, QueueItem *item, Instant now)
 {
 	bool		taken = turns->take(lane->destination_id, most_in_flight(lane));
 
@@ -179,7 +179,7 @@ take_turn(Lane *lane, QueueItem *item, TimestampTz now)
  * knows what this worker's probe has shown.
  */
 static void
-leave_turn(Lane *lane, TimestampTz now)
+leave_turn(Lane *lane, Instant now)
 {
 	if (lane->turn != NULL || lane->keeps_turn)
 		return;
@@ -189,7 +189,7 @@ leave_turn(Lane *lane, TimestampTz now)
 
 /* Those that wait for a turn may try now; if one has no use for it, others may. */
 void
-schedule_turns_left(TimestampTz now)
+schedule_turns_left(Instant now)
 {
 	dlist_mutable_iter iter;
 
@@ -240,7 +240,7 @@ set_lacks(Lane *lane, int64 wait_us)
  * wait tell nothing new.
  */
 static void
-note_lack(QueueItem *item, TimestampTz now)
+note_lack(QueueItem *item, Instant now)
 {
 	Lane	   *lane = item->lane;
 
@@ -328,7 +328,7 @@ leaves_no_room(const Lane *lane)
 }
 
 bool
-pace_allows(Lane *lane, TimestampTz now, TimestampTz *when)
+pace_allows(Lane *lane, Instant now, Instant *when)
 {
 	if (!takes_turns(lane))
 		stop_waiting(lane);
@@ -356,8 +356,8 @@ pace_allows(Lane *lane, TimestampTz now, TimestampTz *when)
 		refill_tokens(lane, now);
 		if (lane->tokens < 1.0)
 		{
-			*when = now + 1 + (int64) ((1.0 - lane->tokens) * USECS_PER_SEC /
-									   my_rate(lane));
+			*when = now + 1 + (int64) Min((1.0 - lane->tokens) * USECS_PER_SEC /
+										  my_rate(lane), USECS_PER_DAY);
 			return false;
 		}
 	}
@@ -381,7 +381,7 @@ pace_is_full(void)
 }
 
 bool
-pace_take(QueueItem *item, TimestampTz now)
+pace_take(QueueItem *item, Instant now)
 {
 	Lane	   *lane = item->lane;
 
@@ -412,7 +412,7 @@ pace_take(QueueItem *item, TimestampTz now)
 }
 
 void
-pace_leave(QueueItem *item, TimestampTz now)
+pace_leave(QueueItem *item, Instant now)
 {
 	Lane	   *lane = item->lane;
 
@@ -442,7 +442,7 @@ pace_admit(QueueItem *item, int64 bytes)
 }
 
 void
-pace_take_back(QueueItem *item, TimestampTz now)
+pace_take_back(QueueItem *item, Instant now)
 {
 	if (item->lane->policy.rate_limit > 0)
 		item->lane->tokens += 1.0;
@@ -450,7 +450,7 @@ pace_take_back(QueueItem *item, TimestampTz now)
 }
 
 void
-pace_lacked(QueueItem *item, TimestampTz now)
+pace_lacked(QueueItem *item, Instant now)
 {
 	note_lack(item, now);
 	pace_take_back(item, now);
@@ -477,22 +477,23 @@ mark_breaker_changed(Lane *lane)
  * dead whenever some of these time out together.
  */
 static void
-note_failure(QueueItem *item, bool probed, const Verdict *verdict, TimestampTz now)
+note_failure(QueueItem *item, bool probed, const Verdict *verdict, Instant now)
 {
 	Lane	   *lane = item->lane;
 	Breaker    *breaker = &lane->breaker;
 	int			threshold = lane->policy.breaker_failures;
-	TimestampTz pause;
+	Instant		pause;
 
 	if (!probed && (breaker->opened_at != 0 || item->taken_at <= lane->alive_at))
 		return;
-	lane->failing++;
+	if (lane->failing < PG_INT32_MAX)
+		lane->failing++;
 	if (threshold == 0 || lane->failing < threshold)
 		return;
 
 	breaker->failures = lane->failing;
 	if (breaker->opened_at == 0)
-		breaker->opened_at = now;
+		breaker->opened_at = clock_wall(now);
 	pause = now + outcome_backoff_us(lane->policy.min_backoff_us,
 									 lane->policy.max_backoff_us,
 									 lane->failing - threshold + 1, 0.5);
@@ -503,7 +504,7 @@ note_failure(QueueItem *item, bool probed, const Verdict *verdict, TimestampTz n
 }
 
 void
-pace_note_alive(Lane *lane, TimestampTz now)
+pace_note_alive(Lane *lane, Instant now)
 {
 	lane->failing = 0;
 	lane->alive_at = now;
@@ -516,7 +517,7 @@ pace_note_alive(Lane *lane, TimestampTz now)
 }
 
 void
-pace_finished(QueueItem *item, const Verdict *verdict, TimestampTz now)
+pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 {
 	Lane	   *lane = item->lane;
 	bool		probed = lane->probe == item;
@@ -535,14 +536,23 @@ pace_finished(QueueItem *item, const Verdict *verdict, TimestampTz now)
 }
 
 void
-schedule_set_breaker(Lane *lane, const Breaker *breaker, TimestampTz now)
+pace_bound_breaker(Lane *lane, Instant now)
+{
+	if (lane->configured)
+		lane->breaker.next_probe_at = Min(lane->breaker.next_probe_at,
+										  now + lane->policy.max_backoff_us);
+}
+
+void
+schedule_set_breaker(Lane *lane, const Breaker *breaker, Instant now)
 {
 	if (lane->breaker_changed)
 		return;					/* ours is newer than the table's */
 	if (breaker->opened_at == 0 && lane->breaker.opened_at == 0)
 		return;					/* closed before and after: go on counting */
 	lane->breaker = *breaker;
-	lane->failing = breaker->failures;
+	lane->failing = Max(breaker->failures, 0);
+	pace_bound_breaker(lane, now);
 	lane_settle(lane, now);
 }
 
@@ -571,7 +581,7 @@ schedule_breaker_changed(void)
 }
 
 void
-schedule_breaker_saved(Lane *lane, TimestampTz now)
+schedule_breaker_saved(Lane *lane, Instant now)
 {
 	if (!lane->keeps_turn || lane->breaker_changed)
 		return;

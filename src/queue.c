@@ -601,7 +601,7 @@ queue_load_breakers(StoredBreaker **breakers)
 		b->destination_id = DatumGetInt32(column(i, 1, &null));
 		b->breaker.failures = DatumGetInt32(column(i, 2, &null));
 		b->breaker.opened_at = time_column(i, 3);
-		b->breaker.next_probe_at = time_column(i, 4);
+		b->breaker.next_probe_at = clock_when(time_column(i, 4));
 		text_to_cstring_buffer(DatumGetTextPP(column(i, 5, &null)),
 							   b->breaker.reason, sizeof(b->breaker.reason));
 	}
@@ -622,7 +622,7 @@ queue_save_breaker(int32 destination_id, const Breaker *breaker)
 	}
 	values[1] = Int32GetDatum(breaker->failures);
 	values[2] = TimestampTzGetDatum(breaker->opened_at);
-	values[3] = TimestampTzGetDatum(breaker->next_probe_at);
+	values[3] = TimestampTzGetDatum(clock_wall(breaker->next_probe_at));
 	values[4] = readable_text(breaker->reason, strlen(breaker->reason));
 	execute(SAVE_BREAKER, values, NULL, false, SPI_OK_INSERT);
 }
@@ -664,24 +664,27 @@ partition_name(const char *parent_name, int16 slot)
 }
 
 /*
- * Is the newest row of a partition older than the retention?  The newest event
+ * Is the newest row of a partition from before that time?  The newest event
  * has the highest id, or, if somebody has set the sequence back, the lowest.
  */
 static bool
-is_old(Ring ring, const char *partition)
+is_old(Ring ring, const char *partition, TimestampTz before)
 {
-	char	   *newest;
+	char	   *sql;
+	TimestampTz newest;
 
 	if (ring == RING_DELIVERY)
-		newest = psprintf("(SELECT started_at FROM %s ORDER BY started_at DESC LIMIT 1)",
-						  partition);
+		sql = psprintf("SELECT (SELECT started_at FROM %s ORDER BY started_at DESC LIMIT 1)",
+					   partition);
 	else
-		newest = psprintf("GREATEST((SELECT created_at FROM %s ORDER BY id DESC LIMIT 1),"
-						  " (SELECT created_at FROM %s ORDER BY id LIMIT 1))",
-						  partition, partition);
-	return query_is_true(psprintf("SELECT COALESCE(%s < pg_catalog.now()"
-								  " - pg_catalog.make_interval(secs => %d), false)",
-								  newest, rswebhook_retention));
+		sql = psprintf("SELECT GREATEST((SELECT created_at FROM %s ORDER BY id DESC LIMIT 1),"
+					   " (SELECT created_at FROM %s ORDER BY id LIMIT 1))",
+					   partition, partition);
+	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "unexpected result of \"%s\"", sql);
+	newest = time_column(0, 1);
+	SPI_freetuptable(SPI_tuptable);
+	return newest != 0 && newest < before;
 }
 
 /* Does a queue row of any destination need a payload of this partition? */
@@ -704,9 +707,9 @@ is_owed(const char *partition)
 }
 
 static bool
-may_be_emptied(Ring ring, const char *partition)
+may_be_emptied(Ring ring, const char *partition, TimestampTz before)
 {
-	return is_old(ring, partition) && !(ring == RING_EVENT && is_owed(partition));
+	return is_old(ring, partition, before) && !(ring == RING_EVENT && is_owed(partition));
 }
 
 /*
@@ -715,18 +718,18 @@ may_be_emptied(Ring ring, const char *partition)
  * against us.  The queue is locked by then as well.
  */
 void
-queue_expire(Ring ring, int slot)
+queue_expire(Ring ring, int slot, TimestampTz before)
 {
 	char	   *partition = partition_name(ring == RING_EVENT ? "event" : "delivery", slot);
 
-	if (partition == NULL || !may_be_emptied(ring, partition))
+	if (partition == NULL || !may_be_emptied(ring, partition, before))
 		return;
 
 	set_config_option("lock_timeout", EXPIRE_LOCK_TIMEOUT_MS, PGC_SUSET,
 					  PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
 	SPI_execute(psprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", partition), false, 0);
 	session_look_again();
-	if (!may_be_emptied(ring, partition))
+	if (!may_be_emptied(ring, partition, before))
 		return;
 	SPI_execute(psprintf("TRUNCATE ONLY %s", partition), false, 0);
 	ereport(LOG,

@@ -31,7 +31,7 @@ typedef enum RowFate
 typedef struct Outcome
 {
 	QueueItem  *item;
-	TimestampTz hold_until;		/* see record.c; 0: not tried yet */
+	Instant hold_until;		/* see record.c; 0: not tried yet */
 	bool		suspect;		/* likewise: it is tried alone */
 	int			failures;		/* to record it */
 	int			nbusy;			/* times that its row was locked */
@@ -107,10 +107,10 @@ typedef enum Ring
 #define RINGS	(RING_EVENT + 1)
 
 /*
- * Empty a slot of a ring if its newest row is older than the retention and
+ * Empty a slot of a ring if its newest row is from before that time and
  * nothing in it is owed.  An error if a lock is not to be had at once: try
  * again later.
  */
-extern void queue_expire(Ring ring, int slot);
+extern void queue_expire(Ring ring, int slot, TimestampTz before);
 
 #endif							/* RSWEBHOOK_QUEUE_H */

@@ -85,14 +85,21 @@ wants_more(const Lane *lane)
 		lane->nready < Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
 }
 
+/* Has a deliver_after come, or is it to be seen which one is next? */
+static bool
+is_due(const Lane *lane, Instant now)
+{
+	return lane->next_due != 0 && lane->next_due <= clock_wall(now);
+}
+
 bool
-reading_wants(const Lane *lane, TimestampTz now)
+reading_wants(const Lane *lane, Instant now)
 {
 	if (lane->policy.halted && !lane->policy.gone)
 		return false;
 	if (lane->nitems >= LANE_ITEMS || lane->unread_until > now)
 		return false;
-	return lane->nranges > 0 || (lane->next_due != 0 && lane->next_due <= now) ||
+	return lane->nranges > 0 || is_due(lane, now) ||
 		!pairingheap_is_empty(&lane->hungry) || wants_more(lane);
 }
 
@@ -101,7 +108,7 @@ reading_wants(const Lane *lane, TimestampTz now)
  * lower ids.  Hungry keys and the rows ahead take turns.
  */
 void
-reading_next(Lane *lane, TimestampTz now, ReadRequest *request)
+reading_next(Lane *lane, Instant now, ReadRequest *request)
 {
 	memset(request, 0, sizeof(*request));
 	request->lane = lane;
@@ -115,7 +122,7 @@ reading_next(Lane *lane, TimestampTz now, ReadRequest *request)
 		request->after_id = lane->ranges[0].after;
 		request->upto_id = lane->ranges[0].upto;
 	}
-	else if (lane->next_due != 0 && lane->next_due <= now)
+	else if (is_due(lane, now))
 	{
 		request->kind = READ_DUE;
 		request->due_after = lane->due_after;

@@ -13,7 +13,6 @@
 #include "schedule.h"
 #include "state.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 /* A row that somebody has locked is looked at again after so long, then longer. */
 #define BUSY_MIN_US		(200 * 1000)
@@ -27,9 +26,9 @@ static Outcome *outcomes;
 static int	noutcomes = 0;
 static int	max_outcomes = 1024;
 static int	nheld = 0;			/* of these */
-static TimestampTz busy_until = 0;	/* of these, the first of those whose rows are
+static Instant busy_until = 0;	/* of these, the first of those whose rows are
 								 * locked; 0: none */
-static TimestampTz suspects_until = 0;	/* the first of those that failed */
+static Instant suspects_until = 0;	/* the first of those that failed */
 
 /* what record_outcomes() is about; as many places as outcomes has */
 static Outcome **recording;
@@ -75,7 +74,7 @@ record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict)
 	outcome->item = item;
 	outcome->claimed = *row;
 	outcome->kind = verdict->kind;
-	outcome->retry_at = verdict->retry_at;
+	outcome->retry_at = clock_wall(verdict->retry_at);
 	outcome->first_attempt_at = verdict->first_attempt_at;
 	if (verdict->reason[0] != '\0')
 		outcome->error = record_string(verdict->reason, strlen(verdict->reason));
@@ -97,26 +96,26 @@ free_string(char *string)
 }
 
 int
-record_waiting(TimestampTz *since)
+record_waiting(Instant *since)
 {
-	static TimestampTz first_seen = 0;
+	static Instant first_seen = 0;
 	int			count = noutcomes - nheld;
 
 	if (count == 0)
 		first_seen = 0;
 	else if (first_seen == 0)
-		first_seen = GetCurrentTimestamp();
+		first_seen = clock_now();
 	*since = first_seen;
 	return count;
 }
 
-TimestampTz
+Instant
 record_busy_until(void)
 {
 	return busy_until;
 }
 
-TimestampTz
+Instant
 record_suspects_until(void)
 {
 	return suspects_until;
@@ -132,7 +131,7 @@ destination_name(const Outcome *o)
 }
 
 static void
-hold(Outcome *o, TimestampTz until)
+hold(Outcome *o, Instant until)
 {
 	bool		held = o->hold_until != 0;
 
@@ -167,7 +166,7 @@ compact(void)
 	for (int i = 0; i < noutcomes; i++)
 	{
 		Outcome    *o = &outcomes[i];
-		TimestampTz *until = o->suspect ? &suspects_until : &busy_until;
+		Instant    *until = o->suspect ? &suspects_until : &busy_until;
 
 		if (o->item == NULL)
 			continue;
@@ -186,7 +185,7 @@ compact(void)
 
 /* New ones first: many may be held. */
 int
-record_outcomes(int limit, TimestampTz now)
+record_outcomes(int limit, Instant now)
 {
 	nrecording = 0;
 	for (int i = 0; i < noutcomes && nrecording < limit; i++)
@@ -207,7 +206,7 @@ record_outcomes(int limit, TimestampTz now)
 }
 
 int
-record_suspect(TimestampTz now)
+record_suspect(Instant now)
 {
 	nrecording = 0;
 	for (int i = 0; i < noutcomes && nrecording == 0; i++)
@@ -240,7 +239,7 @@ acquit_suspects(void)
 }
 
 void
-record_committed(TimestampTz now)
+record_committed(Instant now)
 {
 	bool		acquitted = false;
 
@@ -276,7 +275,7 @@ record_not_committed(void)
 }
 
 void
-record_failed(TimestampTz now, int64 shortest_us, int64 longest_us)
+record_failed(Instant now, int64 shortest_us, int64 longest_us)
 {
 	for (int i = 0; i < nrecording; i++)
 	{
@@ -337,7 +336,7 @@ record_states_committed(void)
 	if (nsaved_breakers > 0)
 		state_tell_others(&(News) {.breakers = true});
 	for (int i = 0; i < nsaved_breakers; i++)
-		schedule_breaker_saved(saved_breakers[i], GetCurrentTimestamp());
+		schedule_breaker_saved(saved_breakers[i], clock_now());
 	pauses = list_delete_first_n(pauses, nsaved_pauses);
 	nsaved_pauses = nsaved_breakers = 0;
 }

@@ -33,14 +33,14 @@ extern Outcome *record_add(QueueItem *item, const QueueRow *row, const Verdict *
 extern char *record_string(const char *data, size_t len);
 
 /* Outcomes that have not been tried yet, and since when the oldest waits. */
-extern int	record_waiting(TimestampTz *since);
+extern int	record_waiting(Instant *since);
 
 /*
  * Of those that are held because somebody has their rows locked, when the next
  * is to be tried, and likewise of those that failed; 0: there is none.
  */
-extern TimestampTz record_busy_until(void);
-extern TimestampTz record_suspects_until(void);
+extern Instant record_busy_until(void);
+extern Instant record_suspects_until(void);
 
 /*
  * Record some that are new, or held no longer; or, one at a time, those that
@@ -49,11 +49,11 @@ extern TimestampTz record_suspects_until(void);
  * as before; or, if it is for them that it failed, until they are tried again
  * alone, within these bounds.
  */
-extern int	record_outcomes(int limit, TimestampTz now);
-extern int	record_suspect(TimestampTz now);
-extern void record_committed(TimestampTz now);
+extern int	record_outcomes(int limit, Instant now);
+extern int	record_suspect(Instant now);
+extern void record_committed(Instant now);
 extern void record_not_committed(void);
-extern void record_failed(TimestampTz now, int64 shortest_us, int64 longest_us);
+extern void record_failed(Instant now, int64 shortest_us, int64 longest_us);
 
 /*
  * Circuit breakers, and destinations that an answer pauses.  These rows may be

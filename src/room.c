@@ -62,7 +62,7 @@ held_by(const Lane *lane)
  * speaks for it.
  */
 static void
-judge(Lane *lane, TimestampTz now)
+judge(Lane *lane, Instant now)
 {
 	Repute		repute = REPUTE_GOOD;
 
@@ -111,7 +111,7 @@ fits_beside(const Lane *lane, int64 bytes)
 }
 
 bool
-room_take(QueueItem *item, int64 bytes, TimestampTz now)
+room_take(QueueItem *item, int64 bytes, Instant now)
 {
 	Lane	   *lane = item->lane;
 
@@ -152,7 +152,7 @@ room_leave(QueueItem *item)
 
 /* Before it leaves: what a large event's outcome shows of its destination. */
 void
-room_note(QueueItem *item, const Verdict *verdict, TimestampTz now)
+room_note(QueueItem *item, const Verdict *verdict, Instant now)
 {
 	Lane	   *lane = item->lane;
 	bool		soon = now - item->taken_at <= SOON_US;

@@ -27,6 +27,9 @@
 #define UNREAD_MIN_US	(1 * USECS_PER_SEC)
 #define UNREAD_MAX_US	(60 * USECS_PER_SEC)
 
+/* How late a deliver_after may be noticed at which the clock was set. */
+#define DUE_LOOK_US		(60 * USECS_PER_SEC)
+
 static HTAB *lanes;				/* by destination_id */
 static dlist_head ring;
 static dlist_head readers;
@@ -37,8 +40,8 @@ static int	unconfigured;
 static int
 later_lane(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 {
-	TimestampTz ta = pairingheap_const_container(Lane, timer_node, a)->wake_at;
-	TimestampTz tb = pairingheap_const_container(Lane, timer_node, b)->wake_at;
+	Instant		ta = pairingheap_const_container(Lane, timer_node, a)->wake_at;
+	Instant		tb = pairingheap_const_container(Lane, timer_node, b)->wake_at;
 
 	return ta < tb ? 1 : ta > tb ? -1 : 0;
 }
@@ -71,11 +74,24 @@ schedule_init(int share, int nshares, const Turns *turns)
  * ---------------------------------------------------------------------
  */
 
-/* Put the lane where it belongs now. */
-void
-lane_settle(Lane *lane, TimestampTz now)
+/*
+ * When to look whether the time has come that the wall's clock is to show.  That
+ * clock may be set while nothing else happens.
+ */
+static Instant
+next_look(const Lane *lane, Instant now)
 {
-	TimestampTz when = 0;
+	return Min(clock_when(lane->next_due), now + DUE_LOOK_US);
+}
+
+/*
+ * Put the lane where it belongs now.  Whatever it waits for lies ahead
+ * afterwards: run_timers() relies on it.
+ */
+void
+lane_settle(Lane *lane, Instant now)
+{
+	Instant		when = 0;
 	bool		sends = pace_allows(lane, now, &when);
 	bool		reads = reading_wants(lane, now);
 
@@ -96,10 +112,12 @@ lane_settle(Lane *lane, TimestampTz now)
 		lane->in_readers = reads;
 	}
 
-	if (lane->next_due > now && (when == 0 || lane->next_due < when))
-		when = lane->next_due;
+	if (lane->next_due > clock_wall(now) && (when == 0 || next_look(lane, now) < when))
+		when = next_look(lane, now);
 	if (lane->unread_until > now && (when == 0 || lane->unread_until < when))
 		when = lane->unread_until;
+	if (when != 0)
+		when = Max(when, now + 1);
 	if (lane->policy.halted)
 		when = 0;
 	if (lane->in_timers && lane->wake_at != when)
@@ -117,7 +135,7 @@ lane_settle(Lane *lane, TimestampTz now)
 
 /* Whoever waited for a time that has come. */
 static void
-run_timers(TimestampTz now)
+run_timers(Instant now)
 {
 	window_run_timers(now);
 	while (!pairingheap_is_empty(lane_timers))
@@ -132,7 +150,7 @@ run_timers(TimestampTz now)
 }
 
 Lane *
-schedule_lane(int32 destination_id, TimestampTz now)
+schedule_lane(int32 destination_id, Instant now)
 {
 	bool		found;
 	Lane	   *lane = hash_search(lanes, &destination_id, HASH_ENTER, &found);
@@ -143,8 +161,8 @@ schedule_lane(int32 destination_id, TimestampTz now)
 		lane->destination_id = destination_id;
 		window_init_lane(lane);
 		pace_init_lane(lane, now);
-		lane->due_after = now;
-		lane->next_due = now;	/* the first read tells when it really is */
+		lane->due_after = clock_wall(now);
+		lane->next_due = DUE_NOW;	/* the first read tells when it really is */
 		lane->policy.halted = true; /* until it is configured */
 		unconfigured++;
 	}
@@ -205,14 +223,14 @@ schedule_remove(Lane *lane)
  */
 
 static void
-lane_note_range(Lane *lane, int64 first_id, int64 last_id, TimestampTz now)
+lane_note_range(Lane *lane, int64 first_id, int64 last_id, Instant now)
 {
 	reading_note_range(lane, first_id, last_id);
 	lane_settle(lane, now);
 }
 
 void
-schedule_note_range(const QueuedRange *range, TimestampTz now)
+schedule_note_range(const QueuedRange *range, Instant now)
 {
 	HASH_SEQ_STATUS scan;
 	Lane	   *lane;
@@ -229,15 +247,15 @@ schedule_note_range(const QueuedRange *range, TimestampTz now)
 }
 
 void
-schedule_reread(Lane *lane, TimestampTz now)
+schedule_reread(Lane *lane, Instant now)
 {
-	lane->next_due = now;		/* and look again for the next deliver_after */
+	lane->next_due = DUE_NOW;	/* and look again for the next deliver_after */
 	lane_note_range(lane, 1, PG_INT64_MAX, now);
 }
 
 /* The lane whose turn it is to read, and what. */
 bool
-schedule_next_read(TimestampTz now, ReadRequest *request)
+schedule_next_read(Instant now, ReadRequest *request)
 {
 	Lane	   *lane;
 
@@ -250,14 +268,14 @@ schedule_next_read(TimestampTz now, ReadRequest *request)
 }
 
 bool
-schedule_wants_read(TimestampTz now)
+schedule_wants_read(Instant now)
 {
 	run_timers(now);
 	return unconfigured > 0 || !dlist_is_empty(&readers);
 }
 
 void
-schedule_settle_all(TimestampTz now)
+schedule_settle_all(Instant now)
 {
 	HASH_SEQ_STATUS scan;
 	Lane	   *lane;
@@ -268,7 +286,7 @@ schedule_settle_all(TimestampTz now)
 }
 
 void
-schedule_read_failed(Lane *lane, TimestampTz now)
+schedule_read_failed(Lane *lane, Instant now)
 {
 	lane->unread_us = lane->unread_us == 0 ? UNREAD_MIN_US :
 		Min(lane->unread_us * 2, UNREAD_MAX_US);
@@ -278,7 +296,7 @@ schedule_read_failed(Lane *lane, TimestampTz now)
 
 void
 schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
-				   int nrows, TimestampTz now)
+				   int nrows, Instant now)
 {
 	request->lane->unread_us = 0;
 	window_rows_read(request, rows, nrows, now);
@@ -304,7 +322,7 @@ to_end_of_ring(Lane *lane)
  * place, and so come before all that have sent since when there is room again.
  */
 QueueItem *
-schedule_next(TimestampTz now)
+schedule_next(Instant now)
 {
 	dlist_mutable_iter iter;
 
@@ -356,16 +374,16 @@ schedule_admit(QueueItem *item, int64 bytes)
  * something else now.
  */
 void
-schedule_replace(QueueItem *item, const QueueRow *row, TimestampTz now)
+schedule_replace(QueueItem *item, const QueueRow *row, Instant now)
 {
 	Lane	   *lane = item->lane;
 	int64		event_id = item->id.event_id;
 
 	pace_leave(item, now);
-	if (row != NULL && row->deliver_after <= now &&
+	if (row != NULL && row->deliver_after <= clock_wall(now) &&
 		row->has_key == item->row.has_key && row->ordering_key == item->row.ordering_key)
 	{
-		item->row = *row;
+		window_set_row(item, row, now);
 		window_return(item, now);
 		lane_settle(lane, now);
 		return;
@@ -380,7 +398,7 @@ schedule_replace(QueueItem *item, const QueueRow *row, TimestampTz now)
 }
 
 void
-schedule_put_back(QueueItem *item, TimestampTz now)
+schedule_put_back(QueueItem *item, Instant now)
 {
 	Lane	   *lane = item->lane;
 
@@ -390,7 +408,7 @@ schedule_put_back(QueueItem *item, TimestampTz now)
 }
 
 void
-schedule_lacked(QueueItem *item, TimestampTz now)
+schedule_lacked(QueueItem *item, Instant now)
 {
 	Lane	   *lane = item->lane;
 
@@ -405,7 +423,7 @@ schedule_lacked(QueueItem *item, TimestampTz now)
  */
 
 void
-schedule_finished(QueueItem *item, const Verdict *verdict, TimestampTz now)
+schedule_finished(QueueItem *item, const Verdict *verdict, Instant now)
 {
 	Lane	   *lane = item->lane;
 
@@ -418,7 +436,8 @@ schedule_finished(QueueItem *item, const Verdict *verdict, TimestampTz now)
 	if (verdict->kind == VERDICT_RETRY)
 	{
 		item->row.attempts++;
-		item->row.retry_at = verdict->retry_at;
+		item->row.retry_at = clock_wall(verdict->retry_at);
+		item->ready_at = verdict->retry_at;
 		item->row.first_attempt_at = verdict->first_attempt_at;
 	}
 	else
@@ -427,7 +446,7 @@ schedule_finished(QueueItem *item, const Verdict *verdict, TimestampTz now)
 }
 
 void
-schedule_recorded(QueueItem *item, bool reread, TimestampTz now)
+schedule_recorded(QueueItem *item, bool reread, Instant now)
 {
 	Lane	   *lane = item->lane;
 	int64		event_id = item->id.event_id;
@@ -452,7 +471,7 @@ schedule_recorded(QueueItem *item, bool reread, TimestampTz now)
  */
 
 void
-schedule_configure(Lane *lane, const LanePolicy *policy, TimestampTz now)
+schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 {
 	bool		reread = lane->policy.ordered != policy->ordered ||
 		lane->policy.gone != policy->gone;
@@ -465,6 +484,7 @@ schedule_configure(Lane *lane, const LanePolicy *policy, TimestampTz now)
 		window_forget_waiting(lane, now);
 	if (policy->breaker_failures == 0 && lane->breaker.opened_at != 0)
 		pace_note_alive(lane, now);
+	pace_bound_breaker(lane, now);
 	lane_settle(lane, now);
 }
 
@@ -484,10 +504,10 @@ schedule_next_unconfigured(void)
 	return lane;
 }
 
-TimestampTz
+Instant
 schedule_wake_at(void)
 {
-	TimestampTz when = window_next_retry();
+	Instant		when = window_next_retry();
 
 	if (!pairingheap_is_empty(lane_timers))
 	{

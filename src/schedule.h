@@ -5,7 +5,8 @@
  *
  * Pure: no SQL, no socket, no clock of its own.  The worker feeds it rows that
  * it has read, asks what to read and what to send, and tells it what came of
- * that.  Times are TimestampTz; 0 stands for "none".
+ * that.  What it waits for are Instants; times of rows are TimestampTz, as the
+ * tables have them (clock.h).  0 stands for "none".
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -16,6 +17,7 @@
 
 #include "rswebhook.h"
 
+#include "clock.h"
 #include "lib/ilist.h"
 #include "lib/pairingheap.h"
 #include "outcome.h"
@@ -53,6 +55,7 @@ typedef struct LanePolicy
 	int			breaker_failures;	/* 0: no breaker */
 	int64		min_backoff_us;
 	int64		max_backoff_us;
+	int64		max_wait_us;	/* the longest from an attempt to the next */
 } LanePolicy;
 
 /* The circuit breaker; closed while opened_at is 0. */
@@ -60,7 +63,7 @@ typedef struct Breaker
 {
 	int			failures;		/* in a row */
 	TimestampTz opened_at;
-	TimestampTz next_probe_at;
+	Instant		next_probe_at;
 	char		reason[200];
 } Breaker;
 
@@ -107,7 +110,7 @@ typedef struct Turns
 extern void schedule_init(int share, int nshares, const Turns *turns);
 
 /* Another worker has left a turn that somebody waits for. */
-extern void schedule_turns_left(TimestampTz now);
+extern void schedule_turns_left(Instant now);
 
 /*
  * The bounds on this worker's requests in flight and on the bytes of their
@@ -120,9 +123,9 @@ extern void schedule_set_max_in_flight(int max_in_flight, int64 max_bytes);
 extern int64 schedule_free_bytes(void);
 
 /* ---- lanes: one a destination that has a configuration or is owed to ---- */
-extern Lane *schedule_lane(int32 destination_id, TimestampTz now);
-extern void schedule_configure(Lane *lane, const LanePolicy *policy, TimestampTz now);
-extern void schedule_set_breaker(Lane *lane, const Breaker *breaker, TimestampTz now);
+extern Lane *schedule_lane(int32 destination_id, Instant now);
+extern void schedule_configure(Lane *lane, const LanePolicy *policy, Instant now);
+extern void schedule_set_breaker(Lane *lane, const Breaker *breaker, Instant now);
 extern int32 schedule_lane_id(const Lane *lane);
 extern int	schedule_lane_in_flight(const Lane *lane);
 extern bool schedule_lane_halted(const Lane *lane);
@@ -138,11 +141,11 @@ extern Lane *schedule_next_changed_breaker(void);
  * Its breaker is saved, and the other workers know; or it could not be, and
  * counts as changed again.
  */
-extern void schedule_breaker_saved(Lane *lane, TimestampTz now);
+extern void schedule_breaker_saved(Lane *lane, Instant now);
 extern void schedule_breaker_unsaved(Lane *lane);
 
 /* Read everything of this lane again, from the start. */
-extern void schedule_reread(Lane *lane, TimestampTz now);
+extern void schedule_reread(Lane *lane, Instant now);
 
 /* Call f for each lane, which may be removed by it with schedule_remove(). */
 extern void schedule_each_lane(void (*f) (Lane *lane, void *arg), void *arg);
@@ -153,27 +156,27 @@ extern bool schedule_remove(Lane *lane);
 /* ---- reading ahead ---- */
 
 /* Rows of a destination (0: of all) have become visible. */
-extern void schedule_note_range(const QueuedRange *range, TimestampTz now);
-extern bool schedule_next_read(TimestampTz now, ReadRequest *request);
+extern void schedule_note_range(const QueuedRange *range, Instant now);
+extern bool schedule_next_read(Instant now, ReadRequest *request);
 
 /*
  * Reading failed: everything that was wanted is wanted still.  If it is this
  * lane that cannot be read, it waits before the next try, longer each time.
  */
-extern void schedule_settle_all(TimestampTz now);
-extern void schedule_read_failed(Lane *lane, TimestampTz now);
+extern void schedule_settle_all(Instant now);
+extern void schedule_read_failed(Lane *lane, Instant now);
 extern void schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
-							   int nrows, TimestampTz now);
+							   int nrows, Instant now);
 
 /* ---- sending ---- */
 
 /* The next row to send, counted as in flight from now on; NULL: none may go. */
-extern QueueItem *schedule_next(TimestampTz now);
+extern QueueItem *schedule_next(Instant now);
 extern const QueueRow *schedule_row(const QueueItem *item);
 extern Lane *schedule_item_lane(const QueueItem *item);
 
 /* The row is no longer what was read: it is this now; NULL: it has gone. */
-extern void schedule_replace(QueueItem *item, const QueueRow *row, TimestampTz now);
+extern void schedule_replace(QueueItem *item, const QueueRow *row, Instant now);
 
 /*
  * The size of its event is known now.  False: there is no room for it, and it
@@ -182,25 +185,25 @@ extern void schedule_replace(QueueItem *item, const QueueRow *row, TimestampTz n
 extern bool schedule_admit(QueueItem *item, int64 bytes);
 
 /* It was not sent after all, and shall be offered again. */
-extern void schedule_put_back(QueueItem *item, TimestampTz now);
+extern void schedule_put_back(QueueItem *item, Instant now);
 
 /*
  * Likewise, as we lacked something for it that has nothing to do with its
  * destination.  The lane waits a moment before it sends again, others do not.
  */
-extern void schedule_lacked(QueueItem *item, TimestampTz now);
+extern void schedule_lacked(QueueItem *item, Instant now);
 
 /* How many lanes wait because of that? */
 extern int	schedule_lacking(void);
 
 /* The outcome is known; the item stays until it is recorded. */
-extern void schedule_finished(QueueItem *item, const Verdict *verdict, TimestampTz now);
+extern void schedule_finished(QueueItem *item, const Verdict *verdict, Instant now);
 
 /*
  * The outcome is recorded.  reread: the row was no longer the one that was
  * claimed, so whatever is there now has to be read.
  */
-extern void schedule_recorded(QueueItem *item, bool reread, TimestampTz now);
+extern void schedule_recorded(QueueItem *item, bool reread, Instant now);
 
 /*
  * The outcome cannot be recorded now, and will be tried again; or it is not held
@@ -211,12 +214,12 @@ extern bool schedule_held(QueueItem *item);
 extern bool schedule_held_no_more(QueueItem *item);
 
 /* Is there something to read, of the queue or of a new lane's destination? */
-extern bool schedule_wants_read(TimestampTz now);
+extern bool schedule_wants_read(Instant now);
 
 /* Has a breaker changed that is not saved? */
 extern bool schedule_breaker_changed(void);
 
 /* When time alone makes something possible next; 0: never. */
-extern TimestampTz schedule_wake_at(void);
+extern Instant schedule_wake_at(void);
 
 #endif							/* RSWEBHOOK_SCHEDULE_H */

@@ -24,6 +24,7 @@
 #define READ_ROWS		1000	/* rows of one read */
 #define RANGE_IDS		10000	/* ids of which it is seen that they are gone */
 #define SLOW_START		4		/* requests in flight before a first answer */
+#define DUE_NOW			DT_NOBEGIN	/* whatever the clock shows */
 
 typedef struct KeyQueueKey
 {
@@ -72,7 +73,8 @@ struct QueueItem
 	KeyQueue   *key;			/* NULL: unordered */
 	ItemState	state;
 	VerdictKind verdict;		/* of ITEM_DECIDED */
-	TimestampTz taken_at;		/* of ITEM_IN_FLIGHT */
+	Instant		ready_at;		/* row.retry_at, within bounds */
+	Instant		taken_at;		/* of ITEM_IN_FLIGHT */
 	int64		bytes;			/* likewise: the room that it takes up */
 	int64		size;			/* of its event, if there was no room for it */
 	bool		unproven;		/* of ITEM_IN_FLIGHT: taken while its destination
@@ -116,31 +118,32 @@ struct Lane
 	bool		fed_hungry;		/* the last read was theirs, the next is not */
 	TimestampTz due_after;		/* deliver_after up to here has been seen to */
 	int64		due_after_id;
-	TimestampTz next_due;		/* 0: no row waits for its deliver_after */
+	TimestampTz next_due;		/* 0: no row waits for its deliver_after;
+								 * DUE_NOW: look which one does */
 	int64		unread_us;		/* the pause while its rows cannot be read; 0:
 								 * they can */
-	TimestampTz unread_until;	/* its end */
+	Instant		unread_until;	/* its end */
 
 	/* pace */
 	int			in_flight;
 	int			window;			/* grows to max_in_flight with good answers */
 	int			failing;		/* bad signals in a row */
-	TimestampTz alive_at;		/* the last good one */
+	Instant		alive_at;		/* the last good one */
 	double		tokens;
-	TimestampTz tokens_at;
+	Instant		tokens_at;
 	Breaker		breaker;
 	bool		breaker_changed;	/* and is not saved */
 	dlist_node	changed_node;
 	QueueItem  *probe;			/* the one request that an open breaker lets by */
 	QueueItem  *turn;			/* the item in flight that has a turn */
 	bool		keeps_turn;		/* until what its probe showed is saved */
-	TimestampTz waits_until;	/* for a turn that others have, or go first
+	Instant		waits_until;	/* for a turn that others have, or go first
 								 * with; 0: no */
 	dlist_node	waiting_node;
 	int64		lacks_us;		/* the pause between requests while we lack
 								 * something for them; 0: we do not */
-	TimestampTz lacks_until;	/* its end */
-	TimestampTz lacked_at;		/* when something was lacking last */
+	Instant lacks_until;	/* its end */
+	Instant lacked_at;		/* when something was lacking last */
 	int			held;			/* outcomes that cannot be recorded now */
 	bool		stuck;			/* it had too many of these, and still has some */
 
@@ -150,14 +153,14 @@ struct Lane
 	Repute		repute;			/* when it was last looked at */
 	bool		slow;			/* it has kept a large event long, and answered
 								 * none soon since */
-	TimestampTz moved_at;		/* when it began to have any in flight, or last
+	Instant		moved_at;		/* when it began to have any in flight, or last
 								 * answered one */
 
 	/* where lane_settle() has put it */
 	bool		in_ring;
 	bool		in_readers;
 	bool		in_timers;
-	TimestampTz wake_at;
+	Instant		wake_at;
 	dlist_node	ring_node;
 	dlist_node	reader_node;
 	pairingheap_node timer_node;
@@ -166,18 +169,18 @@ struct Lane
 /* ---- schedule.c ---- */
 
 /* Put the lane where it belongs after any change. */
-extern void lane_settle(Lane *lane, TimestampTz now);
+extern void lane_settle(Lane *lane, Instant now);
 
 /* ---- pace.c ---- */
 extern void pace_init(int share, int nshares, const Turns *turns);
-extern void pace_init_lane(Lane *lane, TimestampTz now);
+extern void pace_init_lane(Lane *lane, Instant now);
 extern void pace_forget_lane(Lane *lane);
 
 /*
  * May the lane send one of its ready items?  If only time is in the way,
  * *when tells until when.
  */
-extern bool pace_allows(Lane *lane, TimestampTz now, TimestampTz *when);
+extern bool pace_allows(Lane *lane, Instant now, Instant *when);
 
 /* As many requests are in flight as there may be, of all lanes together. */
 extern bool pace_is_full(void);
@@ -186,7 +189,7 @@ extern bool pace_is_full(void);
  * Count an item of a lane that may send as in flight.  False: there is no room
  * for it, or the lane has to wait for a turn.
  */
-extern bool pace_take(QueueItem *item, TimestampTz now);
+extern bool pace_take(QueueItem *item, Instant now);
 
 /* Its size is known now; false: there is no room for that. */
 extern bool pace_admit(QueueItem *item, int64 bytes);
@@ -195,13 +198,16 @@ extern bool pace_admit(QueueItem *item, int64 bytes);
  * It is not in flight any more: its row has gone, it was not sent after all, or
  * it has an outcome.
  */
-extern void pace_leave(QueueItem *item, TimestampTz now);
-extern void pace_take_back(QueueItem *item, TimestampTz now);
-extern void pace_lacked(QueueItem *item, TimestampTz now);
-extern void pace_finished(QueueItem *item, const Verdict *verdict, TimestampTz now);
+extern void pace_leave(QueueItem *item, Instant now);
+extern void pace_take_back(QueueItem *item, Instant now);
+extern void pace_lacked(QueueItem *item, Instant now);
+extern void pace_finished(QueueItem *item, const Verdict *verdict, Instant now);
+
+/* The next probe is no further away than the destination's longest back-off. */
+extern void pace_bound_breaker(Lane *lane, Instant now);
 
 /* The destination works. */
-extern void pace_note_alive(Lane *lane, TimestampTz now);
+extern void pace_note_alive(Lane *lane, Instant now);
 
 /* ---- room.c ---- */
 
@@ -209,11 +215,11 @@ extern void pace_note_alive(Lane *lane, TimestampTz now);
 extern void room_set(int requests, int64 bytes);
 
 /* False: there is none for an event of this size now. */
-extern bool room_take(QueueItem *item, int64 bytes, TimestampTz now);
+extern bool room_take(QueueItem *item, int64 bytes, Instant now);
 extern void room_leave(QueueItem *item);
 
 /* Before it leaves: its outcome is known. */
-extern void room_note(QueueItem *item, const Verdict *verdict, TimestampTz now);
+extern void room_note(QueueItem *item, const Verdict *verdict, Instant now);
 
 /* ---- reading.c ---- */
 
@@ -221,34 +227,37 @@ extern void room_note(QueueItem *item, const Verdict *verdict, TimestampTz now);
 extern void reading_note_range(Lane *lane, int64 first_id, int64 last_id);
 
 /* Is there anything to read, and what first? */
-extern bool reading_wants(const Lane *lane, TimestampTz now);
-extern void reading_next(Lane *lane, TimestampTz now, ReadRequest *request);
+extern bool reading_wants(const Lane *lane, Instant now);
+extern void reading_next(Lane *lane, Instant now, ReadRequest *request);
 
 /* ---- window.c ---- */
 extern void window_init(int share, int nshares, MemoryContext context);
 extern void window_init_lane(Lane *lane);
-extern TimestampTz window_next_retry(void);
+extern Instant window_next_retry(void);
+
+/* Its row is this now. */
+extern void window_set_row(QueueItem *item, const QueueRow *row, Instant now);
 
 /* Offer the items whose retry has come. */
-extern void window_run_timers(TimestampTz now);
+extern void window_run_timers(Instant now);
 
 /* The first ready item, taken out for sending. */
 extern QueueItem *window_take(Lane *lane);
 
 /* Its user's next one may go. */
-extern void window_release_key(QueueItem *item, TimestampTz now);
+extern void window_release_key(QueueItem *item, Instant now);
 
 /* Back to the place that it was taken from. */
-extern void window_return(QueueItem *item, TimestampTz now);
+extern void window_return(QueueItem *item, Instant now);
 
 /* Forget an item that was taken. */
 extern void window_free(QueueItem *item);
 
 /* Rows that were read come in; see schedule_rows_read(). */
 extern void window_rows_read(const ReadRequest *request, const QueueRow *rows,
-							 int nrows, TimestampTz now);
+							 int nrows, Instant now);
 
 /* Forget what waits, to read it again under other rules. */
-extern void window_forget_waiting(Lane *lane, TimestampTz now);
+extern void window_forget_waiting(Lane *lane, Instant now);
 
 #endif							/* RSWEBHOOK_SCHEDULE_PRIVATE_H */

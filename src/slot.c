@@ -15,11 +15,10 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/builtins.h"
-#include "utils/timestamp.h"
 
 static WorkerSlot *my_slot = NULL;
 static uint32 my_generation = 0;
-static TimestampTz attached_at = 0;
+static Instant attached_at = 0;
 static bool found_nothing = false;
 
 /*
@@ -49,7 +48,7 @@ detach_worker(int code, Datum arg)
 	if (my_slot->generation == my_generation)
 	{
 		/* a worker that has lasted starts the back-off anew */
-		if (TimestampDifferenceExceeds(attached_at, GetCurrentTimestamp(), 60000))
+		if (clock_now() - attached_at >= 60 * USECS_PER_SEC)
 			my_slot->crashes = 0;
 		if (code != 0)
 			state_back_off(my_slot);
@@ -84,7 +83,7 @@ state_attach_worker(int slot_number, uint32 generation)
 		LWLockRelease(&slot->lock);
 		my_slot = slot;
 		my_generation = generation;
-		attached_at = GetCurrentTimestamp();
+		attached_at = clock_now();
 	}
 	LWLockRelease(&control->lock);
 

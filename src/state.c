@@ -18,13 +18,12 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/shmem.h"
-#include "utils/timestamp.h"
 
 /* A worker that leaves when told to needs milliseconds; give up far later. */
-#define HOLD_TIMEOUT_MS				10000
+#define HOLD_TIMEOUT_US				(10 * USECS_PER_SEC)
 
 /* One that is stuck in a transaction hears signals only. */
-#define HOLD_GRACE_MS				400
+#define HOLD_GRACE_US				(400 * 1000)
 
 Control    *control = NULL;
 
@@ -63,6 +62,7 @@ request_memory(void)
 	RequestAddinShmemSpace(control_size());
 	RequestAddinShmemSpace(commits_size());
 	RequestAddinShmemSpace(counters_size());
+	RequestAddinShmemSpace(clock_size());
 	RequestNamedLWLockTranche("rswebhook", 1);
 }
 
@@ -93,6 +93,7 @@ startup(void)
 
 	commits_startup();
 	counters_startup();
+	clock_startup();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -301,7 +302,7 @@ send_away(WorkerSlot *slot, bool by_signal)
 void
 state_hold_database(Oid database, bool dropping)
 {
-	TimestampTz since = GetCurrentTimestamp();
+	Instant		since = clock_now();
 	bool		signaled = false;
 	WorkerSlot *first;
 
@@ -325,9 +326,9 @@ state_hold_database(Oid database, bool dropping)
 
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		Instant		now = clock_now();
 		bool		signals = !signaled &&
-			TimestampDifferenceExceeds(since, now, HOLD_GRACE_MS);
+			now - since >= HOLD_GRACE_US;
 		bool		gone = true;
 
 		LWLockAcquire(&control->lock, LW_EXCLUSIVE);
@@ -337,7 +338,7 @@ state_hold_database(Oid database, bool dropping)
 		signaled |= signals;
 
 		/* if one does not go, the command fails in its usual way */
-		if (gone || TimestampDifferenceExceeds(since, now, HOLD_TIMEOUT_MS))
+		if (gone || now - since >= HOLD_TIMEOUT_US)
 			return;
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -444,7 +445,7 @@ needs_start(WorkerSlot *slot)
 bool
 state_next_to_start(int *slot_number, Oid *database, uint32 *generation)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	Instant		now = clock_now();
 	bool		found = false;
 
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
@@ -466,10 +467,10 @@ state_next_to_start(int *slot_number, Oid *database, uint32 *generation)
 	return found;
 }
 
-TimestampTz
+Instant
 state_next_start_at(void)
 {
-	TimestampTz next = 0;
+	Instant		next = 0;
 
 	LWLockAcquire(&control->lock, LW_SHARED);
 	for (int i = 0; i < nslots(); i++)
@@ -511,8 +512,7 @@ state_back_off(WorkerSlot *slot)
 	int			seconds = Min(60, 1 << Min(slot->crashes, 6));
 
 	slot->crashes++;
-	slot->start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													seconds * INT64CONST(1000));
+	slot->start_after = clock_now() + seconds * USECS_PER_SEC;
 }
 
 void

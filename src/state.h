@@ -12,8 +12,9 @@
  * database takes both, control->lock first.  Latches are set while the lock
  * that guards the PGPROC is held, so that the process cannot leave in between.
  * stats_lock (LWLock) guards the table of live counters, turns_lock (LWLock) who
- * has which destination's turn, and the lock in wake.c the commits under way;
- * no other lock is ever taken while one of these is held.
+ * has which destination's turn, the lock in wake.c the commits under way, and the
+ * one in clock.c how the system's clock was set; no other lock is ever taken while
+ * one of these is held.
  *
  * Process-local things (descriptors, curl handles, pointers into a process'
  * memory) are never here.
@@ -26,6 +27,8 @@
 #define RSWEBHOOK_STATE_H
 
 #include "rswebhook.h"
+
+#include "clock.h"
 
 #include "storage/proc.h"
 #include "utils/snapshot.h"
@@ -81,7 +84,7 @@ extern void state_set_crowded(bool crowded);
 extern int	state_looking(void);
 
 /* When state_next_to_start() will have something that waits; 0: never. */
-extern TimestampTz state_next_start_at(void);
+extern Instant state_next_start_at(void);
 
 /* ---- worker ---- */
 

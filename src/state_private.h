@@ -37,7 +37,7 @@ typedef struct WorkerSlot
 	bool		confirmed;		/* the worker has found the extension */
 	int			holds;			/* commands that need the database to itself */
 	int			crashes;		/* in a row; reset when a worker lasts */
-	TimestampTz start_after;
+	Instant		start_after;
 
 	/* guarded by both: read under either, written under both */
 	Oid			database;		/* InvalidOid: free */

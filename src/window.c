@@ -35,8 +35,8 @@ static int	nshares = 1;
 static int
 later_item(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 {
-	TimestampTz ta = pairingheap_const_container(QueueItem, in_timers, a)->row.retry_at;
-	TimestampTz tb = pairingheap_const_container(QueueItem, in_timers, b)->row.retry_at;
+	Instant		ta = pairingheap_const_container(QueueItem, in_timers, a)->ready_at;
+	Instant		tb = pairingheap_const_container(QueueItem, in_timers, b)->ready_at;
 
 	return ta < tb ? 1 : ta > tb ? -1 : 0;
 }
@@ -99,9 +99,9 @@ item_withdraw(QueueItem *item)
  * for which there was no room goes first: its lane waits for that room.
  */
 static void
-item_offer(QueueItem *item, TimestampTz now)
+item_offer(QueueItem *item, Instant now)
 {
-	if (item->row.retry_at > now && !item->lane->policy.gone)
+	if (item->ready_at > now && !item->lane->policy.gone)
 	{
 		pairingheap_add(item_timers, &item->in_timers);
 		item->state = ITEM_TIMED;
@@ -117,7 +117,7 @@ item_offer(QueueItem *item, TimestampTz now)
 
 /* Offer the first item of a key, if none of the key is on its way. */
 static void
-key_promote(KeyQueue *key, TimestampTz now)
+key_promote(KeyQueue *key, Instant now)
 {
 	QueueItem  *first;
 
@@ -130,7 +130,7 @@ key_promote(KeyQueue *key, TimestampTz now)
 
 /* Put an item into its key's queue, which is sorted by event id. */
 static void
-key_insert(KeyQueue *key, QueueItem *item, TimestampTz now)
+key_insert(KeyQueue *key, QueueItem *item, Instant now)
 {
 	QueueItem  *first = NULL;
 	QueueItem  *before = NULL;
@@ -216,7 +216,7 @@ window_free(QueueItem *item)
 
 /* Take a waiting item out of its lists and forget it. */
 static void
-item_discard(QueueItem *item, TimestampTz now)
+item_discard(QueueItem *item, Instant now)
 {
 	KeyQueue   *key = item->key;
 
@@ -258,7 +258,7 @@ find_key(Lane *lane, int64 ordering_key)
  */
 static bool
 key_has_room(KeyQueue *key, int64 event_id, const ReadRequest *request,
-			 TimestampTz now)
+			 Instant now)
 {
 	Lane	   *lane = key->lane;
 	int			room = lane->nitems < LANE_ITEMS / 2 ? KEY_ITEMS_ROOMY : KEY_ITEMS;
@@ -301,7 +301,7 @@ find_waiting(int32 destination_id, int64 event_id)
 
 /* Forget what is in memory of rows that were cancelled and replayed, or edited. */
 static void
-forget_changed(const QueueRow *rows, int nrows, TimestampTz now)
+forget_changed(const QueueRow *rows, int nrows, Instant now)
 {
 	for (int i = 0; i < nrows; i++)
 	{
@@ -326,7 +326,7 @@ forget_changed(const QueueRow *rows, int nrows, TimestampTz now)
  */
 static void
 forget_missing(const ReadRequest *request, const QueueRow *rows, int nrows,
-			   int64 upto, TimestampTz now)
+			   int64 upto, Instant now)
 {
 	int64		id = request->after_id + 1;
 
@@ -358,11 +358,39 @@ is_ordered(const Lane *lane)
 }
 
 /*
+ * A row of the lane has a time to wait for.  Such times are seen to in their
+ * order; but after the clock was set back, they begin to come again.
+ */
+static void
+wait_for_due(Lane *lane, TimestampTz deliver_after)
+{
+	if (deliver_after <= lane->due_after)
+	{
+		lane->due_after = deliver_after;
+		lane->due_after_id = 0;
+	}
+	if (lane->next_due == 0 || deliver_after < lane->next_due)
+		lane->next_due = deliver_after;
+}
+
+/*
+ * When the row was to be tried again may have been stored by a clock that was
+ * wrong: it is never further away than its destination's longest pause.
+ */
+void
+window_set_row(QueueItem *item, const QueueRow *row, Instant now)
+{
+	item->row = *row;
+	item->ready_at = row->retry_at == 0 ? 0 :
+		Min(clock_when(row->retry_at), now + item->lane->policy.max_wait_us);
+}
+
+/*
  * A row that was read comes into the window, unless it is there already or is
  * another worker's.
  */
 static void
-add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
+add_row(const ReadRequest *request, const QueueRow *row, Instant now)
 {
 	Lane	   *lane = request->lane;
 	QueueItemId id = {row->event_id, row->destination_id, 0};
@@ -371,10 +399,9 @@ add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 
 	if (!is_mine(row) || hash_search(items, &id, HASH_FIND, NULL) != NULL)
 		return;
-	if (row->deliver_after > now && !lane->policy.gone)
+	if (row->deliver_after > clock_wall(now) && !lane->policy.gone)
 	{
-		if (lane->next_due == 0 || row->deliver_after < lane->next_due)
-			lane->next_due = row->deliver_after;
+		wait_for_due(lane, row->deliver_after);
 		return;
 	}
 
@@ -392,12 +419,12 @@ add_row(const ReadRequest *request, const QueueRow *row, TimestampTz now)
 	}
 
 	item = hash_search(items, &id, HASH_ENTER, NULL);
-	item->row = *row;
 	item->lane = lane;
 	item->key = key;
 	item->state = ITEM_WAITING;
 	item->bytes = 0;
 	item->size = 0;
+	window_set_row(item, row, now);
 	lane->nitems++;
 	if (key != NULL)
 	{
@@ -444,7 +471,7 @@ feed_hungry(Lane *lane, int64 after, int64 upto, bool all)
  */
 void
 window_rows_read(const ReadRequest *request, const QueueRow *rows,
-				   int nrows, TimestampTz now)
+				   int nrows, Instant now)
 {
 	Lane	   *lane = request->lane;
 	bool		all = nrows < request->limit;
@@ -485,7 +512,7 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 			 */
 			for (int i = 0; i < nrows; i++)
 			{
-				if (rows[i].deliver_after > now && !lane->policy.gone)
+				if (rows[i].deliver_after > clock_wall(now) && !lane->policy.gone)
 				{
 					lane->next_due = rows[i].deliver_after;
 					break;
@@ -494,7 +521,7 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 				lane->due_after_id = rows[i].event_id;
 			}
 			if (!all && lane->next_due == 0)
-				lane->next_due = now;
+				lane->next_due = DUE_NOW;
 			break;
 	}
 }
@@ -518,7 +545,7 @@ join_key(QueueItem *item)
 
 /* Forget what waits, to read it again under other rules. */
 void
-window_forget_waiting(Lane *lane, TimestampTz now)
+window_forget_waiting(Lane *lane, Instant now)
 {
 	HASH_SEQ_STATUS scan;
 	QueueItem  *item;
@@ -564,14 +591,14 @@ window_forget_waiting(Lane *lane, TimestampTz now)
  */
 
 void
-window_run_timers(TimestampTz now)
+window_run_timers(Instant now)
 {
 	while (!pairingheap_is_empty(item_timers))
 	{
 		QueueItem  *item = pairingheap_container(QueueItem, in_timers,
 												 pairingheap_first(item_timers));
 
-		if (item->row.retry_at > now)
+		if (item->ready_at > now)
 			break;
 		item_withdraw(item);
 		item_offer(item, now);
@@ -579,13 +606,13 @@ window_run_timers(TimestampTz now)
 	}
 }
 
-TimestampTz
+Instant
 window_next_retry(void)
 {
 	if (pairingheap_is_empty(item_timers))
 		return 0;
 	return pairingheap_container(QueueItem, in_timers,
-								 pairingheap_first(item_timers))->row.retry_at;
+								 pairingheap_first(item_timers))->ready_at;
 }
 
 QueueItem *
@@ -605,7 +632,7 @@ window_take(Lane *lane)
 }
 
 void
-window_release_key(QueueItem *item, TimestampTz now)
+window_release_key(QueueItem *item, Instant now)
 {
 	if (item->key == NULL)
 		return;
@@ -614,7 +641,7 @@ window_release_key(QueueItem *item, TimestampTz now)
 }
 
 void
-window_return(QueueItem *item, TimestampTz now)
+window_return(QueueItem *item, Instant now)
 {
 	item->state = ITEM_WAITING;
 	if (item->key != NULL)

@@ -33,6 +33,7 @@
 
 #include "access/xact.h"
 #include "chores.h"
+#include "clock.h"
 #include "configure.h"
 #include "deliver.h"
 #include "guard.h"
@@ -99,9 +100,9 @@ static const Turns turns = {state_take_turn, state_leave_turn, state_withdraw_tu
 
 static uint32 wait_event = 0;
 static WaitEventSet *wait_set;
-static TimestampTz next_sweep;
+static Instant next_sweep;
 static bool recovering = false; /* the last turn has ended with an error */
-static TimestampTz pause_until = 0; /* after that */
+static Instant pause_until = 0; /* after that */
 static int64 pause_us = 0;		/* after the last that did not just pass */
 static int	unsaid = 0;			/* errors that were not logged */
 static Lane *reading = NULL;	/* whose rows are being read */
@@ -262,8 +263,9 @@ look_around(void)
 	ListCell   *lc;
 	Destination **list;
 	int			count;
-	TimestampTz now = GetCurrentTimestamp();
+	Instant		now = clock_now();
 
+	(void) clock_look();
 	if (!session_begin("looking for work"))
 		return false;
 	if (!lock_share())
@@ -291,7 +293,7 @@ look_around(void)
 
 /* What commits have told; true: it concerns more than events to be read. */
 static bool
-take_ranges(TimestampTz now)
+take_ranges(Instant now)
 {
 	QueuedRange ranges[STATE_MAX_RANGES];
 	News		news;
@@ -311,7 +313,7 @@ take_ranges(TimestampTz now)
  * cursor: they come before whatever is read ahead.
  */
 static void
-note_untold_ranges(TimestampTz now)
+note_untold_ranges(Instant now)
 {
 	int			count;
 	const QueuedRange *ranges = state_untold_ranges(GetActiveSnapshot(), &count);
@@ -330,7 +332,7 @@ add_reading_context(void *unused)
 }
 
 static void
-read_queue(TimestampTz now)
+read_queue(Instant now)
 {
 	ErrorContextCallback context = {
 		.callback = add_reading_context,
@@ -364,7 +366,7 @@ read_queue(TimestampTz now)
 static void
 read_and_start(bool look)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	Instant now = clock_now();
 
 	/* news may change what can be claimed */
 	look |= take_ranges(now);
@@ -392,13 +394,13 @@ read_and_start(bool look)
 static void
 reread_lane(Lane *lane, void *now)
 {
-	schedule_reread(lane, *(TimestampTz *) now);
+	schedule_reread(lane, *(Instant *) now);
 }
 
 static void
 turn(bool look)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	Instant now = clock_now();
 
 	if (now >= next_sweep)
 	{
@@ -422,9 +424,9 @@ turn(bool look)
 
 /* Those that pass are said when they begin, and now and then while that goes on. */
 static void
-say_error(bool passes, TimestampTz now)
+say_error(bool passes, Instant now)
 {
-	static TimestampTz said_at = 0;
+	static Instant said_at = 0;
 
 	if (passes && recovering && now >= said_at && now - said_at < SAY_AGAIN_US)
 	{
@@ -456,7 +458,7 @@ is_about_lane(int sqlerrcode, bool passes)
 static void
 recover(MemoryContext context)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	Instant now = clock_now();
 	int			sqlerrcode = geterrcode();
 	bool		passes;
 
@@ -524,10 +526,10 @@ guarded_turn(bool look)
 
 /* Milliseconds until something is due, -1: nothing ever is. */
 static long
-time_to_wait(TimestampTz now)
+time_to_wait(Instant now)
 {
-	TimestampTz when = Min(next_sweep, chores_expire_at());
-	TimestampTz due;
+	Instant		when = Min(next_sweep, chores_expire_at());
+	Instant		due;
 
 	/* whatever waited for a lock meanwhile has reset the latch */
 	if (state_woken())
@@ -557,8 +559,8 @@ time_to_wait(TimestampTz now)
 static void
 await_answers(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz end = now + FINISH_GRACE_US;
+	Instant		now = clock_now();
+	Instant		end = now + FINISH_GRACE_US;
 	WaitEvent	events[3];
 
 	for (;;)
@@ -571,7 +573,7 @@ await_answers(void)
 		(void) WaitEventSetWait(wait_set, (long) ((end - now + 999) / 1000), events,
 								lengthof(events),
 								custom_wait_event(wait_event, "RswebhookWorkerMain"));
-		now = GetCurrentTimestamp();
+		now = clock_now();
 	}
 }
 
@@ -584,7 +586,7 @@ finish(void)
 	PG_TRY();
 	{
 		await_answers();
-		deliver_give_up_in_flight(GetCurrentTimestamp());
+		deliver_give_up_in_flight(clock_now());
 		chores_finish();
 	}
 	PG_CATCH();
@@ -636,6 +638,8 @@ run(void)
 		/* pg_cancel_backend() is about a transaction, and none is open here */
 		QueryCancelPending = false;
 		CHECK_FOR_INTERRUPTS();
+		if (clock_look())
+			schedule_settle_all(clock_now());
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
@@ -647,13 +651,13 @@ run(void)
 			ProcessCatchupInterrupt();
 
 		gather_answers(told);
-		if (!recovering || GetCurrentTimestamp() >= pause_until)
+		if (!recovering || clock_now() >= pause_until)
 		{
 			guarded_turn(reloaded);
 			reloaded = false;
 		}
 		else
-			(void) take_ranges(GetCurrentTimestamp());
+			(void) take_ranges(clock_now());
 		stats_publish();
 		if (schedule_lacking() == 0)
 			lack_over();
@@ -661,7 +665,7 @@ run(void)
 			return;
 
 		/* what was started goes out now; what has been answered is not waited for */
-		timeout = run_http(false) > 0 ? 0 : time_to_wait(GetCurrentTimestamp());
+		timeout = run_http(false) > 0 ? 0 : time_to_wait(clock_now());
 		if (timeout < 0 || timeout >= IDLE_MS)
 			session_report_statistics();
 		count = WaitEventSetWait(wait_set, timeout, events, lengthof(events),

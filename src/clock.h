@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * clock.h
+ *		The two clocks: a steady one to wait by, and the wall's for people.
+ *
+ * All that is waited for and measured in a process is an Instant.  Nobody sets
+ * that clock; it goes on from zero when the machine starts and is the same in
+ * all processes.  What tables hold is a TimestampTz, the wall's time, and that
+ * clock may be set.  So one becomes the other only where something is stored or
+ * read.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_CLOCK_H
+#define RSWEBHOOK_CLOCK_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+typedef int64 Instant;			/* microseconds; 0 stands for "none" */
+
+/* Later than any that is waited for; a wait can be added to it. */
+#define INSTANT_NEVER	(PG_INT64_MAX / 2)
+
+extern Instant clock_now(void);
+
+/* In shared memory, for all of the server: how the wall's clock was set. */
+extern Size clock_size(void);
+extern void clock_startup(void);
+
+/*
+ * Look at the wall's clock, which the functions below go by until the next
+ * look.  True: it has been set since the last one, and what was computed of
+ * its times is so no more.
+ */
+extern bool clock_look(void);
+
+/* What the wall's clock shows then, and when it shows that, if nobody sets it. */
+extern TimestampTz clock_wall(Instant at);
+extern Instant clock_when(TimestampTz wall);
+
+/*
+ * How long it is since the wall's clock showed this, not less than 0.  It is
+ * known how it was set meanwhile, as long as the server runs.
+ */
+extern int64 clock_age(TimestampTz wall, Instant now);
+
+/* What is stored with an earlier time than this is older than so much. */
+extern TimestampTz clock_before(int64 age_us, Instant now);
+
+#endif							/* RSWEBHOOK_CLOCK_H */
