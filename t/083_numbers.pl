@@ -133,14 +133,22 @@ query($node, q{SELECT rswebhook_send('{"type": "track"}', 'edited');
 ok(wait_for_query($node, $left, '0'), 'so does a breaker');
 
 # One that came past the constraints, which no worker survived, cannot be used
+my @rates = qw(1e-13 1e-300 -1 NaN);
+foreach my $rate (@rates)
+{
+    add_destination($node, "rate $rate", $receiver->url('/ok'), { paused => 'true' });
+    send_event($node, { type => 'track' }, "rate $rate") foreach 1 .. 3;
+}
 query($node, q{
     ALTER TABLE rswebhook.destination DROP CONSTRAINT destination_rate_limit_check;
-    ALTER TABLE rswebhook.destination DISABLE TRIGGER destination_check});
-add_destination($node, "rate $_", $receiver->url('/ok'), { rate_limit => $_ }) foreach qw(1e-13 1e-300 -1 NaN);
-query($node, q{ALTER TABLE rswebhook.destination ENABLE TRIGGER destination_check});
-foreach my $rate (qw(1e-13 1e-300 -1 NaN))
+    ALTER TABLE rswebhook.destination DISABLE TRIGGER destination_check;
+    UPDATE rswebhook.destination SET rate_limit = substr(name, 6)::double precision, paused = false
+        WHERE name LIKE 'rate %';
+    ALTER TABLE rswebhook.destination ENABLE TRIGGER destination_check});
+foreach my $rate (@rates)
 {
-    ok( wait_for("a word about $rate", sub { $node->log_contains(qr/cannot use destination "rate $rate": Column "rate_limit" is invalid/) }),
+    ok( wait_for("a word about $rate", sub {
+            $node->log_contains(qr/cannot use destination "rate $rate": Column "rate_limit" is invalid/) }),
         "a rate of $rate is reported");
 }
 send_event($node, { type => 'track' }, 'timeout 1 h') foreach 1 .. 3;
@@ -159,6 +167,11 @@ ok( wait_for_query($node, q{
         SELECT count(*) FROM rswebhook.queue JOIN rswebhook.destination AS d ON d.id = destination_id
         WHERE name = 'timeout 1 h'}, '1'),
     'the next one delivers');
+query($node, q{UPDATE rswebhook.destination SET rate_limit = NULL WHERE name LIKE 'rate %'});
+ok( wait_for_query($node, q{
+        SELECT count(*) FROM rswebhook.queue JOIN rswebhook.destination AS d ON d.id = destination_id
+        WHERE name LIKE 'rate %'}, '0'),
+    'and those as well once they are corrected');
 ok(eval { $node->stop('fast'); 1 }, 'a fast shutdown ends all') or $node->stop('immediate');
 
 done_testing();
