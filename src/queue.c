@@ -671,7 +671,8 @@ static bool
 is_old(Ring ring, const char *partition, TimestampTz before)
 {
 	char	   *sql;
-	TimestampTz newest;
+	Datum		newest;
+	bool		null;
 
 	if (ring == RING_DELIVERY)
 		sql = psprintf("SELECT (SELECT started_at FROM %s ORDER BY started_at DESC LIMIT 1)",
@@ -682,9 +683,9 @@ is_old(Ring ring, const char *partition, TimestampTz before)
 					   partition, partition);
 	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "unexpected result of \"%s\"", sql);
-	newest = time_column(0, 1);
+	newest = column(0, 1, &null);
 	SPI_freetuptable(SPI_tuptable);
-	return newest != 0 && newest < before;
+	return !null && DatumGetTimestampTz(newest) < before;
 }
 
 /* Does a queue row of any destination need a payload of this partition? */

@@ -1,0 +1,258 @@
+# The system's clock is set: back by an hour, and ahead by eight for a moment.
+# Nobody waits longer for that, nothing is given up or thrown away early, and the
+# log says it once.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Test::More;
+
+plan(skip_all => 'it takes Linux to set the clock of a server alone') if $^O ne 'linux';
+plan(skip_all => 'a sanitizer wants to be loaded first') if $ENV{RSWEBHOOK_SANITIZED};
+
+my $receiver = new_receiver();
+my $dir = temp_dir('clock');
+my $node = new_node('clocks', start => 0,
+    conf => "rswebhook.workers = 2\nrswebhook.retention = '1h'\n");
+
+system('cc', '-shared', '-fPIC', qq{-DFILE="$dir/clock"}, '-o', "$dir/wall.so",
+    source_dir() . '/t/lib/wall.c', '-ldl') == 0
+  or plan(skip_all => 'it takes a compiler');
+set_clock(0);
+start();
+query($node, 'CREATE EXTENSION rswebhook');
+
+my %hasty = (min_backoff => '200 ms', max_backoff => '400 ms', retry_after_factor => 1, breaker_failures => 0);
+$receiver->switch('down', '/status/500');
+add_destination($node, 'good', $receiver->url('/ok'));
+add_destination($node, 'down', $receiver->url('/switch/down'),
+    { %hasty, retry_window => '30 min', min_attempts => 3 });
+add_destination($node, 'slow', $receiver->url('/slow'), { rate_limit => 4, max_in_flight => 1 });
+add_destination($node, 'backed off', $receiver->url('/switch/down'),
+    { min_backoff => '1 s', max_backoff => '2 s', breaker_failures => 2, max_in_flight => 1, ordered => 'f' });
+add_destination($node, 'paused', $receiver->url('/ok'), { paused => 't', expires_after => '2 h' });
+
+# What there is before: in the tables, and on its way to be tried again
+send_many('good', 40);
+ok(wait_until_sent($node), 'all is well at first');
+my $old = send_event($node, { type => 'track', userId => 'a' }, 'down');
+send_many('backed off', 10);
+send_many('paused', 10);
+query($node, q{SELECT rswebhook_send('{"type": "track"}', 'paused', expires_after => '3 h')});
+ok(wait_for_query($node, attempts_of('down', 4), 't'), 'one is tried again and again');
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.breaker}, '1'), 'one destination is backed off');
+
+#
+# Back by an hour
+#
+send_many('slow', 12);
+ok(wait_for_query($node, attempts_of('slow', 2), 't'), 'a rate is kept to');
+set_clock(-1);
+more_attempts('after the clock was set back');
+ok(wait_for_query($node, owed('slow'), '0'), 'nor does a rate wait for the hour');
+is(said('back'), 1, 'the log says it once');
+is_kept('after the clock was set back');
+query($node, q{SELECT rswebhook_send('{"type": "track"}', 'good', deliver_after => clock_timestamp() + interval '2 s')});
+ok(wait_for_query($node, owed('good'), '0'), 'a time by the new clock comes');
+
+# Somebody's lock makes the worker pause; the clock is set in that pause
+my $locker = $node->background_psql('postgres');
+$locker->query_safe('BEGIN; LOCK TABLE rswebhook.queue');
+my $errors = errors();
+ok(wait_for('an error', sub { errors() > $errors }), 'the worker has a reason to pause');
+set_clock(-2);
+$locker->query_safe('COMMIT');
+$locker->quit;
+more_attempts('after a pause');
+send_many('good', 1);
+ok(wait_for_query($node, owed('good'), '0'), 'new ones are sent');
+restart();
+more_attempts('after a restart');
+set_clock(0);
+send_many('good', 1);
+ok(wait_for_query($node, owed('good'), '0'), 'it is right again');
+
+#
+# Ahead by eight hours, for a moment
+#
+my ($back, $ahead) = (said('back'), said('ahead'));
+set_clock(8);
+more_attempts('while the clock is ahead');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted'}), '0',
+    'nothing is past its window');
+is(said('ahead'), $ahead + 1, 'the log says it once');
+query($node, q{SELECT rswebhook_resume('paused')});
+ok(wait_for_query($node, owed('paused'), '0'), 'what was to expire in some hours is read now');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted'}), '0', 'and sent');
+is_kept('while the clock is ahead');
+kill_workers();
+more_attempts('of other workers');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted'}), '0',
+    'which do not give up anything either');
+is_kept('with other workers');
+is(said('ahead'), $ahead + 1, 'nor say it again');
+is(query($node, q{
+        SELECT count(*) FROM rswebhook.queue WHERE retry_at > now() - interval '8 h' + interval '1 min'}) > 0, 1,
+    'retries of that time lie far away in the table');
+
+set_clock(0);
+more_attempts('when that is over');
+is(said('back'), $back + 1, 'the log says that as well');
+is_kept('when that is over');
+query($node, q{SELECT rswebhook_send('{"type": "track"}', 'good', deliver_after => clock_timestamp() + interval '2 s')});
+ok(wait_for_query($node, owed('good'), '0'), 'a time that has been shown already comes again');
+
+# Those that were stored in the wrong time, read by a server that knows nothing of it
+$node->stop('immediate');
+start();
+more_attempts('after a crash');
+query($node, q{
+    UPDATE rswebhook.queue SET retry_at = now() + interval '8 h';
+    UPDATE rswebhook.breaker SET next_probe_at = now() + interval '8 h', opened_at = now() + interval '8 h'});
+restart();
+more_attempts('which were to come in eight hours');
+
+$receiver->switch('down', '/ok');
+ok(wait_until_sent($node), 'in the end all are delivered');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted'}), '0', 'none was given up');
+is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $old AND outcome = 'delivered'"), '1',
+    'not the oldest, either');
+is_kept('at last');
+
+$node->stop;
+done_testing();
+
+# ---------------------------------------------------------------------
+
+sub start
+{
+    local $ENV{LD_PRELOAD} = "$dir/wall.so";
+
+    $node->start;
+    return;
+}
+
+sub restart
+{
+    $node->stop;
+    start();
+    return;
+}
+
+# So many hours ahead of ours, for the server alone
+sub set_clock
+{
+    my ($hours) = @_;
+
+    open my $out, -e "$dir/clock" ? '+<' : '>', "$dir/clock" or die "could not set the clock: $!\n";
+    syswrite($out, pack('q', $hours * 3600)) == 8 or die "could not set the clock: $!\n";
+    close $out or die "could not set the clock: $!\n";
+    return;
+}
+
+sub send_many
+{
+    my ($destination, $count) = @_;
+
+    query($node, qq{
+        SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', 'u' || n), '$destination'))
+        FROM generate_series(1, $count) AS n});
+    return;
+}
+
+sub id_of
+{
+    my ($destination) = @_;
+
+    return "(SELECT id FROM rswebhook.destination WHERE name = '$destination')";
+}
+
+sub attempts_of
+{
+    my ($destination, $least) = @_;
+
+    return "SELECT count(*) >= $least FROM rswebhook.delivery WHERE destination_id = " . id_of($destination);
+}
+
+sub owed
+{
+    my ($destination) = @_;
+
+    return 'SELECT count(*) FROM rswebhook.queue WHERE destination_id = ' . id_of($destination);
+}
+
+# Of the one that is tried again and again, and of the one that is probed
+sub more_attempts
+{
+    my ($when) = @_;
+    my $before = requests();
+
+    ok(wait_for('more attempts', sub { requests() >= $before + 6 }), "attempts go on $when");
+    return;
+}
+
+sub requests
+{
+    my @requests = $receiver->requests_to('/switch/down');
+
+    return scalar @requests;
+}
+
+# How often the log tells of a clock that was set
+sub said
+{
+    my ($how) = @_;
+
+    return scalar grep { /system's clock has been set $how/ } log_lines();
+}
+
+sub errors
+{
+    return scalar grep { /canceling statement due to lock timeout/ } log_lines();
+}
+
+sub log_lines
+{
+    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
+    return <$in>;
+}
+
+sub kill_workers
+{
+    my $pids = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'rswebhook worker'};
+    my %old = map { $_ => 1 } split /\n/, query($node, $pids);
+
+    query($node, "SELECT pg_terminate_backend(pid) FROM ($pids) AS p");
+    return wait_for('new workers', sub { 2 == grep { !$old{$_} } split /\n/, query($node, $pids) });
+}
+
+# Slots are looked at when settings are read again. A row that is very old, in a
+# slot of its own, goes when its turn has come; twice, and all have been looked at.
+sub is_kept
+{
+    my ($when) = @_;
+    my $mark = q{SELECT count(*) FROM rswebhook.event WHERE event = '"mark"'};
+
+    my $events = query($node, q{SELECT coalesce(max(id), 0) FROM rswebhook.event});
+    my $kept = query($node, "SELECT count(*) FROM rswebhook.event WHERE id <= $events");
+    my $deliveries = query($node, q{SELECT count(*) FROM rswebhook.delivery});
+    foreach (1 .. 2)
+    {
+        query($node, q{
+            INSERT INTO rswebhook.event (id, slot, created_at, event)
+            SELECT nextval('rswebhook.event_id_seq'), slot, '2000-01-01', '"mark"'
+            FROM generate_series(0, 9) AS slot
+            WHERE slot NOT IN (SELECT e.slot FROM rswebhook.event AS e) ORDER BY slot DESC LIMIT 1});
+        query($node, 'SELECT pg_reload_conf()');
+        ok(wait_for_query($node, $mark, '0'), "slots are looked at $when");
+    }
+    is(query($node, "SELECT count(*) FROM rswebhook.event WHERE id <= $events"), $kept,
+        "events stay $when");
+    cmp_ok(query($node, q{SELECT count(*) FROM rswebhook.delivery}), '>=', $deliveries,
+        "deliveries stay $when");
+    return;
+}

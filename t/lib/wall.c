@@ -1,0 +1,73 @@
+/*-------------------------------------------------------------------------
+ *
+ * wall.c
+ *	  Preloaded into a server by a test, which sets the server's clock.
+ *
+ * FILE holds the seconds by which the time of day is ahead, as an int64 that
+ * may change at any time.  Clocks that nobody can set are left alone.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+
+static volatile const int64_t *ahead;
+
+/* Before any other process is forked from this one. */
+__attribute__((constructor)) static void
+map_file(void)
+{
+	int			fd = open(FILE, O_RDONLY | O_CLOEXEC);
+	void	   *map = mmap(NULL, sizeof(*ahead), PROT_READ, MAP_SHARED, fd, 0);
+
+	if (fd < 0 || map == MAP_FAILED)
+		abort();
+	ahead = map;
+}
+
+int
+clock_gettime(clockid_t clock, struct timespec *ts)
+{
+	static int	(*next) (clockid_t, struct timespec *) = NULL;
+	int			result;
+
+	if (next == NULL)
+		next = (int (*) (clockid_t, struct timespec *)) dlsym(RTLD_NEXT, "clock_gettime");
+	result = next(clock, ts);
+	if (result == 0 && ahead != NULL &&
+		(clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+		ts->tv_sec += *ahead;
+	return result;
+}
+
+int
+gettimeofday(struct timeval *restrict tv, void *restrict zone)
+{
+	struct timespec ts;
+
+	(void) zone;
+	if (clock_gettime(CLOCK_REALTIME, &ts) != 0)
+		return -1;
+	tv->tv_sec = ts.tv_sec;
+	tv->tv_usec = ts.tv_nsec / 1000;
+	return 0;
+}
+
+time_t
+time(time_t *result)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (result != NULL)
+		*result = ts.tv_sec;
+	return ts.tv_sec;
+}
