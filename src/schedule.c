@@ -81,7 +81,11 @@ schedule_init(int share, int nshares, const Turns *turns)
 static Instant
 next_look(const Lane *lane, Instant now)
 {
-	return Min(clock_when(lane->next_due), now + DUE_LOOK_US);
+	Instant		at = now + DUE_LOOK_US;
+
+	if (lane->in_timers && lane->wake_at > now)
+		at = Min(at, lane->wake_at);	/* the timer need not be moved each time */
+	return Min(at, clock_when(lane->next_due));
 }
 
 /*
