@@ -43,6 +43,10 @@ SELECT rswebhook_send('{"type": "track"}', '');
 SET rswebhook.max_event_size = '1kB';
 SELECT rswebhook_send(jsonb_build_object('type', 'track', 'x', repeat('x', 2000)), 'crm');
 RESET rswebhook.max_event_size;
+-- small as jsonb, large as text
+SELECT rswebhook_send(jsonb_build_object('type', 'track', 'x', repeat(E'\x01', 900000)), 'crm');
+SELECT rswebhook_send(jsonb_build_object('type', 'track', 'x', (SELECT jsonb_agg('1e98'::jsonb) FROM generate_series(1, 45000))));
+SELECT rswebhook_send(jsonb_build_object('request_ip', repeat(E'\x01', 400000)), 'crm');
 SELECT rswebhook_send('{}', 'crm', expires_after => '0');
 SELECT rswebhook_send('{}', 'crm', expires_after => '-1 s');
 SELECT rswebhook_send('{}', 'crm', expires_after => '-178000000 years');

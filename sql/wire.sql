@@ -113,3 +113,65 @@ SELECT pg_temp.reason(jsonb_build_object('properties', jsonb_build_object('a', r
 SELECT pg_temp.reason(jsonb_build_object('properties', jsonb_build_object('a', repeat('x', 70000))),
                       '{"webhookMethod": "GET"}');
 SELECT pg_temp.reason(jsonb_build_object('appendPath', '/' || repeat('x', 70000)));
+
+--
+-- Bounds: nothing that is written is longer than what could be sent, whatever
+-- a few bytes of jsonb stand for
+--
+-- up to a hundred characters, numbers are as jsonb prints them
+SELECT left(n::text, 12) AS number, length(n::text), rswebhook.wire(jsonb_build_object('n', n), '{"webhookUrl": "https://a.example"}') ->> 'body' AS body
+FROM unnest(ARRAY['1e98', '1e99', '1e100', '-1e98', '-1e99', '1e-98', '1e-99', '12345e96', '1.50e-200', '-123.4567e200',
+    '0.' || repeat('0', 98), '0.' || repeat('0', 99), '7.' || repeat('0', 98), '7.' || repeat('0', 99),
+    '1' || repeat('2', 99), '1' || repeat('2', 100), '0.' || repeat('12', 50), '100000.' || repeat('0', 100),
+    (2::numeric ^ 256)::numeric(78)::text, '1e131071', '1e-16383', '-1e131071']::numeric[]) n;
+-- and whatever their form, they are the same numbers; digits of each kind
+SELECT count(*) AS numbers, count(*) FILTER (WHERE (rswebhook.wire(jsonb_build_object('n', n),
+        '{"webhookUrl": "https://a.example"}') ->> 'body')::jsonb ->> 'n' IS NOT DISTINCT FROM n::text) AS printed_alike,
+    count(*) FILTER (WHERE ((rswebhook.wire(jsonb_build_object('n', n),
+        '{"webhookUrl": "https://a.example"}') ->> 'body')::jsonb ->> 'n')::numeric = n) AS equal,
+    count(*) FILTER (WHERE (rswebhook_transform(jsonb_build_object('header', jsonb_build_object('n', n)), 'POST')
+        #>> '{headers,n}')::numeric = n) AS equal_in_headers
+FROM (SELECT ((m || 'e' || (s % 60 - 30))::numeric)::numeric AS n
+      FROM unnest(ARRAY['0', '1', '-1', '10', '0.10', '-0.5', '9999', '10000', '-10001', '123456789.987654321', '0.00012340',
+        '99999999.9999', '1000000000000', '-0.000000001']) m, generate_series(0, 119) s) x;
+SELECT rswebhook.wire('{"properties": {"big": 1e131071, "small": 1e-16383, "plain": 1.50}, "header": {"x": [1e131071, -1e-130]}}',
+    '{"webhookUrl": "https://a.example", "webhookMethod": "GET"}');
+SELECT rswebhook.wire('{"fullPath": "https://a.example/", "appendPath": [1e131071, 1e21, 1e20]}', '{"webhookUrl": "https://a.example"}') ->> 'url';
+
+-- what would be too large is not written to its end
+CREATE FUNCTION pg_temp.bound(event jsonb, config jsonb DEFAULT '{}')
+RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN length(rswebhook.wire(event, '{"webhookUrl": "https://a.example/"}' || config)::text);
+EXCEPTION WHEN invalid_parameter_value OR program_limit_exceeded THEN
+    RETURN sqlerrm;
+END
+$$;
+CREATE FUNCTION pg_temp.many(n int, value jsonb) RETURNS jsonb LANGUAGE sql AS
+$$ SELECT jsonb_agg(value) FROM generate_series(1, n) $$;
+SELECT what, pg_temp.bound(event, config)
+FROM (VALUES
+    ('numbers', pg_temp.many(4000, '1e131071'), 'POST'),
+    ('numbers that are short enough', pg_temp.many(45000, '1e98'), 'PUT'),
+    ('control characters', to_jsonb(repeat(E'\x01', 700000)), 'PATCH'),
+    ('objects over true', (SELECT jsonb_agg(jsonb_build_object('a', pg_temp.many(40, 'true'))) FROM generate_series(1, 1500)), 'POST'),
+    ('a query', pg_temp.many(4000, '1e131071'), 'GET'),
+    ('a query of short ones', pg_temp.many(60000, '1'), 'GET'),
+    ('a query with a long name', jsonb_build_object(repeat('k', 400000), pg_temp.many(600, '1')), 'DELETE'),
+    ('a query of objects over true', (SELECT jsonb_agg(jsonb_build_object('a', pg_temp.many(40, 'true'))) FROM generate_series(1, 1500)), 'GET')
+  ) AS v (what, properties, method),
+  LATERAL (SELECT jsonb_build_object('properties', properties) AS event, jsonb_build_object('webhookMethod', method) AS config) x;
+SELECT what, pg_temp.bound(event)
+FROM (VALUES
+    ('a header', jsonb_build_object('header', jsonb_build_object('x', pg_temp.many(4000, '1e131071')))),
+    ('a header that is too large', jsonb_build_object('header', jsonb_build_object('x', ARRAY[repeat(E'\x01', 700000)]))),
+    ('headers', jsonb_build_object('header', (SELECT jsonb_object_agg('x' || i, 'true'::jsonb) FROM generate_series(1, 60000) i))),
+    ('names of headers', jsonb_build_object('header', jsonb_build_object(repeat('x', 70000), 1))),
+    ('a path', jsonb_build_object('appendPath', pg_temp.many(4000, '1e131071'))),
+    ('a path that is too large', jsonb_build_object('fullPath', ARRAY[repeat('x', 2100000), repeat('x', 2100000)])),
+    ('an id', jsonb_build_object('anonymousId', ARRAY[repeat('x', 2100000), repeat('x', 2100000)]))
+  ) AS v (what, event);
+-- to the byte
+SELECT pg_temp.bound(jsonb_build_object('a', repeat('x', 4194304 - 8 + more))) FROM generate_series(0, 1) more;
+-- only what is sent is bounded so, not what RudderStack would make of it
+SELECT length(rswebhook_transform(jsonb_build_object('appendPath', ARRAY[repeat('x', 2100000), repeat('x', 2100000)]), 'POST') ->> 'endpoint');

@@ -77,7 +77,7 @@ read_header_item(TransformConfig *config, const JsonbValue *item)
 	if (!json_get(item, "from", 4, &from) || from.type == jbvNull)
 		return NULL;
 
-	js_text(&from, &name);
+	js_text(&from, &name, JSON_MOST_TEXT);
 	if (js_blank(name.val.string.val, name.val.string.len))
 		return NULL;
 	if (from.type != jbvString)
@@ -136,7 +136,7 @@ transform_config_from_jsonb(Jsonb *jsonb)
 	if (json_get(&root, "webhookUrl", 10, &value) && js_truthy(&value))
 	{
 		config->url_given = true;
-		js_text(&value, &config->url);
+		js_text(&value, &config->url, JSON_MOST_TEXT);
 	}
 
 	if (!json_get(&root, "webhookMethod", 13, &value) || value.type == jbvNull)

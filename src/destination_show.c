@@ -163,6 +163,6 @@ rswebhook_transform_target(PG_FUNCTION_ARGS)
 		config = destination_visible_config(dest);
 	}
 
-	transform_event(event, config, &transformed);
+	transform_event(event, config, JSON_MOST_TEXT, &transformed);
 	PG_RETURN_JSONB_P(request_to_jsonb(&transformed));
 }

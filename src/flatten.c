@@ -19,9 +19,18 @@
 
 static void flatten_at(StringInfo path, const JsonbValue *value, NamedValues *out);
 
-void
-named_values_add(NamedValues *list, const char *name, int name_len,
-				 const JsonbValue *value)
+/* What another one takes, or an error before it is taken. */
+static inline void
+take_room(NamedValues *list, Size text_len)
+{
+	list->bytes += sizeof(NamedValue) + text_len;
+	if (list->limit > 0 && list->bytes > list->limit)
+		json_too_large(list->limit);
+}
+
+static void
+append_item(NamedValues *list, const char *name, int name_len,
+			const JsonbValue *value)
 {
 	NamedValue *item;
 
@@ -40,7 +49,14 @@ named_values_add(NamedValues *list, const char *name, int name_len,
 	item->name_len = name_len;
 	item->value = *value;
 	item->position = list->count++;
-	list->name_bytes += name_len;
+}
+
+void
+named_values_add(NamedValues *list, const char *name, int name_len,
+				 const JsonbValue *value)
+{
+	take_room(list, name_len);
+	append_item(list, name, name_len, value);
 }
 
 static int
@@ -87,18 +103,13 @@ named_values_settle(NamedValues *list)
 
 /*
  * Every leaf's path repeats those of the containers around it, so a deep
- * document grows quadratically; stop where jsonb could not hold it anyway.
+ * document grows quadratically.
  */
 static void
 add_leaf(StringInfo path, const JsonbValue *value, NamedValues *out)
 {
-	if (out->name_bytes + path->len > JENTRY_OFFLENMASK)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("params are too large"),
-				 errdetail("The flattened names of the event's values would take more than %u bytes.",
-						   (unsigned) JENTRY_OFFLENMASK)));
-	named_values_add(out, pnstrdup(path->data, path->len), path->len, value);
+	take_room(out, path->len);
+	append_item(out, pnstrdup(path->data, path->len), path->len, value);
 }
 
 static void

@@ -28,12 +28,16 @@
  * ---------------------------------------------------------------------
  */
 
-/* How numbers become text. */
+/* How numbers become text; never rounded. */
 typedef enum NumberForm
 {
-	NUMBERS_EXACT,				/* as jsonb prints them: 1.50 */
-	NUMBERS_JS					/* as JavaScript does: 1.5; never rounded */
+	NUMBERS_EXACT,				/* as jsonb prints them: 1.50; as JavaScript does
+								 * if that would be longer than 100 characters */
+	NUMBERS_JS					/* as JavaScript does: 1.5, 1e+21 */
 } NumberForm;
+
+/* What no text is longer than that is only to be seen: a jsonb holds no more. */
+#define JSON_MOST_TEXT	((Size) JENTRY_OFFLENMASK)
 
 /* The order in which jsonb keeps the keys of an object: by length, then bytes. */
 static inline int
@@ -112,14 +116,25 @@ json_get(const JsonbValue *value, const char *key, int key_len, JsonbValue *foun
 /* An object (in either form) as a jsonb datum. */
 extern Jsonb *json_write(const JsonbValue *object);
 
+/*
+ * Whatever appends here raises an error before the text in out is longer than
+ * limit bytes, and before memory for that is taken.
+ */
+extern void json_too_large(Size limit) pg_attribute_noreturn();
+extern void json_append_bytes(StringInfo out, const char *bytes, int len, Size limit);
+extern void json_append_number(StringInfo out, Numeric number, NumberForm numbers,
+							   Size limit);
+
 /* Any value as compact JSON text. */
-extern void json_append(StringInfo out, const JsonbValue *value, NumberForm numbers);
+extern void json_append(StringInfo out, const JsonbValue *value, NumberForm numbers,
+						Size limit);
 
 /*
- * Text of a value where only text can go, in UTF-8: a string as it is, null as
- * nothing, all else as JSON text.  NULL where json_to_utf8() would say false.
+ * Text of a value where only text can go, in UTF-8: a string as it is, however
+ * long, null as nothing, all else as JSON text.  NULL where json_to_utf8() would
+ * say false.
  */
-extern const char *json_plain_text(const JsonbValue *value, int *len);
+extern const char *json_plain_text(const JsonbValue *value, int *len, Size limit);
 
 /* ---------------------------------------------------------------------
  * jstext.c: JavaScript's view of values
@@ -128,11 +143,10 @@ extern const char *json_plain_text(const JsonbValue *value, int *len);
 extern bool js_truthy(const JsonbValue *value);
 
 /* String(value): arrays joined by commas, objects as "[object Object]". */
-extern void js_append_text(StringInfo out, const JsonbValue *value);
-extern void js_append_number(StringInfo out, Numeric number);
+extern void js_append_text(StringInfo out, const JsonbValue *value, Size limit);
 
 /* The same as a jbvString; a string is returned as it is. */
-extern void js_text(const JsonbValue *value, JsonbValue *text);
+extern void js_text(const JsonbValue *value, JsonbValue *text, Size limit);
 
 /* Only white space, or nothing at all? */
 extern bool js_blank(const char *string, int len);

@@ -168,6 +168,184 @@ json_write(const JsonbValue *object)
 }
 
 /* ---------------------------------------------------------------------
+ * Text, which is bounded while it is written
+ * ---------------------------------------------------------------------
+ */
+
+void
+json_too_large(Size limit)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("request would have more than %zu bytes", limit),
+			 errdetail("As text, numbers and escaped characters can take several times the bytes of jsonb."),
+			 errhint("Send less, or raise rswebhook.max_request_size.")));
+}
+
+/* Room for so many bytes more, or an error before any memory is taken. */
+static inline void
+make_room(StringInfo out, Size more, Size limit)
+{
+	if (unlikely(out->len + more > limit))
+		json_too_large(limit);
+	if (out->len + more >= (Size) out->maxlen)
+		enlargeStringInfo(out, more);
+}
+
+static inline void
+append_bytes(StringInfo out, const char *bytes, int len, Size limit)
+{
+	make_room(out, len, limit);
+	memcpy(out->data + out->len, bytes, len);
+	out->len += len;
+	out->data[out->len] = '\0';
+}
+
+static inline void
+append_char(StringInfo out, char c, Size limit)
+{
+	append_bytes(out, &c, 1, limit);
+}
+
+void
+json_append_bytes(StringInfo out, const char *bytes, int len, Size limit)
+{
+	append_bytes(out, bytes, len, limit);
+}
+
+/* ---------------------------------------------------------------------
+ * Numbers
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * A number whose plain form is longer than this is written in its shortest
+ * exact form: a few bytes of jsonb can stand for a hundred thousand digits.
+ */
+#define MAX_PLAIN_NUMBER	100
+
+typedef struct Decimal
+{
+	bool		negative;
+	const char *digits;			/* without zeros at either end */
+	int			ndigits;
+	int			point;			/* so many of them precede the decimal point */
+	int			scale;			/* decimals that the number was given with */
+	char	   *memory;			/* of the digits, NULL: in space */
+	char		space[64];
+} Decimal;
+
+static inline int
+sent_field(const char *sent, int index)
+{
+	return (unsigned char) sent[2 * index] << 8 | (unsigned char) sent[2 * index + 1];
+}
+
+/* From the form that binary clients are sent, which is documented. */
+static void
+take_number_apart(Numeric number, Decimal *d)
+{
+	bytea	   *bytes = DatumGetByteaPP(DirectFunctionCall1(numeric_send,
+															NumericGetDatum(number)));
+	const char *sent = VARDATA_ANY(bytes);
+	int			ngroups = sent_field(sent, 0);	/* of four digits each */
+	char	   *from;
+	char	   *to;
+
+	d->memory = 4 * ngroups > (int) sizeof(d->space) ? palloc(4 * ngroups) : NULL;
+	from = to = d->memory != NULL ? d->memory : d->space;
+	d->point = 4 * ((int16) sent_field(sent, 1) + 1);
+	d->negative = sent_field(sent, 2) != 0;
+	d->scale = sent_field(sent, 3);
+	for (int i = 0; i < ngroups; i++)
+	{
+		int			group = sent_field(sent, 4 + i);
+
+		*to++ = '0' + group / 1000;
+		*to++ = '0' + group / 100 % 10;
+		*to++ = '0' + group / 10 % 10;
+		*to++ = '0' + group % 10;
+	}
+	pfree(bytes);
+
+	while (to > from && to[-1] == '0')
+		to--;
+	for (; from < to && *from == '0'; from++)
+		d->point--;
+	d->digits = from;
+	d->ndigits = to - from;
+	if (d->ndigits == 0)
+		d->point = 0;
+}
+
+static int
+plain_number_length(const Decimal *d, int scale)
+{
+	return d->negative + Max(d->point, 1) + (scale > 0 ? 1 + scale : 0);
+}
+
+static void
+append_plain_number(StringInfo out, const Decimal *d, int scale, Size limit)
+{
+	char	   *to;
+
+	make_room(out, plain_number_length(d, scale), limit);
+	to = out->data + out->len;
+	if (d->negative)
+		*to++ = '-';
+	if (d->point <= 0)
+		*to++ = '0';
+	for (int i = Min(d->point, 0); i < d->point + scale; i++)
+	{
+		if (i == d->point)
+			*to++ = '.';
+		*to++ = i >= 0 && i < d->ndigits ? d->digits[i] : '0';
+	}
+	*to = '\0';
+	out->len = to - out->data;
+}
+
+/*
+ * Significant digits with the decimal point where JavaScript puts it: plain
+ * from 1e-6 up to 1e21, with an exponent beyond.
+ */
+static void
+append_shortest_number(StringInfo out, const Decimal *d, Size limit)
+{
+	char		exponent[16];
+	int			len;
+
+	if (d->ndigits == 0 || (d->point <= 21 && d->point > -6))
+	{
+		append_plain_number(out, d, Max(d->ndigits - d->point, 0), limit);
+		return;
+	}
+	len = snprintf(exponent, sizeof(exponent), "e%+d", d->point - 1);
+	make_room(out, d->negative + d->ndigits + (d->ndigits > 1) + len, limit);
+	if (d->negative)
+		appendStringInfoCharMacro(out, '-');
+	appendStringInfoCharMacro(out, d->digits[0]);
+	if (d->ndigits > 1)
+		appendStringInfoCharMacro(out, '.');
+	appendBinaryStringInfo(out, d->digits + 1, d->ndigits - 1);
+	appendBinaryStringInfo(out, exponent, len);
+}
+
+void
+json_append_number(StringInfo out, Numeric number, NumberForm numbers, Size limit)
+{
+	Decimal		d;
+
+	take_number_apart(number, &d);
+	if (numbers == NUMBERS_JS || plain_number_length(&d, d.scale) > MAX_PLAIN_NUMBER)
+		append_shortest_number(out, &d, limit);
+	else
+		append_plain_number(out, &d, d.scale, limit);
+	if (d.memory != NULL)
+		pfree(d.memory);
+}
+
+/* ---------------------------------------------------------------------
  * JSON text
  * ---------------------------------------------------------------------
  */
@@ -209,45 +387,28 @@ plain_length(const char *string, int len)
 	return i;
 }
 
+/* A character that cannot stand in quotes as it is. */
 static void
-append_escaped(StringInfo out, char c)
+append_escaped(StringInfo out, unsigned char c, Size limit)
 {
-	switch (c)
-	{
-		case '"':
-		case '\\':
-			appendStringInfoChar(out, '\\');
-			appendStringInfoChar(out, c);
-			break;
-		case '\b':
-			appendStringInfoString(out, "\\b");
-			break;
-		case '\f':
-			appendStringInfoString(out, "\\f");
-			break;
-		case '\n':
-			appendStringInfoString(out, "\\n");
-			break;
-		case '\r':
-			appendStringInfoString(out, "\\r");
-			break;
-		case '\t':
-			appendStringInfoString(out, "\\t");
-			break;
-		default:
-			appendStringInfo(out, "\\u%04x", (unsigned char) c);
-			break;
-	}
+	static const char hex[] = "0123456789abcdef";
+	static const char letters[] = "\b\f\n\r\t\"\\", names[] = "bfnrt\"\\";
+	const char *found = c != '\0' ? strchr(letters, c) : NULL;
+	char		escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 0x0F]};
+
+	if (found != NULL)
+		escape[1] = names[found - letters];
+	append_bytes(out, escape, found != NULL ? 2 : 6, limit);
 }
 
 /* Nearly always there is nothing to escape, so that is done in one step. */
 static void
-append_quoted(StringInfo out, const char *string, int len)
+append_quoted(StringInfo out, const char *string, int len, Size limit)
 {
 	int			plain = plain_length(string, len);
 	char	   *to;
 
-	enlargeStringInfo(out, plain + 2);
+	make_room(out, plain + 2, limit);
 	to = out->data + out->len;
 	*to++ = '"';
 	memcpy(to, string, plain);
@@ -261,39 +422,38 @@ append_quoted(StringInfo out, const char *string, int len)
 
 	for (int at = plain; at < len; at += plain)
 	{
-		append_escaped(out, string[at++]);
+		append_escaped(out, string[at++], limit);
 		plain = plain_length(string + at, len - at);
-		appendBinaryStringInfo(out, string + at, plain);
+		append_bytes(out, string + at, plain, limit);
 	}
-	appendStringInfoChar(out, '"');
+	append_char(out, '"', limit);
 }
 
 static void
-append_numeric(StringInfo out, Numeric number, NumberForm numbers)
+append_bool(StringInfo out, bool value, Size limit)
 {
-	if (numbers == NUMBERS_JS)
-		js_append_number(out, number);
+	if (value)
+		append_bytes(out, "true", 4, limit);
 	else
-		appendStringInfoString(out, DatumGetCString(DirectFunctionCall1(numeric_out,
-																		NumericGetDatum(number))));
+		append_bytes(out, "false", 5, limit);
 }
 
 static void
-append_scalar(StringInfo out, const JsonbValue *value, NumberForm numbers)
+append_scalar(StringInfo out, const JsonbValue *value, NumberForm numbers, Size limit)
 {
 	switch (value->type)
 	{
 		case jbvNull:
-			appendStringInfoString(out, "null");
+			append_bytes(out, "null", 4, limit);
 			break;
 		case jbvBool:
-			appendStringInfoString(out, value->val.boolean ? "true" : "false");
+			append_bool(out, value->val.boolean, limit);
 			break;
 		case jbvString:
-			append_quoted(out, value->val.string.val, value->val.string.len);
+			append_quoted(out, value->val.string.val, value->val.string.len, limit);
 			break;
 		case jbvNumeric:
-			append_numeric(out, value->val.numeric, numbers);
+			json_append_number(out, value->val.numeric, numbers, limit);
 			break;
 		default:
 			elog(ERROR, "unexpected jsonb value type: %d", (int) value->type);
@@ -301,26 +461,26 @@ append_scalar(StringInfo out, const JsonbValue *value, NumberForm numbers)
 }
 
 static void append_container(StringInfo out, const JsonbContainer *container,
-							 NumberForm numbers);
+							 NumberForm numbers, Size limit);
 
 /* The entry of a container whose contents begin at base, offset bytes in. */
 static void
 append_entry(StringInfo out, const JsonbContainer *container, int index,
-			 const char *base, uint32 offset, NumberForm numbers)
+			 const char *base, uint32 offset, NumberForm numbers, Size limit)
 {
 	JEntry		entry = container->children[index];
 	const char *aligned = base + INTALIGN(offset);
 
 	if (JBE_ISSTRING(entry))
-		append_quoted(out, base + offset, getJsonbLength(container, index));
+		append_quoted(out, base + offset, getJsonbLength(container, index), limit);
 	else if (JBE_ISNUMERIC(entry))
-		append_numeric(out, (Numeric) aligned, numbers);
+		json_append_number(out, (Numeric) aligned, numbers, limit);
 	else if (JBE_ISCONTAINER(entry))
-		append_container(out, (const JsonbContainer *) aligned, numbers);
+		append_container(out, (const JsonbContainer *) aligned, numbers, limit);
 	else if (JBE_ISNULL(entry))
-		appendStringInfoString(out, "null");
+		append_bytes(out, "null", 4, limit);
 	else
-		appendStringInfoString(out, JBE_ISBOOL_TRUE(entry) ? "true" : "false");
+		append_bool(out, JBE_ISBOOL_TRUE(entry), limit);
 }
 
 /*
@@ -328,7 +488,8 @@ append_entry(StringInfo out, const JsonbContainer *container, int index,
  * for each level, and that is what most of the time went into.
  */
 static void
-append_container(StringInfo out, const JsonbContainer *container, NumberForm numbers)
+append_container(StringInfo out, const JsonbContainer *container, NumberForm numbers,
+				 Size limit)
 {
 	int			count = JsonContainerSize(container);
 	bool		is_object = JsonContainerIsObject(container);
@@ -339,72 +500,79 @@ append_container(StringInfo out, const JsonbContainer *container, NumberForm num
 	uint32		offset = getJsonbOffset(container, values);
 
 	check_stack_depth();
-	CHECK_FOR_INTERRUPTS();
 	if (!is_scalar)
-		appendStringInfoCharMacro(out, is_object ? '{' : '[');
+		append_char(out, is_object ? '{' : '[', limit);
 	for (int i = 0; i < count; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (i > 0)
-			appendStringInfoCharMacro(out, ',');
+			append_char(out, ',', limit);
 		if (is_object)
 		{
-			append_quoted(out, base + key_offset, getJsonbLength(container, i));
-			appendStringInfoCharMacro(out, ':');
+			append_quoted(out, base + key_offset, getJsonbLength(container, i), limit);
+			append_char(out, ':', limit);
 			JBE_ADVANCE_OFFSET(key_offset, container->children[i]);
 		}
-		append_entry(out, container, values + i, base, offset, numbers);
+		append_entry(out, container, values + i, base, offset, numbers, limit);
 		JBE_ADVANCE_OFFSET(offset, container->children[values + i]);
 	}
 	if (!is_scalar)
-		appendStringInfoCharMacro(out, is_object ? '}' : ']');
+		append_char(out, is_object ? '}' : ']', limit);
 }
 
 void
-json_append(StringInfo out, const JsonbValue *value, NumberForm numbers)
+json_append(StringInfo out, const JsonbValue *value, NumberForm numbers, Size limit)
 {
 	if (value->type == jbvBinary)
-		append_container(out, value->val.binary.data, numbers);
+		append_container(out, value->val.binary.data, numbers, limit);
 	else if (value->type == jbvObject)
 	{
 		const JsonbPair *pairs = value->val.object.pairs;
 
-		appendStringInfoChar(out, '{');
+		append_char(out, '{', limit);
 		for (int i = 0; i < value->val.object.nPairs; i++)
 		{
+			CHECK_FOR_INTERRUPTS();
 			if (i > 0)
-				appendStringInfoChar(out, ',');
+				append_char(out, ',', limit);
 			append_quoted(out, pairs[i].key.val.string.val,
-						  pairs[i].key.val.string.len);
-			appendStringInfoChar(out, ':');
-			json_append(out, &pairs[i].value, numbers);
+						  pairs[i].key.val.string.len, limit);
+			append_char(out, ':', limit);
+			json_append(out, &pairs[i].value, numbers, limit);
 		}
-		appendStringInfoChar(out, '}');
+		append_char(out, '}', limit);
 	}
 	else
-		append_scalar(out, value, numbers);
+		append_scalar(out, value, numbers, limit);
 }
 
 const char *
-json_plain_text(const JsonbValue *value, int *len)
+json_plain_text(const JsonbValue *value, int *len, Size limit)
 {
-	const char *text;
+	const char *text = "";
 	StringInfoData buffer;
 
+	*len = 0;
 	if (value->type == jbvString)
 	{
 		text = value->val.string.val;
 		*len = value->val.string.len;
 	}
-	else
+	else if (value->type != jbvNull)
 	{
 		/* jsonb and its text take about the same space */
 		initStringInfo(&buffer);
 		if (value->type == jbvBinary)
-			enlargeStringInfo(&buffer, value->val.binary.len);
-		if (value->type != jbvNull)
-			json_append(&buffer, value, NUMBERS_EXACT);
+			enlargeStringInfo(&buffer, Min((Size) value->val.binary.len, limit));
+		json_append(&buffer, value, NUMBERS_EXACT, limit);
 		text = buffer.data;
 		*len = buffer.len;
+		if (IsAJsonbScalar(value))
+		{
+			/* there may be many of them */
+			text = pnstrdup(buffer.data, buffer.len);
+			pfree(buffer.data);
+		}
 	}
 	return json_to_utf8(&text, len) ? text : NULL;
 }

@@ -136,82 +136,8 @@ js_truthy(const JsonbValue *value)
 	}
 }
 
-/*
- * Significant digits with the decimal point where JavaScript puts it: plain
- * from 1e-6 up to 1e21, with an exponent beyond.
- */
 void
-js_append_number(StringInfo out, Numeric number)
-{
-	char	   *exact = DatumGetCString(DirectFunctionCall1(numeric_out,
-															NumericGetDatum(number)));
-	char	   *from;
-	char	   *digits = exact; /* the text without sign and point, in place */
-	int			ndigits = 0;
-	int			point = -1;		/* digits before the decimal point */
-	int			skip = 0;
-
-	from = exact;
-	if (*from == '-')
-	{
-		/* there is no negative zero */
-		appendStringInfoChar(out, '-');
-		from++;
-	}
-	for (; *from != '\0'; from++)
-	{
-		if (*from == '.')
-			point = ndigits;
-		else
-			digits[ndigits++] = *from;
-	}
-	if (point < 0)
-		point = ndigits;
-
-	while (ndigits > 0 && digits[ndigits - 1] == '0')
-		ndigits--;
-	while (skip < ndigits && digits[skip] == '0')
-		skip++;
-	digits += skip;
-	ndigits -= skip;
-	point -= skip;
-
-	if (ndigits == 0)
-		appendStringInfoChar(out, '0');
-	else if (point > 21 || point <= -6)
-	{
-		appendStringInfoChar(out, digits[0]);
-		if (ndigits > 1)
-		{
-			appendStringInfoChar(out, '.');
-			appendBinaryStringInfo(out, digits + 1, ndigits - 1);
-		}
-		appendStringInfo(out, "e%+d", point - 1);
-	}
-	else if (point <= 0)
-	{
-		appendStringInfoString(out, "0.");
-		for (int i = point; i < 0; i++)
-			appendStringInfoChar(out, '0');
-		appendBinaryStringInfo(out, digits, ndigits);
-	}
-	else if (point < ndigits)
-	{
-		appendBinaryStringInfo(out, digits, point);
-		appendStringInfoChar(out, '.');
-		appendBinaryStringInfo(out, digits + point, ndigits - point);
-	}
-	else
-	{
-		appendBinaryStringInfo(out, digits, ndigits);
-		for (int i = ndigits; i < point; i++)
-			appendStringInfoChar(out, '0');
-	}
-	pfree(exact);
-}
-
-void
-js_append_text(StringInfo out, const JsonbValue *value)
+js_append_text(StringInfo out, const JsonbValue *value, Size limit)
 {
 	JsonbIterator *it;
 	JsonbIteratorToken token;
@@ -221,16 +147,11 @@ js_append_text(StringInfo out, const JsonbValue *value)
 	check_stack_depth();
 
 	if (value->type == jbvString)
-		appendBinaryStringInfo(out, value->val.string.val, value->val.string.len);
-	else if (value->type == jbvNumeric)
-		js_append_number(out, value->val.numeric);
+		json_append_bytes(out, value->val.string.val, value->val.string.len, limit);
+	else if (IsAJsonbScalar(value))
+		json_append(out, value, NUMBERS_JS, limit);
 	else if (!json_is_array(value))
-	{
-		if (IsAJsonbScalar(value))
-			json_append(out, value, NUMBERS_JS);
-		else
-			appendStringInfoString(out, "[object Object]");
-	}
+		json_append_bytes(out, "[object Object]", 15, limit);
 	else
 	{
 		it = JsonbIteratorInit(value->val.binary.data);
@@ -240,16 +161,16 @@ js_append_text(StringInfo out, const JsonbValue *value)
 			if (token != WJB_ELEM)
 				continue;
 			if (!first)
-				appendStringInfoChar(out, ',');
+				json_append_bytes(out, ",", 1, limit);
 			first = false;
 			if (element.type != jbvNull)
-				js_append_text(out, &element);
+				js_append_text(out, &element, limit);
 		}
 	}
 }
 
 void
-js_text(const JsonbValue *value, JsonbValue *text)
+js_text(const JsonbValue *value, JsonbValue *text, Size limit)
 {
 	StringInfoData out;
 
@@ -259,7 +180,7 @@ js_text(const JsonbValue *value, JsonbValue *text)
 		return;
 	}
 	initStringInfo(&out);
-	js_append_text(&out, value);
+	js_append_text(&out, value, limit);
 	json_set_string(text, out.data, out.len);
 }
 

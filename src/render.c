@@ -261,7 +261,7 @@ render_request(Jsonb *event, int64 event_id, const Destination *destination,
 {
 	Transformed transformed;
 
-	transform_event(event, destination->config, &transformed);
+	transform_event(event, destination->config, rswebhook_max_request_size, &transformed);
 	if (!transformed.passthrough &&
 		(!event_url_allowed(&transformed, destination, why) ||
 		 !event_headers_allowed(&transformed, destination, why)))

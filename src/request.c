@@ -254,7 +254,7 @@ convert_header(const NamedValue *named, HttpHeader *header, char **why)
 
 	if (problem == NULL)
 	{
-		value = json_plain_text(&named->value, &len);
+		value = json_plain_text(&named->value, &len, MAX_HEADER_BYTES);
 		if (value == NULL)
 			problem = "the value is not valid UTF-8";
 		else
@@ -333,13 +333,25 @@ request_add_header(WireRequest *wire, const char *name, const char *value)
  * ---------------------------------------------------------------------
  */
 
+/* In UTF-8; NULL if it cannot be. */
+static const char *
+body_text(const JsonbValue *body, int *len)
+{
+	Size		limit = rswebhook_max_request_size;
+	const char *utf8 = json_plain_text(body, len, limit);
+
+	/* in databases of another encoding, it may have become longer */
+	if (utf8 != NULL && (Size) *len > limit)
+		json_too_large(limit);
+	return utf8;
+}
+
 static bool
 build_body(const Transformed *transformed, WireRequest *wire, char **why)
 {
-	const char *utf8;
 	int			len;
+	const char *utf8 = body_text(&transformed->body, &len);
 
-	utf8 = json_plain_text(&transformed->body, &len);
 	if (utf8 == NULL)
 	{
 		*why = pstrdup("the event is not valid UTF-8");
@@ -348,6 +360,26 @@ build_body(const Transformed *transformed, WireRequest *wire, char **why)
 	wire->body = unconstify(char *, utf8);
 	wire->body_len = len;
 	return true;
+}
+
+/*
+ * Text is less than nine times as long as its jsonb: six times for characters
+ * that have to be escaped, eight for numbers just short enough for their plain
+ * form.  And a body may hold parts of an event three times, as timestamp and as
+ * address of the sender.  Only events that are large in that sense are written.
+ */
+#define MOST_GROWTH		(3 * 9)
+
+void
+request_check_size(Jsonb *event)
+{
+	JsonbValue	body;
+	int			len;
+
+	if (VARSIZE(event) <= (Size) rswebhook_max_request_size / MOST_GROWTH)
+		return;
+	transform_body(event, &body);
+	(void) body_text(&body, &len);
 }
 
 bool
@@ -398,7 +430,8 @@ rswebhook_wire(PG_FUNCTION_ARGS)
 	JsonbPair	pairs[4];
 	JsonbValue	root;
 
-	transform_event(event, transform_config_from_jsonb(config), &transformed);
+	transform_event(event, transform_config_from_jsonb(config),
+					rswebhook_max_request_size, &transformed);
 	if (!request_to_wire(&transformed, &wire, &why))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -29,6 +29,7 @@ void		_PG_init(void);
 
 bool		rswebhook_enabled = true;
 int			rswebhook_max_event_size = 1024 * 1024;
+int			rswebhook_max_request_size = 4 * 1024 * 1024;
 int			rswebhook_response_body_limit = 4096;
 int			rswebhook_max_in_flight = 256;
 int			rswebhook_max_in_flight_size = 64 * 1024;
@@ -117,6 +118,13 @@ define_settings(void)
 							&rswebhook_max_event_size,
 							1024 * 1024, 1024, 64 * 1024 * 1024,
 							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("rswebhook.max_request_size",
+							"Largest request that is made of an event.",
+							"Bytes of its body; rswebhook_send() refuses an event that would have a larger one.",
+							&rswebhook_max_request_size,
+							4 * 1024 * 1024, 64 * 1024, 256 * 1024 * 1024,
+							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("rswebhook.response_body_limit",
 							"Bytes of an answer's body that are kept in rswebhook.delivery.",

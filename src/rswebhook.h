@@ -35,6 +35,8 @@
  */
 extern bool rswebhook_enabled;	/* the workers deliver */
 extern int	rswebhook_max_event_size;	/* bytes of jsonb */
+extern int	rswebhook_max_request_size; /* bytes of a body, and of all else that
+										 * is written for a request */
 extern int	rswebhook_response_body_limit;	/* bytes */
 extern int	rswebhook_max_in_flight;	/* requests of a worker, all destinations
 										 * together */
@@ -71,7 +73,8 @@ typedef struct NamedValues
 	NamedValue *items;
 	int			count;
 	int			size;
-	Size		name_bytes;		/* of all names together */
+	Size		bytes;			/* of all items and their names together */
+	Size		limit;			/* no more of these; 0: any number */
 } NamedValues;
 
 /* A destination's Config, read once. */
@@ -111,9 +114,16 @@ extern TransformConfig *transform_config_from_parts(const char *url,
 													const char *method,
 													Jsonb *headers);
 
-/* The pure core.  Raises errors; reads no table. */
-extern void transform_event(Jsonb *event, const TransformConfig *config,
+/*
+ * The pure core.  Raises errors; reads no table.  limit: none of what it writes
+ * has more bytes than that, be it the names of all params, the headers or the
+ * endpoint.
+ */
+extern void transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 							Transformed *result);
+
+/* The body of a request of any method that has one, whatever the config. */
+extern void transform_body(Jsonb *event, JsonbValue *body);
 
 /* flatten.c: RudderStack's flattening; out is settled afterwards. */
 extern void flatten_value(const JsonbValue *value, NamedValues *out);
@@ -155,6 +165,9 @@ extern Jsonb *request_to_jsonb(const Transformed *transformed);
  */
 extern bool request_to_wire(const Transformed *transformed, WireRequest *wire,
 							char **why);
+
+/* An error if no request with the event in its body could be sent. */
+extern void request_check_size(Jsonb *event);
 
 /* One of our own headers, whose names nobody else may use: webhook-id, ... */
 extern void request_add_header(WireRequest *wire, const char *name, const char *value);

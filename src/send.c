@@ -411,6 +411,7 @@ check_event(Datum datum)
 				 errmsg("event with a \"statusCode\" cannot be sent"),
 				 errdetail("To the transform, such an event is a finished result and not something to make a request of."),
 				 errhint("Remove the key \"statusCode\", or put it into \"properties\".")));
+	request_check_size(event);
 	return event;
 }
 

@@ -294,7 +294,7 @@ find_integration(const EventParts *parts, JsonbValue *found)
 
 static void
 build_endpoint(const EventParts *parts, const TransformConfig *config,
-			   JsonbValue *endpoint)
+			   Size limit, JsonbValue *endpoint)
 {
 	const JsonbValue *base = parts->field[FIELD_FULL_PATH];
 	const JsonbValue *suffix = parts->field[FIELD_APPEND_PATH];
@@ -313,22 +313,24 @@ build_endpoint(const EventParts *parts, const TransformConfig *config,
 		suffix = &own_suffix;
 
 	if (is_nullish(suffix))
-		js_text(base, endpoint);
+		js_text(base, endpoint, limit);
 	else
 	{
 		initStringInfo(&text);
-		js_append_text(&text, base);
-		js_append_text(&text, suffix);
+		js_append_text(&text, base, limit);
+		js_append_text(&text, suffix, limit);
 		json_set_string(endpoint, text.data, text.len);
 	}
 }
 
-/* The event's own headers: strings as they are, all else as JSON text. */
+/*
+ * The event's own headers: strings as they are, all else as JSON text, for
+ * which scratch is used.
+ */
 static void
 add_event_header(NamedValues *headers, const char *name, int name_len,
-				 const JsonbValue *value)
+				 const JsonbValue *value, StringInfo scratch)
 {
-	StringInfoData text;
 	JsonbValue	string;
 
 	if (value->type == jbvString)
@@ -336,15 +338,16 @@ add_event_header(NamedValues *headers, const char *name, int name_len,
 		named_values_add(headers, name, name_len, value);
 		return;
 	}
-	initStringInfo(&text);
-	json_append(&text, value, NUMBERS_JS);
-	json_set_string(&string, text.data, text.len);
+	resetStringInfo(scratch);
+	json_append(scratch, value, NUMBERS_JS, headers->limit);
+	headers->bytes += scratch->len;
+	json_set_string(&string, pnstrdup(scratch->data, scratch->len), scratch->len);
 	named_values_add(headers, name, name_len, &string);
 }
 
 static void
 build_headers(const EventParts *parts, const TransformConfig *config,
-			  Transformed *result)
+			  Size limit, Transformed *result)
 {
 	NamedValues *headers = &result->headers;
 	const JsonbValue *own = parts->field[FIELD_HEADER];
@@ -353,7 +356,9 @@ build_headers(const EventParts *parts, const TransformConfig *config,
 	JsonbValue	name;
 	JsonbValue	value;
 	int			index = 0;
+	StringInfoData scratch;
 
+	headers->limit = limit;
 	if (config->method_kind == METHOD_BODY && !config->sets_content_type)
 	{
 		json_set_string(&value, "application/json", 16);
@@ -370,6 +375,7 @@ build_headers(const EventParts *parts, const TransformConfig *config,
 
 	if (own == NULL || own->type != jbvBinary)
 		return;
+	initStringInfo(&scratch);
 	it = JsonbIteratorInit(own->val.binary.data);
 	while ((token = JsonbIteratorNext(&it, &name, true)) != WJB_DONE)
 	{
@@ -378,16 +384,17 @@ build_headers(const EventParts *parts, const TransformConfig *config,
 		{
 			(void) JsonbIteratorNext(&it, &value, true);
 			add_event_header(headers, name.val.string.val, name.val.string.len,
-							 &value);
+							 &value, &scratch);
 		}
 		else if (token == WJB_ELEM)
 		{
 			/* an array's keys are its indexes */
 			char	   *position = psprintf("%d", index++);
 
-			add_event_header(headers, position, strlen(position), &name);
+			add_event_header(headers, position, strlen(position), &name, &scratch);
 		}
 	}
+	pfree(scratch.data);
 }
 
 static void
@@ -503,21 +510,23 @@ build_body(EventParts *parts, const JsonbValue *timestamp, JsonbValue *body)
 
 /* What upstream makes of an id for its own bookkeeping. */
 static void
-build_user_id(const JsonbValue *id, JsonbValue *user_id)
+build_user_id(const JsonbValue *id, JsonbValue *user_id, Size limit)
 {
 	if (is_truthy(id))
-		js_text(id, user_id);
+		js_text(id, user_id, limit);
 	else
 		json_set_string(user_id, "", 0);
 }
 
 /* The event is the output, but for a userId that is always there and text. */
 static void
-pass_through(EventParts *parts, const JsonbValue *timestamp, Transformed *result)
+pass_through(EventParts *parts, const JsonbValue *timestamp, Size limit,
+			 Transformed *result)
 {
 	JsonbValue	id;
 
-	build_user_id(get_path(parts, "userId", &id) ? &id : NULL, &result->user_id);
+	build_user_id(get_path(parts, "userId", &id) ? &id : NULL, &result->user_id,
+				  limit);
 	if (timestamp != NULL)
 		put_pair(parts->pairs, &parts->npairs, "timestamp", timestamp);
 	put_pair(parts->pairs, &parts->npairs, "userId", &result->user_id);
@@ -526,7 +535,8 @@ pass_through(EventParts *parts, const JsonbValue *timestamp, Transformed *result
 }
 
 void
-transform_event(Jsonb *event, const TransformConfig *config, Transformed *result)
+transform_event(Jsonb *event, const TransformConfig *config, Size limit,
+				Transformed *result)
 {
 	EventParts	parts;
 	JsonbValue	sync_timestamp;
@@ -544,23 +554,36 @@ transform_event(Jsonb *event, const TransformConfig *config, Transformed *result
 
 	if (is_truthy(parts.field[FIELD_STATUS_CODE]))
 	{
-		pass_through(&parts, timestamp, result);
+		pass_through(&parts, timestamp, limit, result);
 		return;
 	}
 
 	transform_config_check(config);
 	result->method = config->method;
-	build_headers(&parts, config, result);
-	build_endpoint(&parts, config, &result->endpoint);
+	build_headers(&parts, config, limit, result);
+	build_endpoint(&parts, config, limit, &result->endpoint);
 	/* the anonymous id, never the user's: upstream has it so */
-	build_user_id(parts.field[FIELD_ANONYMOUS_ID], &result->user_id);
+	build_user_id(parts.field[FIELD_ANONYMOUS_ID], &result->user_id, limit);
 
 	result->has_params = config->method_kind == METHOD_PARAMS;
 	result->has_body = config->method_kind == METHOD_BODY;
+	result->params.limit = limit;
 	if (result->has_params)
 		build_params(&parts, &result->params);
 	if (result->has_body)
 		build_body(&parts, timestamp, &result->body);
+}
+
+void
+transform_body(Jsonb *event, JsonbValue *body)
+{
+	EventParts	parts;
+	JsonbValue	timestamp;
+	bool		synced;
+
+	take_apart(event, &parts);
+	synced = find_sync_timestamp(&parts, &timestamp);
+	build_body(&parts, synced ? &timestamp : NULL, body);
 }
 
 Datum
@@ -570,6 +593,7 @@ rswebhook_transform_config(PG_FUNCTION_ARGS)
 	Jsonb	   *config = PG_GETARG_JSONB_P(1);
 	Transformed transformed;
 
-	transform_event(event, transform_config_from_jsonb(config), &transformed);
+	transform_event(event, transform_config_from_jsonb(config), JSON_MOST_TEXT,
+					&transformed);
 	PG_RETURN_JSONB_P(request_to_jsonb(&transformed));
 }

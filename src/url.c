@@ -373,7 +373,7 @@ param_pair(const NamedValue *param, QueryPair *pair)
 {
 	pair->key = param->name;
 	pair->key_len = param->name_len;
-	pair->value = json_plain_text(&param->value, &pair->value_len);
+	pair->value = json_plain_text(&param->value, &pair->value_len, MAX_WIRE_URL);
 	pair->own = false;
 	return pair->value != NULL && json_to_utf8(&pair->key, &pair->key_len);
 }
@@ -400,6 +400,7 @@ append_query(const UrlParts *parts, const NamedValues *params,
 	int			room = 1 + params->count;
 	QueryPair  *pairs;
 	int			npairs;
+	Size		bytes = 0;
 
 	for (int i = 0; i < parts->query_len; i++)
 		room += parts->query[i] == '&';
@@ -411,6 +412,9 @@ append_query(const UrlParts *parts, const NamedValues *params,
 		CHECK_FOR_INTERRUPTS();
 		if (!param_pair(&params->items[i], &pairs[npairs++]))
 			return "a param is not valid UTF-8";
+		bytes += pairs[npairs - 1].key_len + (Size) pairs[npairs - 1].value_len;
+		if (bytes > MAX_WIRE_URL)
+			return TOO_LONG;
 	}
 	for (int i = 0; i < npairs; i++)
 		pairs[i].position = i;

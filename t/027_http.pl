@@ -13,7 +13,7 @@ use SocksProxy;
 use Test::More;
 
 my $receiver = new_receiver();
-my $node = new_node('http', conf => "rswebhook.max_event_size = 32MB\n");
+my $node = new_node('http', conf => "rswebhook.max_event_size = 32MB\nrswebhook.max_request_size = 32MB\n");
 my %hasty = (min_backoff => '50 ms', max_backoff => '50 ms', retry_window => '0',
     min_attempts => 1, breaker_failures => 0);
 

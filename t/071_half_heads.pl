@@ -77,7 +77,7 @@ my %early = (
         } 0, 100_000));
 
 my $receiver = new_receiver();
-my $node = new_node('heads', conf => "rswebhook.max_event_size = 32MB\n");
+my $node = new_node('heads', conf => "rswebhook.max_event_size = 32MB\nrswebhook.max_request_size = 32MB\n");
 my $pid = worker_pid($node);
 
 test_heads('http', $receiver->url(''), 'close', 'shut', 'reset');

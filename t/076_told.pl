@@ -23,7 +23,7 @@ my %hasty = (
     breaker_failures => 0,
     timeout => '5 s');
 my $receiver = new_receiver();
-my $node = new_node('told', conf => "rswebhook.max_event_size = 32MB\n");
+my $node = new_node('told', conf => "rswebhook.max_event_size = 32MB\nrswebhook.max_request_size = 32MB\n");
 my $pid = worker_pid($node);
 my $missing = tls_is_missing();
 my $certificates = $missing ? undef : Certificates->new(temp_dir('certificates'));
