@@ -6,8 +6,16 @@
  * Claim (schedule.c), fetch (queue.c), transform and render (transform.c,
  * request.c), send (http.c), decide (outcome.c), record (record.c).  Payloads
  * and requests live in a batch's memory context, which is reset when the batch
- * has been handed to the HTTP room; an attempt lives from its start to its
+ * has been handed to the HTTP room; what is needed to make one request, in a
+ * context that is reset after each; an attempt lives from its start to its
  * answer.
+ *
+ * An event whose request cannot be made, be it for want of memory or of time,
+ * for a page that cannot be read or a mistake of ours, must not stop others.
+ * An error while a batch is prepared takes the event that it came with out of
+ * it, and that is prepared by itself next.  If it fails again, that counts as an
+ * attempt of this event: it is tried again later, like any other, and given up
+ * in the end.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -19,20 +27,30 @@
 #include "clock.h"
 #include "common/int.h"
 #include "configure.h"
+#include "inject.h"
 #include "lack.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "outcome.h"
+#include "postmaster/interrupt.h"
 #include "queue.h"
 #include "record.h"
 #include "render.h"
 #include "schedule.h"
+#include "session.h"
 #include "stats.h"
+#include "suspect.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 /* Requests that are prepared in one transaction. */
 #define BATCH	128
+
+/* A batch's requests are made in milliseconds, unless something is wrong. */
+#define RENDER_MS	1000
+
+/* An event whose request could not be made waits at least so long. */
+#define SET_ASIDE_MIN_US	(1 * USECS_PER_SEC)
 
 /*
  * Memory that the batch's context keeps when it is reset.  Giving it back to
@@ -55,17 +73,23 @@ typedef struct Attempt
 /* A claimed row on its way to the HTTP room. */
 typedef struct Prepared
 {
+	bool		ready;			/* to be sent */
 	Rendered	rendered;
 	const Destination *destination;
 } Prepared;
 
 static MemoryContext batch_context;
+static MemoryContext event_context; /* while its request is made */
 static MemoryContext attempt_context;
 
 static QueueItem *claimed[BATCH];
 static Prepared prepared[BATCH];	/* [i] belongs to claimed[i] */
 static int	nclaimed = 0;
 static bool ready_to_start = false;
+
+static QueueItem *singles[BATCH];	/* claimed, to be prepared by themselves */
+static int	nsingles = 0;
+static bool single = false;		/* claimed[0] was one of these */
 
 static dlist_head in_flight;	/* of Attempt */
 
@@ -74,6 +98,8 @@ deliver_init(void)
 {
 	batch_context = AllocSetContextCreate(TopMemoryContext, "rswebhook batch",
 										  BATCH_SIZES);
+	event_context = AllocSetContextCreate(TopMemoryContext, "rswebhook event",
+										  ALLOCSET_DEFAULT_SIZES);
 	attempt_context = AllocSetContextCreate(TopMemoryContext, "rswebhook attempts",
 											ALLOCSET_DEFAULT_SIZES);
 	dlist_init(&in_flight);
@@ -111,9 +137,17 @@ decide(const HttpAnswer *answer, const Destination *destination, const QueueRow 
 	verdict->first_attempt_at = first_at;
 }
 
-/* An attempt that failed before it began: the destination lacks something. */
+/* Is it the destination that keeps a request from being made, or the event? */
+typedef enum Blame
+{
+	BLAME_DESTINATION,
+	BLAME_EVENT
+} Blame;
+
+/* An attempt that failed before it began. */
 static void
-fail_unsent(QueueItem *item, const Destination *destination, Instant now, char *reason)
+fail_unsent(QueueItem *item, const Destination *destination, Instant now,
+			Blame blame, char *reason)
 {
 	QueueRow	row = *schedule_row(item);
 	HttpAnswer	answer = {.phase = HTTP_PHASE_REFUSED, .retry_after_s = -1, .error = reason};
@@ -121,6 +155,12 @@ fail_unsent(QueueItem *item, const Destination *destination, Instant now, char *
 	Outcome    *outcome;
 
 	decide(&answer, destination, &row, clock_wall(now), now, &verdict);
+	if (blame == BLAME_EVENT)
+	{
+		verdict.signal = SIGNAL_NONE;
+		if (verdict.kind == VERDICT_RETRY)
+			verdict.retry_at = Max(verdict.retry_at, now + SET_ASIDE_MIN_US);
+	}
 	outcome = record_add(item, &row, &verdict);
 	outcome->attempted = true;
 	outcome->started_at = clock_wall(now);
@@ -241,51 +281,130 @@ deliver_give_up_in_flight(Instant now)
  * ---------------------------------------------------------------------
  */
 
+/*
+ * The request of this event could not be made, and it was nobody else's fault:
+ * others go on, and it is tried again later.
+ */
+static void
+set_aside(QueueItem *item, Instant now, const char *why)
+{
+	const Destination *destination = configured_destination(schedule_row(item)->destination_id);
+	char		reason[256];
+
+	snprintf(reason, sizeof(reason), "the request could not be made: %s", why);
+	if (destination != NULL)
+		fail_unsent(item, destination, now, BLAME_EVENT, reason);
+	else
+		abort_unsent(item, now, "destination was deleted");
+}
+
+static void
+claim(QueueItem *item)
+{
+	memset(&prepared[nclaimed], 0, sizeof(Prepared));
+	claimed[nclaimed++] = item;
+}
+
+/* The worker may have died at it before. */
+static void
+claim_warily(QueueItem *item, Instant now)
+{
+	switch (suspect_fate(schedule_row(item)))
+	{
+		case SUSPECT_NOT:
+			claim(item);
+			break;
+		case SUSPECT_ALONE:
+			singles[nsingles++] = item;
+			break;
+		case SUSPECT_ASIDE:
+			suspect_put_off(schedule_row(item));
+			set_aside(item, now, "the worker died of it twice");
+			break;
+		case SUSPECT_LOST:
+			suspect_forget(schedule_row(item));
+			abort_unsent(item, now, "the worker died three times while it made the request");
+			break;
+	}
+}
+
+static void
+claim_single(void)
+{
+	if (nclaimed > 0 || nsingles == 0)
+		return;
+	claim(singles[--nsingles]);
+	single = true;
+}
+
 bool
 deliver_claim(Instant now)
 {
 	QueueItem  *item;
 
-	while (nclaimed < BATCH && (item = schedule_next(now)) != NULL)
-	{
-		memset(&prepared[nclaimed], 0, sizeof(Prepared));
-		claimed[nclaimed++] = item;
-	}
+	claim_single();
+	while (!single && nclaimed + nsingles < BATCH &&
+		   (item = schedule_next(now)) != NULL)
+		claim_warily(item, now);
+	claim_single();
 	return nclaimed > 0;
 }
 
+/* Errors that tell of the event itself, and will be the same at each attempt. */
+static bool
+is_of_event(int sqlerrcode)
+{
+	return sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED ||
+		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION;
+}
+
+/* Errors that may have to do with the one event that was looked at. */
+static bool
+may_be_of_one(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+		case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_INTERNAL_ERROR:
+			return true;
+		default:
+			return sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
+				sqlerrcode == ERRCODE_QUERY_CANCELED;
+	}
+}
+
 /*
- * An event that the transform or the renderer chokes on must not stop the
- * others.  These rooms hold no resource that a rollback would have to give
- * back, so the error can end here.
+ * In the event's memory context.  These rooms hold no resource that a rollback
+ * would have to give back when they find fault with an event, so such an error
+ * can end here.
  */
 static RenderResult
 render_safely(Jsonb *event, int64 event_id, Prepared *p, char **why)
 {
-	MemoryContext context = CurrentMemoryContext;
+	MemoryContext context = MemoryContextSwitchTo(event_context);
 	volatile RenderResult result = RENDER_REFUSED;
 
 	PG_TRY();
 	{
+		INJECT_EVENT("rendering", event_id);
 		result = render_request(event, event_id, p->destination, &p->rendered, why);
 	}
 	PG_CATCH();
 	{
 		ErrorData  *error;
-		int			class;
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		class = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-
-		/* not the event's fault: out of memory, shutdown, our own mistakes */
-		if (error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
-			class == ERRCODE_OPERATOR_INTERVENTION)
+		if (!is_of_event(geterrcode()))
 			PG_RE_THROW();
+		MemoryContextSwitchTo(event_context);
+		error = CopyErrorData();
 		FlushErrorState();
 		*why = error->message;
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(context);
 	return result;
 }
 
@@ -343,60 +462,156 @@ put_back_from(int first, Instant now)
 		schedule_put_back(claimed[--nclaimed], now);
 }
 
-void
-deliver_prepare(Instant now)
+/* Decide what cannot be sent, put back what has no room, and keep the rest. */
+static void
+prepare_one(int index, Jsonb *event, bool missing, Instant now)
+{
+	QueueItem  *item = claimed[index];
+	const QueueRow *row = schedule_row(item);
+	Prepared   *p = &prepared[index];
+	const char *abort_reason;
+	char	   *why = NULL;
+	RenderResult result = RENDER_OK;
+
+	/* it is this one's no more, whatever comes now but an error */
+	if (event == NULL && !missing)
+	{
+		claimed[index] = NULL;
+		replace_row(item, now);
+		return;
+	}
+	if (event != NULL && !schedule_admit(item, VARSIZE(event)))
+	{
+		claimed[index] = NULL;
+		schedule_put_back(item, now);
+		return;
+	}
+
+	p->destination = configured_destination(row->destination_id);
+	abort_reason = reason_to_abort(row, p->destination, missing, now);
+	if (abort_reason == NULL)
+		result = render_safely(event, row->event_id, p, &why);
+	if (result == RENDER_REFUSED)
+		abort_reason = why;
+
+	if (abort_reason != NULL || result == RENDER_NOT_NOW)
+	{
+		claimed[index] = NULL;
+		suspect_forget(row);
+		if (abort_reason != NULL)
+			abort_unsent(item, now, abort_reason);
+		else
+			fail_unsent(item, p->destination, now, BLAME_DESTINATION, why);
+	}
+	else if (render_size(&p->rendered) > VARSIZE(event) &&
+			 !schedule_admit(item, render_size(&p->rendered)))
+	{
+		claimed[index] = NULL;
+		schedule_put_back(item, now);
+	}
+	else
+	{
+		render_copy(&p->rendered);
+		p->ready = true;
+	}
+	MemoryContextReset(event_context);
+}
+
+static void
+prepare(Instant now)
 {
 	Jsonb	   *events[BATCH];
 	bool		missing[BATCH];
-	MemoryContext old = MemoryContextSwitchTo(batch_context);
 
 	put_back_from(queue_fetch(claimed, nclaimed, schedule_free_bytes(), events, missing),
 				  now);
+	session_limit_rest(RENDER_MS);
 	for (int i = 0; i < nclaimed; i++)
 	{
-		const QueueRow *row = schedule_row(claimed[i]);
-		const char *abort_reason;
-		char	   *why = NULL;
-		RenderResult result = RENDER_OK;
-
 		CHECK_FOR_INTERRUPTS();
-		if (events[i] == NULL && !missing[i])
-		{
-			QueueItem  *item = claimed[i];
-
-			claimed[i] = NULL;
-			replace_row(item, now);
-			continue;
-		}
-
-		if (events[i] != NULL && !schedule_admit(claimed[i], VARSIZE(events[i])))
-		{
-			QueueItem  *item = claimed[i];
-
-			claimed[i] = NULL;
-			schedule_put_back(item, now);
-			continue;
-		}
-
-		prepared[i].destination = configured_destination(row->destination_id);
-		abort_reason = reason_to_abort(row, prepared[i].destination, missing[i], now);
-		if (abort_reason == NULL)
-			result = render_safely(events[i], row->event_id, &prepared[i], &why);
-		if (result == RENDER_REFUSED)
-			abort_reason = why;
-		if (abort_reason != NULL || result == RENDER_NOT_NOW)
-		{
-			QueueItem  *item = claimed[i];
-
-			claimed[i] = NULL;
-			if (abort_reason != NULL)
-				abort_unsent(item, now, abort_reason);
-			else
-				fail_unsent(item, prepared[i].destination, now, why);
-		}
+		suspect_note(schedule_row(claimed[i]));
+		prepare_one(i, events[i], missing[i], now);
+		if (events[i] != NULL)
+			pfree(events[i]);	/* before the next one takes memory */
 	}
-	ready_to_start = true;
+	suspect_note(NULL);
+}
+
+/* The claimed event that an error has to do with, -1: with none. */
+static int
+find_suspect(int sqlerrcode)
+{
+	if (ShutdownRequestPending || !may_be_of_one(sqlerrcode))
+		return -1;
+	for (int i = 0; i < nclaimed; i++)
+	{
+		if (claimed[i] != NULL && suspect_is(schedule_row(claimed[i])))
+			return i;
+	}
+	return -1;
+}
+
+/* Take one event out of the batch, and put back those that were to come after it. */
+static void
+take_out(int suspect, const ErrorData *error, Instant now)
+{
+	QueueItem  *item = claimed[suspect];
+	const QueueRow *row = schedule_row(item);
+
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("rswebhook could not make the request for event " INT64_FORMAT " to destination %d: %s",
+					row->event_id, row->destination_id, error->message),
+			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+			 single ? errhint("It is tried again later; others go on meanwhile.") :
+			 errhint("It is tried again by itself.")));
+
+	for (int i = nclaimed - 1; i >= 0; i--)
+	{
+		if (i == suspect || claimed[i] == NULL || prepared[i].ready)
+			continue;
+		schedule_put_back(claimed[i], now);
+		claimed[i] = NULL;
+	}
+	if (single)
+		set_aside(item, now, error->message);
+	else
+		singles[nsingles++] = item;
+	claimed[suspect] = NULL;
+}
+
+bool
+deliver_prepare(Instant now)
+{
+	MemoryContext old = MemoryContextSwitchTo(batch_context);
+	volatile bool done = false;
+
+	PG_TRY();
+	{
+		prepare(now);
+		done = true;
+	}
+	PG_CATCH();
+	{
+		int			suspect = find_suspect(geterrcode());
+		ErrorData  *error;
+
+		suspect_note(NULL);
+		if (suspect < 0)
+			PG_RE_THROW();
+		HOLD_INTERRUPTS();
+		MemoryContextReset(event_context);	/* it may have taken all there is */
+		MemoryContextSwitchTo(batch_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		session_abort();
+		take_out(suspect, error, now);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
 	MemoryContextSwitchTo(old);
+	ready_to_start = true;
+	return done;
 }
 
 static void
@@ -438,6 +653,16 @@ start_request(QueueItem *item, const Prepared *p)
 	http_start(&request);
 }
 
+static void
+forget_batch(void)
+{
+	nclaimed = 0;
+	single = false;
+	ready_to_start = false;
+	MemoryContextReset(event_context);
+	MemoryContextReset(batch_context);
+}
+
 void
 deliver_start(void)
 {
@@ -449,12 +674,13 @@ deliver_start(void)
 			continue;
 		stats_note_in_flight(schedule_row(claimed[i])->destination_id,
 							 schedule_lane_in_flight(schedule_item_lane(claimed[i])));
+		suspect_note(schedule_row(claimed[i]));
 		start_request(claimed[i], &prepared[i]);
+		suspect_forget(schedule_row(claimed[i]));
 		claimed[i] = NULL;
 	}
-	nclaimed = 0;
-	ready_to_start = false;
-	MemoryContextReset(batch_context);
+	suspect_note(NULL);
+	forget_batch();
 }
 
 void
@@ -465,7 +691,8 @@ deliver_reset(Instant now)
 		if (claimed[i] != NULL)
 			schedule_put_back(claimed[i], now);
 	}
-	nclaimed = 0;
-	ready_to_start = false;
-	MemoryContextReset(batch_context);
+	while (nsingles > 0)
+		schedule_put_back(singles[--nsingles], now);
+	suspect_note(NULL);
+	forget_batch();
 }

@@ -3,8 +3,8 @@
  * deliver.h
  *		From a queue row to its outcome: what the worker does with its rooms.
  *
- * deliver_prepare() needs the transaction of session_begin(); the others must be
- * outside of one.
+ * deliver_prepare() needs the transaction of session_begin(), and may end it;
+ * the others must be outside of one.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -23,8 +23,13 @@ extern void deliver_init(void);
 /* Anything that may be sent?  Takes it from the scheduler. */
 extern bool deliver_claim(Instant now);
 
-/* Turn what was claimed into requests; what cannot be sent is decided here. */
-extern void deliver_prepare(Instant now);
+/*
+ * Turn what was claimed into requests; what cannot be sent is decided here.
+ * False: an error had to do with one event, and ended the transaction.  What was
+ * prepared before can be sent, that event is prepared next, by itself, and the
+ * others are back in their places.
+ */
+extern bool deliver_prepare(Instant now);
 
 /* Send what was prepared. */
 extern void deliver_start(void);

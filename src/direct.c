@@ -23,9 +23,11 @@
 #include "access/xact.h"
 #include "bytes.h"
 #include "executor/executor.h"
+#include "inject.h"
 #include "miscadmin.h"
 #include "rows.h"
 #include "session.h"
+#include "suspect.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -183,6 +185,8 @@ direct_fetch(const QueueRow **rows, int count, int64 budget, Jsonb **events,
 	for (int i = 0; i < count && opened && budget >= 0; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
+		suspect_note(rows[i]);
+		INJECT_EVENT("fetching", rows[i]->event_id);
 		fetched++;
 		events[i] = NULL;
 		missing[i] = false;
@@ -192,6 +196,7 @@ direct_fetch(const QueueRow **rows, int count, int64 budget, Jsonb **events,
 		missing[i] = events[i] == NULL;
 		budget -= missing[i] ? 0 : (int64) VARSIZE(events[i]);
 	}
+	suspect_note(NULL);
 
 	for (int slot = 0; slot < RING_SLOTS; slot++)
 	{

@@ -17,11 +17,14 @@
 
 #include "compat.h"
 
+/* INJECT_EVENT: a place that an event with this id has come to. */
 #ifdef RSWEBHOOK_INJECTION
-extern void inject_here(const char *place);
-#define INJECT(place)	inject_here(place)
+extern void inject_here(const char *place, int64 event_id);
+#define INJECT(place)	inject_here(place, 0)
+#define INJECT_EVENT(place, event_id)	inject_here(place, event_id)
 #else
 #define INJECT(place)	server_injection_point("rswebhook-" place)
+#define INJECT_EVENT(place, event_id)	INJECT(place)
 #endif
 
 #endif							/* RSWEBHOOK_INJECT_H */

@@ -28,6 +28,7 @@
 #include "rows.h"
 #include "session.h"
 #include "storage/lmgr.h"
+#include "suspect.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -390,11 +391,13 @@ queue_fetch(QueueItem **items, int count, int64 budget, Jsonb **events, bool *mi
 	while (fetched < count && budget >= 0)
 	{
 		CHECK_FOR_INTERRUPTS();
+		suspect_note(rows[fetched]);
 		events[fetched] = fetch_by_statement(rows[fetched], &missing[fetched]);
 		if (events[fetched] != NULL)
 			budget -= VARSIZE(events[fetched]);
 		fetched++;
 	}
+	suspect_note(NULL);
 	return fetched;
 }
 

@@ -274,3 +274,71 @@ render_request(Jsonb *event, int64 event_id, const Destination *destination,
 		return RENDER_NOT_NOW;
 	return RENDER_OK;
 }
+
+/* ---------------------------------------------------------------------
+ * Keeping it
+ * ---------------------------------------------------------------------
+ */
+
+static Size
+string_size(const char *string)
+{
+	return string != NULL ? strlen(string) + 1 : 0;
+}
+
+Size
+render_size(const Rendered *rendered)
+{
+	const WireRequest *wire = &rendered->wire;
+	Size		size = string_size(wire->method) + string_size(wire->url) +
+		string_size(wire->shown) + wire->body_len + 1 +
+		string_size(rendered->client_cert) + string_size(rendered->client_key) +
+		string_size(rendered->proxy);
+
+	for (int i = 0; i < wire->nheaders; i++)
+		size += sizeof(HttpHeader) + string_size(wire->headers[i].name) +
+			string_size(wire->headers[i].value);
+	return size;
+}
+
+/* Moves *room on. */
+static char *
+copy_bytes(char **room, const char *bytes, Size len)
+{
+	char	   *copy = *room;
+
+	memcpy(copy, bytes, len);
+	copy[len] = '\0';
+	*room += len + 1;
+	return copy;
+}
+
+static char *
+copy_string(char **room, const char *string)
+{
+	return string != NULL ? copy_bytes(room, string, strlen(string)) : NULL;
+}
+
+void
+render_copy(Rendered *rendered)
+{
+	WireRequest *wire = &rendered->wire;
+	char	   *room = palloc_extended(render_size(rendered), MCXT_ALLOC_HUGE);
+	HttpHeader *headers = (HttpHeader *) room;
+
+	room += wire->nheaders * sizeof(HttpHeader);
+	for (int i = 0; i < wire->nheaders; i++)
+	{
+		headers[i].name = copy_string(&room, wire->headers[i].name);
+		headers[i].value = copy_string(&room, wire->headers[i].value);
+	}
+	wire->headers = headers;
+	wire->method = copy_string(&room, wire->method);
+	wire->url = copy_string(&room, wire->url);
+	wire->shown = copy_string(&room, wire->shown);
+	if (wire->body != NULL)
+		wire->body = copy_bytes(&room, wire->body, wire->body_len);
+	rendered->client_cert = copy_string(&room, rendered->client_cert);
+	rendered->client_key = copy_string(&room, rendered->client_key);
+	rendered->proxy = copy_string(&room, rendered->proxy);
+}

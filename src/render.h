@@ -36,4 +36,8 @@ extern RenderResult render_request(Jsonb *event, int64 event_id,
 								   const Destination *destination,
 								   Rendered *rendered, char **why);
 
+/* Bytes of what was rendered, and a copy of it in the current memory context. */
+extern Size render_size(const Rendered *rendered);
+extern void render_copy(Rendered *rendered);
+
 #endif							/* RSWEBHOOK_RENDER_H */

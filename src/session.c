@@ -253,6 +253,12 @@ session_set_impatient(bool value)
 }
 
 void
+session_limit_rest(int ms)
+{
+	enable_timeout_after(STATEMENT_TIMEOUT, ms);
+}
+
+void
 session_commit(void)
 {
 	SetUserIdAndSecContext(outer_user, outer_context);

@@ -41,6 +41,9 @@ extern void session_lock_and_look(const char *table);
 extern void session_wait_little(void);
 extern void session_set_impatient(bool impatient);
 
+/* What is left to do in this transaction takes so long at the most. */
+extern void session_limit_rest(int ms);
+
 /*
  * Before the worker is idle: autovacuum, for one, should hear of what the last
  * transactions did before there is another one.

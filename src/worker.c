@@ -54,6 +54,7 @@
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "storage/sinval.h"
+#include "suspect.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -381,9 +382,8 @@ read_and_start(bool look)
 	if (schedule_wants_read(now))
 		note_untold_ranges(now);
 	read_queue(now);
-	if (deliver_claim(now))
-		deliver_prepare(now);
-	session_commit();
+	if (!deliver_claim(now) || deliver_prepare(now))
+		session_commit();
 	INJECT("claimed");
 	if (ShutdownRequestPending)
 		return;					/* what is claimed is so in memory only */
@@ -699,6 +699,7 @@ rswebhook_worker_main(Datum arg)
 	if (look_around())
 	{
 		state_confirm_worker();
+		suspect_init(state_my_share());
 		apply_settings();
 		make_wait_set();
 		run();

@@ -1,0 +1,221 @@
+# An event whose request cannot be made, for want of memory, of time, by an error
+# or because the worker dies of it, is set aside: all others arrive, and it is
+# tried again later, and given up in the end.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Test::More;
+
+my $conf = $ENV{RSWEBHOOK_INJECTED_CONF};
+plan skip_all => 'needs a build with -DRSWEBHOOK_INJECTION' unless ($conf // '') ne '';
+$ENV{RSWEBHOOK_CONF} = $conf;
+
+my $receiver = new_receiver();
+my $node = new_node('aside', conf => "restart_after_crash = on\n");
+my $file = $node->data_dir . '/rswebhook.inject';
+my $others = 200;
+
+# its neighbours: others of its destination, with and without order, and another destination
+add_destination($node, 'own', $receiver->url('/ok/own'), { min_backoff => '1 s', max_backoff => '1 s' });
+add_destination($node, 'loose', $receiver->url('/ok/loose'), { min_backoff => '1 s', max_backoff => '1 s', ordered => 0 });
+add_destination($node, 'other', $receiver->url('/ok/other'), { method => 'GET' });
+send_event($node, { type => 'track', messageId => 'warm-up' }, $_) foreach qw(own loose other);
+ok(wait_until_sent($node), 'it delivers');
+
+# ---------------------------------------------------------------------
+# Errors
+# ---------------------------------------------------------------------
+my %message = (
+    memory => 'out of memory',
+    stop => 'canceling statement due to statement timeout',
+    error => 'rswebhook fails at "PLACE", as it was told'
+);
+foreach my $place (qw(rendering fetching))
+{
+    foreach my $action (qw(memory error stop))
+    {
+        next if $place eq 'fetching' && $action eq 'stop';    # ten seconds, as any transaction has
+        foreach my $destination (qw(own loose))
+        {
+            my $id = "$place-$action-$destination";
+            my $pid = worker_pid($node);
+            my $message = $message{$action} =~ s/PLACE/$place/r;
+            my $bad = send_with_others($id, $destination, "$place $action");
+
+            ok(wait_for_query($node, arrived($id), 2 * $others), "$id: all others arrive");
+            ok(wait_for("$id to be set aside", sub { outcomes($node, $bad) =~ /retry/ }), "$id: it does not");
+            is(query($node, "SELECT DISTINCT error FROM rswebhook.delivery WHERE event_id = $bad"),
+                "the request could not be made: $message", "$id: and why is written down");
+            like(outcomes($node, $bad), qr/^retry 1/, "$id: as an attempt");
+            is(query($node, "SELECT retrying || ' ' || state FROM rswebhook.status WHERE destination = '$destination'"),
+                '1 active', "$id: status shows that it waits, and its destination is not blamed");
+            is(query($node, "SELECT last_error FROM rswebhook.status WHERE destination = '$destination'"),
+                "the request could not be made: $message", "$id: and what for");
+            is($receiver->requests_to("/ok/$destination/late-$id"), 0, "$id: its user's next one waits behind it")
+              if $destination eq 'own';
+            unlink $file;
+            ok(wait_until_sent($node), "$id: it is tried again");
+            like(outcomes($node, $bad), qr/delivered 200 \d+$/, "$id: and arrives");
+            is(worker_pid($node), $pid, "$id: the worker is the same");
+        }
+    }
+}
+
+# Several at once, in one batch
+{
+    my $bad = send_bad('several-1', 'own', 'rendering memory 0');
+    query($node, join ';', map { sending("several-$_", 'own') } 2 .. 20);
+    ok(wait_for_query($node, q{
+            SELECT count(DISTINCT event_id) FROM rswebhook.delivery d
+            JOIN rswebhook.event e ON e.id = d.event_id
+            WHERE e.event ->> 'messageId' LIKE 'several-%' AND d.outcome = 'retry'}, 20), 'all that fail are set aside');
+    unlink $file;
+    ok(wait_until_sent($node), 'and arrive');
+}
+
+# It is not tried for ever
+add_destination($node, 'short', $receiver->url('/ok/short'),
+    { min_backoff => '1 s', max_backoff => '1 s', retry_window => '1 ms', min_attempts => 2 });
+my $bad = send_with_others('given-up', 'short', 'rendering memory');
+ok(wait_until_sent($node), 'in the end it is given up');
+is(outcomes($node, $bad), 'retry 1, aborted 2', 'as any event is');
+is(query($node, "SELECT error FROM rswebhook.delivery WHERE event_id = $bad AND outcome = 'aborted'"),
+    'the request could not be made: out of memory; given up after 2 attempts', 'with the reason');
+unlink $file;
+query($node, "SELECT rswebhook_replay($bad)");
+ok(wait_until_sent($node), 'it can be replayed');
+like(outcomes($node, $bad), qr/delivered/, 'and arrives');
+
+# ---------------------------------------------------------------------
+# Death
+# ---------------------------------------------------------------------
+foreach my $place (qw(rendering fetching))
+{
+    my $id = "crash-$place";
+    my $log = -s $node->logfile;
+
+    $bad = send_with_others($id, 'own', "$place crash");
+    ok(wait_for("event $bad to be given up", sub { given_up($bad) }, 120),
+        "$id: an event that the worker dies of is given up");
+    ok(wait_for_query($node, arrived($id), 2 * $others), "$id: all others arrive");
+    ok(wait_until_sent($node), "$id: also those behind it");
+    is(outcomes($node, $bad), 'retry 1, aborted 1', "$id: it was set aside before");
+    is(query($node, "SELECT string_agg(error, '; ' ORDER BY started_at) FROM rswebhook.delivery WHERE event_id = $bad"),
+        'the request could not be made: the worker died of it twice; the worker died three times while it made the request',
+        "$id: for what it did");
+    is(scalar(() = logged($log) =~ /terminated by signal 11/g), 3, "$id: three deaths, and no more");
+    like(logged($log), qr/died while it prepared event $bad for destination 1, 2 time\(s\) by now/, "$id: the log names it");
+    unlink $file;
+    query($node, "SELECT rswebhook_replay($bad)");
+    ok(wait_until_sent($node), "$id: it can be replayed");
+    like(outcomes($node, $bad), qr/delivered/, "$id: and arrives");
+}
+
+# An event that was there when others brought the server down is not suspected
+{
+    my $log = -s $node->logfile;
+
+    $bad = send_bad('innocent', 'own', 'rendering stop');
+    ok(wait_for('the worker to stop', sub { logged($log) =~ /stops at "rendering"/ }), 'a worker in the middle of an event');
+    $node->stop('immediate');
+    unlink $file;
+    $node->start;
+    ok(wait_until_sent($node), 'it arrives after an immediate shutdown');
+    unlike(logged($log), qr/died while it prepared/, 'and nobody blames it');
+}
+my @notes = glob($node->data_dir . '/pg_stat_tmp/rswebhook.*');
+is(scalar(@notes), 1, 'a file for the worker');
+$node->stop;
+@notes = glob($node->data_dir . '/pg_stat_tmp/rswebhook.*');
+is("@notes", '', 'and none when it has left with nothing to remember');
+
+done_testing();
+
+# ---------------------------------------------------------------------
+
+# The server may be down at times.
+sub given_up
+{
+    my ($event) = @_;
+    my ($status, $count) = $node->psql('postgres',
+        "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $event AND outcome = 'aborted'");
+
+    return $status == 0 && $count > 0;
+}
+
+# The bad one in the middle of others, all in one transaction.  Its user has
+# one before and one after it.
+sub send_with_others
+{
+    my ($id, $destination, $action) = @_;
+    my $half = $others / 2;
+    my $next = query($node, 'SELECT last_value FROM rswebhook.event_id_seq') + 1 + 2 * $half + 1;
+
+    inject("$action $next");
+    my ($bad) = query($node, qq{
+        BEGIN;
+        SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', n, 'messageId', '$id-' || n), d))
+            FROM generate_series(1, $half) n, unnest(ARRAY['$destination', 'other']) d;
+        SELECT rswebhook_send('{"type": "track", "userId": "early", "messageId": "$id-0"}', '$destination');
+        SELECT 'bad ' || rswebhook_send('{"type": "track", "userId": "bad", "messageId": "bad-$id"}', '$destination');
+        SELECT rswebhook_send('{"type": "track", "userId": "bad", "appendPath": "/late-$id", "messageId": "late-$id"}', '$destination');
+        SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', n, 'messageId', '$id-' || n), d))
+            FROM generate_series($half + 1, $others - 1) n, unnest(ARRAY['$destination', 'other']) d;
+        SELECT rswebhook_send('{"type": "track", "messageId": "$id-$others"}', 'other');
+        COMMIT}) =~ /bad (\d+)/;
+    is($bad, $next, "$id: the id is the expected one") or die "nothing can be tested so\n";
+    return $bad;
+}
+
+sub send_bad
+{
+    my ($id, $destination, $action) = @_;
+    my $next = query($node, 'SELECT last_value FROM rswebhook.event_id_seq') + 1;
+
+    inject($action =~ / \d+$/ ? $action : "$action $next");
+    return query($node, sending($id, $destination));
+}
+
+sub sending
+{
+    my ($id, $destination) = @_;
+
+    return qq{SELECT rswebhook_send('{"type": "track", "messageId": "$id"}', '$destination')};
+}
+
+# How many of the others
+sub arrived
+{
+    my ($id) = @_;
+
+    return qq{
+        SELECT count(DISTINCT (event_id, destination_id)) FROM rswebhook.delivery d
+        JOIN rswebhook.event e ON e.id = d.event_id
+        WHERE e.event ->> 'messageId' LIKE '$id-%' AND d.outcome = 'delivered'};
+}
+
+sub inject
+{
+    my ($action) = @_;
+
+    open my $out, '>', "$file.new" or die "could not write: $!\n";
+    print $out "$action\n";
+    close $out;
+    rename "$file.new", $file or die "could not rename: $!\n";
+    return;
+}
+
+sub logged
+{
+    my ($from) = @_;
+
+    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
+    seek $in, $from, 0;
+    local $/;
+    return <$in> // '';
+}
