@@ -13,9 +13,9 @@
  * An event whose request cannot be made, be it for want of memory or of time,
  * for a page that cannot be read or a mistake of ours, must not stop others.
  * An error while a batch is prepared takes the event that it came with out of
- * it, and that is prepared by itself next.  If it fails again, that counts as an
- * attempt of this event: it is tried again later, like any other, and given up
- * in the end.
+ * it, and that is prepared by itself after the next batch.  If it fails again,
+ * that counts as an attempt of this event: it is tried again later, like any
+ * other, and given up in the end.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -90,6 +90,7 @@ static bool ready_to_start = false;
 static QueueItem *singles[BATCH];	/* claimed, to be prepared by themselves */
 static int	nsingles = 0;
 static bool single = false;		/* claimed[0] was one of these */
+static bool others_first = false;	/* the next batch is none of these */
 
 static dlist_head in_flight;	/* of Attempt */
 
@@ -342,7 +343,8 @@ deliver_claim(Instant now)
 {
 	QueueItem  *item;
 
-	claim_single();
+	if (!others_first)
+		claim_single();
 	while (!single && nclaimed + nsingles < BATCH &&
 		   (item = schedule_next(now)) != NULL)
 		claim_warily(item, now);
@@ -577,6 +579,7 @@ take_out(int suspect, const ErrorData *error, Instant now)
 		set_aside(item, now, error->message);
 	else
 		singles[nsingles++] = item;
+	others_first = true;		/* they have waited for it */
 	claimed[suspect] = NULL;
 }
 
@@ -586,6 +589,7 @@ deliver_prepare(Instant now)
 	MemoryContext old = MemoryContextSwitchTo(batch_context);
 	volatile bool done = false;
 
+	others_first = false;
 	PG_TRY();
 	{
 		prepare(now);

@@ -26,8 +26,8 @@ extern bool deliver_claim(Instant now);
 /*
  * Turn what was claimed into requests; what cannot be sent is decided here.
  * False: an error had to do with one event, and ended the transaction.  What was
- * prepared before can be sent, that event is prepared next, by itself, and the
- * others are back in their places.
+ * prepared before can be sent, the others are back in their places, and that
+ * event is prepared by itself after the next batch.
  */
 extern bool deliver_prepare(Instant now);
 
