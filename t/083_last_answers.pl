@@ -26,7 +26,7 @@ my %hasty = (
 my @sizes = (1_000, 20_000, 200_000, 900_000);
 my $each = 5;
 my $receiver = new_receiver();
-my $node = new_node('last_answers', conf => "rswebhook.max_event_size = 32MB\nrswebhook.max_in_flight_size = 1GB\n");
+my $node = new_node('last_answers', conf => "rswebhook.max_event_size = 32MB\nrswebhook.max_request_size = 32MB\nrswebhook.max_in_flight_size = 1GB\n");
 my $pid = worker_pid($node);
 my %expected;
 
