@@ -54,11 +54,14 @@ skip() {
     echo "skipped $*"
 }
 
-# verdict NAME LOG COMMAND...: passes if the command succeeds
+# verdict NAME LOG COMMAND...: passes if the command succeeds; says how long it
+# took if that can be felt
 verdict() {
-    local name=$1 log=$2
+    local name=$1 log=$2 began=$SECONDS good=yes
     shift 2
-    if "$@" >"$log" 2>&1 </dev/null; then pass "$name"; else fail "$name" "$log"; fi
+    "$@" >"$log" 2>&1 </dev/null || good=
+    [ "$SECONDS" -eq "$began" ] || name="$name ($((SECONDS - began)) s)"
+    if [ -n "$good" ]; then pass "$name"; else fail "$name" "$log"; fi
 }
 
 closing_line() {
