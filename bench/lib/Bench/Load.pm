@@ -44,7 +44,7 @@ sub drain
     $bench->{session}->query('BEGIN; ' . $way->enqueue(Bench::Way::events($count)));
     my $start = time;
     $bench->{session}->query('COMMIT');
-    my $end = $receiver->wait_for($count, 60 + $count / 200, $look);
+    my $end = $receiver->wait_for($count, $look);
     return $end - $start;
 }
 
@@ -94,7 +94,7 @@ sub send_steadily
     }
     $meanwhile->() if $meanwhile;
     $_->[0]->finish foreach @clients;
-    $receiver->wait_for(int($count / $clients) * $clients, 60);
+    $receiver->wait_for(int($count / $clients) * $clients);
     return latencies($receiver, map { $_->[1] } @clients);
 }
 

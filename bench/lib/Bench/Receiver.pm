@@ -80,7 +80,7 @@ sub wait_until_up
 {
     my ($self) = @_;
 
-    for (1 .. 200)
+    for (1 .. 1200)
     {
         return $self->forget if eval { $self->ask; 1 };
         sleep 0.05;
@@ -155,12 +155,12 @@ sub arrived
     return $self->total - $self->{seen};
 }
 
-# Returns when so many arrived.  $look is called with the time and the number
-# at each look.
+# Returns when so many arrived; dies when none has for a minute.  $look is called
+# with the time and the number at each look.
 sub wait_for
 {
-    my ($self, $count, $limit, $look) = @_;
-    my $end = time + $limit;
+    my ($self, $count, $look) = @_;
+    my ($last, $moved) = (-1);
 
     while (1)
     {
@@ -169,7 +169,8 @@ sub wait_for
 
         $look->($now, $arrived) if $look;
         return $now if $arrived >= $count;
-        die "only $arrived of $count requests arrived in $limit s\n" if $now > $end;
+        ($last, $moved) = ($arrived, $now) if $arrived != $last;
+        die "only $arrived of $count requests arrived, and no other for a minute\n" if $now > $moved + 60;
         sleep 0.01;
     }
 }

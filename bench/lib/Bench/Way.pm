@@ -250,7 +250,7 @@ sub restart
 # Their process ids, once all are there
 sub workers
 {
-    for (1 .. 500)
+    for (1 .. 3000)
     {
         my @pids = split "\n", $session->query(
             "SELECT pid FROM pg_stat_activity WHERE backend_type = 'rswebhook worker'");
@@ -266,13 +266,14 @@ sub launcher
         "SELECT pid FROM pg_stat_activity WHERE backend_type = 'rswebhook launcher'");
 }
 
-# Wait until all is recorded; dies unless so many were delivered, each once.
+# Wait until all is recorded, which has arrived; dies unless so many were delivered,
+# each once.
 sub check_delivered
 {
     my ($count, $destination) = @_;
     my $of = "(SELECT id FROM rswebhook.destination WHERE name = '$destination')";
 
-    for (1 .. 1000)
+    for (1 .. 6000)
     {
         last unless $session->query(
             "SELECT EXISTS (SELECT FROM rswebhook.queue WHERE destination_id = $of)") eq 't';
