@@ -68,7 +68,7 @@ sub holds_nothing
     ok( wait_for_query($node, q{
             SELECT count(*) > 0 AND bool_and(xact_start IS NULL AND backend_xmin IS NULL
                                              AND backend_xid IS NULL)
-            FROM pg_stat_activity WHERE backend_type LIKE 'rswebhook%'}, 't', 5),
+            FROM pg_stat_activity WHERE backend_type LIKE 'rswebhook%'}, 't'),
         "$when: no transaction, no snapshot");
     is(query($node, q{
             SELECT count(*) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
@@ -91,8 +91,7 @@ sub does_nothing
         skip 'no /proc', 1
           unless defined process_field($pid, 'voluntary_ctxt_switches');
         # let what was just done come to its end
-        pass_time(0.5);
-        my $before = process_field($pid, 'voluntary_ctxt_switches');
+        my $before = at_rest($pid);
         $meanwhile->() if $meanwhile;
         pass_time(3);
         my $woken = process_field($pid, 'voluntary_ctxt_switches') - $before;

@@ -14,7 +14,7 @@ use Session;
 use Shares;
 use Test::More;
 
-my $quick = 4;    # seconds; PostgreSQL gives other sessions five
+my $quick = 4;    # seconds on an idle machine; PostgreSQL looks for other sessions for five
 my $receiver = new_receiver();
 my $node = new_node('workers',
     conf => "rswebhook.workers = 3\nrswebhook.max_databases = 2\nmax_prepared_transactions = 5\n");
@@ -182,7 +182,8 @@ quick('DROP DATABASE another', 'DROP DATABASE, idle');
 # Other numbers of workers, while events are queued and in flight
 #
 my $in_flight = 12;
-add_destination($node, 'moving', $receiver->url('/delay/20/moving'), { max_in_flight => $in_flight });
+$receiver->switch('moving', '/delay/20');
+add_destination($node, 'moving', $receiver->url('/switch/moving/moving'), { max_in_flight => $in_flight });
 query($node, q{SELECT rswebhook_pause('moving')});
 send_of_users($node, 'moving', 'moving', 20, \@users);
 query($node, q{SELECT rswebhook_resume('moving')});
@@ -190,11 +191,14 @@ foreach my $workers (1, 2)
 {
     my $before = with_tag('moving');
     ok(wait_for('deliveries', sub { with_tag('moving') >= $before + 100 }), 'events are on their way');
+    # however long the server takes to stop
+    $receiver->switch('moving', '/delay/500');
     query($node, "ALTER SYSTEM SET rswebhook.workers = $workers");
     $node->restart;
     cmp_ok(query($node, owed('moving')), '>', 0, 'and others still owed');
     ok(wait_for_workers($node, $workers), "after a restart, another number of workers: $workers");
     is(query($node, worker_count('postgres')), $workers, 'and no more');
+    $receiver->switch('moving', '/delay/20');
 }
 ok(wait_until_sent($node), 'all are delivered');
 judge('moving', 20, \(2 * $in_flight));
@@ -215,13 +219,17 @@ query($node, q{SELECT rswebhook_cancel('later')});
 # A key that is edited while its row waits: the row is another worker's
 #
 add_destination($node, 'edited', $receiver->url('/first/1/503/edited'),
-    { min_backoff => '2 s', max_backoff => '2 s', breaker_failures => 0, max_in_flight => 30 });
+    { min_backoff => '3 s', max_backoff => '3 s', breaker_failures => 0, max_in_flight => 30 });
 send_of_users($node, 'edited', 'edit', 1, \@users);
-ok(wait_for_query($node, owed('edited') . ' AND attempts = 1', scalar @users), 'each has failed once');
-query($node, q{
-    UPDATE rswebhook.queue SET ordering_key = NULL
-        WHERE destination_id = rswebhook.destination_id('edited');
-    SELECT rswebhook.notify_worker(rswebhook.destination_id('edited'), NULL, NULL)});
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.delivery
+        WHERE outcome = 'retry' AND destination_id = rswebhook.destination_id('edited')}, scalar @users),
+    'each has failed once');
+cmp_ok(query($node, q{
+    WITH edited AS (
+        UPDATE rswebhook.queue SET ordering_key = NULL
+        WHERE destination_id = rswebhook.destination_id('edited') RETURNING 1)
+    SELECT count(*) FROM edited}), '>', 0, 'keys are edited');
+query($node, q{SELECT rswebhook.notify_worker(rswebhook.destination_id('edited'), NULL, NULL)});
 ok(wait_until_sent($node), 'all are delivered');
 judge('edit', 1);
 
@@ -344,6 +352,6 @@ sub quick
     my ($sql, $what, $database) = @_;
     my $seconds = elapsed(sub { query($node, $sql, $database) });
 
-    cmp_ok($seconds, '<', $quick, sprintf '%s: %.2f s', $what, $seconds);
+    cmp_ok($seconds, '<', at_once($quick), sprintf '%s: %.2f s', $what, $seconds);
     return;
 }

@@ -31,9 +31,8 @@ cmp_ok(least_of_shares('narrow', @first), '>=', 9, 'all workers have their turns
 
 my $before = set_max_in_flight(8);
 ok(wait_for('requests', sub { $receiver->requests_to($narrow) >= $before + 200 }), 'requests with max_in_flight = 8');
-my $wide = most_at_once(0.020, $receiver->requests_to($narrow));
-cmp_ok($wide, '>', 3, 'now more at a time');
-cmp_ok($wide, '<=', 8, 'and no more than that');
+cmp_ok(most_in_flight($node, 'narrow'), '>', 3, 'now more at a time');
+cmp_ok(most_at_once(0.020, $receiver->requests_to($narrow)), '<=', 8, 'and no more than that');
 
 # What was in flight, and in the hands of a worker that has not looked yet, goes first
 $before = set_max_in_flight(1);
@@ -84,7 +83,7 @@ send_of_users($node, 'single', 'single', 7, $single[0]);
 send_large('single', $single[1][0]);
 send_of_users($node, 'single', 'single', 1, $single[1]);
 my $count = 7 * @{ $single[0] };
-ok( wait_for('the others', sub { requests_of("single", @{ $single[0] }) >= $count }, 30),
+ok( wait_for('the others', sub { requests_of("single", @{ $single[0] }) >= $count }),
     'the others have their turns');
 query($node, qq{SELECT rswebhook_cancel('$_')}) foreach qw(full single);
 query($node, q{ALTER SYSTEM RESET rswebhook.max_in_flight_size});
@@ -97,7 +96,8 @@ my $six = '/delay/50/six';
 add_destination($node, 'six', $receiver->url($six), { max_in_flight => 6 });
 queue_paused('six', 2);
 ok(wait_for_query($node, owed('six'), '0'), 'max_in_flight = 6');
-is(most_at_once(0.050, $receiver->requests_to($six)), 6, 'is kept to, and used');
+cmp_ok(most_at_once(0.050, $receiver->requests_to($six)), '<=', 6, 'is kept to');
+cmp_ok(most_in_flight($node, 'six'), '>=', 6, 'and used');
 judge('six', 2);
 
 # Each worker has a token to begin with, and earns ten a second
@@ -155,7 +155,7 @@ $receiver->switch('far', '/ok');
 query($node, q{UPDATE rswebhook.breaker SET next_probe_at = now()});
 %pids = share_workers($node);
 query($node, "SELECT pg_terminate_backend($pids{1})");
-ok(wait_for_query($node, owed('far') . ' AND attempts = 0', '0', 15), 'one closes it, and all deliver');
+ok(wait_for_query($node, owed('far') . ' AND attempts = 0', '0'), 'one closes it, and all deliver');
 is(query($node, breaker_is('far')), 'closed', 'it is closed');
 is(query($node, owed('far')), '' . $before, 'what was tried before waits for its own time');
 

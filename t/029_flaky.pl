@@ -18,8 +18,8 @@ my $ways = '500,500,reset,close,429,hang,429+,503,hidden';
 my $receiver = new_receiver();
 my $node = new_node('flaky', conf => "max_wal_size = 2GB\nrswebhook.max_in_flight = 1000\n");
 
-# Hidden successes and hangs must not take long, but longer than a busy machine
-# takes to answer.
+# Hidden successes and hangs must not take long, but longer than the receiver takes
+# to answer, mostly.
 add_destination($node, 'flaky', $receiver->url("/flaky/20/$ways"),
     { min_backoff => '50 ms', max_backoff => '500 ms', timeout => '2 s', max_in_flight => 400 });
 
@@ -30,10 +30,20 @@ is(query($node, qq{
             'flaky'))
         FROM generate_series(1, $count) AS n}),
     $count, 'all are queued');
-ok(wait_until_sent($node, undef, 600), 'nothing is owed any more');
+ok(wait_until_sent($node), 'nothing is owed any more');
 note(sprintf 'sent in %.1f s', time() - $start);
 
-my (%accepted, %hidden, %done, $requests, $out_of_order, $together, $again);
+# Attempts that were given up while the receiver took its time
+my %late = map { $_->{n} => $_->{times} } query_rows($node, q{
+    SELECT split_part(e.event ->> 'messageId', '-', 2) AS n, count(*) AS times
+    FROM rswebhook.delivery AS v JOIN rswebhook.event AS e ON e.id = v.event_id
+    WHERE v.outcome = 'retry' AND v.error LIKE '%timed out%' GROUP BY 1});
+foreach my $request (grep { $_->{answer} eq 'hang' } $receiver->requests)
+{
+    $late{$1}-- if $request->{headers}{'webhook-id'} =~ /^flaky-(\d+)$/;
+}
+
+my (%accepted, %hidden, %done, $requests, $out_of_order, $again);
 foreach my $request ($receiver->requests)
 {
     my ($n) = $request->{headers}{'webhook-id'} =~ /^flaky-(\d+)$/;
@@ -43,7 +53,7 @@ foreach my $request ($receiver->requests)
     my $before = $done{ $n % $users };
     $out_of_order++ if $n > $users && !$accepted{ $n - $users };
     $out_of_order++ if defined $before && $before > $n && !$hidden{$n};
-    $again++ if $accepted{$n} && !$hidden{$n};
+    $again++ if $accepted{$n} && !$hidden{$n} && ($late{$n} // 0) < $accepted{$n};
     next unless $request->{accepted};
     $accepted{$n}++;
     $hidden{$n} = 1 if $request->{answer} eq 'hidden';

@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use File::Temp;
+use Child;
 use IO::Select;
 use IO::Socket::INET;
 use Names;
@@ -128,6 +129,7 @@ is(scalar $receiver->requests, 0, 'and nobody was called');
 # Exceptions, and what a name hides
 # ---------------------------------------------------------------------
 set_networks('strict', '127.0.0.1');
+$hasty{timeout} = '20 s';
 
 add_destination($node, 'excepted', $receiver->url('/excepted'), \%hasty);
 ok(wait_for('the exception', sub { last_error(send_and_wait('excepted')) eq '' }),
@@ -274,14 +276,11 @@ sub redirector
     my ($location) = @_;
     my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 10)
       or die "could not listen: $@\n";
-    our @redirectors;
-    my $pid = fork() // die "could not fork: $!\n";
 
-    if ($pid == 0)
-    {
-        $SIG{TERM} = 'DEFAULT';
-        while (my $client = $listener->accept)
-        {
+    Child::serve(
+        $listener,
+        sub {
+            my ($client) = @_;
             my $length = 0;
 
             while (my $line = <$client>)
@@ -289,23 +288,10 @@ sub redirector
                 $length = $1 if $line =~ /^content-length: *(\d+)/i;
                 last if $line =~ /^\r?\n$/;
             }
-            read $client, $_, $length;
+            read($client, my $body, $length);
             print $client "HTTP/1.1 307 Temporary Redirect\r\nLocation: $location\r\n"
               . "Content-Length: 0\r\nConnection: close\r\n\r\n";
             close $client;
-        }
-        POSIX::_exit(0);
-    }
-    push @redirectors, $pid;
+        });
     return { port => $listener->sockport };
-}
-
-END
-{
-    my $status = $?;
-    our @redirectors;
-
-    kill 'TERM', @redirectors if @redirectors;
-    waitpid $_, 0 foreach @redirectors;
-    $? = $status;
 }

@@ -200,10 +200,11 @@ foreach my $shift (0 .. 2)
 # ---------------------------------------------------------------------
 
 # While one changes a destination, sends and takes its time, an answer comes
-# whose meaning is looked up in what was known of destinations before.
+# whose meaning is looked up in what was known of destinations before.  It comes
+# once the trigger has begun.
 add_destination($node, "other $_", $receiver->url('/other'), { headers => '{"x-filler": "' . 'x' x 500 . '"}' })
   foreach 1 .. 10;
-add_destination($node, 'slow', $receiver->url('/delay/1000/status/404'), { status_outcomes => '{"404": "delivered"}' });
+add_destination($node, 'slow', $receiver->url('/until/trigger/status/404'), { status_outcomes => '{"404": "delivered"}', timeout => '5 min' });
 add_destination($node, 'bad', $receiver->url('/status/400'));
 add_destination($node, 'alerts', $receiver->url('/alerts'));
 query($node, q(
@@ -211,7 +212,7 @@ query($node, q(
     BEGIN
         UPDATE rswebhook.destination SET rate_limit = 100 WHERE name = 'other 1';
         PERFORM public.rswebhook_send(jsonb_build_object('type', 'track', 'event', 'aborted', 'messageId', 'about-' || NEW.event_id), 'alerts');
-        PERFORM pg_sleep(2);
+        PERFORM pg_sleep(4);
         RETURN NULL;
     END $$;
     CREATE TRIGGER alert AFTER INSERT ON rswebhook.delivery FOR EACH ROW
@@ -220,6 +221,8 @@ my $worker = worker_pid($node);
 my $slow = send_event($node, { type => 'track', userId => 'u' }, 'slow');
 ok(wait_for_query($node, q(SELECT in_flight FROM rswebhook.status WHERE destination = 'slow'), '1'), 'a request is in flight');
 my $bad = send_event($node, { type => 'track', userId => 'u' }, 'bad');
+ok(wait_for_query($node, q(SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'), '1'), 'a trigger runs');
+$receiver->switch('trigger', '');
 ok(wait_until_sent($node), 'another one is given up meanwhile, and a trigger sends');
 is(outcomes($node, $slow), 'delivered 404 1', 'the answer means what it should');
 is(outcomes($node, $bad), 'aborted 400 1', 'the other, too');

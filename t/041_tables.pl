@@ -117,7 +117,8 @@ ok(delivered(), 'with the first ones');
 #
 # Rows that move
 #
-add_destination($node, 'slow', $receiver->url('/delay/3/slow'), { %quick, max_in_flight => 2 });
+$receiver->switch('pace', '/delay/3');
+add_destination($node, 'slow', $receiver->url('/switch/pace/slow'), { %quick, max_in_flight => 2 });
 my %moves = (
     'VACUUM FULL' => 'VACUUM FULL rswebhook.queue',
     'CLUSTER' => 'CLUSTER rswebhook.queue USING queue_pkey',
@@ -137,12 +138,15 @@ foreach my $what (sort keys %moves)
     query($node, "$_") foreach split /; /, $moves{$what};
     query($node, q{SELECT rswebhook_resume('slow')});
     ok(wait_for('some to be sent', sub { $receiver->requests > $before + $count / 10 }), "moved by $what");
+    # however long that takes
+    $receiver->switch('pace', '/delay/200');
     foreach my $statement (split /;\s*/, $moves{$what})
     {
         query($node, $statement);
         query($node, 'VACUUM rswebhook.queue');
     }
     cmp_ok(query($node, 'SELECT count(*) FROM rswebhook.queue'), '>', 0, 'in the middle of it');
+    $receiver->switch('pace', '/delay/3');
     ok(wait_until_sent($node), 'all of them are sent');
     is(scalar($receiver->requests) - $before, $count, 'each once');
     is(disorder($before), 0, 'in order');
@@ -160,32 +164,38 @@ ok(delivered('slow'), 'after TRUNCATE');
 
 # A row that somebody makes another one of, while an attempt is under way, and
 # one that only moves
-add_destination($node, 'late', $receiver->url('/delay/500/late'), \%quick);
+add_destination($node, 'late', $receiver->url('/until/told/late'), { %quick, timeout => '5 min' });
 my $before = scalar $receiver->requests;
 my $late = send_event($node, { type => 'track', userId => 'u' }, 'late');
 ok(wait_for('the request', sub { $receiver->requests > $before }), 'a request is under way');
 query($node, "UPDATE rswebhook.queue SET attempts = 7 WHERE event_id = $late");
-ok(wait_until_sent($node), 'what is owed after an UPDATE is sent');
+$receiver->switch('told', '');
+ok(wait_for('the next request', sub { $receiver->requests > $before + 1 }), 'what is owed after an UPDATE is sent');
+$receiver->switch('told', '');
+ok(wait_until_sent($node), 'and no more than once');
 is(query($node, "SELECT string_agg(attempt::text, ' ' ORDER BY attempt) FROM rswebhook.delivery WHERE event_id = $late"),
     '1 8', 'as another attempt');
 
-$before = scalar $receiver->requests_to('/delay/500/late');
+$before = scalar $receiver->requests_to('/until/told/late');
 $late = send_event($node, { type => 'track', userId => 'u' }, 'late');
-ok(wait_for('the request', sub { $receiver->requests_to('/delay/500/late') > $before }), 'a request is under way');
+ok(wait_for('the request', sub { $receiver->requests_to('/until/told/late') > $before }), 'a request is under way');
 my $session = Session->new($node);
 $session->query("BEGIN; UPDATE rswebhook.queue SET event_slot = event_slot WHERE event_id = $late");
+$receiver->switch('told', '');
 pass_time(1);
 ok(delivered(), 'somebody has its row locked when the outcome is to be recorded: others are delivered');
 is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $late"), '0', 'its outcome waits');
 $session->query('COMMIT');
 $session->close;
 ok(wait_until_sent($node), 'the row is found where it is now');
-is(scalar($receiver->requests_to('/delay/500/late')) - $before, 1, 'and the event is not sent again');
+is(scalar($receiver->requests_to('/until/told/late')) - $before, 1, 'and the event is not sent again');
 
 # Somebody who has not made up his mind holds up nobody else
 $late = send_event($node, { type => 'track', userId => 'u' }, 'late');
+ok(wait_for('the request', sub { $receiver->requests_to('/until/told/late') > $before + 1 }), 'a request is under way');
 $session = Session->new($node);
 is($session->query("BEGIN; SELECT rswebhook_cancel($late)"), '1', 'an event under way is cancelled, perhaps');
+$receiver->switch('told', '');
 pass_time(1);
 ok(delivered(), 'others are delivered');
 $session->query('ROLLBACK');

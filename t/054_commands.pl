@@ -11,7 +11,7 @@ use RswebhookTest;
 use Session;
 use Test::More;
 
-my $limit = 4;    # seconds
+my $limit = 4;    # seconds on an idle machine; what is not to be waited for takes minutes
 my $serial = 0;
 my $receiver = new_receiver();
 my $node = new_node('commands');
@@ -106,10 +106,10 @@ send_to('good');
 ok(wait_for_query($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'rswebhook worker' AND wait_event = 'PgSleep'}, '1'),
     'a trigger that takes ages');
 my $seconds = elapsed(sub { query($node, "SELECT pg_terminate_backend($worker)") });
-ok(wait_for('it to end', sub { !kill 0, $worker }, $limit), 'SIGTERM ends a worker in it');
+ok(wait_for('it to end', sub { !kill 0, $worker }), 'SIGTERM ends a worker in it');
 ok(wait_for('the next worker', sub { worker_pid($node) }), 'another one comes');
 $seconds = elapsed(sub { $node->stop('fast') });
-cmp_ok($seconds, '<', $limit, sprintf 'fast stop: %.2f s', $seconds);
+cmp_ok($seconds, '<', at_once($limit), sprintf 'fast stop: %.2f s', $seconds);
 $node->start;
 query($node, 'DROP TRIGGER mine ON rswebhook.delivery');
 ok(deliver(), "after: the trigger is gone");
@@ -165,7 +165,7 @@ foreach my $mode (qw(smart fast))
     my $id = send_to('hanging');
     ok(wait_for('the request', sub { requests_of($id) > 0 }), 'a request hangs');
     $seconds = elapsed(sub { $node->stop($mode) });
-    cmp_ok($seconds, '<', $limit, sprintf '%s stop: %.2f s', $mode, $seconds);
+    cmp_ok($seconds, '<', at_once($limit), sprintf '%s stop: %.2f s', $mode, $seconds);
     $node->start;
     ok(deliver(), "after: $mode stop");
 }
@@ -177,7 +177,7 @@ sub quick
     my ($sql) = @_;
     my $seconds = elapsed(sub { query($node, $sql) });
 
-    cmp_ok($seconds, '<', $limit, sprintf '%s: %.2f s', $sql, $seconds);
+    cmp_ok($seconds, '<', at_once($limit), sprintf '%s: %.2f s', $sql, $seconds);
     return;
 }
 

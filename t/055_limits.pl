@@ -100,7 +100,7 @@ ok(arrives("from-$_"), "with more slots database \"$_\" delivers") foreach qw(on
 # The slot that is freed is taken
 query($node, 'ALTER SYSTEM SET max_worker_processes = 2');
 $node->restart;
-my @with_worker = split /\n/, query($node, q{SELECT datname FROM pg_stat_activity WHERE backend_type = 'rswebhook worker'});
+my @with_worker = with_worker(1);
 is(scalar @with_worker, 1, 'one database has a worker');
 query($node, 'DROP EXTENSION rswebhook', $_) foreach @with_worker;
 ok( wait_for('another worker',
@@ -124,7 +124,7 @@ foreach my $name (qw(postgres one two))
 }
 is(logged($log, qr/rswebhook\.max_databases = 2/), 1, 'once');
 cmp_ok(cpu_ticks($launcher) - $cpu, '<', 50, 'and does not spin');
-@with_worker = split /\n/, query($node, q{SELECT datname FROM pg_stat_activity WHERE backend_type = 'rswebhook worker' AND datname IS NOT NULL ORDER BY 1});
+@with_worker = with_worker(2);
 is(scalar @with_worker, 2, 'two databases have workers');
 my ($without) = grep { my $name = $_; !grep { $_ eq $name } @with_worker } qw(postgres one two);
 query($node, 'DROP EXTENSION rswebhook', $with_worker[0]);
@@ -173,8 +173,14 @@ cmp_ok(errors_since($log), '<=', 6, 'a few lines in the log');
 # looked at, and then all is quiet
 my $few = new_node('few', conf => "rswebhook.max_databases = 2\nlog_min_messages = debug1\n");
 query($few, "CREATE DATABASE plain$_") foreach 1 .. 4;
-pass_time(1);
-my $starts = starts();
+my $starts = -1;
+wait_for('the looks to end', sub {
+        my $same = starts() == $starts;
+
+        $starts = starts();
+        pass_time(1) if !$same;
+        return $same && $starts > 4;
+    });
 pass_time(2);
 is(starts() - $starts, 0, 'nobody looks at databases again and again');
 
@@ -201,6 +207,20 @@ sub arrives
 
     return wait_for("the event $id",
         sub { grep { ($_->{headers}{'webhook-id'} // '') eq $id } $receiver->requests });
+}
+
+# The databases that have a worker, once they are so many.
+sub with_worker
+{
+    my ($count) = @_;
+    my @names;
+
+    wait_for("$count workers", sub {
+            @names = split /\n/, query($node, q{SELECT datname FROM pg_stat_activity
+                WHERE backend_type = 'rswebhook worker' AND datname IS NOT NULL ORDER BY 1});
+            return @names == $count;
+        });
+    return @names;
 }
 
 # In a session to which the database's settings do not apply.

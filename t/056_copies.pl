@@ -51,7 +51,7 @@ foreach my $kind (sort keys %restore)
     query($node, q{UPDATE rswebhook.destination SET enabled = true}, $kind);
     query($node, q{SELECT rswebhook_send('{"type": "track", "messageId": "new"}', 'done')}, $kind);
     is(query($node, q{SELECT DISTINCT state FROM rswebhook.status}, $kind), 'not adopted', "$kind: the status says so");
-    ok(wait_for_query($node, q{SELECT rswebhook.worker_pid() IS NOT NULL}, 't', 10, $kind), "$kind: it has a worker");
+    ok(wait_for_query($node, q{SELECT rswebhook.worker_pid() IS NOT NULL}, 't', undef, $kind), "$kind: it has a worker");
 }
 pass_time(2);
 is(scalar($receiver->requests_to('/sink')), 0, 'no copy sends');

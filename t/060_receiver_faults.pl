@@ -13,12 +13,12 @@ use lib "$FindBin::RealBin/lib";
 use IO::Socket::INET;
 use RswebhookTest;
 use Test::More;
-use Time::HiRes qw(time);
 
 my $rounds = $ENV{RSWEBHOOK_ROUNDS} // 3;
 
-# What a fault may cost a neighbour; and how much memory may grow over the
-# rounds, in kB.  Sanitizers keep what was freed for a while.
+# What a fault may cost a neighbour, in seconds beside what the machine costs it;
+# and how much memory may grow over the rounds, in kB.  Sanitizers keep what was
+# freed for a while.
 my $patience = $ENV{RSWEBHOOK_SANITIZED} ? 5 : 1;
 my $allowed_growth = $ENV{RSWEBHOOK_SANITIZED} ? 65536 : 3072;
 
@@ -29,7 +29,9 @@ my $good = new_receiver();
 my ($blackhole, @callers) = blackhole();
 my $node = new_node('faults');
 
-# One attempt and then another, so that the first tells a retry from the end.
+# One attempt and then another, so that the first tells a retry from the end.  A
+# busy receiver may take its time, unless a time-out is what comes of it: after
+# little where there is no answer, and after more where it has begun.
 my %hasty = (
     min_backoff => '20 ms',
     max_backoff => '50 ms',
@@ -37,8 +39,11 @@ my %hasty = (
     retry_window => '0',
     min_attempts => 2,
     breaker_failures => 0,
-    connect_timeout => '400 ms',
-    timeout => '1200 ms');
+    connect_timeout => '1 min',
+    timeout => '1 min');
+my $no_connection = { connect_timeout => '400 ms' };
+my $no_answer = { timeout => '1200 ms' };
+my $no_end = { timeout => '3 s' };
 
 my @phases = map { qr/^\Q$_\E: / } 'connecting', 'TLS handshake', 'waiting for an answer',
   'receiving the answer';
@@ -49,12 +54,12 @@ my ($connect, $tls, $wait, $receive) = @phases;
 my @faults = (
     # nobody there
     [ 'http://127.0.0.1:' . unused_port() . '/', 'retry', undef, qr/${connect}.*(connect|refused)/i ],
-    [ "http://127.0.0.1:$blackhole/", 'retry', undef, qr/${connect}.*time/i ],
+    [ "http://127.0.0.1:$blackhole/", 'retry', undef, qr/${connect}.*time/i, $no_connection ],
     [ $closed->url('/'), 'retry', undef, qr/^(connecting|sending|waiting for an answer): / ],
     [ 'http://no-such-name.invalid/', 'retry', undef, qr/^resolving the name: Could not resolve/ ],
 
     # no answer, or half of one
-    [ '/hang', 'retry', undef, qr/${wait}.*timed out/ ],
+    [ '/hang', 'retry', undef, qr/${wait}.*timed out/, $no_answer ],
     [ '/close', 'retry', undef, $wait ],
     [ '/reset', 'retry', undef, $wait ],
     [ '/reset-head', 'retry', undef, $wait ],
@@ -62,9 +67,9 @@ my @faults = (
     [ '/head', 'retry', 200, $receive ],
     [ '/short', 'retry', 200, $receive ],
     [ '/cut-chunk', 'retry', 200, $receive ],
-    [ '/stall', 'retry', 200, qr/${receive}.*timed out/ ],
-    [ '/drip/100', 'retry', 200, qr/${receive}.*timed out/ ],
-    [ '/drip-head/100', 'retry', undef, qr/${wait}.*timed out/ ],
+    [ '/stall', 'retry', 200, qr/${receive}.*timed out/, $no_end ],
+    [ '/drip/100', 'retry', 200, qr/${receive}.*timed out/, $no_end ],
+    [ '/drip-head/100', 'retry', undef, qr/${wait}.*timed out/, $no_answer ],
     [ '/drip/300', 'retry', 200, qr/${receive}.*too slow/,
         { timeout => '20 s', low_speed_limit => 100, low_speed_time => '1 s' } ],
 
@@ -88,9 +93,9 @@ my @faults = (
     [ '/status/999', 'retry', 999, qr/^HTTP status 999/ ],
     [ '/interim/50/ok', 'delivered', 200 ],
     [ '/interim/100000/ok', 'retry', undef, qr/too many or too long headers/ ],
-    [ '/interim/3/hang', 'retry', undef, $wait ],
+    [ '/interim/3/hang', 'retry', undef, $wait, $no_answer ],
     [ '/hints/ok', 'delivered', 200 ],
-    [ '/hints/hang', 'retry', undef, $wait ],
+    [ '/hints/hang', 'retry', undef, $wait, $no_answer ],
     [ '/status/101', 'aborted', 101, qr/^HTTP status 101/ ],
     [ '/text/500/%ff%00%e4', 'retry', 500, qr/^HTTP status 500/ ],
 
@@ -99,7 +104,7 @@ my @faults = (
     [ '/redirect/302/ok', 'aborted', 302, qr/^HTTP status 302/ ],
     [ '/redirect/307/ok', 'aborted', 307, qr/^HTTP status 307/ ],
     [ '/redirect/308/ok', 'aborted', 308, qr/^HTTP status 308/ ],
-    [ '/redirect/308/hang', 'retry', undef, $wait, { max_redirects => 5 } ],
+    [ '/redirect/308/hang', 'retry', undef, $wait, { max_redirects => 5, %$no_end } ],
     [ '/redirect/308/ok/5', 'delivered', 200, undef, { max_redirects => 5 } ],
     [ '/switch/loop', 'aborted', 302, qr/^HTTP status 302/, { max_redirects => 5, method => 'GET' } ],
     map { [ "/location/302/$_", 'aborted', 302, qr/^HTTP status 302/, { max_redirects => 5 } ] }
@@ -110,7 +115,7 @@ push @faults,
     qr/^address 169\.254\.169\.254 is in the blocked network/, { max_redirects => 5 } ],
   [ '/location/307/http:%2F%2F[::ffff:169.254.169.254]%2F', 'aborted', undef,
     qr/is in the blocked network/, { max_redirects => 5 } ];
-push @faults, [ tls($receiver->url('/')), 'retry', undef, qr/(${tls}|${connect}).*time/i, { connect_timeout => '400 ms' } ];
+push @faults, [ tls($receiver->url('/')), 'retry', undef, qr/(${tls}|${connect}).*time/i, $no_connection ];
 
 # The large answers are made beforehand, so that nobody waits for that.
 fetch($receiver, $_) foreach '/gzip/50000000', '/deflate/50000000';
@@ -128,7 +133,10 @@ add_destination($node, 'good', $good->url('/ok'), { ordered => 0 });
 
 my $pid = worker_pid($node);
 my $memory;
-my @latencies;
+
+# the neighbour's own traffic, without faults and while all of them go on
+my @alone = traffic();
+my @slowest;
 
 foreach my $round (1 .. $rounds)
 {
@@ -144,11 +152,7 @@ foreach my $round (1 .. $rounds)
             SELECT count(rswebhook_send('{"type": "track"}', 'narrow')) FROM generate_series(1, 40)});
     }
 
-    # the neighbour's own traffic, while all of this goes on
-    for (my $end = time() + 2; time() < $end;)
-    {
-        push @latencies, neighbour_latency();
-    }
+    push @slowest, (traffic())[-1];
     ok(wait_until_sent($node), "round $round: nothing is owed any more");
     is(worker_pid($node), $pid, "round $round: the worker is the same");
 
@@ -178,9 +182,10 @@ cmp_ok($grown, '<', $allowed_growth, "memory does not grow ($grown kB in " . ($r
 cmp_ok(process_field($pid, 'VmHWM') - process_field($pid, 'VmRSS'),
     '<', 20_000, 'and there was no peak');
 
-@latencies = sort { $a <=> $b } @latencies;
-cmp_ok(scalar @latencies, '>', 20 * $rounds, scalar(@latencies) . ' events to a neighbour meanwhile');
-cmp_ok($latencies[-1], '<', $patience, sprintf 'the slowest in %.0f ms', $latencies[-1] * 1000);
+# a fault that holds up others does so each time; a busy moment does not
+my ($slowest) = sort { $a <=> $b } @slowest;
+cmp_ok($slowest, '<', $patience + 2 * $alone[-1], sprintf 'a neighbour waits for %.0f ms at most, of which %.0f without faults',
+    $slowest * 1000, $alone[-1] * 1000);
 is(query($node, q{
         SELECT count(*) FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = destination_id
         WHERE d.name = 'good' AND (outcome <> 'delivered' OR attempt <> 1)}),
@@ -231,15 +236,21 @@ sub shown
       . ($fault->[2] // 'null') . ' ' . ($fault->[3] // 'null');
 }
 
-# From the send to the receiver's ledger.
-sub neighbour_latency
+# How long events to the neighbour take from the send to the receiver's ledger,
+# sorted.
+sub traffic
 {
-    my $start = time();
-    my $before = $good->requests;
+    my @latencies = map {
+        my $before = $good->requests;
 
-    query($node, q{SELECT rswebhook_send('{"type": "track"}', 'good')});
-    wait_for('the neighbour', sub { $good->requests > $before });
-    return time() - $start;
+        elapsed(
+            sub {
+                query($node, q{SELECT rswebhook_send('{"type": "track"}', 'good')});
+                wait_for('the neighbour', sub { $good->requests > $before });
+            })
+    } 1 .. 40;
+
+    return sort { $a <=> $b } @latencies;
 }
 
 sub fetch

@@ -7,9 +7,9 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use Child;
 use File::Temp;
 use IO::Socket::INET;
-use POSIX ();
 use RswebhookTest;
 use Test::More;
 
@@ -19,7 +19,6 @@ plan skip_all => 'no openssl' if system('openssl version >/dev/null 2>&1') != 0;
 plan skip_all => 'no nginx' if system('nginx -v >/dev/null 2>&1') != 0;
 
 my $dir = File::Temp->newdir('rswebhook_tls_XXXXXX', TMPDIR => 1);
-my %pid;
 
 make_authority($_) foreach qw(ours foreign);
 make_certificate('good', 'ours', 'IP:127.0.0.1');
@@ -53,8 +52,8 @@ my %hasty = (
     retry_window => '0',
     min_attempts => 2,
     breaker_failures => 0,
-    connect_timeout => '2 s',
-    timeout => '3 s');
+    connect_timeout => '20 s',
+    timeout => '30 s');
 my %trusting = (%hasty, ca_cert => content('ours.pem'));
 my $tls = qr/^TLS handshake: /;
 
@@ -213,17 +212,15 @@ END
 sub start_process
 {
     my ($name, @command) = @_;
-    my $child = fork() // die "could not fork: $!\n";
 
-    if ($child == 0)
-    {
-        chdir $dir;
-        open STDIN, '<', '/dev/null';
-        open STDOUT, '>>', "$dir/log";
-        open STDERR, '>&', \*STDOUT;
-        exec @command or POSIX::_exit(127);
-    }
-    $pid{$name} = $child;
+    Child::start(
+        sub {
+            chdir $dir;
+            open STDIN, '<', '/dev/null';
+            open STDOUT, '>>', "$dir/log";
+            open STDERR, '>&', \*STDOUT;
+            exec @command or die "could not run \"$name\": $!\n";
+        });
     return;
 }
 
@@ -232,16 +229,4 @@ sub unused_port
     my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
       or die "could not listen: $@\n";
     return $socket->sockport;
-}
-
-END
-{
-    my $status = $?;
-
-    foreach (values %pid)
-    {
-        kill 'TERM', $_;
-        waitpid $_, 0;
-    }
-    $? = $status;
 }

@@ -10,7 +10,6 @@ use lib "$FindBin::RealBin/lib";
 use Names;
 use RswebhookTest;
 use Test::More;
-use Time::HiRes qw(time);
 
 my $dir = temp_dir('names');
 my $names = Names->new($dir) or plan skip_all => 'no compiler, or not glibc';
@@ -23,6 +22,7 @@ my $good = new_receiver();
 my $node = new_node('names', start => 0);
 $names->start($node);
 query($node, 'CREATE EXTENSION rswebhook');
+await_worker($node);
 
 my %hasty = (
     min_backoff => '20 ms',
@@ -30,8 +30,10 @@ my %hasty = (
     retry_window => '0',
     min_attempts => 2,
     breaker_failures => 0,
-    connect_timeout => '400 ms',
-    timeout => '800 ms');
+    connect_timeout => '20 s',
+    timeout => '20 s');
+# where no answer comes, or none in time
+my %brief = (%hasty, connect_timeout => '400 ms', timeout => '800 ms');
 my $here = '127.0.0.1';
 my $refused = '127.0.0.2';
 my $metadata = '169.254.169.254';
@@ -43,7 +45,7 @@ my $unknown = qr/^resolving the name: Could not resolve host: \S+ \(.+\)$/;
 my @cases = (
     # no answer
     [ 'hang', 'retry', undef, $late, silent => 1 ],
-    [ 'too-late', 'retry', undef, $late, A => [$here], delay => 1000 ],
+    [ 'too-late', 'retry', undef, $late, A => [$here], delay => 10000 ],
     [ 'wrong-id', 'retry', undef, qr/^resolving the name: /, A => [$here], wrong_id => 1 ],
     # an answer, but none of use
     [ 'servfail', 'retry', undef, $unknown, rcode => 'SERVFAIL' ],
@@ -93,34 +95,27 @@ $server->set('xn--bcher-kva.test', A => [$here]);
 my (%host, %id);
 foreach (@cases)
 {
-    my ($name, undef, undef, undef, @how) = @$_;
+    my ($name, undef, undef, $error, @how) = @$_;
     my $is_host = $name =~ /\./ || $name eq 'short' || $name eq 'localhost';
 
     $host{$name} = $is_host ? $name : "$name.test";
     $server->set($host{$name}, @how) unless $is_host;
-    add_destination($node, "to $name", "http://$host{$name}:" . $receiver->port . '/ok', \%hasty);
+    add_destination($node, "to $name", "http://$host{$name}:" . $receiver->port . '/ok',
+        ($error // '') eq $late || $name eq 'wrong-id' ? \%brief : \%hasty);
 }
 add_destination($node, 'good', $good->url('/ok'), { ordered => 0 });
 my $pid = worker_pid($node);
-my $latest = 0;
+my $alone = slowest();
 $id{ $_->[0] } = send_event($node, { type => 'track', userId => 'u' }, "to $_->[0]") foreach grep { $_->[0] ne 'garbage' } @cases;
-for (my $end = time() + 1.5; time() < $end;)
-{
-    my $before = $good->requests;
-    my $took = elapsed(
-        sub {
-            send_event($node, { type => 'track' }, 'good');
-            wait_for('the neighbour', sub { $good->requests > $before });
-        });
-    $latest = $took if $took > $latest;
-}
+my $beside = slowest();
 ok(wait_until_sent($node), 'nothing is owed any more');
 
 # some versions of c-ares give up whatever else they have asked that name server
 $id{garbage} = send_event($node, { type => 'track', userId => 'u' }, 'to garbage');
 ok(wait_until_sent($node), 'nor what had garbage for an answer');
 is(worker_pid($node), $pid, 'the worker is the same');
-cmp_ok($latest, '<', $ENV{RSWEBHOOK_SANITIZED} ? 3 : 1, sprintf 'a neighbour waits for %.0f ms at most', $latest * 1000);
+cmp_ok($beside, '<', 2 * $alone + ($ENV{RSWEBHOOK_SANITIZED} ? 3 : 1),
+    sprintf 'a neighbour waits for %.0f ms at most, of which %.0f without all that', $beside * 1000, $alone * 1000);
 
 foreach (@cases)
 {
@@ -138,17 +133,22 @@ my @of_hosts = grep { $_->{name} =~ /listed|localhost/ } $server->questions;
 is(scalar @of_hosts, 0, 'what /etc/hosts has is not asked for');
 cmp_ok(scalar(() = $server->questions('no-such-6.test', 'A')), '<=', 1, 'what is there is asked for once');
 
-# Many names that hang at once, and many events for each: nobody waits.
+# Many names that hang at once, and many events for each: nobody waits until one
+# of them is given up, which is after ten seconds.
+my $given_up = q{SELECT count(*) FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = v.destination_id
+    WHERE d.name LIKE 'hangs %'};
 $server->set('*.silent.test', silent => 1);
 foreach my $n (1 .. 30)
 {
-    add_destination($node, "hangs $n", "http://n$n.silent.test/", { %hasty, ordered => 0, max_in_flight => 30 });
+    add_destination($node, "hangs $n", "http://n$n.silent.test/", { %hasty, timeout => '5 min', ordered => 0, max_in_flight => 30 });
 }
 query($node, q{
     SELECT count(rswebhook_send('{"type": "track"}', 'hangs ' || d)) FROM generate_series(1, 30) AS d, generate_series(1, 4)});
 my $before = $good->requests;
 send_event($node, { type => 'track' }, 'good');
-ok(wait_for('the neighbour', sub { $good->requests > $before }, 5), 'a neighbour is served meanwhile');
+ok(wait_for('the neighbour', sub { $good->requests > $before }), 'a neighbour is served');
+is(query($node, $given_up), 0, 'meanwhile');
+query($node, q{DELETE FROM rswebhook.destination WHERE name LIKE 'hangs %'});
 
 # Without descriptors
 SKIP:
@@ -180,7 +180,7 @@ SKIP:
 
 # A name that hangs does not keep the worker from its settings.
 $server->set('hang.test', silent => 1);
-add_destination($node, 'hangs', 'http://hang.test/', { %hasty, ordered => 0, timeout => '30 s' });
+add_destination($node, 'hangs', 'http://hang.test/', { %hasty, ordered => 0, timeout => '5 min', retry_window => '1 h' });
 send_event($node, { type => 'track' }, 'hangs');
 ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '1'),
     'a name is being resolved');
@@ -190,17 +190,35 @@ ok( wait_for('the new setting',
         sub {
             send_event($node, { type => 'track' }, 'good');
             grep { $_->{headers}{'user-agent'} eq 'Changed/1.0' } $good->requests;
-        }, 5),
-    'a reload takes effect meanwhile');
+        }),
+    'a reload takes effect');
+ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '1'), 'meanwhile');
 
 # nor from ending; the next one goes on with it
 cmp_ok(elapsed(sub { query($node, "SELECT pg_terminate_backend($pid)"); wait_for('its end', sub { !kill 0, $pid }) }),
-    '<', 3, 'a worker ends at once');
+    '<', at_once(3), 'a worker ends at once');
 ok(wait_for('another', sub { $pid = worker_pid($node) }), 'and another comes');
 
 # A name that hangs does not hold up the shutdown.
 ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '1'),
     'a name is being resolved');
-cmp_ok(elapsed(sub { $node->stop('fast') }), '<', 3, 'the server stops at once');
+cmp_ok(elapsed(sub { $node->stop('fast') }), '<', at_once(3), 'the server stops at once');
 
 done_testing();
+
+# Of some events to the neighbour, one after the other: from the send to the
+# receiver's ledger
+sub slowest
+{
+    my @latencies = map {
+        my $before = $good->requests;
+
+        elapsed(
+            sub {
+                send_event($node, { type => 'track' }, 'good');
+                wait_for('the neighbour', sub { $good->requests > $before });
+            })
+    } 1 .. 30;
+
+    return (sort { $b <=> $a } @latencies)[0];
+}

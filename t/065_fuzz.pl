@@ -196,7 +196,7 @@ foreach my $round (1 .. 4)
             END LOOP;
         END
         $$}, ($seed + $round) % 1000 / 1000, $events / 8);
-    ok(wait_until_sent($node, 'postgres', 120), "events, round $round: nothing is owed any more");
+    ok(wait_until_sent($node), "events, round $round: nothing is owed any more");
     $memory //= process_field($pid, 'RssAnon') if $round > 1;
 }
 is(worker_pid($node), $pid, 'the worker is the same');
@@ -217,7 +217,7 @@ my $answered;
 foreach my $round (1 .. 3)
 {
     query($node, q{SELECT count(rswebhook_send('{"type": "track"}', name)) FROM rswebhook.destination WHERE name LIKE 'answer %'});
-    ok(wait_until_sent($node, 'postgres', 120), "answers, round $round: nothing is owed any more");
+    ok(wait_until_sent($node), "answers, round $round: nothing is owed any more");
     $answered //= process_field($pid, 'RssAnon') if $round == 2;
 }
 is(worker_pid($node), $pid, 'the worker is the same');

@@ -44,8 +44,8 @@ query($node, q{
 ok(wait_until_sent($node), 'all are delivered');
 is(arrived_once($receiver, '/delay/200/slow'), 3000, 'each once');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome <> 'delivered'}), 0, 'at the first attempt');
-cmp_ok(most_at_once('slow'), '<=', $room, 'no more at once than there is room for');
-cmp_ok(most_at_once('slow'), '>=', $room / 3, 'and not that much less');
+cmp_ok(most_in_flight($node, 'slow'), '<=', $room, 'no more at once than there is room for');
+cmp_ok(most_in_flight($node, 'slow'), '>=', $room / 3, 'and not that much less');
 is(logged(qr/rswebhook\.max_in_flight is $asked, but there is room for $room requests at once/), 1, 'the log says so once');
 is(logged(qr/LimitNOFILE/), 1, 'and what to do about it');
 is(query($node, q{SELECT count(*) FROM rswebhook.workers() WHERE lacks IS NOT NULL}), 0, 'nothing is lacking');
@@ -148,20 +148,6 @@ sub send_to_connected
 
     send_event($node, { type => 'track', messageId => "c$n", userId => 'u' }, 'connected');
     return wait_for("event c$n", sub { grep { $_->{headers}{'webhook-id'} eq "c$n" } $receiver->requests_to('/connected') });
-}
-
-# How many requests to a destination were under way at the same time?
-sub most_at_once
-{
-    my ($name) = @_;
-
-    return query($node, qq{
-        SELECT max(n) FROM (
-            SELECT sum(step) OVER (ORDER BY at, step) AS n FROM (
-                SELECT v.started_at AS at, 1 AS step, v.destination_id FROM rswebhook.delivery AS v
-                UNION ALL
-                SELECT v.started_at + v.duration, -1, v.destination_id FROM rswebhook.delivery AS v) AS ends
-            WHERE destination_id = rswebhook.destination_id('$name')) AS moments});
 }
 
 sub logged

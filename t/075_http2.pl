@@ -34,7 +34,7 @@ my %hasty = (
     retry_window => '0',
     min_attempts => 2,
     breaker_failures => 0,
-    timeout => '3 s');
+    timeout => '30 s');
 my @ids;    # of events that must agree with the ledgers
 
 test_early();
@@ -59,7 +59,7 @@ sub sent
 
     return wait_for_query($node, qq{
         SELECT count(*) FROM rswebhook.queue AS q JOIN rswebhook.destination AS d ON d.id = destination_id
-        WHERE d.name = '$name'}, '0', 25);
+        WHERE d.name = '$name'}, '0');
 }
 
 # RST_STREAM after a whole answer takes nothing back, whether NO_ERROR or CANCEL
@@ -94,7 +94,7 @@ sub test_early
     push @events, [ 'in-time_429', 'in-time_429', $receiver->url('/retry-after/429/500') ];
     $expected{'in-time_429'} = 'retry 429 1';
     send_all($node, @events);
-    ok(wait_for_query($node, q{SELECT count(DISTINCT event_id) FROM rswebhook.delivery}, scalar @events, 30),
+    ok(wait_for_query($node, q{SELECT count(DISTINCT event_id) FROM rswebhook.delivery}, scalar @events),
         'early answers: each event has an outcome');
     ok(sent('early'), 'early: nothing is owed any more');
 
@@ -186,7 +186,7 @@ sub test_one_stream
 
 # A session that ends with three streams open ends all three, and at once,
 # whether they are heard, still being sent or half answered. (Whether they are
-# repeated at once is not our subject.)
+# repeated at once is not our subject.)  Otherwise they would last for an hour.
 sub test_ends
 {
     foreach ([ 'goaway', '' ], [ 'destroy', '' ], [ 'socket', '' ], [ 'destroy', '/early/0', 900_000 ],
@@ -196,23 +196,15 @@ sub test_ends
         my $end = $how . ($before_it =~ s/\W/-/gr);
         my $name = "end-$end";
 
-        add_destination($node, $name, $receiver->url(''), { %hasty, min_attempts => 1, timeout => '20 s', low_speed_limit => 0 });
+        add_destination($node, $name, $receiver->url(''), { %hasty, min_attempts => 1, timeout => '1 h', low_speed_limit => 0 });
         send_all($node, [ $name, "${name}_first", $receiver->url('/ok') ]);
         sent($name);
         my $before = $receiver->unasked;
 
         # those that are repeated do not meet on one connection again
-        my $took = elapsed(
-            sub {
-                send_all($node, map { [ $name, "${name}_$_", $receiver->url("$before_it/once/together/3/$how"), undef, $size ] } 1 .. 3);
-                ok(sent($name), "$end: nothing is owed any more");
-            });
-        cmp_ok(scalar(my @ended = $receiver->unasked), '>', $before, "$end: the session has ended");
-        cmp_ok($took, '<', 10, sprintf '%s: all streams have ended with it, in %.1f s', $end, $took);
-        cmp_ok(query($node, qq{
-            SELECT coalesce(max(extract(epoch FROM duration)), 0) FROM rswebhook.delivery AS v
-            JOIN rswebhook.destination AS d ON d.id = destination_id WHERE d.name = '$name'}),
-            '<', 10, "$end: no attempt took longer");
+        send_all($node, map { [ $name, "${name}_$_", $receiver->url("$before_it/once/together/3/$how"), undef, $size ] } 1 .. 3);
+        ok(sent($name), "$end: all streams have ended");
+        cmp_ok(scalar(my @ended = $receiver->unasked), '>', $before, "$end: with the session");
     }
     return;
 }
@@ -226,45 +218,38 @@ sub test_handshakes
     my $silent = $listener->sockport;
     my %slow = (%hasty, min_attempts => 1, connect_timeout => '2 s', timeout => '2 s');
 
-    # 1. as long as the time-out says, for each, and not one after the other
+    # 1. as long as the time-out says, for each, and not one after the other, which
+    # would take 16 s
     add_destination($node, 'silent', "https://127.0.0.1:$silent/", \%slow);
     add_destination($node, 'silent, all of it', "https://127.0.0.1:$silent/", { %slow, connect_timeout => '10 s' });
     foreach my $name ('silent', 'silent, all of it')
     {
         my $id = $name =~ s/\W+/-/gr;
-        my $took = elapsed(
-            sub {
-                send_all($node, map { [ $name, "${id}_$_", "https://127.0.0.1:$silent/" ] } 1 .. 4);
-                ok(sent($name), "$name: nothing is owed any more");
-            });
+        send_all($node, map { [ $name, "${id}_$_", "https://127.0.0.1:$silent/" ] } 1 .. 8);
+        ok(sent($name), "$name: nothing is owed any more");
         my ($row) = query_rows($node, qq{
             SELECT count(*) AS n, max(extract(epoch FROM duration)) AS longest,
                 extract(epoch FROM max(started_at + duration) - min(started_at + duration)) AS apart
             FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = destination_id WHERE d.name = '$name'});
 
-        is($row->{n}, 4, "$name: an attempt each");
-        cmp_ok($row->{longest}, '<', 3, sprintf '%s: none takes longer than it may (%.1f s)', $name, $row->{longest});
-        cmp_ok($row->{apart}, '<', 1.5, sprintf '%s: all end at about the same time (%.1f s)', $name, $row->{apart});
-        cmp_ok($took, '<', 5, sprintf '%s: no chain (%.1f s)', $name, $took);
+        is($row->{n}, 8, "$name: an attempt each");
+        cmp_ok($row->{longest}, '<', 8, sprintf '%s: none takes longer than it may (%.1f s)', $name, $row->{longest});
+        cmp_ok($row->{apart}, '<', 7, sprintf '%s: all end at about the same time (%.1f s)', $name, $row->{apart});
     }
 
     # 2. nobody waits for another one's proxy
     my $fresh = NodeReceiver->new(temp_dir('node'), $certificates);
-    add_destination($node, 'dead proxy', $fresh->url(''), { %slow, timeout => '4 s', connect_timeout => '4 s', proxy => "http://127.0.0.1:$silent" });
+    add_destination($node, 'dead proxy', $fresh->url(''), { %slow, timeout => '1 h', connect_timeout => '1 h', proxy => "http://127.0.0.1:$silent" });
     add_destination($node, 'no proxy', $fresh->url(''), \%hasty);
     send_all($node, map { [ 'dead proxy', "dead-proxy_$_", $fresh->url('/ok') ] } 1 .. 3);
     ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'dead proxy'}, '3'),
         'three wait for a dead proxy');
-    my $took = elapsed(
-        sub {
-            send_all($node, [ 'no proxy', 'no-proxy', $fresh->url('/ok') ]);
-            ok(wait_for('the receiver', sub { $fresh->requests }), 'another one needs no proxy');
-        });
-    cmp_ok($took, '<', 2, sprintf 'and does not wait (%.1f s)', $took);
-    ok(sent('no proxy') && sent('dead proxy'), 'nothing is owed any more');
+    send_all($node, [ 'no proxy', 'no-proxy', $fresh->url('/ok') ]);
+    ok(sent('no proxy'), 'another one needs no proxy');
     my %recorded = attempts($node);
     is($recorded{'no-proxy'}, 'delivered 200 1', 'and is delivered');
-    is(join(', ', @recorded{ map { "dead-proxy_$_" } 1 .. 3 }), 'aborted 1, aborted 1, aborted 1', 'the others are not');
+    is(query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'dead proxy'}), '3', 'while the others still wait');
+    query($node, q{DELETE FROM rswebhook.destination WHERE name = 'dead proxy'});
 
     # 3. nor for a handshake of another destination that has another authority
     add_destination($node, 'wrong authority', $fresh->url(''), { %slow, ca_cert => $certificates->text('client.pem') });

@@ -21,7 +21,7 @@ my %hasty = (
     retry_window => '0',
     min_attempts => 2,
     breaker_failures => 0,
-    timeout => '5 s');
+    timeout => '30 s');
 my $receiver = new_receiver();
 my $node = new_node('told', conf => "rswebhook.max_event_size = 32MB\nrswebhook.max_request_size = 32MB\n");
 my $pid = worker_pid($node);
@@ -104,10 +104,10 @@ sub test_where_it_ended
         if ($name =~ /^(\w+)-.*_kept$/)
         {
             send_all($node, [ $name, "before_$name", "$base{$1}/ok" ]);
-            wait_until_sent($node, undef, 20);
+            wait_until_sent($node);
         }
         send_all($node, $_);
-        wait_until_sent($node, undef, 20);
+        wait_until_sent($node);
     }
     my %error = map { $_->{id} => $_ } query_rows($node, q{
         SELECT e.event->>'messageId' AS id, error, outcome

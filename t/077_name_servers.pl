@@ -1,6 +1,9 @@
 # Name servers: one that is silent, one dead of two, answers that change, and
 # what is asked of them: once for all that wait for a name, and no more often
 # than their answers say.
+#
+# Clocks: what a receiver or a name server that is busy may add is taken from
+# names that are answered for at once, in the same run.
 
 use strict;
 use warnings;
@@ -15,7 +18,6 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $slack = $ENV{RSWEBHOOK_SANITIZED} ? 3 : 1;
-my $limit = 15;
 my $dir = temp_dir('names');
 my $names = Names->new($dir) or plan skip_all => 'no compiler, or not glibc';
 my ($first, $second) = map { $names->server($_) } '127.0.0.1', '127.0.0.2';
@@ -29,7 +31,7 @@ my $there = new_receiver('--address', '127.0.0.2', '--port', $port);
 my $node = new_node('name_servers', start => 0, conf => "rswebhook.connection_lifetime = '2 s'\n");
 $names->start($node);
 query($node, 'CREATE EXTENSION rswebhook');
-my $pid = worker_pid($node);
+my $pid = await_worker($node);
 
 my %hasty = (min_backoff => '100 ms', max_backoff => '200 ms', breaker_failures => 0, ordered => 0);
 
@@ -75,7 +77,7 @@ sub arrived
 {
     my ($name, $count) = @_;
 
-    return wait_for("$count events of $name", sub { arrivals($name) >= $count }, $limit)
+    return wait_for("$count events of $name", sub { arrivals($name) >= $count })
       || diag("so far: " . attempts($name)) && 0;
 }
 
@@ -104,14 +106,16 @@ set('*.silent.test', silent => 1);
 # One look-up for all, which has a time of its own
 #
 # less than a second: nobody asks again
-set('slow.test', A => ['127.0.0.1'], delay => 700);
+set('slow.test', A => ['127.0.0.1'], delay => 300);
+set('plain.test', A => ['127.0.0.1']);
+add('plain.test', '/ok');
 add_destination($node, "slow $_", "http://slow.test:$port/ok", { %hasty }) foreach 1 .. 20;
 # one dead server of two; more than connect_timeout
 $first->set('half.test', silent => 1);
 $second->set('half.test', A => ['127.0.0.1']);
-add('half.test', '/ok', connect_timeout => '1 s');
-set('slower.test', A => ['127.0.0.1'], delay => 1500);
-add('slower.test', '/ok', connect_timeout => '1 s');
+add('half.test', '/ok', connect_timeout => '2 s');
+set('slower.test', A => ['127.0.0.1'], delay => 3000);
+add('slower.test', '/ok', connect_timeout => '2 s', timeout => '30 s');
 # one family of two
 set('four.test', A => ['127.0.0.1'], silent => 'AAAA');
 add('four.test', '/ok');
@@ -124,21 +128,24 @@ query($node, q{
     SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', concat_ws('-', 'slow', d, n)), 'slow ' || d))
     FROM generate_series(1, 20) AS d, generate_series(1, 5) AS n});
 my $sent = time();
-send_many($_, 1) foreach 'half', 'slower', 'four', 'six', 'one';
-ok(arrived($_, $_ eq 'slow' ? 100 : 1), "$_ arrives") foreach 'four', 'six', 'slow', 'half', 'slower';
-my %after = map { $_ => (arrivals($_))[0] // $sent + 99 } 'four', 'six', 'half', 'slower';
+send_many($_, 1) foreach 'plain', 'half', 'slower', 'four', 'six', 'one';
+ok(arrived($_, $_ eq 'slow' ? 100 : 1), "$_ arrives") foreach 'plain', 'four', 'six', 'slow', 'half', 'slower';
+my %after = map { $_ => (arrivals($_))[0] // $sent + 99 } 'plain', 'four', 'six', 'half', 'slower';
 $_ -= $sent foreach values %after;
-cmp_ok($after{four}, '<', $slack, sprintf 'AAAA unanswered: %.2f s', $after{four});
-cmp_ok($after{six}, '<', $slack, sprintf 'A unanswered: %.2f s', $after{six});
-cmp_ok($after{half}, '<', 3 * $slack, sprintf 'a dead server of two: %.2f s', $after{half});
+my $plain = 2 * $after{plain};
+cmp_ok($after{four}, '<', $plain + $slack, sprintf 'AAAA unanswered: %.2f s', $after{four});
+cmp_ok($after{six}, '<', $plain + $slack, sprintf 'A unanswered: %.2f s', $after{six});
+cmp_ok($after{half}, '<', $plain + 3 * $slack, sprintf 'a dead server of two: %.2f s', $after{half});
 is(attempts($_), 'delivered 200 1', "$_: by the first attempt") foreach 'four', 'six', 'half', 'slower';
 is(scalar(questions('slow.test', $_)), 1, "$_ is asked for once for twenty destinations") foreach 'A', 'AAAA';
-ok(wait_for('an attempt', sub { attempts('one') =~ /retry/ }, 5), 'an attempt ends');
+ok(wait_for('an attempt', sub { attempts('one') =~ /retry/ }), 'an attempt ends');
 like(attempts('one'), qr/^retry 1 resolving the name: .*timed out/, 'and says that the name took too long');
 my ($duration) = query($node, q{
     SELECT extract(epoch FROM duration) FROM rswebhook.delivery WHERE error LIKE 'resolving%' AND attempt = 1
     AND destination_id = (SELECT id FROM rswebhook.destination WHERE name = 'one')});
-cmp_ok(abs($duration - 1.5), '<', 0.5 * $slack, "when its own time is over: $duration s");
+# a look-up has ten seconds
+cmp_ok($duration, '>=', 1.4, 'when its own time is over');
+cmp_ok($duration, '<', 8, "not the name's: $duration s");
 query($node, q{DELETE FROM rswebhook.destination WHERE name = 'one' OR name LIKE 'slow %'});
 
 #
@@ -170,13 +177,14 @@ sub moved
         sub {
             send_many($name, 1);
             grep { $_->{headers}{'webhook-id'} =~ /^$name-/ } $there->requests;
-        }, $limit)
+        })
       || diag("so far: " . attempts($name)) && 0;
 }
 
 ok(moved('short'), 'after its time another answer is asked for');
 ok(moved('alias'), 'likewise if only the name behind another is for a short time');
-cmp_ok(time() - $changed, '<', 1 + 2 * $slack, sprintf 'soon: %.2f s', time() - $changed);
+# not in minutes, for which the others are good
+cmp_ok(time() - $changed, '<', 20 * $slack, sprintf 'soon: %.2f s', time() - $changed);
 send_many('long', 10);
 ok(arrived('long', 11), 'events for a name whose answer is good for long');
 is(scalar(questions('long.test', $_)), 1, "which is not asked for again: $_") foreach 'A', 'AAAA';
@@ -187,6 +195,7 @@ ok(!(grep { $_->{headers}{'webhook-id'} =~ /^long-/ } $there->requests), 'nor is
 #
 set('moving.test', A => ['127.0.0.1'], ttl => 1);
 add('moving.test', '/ok', max_in_flight => 2);
+my $first_sent = time();
 foreach (1 .. 10)
 {
     my $before = arrivals('moving');
@@ -194,18 +203,17 @@ foreach (1 .. 10)
     arrived('moving', $before + 1) or last;
 }
 my %connections = map { $_->{connection} => 1 } grep { $_->{headers}{'webhook-id'} =~ /^moving-/ } $here->requests;
-cmp_ok(scalar keys %connections, '<=', 2, 'connections are kept');
+cmp_ok(scalar keys %connections, '<=', 2 + (time() - $first_sent), 'connections are kept, for two seconds each');
 $changed = time();
 set('moving.test', A => ['127.0.0.2'], ttl => 1);
 ok(moved('moving'), 'events that never pause move to another address');
-cmp_ok(time() - $changed, '<', 3 + 2 * $slack, sprintf 'soon: %.2f s', time() - $changed);
+cmp_ok(time() - $changed, '<', 20 * $slack, sprintf 'soon: %.2f s', time() - $changed);
 # one that was made just before the answer's time was over
 wait_for('the last connection', sub { send_many('moving', 1); time() > $changed + 4 * $slack });
-ok( wait_for('quiet', sub { query($node, 'SELECT count(*) FROM rswebhook.queue') eq '0' }, $limit),
-    'nothing is owed any more');
+ok(wait_until_sent($node), 'nothing is owed any more');
 my $old = grep { $_->{headers}{'webhook-id'} =~ /^moving-/ } $here->requests;
 send_many('moving', 20);
-ok(wait_until_sent($node, undef, $limit), 'more events');
+ok(wait_until_sent($node), 'more events');
 is(scalar(grep { $_->{headers}{'webhook-id'} =~ /^moving-/ } $here->requests), $old, 'none goes to the old one');
 
 #
@@ -225,7 +233,7 @@ add('beside.test', '/beside', proxy => $proxy, no_proxy => 'beside.test');
 add_destination($node, 'behind', 'http://behind.test/behind', { %hasty, proxy => "socks5://socks.test:$socks->{port}" });
 add('from.test', "/location/307/http:%2f%2fto.test:$port%2fto", max_redirects => 1);
 send_many($_, 1) foreach 'proxied', 'beside', 'behind', 'from';
-ok(wait_until_sent($node, undef, $limit), 'proxies and redirects');
+ok(wait_until_sent($node), 'proxies and redirects');
 is(attempts($_), 'delivered 200 1', "$_: delivered") foreach 'proxied', 'beside', 'behind', 'from';
 is(scalar(() = $here->requests_to('http://shop.test/proxied')), 1, 'a proxy is asked');
 is(scalar(questions('proxy.test', 'A')), 1, 'by its name');
@@ -246,24 +254,19 @@ send_many('known', 1);
 ok(arrived('known', 1), 'a name is known');
 my %most = (fds => descriptors(), threads => 1);
 my $fds = $most{fds};
+my $by_themselves;
 query($node, qq{
     INSERT INTO rswebhook.destination
         (name, url, ordered, connect_timeout, timeout, min_backoff, max_backoff, breaker_failures)
     SELECT 'silent ' || n, 'http://n' || n || '.silent.test:$port/', false, '1 s', '2 s', '100 ms', '200 ms', 0
     FROM generate_series(1, 150) AS n});
 
-# Sends so many to each of them, then forty to each of the others.
-sub beside_silence
+# Sends forty to each of the others, and returns how long they took to arrive.
+sub send_to_others
 {
-    my ($each) = @_;
+    my ($what) = @_;
     my %before = map { $_ => scalar arrivals($_) } 'numeric', 'known', 'unknown';
 
-    query($node, qq{
-        SELECT count(rswebhook_send('{"type": "track"}', 'silent ' || n))
-        FROM generate_series(1, 150) AS n, generate_series(1, $each)});
-    # until they are all that they can be
-    my $waiting = $each > 1 ? 250 : 150;
-    wait_for('them to wait', sub { query($node, 'SELECT sum(in_flight) FROM rswebhook.status') >= $waiting }, 3);
     my $sent = time();
     send_many($_, 40) foreach sort keys %before;
     my $all = wait_for('the others',
@@ -272,18 +275,35 @@ sub beside_silence
             $most{fds} = $now_fds if $now_fds > $most{fds};
             $most{threads} = $threads if $threads > $most{threads};
             !grep { arrivals($_) < $before{$_} + 40 } keys %before;
-        }, 8);
-    ok($all, sprintf '%d events that wait for 150 names: of 40 others each %s arrive', 150 * $each,
+        });
+    my $took = time() - $sent;
+    ok($all, sprintf '%s: of 40 others each %s arrive', $what,
         join ', ', map { "$_: " . (arrivals($_) - $before{$_}) } sort keys %before);
-    cmp_ok(time() - $sent, '<', 3 * $slack, sprintf 'soon: %.2f s', time() - $sent);
+    return $took;
+}
+
+# The same while so many are sent to each of those that hang.
+sub beside_silence
+{
+    my ($each) = @_;
+
+    query($node, qq{
+        SELECT count(rswebhook_send('{"type": "track"}', 'silent ' || n))
+        FROM generate_series(1, 150) AS n, generate_series(1, $each)});
+    # until they are all that they can be
+    my $waiting = $each > 1 ? 250 : 150;
+    wait_for('them to wait', sub { query($node, 'SELECT sum(in_flight) FROM rswebhook.status') >= $waiting }, 3);
+    my $took = send_to_others(150 * $each . ' events that wait for 150 names');
+    cmp_ok($took, '<', 3 * $slack + 3 * $by_themselves, sprintf 'soon: %.2f s', $took);
     return;
 }
 
+$by_themselves = send_to_others('by themselves');
 my $began = time();
 beside_silence(1);
 # more than rswebhook.max_in_flight, and after some have been given up
 wait_for('attempts to end',
-    sub { query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE error LIKE 'resolving%'}) > 300 }, 5);
+    sub { query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE error LIKE 'resolving%'}) > 300 });
 beside_silence(10);
 my $took = time() - $began;
 is($most{threads}, 1, 'without a thread');
@@ -311,11 +331,11 @@ sub new_server_asked
         sub {
             my $name = 'new' . ++$n;
             my $asked_for = $name . ($suffix || '.lan.example');
-            add_destination($node, $name, "http://$name$suffix:$port/ok", { %hasty, timeout => '500 ms' });
+            add_destination($node, $name, "http://$name$suffix:$port/ok", { %hasty, timeout => '2 s' });
             send_many($name, 1);
-            wait_for('an answer', sub { attempts($name) }, $limit);
+            wait_for('an answer', sub { attempts($name) });
             attempts($name) eq 'delivered 200 1' && $which->questions($asked_for);
-        }, 5);
+        });
 }
 
 $names->resolv_conf('nameserver 127.0.0.3');
@@ -328,7 +348,7 @@ ok(new_server_asked($first, ''), 'and the domains of the search list');
 $first->stop;
 $names->resolv_conf(@both);
 $second->set('gone.test', A => ['127.0.0.1']);
-add('gone.test', '/ok', connect_timeout => '1 s');
+add('gone.test', '/ok', connect_timeout => '2 s');
 send_many('gone', 1);
 ok(arrived('gone', 1), 'with a name server gone');
 is(attempts('gone'), 'delivered 200 1', 'the other one is asked');
@@ -351,7 +371,7 @@ sub hang
 {
     add_destination($node, 'hangs', 'http://hang.silent.test/', { %hasty, timeout => '30 s' });
     send_many('hangs', 1);
-    ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '1', $limit),
+    ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '1'),
         'a name is being resolved');
     return;
 }
@@ -365,10 +385,10 @@ sub slurp
 
 hang();
 $took = elapsed(sub { query($node, 'DROP EXTENSION rswebhook') });
-cmp_ok($took, '<', 2 * $slack, sprintf 'DROP EXTENSION does not wait for it: %.2f s', $took);
+cmp_ok($took, '<', at_once(2 * $slack), sprintf 'DROP EXTENSION does not wait for it: %.2f s', $took);
 query($node, 'CREATE EXTENSION rswebhook');
 hang();
 $took = elapsed(sub { $node->stop('fast') });
-cmp_ok($took, '<', 2 * $slack, sprintf 'nor does a shutdown: %.2f s', $took);
+cmp_ok($took, '<', at_once(2 * $slack), sprintf 'nor does a shutdown: %.2f s', $took);
 
 done_testing();

@@ -100,7 +100,7 @@ my $node = new_node('lacking', start => 0);
     $node->start;
 }
 query($node, 'CREATE EXTENSION rswebhook');
-my $pid = worker_pid($node);
+my $pid = await_worker($node);
 
 # Only errno.h knows the numbers.
 my %number = map { my $name = $_; $name => do { no strict 'refs'; require Errno; &{"Errno::$name"}() } }

@@ -9,10 +9,10 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use Certificates;
+use Child;
 use IO::Socket::INET;
 use Ledgers;
 use NodeReceiver;
-use POSIX ();
 use RswebhookTest;
 use Test::More;
 
@@ -25,8 +25,7 @@ my %hasty = (
     retry_window => '0',
     min_attempts => 2,
     breaker_failures => 0,
-    timeout => '3 s');
-my @children;
+    timeout => '30 s');
 
 #
 # A redirect takes the event along, or is not followed
@@ -109,7 +108,7 @@ SKIP:
     #
     # A window that never opens: the worker sleeps meanwhile
     #
-    add_destination($node, 'window', $h2->url(''), { %hasty, timeout => '20 s', low_speed_limit => 0 });
+    add_destination($node, 'window', $h2->url(''), { %hasty, timeout => '1 h', low_speed_limit => 0 });
     send_all($node, [ 'window', 'window-1', $h2->url('/early/0/hang'), undef, 900_000 ]);
     ok(wait_for('the request', sub { grep { $_->{headers}{'webhook-id'} eq 'window-1' } $h2->requests }), 'a window that stays closed');
     pass_time(0.5);
@@ -139,19 +138,8 @@ sub serve
     my ($code) = @_;
     my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 16)
       or die "could not listen: $@\n";
-    my $child = fork() // die "could not fork: $!\n";
 
-    if ($child == 0)
-    {
-        $SIG{TERM} = $SIG{ALRM} = 'DEFAULT';
-        alarm 120;    # whatever happens, it ends
-        while (my $client = $listener->accept)
-        {
-            $code->($client);
-        }
-        POSIX::_exit(0);
-    }
-    push @children, $child;
+    Child::serve($listener, $code);
     return $listener->sockport;
 }
 
@@ -208,13 +196,8 @@ server.listen(0, '127.0.0.1', () => {
 });
 END
     close $out or die "could not write: $!\n";
-    my $child = fork() // die "could not fork: $!\n";
-    if ($child == 0)
-    {
-        exec 'node', "$dir/raw.js", "$dir/port", $certificates->file('server.pem'), $certificates->file('server.key')
-          or POSIX::_exit(127);
-    }
-    push @children, $child;
+    my @command = ('node', "$dir/raw.js", "$dir/port", $certificates->file('server.pem'), $certificates->file('server.key'));
+    Child::start(sub { exec @command or die "could not run node: $!\n" });
     wait_for('the receiver', sub { -e "$dir/port" }) or die "no receiver\n";
     open my $in, '<', "$dir/port" or die "could not read: $!\n";
     my $port = <$in>;
@@ -226,16 +209,4 @@ sub cpu_seconds
     open my $in, '<', "/proc/$pid/stat" or return 0;
     my @fields = split ' ', <$in> =~ s/.*\) //r;
     return ($fields[11] + $fields[12]) / 100;
-}
-
-END
-{
-    my $status = $?;
-
-    foreach (@children)
-    {
-        kill 'TERM', $_;
-        waitpid $_, 0;
-    }
-    $? = $status;
 }

@@ -38,7 +38,7 @@ $server->set('two.test', AAAA => ['::1'], A => ['127.0.0.1']);
 my $node = new_node('two_addresses', start => 0);
 $names->start($node);
 query($node, 'CREATE EXTENSION rswebhook');
-my $pid = worker_pid($node);
+my $pid = await_worker($node);
 add_destination($node, 'two', "https://two.test:$port/then-close/50/ok",
     { ca_cert => $certificates->text('ca.pem'), min_backoff => '20 ms', max_backoff => '50 ms', retry_window => '0', min_attempts => 2, breaker_failures => 0 });
 

@@ -3,7 +3,8 @@
 #     judgement of what arrived.
 #
 # A client sends one transaction after the other and remembers which of them
-# the server has confirmed.  Some roll back, some roll back to a savepoint.
+# the server has confirmed.  Some roll back, some roll back to a savepoint.  It
+# waits while much is owed, so that it is never far ahead of the worker.
 # Events are named CLIENT-NUMBER, in the order of commits; the user is
 # CLIENT-uN, so that each user has one client only.
 #
@@ -15,11 +16,13 @@ use strict;
 use warnings;
 
 use File::Temp;
-use POSIX ();
 use Time::HiRes qw(sleep);
 
-my %running;    # pid => 1
+use Child;
+
 my $users = 10;
+my $batch = 50;         # transactions
+my $most_owed = 300;    # events
 
 # node; more options:
 #   clients => 2
@@ -43,25 +46,30 @@ sub new
 sub start_client
 {
     my ($self, $client) = @_;
-    my $pid = fork() // die "could not fork: $!\n";
 
-    if ($pid == 0)
-    {
-        $SIG{TERM} = 'DEFAULT';
-        open STDOUT, '>>', "$self->{dir}/$client.out" or POSIX::_exit(1);
-        open STDERR, '>>', "$self->{dir}/$client.err" or POSIX::_exit(1);
-        my $parent = getppid();
-        my $n = 1;
-        until (-e "$self->{dir}/stop" || getppid() != $parent)
-        {
-            $self->send_some($client, $n, $n + 49);
-            $n += 50;
-        }
-        POSIX::_exit(0);
-    }
-    $running{$pid} = 1;
-    push @{ $self->{pids} }, $pid;
+    push @{ $self->{pids} }, Child::start(
+        sub {
+            open STDOUT, '>>', "$self->{dir}/$client.out" or die "could not write: $!\n";
+            open STDERR, '>>', "$self->{dir}/$client.err" or die "could not write: $!\n";
+            for (my $n = 1; !-e "$self->{dir}/stop" && Child::has_parent();)
+            {
+                next if $self->much_is_owed;
+                $self->send_some($client, $n, $n + $batch - 1);
+                $n += $batch;
+            }
+        });
     return;
+}
+
+# Pauses then, too, and while there is no server.
+sub much_is_owed
+{
+    my ($self) = @_;
+
+    my $much = qx(psql --no-psqlrc -At -d "$self->{connstr}" -c 'SELECT count(*) >= $most_owed FROM rswebhook.queue');
+    return 0 if $much =~ /^f/;
+    sleep(0.1);
+    return 1;
 }
 
 # psql stops at the first error, such as a lost connection.
@@ -71,7 +79,7 @@ sub send_some
     my $name = "c$client";
     my $file = "$self->{dir}/$client.sql";
 
-    open my $out, '>', $file or POSIX::_exit(1);
+    open my $out, '>', $file or die "could not write: $!\n";
     print $out "SET client_min_messages = error;\n";
     foreach my $n ($from .. $to)
     {
@@ -109,11 +117,7 @@ sub stop
 
     open my $out, '>', "$self->{dir}/stop" or die "could not write: $!\n";
     close $out;
-    foreach my $pid (@{ $self->{pids} })
-    {
-        waitpid $pid, 0;
-        delete $running{$pid};
-    }
+    Child::stop($_) foreach @{ $self->{pids} };
     return;
 }
 
@@ -161,15 +165,6 @@ sub judge
     $result{lost} = keys %lost;
     $result{repeated} += $_ - 1 foreach values %arrived;
     return \%result;
-}
-
-END
-{
-    my $status = $?;
-
-    kill 'TERM', keys %running;
-    waitpid $_, 0 foreach keys %running;
-    $? = $status;
 }
 
 1;

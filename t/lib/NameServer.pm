@@ -32,11 +32,11 @@ use Errno qw(EADDRINUSE);
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
-use POSIX ();
 use Socket qw(AF_INET AF_INET6 AF_UNIX PF_UNSPEC SOCK_STREAM inet_pton);
 use Time::HiRes qw(time);
 
-my %running;    # pid => 1
+use Child;
+
 my $json = JSON::PP->new->utf8->canonical;
 my %type = (A => 1, CNAME => 5, SOA => 6, AAAA => 28, OPT => 41);
 my %type_name = reverse %type;
@@ -51,16 +51,7 @@ sub new
     socketpair(my $ours, my $theirs, AF_UNIX, SOCK_STREAM, PF_UNSPEC)
       or die "could not make a socket: $!\n";
     $_->autoflush foreach $ours, $theirs;
-    my $pid = fork() // die "could not fork: $!\n";
-    if ($pid == 0)
-    {
-        close $ours;
-        $SIG{TERM} = $SIG{ALRM} = 'DEFAULT';
-        alarm 300;    # whatever happens, it ends
-        eval { serve($udp, $tcp, $theirs, $ledger); 1 } or warn "name server: $@";
-        POSIX::_exit(0);
-    }
-    $running{$pid} = 1;
+    my $pid = Child::start(sub { close $ours; serve($udp, $tcp, $theirs, $ledger) });
     @$self{qw(pid control)} = ($pid, $ours);
     return $self;
 }
@@ -122,17 +113,7 @@ sub stop
     my ($self) = @_;
     my $pid = delete $self->{pid} // return;
 
-    stop_process($pid);
-    return;
-}
-
-sub stop_process
-{
-    my ($pid) = @_;
-
-    kill 'TERM', $pid;
-    waitpid $pid, 0;
-    delete $running{$pid};
+    Child::stop($pid, 'TERM');
     return;
 }
 
@@ -327,14 +308,6 @@ sub message
     }
     return pack('n6', $asked->{id}, $flags, 1, scalar @records, scalar @authority, $edns ? 1 : 0)
       . $asked->{question} . $tail;
-}
-
-END
-{
-    my $status = $?;
-
-    stop_process($_) foreach keys %running;
-    $? = $status;
 }
 
 1;

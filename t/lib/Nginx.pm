@@ -11,10 +11,10 @@ use strict;
 use warnings;
 
 use IO::Socket::INET;
-use POSIX ();
 use Time::HiRes qw(sleep time);
 
-my %running;    # pid => 1
+use Child;
+use Receiver;
 
 # The program, or undef where there is none.
 sub program
@@ -76,20 +76,14 @@ http {
 CONF
     CORE::close $conf;
 
-    my $pid = fork() // die "could not fork: $!\n";
-    if ($pid == 0)
+    my $pid = Child::start(
+        sub {
+            open STDERR, '>>', "$dir/stderr";
+            exec program(), '-p', $dir, '-c', "$dir/nginx.conf" or die "could not run nginx: $!\n";
+        });
+    for (my $end = time() + $Receiver::patience; time() < $end; sleep(0.02))
     {
-        open STDERR, '>>', "$dir/stderr";
-        exec program(), '-p', $dir, '-c', "$dir/nginx.conf" or POSIX::_exit(127);
-    }
-    $running{$pid} = 1;
-    for (my $end = time() + 10; time() < $end; sleep(0.02))
-    {
-        if (waitpid($pid, POSIX::WNOHANG()) != 0)
-        {
-            delete $running{$pid};
-            return 0;
-        }
+        return 0 if Child::has_ended($pid);
         next unless IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port");
         @$self{qw(pid port)} = ($pid, $port);
         return 1;
@@ -102,9 +96,7 @@ sub stop
     my ($self) = @_;
     my $pid = delete $self->{pid} // return;
 
-    kill 'QUIT', $pid;
-    waitpid $pid, 0;
-    delete $running{$pid};
+    Child::stop($pid, 'QUIT');
     return;
 }
 
@@ -113,6 +105,14 @@ sub url
     my ($self, $path, $scheme) = @_;
 
     return ($scheme // 'http') . "://127.0.0.1:$self->{port}$path";
+}
+
+# How much has arrived, for a wait.
+sub progress
+{
+    my ($self) = @_;
+
+    return -s "$self->{dir}/access.log";
 }
 
 # The requests so far whose webhook-id matches, in order of their end.  What
@@ -137,18 +137,6 @@ sub requests
             id => $id };
     }
     return @requests;
-}
-
-END
-{
-    my $status = $?;
-
-    foreach my $pid (keys %running)
-    {
-        kill 'TERM', $pid;
-        waitpid $pid, 0;
-    }
-    $? = $status;
 }
 
 1;

@@ -1,8 +1,6 @@
 # Receiver.pm
 #     scripts/receiver as an object: started, asked what it saw, stopped.
 #
-# Every receiver is stopped by its pid at the latest when the test ends.
-#
 # Copyright (c) 2026, the rswebhook maintainers
 
 package Receiver;
@@ -12,10 +10,12 @@ use warnings;
 
 use IO::Socket::INET;
 use JSON::PP;
-use POSIX ();
 use Time::HiRes qw(sleep time);
 
-my %running;    # pid => 1
+use Child;
+
+our $patience = 120;    # seconds to start in
+my %size_of;            # ledger => bytes
 my $json = JSON::PP->new->utf8;
 
 # The directory is for the ledger; more arguments go to the program.
@@ -41,19 +41,16 @@ sub start
     my @same_port = defined $self->{port} ? ('--port', $self->{port}) : ();
 
     unlink $port_file;
-    my $pid = fork() // die "could not fork: $!\n";
-    if ($pid == 0)
-    {
-        exec $self->command, '--port-file', $port_file,
-          '--ledger', $self->ledger, @{ $self->{arguments} }, @same_port
-          or POSIX::_exit(127);
-    }
-    $running{$pid} = 1;
+    my @command = (
+        $self->command, '--port-file', $port_file,
+        '--ledger', $self->ledger, @{ $self->{arguments} }, @same_port);
+    my $pid = Child::start(sub { exec @command or die "could not run \"$command[0]\": $!\n" });
     $self->{pid} = $pid;
+    $size_of{ $self->ledger } = 0;
 
-    for (my $end = time() + 30; !-e $port_file; sleep(0.01))
+    for (my $end = time() + $patience; !-e $port_file; sleep(0.01))
     {
-        die "the receiver did not start\n" if time() > $end || !kill(0, $pid);
+        die "the receiver did not start\n" if time() > $end || Child::has_ended($pid);
     }
     open my $in, '<', $port_file or die "could not read \"$port_file\": $!\n";
     ($self->{port}) = split / /, <$in>;
@@ -71,18 +68,21 @@ sub stop
 {
     my ($self) = @_;
 
-    stop_process(delete $self->{pid}) if defined $self->{pid};
+    Child::stop(delete $self->{pid}, 'TERM') if defined $self->{pid};
     return;
 }
 
-sub stop_process
+# How much has arrived at all receivers of this test, in bytes of their ledgers.
+sub arrived_anywhere
 {
-    my ($pid) = @_;
+    my $sum = 0;
 
-    kill 'TERM', $pid;
-    waitpid $pid, 0;
-    delete $running{$pid};
-    return;
+    foreach my $ledger (keys %size_of)
+    {
+        $size_of{$ledger} = -s $ledger // $size_of{$ledger};
+        $sum += $size_of{$ledger};
+    }
+    return $sum;
 }
 
 sub ledger
@@ -106,14 +106,14 @@ sub url
     return "http://127.0.0.1:$self->{port}$path";
 }
 
-# What /switch/NAME stands for from now on.
+# What /switch/NAME stands for from now on; what is held by /until/NAME is answered.
 sub switch
 {
     my ($self, $name, $path) = @_;
     my $socket = IO::Socket::INET->new(
         PeerAddr => '127.0.0.1',
         PeerPort => $self->{port},
-        Timeout => 10) or die "could not reach the receiver: $@\n";
+        Timeout => $patience) or die "could not reach the receiver: $@\n";
 
     print $socket "PUT /_switch/$name$path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     my $answer = <$socket> // '';
@@ -157,14 +157,6 @@ sub requests_to
     my ($self, $path) = @_;
 
     return grep { index($_->{target}, $path) == 0 } $self->requests;
-}
-
-END
-{
-    my $status = $?;
-
-    stop_process($_) foreach keys %running;
-    $? = $status;
 }
 
 1;

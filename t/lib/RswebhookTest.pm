@@ -1,9 +1,15 @@
 # RswebhookTest.pm
 #     What the TAP tests share: a cluster with the extension, a receiver, and
-#     waiting with a limit.
+#     waiting for as long as something moves.
 #
 # PostgreSQL 13 and 14 knew the test modules by other names at first; this is
-# the one place that knows.  Tests wait for a condition, never for a time.
+# the one place that knows.
+#
+# A busy machine must not fool a test.  Tests wait for a condition, never for a
+# time; a wait fails when nothing has moved for its limit, however long the whole
+# takes.  That one thing does not wait for another is shown by their order, the
+# other one being much too long to be waited for.  Where it can only be shown by a
+# clock, the limit is at_once(), or comes from what the same run has measured.
 #
 # Copyright (c) 2026, the rswebhook maintainers
 
@@ -25,9 +31,13 @@ use Receiver;
 
 our @EXPORT = qw(
   add_destination
+  at_once
+  at_rest
+  await_worker
   bare_node
   elapsed
   libcurl_at_least
+  most_in_flight
   new_node
   new_receiver
   outcomes
@@ -45,7 +55,7 @@ our @EXPORT = qw(
   worker_pid
 );
 
-our $default_limit = 60;    # seconds
+our $default_limit = 60;    # seconds without a move
 
 # At compile time: the test modules set up their directories in INIT blocks.
 my $old_names;
@@ -65,6 +75,12 @@ BEGIN
 
     # So that END blocks stop what was started.
     $SIG{TERM} = $SIG{INT} = sub { die "stopped by a signal\n" };
+
+    # What a test dies of is seen where its results are, not in its log only.
+    $SIG{__DIE__} = sub { diag("died: $_[0]") if defined $^S && !$^S };
+
+    # A server may take its time to start and to stop.
+    $ENV{PGCTLTIMEOUT} //= 300;
 }
 
 sub source_dir
@@ -121,6 +137,7 @@ sub new_node
 
     $node->start;
     query($node, 'CREATE EXTENSION rswebhook') if $option{extension} // 1;
+    await_worker($node) if ($option{extension} // 1) && ($option{preload} // 1);
     return $node;
 }
 
@@ -232,6 +249,16 @@ sub worker_pid
     return $pid eq '' ? undef : $pid;
 }
 
+# The same, once there is one.
+sub await_worker
+{
+    my ($node, $database) = @_;
+    my $pid;
+
+    wait_for('the worker', sub { $pid = worker_pid($node, $database) });
+    return $pid;
+}
+
 # A number from /proc/PID/status, such as VmHWM or voluntary_ctxt_switches.
 sub process_field
 {
@@ -245,22 +272,55 @@ sub process_field
     return undef;
 }
 
+# How often a process has gone to sleep, once it does so no more.
+sub at_rest
+{
+    my ($pid) = @_;
+    my $last = -1;
+
+    wait_for('the process to be idle', sub {
+            my $now = process_field($pid, 'voluntary_ctxt_switches');
+            my $same = $now == $last;
+
+            $last = $now;
+            sleep(0.5) if !$same;
+            return $same;
+        });
+    return $last;
+}
+
 # ---------------------------------------------------------------------
 # Waiting
 # ---------------------------------------------------------------------
 
-# Polls until the code returns something true, and returns that; says what
-# was awaited and returns false when the limit is reached.
+# Polls until the code returns something true, and returns that.  Gives up, says
+# for what, and returns false when nothing has moved for so many seconds.  What
+# moves is the number of requests at all receivers, and what the code $sign
+# returns.  What goes in circles is given up, too, after ten times that.
 sub wait_for
 {
-    my ($what, $code, $limit) = @_;
-    my $end = time() + ($limit // $default_limit);
+    my ($what, $code, $limit, $sign) = @_;
+    my $start = time();
+    my $moved = $start;
+    my $told = $start;
+    my $last = '';
 
+    $limit //= $default_limit;
     while (1)
     {
         my $result = $code->();
         return $result if $result;
-        last if time() > $end;
+
+        my $now = time();
+        my $state = Receiver::arrived_anywhere() . ' ' . ($sign ? $sign->() // '' : '');
+        $moved = $now if $state ne $last;
+        $last = $state;
+        last if $now - $moved > $limit || $now - $start > 10 * $limit;
+        if ($now - $told > 30)
+        {
+            note(sprintf 'for %d s, waiting for %s', $now - $start, $what);
+            $told = $now;
+        }
         sleep(0.02);
     }
     diag("waited in vain for $what");
@@ -274,7 +334,7 @@ sub wait_for_query
 
     return 1
       if wait_for("\"$expected\" from $sql",
-        sub { ($got = query($node, $sql, $database)) eq $expected }, $limit);
+        sub { ($got = query($node, $sql, $database)) eq $expected }, $limit, sub { $got });
     diag("last result: \"$got\"");
     return 0;
 }
@@ -286,6 +346,36 @@ sub wait_until_sent
 
     return wait_for_query($node, 'SELECT count(*) FROM rswebhook.queue', '0',
         $limit, $database);
+}
+
+# Seconds within which something has happened at once: so many on an idle
+# machine, and more on one that is slow to start a program right now.
+sub at_once
+{
+    my ($seconds) = @_;
+    my $longest = 0;
+
+    foreach (1 .. 3)
+    {
+        my $took = elapsed(sub { system('psql --version >/dev/null') });
+        $longest = $took if $took > $longest;
+    }
+    return $seconds + 50 * $longest;
+}
+
+# How many requests to a destination were under way at the same time, as the
+# worker has it: what a receiver sees depends on when it gets to look.
+sub most_in_flight
+{
+    my ($node, $destination) = @_;
+
+    return query($node, qq{
+        SELECT max(n) FROM (
+            SELECT sum(step) OVER (ORDER BY at, step) AS n FROM (
+                SELECT v.started_at AS at, 1 AS step, v.destination_id FROM rswebhook.delivery AS v
+                UNION ALL
+                SELECT v.started_at + v.duration, -1, v.destination_id FROM rswebhook.delivery AS v) AS ends
+            WHERE destination_id = rswebhook.destination_id('$destination')) AS moments});
 }
 
 # For the few tests whose subject is that nothing happens for a while.

@@ -10,10 +10,14 @@ use warnings;
 
 use IPC::Run;
 
+my $patience = 300;    # seconds for a statement, not for the session
+
 sub new
 {
     my ($class, $node, $database) = @_;
     my $self = bless { in => '', out => '', err => '', asked => 0 }, $class;
+
+    $self->{timer} = IPC::Run::timeout($patience);
 
     $self->{psql} = IPC::Run::start(
         [
@@ -21,7 +25,7 @@ sub new
             '--dbname', $node->connstr($database // 'postgres')
         ],
         '<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err},
-        IPC::Run::timeout(300));
+        $self->{timer});
     return $self;
 }
 
@@ -39,6 +43,7 @@ sub start
 {
     my ($self, $sql) = @_;
 
+    $self->{timer}->start;
     $self->{end} = 'end-' . ++$self->{asked};
     $self->{out} = '';
     $self->{in} .= "$sql\n;\\echo $self->{end}\n";

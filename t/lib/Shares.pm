@@ -38,7 +38,7 @@ sub share_workers
         AND d.datname = '$database'}, 'template1');
 }
 
-# Until a database has so many workers; false if that takes too long.
+# Until a database has so many workers.
 sub wait_for_workers
 {
     my ($node, $count, $database) = @_;

@@ -12,9 +12,8 @@ use warnings;
 
 use IO::Select;
 use IO::Socket::INET;
-use POSIX ();
 
-my %running;    # pid => 1
+use Child;
 
 sub new
 {
@@ -23,22 +22,7 @@ sub new
       or die "could not listen: $!\n";
     my $self = bless { port => $listener->sockport, notes => $notes }, $class;
 
-    my $pid = fork() // die "could not fork: $!\n";
-    if ($pid == 0)
-    {
-        my $parent = getppid();
-
-        $SIG{TERM} = $SIG{ALRM} = 'DEFAULT';
-        alarm 300;    # whatever happens, it ends
-        while (getppid() == $parent)
-        {
-            next unless IO::Select->new($listener)->can_read(1);
-            my $client = $listener->accept or next;
-            serve($client, $to_port, $notes);
-        }
-        POSIX::_exit(0);
-    }
-    $running{$pid} = 1;
+    Child::serve($listener, sub { serve($_[0], $to_port, $notes) });
     return $self;
 }
 
@@ -106,13 +90,13 @@ sub serve
 }
 
 # One connection at a time is enough; it ends when either side does, or when
-# nothing moves.
+# nothing moves for much longer than a busy receiver takes.
 sub relay
 {
     my ($client, $server) = @_;
     my $select = IO::Select->new($client, $server);
 
-    while (my @ready = $select->can_read(2))
+    while (my @ready = $select->can_read(20))
     {
         foreach my $from (@ready)
         {
@@ -123,18 +107,6 @@ sub relay
         }
     }
     return;
-}
-
-END
-{
-    my $status = $?;
-
-    foreach my $pid (keys %running)
-    {
-        kill 'TERM', $pid;
-        waitpid $pid, 0;
-    }
-    $? = $status;
 }
 
 1;
