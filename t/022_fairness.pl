@@ -119,18 +119,22 @@ is(scalar(my @large = $receiver->requests_to('/hang/large')), 1, 'those that han
 # however many destinations it goes; small ones need not wait for it
 query($node, q{ALTER SYSTEM SET rswebhook.max_in_flight_size = '1MB'});
 query($node, q{SELECT pg_reload_conf()});
-add_destination($node, "fan $_", $receiver->url("/delay/300/fan/$_")) foreach 1 .. 8;
+# the first is answered when the small ones are through
+$receiver->switch('fan', '/until/go');
+add_destination($node, "fan $_", $receiver->url("/switch/fan/fan/$_"), { timeout => '5 min' }) foreach 1 .. 8;
 my $used = cpu_time($worker = worker_pid($node));
 my $took = elapsed(sub {
     send_large([ map { "fan $_" } 1 .. 8 ], 2);
-    ok(wait_for('a large request', sub { $receiver->requests_to('/delay/300/fan') }), 'a fan-out of large events');
+    ok(wait_for('a large request', sub { $receiver->requests_to('/switch/fan/fan') }), 'a fan-out of large events');
     send_many('good', 200, 200);
     ok(wait_for_query($node, owed('good'), '0'), 'small ones go meanwhile');
     cmp_ok(query($node, owed('fan %')), '>', 0, 'and need not wait for the large ones');
+    $receiver->switch('fan', '/delay/300');
+    $receiver->switch('go', '');
     ok(wait_for_query($node, owed('fan %'), '0'), 'all of which are sent');
 });
-is(most_at_once('/delay/300/fan', 0.3), 1, 'one at a time');
-my @fan = map { $_->{target} } $receiver->requests_to('/delay/300/fan');
+is(most_at_once('/switch/fan/fan', 0.3), 1, 'one at a time');
+my @fan = map { $_->{target} } $receiver->requests_to('/switch/fan/fan');
 is(scalar(keys %{ { map { $_ => 1 } @fan[0 .. 7] } }), 8, 'and destinations take turns');
 $used = cpu_time($worker) - $used;
 cmp_ok($used, '<', 0.6 * $took, "waiting for room costs little ($used s of $took s)");

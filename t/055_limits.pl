@@ -162,12 +162,13 @@ for (my $i = 1; $i <= 4000; $i += 100)
         EXCEPTION WHEN out_of_memory THEN NULL; END \$\$});
 }
 $id = 'm' . ++$serial;
+my $since = time();
 eval { query($node, sending($id)) };
 pass_time(2);
 $session->query('COMMIT');
 $session->close;
 ok(deliver(), 'after shared memory was used up it delivers');
-cmp_ok(errors_since($log), '<=', 6, 'a few lines in the log');
+cmp_ok(errors_since($log), '<=', 4 + time() - $since, 'a few lines in the log');
 
 # A place for one of several databases that have nothing to deliver: each is
 # looked at, and then all is quiet
