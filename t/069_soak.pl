@@ -480,7 +480,7 @@ sub read_ledger
         FROM rswebhook.delivery AS v
         JOIN rswebhook.event AS e ON e.id = v.event_id
         JOIN rswebhook.destination AS d ON d.id = v.destination_id
-        WHERE v.status IS NULL AND v.error LIKE '%timed out%'});
+        WHERE v.status IS NULL AND (v.error LIKE '%timed out%' OR v.duration >= d.timeout)});
 
     open my $in, '<:raw', $receiver->ledger or die "could not read the ledger: $!\n";
     while (<$in>)
