@@ -208,27 +208,30 @@ record_one_suspect(int unused)
 	record_committed(clock_now());
 }
 
-/* It is for the outcome that was to be recorded that this has failed. */
-static void
+/*
+ * It is for the outcome that was to be recorded that this has failed; whose that
+ * is.
+ */
+static int32
 hold_failed(int sqlerrcode)
 {
 	Instant		now = clock_now();
 
 	if (session_overran())
-		record_failed(now, OVERRAN_MIN_US, OVERRAN_PAUSE_US);
-	else
-		record_failed(now, 0, session_error_passes(sqlerrcode) ? LOCKED_PAUSE_US : FAILED_PAUSE_US);
+		return record_failed(now, OVERRAN_MIN_US, OVERRAN_PAUSE_US);
+	return record_failed(now, 0, session_error_passes(sqlerrcode) ? LOCKED_PAUSE_US : FAILED_PAUSE_US);
 }
 
 /*
  * Some of them cannot be recorded, perhaps because of what somebody's trigger
- * thinks of one: such are held, and the others are recorded.  If several in a
- * row fail, so would all.
+ * thinks of one: such are held, and the others are recorded.  If those of several
+ * destinations fail in a row, so would all.
  */
 static void
 take_apart(int limit)
 {
 	int			failures = 0;
+	int32		failed = 0;		/* the last one's destination */
 	bool		reported = false;
 	Instant		due;
 
@@ -237,11 +240,12 @@ take_apart(int limit)
 		   !session_extension_gone())
 	{
 		ErrorData  *error = try_to(record_some, limit);
+		int32		before;
 
 		CHECK_FOR_INTERRUPTS();
 		if (error == NULL)
 		{
-			failures = 0;
+			failures = failed = 0;
 			limit = Min(limit * 2, RECORD_GROUP);
 			continue;
 		}
@@ -251,8 +255,10 @@ take_apart(int limit)
 			limit = session_overran() ? 1 : Max(limit / TAKE_APART, 1);
 			continue;
 		}
-		hold_failed(error->sqlerrcode);
-		if (++failures == MAX_FAILURES || concerns_all(error->sqlerrcode))
+		before = failed;
+		failed = hold_failed(error->sqlerrcode);
+		failures += failed != before;
+		if (failures == MAX_FAILURES || concerns_all(error->sqlerrcode))
 			ReThrowError(error);
 		if (!reported)
 			report(error);
@@ -281,10 +287,11 @@ try_suspect(void)
 {
 	ErrorData  *error = try_to(record_one_suspect, 0);
 
-	next_suspect = clock_now() + SUSPECT_PAUSE_US;
+	next_suspect = 0;
 	if (error == NULL)
 		return;
-	hold_failed(error->sqlerrcode);
+	next_suspect = clock_now() + SUSPECT_PAUSE_US;
+	(void) hold_failed(error->sqlerrcode);
 	if (!session_error_passes(error->sqlerrcode))
 		report(error);
 }
@@ -431,16 +438,26 @@ void
 chores_finish(void)
 {
 	Instant		since;
+	int			limit = FINISH_GROUP;
 	int			failures = 0;
 
 	while (record_waiting(&since) > 0 && !session_extension_gone() &&
 		   failures < MAX_FAILURES)
 	{
-		ErrorData  *error = try_to(record_some, FINISH_GROUP);
+		ErrorData  *error = try_to(record_some, limit);
 
 		if (error == NULL)
+		{
+			limit = Min(limit * 2, FINISH_GROUP);
 			continue;
-		hold_failed(error->sqlerrcode);
+		}
+		if (limit > 1)
+		{
+			record_not_committed();
+			limit = 1;
+			continue;
+		}
+		(void) hold_failed(error->sqlerrcode);
 		report(error);
 		failures++;
 	}

@@ -17,7 +17,7 @@
 
 #include "compat.h"
 
-/* INJECT_EVENT: a place that an event with this id has come to. */
+/* INJECT_EVENT: a place that an event, or a destination, with this id has come to. */
 #ifdef RSWEBHOOK_INJECTION
 extern void inject_here(const char *place, int64 event_id);
 #define INJECT(place)	inject_here(place, 0)

@@ -220,28 +220,26 @@ record_suspect(Instant now)
 }
 
 /*
- * One that had failed is recorded, so whatever the reason was may be gone for the
- * others, too: they are tried together again.  Should they fail, they wait for
- * longer than before.
+ * One that had failed is recorded, so whatever the reason was may be gone for its
+ * destination's others, too: they are tried now, each by itself still.  Should
+ * one fail, it waits for longer than before.
  */
 static void
-acquit_suspects(void)
+hurry_suspects(int32 destination_id, Instant now)
 {
 	for (int i = 0; i < noutcomes; i++)
 	{
 		Outcome    *o = &outcomes[i];
 
-		if (o->item == NULL || !o->suspect)
-			continue;
-		o->suspect = false;
-		o->hold_until = 1;		/* long ago */
+		if (o->item != NULL && o->suspect && o->claimed.destination_id == destination_id)
+			o->hold_until = Min(o->hold_until, now);
 	}
 }
 
 void
 record_committed(Instant now)
 {
-	bool		acquitted = false;
+	int32		acquitted = 0;	/* whose suspect it was */
 
 	for (int i = 0; i < nrecording; i++)
 	{
@@ -254,7 +252,8 @@ record_committed(Instant now)
 			o->nbusy++;
 			continue;
 		}
-		acquitted |= o->suspect;
+		if (o->suspect)
+			acquitted = o->claimed.destination_id;
 		hold_no_more(o);
 		schedule_recorded(o->item, o->fate == ROW_GONE, now);
 		free_string(o->error);
@@ -263,8 +262,8 @@ record_committed(Instant now)
 		o->item = NULL;
 	}
 	nrecording = 0;
-	if (acquitted)
-		acquit_suspects();
+	if (acquitted != 0)
+		hurry_suspects(acquitted, now);
 	compact();
 }
 
@@ -274,9 +273,11 @@ record_not_committed(void)
 	nrecording = 0;
 }
 
-void
+int32
 record_failed(Instant now, int64 shortest_us, int64 longest_us)
 {
+	int32		whose = nrecording > 0 ? recording[0]->claimed.destination_id : 0;
+
 	for (int i = 0; i < nrecording; i++)
 	{
 		Outcome    *o = recording[i];
@@ -289,6 +290,7 @@ record_failed(Instant now, int64 shortest_us, int64 longest_us)
 	}
 	nrecording = 0;
 	compact();
+	return whose;
 }
 
 /* ---------------------------------------------------------------------

@@ -53,7 +53,7 @@ extern int	record_outcomes(int limit, Instant now);
 extern int	record_suspect(Instant now);
 extern void record_committed(Instant now);
 extern void record_not_committed(void);
-extern void record_failed(Instant now, int64 shortest_us, int64 longest_us);
+extern int32 record_failed(Instant now, int64 shortest_us, int64 longest_us);
 
 /*
  * Circuit breakers, and destinations that an answer pauses.  These rows may be

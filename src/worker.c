@@ -349,7 +349,7 @@ read_queue(Instant now)
 
 		CHECK_FOR_INTERRUPTS();
 		reading = request.lane;
-		INJECT(psprintf("reading-%d", request.destination_id));
+		INJECT_EVENT("reading", request.destination_id);
 		count = queue_read(&request, &rows);
 		reading = NULL;
 		nunreadable = 0;

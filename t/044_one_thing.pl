@@ -90,6 +90,22 @@ query($node, 'DROP TRIGGER refuse ON rswebhook.delivery; TRUNCATE rswebhook.queu
 ok(delivered(), 'without the trigger');
 
 #
+# All outcomes of one destination are refused, many at a time
+#
+my $bad = query($node, q{SELECT id FROM rswebhook.destination WHERE name = 'bad'});
+query($node, qq{
+    CREATE FUNCTION refuse_all() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not those''; END';
+    CREATE TRIGGER refuse_all BEFORE INSERT ON rswebhook.delivery FOR EACH ROW
+        WHEN (NEW.destination_id = $bad) EXECUTE FUNCTION refuse_all()});
+my $sent = $receiver->requests;
+send_many('bad', 300);
+ok(wait_for('their requests', sub { $receiver->requests >= $sent + 300 }), 'many that cannot be recorded');
+ok(delivered(), 'do not hold up others') foreach 1 .. 3;
+query($node, 'DROP TRIGGER refuse_all ON rswebhook.delivery');
+ok(wait_until_sent($node), 'and are recorded when they can be');
+is($receiver->requests, $sent + 300 + 3, 'without being sent again');
+
+#
 # All of a destination's rows are locked
 #
 query($node, q{SELECT rswebhook_pause('bad')});
@@ -139,16 +155,16 @@ SKIP:
     my $log = -s $node->logfile;
 
     open my $out, '>', "$file.new" or die "could not write: $!\n";
-    print $out "reading-$id error\n";
+    print $out "reading error $id\n";
     close $out;
     rename "$file.new", $file or die "could not rename: $!\n";
     my $unread = send_to('bad');
-    ok(wait_for('the error', sub { logged("fails at \"reading-$id\"", $log) >= 4 }), 'a destination cannot be read, again and again');
+    ok(wait_for('the error', sub { logged("fails at \"reading\"", $log) >= 4 }), 'a destination cannot be read, again and again');
     ok(logged("owed to the destination with the id $id", $log) > 0, 'the log says which');
-    my $errors = logged("fails at \"reading-$id\"", $log);
+    my $errors = logged("fails at \"reading\"", $log);
     ok(delivered(), 'others are delivered');
     ok(delivered(), 'more of them');
-    cmp_ok(logged("fails at \"reading-$id\"", $log), '<=', $errors + 1, 'it is not read with them');
+    cmp_ok(logged("fails at \"reading\"", $log), '<=', $errors + 1, 'it is not read with them');
     unlink $file;
     ok(wait_until_sent($node), 'when it can be read, it is');
     is(scalar(grep { $_->{body} =~ /"m-$serial"/ } $receiver->requests), 1, 'nothing is sent twice');
