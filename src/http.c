@@ -783,12 +783,14 @@ run_once(void)
 		return false;
 	for (int i = 0; i < nevents; i++)
 		take_event(&events[i]);
+	now_us = poller_clock();
 	if (more)
 	{
+		http_names_run(now_us);
+		run_starting();
 		collect_finished();
 		return true;
 	}
-	now_us = poller_clock();
 	http_names_run(now_us);
 	http_pool_expire(now_us);
 	end_patience(now_us);
