@@ -111,6 +111,15 @@ deliver_init(void)
  * ---------------------------------------------------------------------
  */
 
+static void
+finished(QueueItem *item, const Verdict *verdict, Instant now)
+{
+	Lane	   *lane = schedule_item_lane(item);
+
+	schedule_finished(item, verdict, now);
+	stats_note_in_flight(schedule_lane_id(lane), schedule_lane_in_flight(lane));
+}
+
 /* Give a claimed row up without a request. */
 static void
 abort_unsent(QueueItem *item, Instant now, const char *reason)
@@ -123,7 +132,7 @@ abort_unsent(QueueItem *item, Instant now, const char *reason)
 	outcome = record_add(item, &row, &verdict);
 	outcome->started_at = clock_wall(now);
 	stats_note_outcome(row.destination_id, &verdict, 0, clock_wall(now));
-	schedule_finished(item, &verdict, now);
+	finished(item, &verdict, now);
 }
 
 /* What an attempt came to that started then. */
@@ -158,7 +167,7 @@ fail_unsent(QueueItem *item, const Destination *destination, Instant now,
 	decide(&answer, destination, &row, clock_wall(now), now, &verdict);
 	if (blame == BLAME_EVENT)
 	{
-		verdict.signal = SIGNAL_NONE;
+		verdict.signal = SIGNAL_UNSENT;
 		if (verdict.kind == VERDICT_RETRY)
 			verdict.retry_at = Max(verdict.retry_at, now + SET_ASIDE_MIN_US);
 	}
@@ -166,7 +175,7 @@ fail_unsent(QueueItem *item, const Destination *destination, Instant now,
 	outcome->attempted = true;
 	outcome->started_at = clock_wall(now);
 	stats_note_outcome(row.destination_id, &verdict, 0, clock_wall(now));
-	schedule_finished(item, &verdict, now);
+	finished(item, &verdict, now);
 }
 
 static void
@@ -188,9 +197,7 @@ record_attempt(const Attempt *attempt, const HttpAnswer *answer,
 
 	stats_note_outcome(attempt->claimed.destination_id, verdict,
 					   answer->duration_us, clock_wall(now));
-	schedule_finished(attempt->item, verdict, now);
-	stats_note_in_flight(attempt->claimed.destination_id,
-						 schedule_lane_in_flight(schedule_item_lane(attempt->item)));
+	finished(attempt->item, verdict, now);
 }
 
 static void
@@ -412,8 +419,9 @@ render_safely(Jsonb *event, int64 event_id, Prepared *p, char **why)
 
 /* A claimed row that is no longer what was read: what is it now? */
 static void
-replace_row(QueueItem *item, Instant now)
+replace_row(int index, Instant now)
 {
+	QueueItem  *item = claimed[index];
 	const QueueRow *was = schedule_row(item);
 	ReadRequest request = {
 		.kind = READ_RANGE,
@@ -426,6 +434,9 @@ replace_row(QueueItem *item, Instant now)
 	QueueRow   *rows;
 	int			count = queue_read(&request, &rows);
 
+	if (count == 0)
+		suspect_forget(was);
+	claimed[index] = NULL;
 	schedule_replace(item, count > 0 ? rows : NULL, now);
 	pfree(rows);
 }
@@ -475,11 +486,9 @@ prepare_one(int index, Jsonb *event, bool missing, Instant now)
 	char	   *why = NULL;
 	RenderResult result = RENDER_OK;
 
-	/* it is this one's no more, whatever comes now but an error */
 	if (event == NULL && !missing)
 	{
-		claimed[index] = NULL;
-		replace_row(item, now);
+		replace_row(index, now);
 		return;
 	}
 	if (event != NULL && !schedule_admit(item, VARSIZE(event)))
@@ -530,12 +539,13 @@ prepare(Instant now)
 	session_limit_rest(RENDER_MS);
 	for (int i = 0; i < nclaimed; i++)
 	{
-		CHECK_FOR_INTERRUPTS();
 		suspect_note(schedule_row(claimed[i]));
+		CHECK_FOR_INTERRUPTS();
 		prepare_one(i, events[i], missing[i], now);
 		if (events[i] != NULL)
 			pfree(events[i]);	/* before the next one takes memory */
 	}
+	CHECK_FOR_INTERRUPTS();		/* the limit is on these, not on what follows */
 	suspect_note(NULL);
 }
 
@@ -593,6 +603,7 @@ deliver_prepare(Instant now)
 	PG_TRY();
 	{
 		prepare(now);
+		MemoryContextSwitchTo(old);
 		done = true;
 	}
 	PG_CATCH();
@@ -610,10 +621,10 @@ deliver_prepare(Instant now)
 		FlushErrorState();
 		session_abort();
 		take_out(suspect, error, now);
+		MemoryContextSwitchTo(TopMemoryContext);	/* the old one was the transaction's */
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(old);
 	ready_to_start = true;
 	return done;
 }

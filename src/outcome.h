@@ -18,6 +18,7 @@
 typedef enum VerdictSignal
 {
 	SIGNAL_NONE,				/* nothing: it was never tried, or about one event */
+	SIGNAL_UNSENT,				/* nothing, nor of what we lack: no request was made */
 	SIGNAL_ALIVE,
 	SIGNAL_FAILING
 } VerdictSignal;

@@ -528,7 +528,8 @@ pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 		note_failure(item, probed, verdict, now);
 	else if (verdict->signal == SIGNAL_ALIVE)
 		pace_note_alive(lane, now);
-	note_no_lack(item);
+	if (verdict->signal != SIGNAL_UNSENT)
+		note_no_lack(item);
 	room_note(item, verdict, now);
 	if (lane->turn == item)
 		lane->keeps_turn = lane->breaker_changed;

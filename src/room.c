@@ -158,7 +158,7 @@ room_note(QueueItem *item, const Verdict *verdict, Instant now)
 	bool		soon = now - item->taken_at <= SOON_US;
 	bool		alive = verdict->signal == SIGNAL_ALIVE;
 
-	if (item->bytes == 0 || verdict->signal == SIGNAL_NONE)
+	if (item->bytes == 0 || verdict->signal == SIGNAL_NONE || verdict->signal == SIGNAL_UNSENT)
 		return;
 	lane->moved_at = now;
 	if (!soon)

@@ -90,7 +90,8 @@ map_file(const char *path)
 		return NULL;
 	errno = ENOSPC;				/* what a short write means */
 	if (fstat(fd, &st) == 0 &&
-		(st.st_size == sizeof(Note) || write(fd, &empty, sizeof(Note)) == sizeof(Note)))
+		(st.st_size == sizeof(Note) ||
+		 (write(fd, &empty, sizeof(Note)) == sizeof(Note) && ftruncate(fd, sizeof(Note)) == 0)))
 		map = mmap(NULL, sizeof(Note), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	save_errno = errno;
 	close(fd);
@@ -171,7 +172,7 @@ suspect_init(int share)
 		count_death(note->at.event_id, note->at.destination_id);
 	note->at.event_id = 0;
 	count_suspects();
-	on_proc_exit(close_note, 0);
+	before_shmem_exit(close_note, 0);	/* before another worker has the share */
 	pqsignal(SIGQUIT, handle_sigquit);
 }
 
