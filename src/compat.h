@@ -128,6 +128,11 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define current_partitions(rel) RelationGetPartitionDesc(rel)
 #endif
 
+/* Before a declaration: it does not return. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn		_Noreturn
+#endif
+
 /* A random number in [0, 1), good enough for jitter. */
 #if PG_VERSION_NUM >= 150000
 #include "common/pg_prng.h"

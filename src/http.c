@@ -321,6 +321,13 @@ wait_until(Request *r, int64_t until_us)
 	move_to(&waiting, r);
 }
 
+/* How many sockets of it are closed again, as far as we were told. */
+static int
+closed_sockets(const Connection *connection)
+{
+	return connection->nopened - connection->nsockets;
+}
+
 /* Hand a request to libcurl, on the connection that it has. */
 static void
 run(Request *r, int64_t now_us)
@@ -335,7 +342,8 @@ run(Request *r, int64_t now_us)
 		r->in_multi = true;
 		look_at_us = sooner(look_at_us, r->look_at_us);
 		move_to(&running, r);
-		if (!r->connection->known && http_request_has_choice(r) && forgotten_us < 0)
+		r->closed_seen = closed_sockets(r->connection);
+		if (r->pool->choice && forgotten_us < 0)
 			forgotten_us = now_us + FORGOTTEN_US;
 		return;
 	}
@@ -369,6 +377,15 @@ run_on_new(Request *r, int64_t now_us)
 		fail_early(r, false, lacking == EMFILE ? "too many open files" : http_no_memory);
 }
 
+/* Half of its time is left for trying, at least. */
+static int64_t
+patience(const Request *r, int64_t now_us)
+{
+	int64_t		half_us = (r->deadline_us - now_us) / 2;
+
+	return r->deadline_us >= 0 && half_us < PATIENCE_US ? half_us : PATIENCE_US;
+}
+
 /* New requests, next hops, repeats, and those that have waited. */
 static void
 run_starting(void)
@@ -387,7 +404,7 @@ run_starting(void)
 		else if (!alone && !r->patient && http_pool_is_opening(r))
 		{
 			r->name = NULL;
-			wait_until(r, now_us + PATIENCE_US);
+			wait_until(r, now_us + patience(r, now_us));
 		}
 		else
 			run_on_new(r, now_us);
@@ -606,7 +623,7 @@ collect_finished(void)
 		curl_easy_getinfo(r->easy, CURLINFO_NUM_CONNECTS, &connects);
 		r->worn = r->worn || connects > 0 || result != CURLE_OK;
 		if (r->connection->ntransfers > 1 && http_answer_blames_connection(result))
-			some_broken |= http_pool_broken(r->connection, http_answer_ends_session(result));
+			some_broken |= http_pool_broken(r->connection, false);
 		finish(r, result, now_us);
 	}
 	end_companions(now_us);
@@ -645,7 +662,9 @@ nudge_deserted(void)
 
 /*
  * libcurl 7.88, when one address of several has failed, means to try the next one
- * when it is called again, but asks nobody to call it.
+ * when it is called again, but asks nobody to call it.  So it may be with each
+ * request that is not out yet, also on a connection that was open before: libcurl
+ * sets up another one where that has ended, or takes no more streams.
  */
 static void
 wake_forgotten(int64_t now_us)
@@ -655,14 +674,17 @@ wake_forgotten(int64_t now_us)
 	forgotten_us = -1;
 	for (Request *r = running.first; r != NULL; r = r->next)
 	{
-		if (r->connection->known || !http_request_has_choice(r))
+		int			closed;
+
+		if (http_answer_was_connected(r) || !r->pool->choice)
 			continue;
 		forgotten_us = now_us + FORGOTTEN_US;
-		if (!r->opened)
-			continue;
 		http_sockets_disown_closed(r->connection);
-		if (r->connection->nsockets == 0)
-			nudge(r);
+		closed = closed_sockets(r->connection);
+		if (closed == r->closed_seen && (r->connection->nsockets > 0 || !r->opened))
+			continue;
+		r->closed_seen = closed;
+		nudge(r);
 	}
 }
 

@@ -524,16 +524,6 @@ http_answer_blames_connection(CURLcode result)
 }
 
 /*
- * Told of connections that several requests share, whose streams have errors of
- * their own: after a protocol error libcurl reads on for none of them.
- */
-bool
-http_answer_ends_session(CURLcode result)
-{
-	return result == CURLE_RECV_ERROR || result == CURLE_HTTP2;
-}
-
-/*
  * Over HTTP/2, some versions of libcurl lose an answer when the stream is reset
  * together with it, or when another request on that connection reads it.
  */

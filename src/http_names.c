@@ -469,7 +469,7 @@ is_reachable(const struct sockaddr *address, socklen_t len)
 	bool		reached;
 
 	if (fd < 0)
-		return errno == EMFILE || errno == ENFILE;
+		return errno != EAFNOSUPPORT;	/* that we lack one now says nothing */
 	reached = connect(fd, address, len) == 0;
 	close(fd);
 	return reached;
@@ -548,6 +548,14 @@ on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 		ares_freeaddrinfo(result);
 	}
 
+	/* it may come late, and be good for less long */
+	if (!name->asking && name->good_until_us > 0)
+	{
+		int64_t		until_us = poller_clock() + (int64_t) name->ttl_s * 1000000;
+
+		if (until_us < name->good_until_us)
+			name->good_until_us = until_us;
+	}
 	if (!name->family[0].asked && !name->family[1].asked)
 		settle(name, poller_clock());
 	else if (family->addresses[0] != '\0')
@@ -595,6 +603,7 @@ ask(Name *name, Channel *by, int which)
 	hints.ai_family = which == 0 ? AF_INET6 : AF_INET;
 	hints.ai_socktype = SOCK_STREAM;
 	hints.ai_flags = ARES_AI_NOSORT;
+	name->family[which].again_us = -1;
 	if (lookup == NULL)
 	{
 		name->family[which].status = ARES_ENOMEM;
@@ -603,7 +612,6 @@ ask(Name *name, Channel *by, int which)
 	}
 	lookup->name = name;
 	lookup->family = &name->family[which];
-	lookup->family->again_us = -1;
 	lookup->channel = by;
 	by->lookups++;
 	ares_getaddrinfo(by->ares, name->host, NULL, &hints, on_found, lookup);

@@ -79,7 +79,8 @@ typedef struct Connection
 	int64_t		opened_us;		/* when it was connected */
 	int64_t		round_trip_us;	/* as the kernel saw it then */
 	int64_t		unused_since_us;
-	int			nsockets;
+	int			nopened;		/* sockets, in all its life */
+	int			nsockets;		/* that are open */
 	int			sockets[HTTP_MAX_SOCKETS];
 	int			vain_writes;	/* that it was ready for, and nothing was written */
 	int64_t		written;		/* bytes, when it was last ready for more */
@@ -113,6 +114,7 @@ typedef struct Pool
 								 * pool to remember what it has seen */
 	int			opening;		/* not connected yet */
 	bool		tls;
+	bool		choice;			/* there are several addresses */
 	bool		single;			/* the last one takes one request at a time */
 	bool		http1;			/* answers over HTTP/2 were lost ... */
 	bool		http2_only;		/* ... but it does not speak HTTP/1.1 */
@@ -197,6 +199,8 @@ typedef struct Request
 	bool		again;			/* we ended it: it was not for us */
 	const char *fault;			/* we ended it: it is no sound answer */
 	bool		opened;			/* a socket was opened for it */
+	int			closed_seen;	/* sockets of its connection, when it was last
+								 * looked at */
 	bool		connected;		/* it was about to be sent ... */
 	int64_t		connected_us;	/* ... then */
 	int			fd;				/* ... on this socket; -1: not known */
@@ -490,9 +494,6 @@ extern NameState http_request_resolve(Request *r);
 extern void http_request_connect(Request *r, int64_t now_us);
 extern void http_request_forget_names(Request *r);
 
-/* Has its host or its proxy several addresses? */
-extern bool http_request_has_choice(const Request *r);
-
 /* ---- http_answer.c ---- */
 
 /* libcurl's callbacks for data */
@@ -531,8 +532,5 @@ extern bool http_answer_was_connected(const Request *r);
 
 /* Does the result speak of the connection rather than of one request on it? */
 extern bool http_answer_blames_connection(CURLcode result);
-
-/* Is nothing more to be had from that connection, whatever comes on it? */
-extern bool http_answer_ends_session(CURLcode result);
 
 #endif							/* RSWEBHOOK_HTTP_PRIVATE_H */

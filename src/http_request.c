@@ -406,6 +406,7 @@ resolve(Request *r, const char *host, int port)
 		http_answer_unresolved(r, http_no_memory, true);
 		return NAME_FAILED;
 	}
+	r->pool->choice |= strchr(addresses, ',') != NULL;
 	snprintf(node->data, size, "%s:%d:%s", host, port, addresses);
 	node->next = NULL;
 	if (node != &r->resolved[0])
@@ -458,17 +459,6 @@ http_request_forget_names(Request *r)
 		r->resolved[i].data = NULL;
 		r->resolved[i].next = NULL;
 	}
-}
-
-bool
-http_request_has_choice(const Request *r)
-{
-	for (int i = 0; i < 2; i++)
-	{
-		if (r->resolved[i].data != NULL && strchr(r->resolved[i].data, ',') != NULL)
-			return true;
-	}
-	return false;
 }
 
 NameState

@@ -199,6 +199,7 @@ own(Connection *connection, int fd)
 	}
 	owners[fd].connection = connection;
 	owners[fd].inode = socket_inode(fd);
+	connection->nopened++;
 	connection->sockets[connection->nsockets++] = fd;
 	nsockets++;
 	return true;

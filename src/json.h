@@ -120,7 +120,7 @@ extern Jsonb *json_write(const JsonbValue *object);
  * Whatever appends here raises an error before the text in out is longer than
  * limit bytes, and before memory for that is taken.
  */
-extern void json_too_large(Size limit) pg_attribute_noreturn();
+pg_noreturn extern void json_too_large(Size limit);
 extern void json_append_bytes(StringInfo out, const char *bytes, int len, Size limit);
 extern void json_append_number(StringInfo out, Numeric number, NumberForm numbers,
 							   Size limit);
