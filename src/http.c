@@ -343,8 +343,6 @@ run(Request *r, int64_t now_us)
 		look_at_us = sooner(look_at_us, r->look_at_us);
 		move_to(&running, r);
 		r->closed_seen = closed_sockets(r->connection);
-		if (r->pool->choice && forgotten_us < 0)
-			forgotten_us = now_us + FORGOTTEN_US;
 		return;
 	}
 	http_pool_release(r, now_us);
@@ -629,6 +627,13 @@ collect_finished(void)
 	end_companions(now_us);
 }
 
+void
+http_look_for_forgotten(void)
+{
+	if (forgotten_us < 0)
+		forgotten_us = poller_clock() + FORGOTTEN_US;
+}
+
 /* Have libcurl look after it as if something had come: it does when a pause ends. */
 static void
 nudge(Request *r)
@@ -674,14 +679,18 @@ wake_forgotten(int64_t now_us)
 	forgotten_us = -1;
 	for (Request *r = running.first; r != NULL; r = r->next)
 	{
+		bool		connected = http_answer_was_connected(r);
 		int			closed;
 
-		if (http_answer_was_connected(r) || !r->pool->choice)
+		if (!r->pool->choice || r->head_bytes > 0)
+			continue;
+		http_sockets_disown_closed(r->connection);
+		if (connected && r->connection->nsockets > 0)
 			continue;
 		forgotten_us = now_us + FORGOTTEN_US;
-		http_sockets_disown_closed(r->connection);
 		closed = closed_sockets(r->connection);
-		if (closed == r->closed_seen && (r->connection->nsockets > 0 || !r->opened))
+		if (closed == r->closed_seen &&
+			(r->connection->nsockets > 0 || !(r->opened || connected)))
 			continue;
 		r->closed_seen = closed;
 		nudge(r);

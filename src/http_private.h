@@ -231,6 +231,9 @@ extern char http_no_memory[];
 extern long http_version_wanted(void);
 extern bool http_handles_keep(void);
 
+/* One of several addresses is tried: libcurl may forget to try the next one. */
+extern void http_look_for_forgotten(void);
+
 /*
  * libcurl has sent one of its requests again, on another connection: because that
  * stream was refused, or because this one is over, of which it may tell nobody.

@@ -301,6 +301,8 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 		return CURL_SOCKET_BAD;
 	}
 	http_pool_opened(connection);
+	if (r->pool->choice)
+		http_look_for_forgotten();
 	poller_socket_opened(fd);
 	r->opened = true;
 	return fd;
