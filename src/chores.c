@@ -62,6 +62,9 @@
 /* When something is due that waits for nothing. */
 #define AT_ONCE		((Instant) 1)
 
+/* Errors of the same kind are not logged more often than this. */
+#define SAY_AGAIN_US	(5 * USECS_PER_SEC)
+
 /* Outcomes that a worker that leaves records at once. */
 #define FINISH_GROUP		200
 
@@ -153,6 +156,21 @@ report(ErrorData *error)
 	PG_END_TRY();
 }
 
+/* What is tried again and again is said when it begins, and now and then. */
+static void
+report_now_and_then(ErrorData *error)
+{
+	static Instant reported_at = 0;
+	static int	sqlerrcode = 0;
+	Instant		now = clock_now();
+
+	if (sqlerrcode == error->sqlerrcode && now - reported_at < SAY_AGAIN_US)
+		return;
+	sqlerrcode = error->sqlerrcode;
+	reported_at = now;
+	report(error);
+}
+
 /* The first of two times, of which each is 0 for never. */
 static Instant
 sooner(Instant a, Instant b)
@@ -232,7 +250,6 @@ take_apart(int limit)
 {
 	int			failures = 0;
 	int32		failed = 0;		/* the last one's destination */
-	bool		reported = false;
 	Instant		due;
 
 	session_set_impatient(true);
@@ -260,9 +277,7 @@ take_apart(int limit)
 		failures += failed != before;
 		if (failures == MAX_FAILURES || concerns_all(error->sqlerrcode))
 			ReThrowError(error);
-		if (!reported)
-			report(error);
-		reported = true;
+		report_now_and_then(error);
 	}
 }
 
@@ -293,7 +308,7 @@ try_suspect(void)
 	next_suspect = clock_now() + SUSPECT_PAUSE_US;
 	(void) hold_failed(error->sqlerrcode);
 	if (!session_error_passes(error->sqlerrcode))
-		report(error);
+		report_now_and_then(error);
 }
 
 static void

@@ -62,9 +62,9 @@ query($node, 'DELETE FROM rswebhook.queue');
 # It can be switched on as well: what is in flight then holds up the later ones
 add_destination($node, 'becomes', $receiver->url('/ok'),
     { %quick, min_backoff => '1 h', max_backoff => '1 h', timeout => '3 s', ordered => 'false' });
-my $hanging = $receiver->requests_to('/hang');
+my $before = $receiver->requests_to('/hang');
 send_events('becomes', q{('p1', '/hang', '{"userId": "p"}', NULL), ('p2', '/hang', '{"userId": "p"}', NULL)});
-ok(wait_for('both requests', sub { $receiver->requests_to('/hang') == $hanging + 2 }), 'without order, two at once');
+ok(wait_for('both requests', sub { $receiver->requests_to('/hang') == $before + 2 }), 'without order, two at once');
 query($node, q{UPDATE rswebhook.destination SET ordered = true WHERE name = 'becomes'});
 send_events('becomes', q{('p3', '/ok', '{"userId": "p"}', NULL), ('q1', '/ok', '{"userId": "q"}', NULL)});
 ok(wait_for_query($node, sprintf($delivered, 'becomes'), 'q1'), 'others are sent while these are in flight');
