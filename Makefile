@@ -2,7 +2,7 @@ EXTENSION = rswebhook
 MODULE_big = rswebhook
 PGFILEDESC = "rswebhook - RudderStack-style webhooks sent by PostgreSQL itself"
 
-OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
+OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c))
 DATA = $(wildcard sql/rswebhook--*.sql)
 
 # What needs a background worker or a receiver is a TAP test, so that
@@ -12,7 +12,7 @@ REGRESS_OPTS = --inputdir=. --encoding=UTF8
 TAP_TESTS = 1
 
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
-PG_CPPFLAGS = $(shell pkg-config --cflags libcurl libcares libssl libcrypto)
+PG_CPPFLAGS = -I$(srcdir)/src $(shell pkg-config --cflags libcurl libcares libssl libcrypto)
 SHLIB_LINK = $(shell pkg-config --libs libcurl libcares libssl libcrypto)
 
 PG_CONFIG ?= pg_config
@@ -20,4 +20,4 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # PGXS does not know which of our headers an object depends on.
-$(OBJS): $(wildcard src/*.h)
+$(OBJS): $(wildcard src/*.h src/*/*.h)

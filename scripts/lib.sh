@@ -247,7 +247,7 @@ stage_injected() {
     [ -s "$SERVER_CONF" ] || return 0
     as_user mkdir "$WORK/injected"
     as_user cp -a "$WORK/tree" "$tree"
-    mapfile -t objects < <(grep -l 'inject\.h' "$tree"/src/*.c | sed 's/c$/o/')
+    mapfile -t objects < <(grep -l 'inject\.h' "$tree"/src/*/*.c | sed 's/c$/o/')
     as_user rm -f "$tree/rswebhook.so" "${objects[@]}"
     as_user make -s -j2 -C "$tree" PG_CONFIG="$PG_CONFIG" with_llvm=no \
         COPT="$1 -DRSWEBHOOK_INJECTION" install DESTDIR="$WORK/injected/stage" || return 1

@@ -16,11 +16,11 @@
 #include <limits.h>
 
 #include "access/xact.h"
-#include "guard.h"
-#include "launcher.h"
+#include "http/guard.h"
+#include "worker/launcher.h"
 #include "miscadmin.h"
-#include "share.h"
-#include "state.h"
+#include "shmem/share.h"
+#include "shmem/shmem.h"
 #include "utils/guc.h"
 
 RSWEBHOOK_MODULE_MAGIC;

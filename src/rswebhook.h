@@ -22,9 +22,9 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
-#include "compat.h"
-#include "http.h"
-#include "secret.h"
+#include "base/compat.h"
+#include "http/http.h"
+#include "destination/secret.h"
 
 /* As default_version in rswebhook.control. */
 #define RSWEBHOOK_VERSION "1.0"

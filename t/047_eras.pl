@@ -16,7 +16,7 @@ my $src = source_dir() . '/src';
 chomp(my $include = qx(pg_config --includedir-server));
 
 write_file('clock_test.c', <<'END');
-#include "clock.c"
+#include "base/clock.c"
 
 #undef printf					/* the server's */
 
@@ -249,7 +249,7 @@ main(void)
 END
 
 write_file('pace_test.c', <<'END');
-#include "schedule_private.h"
+#include "schedule/lane.h"
 
 #include <stdio.h>
 
@@ -378,7 +378,7 @@ main(void)
 END
 
 run_program('clock_test', 'clock_test.c');
-run_program('pace_test', 'pace_test.c', "$src/pace.c", "$src/room.c", "$src/outcome.c");
+run_program('pace_test', 'pace_test.c', "$src/schedule/pace.c", "$src/schedule/room.c", "$src/destination/verdict.c");
 done_testing();
 
 sub write_file

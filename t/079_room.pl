@@ -17,7 +17,7 @@ chomp(my $include = qx(pg_config --includedir-server));
 
 open my $out, '>', "$dir/room_test.c" or die "could not write: $!\n";
 print $out <<'END';
-#include "room.c"
+#include "schedule/room.c"
 
 #undef printf					/* the server's */
 

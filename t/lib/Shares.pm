@@ -48,7 +48,7 @@ sub wait_for_workers
 }
 
 # These users by the shares that their events for this destination are in, as
-# references to lists.  This is what src/share.h says.
+# references to lists.  This is what src/shmem/share.h says.
 sub users_by_share
 {
     my ($node, $workers, $destination, $users, $database) = @_;

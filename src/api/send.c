@@ -1,0 +1,891 @@
+/*-------------------------------------------------------------------------
+ *
+ * send.c
+ *		The SQL functions that enqueue an event.
+ *
+ * Rows are written straight to the tables, index entries included, and not
+ * through SPI: no plan is made, and a million sends in one statement leave no
+ * memory behind.  If somebody has added to a table what only a statement heeds
+ * (rows.h), it is one, by the table's owner as with a worker's.  Either way a
+ * sender needs no privilege but EXECUTE on rswebhook_send().
+ *
+ * Order matters in one place: the transaction's id is assigned before the
+ * event's.  The worker relies on it to know which ids may still commit: an
+ * event's id cannot be older than the oldest transaction that could bring it.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "destination/fields.h"
+
+#include <math.h>
+
+#include "access/detoast.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_class.h"
+#include "commands/sequence.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "tables/rows.h"
+#include "shmem/share.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* A table that rows are sent to. */
+typedef struct Target
+{
+	const char *name;
+	const Column *columns;
+	int			ncolumns;
+	Oid			relid;
+	SPIPlanPtr	plan;			/* of its INSERT; NULL: not needed so far */
+} Target;
+
+static Target event_target = {.name = "event", .columns = event_columns, .ncolumns = EVENT_COLUMNS};
+static Target queue_target = {.name = "queue", .columns = queue_columns, .ncolumns = QUEUE_COLUMNS};
+static Target home_target = {.name = "home", .columns = home_columns, .ncolumns = HOME_COLUMNS};
+static Target *const targets[] = {&event_target, &queue_target, &home_target};
+
+/* A target while rows are written to it. */
+typedef struct Sink
+{
+	Target	   *target;
+	Relation	rel;
+	bool		direct;			/* else by a statement */
+	Writer		writer;			/* of a partition of rel, or of rel itself */
+} Sink;
+
+/* Ids that are passed over, as other sessions may draw some at the same time. */
+#define ID_MARGIN	1000
+
+/* A row to be: columns without a value are null. */
+#define MAX_COLUMNS	QUEUE_COLUMNS
+typedef struct NewRow
+{
+	Datum		values[MAX_COLUMNS];
+	char		nulls[MAX_COLUMNS]; /* as SPI has them */
+} NewRow;
+
+/* Looked up once, and again after any change of these or of a target. */
+static Oid	sequence = InvalidOid;
+static bool home_written;		/* it has a row, by a transaction that committed */
+static int64 newest_id = 0;		/* that this session has drawn; 0: none since
+								 * the sequence was altered */
+static uint64 looked_up_at = 0; /* invalidations at that time */
+static uint64 invalidations = 1;
+
+/* ---------------------------------------------------------------------
+ * Tables
+ * ---------------------------------------------------------------------
+ */
+static void
+relcache_callback(Datum arg, Oid relid)
+{
+	bool		ours = relid == InvalidOid || relid == sequence;
+
+	for (int i = 0; i < lengthof(targets) && !ours; i++)
+		ours = relid == targets[i]->relid;
+	if (ours)
+		invalidations++;
+	if (relid == InvalidOid || relid == sequence)
+		newest_id = 0;
+}
+
+static void
+look_up_relations(void)
+{
+	static bool registered = false;
+	uint64		seen = invalidations;
+
+	if (looked_up_at == seen)
+		return;
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+		registered = true;
+	}
+	for (int i = 0; i < lengthof(targets); i++)
+		targets[i]->relid = extension_relation(targets[i]->name);
+	sequence = extension_relation("event_id_seq");
+	home_written = false;
+	looked_up_at = seen;
+}
+
+/*
+ * Lock, then look: whoever had it locked before us has perhaps put another one
+ * in its place.
+ */
+static Relation
+open_target(const Target *target)
+{
+	for (;;)
+	{
+		Relation	rel;
+
+		look_up_relations();
+		rel = table_open(target->relid, RowExclusiveLock);
+		if (looked_up_at == invalidations)
+			return rel;
+		table_close(rel, NoLock);
+	}
+}
+
+static void
+sink_open(Sink *sink, Target *target)
+{
+	sink->target = target;
+	sink->rel = open_target(target);
+	sink->direct = table_takes_rows(sink->rel, target->columns, target->ncolumns);
+	if (sink->direct)
+		writer_open(&sink->writer, sink->rel);
+}
+
+/* Likewise for the partition of a slot. */
+static void
+sink_open_slot(Sink *sink, Target *target, int16 slot)
+{
+	Oid			partition;
+
+	sink->target = target;
+	sink->rel = open_target(target);
+	sink->direct = false;
+	if (ring_lacks_slot(sink->rel, slot))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("relation \"rswebhook.%s\" has no partition for slot %d",
+						target->name, slot),
+				 errdetail("What is sent now belongs there."),
+				 errhint("Attach the one that was taken away, with ALTER TABLE rswebhook.%s ATTACH PARTITION ... FOR VALUES IN (%d).",
+						 target->name, slot)));
+	partition = partition_of_slot(sink->rel, slot);
+	if (OidIsValid(partition) && table_is_passive(sink->rel))
+	{
+		Relation	rel = table_open(partition, RowExclusiveLock);
+
+		sink->direct = table_takes_rows(rel, target->columns, target->ncolumns);
+		if (sink->direct)
+			writer_open(&sink->writer, rel);
+		else
+			table_close(rel, NoLock);
+	}
+}
+
+static void
+sink_close(Sink *sink)
+{
+	if (sink->direct)
+		writer_close(&sink->writer);
+	if (!sink->direct || sink->writer.rel != sink->rel)
+		table_close(sink->rel, NoLock);
+}
+
+static void
+row_clear(NewRow *row)
+{
+	memset(row->values, 0, sizeof(row->values));
+	memset(row->nulls, 'n', sizeof(row->nulls));
+}
+
+static void
+row_set(NewRow *row, int column, Datum value)
+{
+	row->values[column] = value;
+	row->nulls[column] = ' ';
+}
+
+static SPIPlanPtr
+prepare_insert(const Target *target)
+{
+	StringInfoData sql;
+	Oid			types[MAX_COLUMNS];
+	SPIPlanPtr	plan;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "INSERT INTO rswebhook.%s (", target->name);
+	for (int i = 0; i < target->ncolumns; i++)
+		appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "", target->columns[i].name);
+	appendStringInfoString(&sql, ") VALUES (");
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		appendStringInfo(&sql, "%s$%d", i > 0 ? ", " : "", i + 1);
+		types[i] = target->columns[i].type;
+	}
+	appendStringInfoChar(&sql, ')');
+
+	plan = SPI_prepare(sql.data, target->ncolumns, types);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare \"%s\": %s", sql.data,
+			 SPI_result_code_string(SPI_result));
+	return plan;
+}
+
+/* With the rights and under the settings with which a worker runs its statements. */
+static void
+insert_by_statement(Target *target, Oid owner, NewRow *row)
+{
+	Oid			user;
+	int			context;
+	int			settings = NewGUCNestLevel();
+	int			result;
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("row_security", "off", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	SPI_connect();
+	if (target->plan == NULL)
+		target->plan = prepare_insert(target);
+	result = SPI_execute_plan(target->plan, row->values, row->nulls, false, 0);
+	if (result != SPI_OK_INSERT || SPI_processed != 1)
+	{
+		/* made under a rule that left nothing of it, it would not hear of changes */
+		SPI_freeplan(target->plan);
+		target->plan = NULL;
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("event was not stored in \"rswebhook.%s\"", target->name),
+				 errdetail("A trigger or a rule has kept its row out of the table."),
+				 errhint("Look for triggers and rules on rswebhook.%s.", target->name)));
+	}
+	SPI_finish();
+	AtEOXact_GUC(false, settings);
+	SetUserIdAndSecContext(user, context);
+}
+
+static void
+sink_insert(Sink *sink, NewRow *row)
+{
+	if (!sink->direct)
+	{
+		insert_by_statement(sink->target, sink->rel->rd_rel->relowner, row);
+		return;
+	}
+	writer_start_row(&sink->writer);
+	for (int i = 0; i < sink->target->ncolumns; i++)
+	{
+		if (row->nulls[i] == ' ')
+			writer_set(&sink->writer, i, row->values[i]);
+	}
+	writer_insert_row(&sink->writer);
+}
+
+int16
+ring_slot(TimestampTz at)
+{
+	int64		unix_epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+	int64		span = Max(rswebhook_retention / 8, 1);
+	int64		seconds = at / USECS_PER_SEC + unix_epoch;
+
+	/* times before 1970 only come by a wrong clock, but need a slot as well */
+	return (int16) (Max(seconds, 0) / span % RING_SLOTS);
+}
+
+/* ---------------------------------------------------------------------
+ * What the event says
+ * ---------------------------------------------------------------------
+ */
+static bool
+event_value(Jsonb *event, const char *key, JsonbValue *value)
+{
+	return getKeyJsonValueFromContainer(&event->root, key, strlen(key), value) != NULL;
+}
+
+/* As JavaScript sees it. */
+static bool
+is_truthy(const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvNull:
+			return false;
+		case jbvBool:
+			return value->val.boolean;
+		case jbvString:
+			return value->val.string.len > 0;
+		case jbvNumeric:
+			return DatumGetInt32(DirectFunctionCall1(numeric_int4,
+													 DirectFunctionCall1(numeric_sign,
+																		 NumericGetDatum(value->val.numeric)))) != 0;
+		default:
+			return true;
+	}
+}
+
+/* A user's id as text; false if there is none. */
+static bool
+user_text(Jsonb *event, const char *key, char **text, int *len)
+{
+	JsonbValue	value;
+
+	if (!event_value(event, key, &value))
+		return false;
+	if (value.type == jbvString)
+	{
+		*text = value.val.string.val;
+		*len = value.val.string.len;
+		return *len > 0;
+	}
+	if (value.type == jbvNumeric)
+	{
+		*text = DatumGetCString(DirectFunctionCall1(numeric_out,
+													NumericGetDatum(value.val.numeric)));
+		*len = strlen(*text);
+		return true;
+	}
+	return false;
+}
+
+int64
+ordering_hash(const char *key, int len)
+{
+	return (int64) DatumGetUInt64(hash_any_extended((const unsigned char *) key, len, 0));
+}
+
+/*
+ * False if nothing has to stay in order: neither a key was given (an empty one
+ * says so explicitly) nor does the event name a user.
+ */
+static bool
+event_ordering_hash(Jsonb *event, const char *given, int64 *hash)
+{
+	char	   *text;
+	int			len;
+
+	if (given != NULL)
+	{
+		if (given[0] == '\0')
+			return false;
+		*hash = ordering_hash(given, strlen(given));
+		return true;
+	}
+	if (!JB_ROOT_IS_OBJECT(event) ||
+		(!user_text(event, "userId", &text, &len) &&
+		 !user_text(event, "anonymousId", &text, &len)))
+		return false;
+	*hash = ordering_hash(text, len);
+	return true;
+}
+
+/* Refuse what could never be delivered, while somebody is there to hear it. */
+static Jsonb *
+check_event(Datum datum)
+{
+	Size		size = toast_raw_datum_size(datum) - VARHDRSZ;
+	Jsonb	   *event;
+	JsonbValue	status;
+
+	/* before it is decompressed */
+	if (size > (Size) rswebhook_max_event_size)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("event is too large"),
+				 errdetail("The event has %zu bytes; at most %d are allowed.",
+						   size, rswebhook_max_event_size),
+				 errhint("Send less, or raise rswebhook.max_event_size.")));
+
+	event = DatumGetJsonbP(datum);
+	if (!JB_ROOT_IS_OBJECT(event))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event is not a JSON object"),
+				 errhint("An event is an object such as {\"type\": \"track\", \"event\": \"Order Completed\", \"userId\": \"u1\"}.")));
+	if (event_value(event, "statusCode", &status) && is_truthy(&status))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event with a \"statusCode\" cannot be sent"),
+				 errdetail("To the transform, such an event is a finished result and not something to make a request of."),
+				 errhint("Remove the key \"statusCode\", or put it into \"properties\".")));
+	request_check_size(event);
+	return event;
+}
+
+/* ---------------------------------------------------------------------
+ * Who takes it
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * RudderStack's gate: the event's own say in who receives it.  "Webhook" is
+ * the display name of the kind of destination, and its case matters.
+ */
+static bool
+integrations_allow(Jsonb *event)
+{
+	JsonbValue	integrations;
+	JsonbValue	value;
+	JsonbContainer *container;
+	bool		all = true;
+
+	if (!event_value(event, "integrations", &integrations))
+		return true;
+	if (integrations.type != jbvBinary ||
+		!JsonContainerIsObject(integrations.val.binary.data))
+		return false;
+	container = integrations.val.binary.data;
+
+	if (getKeyJsonValueFromContainer(container, "All", 3, &value))
+	{
+		if (value.type != jbvBool)
+			return false;
+		all = value.val.boolean;
+	}
+	if (getKeyJsonValueFromContainer(container, "Webhook", 7, &value))
+	{
+		if (value.type == jbvBool)
+			return value.val.boolean;
+		if (value.type == jbvBinary && JsonContainerIsObject(value.val.binary.data))
+			return true;
+	}
+	return all;
+}
+
+/* The text of a string; NULL if there is none, or of another type. */
+static char *
+string_of_event(Jsonb *event, const char *key)
+{
+	JsonbValue	value;
+
+	if (!event_value(event, key, &value) || value.type != jbvString)
+		return NULL;
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+static bool
+is_listed(const char *what, char **list, int count)
+{
+	for (int i = 0; what != NULL && i < count; i++)
+	{
+		if (strcmp(what, list[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Ids of all destinations that take the event on their own account. */
+static int32 *
+choose_destinations(Jsonb *event, int *count)
+{
+	Destination **all;
+	int			nall;
+	int32	   *chosen;
+	char	   *type;
+	char	   *name;
+
+	*count = 0;
+	if (!integrations_allow(event))
+		return NULL;
+
+	type = string_of_event(event, "type");
+	if (type != NULL)
+		type = fold_message_type(type, strlen(type));
+	name = string_of_event(event, "event");
+
+	destination_all(&all, &nall);
+	chosen = palloc(Max(nall, 1) * sizeof(int32));
+	for (int i = 0; i < nall; i++)
+	{
+		Destination *dest = all[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (dest->enabled &&
+			(dest->types == NULL || is_listed(type, dest->types, dest->ntypes)) &&
+			(dest->events == NULL || is_listed(name, dest->events, dest->nevents)))
+			chosen[(*count)++] = dest->id;
+	}
+	return chosen;
+}
+
+/* An order, not an offer: filters have no say. */
+static int32 *
+named_destination(const char *name, int *count)
+{
+	Destination *dest = destination_by_name(name);
+	int32	   *chosen = palloc(sizeof(int32));
+
+	if (dest == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("destination \"%s\" does not exist", name),
+				 errhint("Destinations are rows of rswebhook.destination.")));
+	if (dest->problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("destination \"%s\" cannot be used", name),
+				 errdetail_internal("%s", dest->problem),
+				 errhint("Correct the row of rswebhook.destination.")));
+	if (!dest->enabled)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("destination \"%s\" is disabled", name),
+				 errhint("UPDATE rswebhook.destination SET enabled = true for it; set paused instead to have events wait.")));
+	*chosen = dest->id;
+	*count = 1;
+	return chosen;
+}
+
+/* ---------------------------------------------------------------------
+ * Sending
+ * ---------------------------------------------------------------------
+ */
+
+/* deliver_after, or 0 if it is no later than now. */
+static TimestampTz
+delivery_time(const TimestampTz *deliver_after, TimestampTz now)
+{
+	if (deliver_after == NULL || *deliver_after <= now)
+		return 0;
+	if (TIMESTAMP_NOT_FINITE(*deliver_after))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("deliver_after must be finite"),
+				 errhint("Pause the destination to have events wait for an unknown time.")));
+	return *deliver_after;
+}
+
+/* When the event is not worth delivering any more; 0: the destination knows. */
+static TimestampTz
+expiry_time(const Interval *expires_after, TimestampTz deliver_after, TimestampTz now)
+{
+	TimestampTz expires_at;
+
+	if (expires_after == NULL)
+		return 0;
+	if (!(fabs(interval_us(expires_after)) <= MAX_LIFETIME_US))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("expires_after is out of range: \"%s\"",
+						DatumGetCString(DirectFunctionCall1(interval_out,
+															PointerGetDatum(expires_after)))),
+				 errdetail("It must be greater than 0 and at most 36500 days."),
+				 errhint("Leave it out for an event that does not expire.")));
+	expires_at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+														 TimestampTzGetDatum(now),
+														 PointerGetDatum(expires_after)));
+	if (expires_at <= now)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("expires_after must be greater than zero")));
+	if (expires_at <= deliver_after)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event would expire before it may be delivered"),
+				 errdetail("expires_after counts from now, and ends before deliver_after."),
+				 errhint("Give a longer expires_after.")));
+	return expires_at;
+}
+
+static void
+store_event(Sink *sink, int64 id, int16 slot, TimestampTz now,
+			const char *ordering_key, Datum event)
+{
+	NewRow		row;
+
+	row_clear(&row);
+	row_set(&row, EVENT_ID, Int64GetDatum(id));
+	row_set(&row, EVENT_SLOT, Int16GetDatum(slot));
+	row_set(&row, EVENT_CREATED_AT, TimestampTzGetDatum(now));
+	if (ordering_key != NULL)
+		row_set(&row, EVENT_ORDERING_KEY, CStringGetTextDatum(ordering_key));
+	row_set(&row, EVENT_EVENT, event);
+	sink_insert(sink, &row);
+}
+
+static bool
+home_has_row(void)
+{
+	Relation	rel = table_open(home_target.relid, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	bool		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * The first send in a database tells which one it is; see rswebhook.home.
+ * Several sessions may come first, and say the same.
+ */
+static void
+write_home(void)
+{
+	static TransactionId written_by = InvalidTransactionId;
+	Sink		sink;
+	NewRow		row;
+
+	if (home_written)
+		return;					/* nearly always */
+
+	/* our own row may go with a rollback, and is not seen in this statement */
+	if (written_by == GetCurrentTransactionId())
+		return;
+	if (home_has_row())
+	{
+		home_written = written_by == InvalidTransactionId ||
+			!TransactionIdIsCurrentTransactionId(written_by);
+		return;
+	}
+	written_by = GetCurrentTransactionId();
+	sink_open(&sink, &home_target);
+	row_clear(&row);
+	row_set(&row, HOME_SYSTEM_IDENTIFIER, Int64GetDatum((int64) GetSystemIdentifier()));
+	row_set(&row, HOME_DATABASE_OID, ObjectIdGetDatum(MyDatabaseId));
+	sink_insert(&sink, &row);
+	sink_close(&sink);
+	state_note_changed();		/* the worker has waited for it */
+}
+
+/* key: what decides on the row's share. */
+static void
+note_queued(int32 destination_id, int64 event_id, int64 key)
+{
+	int			share = share_of(destination_id, key, rswebhook_workers);
+
+	state_note_queued(&(QueuedRange) {destination_id, SHARE_BIT(share), event_id, event_id});
+}
+
+/* 0: there is none, or it cannot be had. */
+static int64
+highest_id_in(Relation events, int16 slot)
+{
+	Oid			partition = partition_of_slot(events, slot);
+	int64		id;
+
+	return OidIsValid(partition) && highest_key(partition, event_key, &id) ? id : 0;
+}
+
+/* Where anything was sent in the time of this slot, that came last. */
+static int64
+highest_id(Relation events, int16 slot)
+{
+	int64		highest = highest_id_in(events, slot);
+
+	for (int16 other = 0; other < RING_SLOTS && highest == 0; other++)
+		highest = Max(highest, highest_id_in(events, other));
+	return highest;
+}
+
+/* The sequence may be behind: have it go on beyond the highest id of an event. */
+static int64
+pass_used_ids(Oid owner, int64 highest)
+{
+	Oid			user;
+	int			context;
+	int64		id;
+
+	/* one session after the other, or it would be set back again */
+	LockDatabaseObject(RelationRelationId, sequence, 0, ExclusiveLock);
+	id = nextval_internal(sequence, false);
+	if (id <= highest)
+	{
+		GetUserIdAndSecContext(&user, &context);
+		SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE);
+		(void) DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence),
+								   Int64GetDatum(highest + ID_MARGIN));
+		SetUserIdAndSecContext(user, context);
+		id = nextval_internal(sequence, false);
+		ereport(LOG,
+				(errmsg("rswebhook sets sequence \"rswebhook.event_id_seq\" to " INT64_FORMAT,
+						id),
+				 errdetail("It had been set back, to ids that events in rswebhook.event have.")));
+	}
+	UnlockDatabaseObject(RelationRelationId, sequence, 0, ExclusiveLock);
+	return id;
+}
+
+/*
+ * An id that no event has, and higher than that of any.  Receivers take two
+ * events with one id for one, and retention takes the event with the highest
+ * for the newest.  So after somebody has restarted the sequence, or restored it
+ * to an older state, it is not used as it is.
+ */
+static int64
+next_id(Relation events, int16 slot)
+{
+	int64		id = nextval_internal(sequence, false);
+
+	if (newest_id == 0 || id <= newest_id)
+	{
+		int64		highest = highest_id(events, slot);
+
+		/* beyond some id there is nowhere to go on */
+		if (id <= highest && highest <= PG_INT64_MAX - 2 * ID_MARGIN)
+			id = pass_used_ids(events->rd_rel->relowner, highest);
+	}
+	newest_id = id;
+	return id;
+}
+
+/* All memory goes to the current context, which the caller throws away. */
+static int64
+store(Datum datum, Jsonb *event, const SendOptions *options,
+	  const int32 *destinations, int count)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz deliver_after = delivery_time(options->deliver_after, now);
+	TimestampTz expires_at = expiry_time(options->expires_after, deliver_after, now);
+	int16		slot = ring_slot(now);
+	int64		hash = 0;
+	bool		keyed = event_ordering_hash(event, options->ordering_key, &hash);
+	int64		id;
+	Sink		events;
+	Sink		queue;
+	NewRow		row;
+
+	look_up_relations();
+	(void) GetCurrentTransactionId();	/* before the event's: see above */
+	write_home();
+	sink_open_slot(&events, &event_target, slot);
+	id = next_id(events.rel, slot);
+	store_event(&events, id, slot, now, options->ordering_key, datum);
+	sink_close(&events);
+
+	sink_open(&queue, &queue_target);
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		row_clear(&row);
+		row_set(&row, QUEUE_DESTINATION_ID, Int32GetDatum(destinations[i]));
+		row_set(&row, QUEUE_EVENT_SLOT, Int16GetDatum(slot));
+		row_set(&row, QUEUE_ATTEMPTS, Int32GetDatum(0));
+		row_set(&row, QUEUE_EVENT_ID, Int64GetDatum(id));
+		row_set(&row, QUEUE_QUEUED_AT, TimestampTzGetDatum(now));
+		if (keyed)
+			row_set(&row, QUEUE_ORDERING_KEY, Int64GetDatum(hash));
+		if (deliver_after != 0)
+			row_set(&row, QUEUE_DELIVER_AFTER, TimestampTzGetDatum(deliver_after));
+		if (expires_at != 0)
+			row_set(&row, QUEUE_EXPIRES_AT, TimestampTzGetDatum(expires_at));
+		sink_insert(&queue, &row);
+		note_queued(destinations[i], id, keyed ? hash : id);
+	}
+	sink_close(&queue);
+	return id;
+}
+
+bool
+send_event(Datum event, const SendOptions *options, int64 *id)
+{
+	MemoryContext mine;
+	MemoryContext caller;
+	Jsonb	   *checked;
+	int32	   *destinations;
+	int			count;
+
+	PreventCommandIfReadOnly("rswebhook_send()");
+	PreventCommandIfParallelMode("rswebhook_send()");
+
+	/* a child of the caller's, so that an error leaves nothing behind */
+	mine = AllocSetContextCreate(CurrentMemoryContext, "rswebhook send",
+								 ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(mine);
+
+	checked = check_event(event);
+	if (options->destination != NULL)
+		destinations = named_destination(options->destination, &count);
+	else
+		destinations = choose_destinations(checked, &count);
+	if (count > 0)
+		*id = store(event, checked, options, destinations, count);
+
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(mine);
+
+	if (count > 0 && !state_available())
+		state_warn_unavailable();
+	return count > 0;
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_send);
+
+Datum
+rswebhook_send(PG_FUNCTION_ARGS)
+{
+	SendOptions options = {0};
+	TimestampTz deliver_after;
+	int64		id;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("event must not be null")));
+	if (!PG_ARGISNULL(1))
+		options.destination = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (!PG_ARGISNULL(2))
+	{
+		deliver_after = PG_GETARG_TIMESTAMPTZ(2);
+		options.deliver_after = &deliver_after;
+	}
+	if (!PG_ARGISNULL(3))
+		options.ordering_key = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	if (!PG_ARGISNULL(4))
+		options.expires_after = PG_GETARG_INTERVAL_P(4);
+
+	if (!send_event(PG_GETARG_DATUM(0), &options, &id))
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(id);
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_notify_worker);
+
+Datum
+rswebhook_notify_worker(PG_FUNCTION_ARGS)
+{
+	int32		destination = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT32(0);
+	int64		first = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
+	int64		last = PG_ARGISNULL(2) ? PG_INT64_MAX : PG_GETARG_INT64(2);
+
+	if (!state_available())
+		state_warn_unavailable();
+	state_note_changed();
+	state_note_queued(&(QueuedRange) {destination, ALL_SHARES, first, last});
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_ordering_hash);
+
+Datum
+rswebhook_ordering_hash(PG_FUNCTION_ARGS)
+{
+	char	   *given = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	int64		hash;
+
+	if (PG_ARGISNULL(0) ||
+		!event_ordering_hash(PG_GETARG_JSONB_P(0), given, &hash))
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(hash);
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_ring_slot);
+
+Datum
+rswebhook_ring_slot(PG_FUNCTION_ARGS)
+{
+	TimestampTz at = PG_GETARG_TIMESTAMPTZ(0);
+
+	if (TIMESTAMP_NOT_FINITE(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+	PG_RETURN_INT16(ring_slot(at));
+}

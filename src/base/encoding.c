@@ -1,0 +1,57 @@
+/*-------------------------------------------------------------------------
+ *
+ * encoding.c
+ *		Bytes from outside as text that every database can hold.
+ *
+ * An answer may be Latin-1, hold NUL bytes or end in the middle of a
+ * character; what it said must be recorded all the same.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/encoding.h"
+
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+
+/* Bytes of the valid character at s, 0 if there is none. */
+static int
+valid_character(const unsigned char *s, size_t left)
+{
+	int			length;
+
+	if (*s < 0x80)
+		return *s != '\0';
+	if (GetDatabaseEncoding() != PG_UTF8)
+		return 0;
+	length = pg_utf_mblen(s);
+	return (size_t) length <= left && pg_utf8_islegal(s, length) ? length : 0;
+}
+
+Datum
+readable_text(const char *bytes, size_t len)
+{
+	StringInfoData out;
+	size_t		i = 0;
+	Datum		result;
+
+	initStringInfo(&out);
+	while (i < len)
+	{
+		int			length = valid_character((const unsigned char *) bytes + i, len - i);
+
+		if (length > 0)
+			appendBinaryStringInfo(&out, bytes + i, length);
+		else
+		{
+			length = 1;
+			appendStringInfo(&out, "\\x%02x", (unsigned char) bytes[i]);
+		}
+		i += length;
+	}
+	result = PointerGetDatum(cstring_to_text_with_len(out.data, out.len));
+	pfree(out.data);
+	return result;
+}

@@ -1,0 +1,613 @@
+/*-------------------------------------------------------------------------
+ *
+ * check.c
+ *		What the columns of rswebhook.destination may hold.
+ *
+ * The rules are here once: the trigger turns a problem into an error, the
+ * cache (destination.c) into a destination that cannot be used.
+ *
+ * A problem never quotes what may be secret: header values, certificates,
+ * keys, a proxy, or a URL that has more than a path.  That is also why the
+ * trigger looks at nulls and ranges, which constraints of the table guard as
+ * well: the error of a constraint quotes the whole row, into the log, too.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "destination/fields.h"
+
+#include "access/htup_details.h"
+#include "destination/auth.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "nodes/value.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+static const char *const methods[] = {"POST", "PUT", "PATCH", "GET", "DELETE"};
+
+/* Intervals in microseconds. */
+#define MS		1e3
+#define SECOND	1e6
+#define HOUR	(3600 * SECOND)
+#define DAY		(24 * HOUR)
+
+/* The same as the table's CHECK constraints. */
+static const struct
+{
+	const char *column;
+	double		min;
+	double		max;
+	const char *allowed;
+	const char *hint;
+}			ranges[] =
+{
+	{"max_in_flight", 1, 10000, "from 1 to 10000", NULL},
+	{"rate_limit", 1e-6, 1e6, "from 0.000001 to 1000000", "Null stands for no limit."},
+	{"connect_timeout", 1 * MS, 1 * HOUR, "from 1 ms to 1 h", NULL},
+	{"timeout", 1 * MS, 1 * HOUR, "from 1 ms to 1 h", NULL},
+	{"low_speed_limit", 0, PG_INT32_MAX, "0 or more", NULL},
+	{"low_speed_time", 1 * SECOND, 1 * HOUR, "from 1 s to 1 h", NULL},
+	{"max_redirects", 0, 5, "from 0 to 5", NULL},
+	{"min_backoff", 1 * MS, 1 * DAY, "from 1 ms to 1 day", NULL},
+	{"max_backoff", 1 * MS, 7 * DAY, "from min_backoff to 7 days", NULL},
+	{"retry_after_factor", 0, 1000, "from 0 to 1000", NULL},
+	{"retry_window", 0, 365 * DAY, "from 0 to 365 days", NULL},
+	{"min_attempts", 1, 10000, "from 1 to 10000", NULL},
+	{"breaker_failures", 0, PG_INT32_MAX, "0 or more", NULL},
+	{"expires_after", 1, MAX_LIFETIME_US, "greater than 0 and at most 36500 days", "Null stands for never."},
+};
+
+const char *
+method_by_name(const char *name)
+{
+	for (int i = 0; i < lengthof(methods); i++)
+	{
+		if (pg_strcasecmp(name, methods[i]) == 0)
+			return methods[i];
+	}
+	return NULL;
+}
+
+/* Always false, so that a check can return it. */
+bool
+set_problem(FieldProblem *problem, const char *column, const char *value,
+			const char *detail, const char *hint)
+{
+	problem->column = column;
+	problem->part = NULL;
+	problem->value = value;
+	problem->detail = detail;
+	problem->hint = hint;
+	return false;
+}
+
+/* Likewise, of one part of a column's value. */
+bool
+set_part_problem(FieldProblem *problem, const char *column, const char *part,
+				 const char *detail, const char *hint)
+{
+	set_problem(problem, column, NULL, detail, hint);
+	problem->part = part;
+	return false;
+}
+
+/* "the name is empty" to "The name is empty." */
+char *
+sentence(const char *clause)
+{
+	char	   *text = psprintf("%s.", clause);
+
+	text[0] = pg_toupper((unsigned char) text[0]);
+	return text;
+}
+
+static bool
+has_control_character(const char *text)
+{
+	for (; *text; text++)
+	{
+		if ((unsigned char) *text < 0x20 || *text == 0x7f)
+			return true;
+	}
+	return false;
+}
+
+static bool
+check_name(const char *name, FieldProblem *problem)
+{
+	int			len = strlen(name);
+	const char *detail = NULL;
+
+	if (len == 0)
+		detail = "A name has at least one character.";
+	else if (len >= NAMEDATALEN)
+		detail = psprintf("A name has at most %d bytes.", NAMEDATALEN - 1);
+	else if (name[0] == ' ' || name[len - 1] == ' ')
+		detail = "A name neither starts nor ends with a space.";
+	else if (has_control_character(name))
+		detail = "A name has no control characters.";
+	else if (method_by_name(name) != NULL)
+		detail = "The names of methods stand for requests without a destination.";
+
+	if (detail == NULL)
+		return true;
+	return set_problem(problem, "name", name, detail, "Choose another name.");
+}
+
+static bool
+check_url(const char *url, FieldProblem *problem)
+{
+	const char *why = url_problem(url);
+	bool		plain = strpbrk(url, "@?#") == NULL;
+
+	if (why == NULL)
+		return true;
+	return set_problem(problem, "url", plain ? url : NULL,
+					   sentence(why),
+					   "Use a URL such as \"https://example.com/hooks\".");
+}
+
+static bool
+check_method(const char *method, FieldProblem *problem)
+{
+	const char *meant = method_by_name(method);
+
+	if (meant == NULL)
+		return set_problem(problem, "method", method,
+						   "There is no such method.",
+						   "Use POST, PUT, PATCH, GET or DELETE.");
+	if (strcmp(meant, method) != 0)
+		return set_problem(problem, "method", method,
+						   "Methods are written in upper case.",
+						   psprintf("Use %s.", meant));
+	return true;
+}
+
+static bool
+check_names(const char *column, ArrayType *names, FieldProblem *problem)
+{
+	if (ARR_NDIM(names) > 1)
+		return set_problem(problem, column, NULL,
+						   "The array has more than one dimension.",
+						   "Use a plain list.");
+	if (array_contains_nulls(names))
+		return set_problem(problem, column, NULL,
+						   "The array has a null element.",
+						   "Take it out, or use a null instead of the array.");
+	return true;
+}
+
+/* Where a secret is; *elsewhere if that is not in the row. */
+static bool
+check_source(const char *column, const char *text, bool *elsewhere, FieldProblem *problem)
+{
+	const char *detail = NULL;
+	const Secret *secret = secret_from_text(text, &detail);
+
+	if (secret == NULL)
+		return set_problem(problem, column, NULL, detail, NULL);
+	*elsewhere = secret->source != SECRET_LITERAL;
+	return true;
+}
+
+static bool
+check_hosts(ArrayType *hosts, FieldProblem *problem)
+{
+	Datum	   *elements;
+	int			count;
+
+	if (!check_names("allowed_hosts", hosts, problem))
+		return false;
+	deconstruct_array(hosts, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
+	for (int i = 0; i < count; i++)
+	{
+		const char *host = TextDatumGetCString(elements[i]);
+
+		CHECK_FOR_INTERRUPTS();
+		if (url_host_problem(host) != NULL)
+			return set_problem(problem, "allowed_hosts", NULL,
+							   psprintf("\"%s\" is not a host, or a host and a port.", host),
+							   "Use hosts such as \"example.com\" or \"example.com:8443\".");
+	}
+	return true;
+}
+
+static bool
+check_proxy(const char *proxy, FieldProblem *problem)
+{
+	static const char *const schemes[] = {
+		"http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"
+	};
+	const char *rest = NULL;
+	bool		elsewhere = false;
+
+	if (!check_source("proxy", proxy, &elsewhere, problem))
+		return false;
+	if (elsewhere)
+		return true;
+	for (int i = 0; i < lengthof(schemes); i++)
+	{
+		if (pg_strncasecmp(proxy, schemes[i], strlen(schemes[i])) == 0)
+			rest = proxy + strlen(schemes[i]);
+	}
+	if (rest == NULL)
+		return set_problem(problem, "proxy", NULL,
+						   "The proxy does not start with the scheme of one.",
+						   "Use http://, https://, socks4://, socks4a://, socks5:// or socks5h://.");
+	if (*rest == '\0' || *rest == '/' || strchr(proxy, ' ') || has_control_character(proxy))
+		return set_problem(problem, "proxy", NULL,
+						   "The proxy's URL has no host, or a space or control character.",
+						   "Use a URL such as \"http://proxy.example.com:3128\".");
+	return true;
+}
+
+static bool
+check_pem(const char *column, const char *pem, bool is_key, FieldProblem *problem)
+{
+	const char *begin = strstr(pem, "-----BEGIN ");
+	bool		elsewhere = false;
+
+	if (!check_source(column, pem, &elsewhere, problem))
+		return false;
+	if (elsewhere)
+		return true;
+	if (is_key)
+	{
+		if (begin == NULL || strstr(begin, "PRIVATE KEY-----") == NULL ||
+			strstr(begin, "-----END ") == NULL)
+			return set_problem(problem, column, NULL,
+							   "The value is not a private key in PEM form.",
+							   "Give the text of the file, not its name.");
+		if (strstr(begin, "ENCRYPTED") != NULL)
+			return set_problem(problem, column, NULL,
+							   "The private key is encrypted.",
+							   "Store the key without a passphrase.");
+		return true;
+	}
+	if (begin == NULL || strstr(begin, "CERTIFICATE-----") == NULL ||
+		strstr(begin, "-----END ") == NULL)
+		return set_problem(problem, column, NULL,
+						   "The value is not a certificate in PEM form.",
+						   "Give the text of the file, not its name.");
+	return true;
+}
+
+static bool
+check_tls(const DestinationFields *fields, FieldProblem *problem)
+{
+	if (fields->ca_cert && !check_pem("ca_cert", fields->ca_cert, false, problem))
+		return false;
+	if (fields->client_cert && !check_pem("client_cert", fields->client_cert, false, problem))
+		return false;
+	if (fields->client_key && !check_pem("client_key", fields->client_key, true, problem))
+		return false;
+
+	if ((fields->client_cert == NULL) != (fields->client_key == NULL))
+		return set_problem(problem, fields->client_cert ? "client_key" : "client_cert", NULL,
+						   "A client certificate and its key are of use only together.",
+						   "Set both client_cert and client_key, or neither.");
+	return true;
+}
+
+/* True if the row can be used. */
+bool
+destination_fields_check(DestinationFields *fields, FieldProblem *problem)
+{
+	return
+		(fields->name == NULL || check_name(fields->name, problem)) &&
+		(fields->url == NULL || check_url(fields->url, problem)) &&
+		(fields->method == NULL || check_method(fields->method, problem)) &&
+		(fields->headers == NULL || check_headers(&fields->headers, problem)) &&
+		(fields->types == NULL || check_names("types", fields->types, problem)) &&
+		(fields->events == NULL || check_names("events", fields->events, problem)) &&
+		(fields->proxy == NULL || check_proxy(fields->proxy, problem)) &&
+		check_tls(fields, problem) &&
+		check_auth(fields, problem) &&
+		(fields->allowed_hosts == NULL || check_hosts(fields->allowed_hosts, problem)) &&
+		(fields->signing_secrets == NULL ||
+		 check_signing_secrets(&fields->signing_secrets, problem)) &&
+		(fields->status_outcomes == NULL ||
+		 check_status_outcomes(fields->status_outcomes, problem));
+}
+
+static void
+report_problem(Relation rel, const FieldProblem *problem)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 problem->part != NULL ?
+			 errmsg("invalid %s in column \"%s\"", problem->part, problem->column) :
+			 problem->value != NULL ?
+			 errmsg("invalid value \"%s\" for column \"%s\"", problem->value, problem->column) :
+			 errmsg("invalid value for column \"%s\"", problem->column),
+			 errdetail("%s", problem->detail),
+			 problem->hint != NULL ? errhint("%s", problem->hint) : 0,
+			 errtablecolname(rel, problem->column)));
+}
+
+/*
+ * Queue and history know a destination by its id, and 0 means "any" to the
+ * worker.
+ */
+static void
+check_id(Relation rel, HeapTuple tuple, HeapTuple old)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			attnum = SPI_fnumber(desc, "id");
+	bool		isnull;
+	int32		id = DatumGetInt32(SPI_getbinval(tuple, desc, attnum, &isnull));
+
+	if (id <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("invalid value \"%d\" for column \"id\"", id),
+				 errdetail("Ids of destinations are greater than zero."),
+				 errtablecolname(rel, "id")));
+	if (old != NULL && id != DatumGetInt32(SPI_getbinval(old, desc, attnum, &isnull)))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("id of a destination cannot be changed"),
+				 errdetail("What is queued for it, and its history, refer to the id."),
+				 errhint("Change the name, or insert another destination."),
+				 errtablecolname(rel, "id")));
+}
+
+static void
+check_nulls(Relation rel, HeapTuple tuple)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (attribute->attnotnull && !attribute->attisdropped &&
+			heap_attisnull(tuple, i + 1, desc))
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errmsg("column \"%s\" must not be null", NameStr(attribute->attname)),
+					 errtablecol(rel, i + 1)));
+	}
+}
+
+/* The value of a column of any of the numeric types in use here. */
+static bool
+column_number(HeapTuple tuple, TupleDesc desc, const char *column, double *number)
+{
+	int			attnum = SPI_fnumber(desc, column);
+	Datum		value;
+	bool		isnull;
+
+	if (attnum <= 0)
+		return false;
+	value = SPI_getbinval(tuple, desc, attnum, &isnull);
+	if (isnull)
+		return false;
+	switch (SPI_gettypeid(desc, attnum))
+	{
+		case INT4OID:
+			*number = DatumGetInt32(value);
+			return true;
+		case FLOAT4OID:
+			*number = DatumGetFloat4(value);
+			return true;
+		case FLOAT8OID:
+			*number = DatumGetFloat8(value);
+			return true;
+		case INTERVALOID:
+			*number = interval_us(DatumGetIntervalP(value));
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * A number, or an interval in microseconds, of a row that may have come past the
+ * checks: brought into its range, so that it can be computed with.  0: null.
+ */
+double
+destination_number(HeapTuple tuple, TupleDesc desc, const char *column)
+{
+	double		number;
+
+	if (!column_number(tuple, desc, column, &number))
+		return 0;
+	for (int i = 0; i < lengthof(ranges); i++)
+	{
+		if (strcmp(ranges[i].column, column) == 0)
+			return number >= ranges[i].min ? Min(number, ranges[i].max) : ranges[i].min;
+	}
+	elog(ERROR, "column \"%s\" has no range", column);
+}
+
+/* True if all numbers and intervals are such as the worker can deal with. */
+bool
+destination_ranges_check(HeapTuple tuple, TupleDesc desc, FieldProblem *problem)
+{
+	double		min_backoff = 0;
+	double		number;
+
+	column_number(tuple, desc, "min_backoff", &min_backoff);
+	for (int i = 0; i < lengthof(ranges); i++)
+	{
+		double		min = ranges[i].min;
+
+		if (!column_number(tuple, desc, ranges[i].column, &number))
+			continue;
+		if (strcmp(ranges[i].column, "max_backoff") == 0)
+			min = min_backoff;
+
+		/* so that NaN is refused as well */
+		if (number >= min && number <= ranges[i].max)
+			continue;
+		return set_problem(problem, ranges[i].column,
+						   SPI_getvalue(tuple, desc, SPI_fnumber(desc, ranges[i].column)),
+						   psprintf("The value must be %s.", ranges[i].allowed),
+						   ranges[i].hint);
+	}
+	return true;
+}
+
+/*
+ * Did the row have this very problem before?  Then the UPDATE is about
+ * something else, and a destination that came in by a restore can be paused,
+ * say, before somebody knows how to correct it.
+ */
+static bool
+problem_is_old(Relation rel, HeapTuple old, const FieldProblem *problem)
+{
+	DestinationFields fields;
+	FieldProblem before;
+
+	if (old == NULL)
+		return false;
+	destination_fields_read(old, RelationGetDescr(rel), &fields);
+	return !destination_fields_check(&fields, &before) &&
+		strcmp(before.column, problem->column) == 0 &&
+		strcmp(before.part ? before.part : "", problem->part ? problem->part : "") == 0 &&
+		strcmp(before.detail, problem->detail) == 0;
+}
+
+/* Sources of secrets that may not be read, as text for people. */
+static List *
+forbidden_sources(const DestinationFields *fields)
+{
+	const char *texts[] = {
+		fields->client_cert, fields->client_key, fields->proxy,
+		fields->auth_password, fields->auth_token
+	};
+	const char *problem;
+	SigningSecret *signing = NULL;
+	int			nsigning = 0;
+	List	   *secrets = NIL;
+	List	   *forbidden = NIL;
+	ListCell   *cell;
+
+	for (int i = 0; i < lengthof(texts); i++)
+	{
+		if (texts[i] != NULL)
+			secrets = lappend(secrets, secret_from_text(texts[i], &problem));
+	}
+	if (fields->signing_secrets != NULL)
+		signing_secrets_read(fields->signing_secrets, &signing, &nsigning);
+	for (int i = 0; i < nsigning; i++)
+		secrets = lappend(secrets, signing[i].secret);
+	if (fields->headers != NULL)
+	{
+		JsonbIterator *it = JsonbIteratorInit(&fields->headers->root);
+		JsonbIteratorToken token;
+		JsonbValue	value;
+
+		while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+		{
+			if (token == WJB_VALUE)
+				secrets = lappend(secrets, secret_from_json(&value, &problem));
+		}
+	}
+
+	foreach(cell, secrets)
+	{
+		const Secret *secret = lfirst(cell);
+
+		if (!secret_permitted(secret))
+			forbidden = lappend(forbidden, makeString(secret_describe(secret)));
+	}
+	return forbidden;
+}
+
+/*
+ * That a source may not be read is no error: the setting can be changed later,
+ * and a dump must be restored without it.  Said once, when it gets into a row.
+ */
+static void
+warn_of_sources(Relation rel, const DestinationFields *fields, HeapTuple old)
+{
+	List	   *forbidden = forbidden_sources(fields);
+	DestinationFields before;
+	FieldProblem problem;
+	ListCell   *cell;
+
+	if (forbidden != NIL && old != NULL)
+	{
+		destination_fields_read(old, RelationGetDescr(rel), &before);
+		if (destination_fields_check(&before, &problem))
+			forbidden = list_difference(forbidden, forbidden_sources(&before));
+	}
+	foreach(cell, forbidden)
+		ereport(WARNING,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("%s is not permitted by rswebhook.secret_sources",
+						strVal(lfirst(cell))),
+				 errhint("Until a superuser permits it, events for this destination wait.")));
+}
+
+/* Put a value into the row that was brought into a form of ours. */
+static HeapTuple
+replace_jsonb(Relation rel, HeapTuple tuple, const char *column, Jsonb *jsonb)
+{
+	int			attnum = SPI_fnumber(RelationGetDescr(rel), column);
+	Datum		value;
+	bool		isnull = false;
+
+	if (jsonb == NULL)
+		return tuple;
+	value = JsonbPGetDatum(jsonb);
+	return heap_modify_tuple_by_cols(tuple, RelationGetDescr(rel), 1,
+									 &attnum, &value, &isnull);
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_destination_check);
+
+Datum
+rswebhook_destination_check(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	DestinationFields fields;
+	FieldProblem problem;
+	Relation	rel;
+	HeapTuple	tuple;
+	HeapTuple	old;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
+		TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("\"%s\" must be called as a row trigger before INSERT or UPDATE",
+						"rswebhook.destination_check")));
+
+	rel = trigdata->tg_relation;
+	old = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_trigtuple : NULL;
+	tuple = old != NULL ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
+
+	destination_columns_check(RelationGetDescr(rel));
+	check_nulls(rel, tuple);
+	check_id(rel, tuple, old);
+	if (!destination_ranges_check(tuple, RelationGetDescr(rel), &problem))
+		report_problem(rel, &problem);
+
+	/* what runs after the row was changed and before the statement ends */
+	CacheInvalidateRelcache(rel);
+
+	destination_fields_read(tuple, RelationGetDescr(rel), &fields);
+	if (!destination_fields_check(&fields, &problem))
+	{
+		if (!problem_is_old(rel, old, &problem))
+			report_problem(rel, &problem);
+		return PointerGetDatum(tuple);
+	}
+
+	warn_of_sources(rel, &fields, old);
+	tuple = replace_jsonb(rel, tuple, "headers", fields.headers);
+	tuple = replace_jsonb(rel, tuple, "signing_secrets", fields.signing_secrets);
+	return PointerGetDatum(tuple);
+}

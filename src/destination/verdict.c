@@ -1,0 +1,205 @@
+/*-------------------------------------------------------------------------
+ *
+ * verdict.c
+ *		What an answer means, and when to try again.
+ *
+ * Pure: no table, no socket, no clock.  The rules are RudderStack's, with its
+ * values as defaults of rswebhook.destination's columns:
+ *
+ *	2xx is delivered; 408, 429, 5xx and no proper answer are retried; any other
+ *	status is final.  Attempt n+1 comes min_backoff * 2^(n-1) after attempt n,
+ *	at most max_backoff.  An event is given up once it has failed min_attempts
+ *	times and its first attempt is more than retry_window ago.
+ *
+ * Ours are the jitter of 20 percent, that Retry-After is honoured within
+ * bounds, and that a destination can give a status another meaning.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "destination/verdict.h"
+
+#include <math.h>
+
+#include "utils/timestamp.h"
+
+#define JITTER	0.2
+
+static const char *const names[] = {
+	[VERDICT_DELIVERED] = "delivered",
+	[VERDICT_RETRY] = "retry",
+	[VERDICT_ABORTED] = "aborted",
+	[VERDICT_PAUSE] = "pause",
+};
+
+const char *
+outcome_name(VerdictKind kind)
+{
+	return names[kind];
+}
+
+bool
+outcome_by_name(const char *name, VerdictKind *kind)
+{
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (strcmp(names[i], name) == 0)
+		{
+			*kind = (VerdictKind) i;
+			return true;
+		}
+	}
+	return false;
+}
+
+int64
+outcome_backoff_us(int64 min_us, int64 max_us, int n, double jitter)
+{
+	double		delay = Min((double) max_us, (double) min_us * pow(2.0, Min(n - 1, 62)));
+
+	delay *= 1.0 - JITTER + 2.0 * JITTER * jitter;
+	return Max((int64) delay, 1);
+}
+
+/* The longest wait that a receiver may ask for. */
+static double
+max_asked_us(const Destination *destination)
+{
+	return (double) destination->max_backoff_us * destination->retry_after_factor;
+}
+
+/* All who were told the same must not come at once. */
+static int64
+spread(int64 asked, double jitter)
+{
+	return asked + (int64) (jitter * Min(asked / 20, USECS_PER_SEC));
+}
+
+int64
+outcome_max_wait_us(const Destination *destination)
+{
+	return Max(outcome_backoff_us(destination->max_backoff_us,
+								  destination->max_backoff_us, 1, 1.0),
+			   spread((int64) max_asked_us(destination), 1.0));
+}
+
+/* The meaning of a status with no word of the destination about it. */
+static VerdictKind
+default_meaning(int status)
+{
+	if (status >= 200 && status <= 299)
+		return VERDICT_DELIVERED;
+	if (status == 408 || status == 429 || status >= 500)
+		return VERDICT_RETRY;
+	return VERDICT_ABORTED;
+}
+
+static VerdictKind
+meaning(const HttpAnswer *answer, const Destination *destination)
+{
+	if (answer->refused)
+		return VERDICT_ABORTED;
+	if (!answer->answered)
+		return VERDICT_RETRY;
+	for (int i = 0; i < destination->nstatus_outcomes; i++)
+	{
+		if (destination->status_outcomes[i].status == answer->status)
+			return (VerdictKind) destination->status_outcomes[i].outcome;
+	}
+	return default_meaning(answer->status);
+}
+
+/*
+ * Does the destination as a whole fail?  A 4xx is about one event and shows
+ * that somebody is there; 429 and 503 that name a time speak for all events.
+ */
+static VerdictSignal
+signal_of(const HttpAnswer *answer, VerdictKind kind)
+{
+	if (answer->refused)
+		return SIGNAL_NONE;
+	if (!answer->answered || answer->status >= 500)
+		return kind == VERDICT_DELIVERED ? SIGNAL_ALIVE : SIGNAL_FAILING;
+	if (answer->status == 429 && answer->retry_after_s >= 0)
+		return SIGNAL_FAILING;
+	if (answer->status == 429 || answer->status == 408)
+		return SIGNAL_NONE;
+	return SIGNAL_ALIVE;
+}
+
+/*
+ * When to try again, or 0 if the retry window and the attempts are used up.
+ * Retry-After may make the wait longer, but neither longer than max_backoff
+ * times the destination's factor nor past the end of the window: a receiver
+ * that always sends it must not keep an event for ever.
+ */
+static Instant
+next_attempt_at(const HttpAnswer *answer, const Destination *destination,
+				int attempt, int64 age_us, Instant now, double jitter)
+{
+	int64		left = destination->retry_window_us - age_us;
+	int64		wait;
+
+	if (attempt >= destination->min_attempts && left <= 0)
+		return 0;
+
+	wait = outcome_backoff_us(destination->min_backoff_us,
+							  destination->max_backoff_us, attempt, jitter);
+	if (answer->retry_after_s >= 0)
+	{
+		int64		asked = (int64) Min((double) answer->retry_after_s * USECS_PER_SEC,
+										max_asked_us(destination));
+
+		wait = Max(wait, Min(spread(asked, jitter), left));
+	}
+	return now + wait;
+}
+
+void
+outcome_decide(const HttpAnswer *answer, const Destination *destination,
+			   int attempt, int64 age_us, Instant now, double jitter,
+			   Verdict *verdict)
+{
+	memset(verdict, 0, sizeof(*verdict));
+	verdict->kind = meaning(answer, destination);
+	verdict->signal = signal_of(answer, verdict->kind);
+
+	if (answer->error)
+		strlcpy(verdict->reason, answer->error, sizeof(verdict->reason));
+	else if (verdict->kind != VERDICT_DELIVERED)
+		snprintf(verdict->reason, sizeof(verdict->reason), "HTTP status %d",
+				 answer->status);
+
+	if (verdict->kind == VERDICT_PAUSE)
+	{
+		verdict->kind = VERDICT_RETRY;
+		verdict->pause = true;
+		verdict->retry_at = now;
+		snprintf(verdict->reason, sizeof(verdict->reason),
+				 "HTTP status %d pauses this destination", answer->status);
+		return;
+	}
+	if (verdict->kind != VERDICT_RETRY)
+		return;
+
+	verdict->retry_at = next_attempt_at(answer, destination, attempt, age_us,
+										now, jitter);
+	if (verdict->retry_at == 0)
+	{
+		size_t		used = strlen(verdict->reason);
+
+		verdict->kind = VERDICT_ABORTED;
+		snprintf(verdict->reason + used, sizeof(verdict->reason) - used,
+				 "; given up after %d attempts", attempt);
+	}
+}
+
+void
+outcome_abort(Verdict *verdict, const char *reason)
+{
+	memset(verdict, 0, sizeof(*verdict));
+	verdict->kind = VERDICT_ABORTED;
+	verdict->signal = SIGNAL_NONE;
+	strlcpy(verdict->reason, reason, sizeof(verdict->reason));
+}

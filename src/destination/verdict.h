@@ -1,0 +1,57 @@
+/*-------------------------------------------------------------------------
+ *
+ * verdict.h
+ *		What an answer means, and when to try again.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_OUTCOME_H
+#define RSWEBHOOK_OUTCOME_H
+
+#include "rswebhook.h"
+
+#include "base/clock.h"
+
+/* What the answer says of the destination as a whole. */
+typedef enum VerdictSignal
+{
+	SIGNAL_NONE,				/* nothing: it was never tried, or about one event */
+	SIGNAL_UNSENT,				/* nothing, nor of what we lack: no request was made */
+	SIGNAL_ALIVE,
+	SIGNAL_FAILING
+} VerdictSignal;
+
+typedef struct Verdict
+{
+	VerdictKind kind;
+	VerdictSignal signal;
+	bool		pause;			/* pause the destination */
+	Instant		retry_at;		/* of VERDICT_RETRY */
+	TimestampTz first_attempt_at;	/* likewise, for its row; the caller's affair */
+	char		reason[600];	/* "" or one line, with no secret in it */
+} Verdict;
+
+/*
+ * attempt: the number of the one that was made, from 1.  age_us: how long ago
+ * the first one of this event started.  jitter: in [0, 1).
+ */
+extern void outcome_decide(const HttpAnswer *answer, const Destination *destination,
+						   int attempt, int64 age_us, Instant now, double jitter,
+						   Verdict *verdict);
+
+/* An event that is given up without an attempt. */
+extern void outcome_abort(Verdict *verdict, const char *reason);
+
+/* The longest wait that outcome_decide() comes to for any answer. */
+extern int64 outcome_max_wait_us(const Destination *destination);
+
+/* min(max, min * 2^(n-1)), +-20 %; microseconds.  n from 1. */
+extern int64 outcome_backoff_us(int64 min_us, int64 max_us, int n, double jitter);
+
+/* "delivered", "retry", "aborted", "pause", as in tables and settings. */
+extern const char *outcome_name(VerdictKind kind);
+extern bool outcome_by_name(const char *name, VerdictKind *kind);
+
+#endif							/* RSWEBHOOK_OUTCOME_H */

@@ -1,0 +1,692 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_answer.c
+ *		The HTTP room, what comes back: heads, bodies, and what to make of them.
+ *
+ * Whatever the other side sends is bounded here in size, and turned into an
+ * HttpAnswer.  See http_private.h for the rules of the room.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/rand.h>
+
+#include "http/transfer.h"
+
+/* What an answer may cost us before we stop listening to it. */
+#define MAX_HEAD_BYTES		(256 * 1024)
+#define MAX_HEAD_LINES		1000
+#define MAX_UNWANTED_BYTES	(64 * 1024)
+#define MAX_ERROR_BYTES		512
+
+/* A body of that size goes out in one piece with its head. */
+#define SMALL_BODY			8192
+#define MAX_RETRY_AFTER_S	((int64_t) 366 * 24 * 60 * 60)
+
+char http_no_memory[] = "out of memory";
+
+/* Nothing came yet, or nothing that counts after a redirect. */
+void
+http_answer_begin(Request *r)
+{
+	uint64_t	tag = r->answer.tag;
+
+	free(r->answer.body);
+	free(r->location);
+	r->location = NULL;
+	memset(&r->answer, 0, sizeof(r->answer));
+	r->answer.tag = tag;
+	r->answer.retry_after_s = -1;
+	r->body_size = r->body_seen = r->head_bytes = 0;
+	r->head_lines = 0;
+	r->head_done = r->enough = r->again = false;
+	r->opened = r->connected = r->early = r->barred = false;
+	http_socket_drop_early(r);
+	r->fd = -1;
+	r->fault = NULL;
+	r->lacking = 0;
+	r->why[0] = r->curl_error[0] = '\0';
+}
+
+/*
+ * Retry-After holds seconds or a date.  libcurl's date parser takes nearly
+ * anything for a date, but those of HTTP all begin with the day's name.
+ */
+static int64_t
+parse_retry_after(const char *value, size_t len)
+{
+	char		text[64];
+	int64_t		seconds = 0;
+	bool		negative = false;
+
+	if (len == 0 || len >= sizeof(text))
+		return -1;
+	memcpy(text, value, len);
+	text[len] = '\0';
+
+	if (isalpha((unsigned char) text[0]))
+	{
+		time_t		date = curl_getdate(text, NULL);
+
+		if (date == (time_t) -1)
+			return -1;
+		seconds = (int64_t) date - (int64_t) time(NULL);
+	}
+	else
+	{
+		const char *c = text;
+
+		if (*c == '-')
+		{
+			negative = true;
+			c++;
+		}
+		if (*c == '\0')
+			return -1;
+		for (; *c != '\0'; c++)
+		{
+			if (!isdigit((unsigned char) *c))
+				return -1;
+			if (seconds < MAX_RETRY_AFTER_S)
+				seconds = seconds * 10 + (*c - '0');
+		}
+	}
+
+	if (negative || seconds < 0)
+		return 0;
+	return seconds < MAX_RETRY_AFTER_S ? seconds : MAX_RETRY_AFTER_S;
+}
+
+/* libcurl's word on the last status line, since it reads them its own way. */
+static int
+status_of(const Request *r)
+{
+	long		status = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	return (int) status;
+}
+
+/* Is all of the request with the kernel? */
+static bool
+is_sent(const Request *r)
+{
+	long		request_size = 0;
+	curl_off_t	uploaded = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	return request_size > 0 && (size_t) uploaded >= r->body_len;
+}
+
+static bool
+is_http2(const Request *r)
+{
+	long		version = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
+	return version >= CURL_HTTP_VERSION_2_0;
+}
+
+static bool
+is_success(int status)
+{
+	return status >= 200 && status <= 299;
+}
+
+/* A head is complete: that of the answer, unless it is an interim one. */
+static bool
+end_head(Request *r)
+{
+	int			status = status_of(r);
+
+	if (status < 200 && status != 101)
+	{
+		r->answer.retry_after_s = -1;
+		free(r->location);
+		r->location = NULL;
+		return true;
+	}
+	r->answer.status = status;
+	r->head_done = true;
+	if (r->connection->multiplexed)
+	{
+		if (!is_sent(r))
+			http_look_soon(r);
+	}
+	else
+	{
+		r->early = r->body_len > SMALL_BODY && is_success(status) &&
+			(!is_sent(r) || http_socket_arrival(r) != ARRIVED);
+		if (r->early)
+			http_socket_keep_early(r);
+	}
+
+	/* What follows a 101 is another protocol, which we do not speak. */
+	r->enough = status == 101;
+	return !r->enough;
+}
+
+/* Half of one is handed over, too, when the connection ends there. */
+static bool
+is_empty_line(const char *line, size_t len)
+{
+	return (len == 1 && line[0] == '\n') || (len == 2 && line[0] == '\r' && line[1] == '\n');
+}
+
+/* The value of the header called name, if this is one, and its length. */
+static const char *
+header_value(const char *line, size_t len, const char *name, size_t *value_len)
+{
+	size_t		name_len = strlen(name);
+	const char *value = line + name_len + 1;
+	const char *end = line + len;
+
+	if (len <= name_len || line[name_len] != ':' || strncasecmp(line, name, name_len) != 0)
+		return NULL;
+	while (value < end && isspace((unsigned char) *value))
+		value++;
+	while (end > value && isspace((unsigned char) end[-1]))
+		end--;
+	*value_len = end - value;
+	return value;
+}
+
+/*
+ * libcurl's own idea of where a redirect leads is lost when it comes before the
+ * request was sent whole.
+ */
+static void
+note_location(Request *r, const char *value, size_t len)
+{
+	if (r->location == NULL && r->hops_left > 0 && len > 0)
+		r->location = strndup(value, len);
+}
+
+size_t
+http_on_header(char *line, size_t one, size_t len, void *arg)
+{
+	Request    *r = arg;
+	const char *value;
+	size_t		value_len;
+
+	(void) one;
+	if (r->head_bytes == 0 && !r->opened && http_unasked_crossed(r))
+	{
+		r->again = true;
+		return 0;
+	}
+	r->head_bytes += len;
+	if (r->head_bytes > MAX_HEAD_BYTES || ++r->head_lines > MAX_HEAD_LINES)
+	{
+		r->fault = "the answer has too many or too long headers";
+		return 0;
+	}
+	if (r->head_done)
+		return len;				/* a trailer */
+
+	if ((value = header_value(line, len, "Retry-After", &value_len)) != NULL)
+	{
+		if (r->answer.retry_after_s < 0)
+			r->answer.retry_after_s = parse_retry_after(value, value_len);
+	}
+	else if ((value = header_value(line, len, "Location", &value_len)) != NULL)
+		note_location(r, value, value_len);
+	else if (is_empty_line(line, len) && !end_head(r))
+		return 0;
+	return len;
+}
+
+/* Keep the first response_limit bytes; false if there is no memory for them. */
+static bool
+keep_body(Request *r, const char *data, size_t len)
+{
+	HttpAnswer *answer = &r->answer;
+
+	if (answer->body_len + len > r->body_size)
+	{
+		size_t		size = r->body_size ? r->body_size * 2 : 1024;
+		char	   *more;
+
+		if (size < answer->body_len + len)
+			size = answer->body_len + len;
+		more = realloc(answer->body, size);
+		if (more == NULL)
+			return false;
+		answer->body = more;
+		r->body_size = size;
+	}
+	memcpy(answer->body + answer->body_len, data, len);
+	answer->body_len += len;
+	return true;
+}
+
+/*
+ * After the bytes to keep we read on for a while, since a connection can only
+ * be used again when its answer was read to the end.  Whoever goes on beyond
+ * that, an endless stream or a small body that unpacks to gigabytes, is
+ * stopped, and judged by the status that it sent.
+ */
+size_t
+http_on_body(char *data, size_t one, size_t len, void *arg)
+{
+	Request    *r = arg;
+	size_t		room = 0;
+
+	(void) one;
+	if (!r->answer.body_cut)
+		room = r->response_limit - r->answer.body_len;
+	r->body_seen += len;
+	if (len > room || !keep_body(r, data, len))
+	{
+		if (room > 0 && len > room)
+			(void) keep_body(r, data, room);
+		r->answer.body_cut = true;
+	}
+	if (r->body_seen > r->response_limit &&
+		r->body_seen - r->response_limit > MAX_UNWANTED_BYTES)
+	{
+		r->enough = true;
+		return 0;
+	}
+	return len;
+}
+
+/* ---------------------------------------------------------------------
+ * How far it came
+ * ---------------------------------------------------------------------
+ */
+
+/* Bytes of it, or of what a proxy was asked for, went out. */
+static bool
+was_begun(const Request *r)
+{
+	long		request_size = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	return request_size > 0;
+}
+
+bool
+http_answer_was_connected(const Request *r)
+{
+#if HTTP_TELLS_CONNECTED
+	return r->connected;
+#else
+	return was_begun(r);
+#endif
+}
+
+/* A proxy has not let it through to the receiver. */
+static bool
+waits_for_proxy(const Request *r)
+{
+	long		status = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	return r->proxied && was_begun(r) && (status < 200 || status > 299);
+}
+
+/* Of a request that has no complete answer: by what happened to it. */
+static HttpPhase
+phase_reached(const Request *r, CURLcode result)
+{
+	curl_off_t	connected = 0;
+	long		local_port = 0;
+
+	if (r->head_bytes > 0 && status_of(r) > 0)
+		return HTTP_PHASE_RECEIVE;
+	if (http_answer_was_connected(r))
+		return is_sent(r) ? HTTP_PHASE_WAIT : HTTP_PHASE_SEND;
+
+	if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_RESOLVE_PROXY)
+		return HTTP_PHASE_RESOLVE;
+	if (result == CURLE_COULDNT_CONNECT || !r->opened || waits_for_proxy(r) ||
+		strncasecmp(r->url, "https:", 6) != 0)
+		return HTTP_PHASE_CONNECT;
+
+	/* some versions note the time only when TLS is through, too */
+	curl_easy_getinfo(r->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	curl_easy_getinfo(r->easy, CURLINFO_LOCAL_PORT, &local_port);
+	return connected > 0 || local_port > 0 ? HTTP_PHASE_TLS : HTTP_PHASE_CONNECT;
+}
+
+/* How far it came, for people. */
+static const char *
+phase_name(HttpPhase phase)
+{
+	switch (phase)
+	{
+		case HTTP_PHASE_REFUSED:
+		case HTTP_PHASE_DONE:
+			break;
+		case HTTP_PHASE_RESOLVE:
+			return "resolving the name: ";
+		case HTTP_PHASE_CONNECT:
+			return "connecting: ";
+		case HTTP_PHASE_TLS:
+			return "TLS handshake: ";
+		case HTTP_PHASE_SEND:
+			return "sending: ";
+		case HTTP_PHASE_WAIT:
+			return "waiting for an answer: ";
+		case HTTP_PHASE_RECEIVE:
+			return "receiving the answer: ";
+	}
+	return "";
+}
+
+/* One line of printable ASCII, whatever the other side put into it. */
+static char *
+clean_error(HttpPhase phase, const char *text)
+{
+	const char *name = phase_name(phase);
+	size_t		name_len = strlen(name);
+	size_t		len = strlen(text);
+	char	   *error;
+
+	if (len > MAX_ERROR_BYTES)
+		len = MAX_ERROR_BYTES;
+	while (len > 0 && isspace((unsigned char) text[len - 1]))
+		len--;
+	error = malloc(name_len + len + 1);
+	if (error == NULL)
+		return http_no_memory;
+	memcpy(error, name, name_len);
+	for (size_t i = 0; i < len; i++)
+	{
+		unsigned char c = text[i];
+
+		error[name_len + i] = c < ' ' ? ' ' : (c > '~' ? '?' : c);
+	}
+	error[name_len + len] = '\0';
+	return error;
+}
+
+void
+http_answer_not_tried(Request *r, bool refused, const char *error)
+{
+	r->answer.phase = HTTP_PHASE_REFUSED;
+	r->answer.refused = refused;
+	r->answer.error = clean_error(HTTP_PHASE_REFUSED, error);
+}
+
+void
+http_answer_lacking(Request *r, const char *error)
+{
+	http_answer_not_tried(r, false, error);
+	r->answer.lacking = true;
+}
+
+void
+http_answer_unresolved(Request *r, const char *error, bool lacking)
+{
+	if (lacking)
+	{
+		http_answer_lacking(r, error);
+		return;
+	}
+	r->answer.phase = HTTP_PHASE_RESOLVE;
+	r->answer.error = clean_error(HTTP_PHASE_RESOLVE, error);
+}
+
+/* ---------------------------------------------------------------------
+ * What we lack
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * EADDRNOTAVAIL: all local ports to that address are taken; or we have no
+ * address to go there from, as with IPv6 where there is none, which is no
+ * passing lack of ours.  UDP has ports of its own, so it tells.
+ */
+static bool
+lacks_ports(const Request *r)
+{
+	int			fd = socket(r->address.family, SOCK_DGRAM, 0);
+	bool		reached;
+
+	if (fd < 0)
+		return false;
+	reached = connect(fd, &r->address.addr, r->address.addrlen) == 0;
+	close(fd);
+	return reached;
+}
+
+/* NULL: nothing, so that it was an attempt. */
+static const char *
+lacked(const Request *r, CURLcode result)
+{
+	long		os_errno = 0;
+
+	/* the only address that answers may be one that there was no socket for */
+	if (r->lacking != 0 && phase_reached(r, result) == HTTP_PHASE_CONNECT)
+		return r->lacking == EMFILE ? "too many open files" : strerror(r->lacking);
+	switch (result)
+	{
+		case CURLE_OUT_OF_MEMORY:
+			/* what a receiver can cause is not ours: that is what a long header is */
+			return http_answer_was_connected(r) || was_begun(r) ? NULL : http_no_memory;
+		case CURLE_FAILED_INIT:
+		case CURLE_SSL_ENGINE_NOTFOUND:
+		case CURLE_SSL_ENGINE_SETFAILED:
+		case CURLE_SSL_ENGINE_INITFAILED:
+			return curl_easy_strerror(result);
+		case CURLE_SSL_CACERT_BADFILE:
+			return http_pool_trusts_system(r) ? "the system's CA certificates cannot be read" : NULL;
+		case CURLE_SSL_CONNECT_ERROR:
+			return RAND_status() != 1 ? "no entropy for TLS" : NULL;
+		case CURLE_COULDNT_CONNECT:
+		case CURLE_SEND_ERROR:
+		case CURLE_RECV_ERROR:
+			break;
+		default:
+			return NULL;
+	}
+	curl_easy_getinfo(r->easy, CURLINFO_OS_ERRNO, &os_errno);
+	switch (os_errno)
+	{
+		case EMFILE:
+		case ENFILE:
+			return "too many open files";
+		case ENOMEM:
+		case ENOBUFS:
+			return strerror((int) os_errno);
+		case EADDRNOTAVAIL:
+			return lacks_ports(r) ? "no local port is free" : NULL;
+		default:
+			return NULL;
+	}
+}
+
+/* ---------------------------------------------------------------------
+ * The end
+ * ---------------------------------------------------------------------
+ */
+
+bool
+http_answer_blames_connection(CURLcode result)
+{
+	return result == CURLE_SEND_ERROR || result == CURLE_RECV_ERROR ||
+		result == CURLE_GOT_NOTHING || result == CURLE_PARTIAL_FILE ||
+		result == CURLE_HTTP2;
+}
+
+/*
+ * Over HTTP/2, some versions of libcurl lose an answer when the stream is reset
+ * together with it, or when another request on that connection reads it.
+ */
+static bool
+may_be_lost(Request *r, CURLcode result)
+{
+	return (result == CURLE_HTTP2_STREAM || result == CURLE_GOT_NOTHING) &&
+		r->connection->multiplexed &&
+		(r->repeats < HTTP_MAX_REPEATS || http_pool_give_up_http2(r));
+}
+
+bool
+http_answer_wants_repeat(Request *r, CURLcode result, int64_t now_us)
+{
+	if (r->deadline_us >= 0 && now_us >= r->deadline_us)
+		return false;
+	if (r->again)
+		return true;
+	if (r->barred || r->fault != NULL || r->head_bytes > 0)
+		return false;
+	if (r->opened)
+		return may_be_lost(r, result);
+	return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM;
+}
+
+/* The proxy speaks, and not the receiver; with TLS only libcurl hears it. */
+static bool
+proxy_refused(const Request *r)
+{
+	long		status = r->answer.status;
+
+	if (!r->proxied)
+		return false;
+	if (!r->head_done)
+		curl_easy_getinfo(r->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	return status == 407;
+}
+
+/*
+ * Is the head that came all there is to know, whatever became of the rest?
+ *
+ * Over HTTP/2 an answer names its request, and a receiver that does not need
+ * the rest of that answers and then resets the stream (RFC 9113, 8.1).  Over
+ * HTTP/1.1 one that is no success may come as early; a success means that the
+ * receiver has the event, so it counts when all of that was sent.
+ */
+static bool
+head_is_enough(const Request *r, CURLcode result)
+{
+	if (r->enough)
+		return true;
+	if (result == CURLE_OK || !r->head_done)
+		return false;
+	if (is_http2(r))
+		return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM;
+	return http_answer_blames_connection(result) && !is_sent(r) &&
+		!is_success(r->answer.status);
+}
+
+bool
+http_answer_is_whole(const Request *r, CURLcode result)
+{
+	return (result == CURLE_OK && r->head_done) || head_is_enough(r, result);
+}
+
+bool
+http_answer_is_early(const Request *r, CURLcode result)
+{
+	return r->early && result == CURLE_OK && is_sent(r);
+}
+
+void
+http_answer_refute(Request *r)
+{
+	if (r->fault == NULL)
+		r->fault = "the answer came before the request was sent";
+}
+
+/* A success for what was not sent is none. */
+static bool
+is_premature(const Request *r)
+{
+	return r->head_done && is_success(r->answer.status) && !is_sent(r) && !is_http2(r);
+}
+
+/*
+ * A body that cannot be unpacked does not take back the status: asking again
+ * would deliver the event twice for the sake of a courtesy.  Some ways to pack
+ * one are refused as soon as they are named, before the head is complete.
+ */
+static void
+accept_undecodable(Request *r)
+{
+	int			status = status_of(r);
+
+	if (status < 200)
+		return;
+	r->answer.status = status;
+	r->answer.body_cut = true;
+	r->head_done = r->enough = true;
+}
+
+static const char *
+error_of(const Request *r, CURLcode result)
+{
+	if (r->fault)
+		return r->fault;
+	if (result == CURLE_OK)
+		return "the connection ended before a final answer";
+	if (result == CURLE_OUT_OF_MEMORY)
+		return "the answer has a header that is too long";
+	return r->curl_error[0] != '\0' ? r->curl_error : curl_easy_strerror(result);
+}
+
+void
+http_answer_judge(Request *r, CURLcode result)
+{
+	HttpAnswer *answer = &r->answer;
+	const char *lack;
+	bool		refused;
+	long		request_size = 0;
+
+	if (result == CURLE_BAD_CONTENT_ENCODING)
+		accept_undecodable(r);
+	refused = proxy_refused(r);
+	if (refused)
+	{
+		answer->status = 0;
+		r->fault = "the proxy wants other credentials (HTTP status 407)";
+	}
+	else if (is_premature(r))
+		http_answer_refute(r);
+
+	if (r->fault == NULL && http_answer_is_whole(r, result))
+	{
+		answer->answered = true;
+		answer->body_cut |= result != CURLE_OK;
+		answer->phase = HTTP_PHASE_DONE;
+		return;
+	}
+
+	lack = r->fault == NULL && !r->barred ? lacked(r, result) : NULL;
+	if (lack != NULL)
+	{
+		http_answer_lacking(r, lack);
+		return;
+	}
+
+	/* libcurl has the same errors for a bad URL and for a bad answer. */
+	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
+
+	/* Another address of the same name may have been allowed, and failed. */
+	if (r->barred && !r->opened && !r->head_done)
+		http_answer_not_tried(r, true, r->why);
+	else if (request_size == 0 &&
+			 (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL))
+		http_answer_not_tried(r, true, error_of(r, result));
+	else
+	{
+		answer->phase = phase_reached(r, result);
+		if (answer->status == 0 && answer->phase == HTTP_PHASE_RECEIVE && !refused &&
+			status_of(r) >= 200)
+			answer->status = status_of(r);	/* of half a head, to be seen */
+		answer->error = clean_error(answer->phase, error_of(r, result));
+	}
+}

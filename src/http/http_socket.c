@@ -1,0 +1,508 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_socket.c
+ *		The HTTP room, its descriptors: how many there may be, whose they are,
+ *		and which addresses they may go to.
+ *
+ * See http_private.h for the rules of the room.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#endif
+
+#include "http/transfer.h"
+#include "http/poller.h"
+
+/* Of tcpi_state; the kernel's name for it is in no header that goes along. */
+#define STATE_CLOSED		7
+
+/*
+ * The last descriptors are nobody's but the server's: it is in more trouble if
+ * it cannot open its own files than an event that has to wait.
+ */
+#define SPARE_DESCRIPTORS	32
+
+/*
+ * Sockets beside one for each request: for second addresses that are tried
+ * before the first has failed, and for the resolver.
+ */
+#define EXTRA_SOCKETS(n)	((n) / 4 + 16)
+
+/* Of so many sockets, those that second addresses may not take. */
+#define FIRST_SOCKETS(n)	((n) / 5 * 4)
+
+static HttpGuard guard = NULL;
+static int	most_sockets = INT_MAX;
+static int	nsockets = 0;
+
+typedef struct Owner
+{
+	Connection *connection;
+	ino_t		inode;			/* of the socket; 0: could not be told */
+} Owner;
+
+/* Whose each socket is, by its number. */
+static Owner *owners = NULL;
+static int	owners_size = 0;
+
+void
+http_socket_init(HttpGuard the_guard)
+{
+	guard = the_guard;
+}
+
+/* ---------------------------------------------------------------------
+ * How many
+ * ---------------------------------------------------------------------
+ */
+
+static int
+open_files_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX)
+		return INT_MAX;
+	return (int) limit.rlim_cur;
+}
+
+/* As far as an ordinary process may. */
+static void
+raise_open_files_limit(int wanted)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= (rlim_t) wanted)
+		return;
+	limit.rlim_cur = limit.rlim_max < (rlim_t) wanted ? limit.rlim_max : (rlim_t) wanted;
+	(void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int
+http_room(int max_connections, int kept_descriptors)
+{
+	int			wanted = max_connections + EXTRA_SOCKETS(max_connections);
+	int			limit;
+	int			room;
+
+	raise_open_files_limit(wanted + kept_descriptors);
+	limit = open_files_limit();
+	most_sockets = limit - kept_descriptors;
+	if (most_sockets < limit / 4)
+		most_sockets = limit / 4;	/* few are better than none */
+	if (most_sockets > wanted)
+		most_sockets = wanted;
+
+	/* the inverse of wanted */
+	room = most_sockets == wanted ? max_connections : (most_sockets - 16) / 5 * 4;
+	return room > 1 ? room : 1;
+}
+
+int
+http_sockets_open(void)
+{
+	return nsockets;
+}
+
+int
+http_sockets_most(void)
+{
+	return most_sockets;
+}
+
+/* ---------------------------------------------------------------------
+ * Whose
+ * ---------------------------------------------------------------------
+ */
+
+Connection *
+http_socket_owner(int fd)
+{
+	return fd >= 0 && fd < owners_size ? owners[fd].connection : NULL;
+}
+
+int
+http_socket_used(const Request *r)
+{
+	const Connection *connection = r->connection;
+
+	if (connection->nsockets == 0)
+		return -1;
+	if (r->fd >= 0)
+		return http_socket_owner(r->fd) == connection ? r->fd : -1;
+	return connection->sockets[0];
+}
+
+static void
+disown(int fd)
+{
+	Connection *connection = http_socket_owner(fd);
+
+	if (connection == NULL)
+		return;
+	owners[fd].connection = NULL;
+	nsockets--;
+	if (connection->tls_socket == fd)
+		connection->tls = NULL;
+	for (int i = 0; i < connection->nsockets; i++)
+	{
+		if (connection->sockets[i] == fd)
+			connection->sockets[i--] = connection->sockets[--connection->nsockets];
+	}
+}
+
+/* The inode of what the descriptor stands for; 0: it is no socket. */
+static ino_t
+socket_inode(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
+}
+
+/*
+ * The descriptor may still be another connection's here: libcurl 7.88 tells
+ * nobody that it has closed a socket that was never connected.
+ */
+static bool
+own(Connection *connection, int fd)
+{
+	disown(fd);
+	if (fd >= owners_size)
+	{
+		int			size = fd < 64 ? 128 : fd * 2;
+		Owner	   *more = realloc(owners, size * sizeof(Owner));
+
+		if (more == NULL)
+			return false;
+		memset(more + owners_size, 0, (size - owners_size) * sizeof(Owner));
+		owners = more;
+		owners_size = size;
+	}
+	owners[fd].connection = connection;
+	owners[fd].inode = socket_inode(fd);
+	connection->nopened++;
+	connection->sockets[connection->nsockets++] = fd;
+	nsockets++;
+	return true;
+}
+
+void
+http_sockets_disown_closed(Connection *connection)
+{
+	for (int i = connection->nsockets - 1; i >= 0; i--)
+	{
+		int			fd = connection->sockets[i];
+		ino_t		inode = socket_inode(fd);
+
+		if (inode == 0 || inode != owners[fd].inode)
+			disown(fd);
+	}
+}
+
+void
+http_socket_is_others(int fd)
+{
+	disown(fd);
+	poller_socket_closed(fd);
+}
+
+void
+http_sockets_disown(Connection *connection)
+{
+	while (connection->nsockets > 0)
+		disown(connection->sockets[0]);
+}
+
+/* ---------------------------------------------------------------------
+ * libcurl's callbacks
+ * ---------------------------------------------------------------------
+ */
+
+/* A socket, or CURL_SOCKET_BAD with *lacking if it is our fault. */
+static int
+open_socket(const struct curl_sockaddr *address, int *lacking)
+{
+	int			limit = open_files_limit();
+	int			fd;
+
+	if (nsockets >= most_sockets)
+	{
+		*lacking = EMFILE;
+		return CURL_SOCKET_BAD;
+	}
+	fd = socket(address->family, address->socktype, address->protocol);
+	if (fd < 0)
+	{
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			*lacking = errno;
+		return CURL_SOCKET_BAD;
+	}
+
+	/* descriptors are given out from below, so its number tells */
+	if (fd >= limit - SPARE_DESCRIPTORS)
+	{
+		close(fd);
+		*lacking = EMFILE;
+		return CURL_SOCKET_BAD;
+	}
+	(void) fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return fd;
+}
+
+/* The guard looks at what is really connected to, whatever name led there. */
+curl_socket_t
+http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	Request    *r = arg;
+	Connection *connection = r->connection;
+	int			fd;
+
+	(void) purpose;
+	if (guard != NULL && !guard(&address->addr, r->why, sizeof(r->why)))
+	{
+		r->barred = true;
+		return CURL_SOCKET_BAD;
+	}
+	if (connection == NULL || connection->nsockets >= HTTP_MAX_SOCKETS)
+		return CURL_SOCKET_BAD; /* not while it is one of ours, nor without end */
+	if (connection->nsockets > 0 && nsockets >= FIRST_SOCKETS(most_sockets))
+	{
+		r->lacking = EMFILE;
+		return CURL_SOCKET_BAD;
+	}
+
+	r->address = *address;
+	fd = open_socket(address, &r->lacking);
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+	if (!own(connection, fd))
+	{
+		close(fd);
+		r->lacking = ENOMEM;
+		return CURL_SOCKET_BAD;
+	}
+	http_pool_opened(connection);
+	if (r->pool->choice)
+		http_look_for_forgotten();
+	poller_socket_opened(fd);
+	r->opened = true;
+	return fd;
+}
+
+/* Called for connections that outlive their request: arg is nobody's. */
+int
+http_on_close_socket(void *arg, curl_socket_t fd)
+{
+	(void) arg;
+	disown(fd);
+	poller_socket_closed(fd);
+	return close(fd);
+}
+
+#if HTTP_TELLS_CONNECTED
+
+/*
+ * A connection is about to be used, perhaps one that was opened before the
+ * guard's lists were changed: ask again.
+ */
+static bool
+is_barred(Request *r, const char *remote_ip)
+{
+	union
+	{
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	}			address;
+
+	memset(&address, 0, sizeof(address));
+	if (inet_pton(AF_INET, remote_ip, &address.v4.sin_addr) == 1)
+		address.v4.sin_family = AF_INET;
+	else if (inet_pton(AF_INET6, remote_ip, &address.v6.sin6_addr) == 1)
+		address.v6.sin6_family = AF_INET6;
+	else
+		return false;			/* its opening was looked at */
+	return guard != NULL && !guard(&address.any, r->why, sizeof(r->why));
+}
+
+int
+http_on_connected(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	Request    *r = arg;
+
+	(void) local_ip;
+	(void) remote_port;
+	if (is_barred(r, remote_ip))
+	{
+		r->barred = true;
+		r->opened = false;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	if (!http_pool_connected(r, local_port))
+		return CURL_PREREQFUNC_ABORT;
+	r->connected = true;
+	return CURL_PREREQFUNC_OK;
+}
+
+#endif
+
+/* ---------------------------------------------------------------------
+ * What they hold
+ * ---------------------------------------------------------------------
+ */
+
+SocketState
+http_socket_state(int fd)
+{
+	char		byte;
+	ssize_t		got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (got > 0)
+		return SOCKET_SPOKE;
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+		return SOCKET_QUIET;
+	return SOCKET_GONE;
+}
+
+bool
+http_socket_is_reset(int fd)
+{
+#if defined(__linux__) && defined(TCP_INFO)
+	struct tcp_info info;
+	socklen_t	len = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+		info.tcpi_state == STATE_CLOSED;
+#else
+	(void) fd;
+	return false;
+#endif
+}
+
+void
+http_socket_keep_early(Request *r)
+{
+	int			fd = http_socket_used(r);
+
+	if (fd >= 0 && r->early_fd < 0)
+		r->early_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+void
+http_socket_drop_early(Request *r)
+{
+	if (r->early_fd >= 0)
+		close(r->early_fd);
+	r->early_fd = -1;
+}
+
+int
+http_socket_unacknowledged(int fd)
+{
+#if defined(SIOCOUTQ)
+	int			bytes;
+
+	if (ioctl(fd, SIOCOUTQ, &bytes) == 0)
+		return bytes;
+#else
+	(void) fd;
+#endif
+	return -1;
+}
+
+Arrival
+http_socket_arrival(const Request *r)
+{
+	int			fd = r->early_fd >= 0 ? r->early_fd : http_socket_used(r);
+
+	/* what was under way to one that was reset is not to be acknowledged, either */
+	if (fd < 0 || http_socket_is_reset(fd))
+		return ARRIVES_NEVER;
+	return http_socket_unacknowledged(fd) > 0 ? ARRIVING : ARRIVED;
+}
+
+int64_t
+http_socket_sent(int fd)
+{
+#if defined(__linux__) && defined(TCP_INFO)
+	struct tcp_info info;
+	socklen_t	len = sizeof(info);
+	int			unacknowledged = http_socket_unacknowledged(fd);
+
+	memset(&info, 0, sizeof(info));
+	if (unacknowledged >= 0 && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		return (int64_t) info.tcpi_bytes_acked + unacknowledged;
+#else
+	(void) fd;
+#endif
+	return -1;
+}
+
+int64_t
+http_socket_round_trip(int fd)
+{
+#if defined(__linux__) && defined(TCP_INFO)
+	struct tcp_info info;
+	socklen_t	len = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		return info.tcpi_rtt;
+#else
+	(void) fd;
+#endif
+	return 1000 * 1000;
+}
+
+/* A socket that has been closed by the other side; -1: none to be had. */
+static int
+dead_socket(void)
+{
+	static int	dead = -1;
+	int			pair[2];
+
+	if (dead < 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0)
+	{
+		close(pair[1]);
+		dead = pair[0];
+		(void) fcntl(dead, F_SETFD, FD_CLOEXEC);
+	}
+	return dead;
+}
+
+/*
+ * Only libcurl may close what is libcurl's, and does so when it needs another
+ * connection.  Until then, a dead socket stands behind the number.
+ */
+void
+http_socket_shut(int fd)
+{
+	int			dead = dead_socket();
+
+	poller_socket_ended(fd);
+	if (dead >= 0 && dup2(dead, fd) == fd)
+	{
+		(void) fcntl(fd, F_SETFD, FD_CLOEXEC);
+		owners[fd].inode = socket_inode(fd);
+	}
+	else
+		(void) shutdown(fd, SHUT_RDWR);
+}

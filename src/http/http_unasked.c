@@ -1,0 +1,145 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_unasked.c
+ *		The HTTP room, what was said unasked: is it to this request that an
+ *		answer belongs?
+ *
+ * Over HTTP/1.1 nothing in an answer says what it is for, so it is for whatever
+ * request is out on its connection.  What was written before that request came
+ * must not be taken for its answer (RFC 9112, 9.2), and the only ways to tell
+ * are to look just before the request goes out, and to ask the kernel whether
+ * the other side had any of it when the answer came.  What is written between
+ * the arrival of a request and its answer cannot be told from that answer, so a
+ * receiver that has once spoken so gets one request a connection.
+ *
+ * See http_private.h for the rules of the room.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <strings.h>
+
+#include <openssl/ssl.h>
+
+#include "http/transfer.h"
+#include "http/poller.h"
+
+/*
+ * After the first so many requests, and in a flow of them, the poller's word of
+ * that age that a connection is quiet is good enough, and an answer that takes
+ * so much longer than there and back is not one that crossed the request: each
+ * look costs a system call.
+ */
+#define PROBATION			64
+#define LOOKED_US			500
+#define IN_FLOW_US			(5 * 1000)
+#define CROSSING_US			100
+
+/*
+ * What comes unasked so soon after an answer can come as soon after the next
+ * request, and then nothing tells that it is not the answer to that.
+ */
+#define SECOND_ANSWER_US	(20 * 1000)
+
+void
+http_unasked_note(Connection *connection)
+{
+	connection->pool->suspect = true;
+	if (poller_clock() - connection->unused_since_us < SECOND_ANSWER_US)
+		connection->pool->babbles = true;
+}
+
+void *
+http_unasked_tls(const Request *r)
+{
+	struct curl_tlssessioninfo *session = NULL;
+
+	if (!r->pool->tls ||
+		curl_easy_getinfo(r->easy, CURLINFO_TLS_SSL_PTR, &session) != CURLE_OK ||
+		session == NULL || session->backend != CURLSSLBACKEND_OPENSSL)
+		return NULL;
+	return session->internals;
+}
+
+static bool
+looks_closely(const Pool *pool)
+{
+	return pool->suspect || pool->probation < PROBATION;
+}
+
+/*
+ * Is anything to be read on it, here or in OpenSSL's buffers?  In a flow of
+ * requests, the poller has just looked.
+ */
+static bool
+has_spoken(const Request *r)
+{
+	const Connection *connection = r->connection;
+	SSL		   *tls = http_unasked_tls(r);
+
+	if (tls != NULL && SSL_has_pending(tls))
+		return true;
+	if (!looks_closely(r->pool) && connection->nsockets == 1 &&
+		r->connected_us - poller_waited_at() < LOOKED_US &&
+		poller_waited_at() - connection->unused_since_us < IN_FLOW_US &&
+		connection->unused_since_us < poller_waited_at())
+		return false;
+	return http_socket_state(r->fd) != SOCKET_QUIET;
+}
+
+bool
+http_unasked_on_kept(Request *r)
+{
+	if (r->connection->multiplexed || !has_spoken(r))
+	{
+		if (r->pool->probation < PROBATION)
+			r->pool->probation++;
+		return false;
+	}
+	http_unasked_note(r->connection);
+	return true;
+}
+
+/*
+ * What is there to be read on a new connection was said before the request; but
+ * TLS 1.3, to the receiver or to a proxy, hands out tickets then.
+ */
+bool
+http_unasked_on_new(const Request *r)
+{
+	SSL		   *tls = http_unasked_tls(r);
+
+	if (r->pool->tls)
+		return tls != NULL && SSL_version(tls) < TLS1_3_VERSION && !r->connection->multiplexed &&
+			(SSL_has_pending(tls) || http_socket_state(r->fd) == SOCKET_SPOKE);
+	if (r->proxied && strncasecmp(r->pool->proxy, "https:", 6) == 0)
+		return false;
+	return http_socket_state(r->fd) == SOCKET_SPOKE;
+}
+
+/*
+ * Not one byte of the request was acknowledged as the answer came: that was
+ * written before the request arrived.  Told of requests that go out in one
+ * piece, since a part of one may be answered.
+ */
+bool
+http_unasked_crossed(Request *r)
+{
+	Connection *connection = r->connection;
+	long		request_size = 0;
+	curl_off_t	uploaded = 0;
+
+	if (connection->multiplexed)
+		return false;
+	if (!looks_closely(r->pool) && r->connected &&
+		poller_clock() - r->connected_us > 2 * connection->round_trip_us + CROSSING_US)
+		return false;
+	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	if (request_size <= 0 || uploaded > request_size ||
+		http_socket_unacknowledged(http_socket_used(r)) < request_size)
+		return false;
+	http_unasked_note(connection);
+	return true;
+}

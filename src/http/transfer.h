@@ -1,0 +1,539 @@
+/*-------------------------------------------------------------------------
+ *
+ * transfer.h
+ *		What the files of the HTTP room share: the request in flight, and the
+ *		connection that it uses.
+ *
+ * http.c has the doors, the lists and the loop; http_request.c turns a request
+ * into an easy handle and follows redirects; http_answer.c listens to what
+ * comes back and judges it; http_time.c knows how long that may take;
+ * http_pool.c keeps connections; http_unasked.c knows what was not said in
+ * answer; http_socket.c knows descriptors; http_names.c finds addresses.  These
+ * are the only files that know libcurl and c-ares, and nobody else includes this
+ * header.  Their rules:
+ *
+ * - Nothing of PostgreSQL: no palloc, no ereport, no interrupts.  Memory is
+ *   malloc's; libcurl's callbacks record what happened and return.
+ * - Callbacks for a connection outlive the request that opened it, so they may
+ *   not hold on to a Request.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_HTTP_PRIVATE_H
+#define RSWEBHOOK_HTTP_PRIVATE_H
+
+#include <curl/curl.h>
+
+#include "http/http.h"
+
+/* libcurl tells when a connection is about to be used since 7.80. */
+#define HTTP_TELLS_CONNECTED	(LIBCURL_VERSION_NUM >= 0x075000)
+
+/* Headers for which we have a line of our own; see http_request.c. */
+#define HTTP_OWN_LINES		4
+
+/* A request that was repeated so often has a connection to itself. */
+#define HTTP_MAX_REPEATS	2
+
+/* Sockets of a connection: one for each address that it tries at once. */
+#define HTTP_MAX_SOCKETS	16
+
+struct Request;
+struct Name;
+
+typedef struct RequestList
+{
+	struct Request *first;
+	struct Request *last;
+} RequestList;
+
+/*
+ * What an answer belongs to.  Each has a cache of libcurl's to itself (share),
+ * in which there is no other connection, so that we and not libcurl decide
+ * which one a request uses, and can end any of them at any time.
+ *
+ * With HTTP/2 it carries several requests, and libcurl may open another one in
+ * the same cache when the receiver takes no more of them.
+ */
+typedef struct Connection
+{
+	struct Pool *pool;
+	CURLSH	   *share;
+	struct Connection *prev;	/* in one of the pool's lists, if listed */
+	struct Connection *next;
+	struct Connection **listed;	/* that list; NULL: none */
+	struct Connection *older;	/* of those that nobody uses, all pools' */
+	struct Connection *newer;
+	bool		unused;			/* is one of these */
+	int			ntransfers;		/* requests that use it */
+	int			most;			/* of them at once */
+	bool		unopened;		/* it has no socket yet */
+	bool		known;			/* it was connected, so its protocol is known */
+	bool		multiplexed;	/* that is HTTP/2 */
+	bool		ended;			/* it takes no more requests */
+	bool		broken;			/* under those that use it, too */
+	bool		deserted;		/* libcurl has taken a request of it elsewhere */
+	bool		remains;		/* something of an earlier one is in its cache */
+	int64_t		opened_us;		/* when it was connected */
+	int64_t		round_trip_us;	/* as the kernel saw it then */
+	int64_t		unused_since_us;
+	int			nopened;		/* sockets, in all its life */
+	int			nsockets;		/* that are open */
+	int			sockets[HTTP_MAX_SOCKETS];
+	int			vain_writes;	/* that it was ready for, and nothing was written */
+	int64_t		written;		/* bytes, when it was last ready for more */
+	void	   *tls;			/* OpenSSL's SSL on tls_socket, while that is open */
+	int			tls_socket;
+} Connection;
+
+/*
+ * The connections of one owner to one origin, with one set of credentials: what
+ * they have in common, and what http_pool.c and http_unasked.c know of it.
+ */
+typedef struct Pool
+{
+	struct Pool *next;			/* in its bucket */
+	uint32_t	hash;
+
+	/* what its connections have in common; strings may be NULL */
+	uint64_t	owner;
+	char	   *origin;
+	char	   *ca_cert;
+	char	   *client_cert;
+	char	   *client_key;
+	char	   *proxy;
+	char	   *no_proxy;
+
+	int			nrequests;		/* that have joined it */
+	int			nconnections;
+	Connection *unused;			/* the last one used comes first */
+	Connection *shared;			/* used, and can take more requests */
+	Connection *spare;			/* ended; kept for its TLS sessions, and for the
+								 * pool to remember what it has seen */
+	int			opening;		/* not connected yet */
+	bool		tls;
+	bool		choice;			/* there are several addresses */
+	bool		single;			/* the last one takes one request at a time */
+	bool		http1;			/* answers over HTTP/2 were lost ... */
+	bool		http2_only;		/* ... but it does not speak HTTP/1.1 */
+	int			probation;		/* requests on kept connections, up to PROBATION */
+	bool		suspect;		/* something has come unasked: look closely ... */
+	bool		babbles;		/* ... soon after an answer: each connection is
+								 * for one request */
+	int			most_streams;	/* that a connection has taken */
+} Pool;
+
+typedef struct Request
+{
+	struct Request *prev;
+	struct Request *next;
+	RequestList *list;
+
+	CURL	   *easy;			/* is this Request's as long as both live */
+	bool		in_multi;
+	bool		worn;			/* its handle had to connect; see recycle() */
+	bool		holds_secrets;	/* certificates; do not keep the handle */
+	bool		served;			/* its handle was used before */
+
+	/* what to send: our own copies, in one block that serves many requests */
+	char	   *block;
+	size_t		block_size;
+	const char *method;
+	const char *url;
+	struct curl_slist *headers; /* ours, so never curl_slist_free_all()'s */
+	struct curl_slist own_lines[HTTP_OWN_LINES];	/* parts of headers */
+	const char *body;			/* NULL: none */
+	size_t		body_len;
+	char	   *target;			/* curl_free()'s: the URL of a later hop */
+	char	   *location;		/* malloc's: where the answer sends us */
+	CURLU	   *parsed;			/* parsed_url, unless that is NULL */
+	char	   *parsed_url;		/* perhaps of an earlier request */
+	char	   *origin;			/* likewise: "https://host:443" */
+	char	   *host;			/* part of origin's block: to be resolved; NULL:
+								 * it is an address */
+	int			port;
+	int			hops_left;
+	size_t		response_limit;
+
+	/* what it may take (http_time.c); a time of -1: none */
+	int			connect_timeout_ms;
+	int			least_speed;	/* bytes a second; 0: any */
+	int			low_speed_s;	/* so long it may be slower */
+	int64_t		started_us;
+	int64_t		deadline_us;
+	int64_t		connect_by_us;	/* while its connection is set up */
+	int64_t		connecting_ms;	/* likewise, as libcurl was told; 0: nothing */
+	int64_t		slow_since_us;
+	int64_t		speed_at_us;	/* when to look at its speed again */
+	int64_t		moved;			/* bytes, when that was done last */
+	int64_t		look_at_us;		/* when to ask whether its time is up */
+	bool		spared;			/* it was to be over when we came back late */
+
+	CURLcode	setup;			/* first failure of a curl_easy_setopt() */
+	const char *failed_option;	/* whose that was */
+
+	/* where it goes */
+	Pool	   *pool;			/* the connections that it may use */
+	Connection *connection;		/* the one that it uses */
+	bool		proxied;		/* by way of a proxy */
+	int			repeats;		/* because a connection that was kept had ended */
+	int64_t		not_before_us;	/* wants a connection that was set up since */
+	bool		patient;		/* has waited for one that others set up */
+	int64_t		wait_until_us;	/* in the lists waiting and settling */
+	int64_t		settling_us;	/* likewise, the last wait */
+	struct Name *name;			/* ... for this one's addresses; NULL: for a
+								 * connection */
+	struct curl_slist resolved[2];	/* addresses of host and proxy, for libcurl;
+									 * data is malloc's */
+
+	/* what came back, begun anew with every redirect */
+	HttpAnswer	answer;
+	size_t		body_size;		/* allocated */
+	size_t		body_seen;		/* decoded bytes that arrived */
+	size_t		head_bytes;
+	int			head_lines;
+	bool		head_done;		/* a final head is complete */
+	bool		enough;			/* we ended it: its status says it all */
+	bool		again;			/* we ended it: it was not for us */
+	const char *fault;			/* we ended it: it is no sound answer */
+	bool		opened;			/* a socket was opened for it */
+	int			closed_seen;	/* sockets of its connection, when it was last
+								 * looked at */
+	bool		connected;		/* it was about to be sent ... */
+	int64_t		connected_us;	/* ... then */
+	int			fd;				/* ... on this socket; -1: not known */
+	bool		early;			/* over HTTP/1.1, a success came before all of it
+								 * had arrived ... */
+	int			early_fd;		/* ... at the other end of this, which is ours, as
+								 * libcurl may close its own; -1: none */
+	int			lacking;		/* errno of why no socket could be opened, or 0 */
+	struct curl_sockaddr address;	/* that was tried last */
+	bool		barred;			/* the guard refused an address */
+	char		why[256];		/* the guard's reason */
+	char		curl_error[CURL_ERROR_SIZE];
+} Request;
+
+/* The first of two times, of which each is -1 for never. */
+static inline int64_t
+sooner(int64_t a, int64_t b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* The error of last resort: static, so never freed. */
+extern char http_no_memory[];
+
+/* ---- http.c ---- */
+
+/* May a connection speak HTTP/2?  May a handle serve a second request? */
+extern long http_version_wanted(void);
+extern bool http_handles_keep(void);
+
+/* One of several addresses is tried: libcurl may forget to try the next one. */
+extern void http_look_for_forgotten(void);
+
+/*
+ * libcurl has sent one of its requests again, on another connection: because that
+ * stream was refused, or because this one is over, of which it may tell nobody.
+ */
+extern void http_connection_deserted(Connection *connection);
+
+/*
+ * It was answered before all of it had arrived: look soon what becomes of that,
+ * whether or not libcurl is through with it.
+ */
+extern void http_look_soon(Request *r);
+
+/*
+ * Those that wait for this name, or for a connection of this pool, may go on;
+ * or, with an error, not.
+ */
+extern void http_name_settled(const struct Name *name, const char *error, bool lacking);
+extern void http_pool_settled(Pool *pool, bool failed);
+
+/* ---- http_socket.c ---- */
+
+/* Sockets that are open, and how many there may be. */
+extern int	http_sockets_open(void);
+extern int	http_sockets_most(void);
+extern void http_socket_init(HttpGuard guard);
+
+/* libcurl's callbacks */
+extern curl_socket_t http_on_open_socket(void *request, curlsocktype purpose,
+										 struct curl_sockaddr *address);
+extern int	http_on_close_socket(void *nobody, curl_socket_t fd);
+#if HTTP_TELLS_CONNECTED
+extern int	http_on_connected(void *request, char *remote_ip, char *local_ip,
+							  int remote_port, int local_port);
+#endif
+
+/* Whose it is; NULL: nobody's that we know. */
+extern Connection *http_socket_owner(int fd);
+
+/* The one that a request went out on; -1: it is closed. */
+extern int	http_socket_used(const Request *r);
+
+/*
+ * Forget those of its sockets that libcurl has closed without a word: their
+ * numbers may be those of the server's own files by now.
+ */
+extern void http_sockets_disown_closed(Connection *connection);
+
+/* Neither libcurl nor the poller knows it, whatever was said of its number. */
+extern void http_socket_is_others(int fd);
+
+/* Forget whose the connection's sockets are. */
+extern void http_sockets_disown(Connection *connection);
+
+/*
+ * End the connection as the other side sees it; libcurl finds that out.  For a
+ * socket that http_sockets_disown_closed() has just left.
+ */
+extern void http_socket_shut(int fd);
+
+typedef enum SocketState
+{
+	SOCKET_QUIET,				/* nothing to be read */
+	SOCKET_SPOKE,				/* bytes */
+	SOCKET_GONE					/* closed by the other side, or broken */
+} SocketState;
+
+extern SocketState http_socket_state(int fd);
+
+/* Bytes that the other side has not acknowledged; -1: that cannot be known. */
+extern int	http_socket_unacknowledged(int fd);
+
+/* The other side has reset it, with what was under way and is to be read. */
+extern bool http_socket_is_reset(int fd);
+
+typedef enum Arrival
+{
+	ARRIVED,					/* the other side's system has all of it */
+	ARRIVING,
+	ARRIVES_NEVER				/* the connection has ended */
+} Arrival;
+
+/* Has all of the request arrived, as far as that can be known? */
+extern Arrival http_socket_arrival(const Request *r);
+
+/* Keep an eye on its socket, whatever libcurl does; and not any more. */
+extern void http_socket_keep_early(Request *r);
+extern void http_socket_drop_early(Request *r);
+
+/* Bytes that were handed to it in all; -1: that cannot be known. */
+extern int64_t http_socket_sent(int fd);
+
+/* How long a byte takes there and back, in microseconds. */
+extern int64_t http_socket_round_trip(int fd);
+
+/* ---- http_pool.c ---- */
+
+/* Learns what libcurl does. */
+extern void http_pool_init(const curl_version_info_data *libcurl);
+
+/*
+ * Find or make the pool of connections that a request may use; false if there
+ * is no memory.  For a later hop: the same owner's to that hop's origin.
+ */
+extern bool http_pool_join(Request *r, const HttpRequest *request);
+extern bool http_pool_join_hop(Request *r, bool same_origin);
+extern void http_pool_leave(Request *r);
+
+/* Use a connection that is open, and new enough; false: there is none. */
+extern bool http_pool_take(Request *r, int64_t now_us);
+
+/* Is one being set up that may turn out to take several requests? */
+extern bool http_pool_is_opening(const Request *r);
+
+/* Use a new one.  False with the errno of what we lack for it. */
+extern bool http_pool_open(Request *r, int *lacking);
+
+/* A socket was opened for it. */
+extern void http_pool_opened(Connection *connection);
+
+/* Close some that nobody has used for a while, since we lack what they hold. */
+extern void http_pool_give_way(void);
+
+/* Might libcurl use what is left of an earlier one in its place? */
+extern bool http_pool_hides_remains(const Request *r);
+
+/* The request does not use its connection any more. */
+extern void http_pool_release(Request *r, int64_t now_us);
+
+/*
+ * The request is about to be sent.  False: not on this connection, on which
+ * the other side has said something unasked or which it has closed.
+ */
+extern bool http_pool_connected(Request *r, int local_port);
+
+/*
+ * Answers over HTTP/2 get lost on the way through libcurl.  True: the receiver is
+ * spoken to by HTTP/1.1 from now on.  If it does not do that, it is not.
+ */
+extern bool http_pool_give_up_http2(Request *r);
+extern void http_pool_needs_http2(Request *r);
+extern bool http_pool_speaks_http1(const Request *r);
+
+/* It has an answer, and libcurl knows more of the connection. */
+extern void http_pool_answered(Request *r);
+
+/*
+ * One of several requests failed as if the connection had, or the other side
+ * has closed it.  It takes no more of them; true: it has indeed ended, for all
+ * of them, and nothing is left to be read, or nobody who would (unheard).
+ */
+extern bool http_pool_broken(Connection *connection, bool unheard);
+
+/* libcurl was told that it could write; it may have nothing that it may. */
+extern void http_pool_could_write(Connection *connection, int fd);
+
+/* Something came on a socket that nobody listens to; ended: or its end. */
+extern void http_pool_unasked(int fd, bool ended);
+
+/*
+ * How long a connection may live, in microseconds; close those that were
+ * unused for too long; when is the next one, -1: never.
+ */
+extern void http_pool_set_lifetime(int64_t lifetime_us);
+extern void http_pool_expire(int64_t now_us);
+extern int64_t http_pool_next_expiry(void);
+
+/* Whom it trusts, and its proxy, or NULL. */
+extern bool http_pool_trusts_system(const Request *r);
+extern const char *http_pool_proxy(const Request *r);
+extern const char *http_pool_no_proxy(const Request *r);
+
+/* ---- http_unasked.c ---- */
+
+/*
+ * The request is about to be sent, on a connection that was open before, or
+ * that is new: has the other side said something already?
+ */
+extern bool http_unasked_on_kept(Request *r);
+extern bool http_unasked_on_new(const Request *r);
+
+/*
+ * An answer begins to come, on a connection that was open before.  True: it
+ * was under way when the request went out, so it is not to that.
+ */
+extern bool http_unasked_crossed(Request *r);
+
+/* Something came unasked: from now on, look closely. */
+extern void http_unasked_note(Connection *connection);
+
+/* OpenSSL's SSL that the request is about to use; NULL: not to be had. */
+extern void *http_unasked_tls(const Request *r);
+
+/* ---- http_time.c ---- */
+
+/* The attempt begins; libcurl has it from now on, once for each connection. */
+extern void http_time_start(Request *r, const HttpRequest *request, int64_t now_us);
+extern void http_time_run(Request *r, int64_t now_us);
+
+/*
+ * Of one that libcurl has: has it taken too long?  Then what is to be said of
+ * that, good until the next call.  NULL: no, ask again at look_at_us.
+ */
+extern const char *http_time_is_up(Request *r, int64_t now_us);
+
+/* So much of its time was not its own. */
+extern void http_time_give_back(Request *r, int64_t away_us, int64_t now_us);
+
+/* ---- http_names.c ---- */
+
+typedef enum NameState
+{
+	NAME_KNOWN,
+	NAME_ASKED,					/* http_name_settled() comes later */
+	NAME_FAILED
+} NameState;
+
+/*
+ * The addresses of a host, as CURLOPT_RESOLVE takes them, good until the next
+ * call; or why there are none, and whether that is because we lack something.
+ */
+extern NameState http_names_find(const char *host, struct Name **name,
+								 const char **addresses, const char **error,
+								 bool *lacking);
+
+/* Why nobody waits any longer for it; good until the next call. */
+extern const char *http_names_late(const struct Name *name);
+
+extern bool http_names_init(void);
+
+/* Is this descriptor one of the resolver's?  It does what it can. */
+extern bool http_names_event(int fd, int events);
+extern void http_names_run(int64_t now_us);
+
+/* So much of the time for look-ups was not theirs. */
+extern void http_names_give_back(int64_t away_us);
+extern int64_t http_names_next(void);
+
+/* ---- http_request.c ---- */
+
+/*
+ * Initialization learns what libcurl can do.  Opening makes the handle, and
+ * copying takes what must outlive http_start(); both are false if memory runs
+ * out.  Following a redirect is false if the answer is none, or not one that
+ * we follow: then it is the final answer.  Repeating prepares the same request
+ * for a new connection.
+ */
+extern void http_request_init(const curl_version_info_data *libcurl);
+extern bool http_request_open(Request *r);
+extern bool http_request_copy(Request *r, const HttpRequest *request);
+extern void http_request_setup(Request *r, const HttpRequest *request);
+extern bool http_request_follow(Request *r);
+extern bool http_request_repeat(Request *r);
+
+/*
+ * The addresses that it needs, or that it has to wait for them.  On failure
+ * the request has its answer.
+ */
+extern NameState http_request_resolve(Request *r);
+
+/* The last options: the connection, and the time that is left. */
+extern void http_request_connect(Request *r, int64_t now_us);
+extern void http_request_forget_names(Request *r);
+
+/* ---- http_answer.c ---- */
+
+/* libcurl's callbacks for data */
+extern size_t http_on_header(char *line, size_t one, size_t len, void *request);
+extern size_t http_on_body(char *data, size_t one, size_t len, void *request);
+
+/*
+ * The answer as it is before anything came; as it is when a request cannot be
+ * tried (refused: nor ever could be; lacking: for lack of something of ours);
+ * when its name has no addresses; and as it is when libcurl is through.
+ */
+extern void http_answer_begin(Request *r);
+extern void http_answer_not_tried(Request *r, bool refused, const char *error);
+extern void http_answer_lacking(Request *r, const char *error);
+extern void http_answer_unresolved(Request *r, const char *error, bool lacking);
+extern void http_answer_judge(Request *r, CURLcode result);
+
+/* Is there a whole head, and is it the answer, whatever became of the rest? */
+extern bool http_answer_is_whole(const Request *r, CURLcode result);
+
+/*
+ * Did the request go out on a connection that was open before, or is shared
+ * with others, without a single byte coming back?  Then it is to be sent again
+ * on another one.
+ */
+extern bool http_answer_wants_repeat(Request *r, CURLcode result, int64_t now_us);
+
+/* Is it still to be seen whether what came early is a success? */
+extern bool http_answer_is_early(const Request *r, CURLcode result);
+
+/* It is none: the request did not arrive whole. */
+extern void http_answer_refute(Request *r);
+
+/* Did its connection come about, so that it could go out? */
+extern bool http_answer_was_connected(const Request *r);
+
+/* Does the result speak of the connection rather than of one request on it? */
+extern bool http_answer_blames_connection(CURLcode result);
+
+#endif							/* RSWEBHOOK_HTTP_PRIVATE_H */

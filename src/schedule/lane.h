@@ -1,0 +1,263 @@
+/*-------------------------------------------------------------------------
+ *
+ * lane.h
+ *		What the parts of the scheduler share: window.c knows the rows of a lane
+ *		and their order, reading.c which are to be read, pace.c how many may be
+ *		in flight, room.c how much room large ones take up, and schedule.c which
+ *		lane comes next.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_SCHEDULE_PRIVATE_H
+#define RSWEBHOOK_SCHEDULE_PRIVATE_H
+
+#include "schedule/schedule.h"
+
+#include "utils/hsearch.h"
+
+#define LANE_ITEMS		50000	/* rows of a destination in memory */
+#define KEY_ITEMS		16		/* rows of a user in memory at the least */
+#define KEY_ITEMS_ROOMY	256		/* while the lane has room for more */
+#define LANE_RANGES		16		/* late ranges kept apart */
+#define READ_ROWS		1000	/* rows of one read */
+#define RANGE_IDS		10000	/* ids of which it is seen that they are gone */
+#define SLOW_START		4		/* requests in flight before a first answer */
+#define DUE_NOW			DT_NOBEGIN	/* whatever the clock shows */
+
+typedef struct KeyQueueKey
+{
+	int64		ordering_key;
+	int32		destination_id;
+	int32		padding;		/* keys are compared as bytes */
+} KeyQueueKey;
+
+/* The events of one user for one destination. */
+typedef struct KeyQueue
+{
+	KeyQueueKey id;
+	Lane	   *lane;
+	dlist_head	waiting;		/* items by event id, without the running ones */
+	int			running;		/* items in flight, or waiting for their retry's
+								 * record: one, unless they were taken before
+								 * the destination became ordered */
+	int			nitems;			/* with the running ones */
+	bool		spilled;		/* rows from spilled_from on are not in memory */
+	bool		hungry;			/* it wants them read again */
+	int64		spilled_from;
+	pairingheap_node in_hungry;
+} KeyQueue;
+
+typedef enum ItemState
+{
+	ITEM_WAITING,				/* behind others of its user */
+	ITEM_TIMED,					/* until retry_at, in the heap */
+	ITEM_READY,					/* in the lane's list */
+	ITEM_IN_FLIGHT,
+	ITEM_DECIDED				/* the outcome is not recorded yet */
+} ItemState;
+
+typedef struct QueueItemId
+{
+	int64		event_id;
+	int32		destination_id;
+	int32		padding;
+} QueueItemId;
+
+struct QueueItem
+{
+	QueueItemId id;
+	QueueRow	row;
+	Lane	   *lane;
+	KeyQueue   *key;			/* NULL: unordered */
+	ItemState	state;
+	VerdictKind verdict;		/* of ITEM_DECIDED */
+	Instant		ready_at;		/* row.retry_at, within bounds */
+	Instant		taken_at;		/* of ITEM_IN_FLIGHT */
+	int64		bytes;			/* likewise: the room that it takes up */
+	int64		size;			/* of its event, if there was no room for it */
+	bool		unproven;		/* of ITEM_IN_FLIGHT: taken while its destination
+								 * had not answered lately */
+	dlist_node	in_key;
+	dlist_node	in_ready;
+	pairingheap_node in_timers;
+};
+
+typedef struct Range
+{
+	int64		after;			/* read up to here */
+	int64		upto;
+} Range;
+
+/* What is known of how long a destination keeps large events; best first. */
+typedef enum Repute
+{
+	REPUTE_GOOD,				/* it answers, and soon */
+	REPUTE_NEW,					/* it has not answered anything yet */
+	REPUTE_SLOW					/* or it fails */
+} Repute;
+
+struct Lane
+{
+	int32		destination_id;
+	bool		configured;
+	LanePolicy	policy;
+
+	/* the window */
+	int			nitems;
+	int			nready;
+	dlist_head	ready;
+
+	/* reading */
+	int64		cursor;			/* all visible rows up to here have been read */
+	bool		more;			/* there may be rows beyond it */
+	int			nranges;
+	Range		ranges[LANE_RANGES];
+	pairingheap hungry;			/* keys, by spilled_from */
+	bool		fed_hungry;		/* the last read was theirs, the next is not */
+	TimestampTz due_after;		/* deliver_after up to here has been seen to */
+	int64		due_after_id;
+	TimestampTz next_due;		/* 0: no row waits for its deliver_after;
+								 * DUE_NOW: look which one does */
+	int64		unread_us;		/* the pause while its rows cannot be read; 0:
+								 * they can */
+	Instant		unread_until;	/* its end */
+
+	/* pace */
+	int			in_flight;
+	int			window;			/* grows to max_in_flight with good answers */
+	int			failing;		/* bad signals in a row */
+	Instant		alive_at;		/* the last good one */
+	double		tokens;
+	Instant		tokens_at;
+	Breaker		breaker;
+	bool		breaker_changed;	/* and is not saved */
+	dlist_node	changed_node;
+	QueueItem  *probe;			/* the one request that an open breaker lets by */
+	QueueItem  *turn;			/* the item in flight that has a turn */
+	bool		keeps_turn;		/* until what its probe showed is saved */
+	Instant		waits_until;	/* for a turn that others have, or go first
+								 * with; 0: no */
+	dlist_node	waiting_node;
+	int64		lacks_us;		/* the pause between requests while we lack
+								 * something for them; 0: we do not */
+	Instant lacks_until;	/* its end */
+	Instant lacked_at;		/* when something was lacking last */
+	int			held;			/* outcomes that cannot be recorded now */
+	bool		stuck;			/* it had too many of these, and still has some */
+
+	/* room */
+	int64		bytes;			/* that its large events in flight take up */
+	int64		allowed;		/* so many, or a single event */
+	Repute		repute;			/* when it was last looked at */
+	bool		slow;			/* it has kept a large event long, and answered
+								 * none soon since */
+	Instant		moved_at;		/* when it began to have any in flight, or last
+								 * answered one */
+
+	/* where lane_settle() has put it */
+	bool		in_ring;
+	bool		in_readers;
+	bool		in_timers;
+	Instant		wake_at;
+	dlist_node	ring_node;
+	dlist_node	reader_node;
+	pairingheap_node timer_node;
+};
+
+/* ---- schedule.c ---- */
+
+/* Put the lane where it belongs after any change. */
+extern void lane_settle(Lane *lane, Instant now);
+
+/* ---- pace.c ---- */
+extern void pace_init(int share, int nshares, const Turns *turns);
+extern void pace_init_lane(Lane *lane, Instant now);
+extern void pace_forget_lane(Lane *lane);
+
+/*
+ * May the lane send one of its ready items?  If only time is in the way,
+ * *when tells until when.
+ */
+extern bool pace_allows(Lane *lane, Instant now, Instant *when);
+
+/* As many requests are in flight as there may be, of all lanes together. */
+extern bool pace_is_full(void);
+
+/*
+ * Count an item of a lane that may send as in flight.  False: there is no room
+ * for it, or the lane has to wait for a turn.
+ */
+extern bool pace_take(QueueItem *item, Instant now);
+
+/* Its size is known now; false: there is no room for that. */
+extern bool pace_admit(QueueItem *item, int64 bytes);
+
+/*
+ * It is not in flight any more: its row has gone, it was not sent after all, or
+ * it has an outcome.
+ */
+extern void pace_leave(QueueItem *item, Instant now);
+extern void pace_take_back(QueueItem *item, Instant now);
+extern void pace_lacked(QueueItem *item, Instant now);
+extern void pace_finished(QueueItem *item, const Verdict *verdict, Instant now);
+
+/* The next probe is no further away than the destination's longest back-off. */
+extern void pace_bound_breaker(Lane *lane, Instant now);
+
+/* The destination works. */
+extern void pace_note_alive(Lane *lane, Instant now);
+
+/* ---- room.c ---- */
+
+/* So many requests may be in flight, and so much of their events. */
+extern void room_set(int requests, int64 bytes);
+
+/* False: there is none for an event of this size now. */
+extern bool room_take(QueueItem *item, int64 bytes, Instant now);
+extern void room_leave(QueueItem *item);
+
+/* Before it leaves: its outcome is known. */
+extern void room_note(QueueItem *item, const Verdict *verdict, Instant now);
+
+/* ---- reading.c ---- */
+
+/* Rows first_id to last_id have become visible. */
+extern void reading_note_range(Lane *lane, int64 first_id, int64 last_id);
+
+/* Is there anything to read, and what first? */
+extern bool reading_wants(const Lane *lane, Instant now);
+extern void reading_next(Lane *lane, Instant now, ReadRequest *request);
+
+/* ---- window.c ---- */
+extern void window_init(int share, int nshares, MemoryContext context);
+extern void window_init_lane(Lane *lane);
+extern Instant window_next_retry(void);
+
+/* Its row is this now. */
+extern void window_set_row(QueueItem *item, const QueueRow *row, Instant now);
+
+/* Offer the items whose retry has come. */
+extern void window_run_timers(Instant now);
+
+/* The first ready item, taken out for sending. */
+extern QueueItem *window_take(Lane *lane);
+
+/* Its user's next one may go. */
+extern void window_release_key(QueueItem *item, Instant now);
+
+/* Back to the place that it was taken from. */
+extern void window_return(QueueItem *item, Instant now);
+
+/* Forget an item that was taken. */
+extern void window_free(QueueItem *item);
+
+/* Rows that were read come in; see schedule_rows_read(). */
+extern void window_rows_read(const ReadRequest *request, const QueueRow *rows,
+							 int nrows, Instant now);
+
+/* Forget what waits, to read it again under other rules. */
+extern void window_forget_waiting(Lane *lane, Instant now);
+
+#endif							/* RSWEBHOOK_SCHEDULE_PRIVATE_H */

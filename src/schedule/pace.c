@@ -1,0 +1,598 @@
+/*-------------------------------------------------------------------------
+ *
+ * pace.c
+ *		What a destination may have in flight: windows, rates, circuit breakers,
+ *		turns among the workers, and a pause for want of something of ours.
+ *
+ * The third part of the scheduler; schedule.c asks it before an item is sent,
+ * and tells it what came of that.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "schedule/lane.h"
+
+#include "utils/timestamp.h"
+
+/*
+ * How long to wait for a turn that another worker has: it tells when it leaves
+ * one, unless it dies.
+ */
+#define TURN_WAIT_US	(1 * USECS_PER_SEC)
+
+/*
+ * How long to let others go first with a turn that was left to them: they come
+ * at once, unless something else keeps them.
+ */
+#define TURN_LEFT_US	(20 * 1000)
+
+/*
+ * A lane for whose request we lacked something of our own waits so long before
+ * it sends another one; the pause doubles from here to there.
+ */
+#define LACK_MIN_US		(250 * 1000)
+#define LACK_MAX_US		(4 * USECS_PER_SEC)
+
+/*
+ * What cannot be recorded would be sent again after a crash, so there are about
+ * so many of all lanes.  A lane has no more than are left for others, or a few.
+ */
+#define MAX_HELD		2000
+#define FEW_HELD		10
+
+static const Turns *turns;
+static int	nshares = 1;
+static int	my_share = 0;
+
+static int	max_in_flight;
+static int	total_in_flight;
+static int	total_unproven;		/* of these, see is_unproven() */
+static int	nlacking;			/* lanes with lacks_us */
+static int	total_held;
+
+static dlist_head waiting;		/* lanes, for a turn */
+static dlist_head changed_breakers; /* of lanes */
+
+void
+pace_init(int share, int shares, const Turns *the_turns)
+{
+	my_share = share;
+	nshares = shares;
+	turns = the_turns;
+	dlist_init(&waiting);
+	dlist_init(&changed_breakers);
+}
+
+void
+pace_init_lane(Lane *lane, Instant now)
+{
+	lane->window = SLOW_START;
+	lane->tokens = 1.0;
+	lane->tokens_at = now;
+}
+
+void
+schedule_set_max_in_flight(int n, int64 bytes)
+{
+	max_in_flight = n;
+	room_set(n, bytes);
+}
+
+/* ---------------------------------------------------------------------
+ * What the destination allows
+ * ---------------------------------------------------------------------
+ */
+
+/* How many requests it may have in flight now, of all workers. */
+static int
+most_in_flight(const Lane *lane)
+{
+	return lane->breaker.opened_at != 0 ? 1 : lane->policy.max_in_flight;
+}
+
+static bool
+takes_turns(const Lane *lane)
+{
+	return most_in_flight(lane) < nshares && !lane->policy.gone;
+}
+
+/* This worker's part of them, or the one that it has a turn for. */
+static int
+my_part(const Lane *lane)
+{
+	int			most = most_in_flight(lane);
+
+	return Max(1, most / nshares + (my_share < most % nshares ? 1 : 0));
+}
+
+/* Events a second that this worker may send. */
+static double
+my_rate(const Lane *lane)
+{
+	return lane->policy.rate_limit / nshares;
+}
+
+/*
+ * Requests that this lane may have in flight now.  A lane that has not been
+ * answered yet starts with few, and one whose last answers were all bad halves
+ * with every few of them: a hundred dead destinations must not fill all
+ * connections before their first time-out.
+ */
+static int
+lane_window(const Lane *lane)
+{
+	int			window = Min(lane->window, my_part(lane));
+
+	return Max(1, window >> Min(lane->failing / 4, 30));
+}
+
+static void
+refill_tokens(Lane *lane, Instant now)
+{
+	double		most = Max(1.0, my_rate(lane) / 10);
+	double		earned = (double) (now - lane->tokens_at) / USECS_PER_SEC *
+		my_rate(lane);
+
+	lane->tokens = Min(most, lane->tokens + Max(earned, 0));
+	lane->tokens_at = now;
+}
+
+/* ---------------------------------------------------------------------
+ * Turns with other workers
+ * ---------------------------------------------------------------------
+ */
+
+/* 0: not any more. */
+static void
+wait_for_turn(Lane *lane, Instant until)
+{
+	if (lane->waits_until == 0 && until != 0)
+		dlist_push_tail(&waiting, &lane->waiting_node);
+	else if (lane->waits_until != 0 && until == 0)
+		dlist_delete(&lane->waiting_node);
+	lane->waits_until = until;
+}
+
+static void
+stop_waiting(Lane *lane)
+{
+	if (lane->waits_until == 0)
+		return;
+	wait_for_turn(lane, 0);
+	turns->withdraw(lane->destination_id);
+}
+
+/* False: the lane waits for a turn of its destination's. */
+static bool
+take_turn(Lane *lane, QueueItem *item, Instant now)
+{
+	bool		taken = turns->take(lane->destination_id, most_in_flight(lane));
+
+	lane->turn = taken ? item : NULL;
+	wait_for_turn(lane, taken ? 0 : now + TURN_WAIT_US);
+	return taken;
+}
+
+/*
+ * The turn, if the lane has one, is over.  But nobody else may probe before he
+ * knows what this worker's probe has shown.
+ */
+static void
+leave_turn(Lane *lane, Instant now)
+{
+	if (lane->turn != NULL || lane->keeps_turn)
+		return;
+	if (turns->leave(lane->destination_id))
+		wait_for_turn(lane, now + TURN_LEFT_US);
+}
+
+/* Those that wait for a turn may try now; if one has no use for it, others may. */
+void
+schedule_turns_left(Instant now)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &waiting)
+	{
+		Lane	   *lane = dlist_container(Lane, waiting_node, iter.cur);
+
+		lane->waits_until = now;
+		lane_settle(lane, now);
+		if (!lane->in_ring)
+			stop_waiting(lane);
+	}
+}
+
+void
+pace_forget_lane(Lane *lane)
+{
+	if (lane->keeps_turn)
+		turns->leave(lane->destination_id);
+	turns->withdraw(lane->destination_id);
+	wait_for_turn(lane, 0);
+	nlacking -= lane->lacks_us != 0;
+	total_held -= lane->held;
+	if (lane->breaker_changed)
+		dlist_delete(&lane->changed_node);
+}
+
+/* ---------------------------------------------------------------------
+ * What we lack ourselves
+ * ---------------------------------------------------------------------
+ */
+
+int
+schedule_lacking(void)
+{
+	return nlacking;
+}
+
+static void
+set_lacks(Lane *lane, int64 wait_us)
+{
+	nlacking += (wait_us != 0) - (lane->lacks_us != 0);
+	lane->lacks_us = wait_us;
+}
+
+/*
+ * Several may come back at once; those that were taken before the lane began to
+ * wait tell nothing new.
+ */
+static void
+note_lack(QueueItem *item, Instant now)
+{
+	Lane	   *lane = item->lane;
+
+	if (lane->lacks_us != 0 && item->taken_at <= lane->lacked_at)
+		return;
+	set_lacks(lane, lane->lacks_us == 0 ? LACK_MIN_US :
+			  Min(lane->lacks_us * 2, LACK_MAX_US));
+	lane->lacked_at = now;
+	lane->lacks_until = now + lane->lacks_us;
+}
+
+/* One has been sent since. */
+static void
+note_no_lack(QueueItem *item)
+{
+	if (item->lane->lacks_us != 0 && item->taken_at > item->lane->lacked_at)
+		set_lacks(item->lane, 0);
+}
+
+/* ---------------------------------------------------------------------
+ * What cannot be recorded
+ * ---------------------------------------------------------------------
+ */
+
+static bool
+holds_too_many(const Lane *lane)
+{
+	return lane->held >= Max(FEW_HELD, MAX_HELD - total_held);
+}
+
+bool
+schedule_held(QueueItem *item)
+{
+	Lane	   *lane = item->lane;
+	bool		stuck = lane->stuck;
+
+	lane->held++;
+	total_held++;
+	lane->stuck |= holds_too_many(lane);
+	return lane->stuck && !stuck;
+}
+
+bool
+schedule_held_no_more(QueueItem *item)
+{
+	Lane	   *lane = item->lane;
+	bool		stuck = lane->stuck;
+
+	lane->held--;
+	total_held--;
+	lane->stuck &= lane->held > 0;
+	return stuck && !lane->stuck;
+}
+
+/* ---------------------------------------------------------------------
+ * Into flight, and out of it
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * A lane that has requests in flight takes no more than what is still free, so
+ * that however many lanes hang there is room for another.
+ */
+static bool
+has_its_share(const Lane *lane)
+{
+	return lane->in_flight > 0 &&
+		lane->in_flight >= max_in_flight - total_in_flight;
+}
+
+/*
+ * Those that have not answered lately, or ever, leave a quarter to the others:
+ * however many hang, who answers need not wait for them.
+ */
+static bool
+is_unproven(const Lane *lane)
+{
+	return (lane->failing > 0 || lane->alive_at == 0) && !lane->policy.gone;
+}
+
+static bool
+leaves_no_room(const Lane *lane)
+{
+	return is_unproven(lane) && total_unproven >= max_in_flight - max_in_flight / 4;
+}
+
+bool
+pace_allows(Lane *lane, Instant now, Instant *when)
+{
+	if (!takes_turns(lane))
+		stop_waiting(lane);
+	if ((lane->nready == 0 && lane->in_flight == 0) || lane->policy.halted)
+		set_lacks(lane, 0);		/* with nothing to send, it lacks nothing */
+	if (lane->nready == 0)
+		return false;
+	if (lane->policy.gone)
+		return true;			/* only to be given up */
+	if (lane->policy.halted || lane->in_flight >= lane_window(lane))
+		return false;
+
+	if (lane->breaker.opened_at != 0)
+	{
+		if (lane->probe != NULL)
+			return false;
+		if (lane->breaker.next_probe_at > now)
+		{
+			*when = lane->breaker.next_probe_at;
+			return false;
+		}
+	}
+	if (lane->policy.rate_limit > 0)
+	{
+		refill_tokens(lane, now);
+		if (lane->tokens < 1.0)
+		{
+			*when = now + 1 + (int64) Min((1.0 - lane->tokens) * USECS_PER_SEC /
+										  my_rate(lane), USECS_PER_DAY);
+			return false;
+		}
+	}
+	if (lane->lacks_us != 0 && lane->lacks_until > now)
+	{
+		*when = lane->lacks_until;
+		return false;
+	}
+	if (lane->waits_until > now)
+	{
+		*when = lane->waits_until;
+		return false;
+	}
+	return true;
+}
+
+bool
+pace_is_full(void)
+{
+	return total_in_flight >= max_in_flight;
+}
+
+bool
+pace_take(QueueItem *item, Instant now)
+{
+	Lane	   *lane = item->lane;
+
+	if (has_its_share(lane) || leaves_no_room(lane) || holds_too_many(lane) ||
+		!room_take(item, item->size, now))
+	{
+		stop_waiting(lane);		/* others may have the turn meanwhile */
+		return false;
+	}
+	if (takes_turns(lane) && !take_turn(lane, item, now))
+	{
+		room_leave(item);
+		return false;
+	}
+
+	item->taken_at = now;
+	if (lane->lacks_us != 0)	/* one at a time, until one has gone through */
+		lane->lacks_until = now + lane->lacks_us;
+	if (lane->breaker.opened_at != 0)
+		lane->probe = item;
+	if (lane->policy.rate_limit > 0)
+		lane->tokens -= 1.0;
+	lane->in_flight++;
+	total_in_flight++;
+	item->unproven = is_unproven(lane);
+	total_unproven += item->unproven;
+	return true;
+}
+
+void
+pace_leave(QueueItem *item, Instant now)
+{
+	Lane	   *lane = item->lane;
+
+	if (lane->probe == item)
+		lane->probe = NULL;
+	lane->in_flight--;
+	total_in_flight--;
+	total_unproven -= item->unproven;
+	item->unproven = false;
+	room_leave(item);
+	if (lane->turn == item)
+	{
+		lane->turn = NULL;
+		leave_turn(lane, now);
+	}
+}
+
+bool
+pace_admit(QueueItem *item, int64 bytes)
+{
+	bool		fits;
+
+	room_leave(item);			/* what it may have taken by what was known */
+	fits = room_take(item, bytes, item->taken_at);
+	item->size = fits ? 0 : bytes;
+	return fits;
+}
+
+void
+pace_take_back(QueueItem *item, Instant now)
+{
+	if (item->lane->policy.rate_limit > 0)
+		item->lane->tokens += 1.0;
+	pace_leave(item, now);
+}
+
+void
+pace_lacked(QueueItem *item, Instant now)
+{
+	note_lack(item, now);
+	pace_take_back(item, now);
+}
+
+/* ---------------------------------------------------------------------
+ * The circuit breaker
+ * ---------------------------------------------------------------------
+ */
+
+static void
+mark_breaker_changed(Lane *lane)
+{
+	if (!lane->breaker_changed)
+		dlist_push_tail(&changed_breakers, &lane->changed_node);
+	lane->breaker_changed = true;
+}
+
+/*
+ * Failures in a row open the breaker.  From then on one request at a time
+ * probes, at growing distances; the failures of requests that were in flight
+ * already do not count.  Nor do those of requests that are older than the last
+ * good answer: a destination that now and then leaves one hanging would look
+ * dead whenever some of these time out together.
+ */
+static void
+note_failure(QueueItem *item, bool probed, const Verdict *verdict, Instant now)
+{
+	Lane	   *lane = item->lane;
+	Breaker    *breaker = &lane->breaker;
+	int			threshold = lane->policy.breaker_failures;
+	Instant		pause;
+
+	if (!probed && (breaker->opened_at != 0 || item->taken_at <= lane->alive_at))
+		return;
+	if (lane->failing < PG_INT32_MAX)
+		lane->failing++;
+	if (threshold == 0 || lane->failing < threshold)
+		return;
+
+	breaker->failures = lane->failing;
+	if (breaker->opened_at == 0)
+		breaker->opened_at = clock_wall(now);
+	pause = now + outcome_backoff_us(lane->policy.min_backoff_us,
+									 lane->policy.max_backoff_us,
+									 lane->failing - threshold + 1, 0.5);
+	breaker->next_probe_at = verdict->kind == VERDICT_RETRY ?
+		Max(pause, Min(verdict->retry_at, now + lane->policy.max_backoff_us)) : pause;
+	strlcpy(breaker->reason, verdict->reason, sizeof(breaker->reason));
+	mark_breaker_changed(lane);
+}
+
+void
+pace_note_alive(Lane *lane, Instant now)
+{
+	lane->failing = 0;
+	lane->alive_at = now;
+	lane->window = Min(lane->window + 1, lane->policy.max_in_flight);
+	if (lane->breaker.opened_at != 0)
+	{
+		memset(&lane->breaker, 0, sizeof(lane->breaker));
+		mark_breaker_changed(lane);
+	}
+}
+
+void
+pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
+{
+	Lane	   *lane = item->lane;
+	bool		probed = lane->probe == item;
+
+	/* a probe that has to be sent again has shown nothing good */
+	if (verdict->signal == SIGNAL_FAILING ||
+		(probed && verdict->signal == SIGNAL_NONE && verdict->kind == VERDICT_RETRY))
+		note_failure(item, probed, verdict, now);
+	else if (verdict->signal == SIGNAL_ALIVE)
+		pace_note_alive(lane, now);
+	if (verdict->signal != SIGNAL_UNSENT)
+		note_no_lack(item);
+	room_note(item, verdict, now);
+	if (lane->turn == item)
+		lane->keeps_turn = lane->breaker_changed;
+	pace_leave(item, now);
+}
+
+void
+pace_bound_breaker(Lane *lane, Instant now)
+{
+	if (lane->configured)
+		lane->breaker.next_probe_at = Min(lane->breaker.next_probe_at,
+										  now + lane->policy.max_backoff_us);
+}
+
+void
+schedule_set_breaker(Lane *lane, const Breaker *breaker, Instant now)
+{
+	if (lane->breaker_changed)
+		return;					/* ours is newer than the table's */
+	if (breaker->opened_at == 0 && lane->breaker.opened_at == 0)
+		return;					/* closed before and after: go on counting */
+	lane->breaker = *breaker;
+	lane->failing = Max(breaker->failures, 0);
+	pace_bound_breaker(lane, now);
+	lane_settle(lane, now);
+}
+
+const Breaker *
+schedule_lane_breaker(const Lane *lane)
+{
+	return &lane->breaker;
+}
+
+Lane *
+schedule_next_changed_breaker(void)
+{
+	Lane	   *lane;
+
+	if (dlist_is_empty(&changed_breakers))
+		return NULL;			/* nearly always */
+	lane = dlist_container(Lane, changed_node, dlist_pop_head_node(&changed_breakers));
+	lane->breaker_changed = false;
+	return lane;
+}
+
+bool
+schedule_breaker_changed(void)
+{
+	return !dlist_is_empty(&changed_breakers);
+}
+
+void
+schedule_breaker_saved(Lane *lane, Instant now)
+{
+	if (!lane->keeps_turn || lane->breaker_changed)
+		return;
+	lane->keeps_turn = false;
+	leave_turn(lane, now);
+	lane_settle(lane, now);
+}
+
+void
+schedule_breaker_unsaved(Lane *lane)
+{
+	mark_breaker_changed(lane);
+}

@@ -1,0 +1,146 @@
+/*-------------------------------------------------------------------------
+ *
+ * reading.c
+ *		What a lane wants read, and what most.
+ *
+ * The cursor says up to which id all visible rows have been read.  Ids commit
+ * out of order, so the committing backends tell which have become visible: what
+ * lies behind the cursor is read as a range of its own, and nothing is ever
+ * read again just to see whether something is there.  window.c takes in what
+ * comes of it.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "schedule/lane.h"
+
+/*
+ * Late ranges are read in the order of their ids, so that no row comes in
+ * before one with a lower id that became visible with it.
+ */
+static void
+add_late_range(Lane *lane, Range late)
+{
+	int			first = 0;
+	int			end;
+
+	while (first < lane->nranges && lane->ranges[first].upto < late.after)
+		first++;
+	end = first;
+	while (end < lane->nranges && lane->ranges[end].after <= late.upto)
+		end++;
+
+	/* without room, the gap to a neighbour is read as well */
+	if (end == first && lane->nranges == LANE_RANGES)
+	{
+		first = Min(first, LANE_RANGES - 1);
+		end = first + 1;
+	}
+
+	/* those from first to before end become one with it */
+	for (int i = first; i < end; i++)
+	{
+		late.after = Min(late.after, lane->ranges[i].after);
+		late.upto = Max(late.upto, lane->ranges[i].upto);
+	}
+	memmove(&lane->ranges[first + 1], &lane->ranges[end],
+			(lane->nranges - end) * sizeof(Range));
+	lane->nranges += 1 - (end - first);
+	lane->ranges[first] = late;
+}
+
+void
+reading_note_range(Lane *lane, int64 first_id, int64 last_id)
+{
+	if (last_id > lane->cursor)
+		lane->more = true;
+	if (first_id <= Min(last_id, lane->cursor))
+		add_late_range(lane, (Range) {first_id - 1, Min(last_id, lane->cursor)});
+}
+
+static int
+at_once(const Lane *lane)
+{
+	return Min(lane->window, lane->policy.max_in_flight);
+}
+
+/* Rows of one read: no more than a lane that goes slowly can use soon. */
+static int
+read_limit(const Lane *lane)
+{
+	if (lane->breaker.opened_at != 0)
+		return 16;
+	return Max(64, Min(READ_ROWS, 32 * at_once(lane)));
+}
+
+/*
+ * Enough is ready for the next turns.  More would be of no use, and with order
+ * it may not come however much is read: a user has one item ready at most.
+ */
+static bool
+wants_more(const Lane *lane)
+{
+	return lane->more &&
+		lane->nready < Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
+}
+
+/* Has a deliver_after come, or is it to be seen which one is next? */
+static bool
+is_due(const Lane *lane, Instant now)
+{
+	return lane->next_due != 0 && lane->next_due <= clock_wall(now);
+}
+
+bool
+reading_wants(const Lane *lane, Instant now)
+{
+	if (lane->policy.halted && !lane->policy.gone)
+		return false;
+	if (lane->nitems >= LANE_ITEMS || lane->unread_until > now)
+		return false;
+	return lane->nranges > 0 || is_due(lane, now) ||
+		!pairingheap_is_empty(&lane->hungry) || wants_more(lane);
+}
+
+/*
+ * What this lane wants read most.  Late rows come before all others: they have
+ * lower ids.  Hungry keys and the rows ahead take turns.
+ */
+void
+reading_next(Lane *lane, Instant now, ReadRequest *request)
+{
+	memset(request, 0, sizeof(*request));
+	request->lane = lane;
+	request->destination_id = lane->destination_id;
+	request->limit = read_limit(lane);
+	request->upto_id = PG_INT64_MAX;
+
+	if (lane->nranges > 0)
+	{
+		request->kind = READ_RANGE;
+		request->after_id = lane->ranges[0].after;
+		request->upto_id = lane->ranges[0].upto;
+	}
+	else if (is_due(lane, now))
+	{
+		request->kind = READ_DUE;
+		request->due_after = lane->due_after;
+		request->after_id = lane->due_after_id;
+	}
+	else if (!pairingheap_is_empty(&lane->hungry) &&
+			 !(lane->fed_hungry && wants_more(lane)))
+	{
+		request->kind = READ_HUNGRY;
+		request->after_id = pairingheap_container(KeyQueue, in_hungry,
+												  pairingheap_first(&lane->hungry))->spilled_from - 1;
+		request->upto_id = lane->cursor;
+		lane->fed_hungry = true;
+	}
+	else
+	{
+		request->kind = READ_AHEAD;
+		request->after_id = lane->cursor;
+		lane->fed_hungry = false;
+	}
+}

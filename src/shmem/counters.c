@@ -1,0 +1,191 @@
+/*-------------------------------------------------------------------------
+ *
+ * counters.c
+ *		Live counters of destinations in shared memory: the workers write them,
+ *		rswebhook.status shows them.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "shmem/control.h"
+
+#include "base/encoding.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/shmem.h"
+#include "utils/hsearch.h"
+#include "utils/timestamp.h"
+
+/* Destinations of the cluster that have some, an entry a worker. */
+#define MAX_TRACKED_DESTINATIONS	4096
+
+typedef struct StatsKey
+{
+	Oid			database;
+	int32		destination_id;
+	int32		share;
+} StatsKey;
+
+typedef struct StatsEntry
+{
+	StatsKey	key;
+	DestinationStats stats;
+} StatsEntry;
+
+static HTAB *stats_table = NULL;
+
+static long
+max_entries(void)
+{
+	return (long) MAX_TRACKED_DESTINATIONS * rswebhook_workers;
+}
+
+Size
+counters_size(void)
+{
+	return hash_estimate_size(max_entries(), sizeof(StatsEntry));
+}
+
+/* The caller holds AddinShmemInitLock. */
+void
+counters_startup(void)
+{
+	HASHCTL		info = {0};
+
+	info.keysize = sizeof(StatsKey);
+	info.entrysize = sizeof(StatsEntry);
+	stats_table = ShmemInitHash("rswebhook destinations",
+								max_entries(), max_entries(), &info,
+								HASH_ELEM | HASH_BLOBS);
+}
+
+/* share: whose; -1: all workers'. */
+void
+counters_forget_mine(void)
+{
+	HASH_SEQ_STATUS scan;
+	StatsEntry *entry;
+
+	LWLockAcquire(&control->stats_lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, stats_table);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		if (entry->key.database == MyDatabaseId &&
+			entry->key.share == state_my_share())
+			hash_search(stats_table, &entry->key, HASH_REMOVE, NULL);
+	}
+	LWLockRelease(&control->stats_lock);
+}
+
+void
+state_publish_stats(int32 destination_id, const DestinationStats *stats)
+{
+	StatsKey	key = {MyDatabaseId, destination_id, state_my_share()};
+	StatsEntry *entry;
+
+	LWLockAcquire(&control->stats_lock, LW_EXCLUSIVE);
+	entry = hash_search(stats_table, &key, HASH_ENTER_NULL, NULL);
+	if (entry != NULL)			/* else: too many to keep counters of all */
+		entry->stats = *stats;
+	LWLockRelease(&control->stats_lock);
+}
+
+void
+state_forget_stats(int32 destination_id)
+{
+	StatsKey	key = {MyDatabaseId, destination_id, state_my_share()};
+
+	LWLockAcquire(&control->stats_lock, LW_EXCLUSIVE);
+	hash_search(stats_table, &key, HASH_REMOVE, NULL);
+	LWLockRelease(&control->stats_lock);
+}
+
+/* Add what another worker has counted of the same destination. */
+static void
+add_up(DestinationStats *sum, const DestinationStats *other)
+{
+	int64		delivered = sum->delivered + other->delivered;
+
+	sum->in_flight += other->in_flight;
+	if (delivered > 0)
+		sum->latency_ms = (sum->latency_ms * sum->delivered +
+						   other->latency_ms * other->delivered) / delivered;
+	sum->delivered = delivered;
+	sum->retried += other->retried;
+	sum->aborted += other->aborted;
+	sum->last_delivered_at = Max(sum->last_delivered_at, other->last_delivered_at);
+	if (other->last_error_at > sum->last_error_at)
+	{
+		sum->last_error_at = other->last_error_at;
+		strlcpy(sum->last_error, other->last_error, sizeof(sum->last_error));
+	}
+}
+
+/*
+ * What all workers have counted of a destination, if the entry is the first
+ * one of it; the caller holds stats_lock.
+ */
+static bool
+collect(const StatsEntry *first, DestinationStats *sum)
+{
+	StatsKey	key = first->key;
+
+	*sum = first->stats;
+	for (key.share = 0; key.share < rswebhook_workers; key.share++)
+	{
+		StatsEntry *entry = key.share == first->key.share ? NULL :
+			hash_search(stats_table, &key, HASH_FIND, NULL);
+
+		if (entry == NULL)
+			continue;
+		if (key.share < first->key.share)
+			return false;
+		add_up(sum, &entry->stats);
+	}
+	return true;
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_worker_stats);
+
+/* The live counters of this database's destinations. */
+Datum
+rswebhook_worker_stats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	HASH_SEQ_STATUS scan;
+	StatsEntry *entry;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (control == NULL)
+		return (Datum) 0;
+
+	LWLockAcquire(&control->stats_lock, LW_SHARED);
+	hash_seq_init(&scan, stats_table);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		DestinationStats stats;
+		Datum		values[9];
+		bool		nulls[9] = {0};
+
+		if (entry->key.database != MyDatabaseId || !collect(entry, &stats))
+			continue;
+		values[0] = Int32GetDatum(entry->key.destination_id);
+		values[1] = Int32GetDatum(stats.in_flight);
+		values[2] = Int64GetDatum(stats.delivered);
+		values[3] = Int64GetDatum(stats.retried);
+		values[4] = Int64GetDatum(stats.aborted);
+		values[5] = Float8GetDatum(stats.latency_ms);
+		nulls[5] = stats.delivered == 0;
+		values[6] = TimestampTzGetDatum(stats.last_delivered_at);
+		nulls[6] = stats.last_delivered_at == 0;
+		nulls[7] = stats.last_error_at == 0;
+		if (!nulls[7])			/* cut anywhere, in the middle of a character, too */
+			values[7] = readable_text(stats.last_error, strlen(stats.last_error));
+		values[8] = TimestampTzGetDatum(stats.last_error_at);
+		nulls[8] = stats.last_error_at == 0;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	LWLockRelease(&control->stats_lock);
+	return (Datum) 0;
+}

@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * lack.c
+ *		What the worker lacks to send with, said in the log and shown by
+ *		rswebhook.workers().
+ *
+ * Descriptors, memory, threads, local ports: where one is missing, requests
+ * wait, and nobody is charged for it.  So this is the only place where it shows.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "shmem/lack.h"
+
+#include "shmem/shmem.h"
+
+/* Shortages that come and go are not said more often than this. */
+#define SAY_AGAIN_US	(60 * USECS_PER_SEC)
+
+static char lacks[STATE_LACKS_SIZE];	/* "": nothing */
+static int64 waited;			/* requests, since it began */
+static bool said;				/* that it began */
+static Instant said_at;
+
+void
+lack_note(const char *what, Instant now)
+{
+	if (lacks[0] == '\0')
+	{
+		waited = 0;
+		said = false;
+	}
+	waited++;
+	if (strncmp(lacks, what, sizeof(lacks) - 1) != 0)
+	{
+		strlcpy(lacks, what, sizeof(lacks));
+		state_show_lacks(lacks);
+	}
+	if (said || (said_at != 0 && now - said_at < SAY_AGAIN_US))
+		return;
+	ereport(LOG,
+			(errmsg("rswebhook has to wait with requests: %s", what),
+			 errdetail("This is no fault of their destinations: no attempt is counted, and they are sent once it is possible."),
+			 errhint("Look at the limits of the server's processes (open files, memory, threads), and at the machine's memory and its local ports.")));
+	said = true;
+	said_at = now;
+}
+
+void
+lack_over(void)
+{
+	if (lacks[0] == '\0')
+		return;
+	lacks[0] = '\0';
+	state_show_lacks(NULL);
+	if (said)
+		ereport(LOG,
+				(errmsg("rswebhook does not have to wait with requests any more"),
+				 errdetail("Some were put back, " INT64_FORMAT " times in all.", waited)));
+}

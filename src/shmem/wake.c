@@ -1,0 +1,436 @@
+/*-------------------------------------------------------------------------
+ *
+ * wake.c
+ *		What a commit tells the workers.
+ *
+ * A committing backend tells each worker which ids of its share may have become
+ * visible, for which destination.  That makes a worker's read-ahead exact: ids
+ * commit out of order, and a transaction that commits late would otherwise have
+ * to be found by reading again what lies behind the cursor.
+ *
+ * It tells that a moment after its rows have become visible.  In that moment a
+ * worker may see some of them beyond its cursor, while others of the same user,
+ * with lower ids, lie behind it.  So a backend also announces what it is about
+ * to commit, and a worker, before it reads, looks for announcements of
+ * transactions that its snapshot sees.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "shmem/control.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "base/inject.h"
+#include "miscadmin.h"
+#include "replication/walsender.h"
+#include "shmem/share.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+/* Distinct destinations that one transaction names exactly. */
+#define MAX_PENDING_RANGES	32
+
+/* A transaction that is about to commit, or has and was not told of yet. */
+typedef struct Announcement
+{
+	Oid			database;
+	TransactionId xid;
+	QueuedRange range;
+} Announcement;
+
+typedef struct Commits
+{
+	LWLock		lock;
+	int			count;
+	Announcement announced[FLEXIBLE_ARRAY_MEMBER];
+} Commits;
+
+static Commits *commits = NULL;
+
+/* what the current transaction queued */
+static QueuedRange pending[MAX_PENDING_RANGES];
+static int	npending = 0;
+static bool publishes = false;	/* it has committed, and the workers hear soon */
+
+static bool pending_change = false; /* of what the workers have to know */
+static TransactionId announced_xid = InvalidTransactionId;
+
+static bool pending_new_database = false;
+static bool commits_async = false;
+
+/* ---------------------------------------------------------------------
+ * Announcements
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * Every process that commits for users, walsenders for logical replication
+ * included: they run SQL as well.  Each announces one at a time.
+ */
+static int
+max_commits(void)
+{
+	return MaxConnections + max_worker_processes + max_wal_senders;
+}
+
+Size
+commits_size(void)
+{
+	return add_size(offsetof(Commits, announced),
+					mul_size(max_commits(), sizeof(Announcement)));
+}
+
+void
+commits_startup(void)
+{
+	bool		found;
+
+	commits = ShmemInitStruct("rswebhook commits", commits_size(), &found);
+	if (!found)
+	{
+		LWLockInitialize(&commits->lock, GetNamedLWLockTranche("rswebhook")->lock.tranche);
+		commits->count = 0;
+	}
+}
+
+void
+state_announce(TransactionId xid, const QueuedRange *range)
+{
+	if (commits == NULL || !TransactionIdIsValid(xid))
+		return;
+	LWLockAcquire(&commits->lock, LW_EXCLUSIVE);
+	Assert(commits->count < max_commits());
+	if (commits->count < max_commits())
+		commits->announced[commits->count++] = (Announcement) {MyDatabaseId, xid, *range};
+	LWLockRelease(&commits->lock);
+	announced_xid = xid;
+}
+
+/* The transaction has failed, or the workers have been told. */
+static void
+withdraw_announcement(void)
+{
+	if (!TransactionIdIsValid(announced_xid))
+		return;
+	LWLockAcquire(&commits->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < commits->count; i++)
+	{
+		if (commits->announced[i].xid == announced_xid)
+		{
+			commits->announced[i] = commits->announced[--commits->count];
+			break;
+		}
+	}
+	LWLockRelease(&commits->lock);
+	announced_xid = InvalidTransactionId;
+}
+
+/*
+ * A backend tells before it withdraws, so looking at what is announced first
+ * misses nothing.
+ */
+const QueuedRange *
+state_untold_ranges(Snapshot snapshot, int *count)
+{
+	static QueuedRange *ranges = NULL;
+	int			n = 0;
+
+	if (ranges == NULL)
+		ranges = MemoryContextAlloc(TopMemoryContext,
+									(max_commits() + STATE_MAX_RANGES) * sizeof(QueuedRange));
+
+	LWLockAcquire(&commits->lock, LW_SHARED);
+	for (int i = 0; i < commits->count; i++)
+	{
+		const Announcement *a = &commits->announced[i];
+
+		if (a->database == MyDatabaseId &&
+			(a->range.shares & SHARE_BIT(state_my_share())) != 0 &&
+			!XidInMVCCSnapshot(a->xid, snapshot))
+			ranges[n++] = a->range;
+	}
+	LWLockRelease(&commits->lock);
+
+	*count = n + state_look_at_ranges(ranges + n);
+	return ranges;
+}
+
+/* ---------------------------------------------------------------------
+ * What a transaction queues
+ * ---------------------------------------------------------------------
+ */
+
+/* Widen a range by another one, of that destination or of any. */
+static void
+widen(QueuedRange *range, const QueuedRange *other)
+{
+	if (range->destination_id != other->destination_id)
+		range->destination_id = 0;
+	range->shares |= other->shares;
+	range->first_id = Min(range->first_id, other->first_id);
+	range->last_id = Max(range->last_id, other->last_id);
+}
+
+void
+state_note_queued(const QueuedRange *range)
+{
+	if (control == NULL || range->first_id > range->last_id)
+		return;
+
+	/* the one in hand is nearly always the last one, or its neighbour */
+	for (int i = npending - 1; i >= 0; i--)
+	{
+		if (pending[i].destination_id == range->destination_id)
+		{
+			widen(&pending[i], range);
+			return;
+		}
+	}
+	/* if they are too many to name, the last one stands for all destinations */
+	if (npending < MAX_PENDING_RANGES)
+		pending[npending++] = *range;
+	else
+		widen(&pending[npending - 1], range);
+}
+
+void
+state_note_changed(void)
+{
+	pending_change = control != NULL;
+}
+
+/*
+ * Add to a worker's ranges.  Neighbouring sends to one destination become
+ * one range, unless ids of a transaction that is still open may lie between
+ * them: that only makes the worker look where nothing is.
+ */
+static void
+push_range(WorkerSlot *slot, const QueuedRange *range)
+{
+	for (int i = slot->nranges - 1; i >= Max(0, slot->nranges - 8); i--)
+	{
+		QueuedRange *last = &slot->ranges[i];
+
+		if (last->destination_id == range->destination_id &&
+			range->first_id <= last->last_id + 100 &&
+			range->last_id >= last->first_id - 100)
+		{
+			widen(last, range);
+			return;
+		}
+	}
+	if (slot->nranges < STATE_MAX_RANGES)
+		slot->ranges[slot->nranges++] = *range;
+	else
+		widen(&slot->ranges[slot->nranges - 1], range);
+}
+
+/* One range for all that the transaction queued. */
+static void
+announce_pending(void)
+{
+	QueuedRange all = pending[0];
+
+	for (int i = 1; i < npending; i++)
+		widen(&all, &pending[i]);
+	state_announce(GetTopTransactionIdIfAny(), &all);
+}
+
+static bool
+is_quiet(const WorkerSlot *slot, int32 destination_id)
+{
+	for (int i = 0; i < slot->nquiet; i++)
+	{
+		if (slot->quiet[i] == destination_id)
+			return true;
+	}
+	return false;
+}
+
+/* Tell a worker what the transaction queued in its share; false: it is not there. */
+static bool
+tell(WorkerSlot *slot, int share)
+{
+	bool		wakes = pending_change;
+	bool		told = false;
+
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	if (slot->database == MyDatabaseId && slot->worker != NULL)
+	{
+		for (int i = 0; i < npending; i++)
+		{
+			if ((pending[i].shares & SHARE_BIT(share)) == 0)
+				continue;
+			push_range(slot, &pending[i]);
+			wakes |= !is_quiet(slot, pending[i].destination_id);
+		}
+		slot->changed |= pending_change;
+		if (wakes)
+			state_wake_worker(slot);
+		told = true;
+	}
+	LWLockRelease(&slot->lock);
+	return told;
+}
+
+/* After commit: nothing here may fail. */
+static void
+publish_pending(void)
+{
+	static int	hint = 0;		/* the first slot of this database, most likely */
+	uint32		shares = pending_change ? ALL_SHARES : 0;
+	bool		all_told = true;
+
+	if (control->slots[hint].database != MyDatabaseId)
+		hint = state_first_slot(MyDatabaseId);
+	for (int i = 0; i < npending; i++)
+		shares |= pending[i].shares;
+	for (int share = 0; share < rswebhook_workers && hint >= 0; share++)
+	{
+		if ((shares & SHARE_BIT(share)) != 0)
+			all_told &= tell(&control->slots[hint + share], share);
+	}
+
+	/* a worker that starts reads everything that is visible by then */
+	if (!all_told || hint < 0)
+		(void) state_want_workers(MyDatabaseId);
+	hint = Max(hint, 0);
+}
+
+/*
+ * With synchronous_commit off, a transaction is visible before it is on disk,
+ * and a crash may undo it: what it queued must not have been sent by then.  So
+ * workers are told, before such a transaction becomes visible, that they have
+ * to see to the disk themselves; and afterwards, up to where.
+ */
+static void
+begin_async_commit(void)
+{
+	commits_async = true;
+	pg_atomic_fetch_add_u32(&control->async_under_way, 1);
+}
+
+static void
+end_async_commit(bool committed)
+{
+	uint64		upto = pg_atomic_read_u64(&control->async_upto);
+
+	commits_async = false;
+	while (committed && upto < XactLastCommitEnd &&
+		   !pg_atomic_compare_exchange_u64(&control->async_upto, &upto, XactLastCommitEnd))
+		;
+	pg_atomic_fetch_sub_u32(&control->async_under_way, 1);
+}
+
+/*
+ * The end of the last record in WAL.  What PostgreSQL tells is where the next
+ * one will start: if the last one filled its page, that is behind the header of
+ * a page that is not there yet, and a flush up to there fails.  No record ends
+ * right behind a header, so that stepping back is never wrong.
+ */
+static XLogRecPtr
+end_of_wal(void)
+{
+	XLogRecPtr	next = GetXLogInsertRecPtr();
+
+	if (XLogSegmentOffset(next, wal_segment_size) == SizeOfXLogLongPHD)
+		return next - SizeOfXLogLongPHD;
+	if (next % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		return next - SizeOfXLogShortPHD;
+	return next;
+}
+
+void
+state_flush_commits(void)
+{
+	if (pg_atomic_read_u32(&control->async_under_way) > 0)
+		XLogFlush(end_of_wal());
+	else
+	{
+		pg_read_barrier();
+		XLogFlush(pg_atomic_read_u64(&control->async_upto));
+	}
+}
+
+void
+state_note_new_database(void)
+{
+	pending_new_database = true;
+}
+
+static void
+request_scan(void)
+{
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	control->scan = true;
+	state_wake_launcher();
+	LWLockRelease(&control->lock);
+}
+
+/* But for the first case nothing here may fail: the transaction has ended. */
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	bool		committed = event == XACT_EVENT_COMMIT;
+
+	if (event == XACT_EVENT_PRE_COMMIT && npending > 0)
+	{
+		announce_pending();
+		if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+			begin_async_commit();
+	}
+
+	/* COMMIT PREPARED wakes the workers by itself: see ddl.c */
+	if (!committed && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+
+	if (commits_async)
+		end_async_commit(committed);
+	if (committed)
+		publishes = npending > 0 || pending_change;
+	else
+	{
+		npending = 0;
+		pending_change = false;
+		withdraw_announcement();
+	}
+	if (pending_new_database && committed)
+		request_scan();
+	pending_new_database = false;
+	state_release_held(committed);
+}
+
+/*
+ * Workers are told last of all, when this transaction's invalidation messages
+ * have been sent: they would not hear of a destination's change by looking
+ * before that, and nothing would make them look again.
+ */
+static void
+release_callback(ResourceReleasePhase phase, bool committed, bool top_level, void *arg)
+{
+	if (!top_level || phase != RESOURCE_RELEASE_AFTER_LOCKS)
+		return;
+	if (publishes)
+	{
+		INJECT("committed");
+		publishes = false;
+		publish_pending();
+		npending = 0;
+		pending_change = false;
+	}
+	withdraw_announcement();
+}
+
+void
+state_register_callbacks(void)
+{
+	RegisterResourceReleaseCallback(release_callback, NULL);
+	RegisterXactCallback(xact_callback, NULL);
+}

@@ -1,0 +1,296 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_slot.c
+ *		A worker's own slot in shared memory: coming, going, and what it is told.
+ *
+ * The rules of locking are in state.h.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "shmem/control.h"
+
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/builtins.h"
+
+static WorkerSlot *my_slot = NULL;
+static uint32 my_generation = 0;
+static Instant attached_at = 0;
+static bool found_nothing = false;
+
+/*
+ * There is nothing to do for us in this database, nor for those of its workers
+ * that are not there.  But whoever created the extension anew, after this one
+ * had looked for it in vain, has woken it and counts on it; others that wake it
+ * only have it look once more.  The caller holds control->lock.
+ */
+static void
+want_no_more(void)
+{
+	WorkerSlot *first = state_first_of(my_slot);
+
+	if (my_slot->woken)
+		return;
+	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
+	{
+		if (slot == my_slot || (slot->worker == NULL && !slot->starting))
+			slot->wanted = false;
+	}
+}
+
+static void
+detach_worker(int code, Datum arg)
+{
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	if (my_slot->generation == my_generation)
+	{
+		/* a worker that has lasted starts the back-off anew */
+		if (clock_now() - attached_at >= 60 * USECS_PER_SEC)
+			my_slot->crashes = 0;
+		if (code != 0)
+			state_back_off(my_slot);
+		LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+		if (found_nothing)
+			want_no_more();
+		counters_forget_mine(); /* before there can be another worker */
+		state_clear_slot(my_slot);
+		LWLockRelease(&my_slot->lock);
+		state_free_if_unused(state_first_of(my_slot));
+		state_wake_launcher();
+	}
+	LWLockRelease(&control->lock);
+}
+
+bool
+state_attach_worker(int slot_number, uint32 generation)
+{
+	WorkerSlot *slot = &control->slots[slot_number];
+	bool		ok;
+
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	ok = slot->generation == generation && slot->holds == 0 &&
+		slot->worker == NULL;
+	if (slot->generation == generation)
+		slot->starting = false;
+	if (ok)
+	{
+		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+		state_clear_slot(slot);
+		slot->worker = MyProc;
+		LWLockRelease(&slot->lock);
+		my_slot = slot;
+		my_generation = generation;
+		attached_at = clock_now();
+	}
+	LWLockRelease(&control->lock);
+
+	/*
+	 * Called before the database connection is made, so that this runs after
+	 * the process has left the list of the database's processes: whoever
+	 * waits in state_hold_database() can go ahead then.
+	 */
+	if (ok)
+		on_shmem_exit(detach_worker, 0);
+	return ok;
+}
+
+WorkerSlot *
+state_my_slot(void)
+{
+	return my_slot;
+}
+
+int
+state_my_share(void)
+{
+	return state_share_of(my_slot);
+}
+
+void
+state_confirm_worker(void)
+{
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	my_slot->confirmed = true;
+	state_wake_launcher();
+	LWLockRelease(&control->lock);
+}
+
+void
+state_mark_unwanted(void)
+{
+	found_nothing = true;
+}
+
+bool
+state_told_to_stop(void)
+{
+	bool		stop;
+
+	LWLockAcquire(&my_slot->lock, LW_SHARED);
+	stop = my_slot->stop;
+	LWLockRelease(&my_slot->lock);
+	return stop;
+}
+
+bool
+state_woken(void)
+{
+	bool		woken;
+
+	LWLockAcquire(&my_slot->lock, LW_SHARED);
+	woken = my_slot->woken;
+	LWLockRelease(&my_slot->lock);
+	return woken;
+}
+
+int
+state_look_at_ranges(QueuedRange *ranges)
+{
+	int			count;
+
+	LWLockAcquire(&my_slot->lock, LW_SHARED);
+	count = my_slot->nranges;
+	memcpy(ranges, my_slot->ranges, count * sizeof(QueuedRange));
+	LWLockRelease(&my_slot->lock);
+	return count;
+}
+
+int
+state_take_ranges(QueuedRange *ranges, News *news)
+{
+	int			count;
+
+	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+	count = my_slot->nranges;
+	memcpy(ranges, my_slot->ranges, count * sizeof(QueuedRange));
+	*news = (News) {my_slot->changed, my_slot->breakers, my_slot->turns};
+	my_slot->nranges = 0;
+	my_slot->woken = false;
+	my_slot->changed = false;
+	my_slot->breakers = false;
+	my_slot->turns = false;
+	LWLockRelease(&my_slot->lock);
+	return count;
+}
+
+void
+state_tell_others(const News *news)
+{
+	WorkerSlot *first = state_first_of(my_slot);
+
+	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
+	{
+		if (slot == my_slot)
+			continue;
+		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+		slot->changed |= news->changed;
+		slot->breakers |= news->breakers;
+		slot->turns |= news->turns;
+		state_wake_worker(slot);
+		LWLockRelease(&slot->lock);
+	}
+}
+
+void
+state_set_quiet(const int32 *destination_ids, int count)
+{
+	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+	my_slot->nquiet = Min(count, STATE_MAX_QUIET);
+	memcpy(my_slot->quiet, destination_ids, my_slot->nquiet * sizeof(int32));
+	if (my_slot->nranges > 0)
+		my_slot->woken = true;	/* some of it may be quiet no more */
+	LWLockRelease(&my_slot->lock);
+}
+
+void
+state_show_max_in_flight(int max_in_flight)
+{
+	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+	my_slot->max_in_flight = max_in_flight;
+	LWLockRelease(&my_slot->lock);
+}
+
+void
+state_show_lacks(const char *lacks)
+{
+	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+	strlcpy(my_slot->lacks, lacks != NULL ? lacks : "", sizeof(my_slot->lacks));
+	LWLockRelease(&my_slot->lock);
+}
+
+/* Who has a share of this database's queue, as shown to people. */
+typedef struct ShownWorker
+{
+	int			pid;			/* 0: nobody has */
+	int			max_in_flight;
+	char		lacks[STATE_LACKS_SIZE];
+} ShownWorker;
+
+static void
+look_at_share(int share, ShownWorker *shown)
+{
+	WorkerSlot *first;
+
+	memset(shown, 0, sizeof(*shown));
+	if (control == NULL)
+		return;
+	LWLockAcquire(&control->lock, LW_SHARED);
+	first = state_find_slots(MyDatabaseId);
+	if (first != NULL)
+	{
+		WorkerSlot *slot = &first[share];
+
+		LWLockAcquire(&slot->lock, LW_SHARED);
+		if (slot->worker != NULL)
+			shown->pid = slot->worker->pid;
+		shown->max_in_flight = slot->max_in_flight;
+		strlcpy(shown->lacks, slot->lacks, sizeof(shown->lacks));
+		LWLockRelease(&slot->lock);
+	}
+	LWLockRelease(&control->lock);
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_worker_pid);
+
+/* The first worker of this database; null: there is none. */
+Datum
+rswebhook_worker_pid(PG_FUNCTION_ARGS)
+{
+	ShownWorker shown;
+
+	look_at_share(0, &shown);
+	if (shown.pid == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(shown.pid);
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_list_workers);
+
+/* The workers that this database should have, and the processes that are there. */
+Datum
+rswebhook_list_workers(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int share = 0; share < rswebhook_workers; share++)
+	{
+		ShownWorker shown;
+		Datum		values[4];
+		bool		nulls[4] = {false};
+
+		look_at_share(share, &shown);
+		values[0] = Int32GetDatum(share + 1);
+		values[1] = Int32GetDatum(shown.pid);
+		nulls[1] = shown.pid == 0;
+		values[2] = Int32GetDatum(shown.max_in_flight);
+		nulls[2] = shown.max_in_flight == 0;
+		nulls[3] = shown.lacks[0] == '\0';
+		values[3] = nulls[3] ? (Datum) 0 : CStringGetTextDatum(shown.lacks);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

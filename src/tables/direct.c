@@ -1,0 +1,412 @@
+/*-------------------------------------------------------------------------
+ *
+ * direct.c
+ *		What the worker does for each event, without a statement.
+ *
+ * A statement takes all ten partitions of a ring into its hands, and finds
+ * each row of the queue by its key once to send it and once more to delete it.
+ * Here a row of the queue is where it was read, as long as it has not been
+ * moved, and a partition is the one that its slot says.
+ *
+ * Where a row was read is a hint: what is there is compared with the row that
+ * was claimed, and if it is another one, or none, the row is looked up by its
+ * key, since VACUUM FULL and CLUSTER move rows that have not changed.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "tables/direct.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "base/encoding.h"
+#include "executor/executor.h"
+#include "base/inject.h"
+#include "miscadmin.h"
+#include "tables/rows.h"
+#include "worker/session.h"
+#include "worker/suspect.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* Of the queue's columns, so many are read here. */
+#define QUEUE_COLUMNS_READ	(QUEUE_QUEUED_AT + 1)
+
+/* ---------------------------------------------------------------------
+ * The queue's rows
+ * ---------------------------------------------------------------------
+ */
+typedef struct QueueReader
+{
+	Relation	rel;
+	Snapshot	snapshot;
+	TableScanDesc places;		/* knows where the table ends */
+	TupleTableSlot *slot;		/* the row that was found */
+	KeyLookup	by_key;
+} QueueReader;
+
+/* Under the active snapshot, which must stay until the reader is closed. */
+static bool
+queue_reader_open(QueueReader *reader, Relation rel)
+{
+	if (!table_is_known(rel, queue_columns, QUEUE_COLUMNS_READ) ||
+		!key_lookup_open(&reader->by_key, rel, queue_key))
+		return false;
+	reader->rel = rel;
+	reader->snapshot = GetActiveSnapshot();
+	reader->places = table_beginscan_tid(reader->rel, reader->snapshot);
+	reader->slot = table_slot_create(reader->rel, NULL);
+	return true;
+}
+
+static void
+queue_reader_close(QueueReader *reader)
+{
+	ExecDropSingleTupleTableSlot(reader->slot);
+	table_endscan(reader->places);
+	key_lookup_close(&reader->by_key);
+}
+
+static bool
+is_claimed(TupleTableSlot *slot, const QueueRow *row)
+{
+	const Datum *values = slot->tts_values;
+
+	slot_getsomeattrs(slot, QUEUE_COLUMNS_READ);
+	return DatumGetInt64(values[QUEUE_EVENT_ID]) == row->event_id &&
+		DatumGetInt32(values[QUEUE_DESTINATION_ID]) == row->destination_id &&
+		DatumGetInt32(values[QUEUE_ATTEMPTS]) == row->attempts &&
+		DatumGetTimestampTz(values[QUEUE_QUEUED_AT]) == row->queued_at;
+}
+
+/* Is the row still the one that was claimed?  It is in the reader's slot then. */
+static bool
+find_claimed(QueueReader *reader, const QueueRow *row)
+{
+	ItemPointerData tid = row->tid;
+
+	if (table_tuple_tid_valid(reader->places, &tid) &&
+		table_tuple_fetch_row_version(reader->rel, &tid, reader->snapshot, reader->slot) &&
+		is_claimed(reader->slot, row))
+		return true;
+	return key_lookup_find(&reader->by_key, reader->snapshot,
+						   Int32GetDatum(row->destination_id),
+						   Int64GetDatum(row->event_id), reader->slot) &&
+		is_claimed(reader->slot, row);
+}
+
+/* ---------------------------------------------------------------------
+ * Fetching
+ * ---------------------------------------------------------------------
+ */
+typedef struct EventReader
+{
+	Relation	rel;			/* NULL: not open */
+	TupleTableSlot *slot;
+	KeyLookup	by_key;
+} EventReader;
+
+static bool
+event_reader_open(EventReader *reader, Relation parent, int16 ring_slot)
+{
+	Oid			partition = partition_of_slot(parent, ring_slot);
+	Relation	rel;
+
+	if (!OidIsValid(partition))
+		return false;
+	rel = table_open(partition, AccessShareLock);
+	if (!table_is_known(rel, event_columns, EVENT_COLUMNS) ||
+		!key_lookup_open(&reader->by_key, rel, event_key))
+	{
+		table_close(rel, NoLock);
+		return false;
+	}
+	reader->rel = rel;
+	reader->slot = table_slot_create(rel, NULL);
+	return true;
+}
+
+static void
+event_reader_close(EventReader *reader)
+{
+	ExecDropSingleTupleTableSlot(reader->slot);
+	key_lookup_close(&reader->by_key);
+	table_close(reader->rel, NoLock);
+}
+
+/* A copy of the payload; NULL: there is none. */
+static Jsonb *
+read_event(EventReader *reader, const QueueRow *row)
+{
+	bool		null;
+	Datum		event;
+
+	if (!key_lookup_find(&reader->by_key, GetActiveSnapshot(),
+						 Int64GetDatum(row->event_id),
+						 Int16GetDatum(row->event_slot), reader->slot))
+		return NULL;
+	event = slot_getattr(reader->slot, EVENT_EVENT + 1, &null);
+	return DatumGetJsonbPCopy(event);
+}
+
+/* Readers for the payloads of all these rows; false: some need a statement. */
+static bool
+open_readers(EventReader *readers, Relation parent, const QueueRow **rows, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		int16		slot = rows[i]->event_slot;
+
+		if (slot < 0 || slot >= RING_SLOTS ||
+			(readers[slot].rel == NULL &&
+			 !event_reader_open(&readers[slot], parent, slot)))
+			return false;
+	}
+	return true;
+}
+
+int
+direct_fetch(const QueueRow **rows, int count, int64 budget, Jsonb **events,
+			 bool *missing)
+{
+	Relation	rel = table_open(extension_relation("queue"), AccessShareLock);
+	Relation	parent = table_open(extension_relation("event"), AccessShareLock);
+	EventReader readers[RING_SLOTS] = {{0}};
+	QueueReader queue;
+	bool		usable = open_readers(readers, parent, rows, count);
+	bool		opened;
+	int			fetched = 0;
+
+	session_look_again();		/* all that is read is locked now */
+	opened = usable && queue_reader_open(&queue, rel);
+	for (int i = 0; i < count && opened && budget >= 0; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		suspect_note(rows[i]);
+		INJECT_EVENT("fetching", rows[i]->event_id);
+		fetched++;
+		events[i] = NULL;
+		missing[i] = false;
+		if (!find_claimed(&queue, rows[i]))
+			continue;
+		events[i] = read_event(&readers[rows[i]->event_slot], rows[i]);
+		missing[i] = events[i] == NULL;
+		budget -= missing[i] ? 0 : (int64) VARSIZE(events[i]);
+	}
+	suspect_note(NULL);
+
+	for (int slot = 0; slot < RING_SLOTS; slot++)
+	{
+		if (readers[slot].rel != NULL)
+			event_reader_close(&readers[slot]);
+	}
+	if (opened)
+		queue_reader_close(&queue);
+	table_close(parent, NoLock);
+	table_close(rel, NoLock);
+	return fetched;
+}
+
+/* ---------------------------------------------------------------------
+ * Recording
+ * ---------------------------------------------------------------------
+ */
+
+/* NULL if its rows have to be inserted by a statement. */
+static Writer *
+delivery_writer(Relation parent, int16 slot)
+{
+	Oid			partition = partition_of_slot(parent, slot);
+	Relation	rel;
+	Writer	   *writer;
+
+	if (!OidIsValid(partition))
+		return NULL;
+	rel = table_open(partition, RowExclusiveLock);
+	if (!table_takes_rows(rel, delivery_columns, DELIVERY_COLUMNS))
+	{
+		table_close(rel, NoLock);
+		return NULL;
+	}
+	writer = palloc(sizeof(Writer));
+	writer_open(writer, rel);
+	return writer;
+}
+
+static void
+write_delivery(Writer *writer, const Outcome *o)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer_row_context(writer));
+	Interval	duration = {0};
+
+	duration.time = o->duration_us;
+	writer_start_row(writer);
+	writer_set(writer, DELIVERY_SLOT, Int16GetDatum(ring_slot(o->started_at)));
+	writer_set(writer, DELIVERY_ATTEMPT,
+			   Int32GetDatum(o->claimed.attempts + (o->attempted ? 1 : 0)));
+	writer_set(writer, DELIVERY_EVENT_ID, Int64GetDatum(o->claimed.event_id));
+	writer_set(writer, DELIVERY_DESTINATION_ID, Int32GetDatum(o->claimed.destination_id));
+	if (o->status != 0)
+		writer_set(writer, DELIVERY_STATUS, Int32GetDatum(o->status));
+	writer_set(writer, DELIVERY_STARTED_AT, TimestampTzGetDatum(o->started_at));
+	writer_set(writer, DELIVERY_DURATION, IntervalPGetDatum(&duration));
+	if (o->kind == VERDICT_RETRY)
+		writer_set(writer, DELIVERY_RETRY_AT, TimestampTzGetDatum(o->retry_at));
+	writer_set(writer, DELIVERY_OUTCOME, CStringGetTextDatum(outcome_name(o->kind)));
+	if (o->error != NULL)
+		writer_set(writer, DELIVERY_ERROR, readable_text(o->error, strlen(o->error)));
+	if (o->request != NULL)
+		writer_set(writer, DELIVERY_REQUEST, readable_text(o->request, strlen(o->request)));
+	if (o->response_body != NULL)
+		writer_set(writer, DELIVERY_RESPONSE_BODY,
+				   readable_text(o->response_body, o->response_body_len));
+	MemoryContextSwitchTo(old);
+	writer_keep_row(writer);
+}
+
+/* Nothing is inserted before all partitions are known to be fit for it. */
+bool
+direct_insert_deliveries(Outcome **outcomes, int count)
+{
+	Relation	parent = table_open(extension_relation("delivery"), RowExclusiveLock);
+	Writer	   *writers[RING_SLOTS] = {NULL};
+	bool		usable = table_is_passive(parent);
+
+	for (int i = 0; i < count && usable; i++)
+	{
+		int16		slot = ring_slot(outcomes[i]->started_at);
+
+		if (writers[slot] == NULL)
+			writers[slot] = delivery_writer(parent, slot);
+		usable = writers[slot] != NULL;
+	}
+	for (int i = 0; i < count && usable; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		write_delivery(writers[ring_slot(outcomes[i]->started_at)], outcomes[i]);
+	}
+	for (int slot = 0; slot < RING_SLOTS; slot++)
+	{
+		if (writers[slot] == NULL)
+			continue;
+		writer_flush(writers[slot]);
+		writer_close(writers[slot]);
+	}
+	table_close(parent, NoLock);
+	CommandCounterIncrement();
+	return usable;
+}
+
+static RowFate
+fate_of(TM_Result result)
+{
+	switch (result)
+	{
+		case TM_Ok:
+			return ROW_DONE;
+		case TM_BeingModified:
+		case TM_WouldBlock:
+			return ROW_BUSY;
+		default:
+			return ROW_GONE;
+	}
+}
+
+/* Lock the row in the reader's slot, or what somebody has made of it. */
+static RowFate
+lock_claimed(QueueReader *reader, const QueueRow *row)
+{
+	ItemPointerData tid = reader->slot->tts_tid;
+	TM_FailureData failure;
+	RowFate		fate;
+
+	fate = fate_of(table_tuple_lock(reader->rel, &tid, reader->snapshot, reader->slot,
+									GetCurrentCommandId(true), LockTupleExclusive,
+									LockWaitSkip, TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
+									&failure));
+	return fate == ROW_DONE && !is_claimed(reader->slot, row) ? ROW_GONE : fate;
+}
+
+static TM_Result
+delete_at(QueueReader *reader, ItemPointerData tid)
+{
+	TM_FailureData failure;
+
+	return table_tuple_delete(reader->rel, &tid, GetCurrentCommandId(true),
+							  reader->snapshot, InvalidSnapshot, false, &failure,
+							  false);
+}
+
+/*
+ * If somebody has changed the row, but not so that it is another one now, what
+ * he made of it is deleted.
+ */
+static RowFate
+delete_claimed(QueueReader *reader, const QueueRow *row)
+{
+	TM_Result	result = delete_at(reader, reader->slot->tts_tid);
+	RowFate		fate;
+
+	if (result != TM_Updated)
+		return fate_of(result);
+	fate = lock_claimed(reader, row);
+	return fate == ROW_DONE ? fate_of(delete_at(reader, reader->slot->tts_tid)) : fate;
+}
+
+/* Do something to each row that is still the claimed one. */
+static bool
+change_each(Relation rel, Outcome **outcomes, int count,
+			RowFate (*change) (QueueReader *reader, const QueueRow *row))
+{
+	QueueReader queue;
+
+	/*
+	 * As new as a statement's would be: what it does not see any more, in our
+	 * own transaction, cannot be changed.
+	 */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (!queue_reader_open(&queue, rel))
+	{
+		PopActiveSnapshot();
+		return false;
+	}
+	for (int i = 0; i < count; i++)
+	{
+		const QueueRow *row = &outcomes[i]->claimed;
+
+		CHECK_FOR_INTERRUPTS();
+		outcomes[i]->fate = find_claimed(&queue, row) ? change(&queue, row) : ROW_GONE;
+	}
+	queue_reader_close(&queue);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+	return true;
+}
+
+bool
+direct_delete(Outcome **outcomes, int count)
+{
+	Relation	rel = table_open(extension_relation("queue"), RowExclusiveLock);
+	bool		done = false;
+
+	if (table_is_passive(rel))
+	{
+		CheckCmdReplicaIdentity(rel, CMD_DELETE);
+		done = change_each(rel, outcomes, count, delete_claimed);
+	}
+	table_close(rel, NoLock);
+	return done;
+}
+
+bool
+direct_lock(Outcome **outcomes, int count)
+{
+	Relation	rel = table_open(extension_relation("queue"), RowExclusiveLock);
+	bool		done = change_each(rel, outcomes, count, lock_claimed);
+
+	table_close(rel, NoLock);
+	return done;
+}

@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * direct.h
+ *		What the worker does for each event, without a statement.
+ *
+ * Each of these returns false, with nothing done, if it has to be a statement
+ * after all; see rows.h.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_DIRECT_H
+#define RSWEBHOOK_DIRECT_H
+
+#include "tables/queue.h"
+
+/* As queue_fetch(), but for that it returns 0 in that case. */
+extern int	direct_fetch(const QueueRow **rows, int count, int64 budget,
+						 Jsonb **events, bool *missing);
+
+extern bool direct_insert_deliveries(Outcome **outcomes, int count);
+
+/*
+ * Delete or lock rows of the queue, if they are still those that were claimed,
+ * and set their fates; without waiting for anybody who has them locked.
+ */
+extern bool direct_delete(Outcome **outcomes, int count);
+extern bool direct_lock(Outcome **outcomes, int count);
+
+#endif							/* RSWEBHOOK_DIRECT_H */

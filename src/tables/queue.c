@@ -1,0 +1,741 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue.c
+ *		Every SQL statement that the worker runs.
+ *
+ * Statements are set-wise: one for many rows, with a column an array.  They
+ * are prepared once and always run by a generic plan of index scans; the
+ * tables' statistics, taken when the queue happened to be empty, must not
+ * turn a look-up into a scan of millions of rows.
+ *
+ * What is done for each event that is delivered (FETCH, INSERT_DELIVERIES,
+ * DELETE_ROWS) is a statement only if direct.c cannot do it.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "tables/queue.h"
+
+#include "access/table.h"
+#include "base/encoding.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "tables/direct.h"
+#include "executor/spi.h"
+#include "base/inject.h"
+#include "miscadmin.h"
+#include "tables/rows.h"
+#include "worker/session.h"
+#include "storage/lmgr.h"
+#include "worker/suspect.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* Emptying a slot may make readers of old rows wait this long at the most. */
+#define EXPIRE_LOCK_TIMEOUT_MS	"50"
+
+typedef enum Statement
+{
+	IS_HOME,
+	OWED_DESTINATIONS,
+	READ_BY_ID,
+	READ_BY_TIME,
+	FETCH,
+	INSERT_DELIVERIES,
+	DELETE_ROWS,
+	RESCHEDULE_ROWS,
+	PAUSE,
+	LOAD_BREAKERS,
+	SAVE_BREAKER,
+	CLOSE_BREAKER
+} Statement;
+
+/* Of these types, whatever somebody has made of the table. */
+#define COLUMNS \
+	"q.destination_id::int4, q.attempts::int4, q.event_id::int8, " \
+	"q.ordering_key::int8, q.queued_at::timestamptz, " \
+	"q.deliver_after::timestamptz, q.expires_at::timestamptz, " \
+	"q.first_attempt_at::timestamptz, q.retry_at::timestamptz, " \
+	"q.event_slot::int2, q.ctid"
+
+/*
+ * The rows of the queue that are still those that were claimed: known by the
+ * key, and by attempts and queued_at from a later row of the same event.
+ * OFFSET 0 keeps the planner from turning this round: with statistics taken
+ * while the queue was nearly empty it would read the whole index, dead
+ * entries included, to look its few rows up in the arrays.
+ */
+#define CLAIMED_ROWS(more_columns) \
+	" AS c (destination_id, event_id, attempts, queued_at" more_columns ")" \
+	" CROSS JOIN LATERAL (SELECT k.ctid AS tid, k.attempts, k.queued_at" \
+	"  FROM rswebhook.queue k WHERE k.destination_id = c.destination_id" \
+	"  AND k.event_id = c.event_id OFFSET 0) AS r"
+#define STILL_CLAIMED \
+	"r.attempts = c.attempts AND r.queued_at = c.queued_at"
+
+static struct
+{
+	const char *sql;
+	int			nargs;
+	Oid			args[12];
+}			statements[] = {
+
+	[IS_HOME] = {
+		"SELECT rswebhook.is_home()",
+		0, {0}
+	},
+
+	/* one index probe a destination, however long its queue */
+	[OWED_DESTINATIONS] = {
+		"WITH RECURSIVE owed (id) AS ("
+		" (SELECT destination_id FROM rswebhook.queue ORDER BY destination_id LIMIT 1)"
+		" UNION ALL"
+		" SELECT (SELECT q.destination_id FROM rswebhook.queue q"
+		"   WHERE q.destination_id > owed.id ORDER BY q.destination_id LIMIT 1)"
+		" FROM owed WHERE owed.id IS NOT NULL)"
+		"SELECT id FROM owed WHERE id IS NOT NULL",
+		0, {0}
+	},
+	[READ_BY_ID] = {
+		"SELECT " COLUMNS " FROM rswebhook.queue q"
+		" WHERE q.destination_id = $1 AND q.event_id > $2 AND q.event_id <= $3"
+		" ORDER BY q.event_id LIMIT $4",
+		4, {INT4OID, INT8OID, INT8OID, INT8OID}
+	},
+	[READ_BY_TIME] = {
+		"SELECT " COLUMNS " FROM rswebhook.queue q"
+		" WHERE q.destination_id = $1 AND q.deliver_after IS NOT NULL"
+		" AND (q.deliver_after, q.event_id) > ($2, $3)"
+		" ORDER BY q.deliver_after, q.event_id LIMIT $4",
+		4, {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID}
+	},
+	[FETCH] = {
+		"SELECT e.event::jsonb"
+		" FROM unnest($1, $2, $3, $4, $5)" CLAIMED_ROWS(", slot")
+		" LEFT JOIN LATERAL (SELECT e.event FROM rswebhook.event e"
+		"  WHERE e.id = c.event_id AND e.slot = c.slot OFFSET 0) AS e ON true"
+		" WHERE " STILL_CLAIMED,
+		5, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT2ARRAYOID}
+	},
+	[INSERT_DELIVERIES] = {
+		"INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id,"
+		" status, started_at, duration, retry_at, outcome, error, request, response_body)"
+		" SELECT c.slot, c.attempt, c.event_id, c.destination_id, c.status, c.started_at,"
+		"  pg_catalog.make_interval(secs => c.seconds), c.retry_at,"
+		"  c.outcome, c.error, c.request, c.response_body"
+		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+		"  AS c (slot, attempt, event_id, destination_id, status, started_at, seconds,"
+		"   retry_at, outcome, error, request, response_body)",
+		12, {INT2ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
+			TIMESTAMPTZARRAYOID, FLOAT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+	},
+	[DELETE_ROWS] = {
+		"DELETE FROM rswebhook.queue q WHERE q.ctid = ANY (ARRAY("
+		"SELECT r.tid FROM unnest($1, $2, $3, $4)" CLAIMED_ROWS("")
+		" WHERE " STILL_CLAIMED "))",
+		4, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID}
+	},
+	[RESCHEDULE_ROWS] = {
+		"UPDATE rswebhook.queue q"
+		" SET attempts = q.attempts + 1, retry_at = n.retry_at,"
+		"  first_attempt_at = n.first_attempt_at"
+		" FROM (SELECT r.tid, c.retry_at, c.first_attempt_at"
+		"  FROM unnest($1, $2, $3, $4, $5, $6)" CLAIMED_ROWS(", retry_at, first_attempt_at")
+		"  WHERE " STILL_CLAIMED " OFFSET 0) AS n"
+		" WHERE q.ctid = n.tid",
+		6, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
+		TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
+	},
+	[PAUSE] = {
+		"UPDATE rswebhook.destination SET paused = true WHERE id = $1 AND NOT paused",
+		1, {INT4OID}
+	},
+	[LOAD_BREAKERS] = {
+		"SELECT destination_id::int4, failures::int4, opened_at::timestamptz,"
+		"  next_probe_at::timestamptz, reason::text"
+		" FROM rswebhook.breaker ORDER BY destination_id",
+		0, {0}
+	},
+	[SAVE_BREAKER] = {
+		"INSERT INTO rswebhook.breaker AS b"
+		" (destination_id, failures, opened_at, next_probe_at, reason)"
+		" VALUES ($1, $2, $3, $4, $5)"
+		" ON CONFLICT (destination_id) DO UPDATE SET failures = EXCLUDED.failures,"
+		"  opened_at = EXCLUDED.opened_at, next_probe_at = EXCLUDED.next_probe_at,"
+		"  reason = EXCLUDED.reason",
+		5, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}
+	},
+	[CLOSE_BREAKER] = {
+		"DELETE FROM rswebhook.breaker WHERE destination_id = $1",
+		1, {INT4OID}
+	},
+};
+
+static SPIPlanPtr plans[lengthof(statements)];
+
+static void
+execute(Statement statement, Datum *values, const char *nulls, bool read_only,
+		int expected)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int			result;
+
+	if (plans[statement] == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(statements[statement].sql,
+									   statements[statement].nargs,
+									   statements[statement].args);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare statement %d: %s", statement,
+				 SPI_result_code_string(SPI_result));
+		plans[statement] = plan;
+	}
+	result = SPI_execute_plan(plans[statement], values, nulls, read_only, 0);
+	MemoryContextSwitchTo(caller);	/* SPI leaves us in its own */
+	if (result != expected)
+	{
+		/* made under a rule that left nothing of it, it would not hear of changes */
+		SPI_freeplan(plans[statement]);
+		plans[statement] = NULL;
+		elog(ERROR, "statement %d ended with %s", statement,
+			 SPI_result_code_string(result));
+	}
+}
+
+/* ---------------------------------------------------------------------
+ * Reading
+ * ---------------------------------------------------------------------
+ */
+
+static Datum
+column(int row, int number, bool *null)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, null);
+}
+
+static TimestampTz
+time_column(int row, int number)
+{
+	bool		null;
+	Datum		value = column(row, number, &null);
+
+	return null ? 0 : DatumGetTimestampTz(value);
+}
+
+List *
+queue_owed_destinations(void)
+{
+	List	   *result = NIL;
+
+	session_lock_and_look("queue");
+	execute(OWED_DESTINATIONS, NULL, NULL, true, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		null;
+
+		result = lappend_int(result, DatumGetInt32(column(i, 1, &null)));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
+
+bool
+queue_is_home(bool *is_copy)
+{
+	bool		null;
+	bool		home;
+
+	session_lock_and_look("home");
+	execute(IS_HOME, NULL, NULL, true, SPI_OK_SELECT);
+	home = DatumGetBool(column(0, 1, &null)) && !null;
+	*is_copy = !home && !null;
+	SPI_freetuptable(SPI_tuptable);
+	return home;
+}
+
+int
+queue_read(const ReadRequest *request, QueueRow **rows)
+{
+	Datum		values[4];
+	int			count;
+
+	values[0] = Int32GetDatum(request->destination_id);
+	values[3] = Int64GetDatum(request->limit);
+	if (request->kind == READ_DUE)
+	{
+		values[1] = TimestampTzGetDatum(request->due_after);
+		values[2] = Int64GetDatum(request->after_id);
+		execute(READ_BY_TIME, values, NULL, true, SPI_OK_SELECT);
+	}
+	else
+	{
+		values[1] = Int64GetDatum(request->after_id);
+		values[2] = Int64GetDatum(request->upto_id);
+		execute(READ_BY_ID, values, NULL, true, SPI_OK_SELECT);
+	}
+
+	count = (int) SPI_processed;
+	*rows = palloc(sizeof(QueueRow) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		QueueRow   *row = &(*rows)[i];
+		bool		null;
+		Datum		key = column(i, 4, &null);
+
+		row->has_key = !null;
+		row->ordering_key = null ? 0 : DatumGetInt64(key);
+		row->destination_id = DatumGetInt32(column(i, 1, &null));
+		row->attempts = DatumGetInt32(column(i, 2, &null));
+		row->event_id = DatumGetInt64(column(i, 3, &null));
+		row->queued_at = time_column(i, 5);
+		row->deliver_after = time_column(i, 6);
+		row->expires_at = time_column(i, 7);
+		row->first_attempt_at = time_column(i, 8);
+		row->retry_at = time_column(i, 9);
+		row->event_slot = DatumGetInt16(column(i, 10, &null));
+		row->tid = *(ItemPointer) DatumGetPointer(column(i, 11, &null));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return count;
+}
+
+/* An array parameter of a fixed-length type by value, none of it null. */
+static Datum
+array_of(Datum *values, int count, Oid type)
+{
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_array(values, count, type, length, by_value, align));
+}
+
+/* Likewise with nulls, for any type. */
+static Datum
+array_with_nulls(Datum *values, bool *nulls, int count, Oid type)
+{
+	int16		length;
+	bool		by_value;
+	char		align;
+	int			lower = 1;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower,
+											  type, length, by_value, align));
+}
+
+/* The first parameters of CLAIMED_ROWS. */
+static void
+claimed_arrays(const QueueRow **rows, int count, Datum *params)
+{
+	Datum	   *values = palloc(sizeof(Datum) * count);
+
+	for (int i = 0; i < count; i++)
+		values[i] = Int32GetDatum(rows[i]->destination_id);
+	params[0] = array_of(values, count, INT4OID);
+	for (int i = 0; i < count; i++)
+		values[i] = Int64GetDatum(rows[i]->event_id);
+	params[1] = array_of(values, count, INT8OID);
+	for (int i = 0; i < count; i++)
+		values[i] = Int32GetDatum(rows[i]->attempts);
+	params[2] = array_of(values, count, INT4OID);
+	for (int i = 0; i < count; i++)
+		values[i] = TimestampTzGetDatum(rows[i]->queued_at);
+	params[3] = array_of(values, count, TIMESTAMPTZOID);
+}
+
+/* NULL if the row is no longer what was read, or its payload is missing. */
+static Jsonb *
+fetch_by_statement(const QueueRow *row, bool *missing)
+{
+	Datum		params[5];
+	Datum		slot = Int16GetDatum(row->event_slot);
+	Jsonb	   *result = NULL;
+
+	claimed_arrays(&row, 1, params);
+	params[4] = array_of(&slot, 1, INT2OID);
+	execute(FETCH, params, NULL, false, SPI_OK_SELECT); /* see session_look_again() */
+	*missing = false;
+	if (SPI_processed > 0)
+	{
+		Datum		event = column(0, 1, missing);
+
+		if (!*missing)
+			result = DatumGetJsonbPCopy(event);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
+
+int
+queue_fetch(QueueItem **items, int count, int64 budget, Jsonb **events, bool *missing)
+{
+	const QueueRow **rows = palloc(sizeof(QueueRow *) * count);
+	int			fetched;
+
+	for (int i = 0; i < count; i++)
+		rows[i] = schedule_row(items[i]);
+	fetched = direct_fetch(rows, count, budget, events, missing);
+	if (fetched > 0)
+		return fetched;
+
+	/* one by one: how large a payload is shows when it is there */
+	while (fetched < count && budget >= 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		suspect_note(rows[fetched]);
+		events[fetched] = fetch_by_statement(rows[fetched], &missing[fetched]);
+		if (events[fetched] != NULL)
+			budget -= VARSIZE(events[fetched]);
+		fetched++;
+	}
+	suspect_note(NULL);
+	return fetched;
+}
+
+/* ---------------------------------------------------------------------
+ * Recording
+ * ---------------------------------------------------------------------
+ */
+
+static void
+insert_by_statement(Outcome **outcomes, int count)
+{
+	Datum		params[12];
+	Datum	   *values = palloc(sizeof(Datum) * count);
+	bool	   *nulls = palloc0(sizeof(bool) * count);
+	int			p = 0;
+
+#define FIXED_COLUMN(type, expression) \
+	do { \
+		for (int i = 0; i < count; i++) \
+		{ \
+			const Outcome *o = outcomes[i]; \
+			values[i] = (expression); \
+		} \
+		params[p++] = array_of(values, count, type); \
+	} while (0)
+
+#define NULLABLE_COLUMN(type, is_null, expression) \
+	do { \
+		for (int i = 0; i < count; i++) \
+		{ \
+			const Outcome *o = outcomes[i]; \
+			nulls[i] = (is_null); \
+			values[i] = nulls[i] ? (Datum) 0 : (expression); \
+		} \
+		params[p++] = array_with_nulls(values, nulls, count, type); \
+	} while (0)
+
+	FIXED_COLUMN(INT2OID, Int16GetDatum(ring_slot(o->started_at)));
+	FIXED_COLUMN(INT4OID, Int32GetDatum(o->claimed.attempts + (o->attempted ? 1 : 0)));
+	FIXED_COLUMN(INT8OID, Int64GetDatum(o->claimed.event_id));
+	FIXED_COLUMN(INT4OID, Int32GetDatum(o->claimed.destination_id));
+	NULLABLE_COLUMN(INT4OID, o->status == 0, Int32GetDatum(o->status));
+	FIXED_COLUMN(TIMESTAMPTZOID, TimestampTzGetDatum(o->started_at));
+	FIXED_COLUMN(FLOAT8OID, Float8GetDatum((double) o->duration_us / USECS_PER_SEC));
+	NULLABLE_COLUMN(TIMESTAMPTZOID, o->kind != VERDICT_RETRY,
+					TimestampTzGetDatum(o->retry_at));
+	FIXED_COLUMN(TEXTOID, CStringGetTextDatum(outcome_name(o->kind)));
+	NULLABLE_COLUMN(TEXTOID, o->error == NULL, readable_text(o->error, strlen(o->error)));
+	NULLABLE_COLUMN(TEXTOID, o->request == NULL,
+					readable_text(o->request, strlen(o->request)));
+	NULLABLE_COLUMN(TEXTOID, o->response_body == NULL,
+					readable_text(o->response_body, o->response_body_len));
+
+#undef FIXED_COLUMN
+#undef NULLABLE_COLUMN
+
+	execute(INSERT_DELIVERIES, params, NULL, false, SPI_OK_INSERT);
+}
+
+/*
+ * Lock the queue's rows, so that a statement does not have to wait for them;
+ * keep in the list, and count, those that are ours to change.
+ */
+static int
+lock_rows(Outcome **outcomes, int count)
+{
+	int			kept = 0;
+
+	if (!direct_lock(outcomes, count))
+	{
+		for (int i = 0; i < count; i++)
+			outcomes[i]->fate = ROW_DONE;	/* so it may wait, after all */
+	}
+	for (int i = 0; i < count; i++)
+	{
+		if (outcomes[i]->fate == ROW_DONE)
+			outcomes[kept++] = outcomes[i];
+	}
+	return kept;
+}
+
+/* Run a statement on the queue's rows; params[4] and so on are filled in. */
+static void
+change_rows(Statement statement, Outcome **outcomes, int count, Datum *params,
+			int expected)
+{
+	const QueueRow **rows = palloc(sizeof(QueueRow *) * count);
+
+	for (int i = 0; i < count; i++)
+		rows[i] = &outcomes[i]->claimed;
+	claimed_arrays(rows, count, params);
+	execute(statement, params, NULL, false, expected);
+
+	/* which were not found is not known, so all are read again */
+	for (int i = 0; i < count && SPI_processed < count; i++)
+		outcomes[i]->fate = ROW_GONE;
+}
+
+static void
+delete_rows(Outcome **outcomes, int count)
+{
+	Datum		params[4];
+
+	if (count == 0 || direct_delete(outcomes, count))
+		return;
+	count = lock_rows(outcomes, count);
+	if (count > 0)
+		change_rows(DELETE_ROWS, outcomes, count, params, SPI_OK_DELETE);
+}
+
+static void
+reschedule_rows(Outcome **outcomes, int count)
+{
+	Datum	   *times = palloc(sizeof(Datum) * Max(count, 1));
+	Datum		params[6];
+
+	count = count == 0 ? 0 : lock_rows(outcomes, count);
+	if (count == 0)
+		return;
+	for (int i = 0; i < count; i++)
+		times[i] = TimestampTzGetDatum(outcomes[i]->retry_at);
+	params[4] = array_of(times, count, TIMESTAMPTZOID);
+	for (int i = 0; i < count; i++)
+		times[i] = TimestampTzGetDatum(outcomes[i]->first_attempt_at);
+	params[5] = array_of(times, count, TIMESTAMPTZOID);
+	change_rows(RESCHEDULE_ROWS, outcomes, count, params, SPI_OK_UPDATE);
+}
+
+void
+queue_record(Outcome **outcomes, int count)
+{
+	Outcome   **finished = palloc(sizeof(Outcome *) * count);
+	Outcome   **retried = palloc(sizeof(Outcome *) * count);
+	Outcome   **recorded = palloc(sizeof(Outcome *) * count);
+	int			nfinished = 0;
+	int			nretried = 0;
+	int			nrecorded = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (outcomes[i]->kind != VERDICT_RETRY)
+			finished[nfinished++] = outcomes[i];
+		else
+			retried[nretried++] = outcomes[i];
+	}
+	delete_rows(finished, nfinished);
+	reschedule_rows(retried, nretried);
+	INJECT("recording");
+
+	for (int i = 0; i < count; i++)
+	{
+		if (outcomes[i]->fate != ROW_BUSY)
+			recorded[nrecorded++] = outcomes[i];
+	}
+	if (nrecorded > 0 && !direct_insert_deliveries(recorded, nrecorded))
+		insert_by_statement(recorded, nrecorded);
+}
+
+bool
+queue_is_locked(void)
+{
+	Oid			queue = extension_relation("queue");
+	Oid			delivery = extension_relation("delivery");
+	List	   *tables;
+	ListCell   *lc;
+
+	tables = lcons_oid(queue, find_inheritance_children(delivery, NoLock));
+	tables = lcons_oid(delivery, tables);
+	foreach(lc, tables)
+	{
+		if (!ConditionalLockRelationOid(lfirst_oid(lc), RowExclusiveLock))
+			return true;
+	}
+	return false;
+}
+
+void
+queue_pause(int32 destination_id)
+{
+	Datum		id = Int32GetDatum(destination_id);
+
+	execute(PAUSE, &id, NULL, false, SPI_OK_UPDATE);
+}
+
+/* ---------------------------------------------------------------------
+ * Circuit breakers
+ * ---------------------------------------------------------------------
+ */
+
+int
+queue_load_breakers(StoredBreaker **breakers)
+{
+	int			count;
+
+	session_lock_and_look("breaker");
+	execute(LOAD_BREAKERS, NULL, NULL, true, SPI_OK_SELECT);
+	count = (int) SPI_processed;
+	*breakers = palloc0(sizeof(StoredBreaker) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		StoredBreaker *b = &(*breakers)[i];
+		bool		null;
+
+		b->destination_id = DatumGetInt32(column(i, 1, &null));
+		b->breaker.failures = DatumGetInt32(column(i, 2, &null));
+		b->breaker.opened_at = time_column(i, 3);
+		b->breaker.next_probe_at = clock_when(time_column(i, 4));
+		text_to_cstring_buffer(DatumGetTextPP(column(i, 5, &null)),
+							   b->breaker.reason, sizeof(b->breaker.reason));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return count;
+}
+
+void
+queue_save_breaker(int32 destination_id, const Breaker *breaker)
+{
+	Datum		values[5];
+
+	values[0] = Int32GetDatum(destination_id);
+	if (breaker->opened_at == 0)
+	{
+		execute(CLOSE_BREAKER, values, NULL, false, SPI_OK_DELETE);
+		return;
+	}
+	values[1] = Int32GetDatum(breaker->failures);
+	values[2] = TimestampTzGetDatum(breaker->opened_at);
+	values[3] = TimestampTzGetDatum(clock_wall(breaker->next_probe_at));
+	values[4] = readable_text(breaker->reason, strlen(breaker->reason));
+	execute(SAVE_BREAKER, values, NULL, false, SPI_OK_INSERT);
+}
+
+/* ---------------------------------------------------------------------
+ * Retention
+ * ---------------------------------------------------------------------
+ */
+
+static bool
+query_is_true(const char *sql)
+{
+	bool		null;
+	bool		result;
+
+	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "unexpected result of \"%s\"", sql);
+	result = DatumGetBool(column(0, 1, &null)) && !null;
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
+
+/*
+ * The partition for a slot as statements name it; NULL: there is none.  Its
+ * parent says which one it is: a table that somebody has taken out of the ring
+ * is his, whatever its name.
+ */
+static char *
+partition_name(const char *parent_name, int16 slot)
+{
+	Relation	parent = table_open(extension_relation(parent_name), AccessShareLock);
+	Oid			partition = partition_of_slot(parent, slot);
+
+	table_close(parent, NoLock);
+	if (!OidIsValid(partition))
+		return NULL;
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(partition)),
+									  get_rel_name(partition));
+}
+
+/*
+ * Is the newest row of a partition from before that time?  The newest event
+ * has the highest id, or, if somebody has set the sequence back, the lowest.
+ */
+static bool
+is_old(Ring ring, const char *partition, TimestampTz before)
+{
+	char	   *sql;
+	Datum		newest;
+	bool		null;
+
+	if (ring == RING_DELIVERY)
+		sql = psprintf("SELECT (SELECT started_at FROM %s ORDER BY started_at DESC LIMIT 1)",
+					   partition);
+	else
+		sql = psprintf("SELECT GREATEST((SELECT created_at FROM %s ORDER BY id DESC LIMIT 1),"
+					   " (SELECT created_at FROM %s ORDER BY id LIMIT 1))",
+					   partition, partition);
+	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "unexpected result of \"%s\"", sql);
+	newest = column(0, 1, &null);
+	SPI_freetuptable(SPI_tuptable);
+	return !null && DatumGetTimestampTz(newest) < before;
+}
+
+/* Does a queue row of any destination need a payload of this partition? */
+static bool
+is_owed(const char *partition)
+{
+	return query_is_true(psprintf("WITH RECURSIVE ids AS ("
+								  " SELECT (SELECT id FROM %s ORDER BY id LIMIT 1) AS low,"
+								  "  (SELECT id FROM %s ORDER BY id DESC LIMIT 1) AS high),"
+								  " owed (id) AS ("
+								  " (SELECT destination_id FROM rswebhook.queue ORDER BY destination_id LIMIT 1)"
+								  " UNION ALL"
+								  " SELECT (SELECT q.destination_id FROM rswebhook.queue q"
+								  "   WHERE q.destination_id > owed.id ORDER BY q.destination_id LIMIT 1)"
+								  " FROM owed WHERE owed.id IS NOT NULL)"
+								  "SELECT EXISTS (SELECT FROM owed, ids, LATERAL"
+								  " (SELECT FROM rswebhook.queue q WHERE q.destination_id = owed.id"
+								  "  AND q.event_id BETWEEN ids.low AND ids.high LIMIT 1) AS found)",
+								  partition, partition));
+}
+
+static bool
+may_be_emptied(Ring ring, const char *partition, TimestampTz before)
+{
+	return is_old(ring, partition, before) && !(ring == RING_EVENT && is_owed(partition));
+}
+
+/*
+ * Checked once without the lock that TRUNCATE takes, since the answer is nearly
+ * always no, and again with it: a send that is still open holds the partition
+ * against us.  The queue is locked by then as well.
+ */
+void
+queue_expire(Ring ring, int slot, TimestampTz before)
+{
+	char	   *partition = partition_name(ring == RING_EVENT ? "event" : "delivery", slot);
+
+	if (partition == NULL || !may_be_emptied(ring, partition, before))
+		return;
+
+	set_config_option("lock_timeout", EXPIRE_LOCK_TIMEOUT_MS, PGC_SUSET,
+					  PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
+	SPI_execute(psprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", partition), false, 0);
+	session_look_again();
+	if (!may_be_emptied(ring, partition, before))
+		return;
+	SPI_execute(psprintf("TRUNCATE ONLY %s", partition), false, 0);
+	ereport(LOG,
+			(errmsg("rswebhook emptied \"%s\", which was past the retention", partition)));
+}

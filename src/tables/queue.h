@@ -1,0 +1,116 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue.h
+ *		Every SQL statement that the worker runs.
+ *
+ * All of it happens between session_begin() and session_commit(): one short
+ * transaction, as the extension's owner in a security-restricted context.
+ * Nothing here waits for the network.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_QUEUE_H
+#define RSWEBHOOK_QUEUE_H
+
+#include "rswebhook.h"
+
+#include "destination/verdict.h"
+#include "schedule/schedule.h"
+
+/* What became of a claimed row of the queue when it was to be recorded. */
+typedef enum RowFate
+{
+	ROW_DONE,					/* deleted, or rescheduled */
+	ROW_GONE,					/* it was not the claimed one any more */
+	ROW_BUSY					/* somebody has it locked; nothing was recorded */
+} RowFate;
+
+/* One row for rswebhook.delivery, and what becomes of its queue row. */
+typedef struct Outcome
+{
+	QueueItem  *item;
+	Instant hold_until;		/* see record.c; 0: not tried yet */
+	bool		suspect;		/* likewise: it is tried alone */
+	int			failures;		/* to record it */
+	int			nbusy;			/* times that its row was locked */
+	RowFate		fate;
+	QueueRow	claimed;		/* as it was when the attempt began */
+	VerdictKind kind;
+	bool		attempted;		/* false: given up without a request */
+	TimestampTz retry_at;
+	TimestampTz first_attempt_at;
+	TimestampTz started_at;
+	int64		duration_us;
+	int			status;			/* 0: none */
+	char	   *error;			/* NULL: none */
+	char	   *request;		/* NULL: none was made */
+	char	   *response_body;	/* NULL: none; bytes as they came */
+	size_t		response_body_len;
+} Outcome;
+
+/* Destinations that are owed something, whether configured or not. */
+extern List *queue_owed_destinations(void);
+
+/*
+ * Is this the database that delivers, and not a copy of it?  Neither is known
+ * before the first send.
+ */
+extern bool queue_is_home(bool *is_copy);
+
+/*
+ * Answer a read request; the rows are good until session_commit().  Returns
+ * how many.
+ */
+extern int	queue_read(const ReadRequest *request, QueueRow **rows);
+
+/*
+ * Payloads of rows that are about to be sent.  events[i] is NULL when the row
+ * is no longer what was read; missing[i] says that the row is there but its
+ * payload is not.  In the current memory context.  Ends early once there are
+ * more than budget bytes of payload; returns how many rows were looked at.
+ */
+extern int	queue_fetch(QueueItem **items, int count, int64 budget,
+						Jsonb **events, bool *missing);
+
+/*
+ * Record outcomes: delivery rows, and the queue's rows deleted or rescheduled
+ * if they are still those that were claimed; sets the fate of each.  Waits for
+ * nobody who has locked rows of the queue.
+ */
+extern void queue_record(Outcome **outcomes, int count);
+
+/* Has somebody locked one of the tables that this takes? */
+extern bool queue_is_locked(void);
+
+extern void queue_pause(int32 destination_id);
+
+/* The breakers as the table has them. */
+typedef struct StoredBreaker
+{
+	int32		destination_id;
+	Breaker		breaker;
+} StoredBreaker;
+
+/* All of them, by the id of their destination; palloc'd. */
+extern int	queue_load_breakers(StoredBreaker **breakers);
+extern void queue_save_breaker(int32 destination_id, const Breaker *breaker);
+
+/* The tables whose rows are in slots. */
+typedef enum Ring
+{
+	RING_DELIVERY,
+	RING_EVENT
+} Ring;
+
+#define RINGS	(RING_EVENT + 1)
+
+/*
+ * Empty a slot of a ring if its newest row is from before that time and
+ * nothing in it is owed.  An error if a lock is not to be had at once: try
+ * again later.
+ */
+extern void queue_expire(Ring ring, int slot, TimestampTz before);
+
+#endif							/* RSWEBHOOK_QUEUE_H */

@@ -1,0 +1,405 @@
+/*-------------------------------------------------------------------------
+ *
+ * rows.c
+ *		Rows of our own tables, without a statement.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "tables/rows.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/partcache.h"
+#include "utils/relcache.h"
+#include "utils/snapmgr.h"
+
+/* ---------------------------------------------------------------------
+ * What somebody may have made of our tables
+ * ---------------------------------------------------------------------
+ */
+const Column event_columns[EVENT_COLUMNS] = {
+	[EVENT_ID] = {"id", INT8OID, false},
+	[EVENT_SLOT] = {"slot", INT2OID, false},
+	[EVENT_CREATED_AT] = {"created_at", TIMESTAMPTZOID, false},
+	[EVENT_ORDERING_KEY] = {"ordering_key", TEXTOID, true},
+	[EVENT_EVENT] = {"event", JSONBOID, false}
+};
+
+const Column queue_columns[QUEUE_COLUMNS] = {
+	[QUEUE_DESTINATION_ID] = {"destination_id", INT4OID, false},
+	[QUEUE_EVENT_SLOT] = {"event_slot", INT2OID, false},
+	[QUEUE_ATTEMPTS] = {"attempts", INT4OID, false},
+	[QUEUE_EVENT_ID] = {"event_id", INT8OID, false},
+	[QUEUE_QUEUED_AT] = {"queued_at", TIMESTAMPTZOID, false},
+	[QUEUE_ORDERING_KEY] = {"ordering_key", INT8OID, true},
+	[QUEUE_DELIVER_AFTER] = {"deliver_after", TIMESTAMPTZOID, true},
+	[QUEUE_EXPIRES_AT] = {"expires_at", TIMESTAMPTZOID, true},
+	[QUEUE_FIRST_ATTEMPT_AT] = {"first_attempt_at", TIMESTAMPTZOID, true},
+	[QUEUE_RETRY_AT] = {"retry_at", TIMESTAMPTZOID, true}
+};
+
+const Column delivery_columns[DELIVERY_COLUMNS] = {
+	[DELIVERY_SLOT] = {"slot", INT2OID, false},
+	[DELIVERY_ATTEMPT] = {"attempt", INT4OID, false},
+	[DELIVERY_EVENT_ID] = {"event_id", INT8OID, false},
+	[DELIVERY_DESTINATION_ID] = {"destination_id", INT4OID, false},
+	[DELIVERY_STATUS] = {"status", INT4OID, true},
+	[DELIVERY_STARTED_AT] = {"started_at", TIMESTAMPTZOID, false},
+	[DELIVERY_DURATION] = {"duration", INTERVALOID, false},
+	[DELIVERY_RETRY_AT] = {"retry_at", TIMESTAMPTZOID, true},
+	[DELIVERY_OUTCOME] = {"outcome", TEXTOID, false},
+	[DELIVERY_ERROR] = {"error", TEXTOID, true},
+	[DELIVERY_REQUEST] = {"request", TEXTOID, true},
+	[DELIVERY_RESPONSE_BODY] = {"response_body", TEXTOID, true}
+};
+
+const Column home_columns[HOME_COLUMNS] = {
+	[HOME_SYSTEM_IDENTIFIER] = {"system_identifier", INT8OID, false},
+	[HOME_DATABASE_OID] = {"database_oid", OIDOID, false}
+};
+
+bool
+table_is_known(Relation rel, const Column *columns, int count)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->rd_rel->relhassubclass ||
+		desc->natts < count)
+		return false;
+	for (int i = 0; i < count; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->atttypid != columns[i].type || att->atttypmod != -1 ||
+			att->attnotnull == columns[i].nullable ||
+			strcmp(NameStr(att->attname), columns[i].name) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Policies are passed over by the owner of the table, unless they are forced. */
+bool
+table_is_passive(Relation rel)
+{
+	return rel->trigdesc == NULL && rel->rd_rules == NULL &&
+		!(rel->rd_rel->relrowsecurity && rel->rd_rel->relforcerowsecurity);
+}
+
+/* Columns beyond ours are null, and may be if they were dropped. */
+static bool
+columns_take_values(TupleDesc desc, int count)
+{
+	if (desc->constr != NULL && desc->constr->num_check > 0)
+		return false;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (i < count ? att->attidentity != '\0' || att->attgenerated != '\0' :
+			!att->attisdropped)
+			return false;
+	}
+	return true;
+}
+
+/* The tables that were asked about last, by their id. */
+static struct
+{
+	Oid			table;			/* InvalidOid: none */
+	bool		takes_rows;
+}			asked[32];
+
+static void
+forget_asked(Datum arg, Oid table)
+{
+	if (!OidIsValid(table))
+		memset(asked, 0, sizeof(asked));
+	else if (asked[table % lengthof(asked)].table == table)
+		asked[table % lengthof(asked)].table = InvalidOid;
+}
+
+bool
+table_takes_rows(Relation rel, const Column *columns, int count)
+{
+	static bool registered = false;
+	Oid			table = RelationGetRelid(rel);
+	int			place = table % lengthof(asked);
+
+	if (!registered)
+		CacheRegisterRelcacheCallback(forget_asked, (Datum) 0);
+	registered = true;
+	if (asked[place].table != table)
+	{
+		asked[place].table = table;
+		asked[place].takes_rows = table_is_known(rel, columns, count) &&
+			table_is_passive(rel) && columns_take_values(RelationGetDescr(rel), count);
+	}
+	return asked[place].takes_rows;
+}
+
+/* NULL: it is no ring, as far as we know. */
+static PartitionDesc
+parts_of_ring(Relation parent)
+{
+	PartitionKey key = RelationGetPartitionKey(parent);
+
+	if (key == NULL || key->strategy != PARTITION_STRATEGY_LIST ||
+		key->partattrs[0] == 0 || key->parttypid[0] != INT2OID)
+		return NULL;
+	return current_partitions(parent);
+}
+
+/*
+ * The parent says, and not the partition's name: somebody may have taken one
+ * out of the ring.
+ */
+Oid
+partition_of_slot(Relation parent, int16 slot)
+{
+	PartitionDesc desc = parts_of_ring(parent);
+
+	if (desc == NULL || desc->nparts == 0)
+		return InvalidOid;
+	for (int i = 0; i < desc->boundinfo->ndatums; i++)
+	{
+		if (DatumGetInt16(desc->boundinfo->datums[i][0]) == slot)
+			return desc->oids[desc->boundinfo->indexes[i]];
+	}
+	return InvalidOid;
+}
+
+bool
+ring_lacks_slot(Relation parent, int16 slot)
+{
+	PartitionDesc desc = parts_of_ring(parent);
+
+	return desc != NULL && !OidIsValid(get_default_oid_from_partdesc(desc)) &&
+		!OidIsValid(partition_of_slot(parent, slot));
+}
+
+/* ---------------------------------------------------------------------
+ * Looking up by a primary key of two columns
+ * ---------------------------------------------------------------------
+ */
+const KeyColumn event_key[2] = {
+	{EVENT_ID, INT8OID, F_INT8EQ},
+	{EVENT_SLOT, INT2OID, F_INT2EQ}
+};
+
+const KeyColumn queue_key[2] = {
+	{QUEUE_DESTINATION_ID, INT4OID, F_INT4EQ},
+	{QUEUE_EVENT_ID, INT8OID, F_INT8EQ}
+};
+
+static bool
+index_is_usable(Relation index, const KeyColumn *key)
+{
+	Form_pg_index form = index->rd_index;
+
+	/* one that old snapshots must not use is for the planner to judge */
+	if (index->rd_rel->relam != BTREE_AM_OID || !form->indisvalid ||
+		form->indcheckxmin || form->indnkeyatts != 2)
+		return false;
+	for (int i = 0; i < 2; i++)
+	{
+		if (form->indkey.values[i] != key[i].column + 1 ||
+			index->rd_opcintype[i] != key[i].type)
+			return false;
+	}
+	return true;
+}
+
+bool
+key_lookup_open(KeyLookup *lookup, Relation rel, const KeyColumn *key)
+{
+	Oid			index = primary_key_of(rel);
+
+	if (!OidIsValid(index))
+		return false;
+	lookup->rel = rel;
+	lookup->index = index_open(index, AccessShareLock);
+	lookup->scan = NULL;
+	lookup->key = key;
+	if (index_is_usable(lookup->index, key))
+		return true;
+	index_close(lookup->index, NoLock);
+	return false;
+}
+
+bool
+key_lookup_find(KeyLookup *lookup, Snapshot snapshot, Datum first, Datum second,
+				TupleTableSlot *slot)
+{
+	ScanKeyData keys[2];
+
+	if (lookup->scan == NULL)
+		lookup->scan = begin_index_scan(lookup->rel, lookup->index, snapshot, 2);
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, lookup->key[0].equal, first);
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, lookup->key[1].equal, second);
+	index_rescan(lookup->scan, keys, 2, NULL, 0);
+	return index_getnext_slot(lookup->scan, ForwardScanDirection, slot);
+}
+
+void
+key_lookup_close(KeyLookup *lookup)
+{
+	if (lookup->scan != NULL)
+		index_endscan(lookup->scan);
+	index_close(lookup->index, NoLock);
+}
+
+bool
+highest_key(Oid table, const KeyColumn *key, int64 *value)
+{
+	Relation	rel;
+	KeyLookup	lookup;
+	bool		found = false;
+
+	if (!ConditionalLockRelationOid(table, AccessShareLock))
+		return false;
+	rel = table_open(table, NoLock);
+	if (rel->rd_rel->relkind == RELKIND_RELATION && key_lookup_open(&lookup, rel, key))
+	{
+		TupleTableSlot *slot = table_slot_create(rel, NULL);
+		bool		null;
+
+		lookup.scan = begin_index_scan(rel, lookup.index, SnapshotAny, 0);
+		index_rescan(lookup.scan, NULL, 0, NULL, 0);
+		found = index_getnext_slot(lookup.scan, BackwardScanDirection, slot);
+		if (found)
+			*value = DatumGetInt64(slot_getattr(slot, key[0].column + 1, &null));
+		index_endscan(lookup.scan);
+		index_close(lookup.index, AccessShareLock);
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/* ---------------------------------------------------------------------
+ * Inserting
+ * ---------------------------------------------------------------------
+ */
+void
+writer_open(Writer *writer, Relation rel)
+{
+	memset(writer, 0, sizeof(*writer));
+	writer->rel = rel;
+	writer->estate = CreateExecutorState();
+	writer->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->info, rel, 0, NULL, 0);
+	ExecOpenIndices(writer->info, false);
+}
+
+void
+writer_start_row(Writer *writer)
+{
+	int			natts = RelationGetDescr(writer->rel)->natts;
+	TupleTableSlot *slot = writer->slots[writer->nrows];
+
+	if (slot == NULL)
+	{
+		/* it must outlive the row */
+		MemoryContext old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+
+		slot = writer->slots[writer->nrows] = table_slot_create(writer->rel, NULL);
+		MemoryContextSwitchTo(old);
+	}
+	ExecClearTuple(slot);
+	for (int i = 0; i < natts; i++)
+	{
+		slot->tts_values[i] = (Datum) 0;
+		slot->tts_isnull[i] = true;
+	}
+}
+
+void
+writer_set(Writer *writer, int column, Datum value)
+{
+	TupleTableSlot *slot = writer->slots[writer->nrows];
+
+	slot->tts_values[column] = value;
+	slot->tts_isnull[column] = false;
+}
+
+static void
+insert_index_entries(Writer *writer, TupleTableSlot *slot)
+{
+	if (writer->info->ri_NumIndices > 0)
+		insert_index_tuples(writer->info, slot, writer->estate);
+	ResetPerTupleExprContext(writer->estate);
+}
+
+void
+writer_insert_row(Writer *writer)
+{
+	TupleTableSlot *slot = writer->slots[writer->nrows];
+
+	ExecStoreVirtualTuple(slot);
+	table_tuple_insert(writer->rel, slot, GetCurrentCommandId(true), 0, NULL);
+	insert_index_entries(writer, slot);
+}
+
+MemoryContext
+writer_row_context(Writer *writer)
+{
+	return GetPerTupleMemoryContext(writer->estate);
+}
+
+void
+writer_keep_row(Writer *writer)
+{
+	TupleTableSlot *slot = writer->slots[writer->nrows];
+
+	ExecStoreVirtualTuple(slot);
+	ExecMaterializeSlot(slot);
+	ResetPerTupleExprContext(writer->estate);
+	if (++writer->nrows == WRITER_ROWS)
+		writer_flush(writer);
+}
+
+void
+writer_flush(Writer *writer)
+{
+	MemoryContext old;
+
+	if (writer->nrows == 0)
+		return;
+
+	/* what is too long for a row is compressed and cut up in there */
+	old = MemoryContextSwitchTo(writer_row_context(writer));
+	table_multi_insert(writer->rel, writer->slots, writer->nrows,
+					   GetCurrentCommandId(true), 0, NULL);
+	MemoryContextSwitchTo(old);
+	for (int i = 0; i < writer->nrows; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		insert_index_entries(writer, writer->slots[i]);
+	}
+	writer->nrows = 0;
+}
+
+void
+writer_close(Writer *writer)
+{
+	for (int i = 0; i < WRITER_ROWS && writer->slots[i] != NULL; i++)
+		ExecDropSingleTupleTableSlot(writer->slots[i]);
+	ExecCloseIndices(writer->info);
+	FreeExecutorState(writer->estate);
+	table_close(writer->rel, NoLock);
+}

@@ -1,0 +1,201 @@
+/*-------------------------------------------------------------------------
+ *
+ * config.c
+ *		RudderStack's Config, read once so that it can be used many times.
+ *
+ * What is wrong with it is only remembered here.  RudderStack asks nothing of
+ * the config of an event that passes through, so it becomes an error once an
+ * event needs it.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rswebhook.h"
+
+#include "transform/config.h"
+#include "transform/json.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+static void
+set_method(TransformConfig *config, const JsonbValue *method)
+{
+	config->method = *method;
+	if (json_is_string(method, "POST") || json_is_string(method, "PUT") ||
+		json_is_string(method, "PATCH"))
+		config->method_kind = METHOD_BODY;
+	else if (json_is_string(method, "GET") || json_is_string(method, "DELETE"))
+		config->method_kind = METHOD_PARAMS;
+	else
+		config->method_kind = METHOD_OTHER;
+}
+
+/* A header, or with NULL the removal of what an earlier source gives. */
+static void
+add_config_header(TransformConfig *config, const char *name, int name_len,
+				  const JsonbValue *value)
+{
+	static const JsonbValue removal = {.type = jbvArray};
+	int			lower_len;
+	const char *lower = js_lower(name, name_len, &lower_len);
+
+	named_values_add(&config->headers, lower, lower_len,
+					 value != NULL ? value : &removal);
+}
+
+/* All headers are there: drop removals, which may have removed the default. */
+static void
+settle_config_headers(TransformConfig *config)
+{
+	NamedValues *headers = &config->headers;
+	int			kept = 0;
+
+	named_values_settle(headers);
+	for (int i = 0; i < headers->count; i++)
+	{
+		NamedValue *header = &headers->items[i];
+
+		if (json_key_is(header->name, header->name_len, "content-type"))
+			config->sets_content_type = true;
+		if (header->value.type != jbvArray)
+			headers->items[kept++] = *header;
+	}
+	headers->count = kept;
+}
+
+/* One item of Config.headers; returns what is wrong with it, or NULL. */
+static const char *
+read_header_item(TransformConfig *config, const JsonbValue *item)
+{
+	JsonbValue	from;
+	JsonbValue	to;
+	JsonbValue	name;
+
+	if (item->type == jbvNull)
+		return "It is null.";
+	if (!json_get(item, "from", 4, &from) || from.type == jbvNull)
+		return NULL;
+
+	js_text(&from, &name, JSON_MOST_TEXT);
+	if (js_blank(name.val.string.val, name.val.string.len))
+		return NULL;
+	if (from.type != jbvString)
+		return "Its \"from\", the name of the header, is not a string.";
+
+	add_config_header(config, name.val.string.val, name.val.string.len,
+					  json_get(item, "to", 2, &to) ? &to : NULL);
+	return NULL;
+}
+
+static void
+read_header_items(TransformConfig *config, const JsonbValue *headers)
+{
+	JsonbIterator *it = JsonbIteratorInit(headers->val.binary.data);
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	int			position = 0;
+
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		const char *detail;
+
+		if (token != WJB_ELEM)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+
+		position++;
+		detail = read_header_item(config, &item);
+		if (detail != NULL)
+		{
+			config->bad_header = position;
+			config->bad_header_detail = detail;
+			return;
+		}
+	}
+	settle_config_headers(config);
+}
+
+TransformConfig *
+transform_config_from_jsonb(Jsonb *jsonb)
+{
+	TransformConfig *config;
+	JsonbValue	root;
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(jsonb))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("config is not a JSON object"),
+				 errhint("Pass a destination's configuration such as {\"webhookUrl\": \"https://example.com/hook\", \"webhookMethod\": \"POST\"}.")));
+
+	config = palloc0(sizeof(TransformConfig));
+	json_set_container(&root, &jsonb->root, VARSIZE(jsonb) - VARHDRSZ);
+
+	config->url_needed = true;
+	if (json_get(&root, "webhookUrl", 10, &value) && js_truthy(&value))
+	{
+		config->url_given = true;
+		js_text(&value, &config->url, JSON_MOST_TEXT);
+	}
+
+	if (!json_get(&root, "webhookMethod", 13, &value) || value.type == jbvNull)
+		json_set_string(&value, "POST", 4);
+	set_method(config, &value);
+
+	if (json_get(&root, "headers", 7, &value) && json_is_array(&value))
+		read_header_items(config, &value);
+	return config;
+}
+
+TransformConfig *
+transform_config_from_parts(const char *url, const char *method, Jsonb *headers)
+{
+	TransformConfig *config = palloc0(sizeof(TransformConfig));
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	name;
+	JsonbValue	value;
+
+	config->url_given = url != NULL;
+	json_set_string(&config->url, url != NULL ? pstrdup(url) : "",
+					url != NULL ? strlen(url) : 0);
+	json_set_string(&value, pstrdup(method), strlen(method));
+	set_method(config, &value);
+
+	if (headers != NULL && JB_ROOT_IS_OBJECT(headers))
+	{
+		Jsonb	   *copy = palloc(VARSIZE(headers));
+
+		memcpy(copy, headers, VARSIZE(headers));
+		it = JsonbIteratorInit(&copy->root);
+		while ((token = JsonbIteratorNext(&it, &name, true)) != WJB_DONE)
+		{
+			if (token != WJB_KEY)
+				continue;
+			(void) JsonbIteratorNext(&it, &value, true);
+			add_config_header(config, name.val.string.val, name.val.string.len,
+							  &value);
+		}
+		settle_config_headers(config);
+	}
+	return config;
+}
+
+void
+transform_config_check(const TransformConfig *config)
+{
+	if (config->url_needed && !config->url_given)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("config has no \"webhookUrl\""),
+				 errdetail("The URL to send to is missing, null or empty."),
+				 errhint("Add \"webhookUrl\": \"https://...\" to the config.")));
+	if (config->bad_header > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("item %d of \"headers\" in the config is not a header",
+						config->bad_header),
+				 errdetail("%s", config->bad_header_detail),
+				 errhint("Each item is an object such as {\"from\": \"x-api-key\", \"to\": \"value\"}.")));
+}

@@ -1,0 +1,578 @@
+/*-------------------------------------------------------------------------
+ *
+ * jsonwrite.c
+ *		Writes values as jsonb, and as JSON text.
+ *
+ * Core's pushJsonbValue() takes containers apart and builds them up again key
+ * by key.  All that a transform changes is the top of a tree, so the writer
+ * here copies what lies below as it is: everything inside a container is
+ * relative to the container's own start, which only has to be aligned.  The
+ * format is described in utils/jsonb.h; it is what lies on disk, so it is the
+ * same in every version.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "transform/json.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+/* Most bytes that a value can take, with the padding in front of it. */
+static Size
+space_needed(const JsonbValue *value)
+{
+	const JsonbPair *pair;
+	Size		size;
+
+	switch (value->type)
+	{
+		case jbvNull:
+		case jbvBool:
+			return 0;
+		case jbvString:
+			return value->val.string.len;
+		case jbvNumeric:
+			return VARSIZE_ANY(value->val.numeric) + sizeof(int32);
+		case jbvBinary:
+			return value->val.binary.len + sizeof(int32);
+		case jbvObject:
+			size = sizeof(int32) + offsetof(JsonbContainer, children);
+			pair = value->val.object.pairs;
+			for (int i = 0; i < value->val.object.nPairs; i++, pair++)
+				size += 2 * sizeof(JEntry) + pair->key.val.string.len +
+					space_needed(&pair->value);
+			return size;
+		default:
+			elog(ERROR, "unexpected jsonb value type: %d", (int) value->type);
+	}
+	return 0;					/* keep compiler quiet */
+}
+
+static inline char *
+copy_bytes(char *to, const void *from, Size len)
+{
+	memcpy(to, from, len);
+	return to + len;
+}
+
+/* Zeroes up to the next boundary; datums start on one, so pointers can tell. */
+static inline char *
+pad(char *to)
+{
+	while ((uintptr_t) to % sizeof(int32) != 0)
+		*to++ = 0;
+	return to;
+}
+
+static char *write_object(char *to, const JsonbValue *object);
+
+/* Write a value, return the end of it and say what kind of entry it is. */
+static inline char *
+write_value(char *to, const JsonbValue *value, JEntry *kind)
+{
+	switch (value->type)
+	{
+		case jbvNull:
+			*kind = JENTRY_ISNULL;
+			return to;
+		case jbvBool:
+			*kind = value->val.boolean ? JENTRY_ISBOOL_TRUE : JENTRY_ISBOOL_FALSE;
+			return to;
+		case jbvString:
+			*kind = JENTRY_ISSTRING;
+			return copy_bytes(to, value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			*kind = JENTRY_ISNUMERIC;
+			return copy_bytes(pad(to), value->val.numeric,
+							  VARSIZE_ANY(value->val.numeric));
+		case jbvBinary:
+			*kind = JENTRY_ISCONTAINER;
+			return copy_bytes(pad(to), value->val.binary.data,
+							  value->val.binary.len);
+		default:
+			*kind = JENTRY_ISCONTAINER;
+			return write_object(to, value);
+	}
+}
+
+/* Entries hold their length, but every so often their end's offset. */
+static inline JEntry
+make_entry(int index, JEntry kind, Size len, Size end)
+{
+	if (end > JENTRY_OFFLENMASK)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("request is too large for jsonb"),
+				 errdetail("An object in it would be larger than %u bytes.",
+						   (unsigned) JENTRY_OFFLENMASK)));
+	if (index % JB_OFFSET_STRIDE == 0)
+		return kind | (JEntry) end | JENTRY_HAS_OFF;
+	return kind | (JEntry) len;
+}
+
+static char *
+write_object(char *to, const JsonbValue *object)
+{
+	const JsonbPair *pairs = object->val.object.pairs;
+	int			npairs = object->val.object.nPairs;
+	JsonbContainer *container = (JsonbContainer *) pad(to);
+	char	   *start = (char *) &container->children[2 * (Size) npairs];
+	char	   *end;
+
+	container->header = npairs | JB_FOBJECT;
+
+	to = start;
+	for (int i = 0; i < npairs; i++)
+	{
+		const JsonbValue *key = &pairs[i].key;
+
+		to = copy_bytes(to, key->val.string.val, key->val.string.len);
+		container->children[i] = make_entry(i, JENTRY_ISSTRING,
+											key->val.string.len, to - start);
+	}
+
+	for (int i = 0; i < npairs; i++)
+	{
+		JEntry		kind;
+
+		CHECK_FOR_INTERRUPTS();
+		end = write_value(to, &pairs[i].value, &kind);
+		container->children[npairs + i] = make_entry(npairs + i, kind,
+													 end - to, end - start);
+		to = end;
+	}
+	return to;
+}
+
+Jsonb *
+json_write(const JsonbValue *object)
+{
+	Size		space = VARHDRSZ + space_needed(object);
+	Jsonb	   *jsonb;
+	char	   *end;
+
+	/* A datum cannot be as large as memory; write_object() says it nicely. */
+	jsonb = palloc_extended(space, MCXT_ALLOC_HUGE);
+
+	if (object->type == jbvObject)
+		end = write_object((char *) &jsonb->root, object);
+	else
+		end = copy_bytes((char *) &jsonb->root, object->val.binary.data,
+						 object->val.binary.len);
+	SET_VARSIZE(jsonb, end - (char *) jsonb);
+	return jsonb;
+}
+
+/* ---------------------------------------------------------------------
+ * Text, which is bounded while it is written
+ * ---------------------------------------------------------------------
+ */
+
+void
+json_too_large(Size limit)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("request would have more than %zu bytes", limit),
+			 errdetail("As text, numbers and escaped characters can take several times the bytes of jsonb."),
+			 errhint("Send less, or raise rswebhook.max_request_size.")));
+}
+
+/* Room for so many bytes more, or an error before any memory is taken. */
+static inline void
+make_room(StringInfo out, Size more, Size limit)
+{
+	if (unlikely(out->len + more > limit))
+		json_too_large(limit);
+	if (out->len + more >= (Size) out->maxlen)
+		enlargeStringInfo(out, more);
+}
+
+static inline void
+append_bytes(StringInfo out, const char *bytes, int len, Size limit)
+{
+	make_room(out, len, limit);
+	memcpy(out->data + out->len, bytes, len);
+	out->len += len;
+	out->data[out->len] = '\0';
+}
+
+static inline void
+append_char(StringInfo out, char c, Size limit)
+{
+	append_bytes(out, &c, 1, limit);
+}
+
+void
+json_append_bytes(StringInfo out, const char *bytes, int len, Size limit)
+{
+	append_bytes(out, bytes, len, limit);
+}
+
+/* ---------------------------------------------------------------------
+ * Numbers
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * A number whose plain form is longer than this is written in its shortest
+ * exact form: a few bytes of jsonb can stand for a hundred thousand digits.
+ */
+#define MAX_PLAIN_NUMBER	100
+
+typedef struct Decimal
+{
+	bool		negative;
+	const char *digits;			/* without zeros at either end */
+	int			ndigits;
+	int			point;			/* so many of them precede the decimal point */
+	int			scale;			/* decimals that the number was given with */
+	char	   *memory;			/* of the digits, NULL: in space */
+	char		space[64];
+} Decimal;
+
+static inline int
+sent_field(const char *sent, int index)
+{
+	return (unsigned char) sent[2 * index] << 8 | (unsigned char) sent[2 * index + 1];
+}
+
+/* From the form that binary clients are sent, which is documented. */
+static void
+take_number_apart(Numeric number, Decimal *d)
+{
+	bytea	   *bytes = DatumGetByteaPP(DirectFunctionCall1(numeric_send,
+															NumericGetDatum(number)));
+	const char *sent = VARDATA_ANY(bytes);
+	int			ngroups = sent_field(sent, 0);	/* of four digits each */
+	char	   *from;
+	char	   *to;
+
+	d->memory = 4 * ngroups > (int) sizeof(d->space) ? palloc(4 * ngroups) : NULL;
+	from = to = d->memory != NULL ? d->memory : d->space;
+	d->point = 4 * ((int16) sent_field(sent, 1) + 1);
+	d->negative = sent_field(sent, 2) != 0;
+	d->scale = sent_field(sent, 3);
+	for (int i = 0; i < ngroups; i++)
+	{
+		int			group = sent_field(sent, 4 + i);
+
+		*to++ = '0' + group / 1000;
+		*to++ = '0' + group / 100 % 10;
+		*to++ = '0' + group / 10 % 10;
+		*to++ = '0' + group % 10;
+	}
+	pfree(bytes);
+
+	while (to > from && to[-1] == '0')
+		to--;
+	for (; from < to && *from == '0'; from++)
+		d->point--;
+	d->digits = from;
+	d->ndigits = to - from;
+	if (d->ndigits == 0)
+		d->point = 0;
+}
+
+static int
+plain_number_length(const Decimal *d, int scale)
+{
+	return d->negative + Max(d->point, 1) + (scale > 0 ? 1 + scale : 0);
+}
+
+static void
+append_plain_number(StringInfo out, const Decimal *d, int scale, Size limit)
+{
+	char	   *to;
+
+	make_room(out, plain_number_length(d, scale), limit);
+	to = out->data + out->len;
+	if (d->negative)
+		*to++ = '-';
+	if (d->point <= 0)
+		*to++ = '0';
+	for (int i = Min(d->point, 0); i < d->point + scale; i++)
+	{
+		if (i == d->point)
+			*to++ = '.';
+		*to++ = i >= 0 && i < d->ndigits ? d->digits[i] : '0';
+	}
+	*to = '\0';
+	out->len = to - out->data;
+}
+
+/*
+ * Significant digits with the decimal point where JavaScript puts it: plain
+ * from 1e-6 up to 1e21, with an exponent beyond.
+ */
+static void
+append_shortest_number(StringInfo out, const Decimal *d, Size limit)
+{
+	char		exponent[16];
+	int			len;
+
+	if (d->ndigits == 0 || (d->point <= 21 && d->point > -6))
+	{
+		append_plain_number(out, d, Max(d->ndigits - d->point, 0), limit);
+		return;
+	}
+	len = snprintf(exponent, sizeof(exponent), "e%+d", d->point - 1);
+	make_room(out, d->negative + d->ndigits + (d->ndigits > 1) + len, limit);
+	if (d->negative)
+		appendStringInfoCharMacro(out, '-');
+	appendStringInfoCharMacro(out, d->digits[0]);
+	if (d->ndigits > 1)
+		appendStringInfoCharMacro(out, '.');
+	appendBinaryStringInfo(out, d->digits + 1, d->ndigits - 1);
+	appendBinaryStringInfo(out, exponent, len);
+}
+
+void
+json_append_number(StringInfo out, Numeric number, NumberForm numbers, Size limit)
+{
+	Decimal		d;
+
+	take_number_apart(number, &d);
+	if (numbers == NUMBERS_JS || plain_number_length(&d, d.scale) > MAX_PLAIN_NUMBER)
+		append_shortest_number(out, &d, limit);
+	else
+		append_plain_number(out, &d, d.scale, limit);
+	if (d.memory != NULL)
+		pfree(d.memory);
+}
+
+/* ---------------------------------------------------------------------
+ * JSON text
+ * ---------------------------------------------------------------------
+ */
+
+#define EACH_BYTE(c)	(UINT64CONST(0x0101010101010101) * (c))
+
+/*
+ * Is one of eight bytes a control character, a quote or a backslash?  A byte
+ * is less than n if subtracting n borrows into a high bit that was not set; it
+ * is c if it is less than 1 once c has been taken out of it.  A borrow from a
+ * byte that is one can only add another.
+ */
+static inline bool
+any_to_escape(const char *bytes)
+{
+	uint64		word;
+	uint64		quote;
+	uint64		backslash;
+
+	memcpy(&word, bytes, sizeof(word));
+	quote = word ^ EACH_BYTE('"');
+	backslash = word ^ EACH_BYTE('\\');
+	return (((word - EACH_BYTE(' ')) & ~word) |
+			((quote - EACH_BYTE(1)) & ~quote) |
+			((backslash - EACH_BYTE(1)) & ~backslash)) & EACH_BYTE(0x80);
+}
+
+/* How far a string can stand in quotes as it is. */
+static inline int
+plain_length(const char *string, int len)
+{
+	int			i = 0;
+
+	while (i + (int) sizeof(uint64) <= len && !any_to_escape(string + i))
+		i += sizeof(uint64);
+	while (i < len && (unsigned char) string[i] >= ' ' &&
+		   string[i] != '"' && string[i] != '\\')
+		i++;
+	return i;
+}
+
+/* A character that cannot stand in quotes as it is. */
+static void
+append_escaped(StringInfo out, unsigned char c, Size limit)
+{
+	static const char hex[] = "0123456789abcdef";
+	static const char letters[] = "\b\f\n\r\t\"\\", names[] = "bfnrt\"\\";
+	const char *found = c != '\0' ? strchr(letters, c) : NULL;
+	char		escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 0x0F]};
+
+	if (found != NULL)
+		escape[1] = names[found - letters];
+	append_bytes(out, escape, found != NULL ? 2 : 6, limit);
+}
+
+/* Nearly always there is nothing to escape, so that is done in one step. */
+static void
+append_quoted(StringInfo out, const char *string, int len, Size limit)
+{
+	int			plain = plain_length(string, len);
+	char	   *to;
+
+	make_room(out, plain + 2, limit);
+	to = out->data + out->len;
+	*to++ = '"';
+	memcpy(to, string, plain);
+	to += plain;
+	if (likely(plain == len))
+		*to++ = '"';
+	*to = '\0';
+	out->len = to - out->data;
+	if (likely(plain == len))
+		return;
+
+	for (int at = plain; at < len; at += plain)
+	{
+		append_escaped(out, string[at++], limit);
+		plain = plain_length(string + at, len - at);
+		append_bytes(out, string + at, plain, limit);
+	}
+	append_char(out, '"', limit);
+}
+
+static void
+append_bool(StringInfo out, bool value, Size limit)
+{
+	if (value)
+		append_bytes(out, "true", 4, limit);
+	else
+		append_bytes(out, "false", 5, limit);
+}
+
+static void
+append_scalar(StringInfo out, const JsonbValue *value, NumberForm numbers, Size limit)
+{
+	switch (value->type)
+	{
+		case jbvNull:
+			append_bytes(out, "null", 4, limit);
+			break;
+		case jbvBool:
+			append_bool(out, value->val.boolean, limit);
+			break;
+		case jbvString:
+			append_quoted(out, value->val.string.val, value->val.string.len, limit);
+			break;
+		case jbvNumeric:
+			json_append_number(out, value->val.numeric, numbers, limit);
+			break;
+		default:
+			elog(ERROR, "unexpected jsonb value type: %d", (int) value->type);
+	}
+}
+
+static void append_container(StringInfo out, const JsonbContainer *container,
+							 NumberForm numbers, Size limit);
+
+/* The entry of a container whose contents begin at base, offset bytes in. */
+static void
+append_entry(StringInfo out, const JsonbContainer *container, int index,
+			 const char *base, uint32 offset, NumberForm numbers, Size limit)
+{
+	JEntry		entry = container->children[index];
+	const char *aligned = base + INTALIGN(offset);
+
+	if (JBE_ISSTRING(entry))
+		append_quoted(out, base + offset, getJsonbLength(container, index), limit);
+	else if (JBE_ISNUMERIC(entry))
+		json_append_number(out, (Numeric) aligned, numbers, limit);
+	else if (JBE_ISCONTAINER(entry))
+		append_container(out, (const JsonbContainer *) aligned, numbers, limit);
+	else if (JBE_ISNULL(entry))
+		append_bytes(out, "null", 4, limit);
+	else
+		append_bool(out, JBE_ISBOOL_TRUE(entry), limit);
+}
+
+/*
+ * A whole tree in the on-disk form, read as it lies: core's iterator allocates
+ * for each level, and that is what most of the time went into.
+ */
+static void
+append_container(StringInfo out, const JsonbContainer *container, NumberForm numbers,
+				 Size limit)
+{
+	int			count = JsonContainerSize(container);
+	bool		is_object = JsonContainerIsObject(container);
+	bool		is_scalar = JsonContainerIsScalar(container);
+	int			values = is_object ? count : 0; /* where they begin */
+	const char *base = (const char *) &container->children[values + count];
+	uint32		key_offset = 0;
+	uint32		offset = getJsonbOffset(container, values);
+
+	check_stack_depth();
+	if (!is_scalar)
+		append_char(out, is_object ? '{' : '[', limit);
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (i > 0)
+			append_char(out, ',', limit);
+		if (is_object)
+		{
+			append_quoted(out, base + key_offset, getJsonbLength(container, i), limit);
+			append_char(out, ':', limit);
+			JBE_ADVANCE_OFFSET(key_offset, container->children[i]);
+		}
+		append_entry(out, container, values + i, base, offset, numbers, limit);
+		JBE_ADVANCE_OFFSET(offset, container->children[values + i]);
+	}
+	if (!is_scalar)
+		append_char(out, is_object ? '}' : ']', limit);
+}
+
+void
+json_append(StringInfo out, const JsonbValue *value, NumberForm numbers, Size limit)
+{
+	if (value->type == jbvBinary)
+		append_container(out, value->val.binary.data, numbers, limit);
+	else if (value->type == jbvObject)
+	{
+		const JsonbPair *pairs = value->val.object.pairs;
+
+		append_char(out, '{', limit);
+		for (int i = 0; i < value->val.object.nPairs; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (i > 0)
+				append_char(out, ',', limit);
+			append_quoted(out, pairs[i].key.val.string.val,
+						  pairs[i].key.val.string.len, limit);
+			append_char(out, ':', limit);
+			json_append(out, &pairs[i].value, numbers, limit);
+		}
+		append_char(out, '}', limit);
+	}
+	else
+		append_scalar(out, value, numbers, limit);
+}
+
+const char *
+json_plain_text(const JsonbValue *value, int *len, Size limit)
+{
+	const char *text = "";
+	StringInfoData buffer;
+
+	*len = 0;
+	if (value->type == jbvString)
+	{
+		text = value->val.string.val;
+		*len = value->val.string.len;
+	}
+	else if (value->type != jbvNull)
+	{
+		/* jsonb and its text take about the same space */
+		initStringInfo(&buffer);
+		if (value->type == jbvBinary)
+			enlargeStringInfo(&buffer, Min((Size) value->val.binary.len, limit));
+		json_append(&buffer, value, NUMBERS_EXACT, limit);
+		text = buffer.data;
+		*len = buffer.len;
+		if (IsAJsonbScalar(value))
+		{
+			/* there may be many of them */
+			text = pnstrdup(buffer.data, buffer.len);
+			pfree(buffer.data);
+		}
+	}
+	return json_to_utf8(&text, len) ? text : NULL;
+}

@@ -1,0 +1,458 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.c
+ *		The request value: its jsonb form for people, its wire form for libcurl.
+ *
+ * On the wire everything is UTF-8, whatever the database's encoding; what is
+ * only shown is in the database's.  An event can make a request that cannot
+ * be sent, and that is no error but an outcome, so request_to_wire() says why
+ * instead of throwing.  Reasons may be shown to anybody: they quote names,
+ * never values.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rswebhook.h"
+
+#include "transform/json.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+
+#define MAX_SHOWN		1024
+
+/* No receiver takes as much; nor do we want to sort it. */
+#define MAX_HEADERS		200
+#define MAX_HEADER_BYTES 65536
+#define OWN_HEADERS		3
+
+typedef struct WireHeader
+{
+	HttpHeader	header;
+	int			position;
+} WireHeader;
+
+PG_FUNCTION_INFO_V1(rswebhook_wire);
+
+/* ---------------------------------------------------------------------
+ * The form for people
+ * ---------------------------------------------------------------------
+ */
+
+static void
+set_pair(JsonbPair *pair, const char *key, const JsonbValue *value)
+{
+	json_set_string(&pair->key, key, strlen(key));
+	pair->value = *value;
+}
+
+/* Settles the list. */
+static void
+names_to_object(NamedValues *list, JsonbValue *object)
+{
+	JsonbPair  *pairs;
+
+	named_values_settle(list);
+	pairs = palloc_extended(Max(list->count, 1) * sizeof(JsonbPair), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < list->count; i++)
+	{
+		json_set_string(&pairs[i].key, list->items[i].name, list->items[i].name_len);
+		pairs[i].value = list->items[i].value;
+	}
+	json_set_object(object, pairs, list->count);
+}
+
+Jsonb *
+request_to_jsonb(const Transformed *transformed)
+{
+	NamedValues headers = transformed->headers;
+	NamedValues params = transformed->params;
+	JsonbValue	empty;
+	JsonbValue	headers_object;
+	JsonbValue	params_object;
+	JsonbValue	body_object;
+	JsonbValue	rest;
+	JsonbValue	version;
+	JsonbPair	body[4];
+	JsonbPair	request[9];
+	JsonbValue	root;
+
+	if (transformed->passthrough)
+		return json_write(&transformed->body);
+
+	/* settling moves items about, and the wire form needs their order */
+	headers.items = palloc(Max(headers.count, 1) * sizeof(NamedValue));
+	if (headers.count > 0)
+		memcpy(headers.items, transformed->headers.items,
+			   headers.count * sizeof(NamedValue));
+	names_to_object(&headers, &headers_object);
+	names_to_object(&params, &params_object);
+
+	json_set_object(&empty, NULL, 0);
+	json_set_string(&rest, "REST", 4);
+	json_set_string(&version, "1", 1);
+
+	/* keys in jsonb's order: by length, then bytes */
+	set_pair(&body[0], "XML", &empty);
+	set_pair(&body[1], "FORM", &empty);
+	set_pair(&body[2], "JSON", transformed->has_body ? &transformed->body : &empty);
+	set_pair(&body[3], "JSON_ARRAY", &empty);
+	json_set_object(&body_object, body, lengthof(body));
+
+	set_pair(&request[0], "body", &body_object);
+	set_pair(&request[1], "type", &rest);
+	set_pair(&request[2], "files", &empty);
+	set_pair(&request[3], "method", &transformed->method);
+	set_pair(&request[4], "params", &params_object);
+	set_pair(&request[5], "userId", &transformed->user_id);
+	set_pair(&request[6], "headers", &headers_object);
+	set_pair(&request[7], "version", &version);
+	set_pair(&request[8], "endpoint", &transformed->endpoint);
+	json_set_object(&root, request, lengthof(request));
+	return json_write(&root);
+}
+
+/* ---------------------------------------------------------------------
+ * What may be sent
+ * ---------------------------------------------------------------------
+ */
+
+static bool
+is_token_char(unsigned char c)
+{
+	return is_ascii_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+const char *
+header_name_problem(const char *name, int len)
+{
+	/* those that say how the message itself travels, which is ours to say */
+	static const char *const reserved[] = {
+		"host", "content-length", "transfer-encoding", "connection", "trailer",
+		"te", "upgrade", "keep-alive", "proxy-connection", "proxy-authorization",
+		"http2-settings", "expect"
+	};
+	static const char webhook[] = "webhook-";
+
+	if (len == 0)
+		return "the name is empty";
+	for (int i = 0; i < len; i++)
+	{
+		if (!is_token_char(name[i]))
+			return "the name has a character that HTTP does not allow in one";
+	}
+	for (int i = 0; i < lengthof(reserved); i++)
+	{
+		if (len == strlen(reserved[i]) && pg_strncasecmp(name, reserved[i], len) == 0)
+			return "HTTP itself sets this header";
+	}
+	if (len >= strlen(webhook) && pg_strncasecmp(name, webhook, strlen(webhook)) == 0)
+		return "headers that begin with \"webhook-\" are for ids and signatures";
+	return NULL;
+}
+
+const char *
+header_value_problem(const char *value, int len)
+{
+	for (int i = 0; i < len; i++)
+	{
+		unsigned char c = value[i];
+
+		if (c == '\r' || c == '\n')
+			return "the value has a line break";
+		if ((c < ' ' && c != '\t') || c == 0x7F)
+			return "the value has a control character";
+	}
+	return NULL;
+}
+
+/* ---------------------------------------------------------------------
+ * URL
+ * ---------------------------------------------------------------------
+ */
+
+/* Only a host can have more than ASCII in it here; cut between characters. */
+static char *
+finish_shown(StringInfo shown)
+{
+	if (shown->len > MAX_SHOWN)
+	{
+		shown->len = pg_encoding_mbcliplen(PG_UTF8, shown->data, shown->len,
+										   MAX_SHOWN - 3);
+		appendStringInfoString(shown, "...");
+	}
+	return unconstify(char *, json_from_utf8(shown->data, shown->len));
+}
+
+static bool
+build_url(const Transformed *transformed, WireRequest *wire, char **why)
+{
+	const JsonbValue *endpoint = &transformed->endpoint;
+	const char *utf8 = endpoint->val.string.val;
+	int			len = endpoint->val.string.len;
+	const char *problem;
+	StringInfoData url;
+	StringInfoData shown;
+
+	initStringInfo(&url);
+	initStringInfo(&shown);
+	appendStringInfo(&shown, "%s ", wire->method);
+
+	if (json_to_utf8(&utf8, &len))
+		problem = url_build(utf8, len, &transformed->params, &url, &shown);
+	else
+		problem = "the URL is not valid UTF-8";
+	if (problem != NULL)
+	{
+		*why = pstrdup(problem);
+		return false;
+	}
+	wire->url = url.data;
+	wire->shown = finish_shown(&shown);
+	return true;
+}
+
+/* ---------------------------------------------------------------------
+ * Headers
+ * ---------------------------------------------------------------------
+ */
+
+static int
+wire_header_cmp(const void *a, const void *b)
+{
+	const WireHeader *left = a;
+	const WireHeader *right = b;
+	int			cmp = pg_strcasecmp(left->header.name, right->header.name);
+
+	if (cmp != 0)
+		return cmp;
+	return left->position < right->position ? -1 : 1;
+}
+
+/* A name for a message: whatever it is, no more than a short line of ASCII. */
+static char *
+printable_name(const char *name, int len)
+{
+	int			shown_len = Min(len, 64);
+	char	   *shown = pnstrdup(name, shown_len);
+
+	for (int i = 0; i < shown_len; i++)
+	{
+		if ((unsigned char) shown[i] < ' ' || (unsigned char) shown[i] > '~')
+			shown[i] = '?';
+	}
+	return shown;
+}
+
+/* The transform's header as it is sent, or false with the reason. */
+static bool
+convert_header(const NamedValue *named, HttpHeader *header, char **why)
+{
+	const char *problem = header_name_problem(named->name, named->name_len);
+	const char *value = NULL;
+	int			len;
+
+	if (problem == NULL)
+	{
+		value = json_plain_text(&named->value, &len, MAX_HEADER_BYTES);
+		if (value == NULL)
+			problem = "the value is not valid UTF-8";
+		else
+			problem = header_value_problem(value, len);
+	}
+	if (problem != NULL)
+	{
+		*why = psprintf("header \"%s\" is not allowed: %s",
+						printable_name(named->name, named->name_len), problem);
+		return false;
+	}
+
+	while (len > 0 && (value[len - 1] == ' ' || value[len - 1] == '\t'))
+		len--;
+	for (; len > 0 && (*value == ' ' || *value == '\t'); len--)
+		value++;
+	header->name = pnstrdup(named->name, named->name_len);
+	header->value = pnstrdup(value, len);
+	return true;
+}
+
+/* Collect them from the weakest source to the strongest; the last one wins. */
+static bool
+build_headers(const Transformed *transformed, WireRequest *wire, char **why)
+{
+	const NamedValues *named = &transformed->headers;
+	int			count = 1 + named->count;
+	WireHeader *all;
+	size_t		bytes = 0;
+
+	if (count > MAX_HEADERS)
+	{
+		*why = psprintf("the request would have more than %d headers", MAX_HEADERS);
+		return false;
+	}
+	all = palloc(count * sizeof(WireHeader));
+	all[0].header.name = "user-agent";
+	all[0].header.value = rswebhook_user_agent;
+	for (int i = 0; i < named->count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!convert_header(&named->items[i], &all[1 + i].header, why))
+			return false;
+	}
+	for (int i = 0; i < count; i++)
+		all[i].position = i;
+	qsort(all, count, sizeof(WireHeader), wire_header_cmp);
+
+	wire->headers = palloc((count + OWN_HEADERS) * sizeof(HttpHeader));
+	for (int i = 0; i < count; i++)
+	{
+		if (i + 1 < count &&
+			pg_strcasecmp(all[i].header.name, all[i + 1].header.name) == 0)
+			continue;
+		wire->headers[wire->nheaders++] = all[i].header;
+		bytes += strlen(all[i].header.name) + strlen(all[i].header.value);
+		if (bytes > MAX_HEADER_BYTES)
+		{
+			*why = psprintf("the headers would have more than %d bytes", MAX_HEADER_BYTES);
+			return false;
+		}
+	}
+	return true;
+}
+
+void
+request_add_header(WireRequest *wire, const char *name, const char *value)
+{
+	wire->headers[wire->nheaders].name = name;
+	wire->headers[wire->nheaders].value = value;
+	wire->nheaders++;
+}
+
+/* ---------------------------------------------------------------------
+ * The form for the wire
+ * ---------------------------------------------------------------------
+ */
+
+/* In UTF-8; NULL if it cannot be. */
+static const char *
+body_text(const JsonbValue *body, int *len)
+{
+	Size		limit = rswebhook_max_request_size;
+	const char *utf8 = json_plain_text(body, len, limit);
+
+	/* in databases of another encoding, it may have become longer */
+	if (utf8 != NULL && (Size) *len > limit)
+		json_too_large(limit);
+	return utf8;
+}
+
+static bool
+build_body(const Transformed *transformed, WireRequest *wire, char **why)
+{
+	int			len;
+	const char *utf8 = body_text(&transformed->body, &len);
+
+	if (utf8 == NULL)
+	{
+		*why = pstrdup("the event is not valid UTF-8");
+		return false;
+	}
+	wire->body = unconstify(char *, utf8);
+	wire->body_len = len;
+	return true;
+}
+
+/*
+ * Text is less than nine times as long as its jsonb: six times for characters
+ * that have to be escaped, eight for numbers just short enough for their plain
+ * form.  And a body may hold parts of an event three times, as timestamp and as
+ * address of the sender.  Only events that are large in that sense are written.
+ */
+#define MOST_GROWTH		(3 * 9)
+
+void
+request_check_size(Jsonb *event)
+{
+	JsonbValue	body;
+	int			len;
+
+	if (VARSIZE(event) <= (Size) rswebhook_max_request_size / MOST_GROWTH)
+		return;
+	transform_body(event, &body);
+	(void) body_text(&body, &len);
+}
+
+bool
+request_to_wire(const Transformed *transformed, WireRequest *wire, char **why)
+{
+	const JsonbValue *method = &transformed->method;
+
+	memset(wire, 0, sizeof(WireRequest));
+	*why = NULL;
+
+	if (transformed->passthrough)
+	{
+		*why = pstrdup("the event has a \"statusCode\", so there is no request to send");
+		return false;
+	}
+	if (!transformed->has_body && !transformed->has_params)
+	{
+		*why = pstrdup("the method is not one of POST, PUT, PATCH, GET and DELETE");
+		return false;
+	}
+	wire->method = pnstrdup(method->val.string.val, method->val.string.len);
+
+	return build_url(transformed, wire, why) &&
+		build_headers(transformed, wire, why) &&
+		(!transformed->has_body || build_body(transformed, wire, why));
+}
+
+/* UTF-8 text as a jsonb string. */
+static void
+set_utf8_string(JsonbValue *value, const char *utf8, int len)
+{
+	const char *text = json_from_utf8(utf8, len);
+
+	json_set_string(value, text, strlen(text));
+}
+
+/* rswebhook.wire(event, config): what would go over the wire, for people. */
+Datum
+rswebhook_wire(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *event = PG_GETARG_JSONB_P(0);
+	Jsonb	   *config = PG_GETARG_JSONB_P(1);
+	Transformed transformed;
+	WireRequest wire;
+	char	   *why;
+	NamedValues headers = {0};
+	JsonbValue	value = {.type = jbvNull};
+	JsonbPair	pairs[4];
+	JsonbValue	root;
+
+	transform_event(event, transform_config_from_jsonb(config),
+					rswebhook_max_request_size, &transformed);
+	if (!request_to_wire(&transformed, &wire, &why))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("request cannot be sent: %s", why)));
+
+	/* keys in jsonb's order: by length, then bytes */
+	set_pair(&pairs[1], "body", &value);
+	if (wire.body != NULL)
+		set_utf8_string(&pairs[1].value, wire.body, wire.body_len);
+	set_utf8_string(&value, wire.url, strlen(wire.url));
+	set_pair(&pairs[0], "url", &value);
+	set_utf8_string(&value, wire.method, strlen(wire.method));
+	set_pair(&pairs[2], "method", &value);
+	for (int i = 0; i < wire.nheaders; i++)
+	{
+		set_utf8_string(&value, wire.headers[i].value, strlen(wire.headers[i].value));
+		named_values_add(&headers, wire.headers[i].name,
+						 strlen(wire.headers[i].name), &value);
+	}
+	names_to_object(&headers, &pairs[3].value);
+	json_set_string(&pairs[3].key, "headers", 7);
+	json_set_object(&root, pairs, lengthof(pairs));
+	PG_RETURN_JSONB_P(json_write(&root));
+}

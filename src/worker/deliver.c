@@ -1,0 +1,713 @@
+/*-------------------------------------------------------------------------
+ *
+ * deliver.c
+ *		From a queue row to its outcome: what the worker does with its rooms.
+ *
+ * Claim (schedule.c), fetch (queue.c), transform and render (transform.c,
+ * request.c), send (http.c), decide (outcome.c), record (record.c).  Payloads
+ * and requests live in a batch's memory context, which is reset when the batch
+ * has been handed to the HTTP room; what is needed to make one request, in a
+ * context that is reset after each; an attempt lives from its start to its
+ * answer.
+ *
+ * An event whose request cannot be made, be it for want of memory or of time,
+ * for a page that cannot be read or a mistake of ours, must not stop others.
+ * An error while a batch is prepared takes the event that it came with out of
+ * it, and that is prepared by itself after the next batch.  If it fails again,
+ * that counts as an attempt of this event: it is tried again later, like any
+ * other, and given up in the end.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "worker/deliver.h"
+
+#include "access/xlog.h"
+#include "base/clock.h"
+#include "common/int.h"
+#include "worker/lanes.h"
+#include "base/inject.h"
+#include "shmem/lack.h"
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "destination/verdict.h"
+#include "postmaster/interrupt.h"
+#include "tables/queue.h"
+#include "worker/record.h"
+#include "worker/render.h"
+#include "schedule/schedule.h"
+#include "worker/session.h"
+#include "worker/stats.h"
+#include "worker/suspect.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Requests that are prepared in one transaction. */
+#define BATCH	128
+
+/* A batch's requests are made in milliseconds, unless something is wrong. */
+#define RENDER_MS	1000
+
+/* An event whose request could not be made waits at least so long. */
+#define SET_ASIDE_MIN_US	(1 * USECS_PER_SEC)
+
+/*
+ * Memory that the batch's context keeps when it is reset.  Giving it back to
+ * the system only to fetch it again, page by page, was a good part of what a
+ * turn cost.
+ */
+#define BATCH_SIZES	(Size) (1024 * 1024), (Size) (1024 * 1024), (Size) ALLOCSET_DEFAULT_MAXSIZE
+
+/* A request in flight. */
+typedef struct Attempt
+{
+	QueueItem  *item;
+	QueueRow	claimed;
+	TimestampTz started_at;
+	Instant		started;		/* the same */
+	char	   *request;		/* for people; holds no secret */
+	dlist_node	node;
+} Attempt;
+
+/* A claimed row on its way to the HTTP room. */
+typedef struct Prepared
+{
+	bool		ready;			/* to be sent */
+	Rendered	rendered;
+	const Destination *destination;
+} Prepared;
+
+static MemoryContext batch_context;
+static MemoryContext event_context; /* while its request is made */
+static MemoryContext attempt_context;
+
+static QueueItem *claimed[BATCH];
+static Prepared prepared[BATCH];	/* [i] belongs to claimed[i] */
+static int	nclaimed = 0;
+static bool ready_to_start = false;
+
+static QueueItem *singles[BATCH];	/* claimed, to be prepared by themselves */
+static int	nsingles = 0;
+static bool single = false;		/* claimed[0] was one of these */
+static bool others_first = false;	/* the next batch is none of these */
+
+static dlist_head in_flight;	/* of Attempt */
+
+void
+deliver_init(void)
+{
+	batch_context = AllocSetContextCreate(TopMemoryContext, "rswebhook batch",
+										  BATCH_SIZES);
+	event_context = AllocSetContextCreate(TopMemoryContext, "rswebhook event",
+										  ALLOCSET_DEFAULT_SIZES);
+	attempt_context = AllocSetContextCreate(TopMemoryContext, "rswebhook attempts",
+											ALLOCSET_DEFAULT_SIZES);
+	dlist_init(&in_flight);
+}
+
+/* ---------------------------------------------------------------------
+ * Outcomes
+ * ---------------------------------------------------------------------
+ */
+
+static void
+finished(QueueItem *item, const Verdict *verdict, Instant now)
+{
+	Lane	   *lane = schedule_item_lane(item);
+
+	schedule_finished(item, verdict, now);
+	stats_note_in_flight(schedule_lane_id(lane), schedule_lane_in_flight(lane));
+}
+
+/* Give a claimed row up without a request. */
+static void
+abort_unsent(QueueItem *item, Instant now, const char *reason)
+{
+	QueueRow	row = *schedule_row(item);
+	Verdict		verdict;
+	Outcome    *outcome;
+
+	outcome_abort(&verdict, reason);
+	outcome = record_add(item, &row, &verdict);
+	outcome->started_at = clock_wall(now);
+	stats_note_outcome(row.destination_id, &verdict, 0, clock_wall(now));
+	finished(item, &verdict, now);
+}
+
+/* What an attempt came to that started then. */
+static void
+decide(const HttpAnswer *answer, const Destination *destination, const QueueRow *row,
+	   TimestampTz started_at, Instant now, Verdict *verdict)
+{
+	TimestampTz first_at = row->first_attempt_at != 0 ? row->first_attempt_at : started_at;
+
+	outcome_decide(answer, destination, row->attempts + 1, clock_age(first_at, now),
+				   now, random_fraction(), verdict);
+	verdict->first_attempt_at = first_at;
+}
+
+/* Is it the destination that keeps a request from being made, or the event? */
+typedef enum Blame
+{
+	BLAME_DESTINATION,
+	BLAME_EVENT
+} Blame;
+
+/* An attempt that failed before it began. */
+static void
+fail_unsent(QueueItem *item, const Destination *destination, Instant now,
+			Blame blame, char *reason)
+{
+	QueueRow	row = *schedule_row(item);
+	HttpAnswer	answer = {.phase = HTTP_PHASE_REFUSED, .retry_after_s = -1, .error = reason};
+	Verdict		verdict;
+	Outcome    *outcome;
+
+	decide(&answer, destination, &row, clock_wall(now), now, &verdict);
+	if (blame == BLAME_EVENT)
+	{
+		verdict.signal = SIGNAL_UNSENT;
+		if (verdict.kind == VERDICT_RETRY)
+			verdict.retry_at = Max(verdict.retry_at, now + SET_ASIDE_MIN_US);
+	}
+	outcome = record_add(item, &row, &verdict);
+	outcome->attempted = true;
+	outcome->started_at = clock_wall(now);
+	stats_note_outcome(row.destination_id, &verdict, 0, clock_wall(now));
+	finished(item, &verdict, now);
+}
+
+static void
+record_attempt(const Attempt *attempt, const HttpAnswer *answer,
+			   const Verdict *verdict, Instant now)
+{
+	Outcome    *outcome = record_add(attempt->item, &attempt->claimed, verdict);
+
+	outcome->attempted = true;
+	outcome->started_at = attempt->started_at;
+	outcome->duration_us = answer->duration_us;
+	outcome->status = answer->status;
+	outcome->request = record_string(attempt->request, strlen(attempt->request));
+	if (answer->body_len > 0)
+	{
+		outcome->response_body = record_string(answer->body, answer->body_len);
+		outcome->response_body_len = answer->body_len;
+	}
+
+	stats_note_outcome(attempt->claimed.destination_id, verdict,
+					   answer->duration_us, clock_wall(now));
+	finished(attempt->item, verdict, now);
+}
+
+static void
+end_attempt(Attempt *attempt)
+{
+	dlist_delete(&attempt->node);
+	pfree(attempt->request);
+	pfree(attempt);
+}
+
+/* Nothing was sent, and nothing of it is charged to anybody. */
+static void
+put_back_lacking(Attempt *attempt, const HttpAnswer *answer, Instant now)
+{
+	lack_note(answer->error, now);
+	schedule_lacked(attempt->item, now);
+	stats_note_in_flight(attempt->claimed.destination_id,
+						 schedule_lane_in_flight(schedule_item_lane(attempt->item)));
+}
+
+int
+deliver_answers(void)
+{
+	HttpAnswer	answer;
+	Instant		now = 0;
+	int			count = 0;
+
+	while (http_next(&answer))
+	{
+		Attempt    *attempt = (Attempt *) (uintptr_t) answer.tag;
+		const Destination *destination = configured_destination(attempt->claimed.destination_id);
+		Verdict		verdict;
+
+		if (now == 0)
+			now = clock_now();
+		count++;
+		if (answer.lacking)
+		{
+			put_back_lacking(attempt, &answer, now);
+			end_attempt(attempt);
+			http_answer_free(&answer);
+			continue;
+		}
+
+		if (destination != NULL)
+			decide(&answer, destination, &attempt->claimed, attempt->started_at, now,
+				   &verdict);
+		else
+		{
+			/* deleted meanwhile: what was delivered was delivered */
+			outcome_abort(&verdict, "destination was deleted");
+			if (answer.answered && answer.status >= 200 && answer.status <= 299)
+			{
+				verdict.kind = VERDICT_DELIVERED;
+				verdict.reason[0] = '\0';
+			}
+		}
+		record_attempt(attempt, &answer, &verdict, now);
+		end_attempt(attempt);
+		http_answer_free(&answer);
+	}
+	return count;
+}
+
+void
+deliver_give_up_in_flight(Instant now)
+{
+	while (!dlist_is_empty(&in_flight))
+	{
+		Attempt    *attempt = dlist_head_element(Attempt, node, &in_flight);
+		HttpAnswer	answer = {0};
+		Verdict		verdict = {0};
+
+		verdict.kind = VERDICT_RETRY;
+		verdict.retry_at = now;
+		verdict.first_attempt_at = attempt->claimed.first_attempt_at != 0 ?
+			attempt->claimed.first_attempt_at : attempt->started_at;
+		strlcpy(verdict.reason, "the worker was stopped before an answer came",
+				sizeof(verdict.reason));
+		answer.duration_us = now - attempt->started;
+		http_cancel((uint64) (uintptr_t) attempt);
+		record_attempt(attempt, &answer, &verdict, now);
+		end_attempt(attempt);
+	}
+}
+
+/* ---------------------------------------------------------------------
+ * Requests
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * The request of this event could not be made, and it was nobody else's fault:
+ * others go on, and it is tried again later.
+ */
+static void
+set_aside(QueueItem *item, Instant now, const char *why)
+{
+	const Destination *destination = configured_destination(schedule_row(item)->destination_id);
+	char		reason[256];
+
+	snprintf(reason, sizeof(reason), "the request could not be made: %s", why);
+	if (destination != NULL)
+		fail_unsent(item, destination, now, BLAME_EVENT, reason);
+	else
+		abort_unsent(item, now, "destination was deleted");
+}
+
+static void
+claim(QueueItem *item)
+{
+	memset(&prepared[nclaimed], 0, sizeof(Prepared));
+	claimed[nclaimed++] = item;
+}
+
+/* The worker may have died at it before. */
+static void
+claim_warily(QueueItem *item, Instant now)
+{
+	switch (suspect_fate(schedule_row(item)))
+	{
+		case SUSPECT_NOT:
+			claim(item);
+			break;
+		case SUSPECT_ALONE:
+			singles[nsingles++] = item;
+			break;
+		case SUSPECT_ASIDE:
+			suspect_put_off(schedule_row(item));
+			set_aside(item, now, "the worker died of it twice");
+			break;
+		case SUSPECT_LOST:
+			suspect_forget(schedule_row(item));
+			abort_unsent(item, now, "the worker died three times while it made the request");
+			break;
+	}
+}
+
+static void
+claim_single(void)
+{
+	if (nclaimed > 0 || nsingles == 0)
+		return;
+	claim(singles[--nsingles]);
+	single = true;
+}
+
+bool
+deliver_claim(Instant now)
+{
+	QueueItem  *item;
+
+	if (!others_first)
+		claim_single();
+	while (!single && nclaimed + nsingles < BATCH &&
+		   (item = schedule_next(now)) != NULL)
+		claim_warily(item, now);
+	claim_single();
+	return nclaimed > 0;
+}
+
+/* Errors that tell of the event itself, and will be the same at each attempt. */
+static bool
+is_of_event(int sqlerrcode)
+{
+	return sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED ||
+		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION;
+}
+
+/* Errors that may have to do with the one event that was looked at. */
+static bool
+may_be_of_one(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+		case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_INTERNAL_ERROR:
+			return true;
+		default:
+			return sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
+				sqlerrcode == ERRCODE_QUERY_CANCELED;
+	}
+}
+
+/*
+ * In the event's memory context.  These rooms hold no resource that a rollback
+ * would have to give back when they find fault with an event, so such an error
+ * can end here.
+ */
+static RenderResult
+render_safely(Jsonb *event, int64 event_id, Prepared *p, char **why)
+{
+	MemoryContext context = MemoryContextSwitchTo(event_context);
+	volatile RenderResult result = RENDER_REFUSED;
+
+	PG_TRY();
+	{
+		INJECT_EVENT("rendering", event_id);
+		result = render_request(event, event_id, p->destination, &p->rendered, why);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		if (!is_of_event(geterrcode()))
+			PG_RE_THROW();
+		MemoryContextSwitchTo(event_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		*why = error->message;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return result;
+}
+
+/* A claimed row that is no longer what was read: what is it now? */
+static void
+replace_row(int index, Instant now)
+{
+	QueueItem  *item = claimed[index];
+	const QueueRow *was = schedule_row(item);
+	ReadRequest request = {
+		.kind = READ_RANGE,
+		.lane = schedule_item_lane(item),
+		.destination_id = was->destination_id,
+		.after_id = was->event_id - 1,
+		.upto_id = was->event_id,
+		.limit = 1
+	};
+	QueueRow   *rows;
+	int			count = queue_read(&request, &rows);
+
+	if (count == 0)
+		suspect_forget(was);
+	claimed[index] = NULL;
+	schedule_replace(item, count > 0 ? rows : NULL, now);
+	pfree(rows);
+}
+
+/* It counts how long the event has waited, and not what the clock shows. */
+static bool
+has_expired(const QueueRow *row, const Destination *destination, Instant now)
+{
+	int64		lifetime = destination->expires_after_us;
+
+	if (row->expires_at != 0 && pg_sub_s64_overflow(row->expires_at, row->queued_at, &lifetime))
+		return row->expires_at < row->queued_at;	/* infinite, by hand */
+	return (row->expires_at != 0 || lifetime > 0) &&
+		clock_age(row->queued_at, now) >= lifetime;
+}
+
+/* NULL if the row may be sent now, else why it is given up. */
+static const char *
+reason_to_abort(const QueueRow *row, const Destination *destination,
+				bool payload_missing, Instant now)
+{
+	if (destination == NULL)
+		return "destination was deleted";
+	if (payload_missing)
+		return "the event's payload is no longer in rswebhook.event";
+	if (has_expired(row, destination, now))
+		return "the event expired before it could be delivered";
+	return NULL;
+}
+
+/* There was no room for the payloads of these. */
+static void
+put_back_from(int first, Instant now)
+{
+	while (nclaimed > first)
+		schedule_put_back(claimed[--nclaimed], now);
+}
+
+/* Decide what cannot be sent, put back what has no room, and keep the rest. */
+static void
+prepare_one(int index, Jsonb *event, bool missing, Instant now)
+{
+	QueueItem  *item = claimed[index];
+	const QueueRow *row = schedule_row(item);
+	Prepared   *p = &prepared[index];
+	const char *abort_reason;
+	char	   *why = NULL;
+	RenderResult result = RENDER_OK;
+
+	if (event == NULL && !missing)
+	{
+		replace_row(index, now);
+		return;
+	}
+	if (event != NULL && !schedule_admit(item, VARSIZE(event)))
+	{
+		claimed[index] = NULL;
+		schedule_put_back(item, now);
+		return;
+	}
+
+	p->destination = configured_destination(row->destination_id);
+	abort_reason = reason_to_abort(row, p->destination, missing, now);
+	if (abort_reason == NULL)
+		result = render_safely(event, row->event_id, p, &why);
+	if (result == RENDER_REFUSED)
+		abort_reason = why;
+
+	if (abort_reason != NULL || result == RENDER_NOT_NOW)
+	{
+		claimed[index] = NULL;
+		suspect_forget(row);
+		if (abort_reason != NULL)
+			abort_unsent(item, now, abort_reason);
+		else
+			fail_unsent(item, p->destination, now, BLAME_DESTINATION, why);
+	}
+	else if (render_size(&p->rendered) > VARSIZE(event) &&
+			 !schedule_admit(item, render_size(&p->rendered)))
+	{
+		claimed[index] = NULL;
+		schedule_put_back(item, now);
+	}
+	else
+	{
+		render_copy(&p->rendered);
+		p->ready = true;
+	}
+	MemoryContextReset(event_context);
+}
+
+static void
+prepare(Instant now)
+{
+	Jsonb	   *events[BATCH];
+	bool		missing[BATCH];
+
+	put_back_from(queue_fetch(claimed, nclaimed, schedule_free_bytes(), events, missing),
+				  now);
+	session_limit_rest(RENDER_MS);
+	for (int i = 0; i < nclaimed; i++)
+	{
+		suspect_note(schedule_row(claimed[i]));
+		CHECK_FOR_INTERRUPTS();
+		prepare_one(i, events[i], missing[i], now);
+		if (events[i] != NULL)
+			pfree(events[i]);	/* before the next one takes memory */
+	}
+	CHECK_FOR_INTERRUPTS();		/* the limit is on these, not on what follows */
+	suspect_note(NULL);
+}
+
+/* The claimed event that an error has to do with, -1: with none. */
+static int
+find_suspect(int sqlerrcode)
+{
+	if (ShutdownRequestPending || !may_be_of_one(sqlerrcode))
+		return -1;
+	for (int i = 0; i < nclaimed; i++)
+	{
+		if (claimed[i] != NULL && suspect_is(schedule_row(claimed[i])))
+			return i;
+	}
+	return -1;
+}
+
+/* Take one event out of the batch, and put back those that were to come after it. */
+static void
+take_out(int suspect, const ErrorData *error, Instant now)
+{
+	QueueItem  *item = claimed[suspect];
+	const QueueRow *row = schedule_row(item);
+
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("rswebhook could not make the request for event " INT64_FORMAT " to destination %d: %s",
+					row->event_id, row->destination_id, error->message),
+			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+			 single ? errhint("It is tried again later; others go on meanwhile.") :
+			 errhint("It is tried again by itself.")));
+
+	for (int i = nclaimed - 1; i >= 0; i--)
+	{
+		if (i == suspect || claimed[i] == NULL || prepared[i].ready)
+			continue;
+		schedule_put_back(claimed[i], now);
+		claimed[i] = NULL;
+	}
+	if (single)
+		set_aside(item, now, error->message);
+	else
+		singles[nsingles++] = item;
+	others_first = true;		/* they have waited for it */
+	claimed[suspect] = NULL;
+}
+
+bool
+deliver_prepare(Instant now)
+{
+	MemoryContext old = MemoryContextSwitchTo(batch_context);
+	volatile bool done = false;
+
+	others_first = false;
+	PG_TRY();
+	{
+		prepare(now);
+		MemoryContextSwitchTo(old);
+		done = true;
+	}
+	PG_CATCH();
+	{
+		int			suspect = find_suspect(geterrcode());
+		ErrorData  *error;
+
+		suspect_note(NULL);
+		if (suspect < 0)
+			PG_RE_THROW();
+		HOLD_INTERRUPTS();
+		MemoryContextReset(event_context);	/* it may have taken all there is */
+		MemoryContextSwitchTo(batch_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		session_abort();
+		take_out(suspect, error, now);
+		MemoryContextSwitchTo(TopMemoryContext);	/* the old one was the transaction's */
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	ready_to_start = true;
+	return done;
+}
+
+static void
+start_request(QueueItem *item, const Prepared *p)
+{
+	const Destination *d = p->destination;
+	const WireRequest *wire = &p->rendered.wire;
+	MemoryContext old = MemoryContextSwitchTo(attempt_context);
+	Attempt    *attempt = palloc(sizeof(Attempt));
+	HttpRequest request = {0};
+
+	attempt->item = item;
+	attempt->claimed = *schedule_row(item);
+	attempt->started_at = GetCurrentTimestamp();
+	attempt->started = clock_now();
+	attempt->request = pstrdup(wire->shown);
+	dlist_push_tail(&in_flight, &attempt->node);
+	MemoryContextSwitchTo(old);
+
+	request.method = wire->method;
+	request.url = wire->url;
+	request.headers = wire->headers;
+	request.nheaders = wire->nheaders;
+	request.body = wire->body;
+	request.body_len = wire->body_len;
+	request.connect_timeout_ms = d->connect_timeout_ms;
+	request.timeout_ms = d->timeout_ms;
+	request.low_speed_limit = d->low_speed_limit;
+	request.low_speed_time_s = d->low_speed_time_s;
+	request.max_redirects = d->max_redirects;
+	request.response_limit = rswebhook_response_body_limit;
+	request.ca_cert = d->ca_cert;
+	request.client_cert = p->rendered.client_cert;
+	request.client_key = p->rendered.client_key;
+	request.proxy = p->rendered.proxy;
+	request.no_proxy = d->no_proxy;
+	request.owner = (uint64) d->id;
+	request.tag = (uint64) (uintptr_t) attempt;
+	http_start(&request);
+}
+
+static void
+forget_batch(void)
+{
+	nclaimed = 0;
+	single = false;
+	ready_to_start = false;
+	MemoryContextReset(event_context);
+	MemoryContextReset(batch_context);
+}
+
+void
+deliver_start(void)
+{
+	if (!ready_to_start)
+		return;
+	for (int i = 0; i < nclaimed; i++)
+	{
+		if (claimed[i] == NULL)
+			continue;
+		stats_note_in_flight(schedule_row(claimed[i])->destination_id,
+							 schedule_lane_in_flight(schedule_item_lane(claimed[i])));
+		suspect_note(schedule_row(claimed[i]));
+		start_request(claimed[i], &prepared[i]);
+		suspect_forget(schedule_row(claimed[i]));
+		claimed[i] = NULL;
+	}
+	suspect_note(NULL);
+	forget_batch();
+}
+
+void
+deliver_reset(Instant now)
+{
+	for (int i = 0; i < nclaimed; i++)
+	{
+		if (claimed[i] != NULL)
+			schedule_put_back(claimed[i], now);
+	}
+	while (nsingles > 0)
+		schedule_put_back(singles[--nsingles], now);
+	suspect_note(NULL);
+	forget_batch();
+}

@@ -1,0 +1,234 @@
+/*-------------------------------------------------------------------------
+ *
+ * lanes.c
+ *		From the destinations' configuration to what the scheduler needs of it.
+ *
+ * Called in each transaction that reads, and does nothing unless something has
+ * changed since it was last called to the end.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "worker/lanes.h"
+
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "tables/queue.h"
+#include "worker/record.h"
+#include "schedule/schedule.h"
+#include "shmem/shmem.h"
+#include "worker/stats.h"
+#include "utils/hsearch.h"
+
+typedef struct KnownDestination
+{
+	int32		id;
+	const Destination *destination; /* NULL: gone */
+} KnownDestination;
+
+static HTAB *known;				/* destinations, by id */
+static uint64 known_generation = 0;
+static bool delivering = false; /* enabled, and not a copy of the database */
+static bool was_delivering = false; /* when the lanes were configured */
+static bool at_home = false;
+static bool breakers_changed = false;
+
+void
+configure_init(void)
+{
+	HASHCTL		info = {0};
+
+	info.keysize = sizeof(int32);
+	info.entrysize = sizeof(KnownDestination);
+	known = hash_create("rswebhook known destinations", 64, &info,
+						HASH_ELEM | HASH_BLOBS);
+
+	/* what it points to is asked for when the cache has long been reread */
+	destination_keep_replaced();
+}
+
+const Destination *
+configured_destination(int32 id)
+{
+	KnownDestination *entry = hash_search(known, &id, HASH_FIND, NULL);
+
+	return entry ? entry->destination : NULL;
+}
+
+static void
+configure_lane(Lane *lane, Instant now)
+{
+	const Destination *d = configured_destination(schedule_lane_id(lane));
+	LanePolicy	policy = {0};
+
+	if (!delivering)
+		policy.halted = true;
+	else if (d == NULL)
+		policy.gone = true;
+	if (d != NULL)
+	{
+		stats_note_known(d->id);
+		policy.halted = policy.halted || !d->enabled || d->paused ||
+			d->problem != NULL || record_pauses(d->id);
+		policy.ordered = d->ordered;
+		policy.max_in_flight = d->max_in_flight;
+		policy.rate_limit = d->rate_limit;
+		policy.breaker_failures = d->breaker_failures;
+		policy.min_backoff_us = d->min_backoff_us;
+		policy.max_backoff_us = d->max_backoff_us;
+		policy.max_wait_us = outcome_max_wait_us(d);
+	}
+	schedule_configure(lane, &policy, now);
+}
+
+static void
+reconfigure(Lane *lane, void *now)
+{
+	int32		id = schedule_lane_id(lane);
+
+	if (delivering && configured_destination(id) == NULL)
+	{
+		stats_forget(id);
+		if (schedule_remove(lane))
+			return;
+	}
+	configure_lane(lane, *(Instant *) now);
+}
+
+/* Those that send nothing need not be woken for. */
+static void
+note_quiet(Lane *lane, void *arg)
+{
+	List	  **ids = arg;
+
+	if (schedule_lane_halted(lane) && list_length(*ids) < STATE_MAX_QUIET)
+		*ids = lappend_int(*ids, schedule_lane_id(lane));
+}
+
+static void
+tell_quiet_lanes(void)
+{
+	List	   *ids = NIL;
+	int32		quiet[STATE_MAX_QUIET];
+	int			count = 0;
+	ListCell   *lc;
+
+	schedule_each_lane(note_quiet, &ids);
+	foreach(lc, ids)
+		quiet[count++] = lfirst_int(lc);
+	list_free(ids);
+	state_set_quiet(quiet, count);
+}
+
+static int
+by_destination(const void *a, const void *b)
+{
+	int32		id_a = ((const StoredBreaker *) a)->destination_id;
+	int32		id_b = ((const StoredBreaker *) b)->destination_id;
+
+	return id_a < id_b ? -1 : id_a > id_b ? 1 : 0;
+}
+
+/* The breakers' table decides: it survives us, and people clear it. */
+static void
+load_breakers(Instant now)
+{
+	StoredBreaker *stored;
+	int			count = queue_load_breakers(&stored);
+	HASH_SEQ_STATUS scan;
+	KnownDestination *entry;
+
+	hash_seq_init(&scan, known);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		StoredBreaker none = {.destination_id = entry->id}; /* closed */
+		StoredBreaker *found = bsearch(&none, stored, count, sizeof(StoredBreaker),
+									   by_destination);
+
+		schedule_set_breaker(schedule_lane(entry->id, now),
+							 found ? &found->breaker : &none.breaker, now);
+	}
+	pfree(stored);
+}
+
+/*
+ * Shall this worker deliver at all?  Once it is the original's it stays so: a
+ * copy has workers of its own.
+ */
+static bool
+may_deliver(void)
+{
+	static bool said = false;
+	bool		is_copy = false;
+
+	if (!at_home)
+		at_home = queue_is_home(&is_copy);
+	if (is_copy && !said && state_my_share() == 0)
+	{
+		ereport(LOG,
+				(errmsg("rswebhook delivers nothing from database \"%s\", which is a copy of another one",
+						get_database_name(MyDatabaseId)),
+				 errhint("If it shall deliver what is in its queue, call rswebhook_adopt() there.")));
+		said = true;
+	}
+	return at_home && rswebhook_enabled;
+}
+
+void
+configure_breakers_changed(void)
+{
+	breakers_changed = true;
+}
+
+void
+configure_lanes(Instant now)
+{
+	Destination **list;
+	int			count;
+	uint64		generation;
+	Lane	   *lane;
+	bool		configured = false;
+	bool		speaks = state_my_share() == 0; /* for all workers */
+
+	delivering = may_deliver();
+	destination_all(&list, &count);
+	generation = destination_generation();
+	if (generation != known_generation || delivering != was_delivering)
+	{
+		HASH_SEQ_STATUS scan;
+		KnownDestination *entry;
+
+		hash_seq_init(&scan, known);
+		while ((entry = hash_seq_search(&scan)) != NULL)
+			hash_search(known, &entry->id, HASH_REMOVE, NULL);
+		for (int i = 0; i < count; i++)
+		{
+			entry = hash_search(known, &list[i]->id, HASH_ENTER, NULL);
+			entry->destination = list[i];
+			if (list[i]->problem && speaks)
+				ereport(LOG,
+						(errmsg("rswebhook cannot use destination \"%s\": %s",
+								list[i]->name, list[i]->problem)));
+		}
+		destination_free_replaced();
+		load_breakers(now);
+		breakers_changed = false;
+		schedule_each_lane(reconfigure, &now);
+		known_generation = generation;
+		was_delivering = delivering;
+		configured = true;
+	}
+
+	if (breakers_changed)
+		load_breakers(now);
+	breakers_changed = false;
+
+	while ((lane = schedule_next_unconfigured()) != NULL)
+	{
+		configure_lane(lane, now);
+		configured = true;
+	}
+	if (configured)
+		tell_quiet_lanes();
+}

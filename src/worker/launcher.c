@@ -1,0 +1,327 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.c
+ *		The launcher: keeps workers in each database that has the extension.
+ *
+ * It is a static background worker with no database.  It starts workers as
+ * dynamic ones that are never restarted by the postmaster, so that a dropped
+ * database leaves no restart loop and the back-off after a crash is ours.
+ * A worker that finds no extension in its database leaves, and nothing looks
+ * there again until CREATE EXTENSION or a send says that it should.
+ *
+ * Template databases get no worker, as that would be in the way of every CREATE
+ * DATABASE.  A worker that is there when its database becomes a template stays
+ * until it ends for some other reason; commands that need the template alone
+ * send it away for a while, as from any database.  Once a database is a template
+ * no more, ALTER DATABASE has all of them looked at.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "worker/launcher.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/tableam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_database.h"
+#include "worker/ddl.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "shmem/shmem.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/snapmgr.h"
+
+/* A worker that this launcher started and has not seen end. */
+typedef struct Child
+{
+	int			slot;
+	Oid			database;
+	uint32		generation;
+	BackgroundWorkerHandle *handle;
+} Child;
+
+/*
+ * While so many workers have still to find out whether they have anything to
+ * do, no more databases are looked at: worker slots are others' as well.
+ */
+#define MAX_LOOKING		2
+
+static uint32 wait_event = 0;
+static List *children = NIL;	/* of Child */
+static List *unseen = NIL;		/* databases to look at, by oid */
+static bool said_no_worker = false; /* once is enough, until one starts */
+static bool said_no_slot = false;
+
+void
+launcher_register(void)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 5;
+	snprintf(worker.bgw_library_name, MAXPGPATH, "rswebhook");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "rswebhook_launcher_main");
+	snprintf(worker.bgw_name, BGW_MAXLEN, "rswebhook launcher");
+	snprintf(worker.bgw_type, BGW_MAXLEN, "rswebhook launcher");
+	RegisterBackgroundWorker(&worker);
+
+	ddl_install_hooks();
+}
+
+/* Every database that a worker could connect to, for a first look. */
+static void
+list_databases(void)
+{
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	MemoryContext outer = CurrentMemoryContext;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+		MemoryContext old;
+
+		if (!database->datallowconn || database->datistemplate)
+			continue;
+		old = MemoryContextSwitchTo(outer);
+		unseen = list_append_unique_oid(unseen, database->oid);
+		MemoryContextSwitchTo(old);
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+}
+
+typedef enum Reachable
+{
+	GONE,						/* or a template, which a worker would be in the
+								 * way of */
+	CLOSED,						/* to connections, for now */
+	OPEN
+} Reachable;
+
+/*
+ * What would come of a connection.  A worker that fails to get one would say
+ * so in the log, again and again.
+ */
+static Reachable
+look_up_database(Oid database)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	Reachable	result = GONE;
+
+	StartTransactionCommand();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_database_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(database));
+	scan = systable_beginscan(rel, DatabaseOidIndexId, criticalSharedRelcachesBuilt,
+							  NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+
+		/* below -1: a DROP DATABASE was interrupted */
+		if (!form->datistemplate)
+			result = form->datallowconn && form->datconnlimit >= -1 ? OPEN : CLOSED;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	return result;
+}
+
+static bool
+start_worker(int slot, Oid database, uint32 generation)
+{
+	BackgroundWorker worker = {0};
+	Child	   *child = palloc0(sizeof(Child));
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	snprintf(worker.bgw_library_name, MAXPGPATH, "rswebhook");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "rswebhook_worker_main");
+	if (rswebhook_workers == 1)
+		snprintf(worker.bgw_name, BGW_MAXLEN, "rswebhook worker for database %u", database);
+	else
+		snprintf(worker.bgw_name, BGW_MAXLEN, "rswebhook worker for database %u, %d of %d",
+				 database, slot % rswebhook_workers + 1, rswebhook_workers);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "rswebhook worker");
+	worker.bgw_main_arg = Int32GetDatum(slot);
+	worker.bgw_notify_pid = MyProcPid;
+	memcpy(worker.bgw_extra, &database, sizeof(database));
+	memcpy(worker.bgw_extra + sizeof(database), &generation, sizeof(generation));
+
+	if (!RegisterDynamicBackgroundWorker(&worker, &child->handle))
+	{
+		pfree(child);
+		return false;
+	}
+	child->slot = slot;
+	child->database = database;
+	child->generation = generation;
+	children = lappend(children, child);
+	return true;
+}
+
+static void
+reap_children(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, children)
+	{
+		Child	   *child = lfirst(lc);
+		pid_t		pid;
+
+		if (GetBackgroundWorkerPid(child->handle, &pid) != BGWH_STOPPED)
+			continue;
+		state_worker_gone(child->slot, child->generation);
+		pfree(child->handle);
+		pfree(child);
+		children = foreach_delete_current(children, lc);
+	}
+}
+
+/* Start what is wanted; returns false if no more workers can be started. */
+static bool
+start_wanted(MemoryContext context)
+{
+	int			slot;
+	Oid			database;
+	uint32		generation;
+
+	while (state_next_to_start(&slot, &database, &generation))
+	{
+		Reachable	reachable;
+
+		CHECK_FOR_INTERRUPTS();
+		reachable = look_up_database(database);
+		MemoryContextSwitchTo(context);
+		unseen = list_delete_oid(unseen, database);
+		if (reachable == GONE)
+			state_database_gone(slot, generation);
+		else if (reachable == CLOSED)
+			state_worker_gone(slot, generation);
+		else if (start_worker(slot, database, generation))
+			said_no_worker = false;
+		else
+		{
+			state_worker_gone(slot, generation);
+			if (!said_no_worker)
+				ereport(LOG,
+						(errmsg("rswebhook cannot start a worker for database %u: no background worker slot is free", database),
+						 errhint("Consider increasing max_worker_processes: each database with rswebhook needs %d, and the launcher one more.",
+								 rswebhook_workers)));
+			said_no_worker = true;
+			return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * The first look at databases that were there before us.  A few at a time;
+ * those that have no extension leave at once and make room.
+ */
+static void
+look_at_unseen(MemoryContext context)
+{
+	while (unseen != NIL && state_looking() < MAX_LOOKING)
+	{
+		Oid			database = linitial_oid(unseen);
+
+		if (!state_want_workers(database))
+		{
+			state_set_crowded(true);
+			if (!said_no_slot && state_looking() == 0)
+			{
+				ereport(LOG,
+						(errmsg("rswebhook cannot start a worker for database %u: there are workers for rswebhook.max_databases = %d databases",
+								database, rswebhook_max_databases),
+						 errhint("Increase rswebhook.max_databases, which takes a restart.")));
+				said_no_slot = true;
+			}
+			return;
+		}
+		unseen = list_delete_first(unseen);
+		if (!start_wanted(context))
+			return;
+	}
+	if (unseen == NIL)
+	{
+		state_set_crowded(false);
+		said_no_slot = false;
+	}
+}
+
+void
+rswebhook_launcher_main(Datum arg)
+{
+	MemoryContext context;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	pgstat_report_appname("rswebhook launcher");
+	pgstat_report_activity(STATE_IDLE, NULL);
+
+	context = AllocSetContextCreate(TopMemoryContext, "rswebhook launcher",
+									ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	state_attach_launcher();
+
+	for (;;)
+	{
+		long		timeout = -1;
+		Instant		next;
+
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+
+		reap_children();
+		if (state_take_scan_request())
+			list_databases();
+		MemoryContextSwitchTo(context);
+		if (start_wanted(context))
+			look_at_unseen(context);
+
+		next = state_next_start_at();
+		if (next != 0)
+			timeout = (long) Max(1, (next - clock_now() + 999) / 1000);
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
+						 (timeout >= 0 ? WL_TIMEOUT : 0),
+						 timeout, custom_wait_event(wait_event, "RswebhookLauncherMain"));
+	}
+}

@@ -1,0 +1,73 @@
+/*-------------------------------------------------------------------------
+ *
+ * record.h
+ *		Outcomes on their way into the tables.
+ *
+ * An outcome waits here until it is recorded, a moment as a rule.  What cannot
+ * be recorded now, because somebody else has its row of the queue locked or
+ * because recording it fails, is held and tried again later, while everything
+ * else goes on; its destination only sends nothing more once many are held.
+ *
+ * record_outcomes() and record_states() need the transaction of
+ * session_begin(); the others must be outside of one.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_RECORD_H
+#define RSWEBHOOK_RECORD_H
+
+#include "rswebhook.h"
+
+#include "tables/queue.h"
+
+/* Once a process. */
+extern void record_init(void);
+
+/*
+ * An outcome that is to be recorded.  The caller fills in the rest, and its
+ * strings with record_string(), before anything else is called here.
+ */
+extern Outcome *record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict);
+extern char *record_string(const char *data, size_t len);
+
+/* Outcomes that have not been tried yet, and since when the oldest waits. */
+extern int	record_waiting(Instant *since);
+
+/*
+ * Of those that are held because somebody has their rows locked, when the next
+ * is to be tried, and likewise of those that failed; 0: there is none.
+ */
+extern Instant record_busy_until(void);
+extern Instant record_suspects_until(void);
+
+/*
+ * Record some that are new, or held no longer; or, one at a time, those that
+ * failed.  Returns how many were tried.  After the commit, record_committed()
+ * tells the scheduler of them.  If there was none, because of an error, they wait
+ * as before; or, if it is for them that it failed, until they are tried again
+ * alone, within these bounds.
+ */
+extern int	record_outcomes(int limit, Instant now);
+extern int	record_suspect(Instant now);
+extern void record_committed(Instant now);
+extern void record_not_committed(void);
+extern int32 record_failed(Instant now, int64 shortest_us, int64 longest_us);
+
+/*
+ * Circuit breakers, and destinations that an answer pauses.  These rows may be
+ * locked by whoever edits a destination, so they have a transaction of their
+ * own, which does not wait for long.
+ */
+extern bool record_states_changed(void);
+
+/* Is a destination to be paused that is not yet so in its row? */
+extern bool record_pauses(int32 destination_id);
+
+/* So many of them at the most; those that failed come last the next time. */
+extern void record_states(int limit);
+extern void record_states_committed(void);
+extern void record_states_failed(void);
+
+#endif							/* RSWEBHOOK_RECORD_H */

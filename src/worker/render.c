@@ -1,0 +1,344 @@
+/*-------------------------------------------------------------------------
+ *
+ * render.c
+ *		An event and a destination become the request that is sent.
+ *
+ * The transform gives an event a say in where its request goes and what
+ * headers it has.  Here is where that ends: an event must not be able to take
+ * a destination's credentials elsewhere, nor to put its own in their place.
+ * Then secrets are fetched from where they are, and the request is signed.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "worker/render.h"
+
+#include <time.h>
+
+#include "access/xlog.h"
+#include "destination/auth.h"
+#include "transform/json.h"
+#include "miscadmin.h"
+#include "destination/sign.h"
+#include "utils/timestamp.h"
+
+#define MAX_WEBHOOK_ID	255
+
+/* ---------------------------------------------------------------------
+ * What the event may not do
+ * ---------------------------------------------------------------------
+ */
+
+static bool
+same_header(const NamedValue *a, const NamedValue *b)
+{
+	return a->name_len == b->name_len &&
+		pg_strncasecmp(a->name, b->name, a->name_len) == 0;
+}
+
+/* Does a header that the destination sets authenticate it? */
+static bool
+is_credential(const NamedValue *header, const Destination *destination)
+{
+	return header->value.type == jbvBinary ||
+		auth_is_header(&destination->auth, header->name, header->name_len);
+}
+
+static bool
+event_headers_allowed(const Transformed *transformed, const Destination *destination,
+					  char **why)
+{
+	const NamedValues *headers = &transformed->headers;
+
+	if (destination->event_auth_headers)
+		return true;
+	for (int own = 0; own < transformed->nconfigured; own++)
+	{
+		const NamedValue *header = &headers->items[own];
+
+		if (!is_credential(header, destination))
+			continue;
+		for (int i = transformed->nconfigured; i < headers->count; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (same_header(header, &headers->items[i]))
+			{
+				*why = psprintf("header \"%.*s\" of the event would replace the destination's authentication",
+								header->name_len, header->name);
+				return false;
+			}
+		}
+	}
+	return true;
+}
+
+static bool
+event_url_allowed(const Transformed *transformed, const Destination *destination,
+				  char **why)
+{
+	const JsonbValue *endpoint = &transformed->endpoint;
+	const char *problem = url_origin_problem(endpoint->val.string.val,
+											 endpoint->val.string.len,
+											 destination->url,
+											 destination->allowed_hosts,
+											 destination->nallowed_hosts);
+
+	if (problem != NULL)
+		*why = pstrdup(problem);
+	return problem == NULL;
+}
+
+/* ---------------------------------------------------------------------
+ * Secrets
+ * ---------------------------------------------------------------------
+ */
+
+static bool
+fetch(const Secret *secret, char **value, char **why)
+{
+	*value = NULL;
+	if (secret == NULL)
+		return true;
+	*value = secret_value(secret, why);
+	return *value != NULL;
+}
+
+/* The value of a configured header, if it is not there yet. */
+static bool
+fetch_header(NamedValue *header, const Destination *destination, char **why)
+{
+	const DestinationAuth *auth = &destination->auth;
+	const Secret *secret;
+	const char *problem = NULL;
+	char	   *value;
+	bool		made = auth->header != NULL && header->name_len == strlen(auth->header) &&
+		pg_strncasecmp(header->name, auth->header, header->name_len) == 0;
+
+	if (!made && header->value.type != jbvBinary)
+		return true;
+
+	secret = made ? auth->secret : secret_from_json(&header->value, &problem);
+	if (secret == NULL)
+		elog(ERROR, "headers were not checked: %s", problem);
+	value = secret_value(secret, why);
+	if (value == NULL)
+		return false;
+	if (made)
+		value = auth_header_value(auth, value);
+	problem = value == NULL ? "the value is not valid UTF-8" :
+		header_value_problem(value, strlen(value));
+	if (problem != NULL)
+	{
+		*why = psprintf("header \"%.*s\" cannot be made of %s: %s", header->name_len,
+						header->name, secret_describe(secret), problem);
+		return false;
+	}
+	json_set_string(&header->value, value, strlen(value));
+	return true;
+}
+
+static bool
+fetch_secrets(Transformed *transformed, const Destination *destination,
+			  Rendered *rendered, char **why)
+{
+	for (int i = 0; i < transformed->nconfigured; i++)
+	{
+		if (!fetch_header(&transformed->headers.items[i], destination, why))
+			return false;
+	}
+	return fetch(destination->client_cert, &rendered->client_cert, why) &&
+		fetch(destination->client_key, &rendered->client_key, why) &&
+		fetch(destination->proxy, &rendered->proxy, why);
+}
+
+/* ---------------------------------------------------------------------
+ * Signing
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * webhook-id is the same in all attempts: the event's messageId where it has
+ * one that can be a header, else an id that no other cluster, database or
+ * event has.  A dot ends the id in what is signed, so an id with one could be
+ * taken for another id of another event.
+ */
+static const char *
+webhook_id(Jsonb *event, int64 event_id)
+{
+	JsonbValue	id;
+	bool		usable;
+
+	usable = getKeyJsonValueFromContainer(&event->root, "messageId",
+										  strlen("messageId"), &id) != NULL &&
+		id.type == jbvString && id.val.string.len > 0 &&
+		id.val.string.len <= MAX_WEBHOOK_ID;
+	for (int i = 0; usable && i < id.val.string.len; i++)
+	{
+		char		c = id.val.string.val[i];
+
+		usable = c > ' ' && c <= '~' && c != '.';
+	}
+	if (usable)
+		return pnstrdup(id.val.string.val, id.val.string.len);
+	return psprintf("evt_" UINT64_FORMAT "_%u_" INT64_FORMAT,
+					GetSystemIdentifier(), MyDatabaseId, event_id);
+}
+
+/* All signatures of what is signed, in one header. */
+static bool
+signatures(const Destination *destination, TimestampTz now, const StringInfo signed_bytes,
+		   StringInfo header, char **why)
+{
+	for (int i = 0; i < destination->nsigning_secrets; i++)
+	{
+		const SigningSecret *signing = &destination->signing_secrets[i];
+		const char *problem;
+		char	   *signature;
+		char	   *key;
+
+		if (signing->expires_at <= now)
+			continue;
+		if (!fetch(signing->secret, &key, why))
+			return false;
+		problem = signing_key_problem(key);
+		if (problem != NULL)
+		{
+			*why = psprintf("%s holds no signing secret: %s",
+							secret_describe(signing->secret), problem);
+			return false;
+		}
+		signature = sign_bytes(key, signed_bytes->data, signed_bytes->len);
+		if (signature == NULL)
+		{
+			*why = pstrdup("libcrypto cannot sign with a signing secret of the destination");
+			return false;
+		}
+		if (header->len > 0)
+			appendStringInfoChar(header, ' ');
+		appendStringInfoString(header, signature);
+	}
+	if (header->len == 0)
+	{
+		*why = pstrdup("all signing secrets of the destination have expired");
+		return false;
+	}
+	return true;
+}
+
+static bool
+sign_request(Jsonb *event, int64 event_id, const Destination *destination,
+			 WireRequest *wire, char **why)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	const char *id = webhook_id(event, event_id);
+	char	   *timestamp;
+	StringInfoData signed_bytes;
+	StringInfoData header;
+
+	request_add_header(wire, "webhook-id", id);
+	if (destination->nsigning_secrets == 0)
+		return true;
+
+	timestamp = psprintf(INT64_FORMAT, (int64) timestamptz_to_time_t(now));
+	initStringInfo(&signed_bytes);
+	appendStringInfo(&signed_bytes, "%s.%s.", id, timestamp);
+	if (wire->body != NULL)
+		appendBinaryStringInfo(&signed_bytes, wire->body, wire->body_len);
+	initStringInfo(&header);
+	if (!signatures(destination, now, &signed_bytes, &header, why))
+		return false;
+	pfree(signed_bytes.data);	/* as large as the body */
+
+	request_add_header(wire, "webhook-timestamp", timestamp);
+	request_add_header(wire, "webhook-signature", header.data);
+	return true;
+}
+
+RenderResult
+render_request(Jsonb *event, int64 event_id, const Destination *destination,
+			   Rendered *rendered, char **why)
+{
+	Transformed transformed;
+
+	transform_event(event, destination->config, rswebhook_max_request_size, &transformed);
+	if (!transformed.passthrough &&
+		(!event_url_allowed(&transformed, destination, why) ||
+		 !event_headers_allowed(&transformed, destination, why)))
+		return RENDER_REFUSED;
+	if (!fetch_secrets(&transformed, destination, rendered, why))
+		return RENDER_NOT_NOW;
+	if (!request_to_wire(&transformed, &rendered->wire, why))
+		return RENDER_REFUSED;
+	if (!sign_request(event, event_id, destination, &rendered->wire, why))
+		return RENDER_NOT_NOW;
+	return RENDER_OK;
+}
+
+/* ---------------------------------------------------------------------
+ * Keeping it
+ * ---------------------------------------------------------------------
+ */
+
+static Size
+string_size(const char *string)
+{
+	return string != NULL ? strlen(string) + 1 : 0;
+}
+
+Size
+render_size(const Rendered *rendered)
+{
+	const WireRequest *wire = &rendered->wire;
+	Size		size = string_size(wire->method) + string_size(wire->url) +
+		string_size(wire->shown) + wire->body_len + 1 +
+		string_size(rendered->client_cert) + string_size(rendered->client_key) +
+		string_size(rendered->proxy);
+
+	for (int i = 0; i < wire->nheaders; i++)
+		size += sizeof(HttpHeader) + string_size(wire->headers[i].name) +
+			string_size(wire->headers[i].value);
+	return size;
+}
+
+/* Moves *room on. */
+static char *
+copy_bytes(char **room, const char *bytes, Size len)
+{
+	char	   *copy = *room;
+
+	memcpy(copy, bytes, len);
+	copy[len] = '\0';
+	*room += len + 1;
+	return copy;
+}
+
+static char *
+copy_string(char **room, const char *string)
+{
+	return string != NULL ? copy_bytes(room, string, strlen(string)) : NULL;
+}
+
+void
+render_copy(Rendered *rendered)
+{
+	WireRequest *wire = &rendered->wire;
+	char	   *room = palloc_extended(render_size(rendered), MCXT_ALLOC_HUGE);
+	HttpHeader *headers = (HttpHeader *) room;
+
+	room += wire->nheaders * sizeof(HttpHeader);
+	for (int i = 0; i < wire->nheaders; i++)
+	{
+		headers[i].name = copy_string(&room, wire->headers[i].name);
+		headers[i].value = copy_string(&room, wire->headers[i].value);
+	}
+	wire->headers = headers;
+	wire->method = copy_string(&room, wire->method);
+	wire->url = copy_string(&room, wire->url);
+	wire->shown = copy_string(&room, wire->shown);
+	if (wire->body != NULL)
+		wire->body = copy_bytes(&room, wire->body, wire->body_len);
+	rendered->client_cert = copy_string(&room, rendered->client_cert);
+	rendered->client_key = copy_string(&room, rendered->client_key);
+	rendered->proxy = copy_string(&room, rendered->proxy);
+}

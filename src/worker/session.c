@@ -1,0 +1,331 @@
+/*-------------------------------------------------------------------------
+ *
+ * session.c
+ *		The worker's database session: its settings and its transactions.
+ *
+ * Whatever a database or a role is set to, whatever somebody's trigger or lock
+ * has in mind, a transaction of the worker runs under its own settings, ends
+ * in time, and gets out of the way when the worker is to leave.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "worker/session.h"
+
+#include <signal.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_inherits.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "portability/instr_time.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+
+/*
+ * The worker waits no longer than this for a lock that somebody's command
+ * holds; it tries again later.  Keeps a shutdown quick, too.
+ */
+#define LOCK_TIMEOUT_MS			"500"
+#define SHORT_LOCK_TIMEOUT_MS	"50"
+
+/*
+ * A transaction takes milliseconds unless somebody's trigger or constraint has
+ * its own ideas.  It ends with an error after the longer time, and after the
+ * shorter one if the worker is to leave.  The same goes for a commit that
+ * waits for a synchronous standby, which PostgreSQL lets stand on its own then.
+ */
+#define TRANSACTION_TIMEOUT_MS	10000
+#define LEAVING_TIMEOUT_MS		300
+
+static Oid	outer_user;
+static int	outer_context;
+
+static TimeoutId leaving_timeout;
+static volatile sig_atomic_t leaving = false;
+static volatile sig_atomic_t overdue = false;	/* past LEAVING_TIMEOUT_MS */
+static Oid	known_extension = InvalidOid;
+static bool extension_replaced = false;
+static bool extension_gone = false;
+static bool statistics_held_back = false;
+static bool impatient = false;
+static instr_time began;		/* the last transaction */
+static bool overran = false;	/* likewise, TRANSACTION_TIMEOUT_MS */
+
+static void
+set(const char *name, const char *value)
+{
+	SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* Whatever the database or the role says, we run like this. */
+static void
+pin_settings(void)
+{
+	set("search_path", "pg_catalog, pg_temp");
+	set("statement_timeout", "0");
+	if (GetConfigOption("transaction_timeout", true, false) != NULL)
+		set("transaction_timeout", "0");
+	set("lock_timeout", LOCK_TIMEOUT_MS);
+	set("idle_in_transaction_session_timeout", "0");
+	set("default_transaction_isolation", "read committed");
+	set("default_transaction_read_only", "off");
+	set("default_transaction_deferrable", "off");
+	set("row_security", "off");
+	set("plan_cache_mode", "force_generic_plan");
+	set("enable_seqscan", "off");
+	set("enable_bitmapscan", "off");
+	set("enable_hashjoin", "off");
+	set("enable_mergejoin", "off");
+	set("max_parallel_workers_per_gather", "0");
+	set("jit", "off");
+}
+
+/* This and the next two are called from signal handlers. */
+static void
+cancel_transaction(void)
+{
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
+
+static void
+leaving_timeout_handler(void)
+{
+	overdue = true;
+	if (leaving)
+		cancel_transaction();
+}
+
+void
+session_hurry(void)
+{
+	leaving = true;
+	if (overdue)
+		cancel_transaction();
+}
+
+static void
+start_timeouts(void)
+{
+	EnableTimeoutParams timeouts[] = {
+		{.id = leaving_timeout, .type = TMPARAM_AFTER, .delay_ms = LEAVING_TIMEOUT_MS},
+		{.id = STATEMENT_TIMEOUT, .type = TMPARAM_AFTER, .delay_ms = TRANSACTION_TIMEOUT_MS}
+	};
+
+	enable_timeouts(timeouts, lengthof(timeouts));
+}
+
+static void
+stop_timeouts(void)
+{
+	DisableTimeoutParams timeouts[] = {
+		{.id = leaving_timeout, .keep_indicator = false},
+		{.id = STATEMENT_TIMEOUT, .keep_indicator = false}
+	};
+
+	disable_timeouts(timeouts, lengthof(timeouts));
+	overdue = false;
+}
+
+void
+session_init(void)
+{
+	leaving_timeout = RegisterTimeout(USER_TIMEOUT, leaving_timeout_handler);
+	pin_settings();
+}
+
+/* Those that a reload can change. */
+void
+session_apply_settings(void)
+{
+	set("synchronous_commit",
+		GetConfigOption("rswebhook.synchronous_commit", false, false));
+}
+
+static bool
+find_extension(Oid *extension, Oid *owner)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum("rswebhook"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		*extension = ((Form_pg_extension) GETSTRUCT(tuple))->oid;
+		*owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+bool
+session_begin(const char *what)
+{
+	Oid			extension;
+	Oid			owner;
+	bool		found;
+
+	SetCurrentStatementStartTimestamp();
+	INSTR_TIME_SET_CURRENT(began);
+	StartTransactionCommand();
+	start_timeouts();
+	if (impatient)
+		session_wait_little();
+
+	/*
+	 * Lock, then look: with the lock, DROP EXTENSION waits for this
+	 * transaction, which takes milliseconds, instead of pulling the tables
+	 * from under it.  One that was created meanwhile is not the one we know.
+	 */
+	if (!OidIsValid(known_extension) && find_extension(&extension, &owner))
+		known_extension = extension;
+	if (OidIsValid(known_extension))
+		LockDatabaseObject(ExtensionRelationId, known_extension, 0, AccessShareLock);
+	found = find_extension(&extension, &owner);
+	extension_replaced = found && extension != known_extension;
+	if (!found || extension_replaced)
+	{
+		extension_gone = true;
+		CommitTransactionCommand();
+		stop_timeouts();
+		return false;
+	}
+
+	SPI_connect();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	GetUserIdAndSecContext(&outer_user, &outer_context);
+	SetUserIdAndSecContext(owner, outer_context | SECURITY_RESTRICTED_OPERATION);
+	pgstat_report_activity(STATE_RUNNING, what);
+	return true;
+}
+
+void
+session_look_again(void)
+{
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+session_lock_and_look(const char *table)
+{
+	Relation	rel = table_open(extension_relation(table), AccessShareLock);
+
+	if (rel->rd_rel->relhassubclass)
+		(void) find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL);
+	table_close(rel, NoLock);
+	session_look_again();
+}
+
+void
+session_wait_little(void)
+{
+	set_config_option("lock_timeout", SHORT_LOCK_TIMEOUT_MS, PGC_SUSET,
+					  PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
+}
+
+void
+session_set_impatient(bool value)
+{
+	impatient = value;
+}
+
+void
+session_limit_rest(int ms)
+{
+	enable_timeout_after(STATEMENT_TIMEOUT, ms);
+}
+
+void
+session_commit(void)
+{
+	SetUserIdAndSecContext(outer_user, outer_context);
+	SPI_finish();
+	PopActiveSnapshot();
+	disable_timeout(STATEMENT_TIMEOUT, false);	/* not while a standby is waited for */
+	if (leaving)
+		set("synchronous_commit", "local");
+	CommitTransactionCommand();
+	stop_timeouts();
+	pgstat_report_stat(false);	/* now and then */
+	statistics_held_back = true;
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+void
+session_report_statistics(void)
+{
+	if (!statistics_held_back)
+		return;
+	pgstat_report_stat(true);
+	statistics_held_back = false;
+}
+
+void
+session_abort(void)
+{
+	instr_time	took;
+
+	INSTR_TIME_SET_CURRENT(took);
+	INSTR_TIME_SUBTRACT(took, began);
+	overran = INSTR_TIME_GET_MILLISEC(took) >= TRANSACTION_TIMEOUT_MS;
+	stop_timeouts();
+	AbortCurrentTransaction();	/* the user and SPI go back with it */
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+bool
+session_overran(void)
+{
+	return overran;
+}
+
+bool
+session_error_passes(int sqlerrcode)
+{
+	switch (sqlerrcode)
+	{
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+		case ERRCODE_T_R_DEADLOCK_DETECTED:
+		case ERRCODE_T_R_SERIALIZATION_FAILURE:
+			return true;
+		case ERRCODE_QUERY_CANCELED:
+			return !overran;
+		default:
+			return false;
+	}
+}
+
+bool
+session_extension_gone(void)
+{
+	return extension_gone;
+}
+
+bool
+session_extension_replaced(void)
+{
+	return extension_replaced;
+}

@@ -1,0 +1,124 @@
+/*-------------------------------------------------------------------------
+ *
+ * stats.c
+ *		The worker's live counters of its destinations.
+ *
+ * Counted in the worker's own memory and copied to shared memory once a turn
+ * of its loop, for those that changed.  They start at zero with each worker;
+ * what must last is in tables.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "worker/stats.h"
+
+#include "lib/ilist.h"
+#include "shmem/shmem.h"
+#include "utils/hsearch.h"
+
+/* Weight of the newest request in the moving average of latencies. */
+#define LATENCY_WEIGHT	0.05
+
+typedef struct Counters
+{
+	int32		destination_id;
+	bool		changed;
+	dlist_node	node;			/* in changed_list */
+	DestinationStats stats;
+} Counters;
+
+static HTAB *all;
+static dlist_head changed_list;
+
+void
+stats_init(void)
+{
+	HASHCTL		info = {0};
+
+	info.keysize = sizeof(int32);
+	info.entrysize = sizeof(Counters);
+	all = hash_create("rswebhook counters", 64, &info, HASH_ELEM | HASH_BLOBS);
+	dlist_init(&changed_list);
+}
+
+static DestinationStats *
+change(int32 destination_id)
+{
+	bool		found;
+	Counters   *counters = hash_search(all, &destination_id, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		memset(&counters->stats, 0, sizeof(counters->stats));
+		counters->changed = false;
+	}
+	if (!counters->changed)
+	{
+		counters->changed = true;
+		dlist_push_tail(&changed_list, &counters->node);
+	}
+	return &counters->stats;
+}
+
+void
+stats_note_known(int32 destination_id)
+{
+	(void) change(destination_id);
+}
+
+void
+stats_note_in_flight(int32 destination_id, int in_flight)
+{
+	change(destination_id)->in_flight = in_flight;
+}
+
+void
+stats_note_outcome(int32 destination_id, const Verdict *verdict,
+				   int64 duration_us, TimestampTz now)
+{
+	DestinationStats *stats = change(destination_id);
+
+	if (verdict->kind == VERDICT_DELIVERED)
+	{
+		double		ms = (double) duration_us / 1000.0;
+
+		stats->latency_ms = stats->delivered == 0 ? ms :
+			stats->latency_ms + LATENCY_WEIGHT * (ms - stats->latency_ms);
+		stats->delivered++;
+		stats->last_delivered_at = now;
+		return;
+	}
+	if (verdict->kind == VERDICT_RETRY)
+		stats->retried++;
+	else
+		stats->aborted++;
+	stats->last_error_at = now;
+	strlcpy(stats->last_error, verdict->reason, sizeof(stats->last_error));
+}
+
+void
+stats_forget(int32 destination_id)
+{
+	Counters   *counters = hash_search(all, &destination_id, HASH_FIND, NULL);
+
+	if (counters == NULL)
+		return;
+	if (counters->changed)
+		dlist_delete(&counters->node);
+	hash_search(all, &destination_id, HASH_REMOVE, NULL);
+	state_forget_stats(destination_id);
+}
+
+void
+stats_publish(void)
+{
+	while (!dlist_is_empty(&changed_list))
+	{
+		Counters   *counters = dlist_container(Counters, node,
+											   dlist_pop_head_node(&changed_list));
+
+		counters->changed = false;
+		state_publish_stats(counters->destination_id, &counters->stats);
+	}
+}

@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * stats.h
+ *		The worker's live counters of its destinations.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_STATS_H
+#define RSWEBHOOK_STATS_H
+
+#include "rswebhook.h"
+
+#include "destination/verdict.h"
+
+extern void stats_init(void);
+
+/* There is something to show, if only zeros, of a destination. */
+extern void stats_note_known(int32 destination_id);
+extern void stats_note_in_flight(int32 destination_id, int in_flight);
+extern void stats_note_outcome(int32 destination_id, const Verdict *verdict,
+							   int64 duration_us, TimestampTz now);
+extern void stats_forget(int32 destination_id);
+
+/* Show in shared memory what has changed since the last call. */
+extern void stats_publish(void);
+
+#endif							/* RSWEBHOOK_STATS_H */
