@@ -1,5 +1,6 @@
 EXTENSION = rswebhook
 MODULE_big = rswebhook
+VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" rswebhook.control)
 PGFILEDESC = "rswebhook - RudderStack-style webhooks sent by PostgreSQL itself"
 
 OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c))
@@ -12,7 +13,8 @@ REGRESS_OPTS = --inputdir=. --encoding=UTF8
 TAP_TESTS = 1
 
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
-PG_CPPFLAGS = -I$(srcdir)/src $(shell pkg-config --cflags libcurl libcares libssl libcrypto)
+PG_CPPFLAGS = -I$(srcdir)/src -DRSWEBHOOK_VERSION='"$(VERSION)"' \
+	$(shell pkg-config --cflags libcurl libcares libssl libcrypto)
 SHLIB_LINK = $(shell pkg-config --libs libcurl libcares libssl libcrypto)
 
 PG_CONFIG ?= pg_config

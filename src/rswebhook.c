@@ -11,35 +11,33 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "rswebhook.h"
+#include "postgres.h"
 
 #include <limits.h>
 
 #include "access/xact.h"
-#include "http/guard.h"
-#include "worker/launcher.h"
+#include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "api/send.h"
+#include "base/compat.h"
+#include "destination/secret.h"
+#include "http/guard.h"
 #include "shmem/share.h"
 #include "shmem/shmem.h"
-#include "utils/guc.h"
+#include "tables/tables.h"
+#include "transform/request.h"
+#include "worker/deliver.h"
+#include "worker/lanes.h"
+#include "worker/launcher.h"
+#include "worker/session.h"
+#include "worker/worker.h"
 
 RSWEBHOOK_MODULE_MAGIC;
 
 void		_PG_init(void);
 
-bool		rswebhook_enabled = true;
-int			rswebhook_max_event_size = 1024 * 1024;
-int			rswebhook_max_request_size = 4 * 1024 * 1024;
-int			rswebhook_response_body_limit = 4096;
-int			rswebhook_max_in_flight = 256;
-int			rswebhook_max_in_flight_size = 64 * 1024;
-int			rswebhook_connection_lifetime = 10 * 60 * 1000;
-int			rswebhook_retention = 7 * SECS_PER_DAY;
-char	   *rswebhook_user_agent = NULL;
-int			rswebhook_synchronous_commit = SYNCHRONOUS_COMMIT_LOCAL_FLUSH;
-int			rswebhook_max_databases = 64;
-int			rswebhook_workers = 1;
-char	   *rswebhook_secret_sources = NULL;
 static char *blocked_networks = NULL;
 static char *allowed_networks = NULL;
 

@@ -249,6 +249,8 @@ main(void)
 END
 
 write_file('pace_test.c', <<'END');
+#include "postgres.h"
+
 #include "schedule/lane.h"
 
 #include <stdio.h>

@@ -10,14 +10,24 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "destination/fields.h"
+#include "postgres.h"
 
-#include "destination/auth.h"
-#include "transform/json.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+
+#include "destination/auth.h"
+#include "destination/cache.h"
+#include "destination/fields.h"
+#include "destination/values.h"
+#include "tables/tables.h"
+#include "transform/config.h"
+#include "transform/json.h"
+#include "transform/request.h"
+#include "transform/transform.h"
+#include "transform/url.h"
+#include "transform/values.h"
 
 #define MASK "***"
 

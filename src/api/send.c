@@ -17,7 +17,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "destination/fields.h"
+#include "postgres.h"
 
 #include <math.h>
 
@@ -31,8 +31,6 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "tables/rows.h"
-#include "shmem/share.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -43,6 +41,18 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+
+#include "api/send.h"
+#include "destination/cache.h"
+#include "destination/fields.h"
+#include "destination/values.h"
+#include "shmem/share.h"
+#include "shmem/shmem.h"
+#include "tables/rows.h"
+#include "tables/tables.h"
+#include "transform/request.h"
+
+int			rswebhook_max_event_size = 1024 * 1024;
 
 /* A table that rows are sent to. */
 typedef struct Target
@@ -283,17 +293,6 @@ sink_insert(Sink *sink, NewRow *row)
 			writer_set(&sink->writer, i, row->values[i]);
 	}
 	writer_insert_row(&sink->writer);
-}
-
-int16
-ring_slot(TimestampTz at)
-{
-	int64		unix_epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
-	int64		span = Max(rswebhook_retention / 8, 1);
-	int64		seconds = at / USECS_PER_SEC + unix_epoch;
-
-	/* times before 1970 only come by a wrong clock, but need a slot as well */
-	return (int16) (Max(seconds, 0) / span % RING_SLOTS);
 }
 
 /* ---------------------------------------------------------------------

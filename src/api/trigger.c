@@ -13,7 +13,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "rswebhook.h"
+#include "postgres.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
@@ -25,11 +25,14 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
+
+#include "api/send.h"
 
 typedef struct Option
 {

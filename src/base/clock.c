@@ -14,16 +14,17 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "base/clock.h"
+#include "postgres.h"
 
 #include <math.h>
 #include <time.h>
 
 #include "common/int.h"
-#include "rswebhook.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
+
+#include "base/clock.h"
 
 /* A change that is smaller is none that anybody would notice. */
 #define JUMP_US		(5 * USECS_PER_SEC)

@@ -16,8 +16,6 @@
 #ifndef RSWEBHOOK_CLOCK_H
 #define RSWEBHOOK_CLOCK_H
 
-#include "postgres.h"
-
 #include "datatype/timestamp.h"
 
 typedef int64 Instant;			/* microseconds; 0 stands for "none" */

@@ -21,7 +21,7 @@
 
 /* 18 has a name for the magic block that carries the version, too. */
 #if PG_VERSION_NUM >= 180000
-#define RSWEBHOOK_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "rswebhook", .version = "1.0")
+#define RSWEBHOOK_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "rswebhook", .version = RSWEBHOOK_VERSION)
 #else
 #define RSWEBHOOK_MODULE_MAGIC PG_MODULE_MAGIC
 #endif

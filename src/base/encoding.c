@@ -10,11 +10,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "base/encoding.h"
+#include "postgres.h"
 
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+
+#include "base/encoding.h"
 
 /* Bytes of the valid character at s, 0 if there is none. */
 static int

@@ -10,8 +10,6 @@
 #ifndef RSWEBHOOK_BYTES_H
 #define RSWEBHOOK_BYTES_H
 
-#include "postgres.h"
-
 /*
  * A text datum: valid UTF-8 as it is where the database's encoding is UTF-8,
  * and any other byte (NUL, a broken sequence, in other encodings all but

@@ -10,10 +10,14 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "destination/auth.h"
+#include "postgres.h"
 
-#include "transform/json.h"
+#include "destination/auth.h"
+#include "destination/secret.h"
 #include "destination/sign.h"
+#include "destination/values.h"
+#include "transform/json.h"
+#include "transform/request.h"
 
 /* Which columns a type needs, takes, or has no use for. */
 typedef enum Need

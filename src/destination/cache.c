@@ -23,13 +23,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "destination/fields.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "destination/auth.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -45,6 +44,14 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+
+#include "destination/auth.h"
+#include "destination/cache.h"
+#include "destination/fields.h"
+#include "destination/secret.h"
+#include "destination/values.h"
+#include "shmem/shmem.h"
+#include "tables/tables.h"
 
 typedef struct Row
 {
@@ -376,23 +383,6 @@ subxact_callback(SubXactEvent event, SubTransactionId mine,
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB && cache.own_changes)
 		invalidations++;
-}
-
-Oid
-extension_relation(const char *name)
-{
-	Oid			namespace = get_namespace_oid("rswebhook", true);
-	Oid			relid = InvalidOid;
-
-	if (OidIsValid(namespace))
-		relid = get_relname_relid(name, namespace);
-	if (!OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation \"rswebhook.%s\" does not exist", name),
-				 errdetail("The tables of the extension rswebhook are missing or have been renamed."),
-				 errhint("Run CREATE EXTENSION rswebhook in this database.")));
-	return relid;
 }
 
 static int

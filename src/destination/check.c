@@ -15,20 +15,25 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "destination/fields.h"
+#include "postgres.h"
 
 #include "access/htup_details.h"
-#include "destination/auth.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "nodes/value.h"
 #include "miscadmin.h"
+#include "nodes/value.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+
+#include "destination/auth.h"
+#include "destination/fields.h"
+#include "destination/secret.h"
+#include "destination/values.h"
+#include "transform/url.h"
 
 static const char *const methods[] = {"POST", "PUT", "PATCH", "GET", "DELETE"};
 

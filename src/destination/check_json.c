@@ -11,20 +11,24 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "destination/fields.h"
+#include "postgres.h"
 
 #include <ctype.h>
 
 #include "catalog/pg_type.h"
-#include "transform/json.h"
 #include "miscadmin.h"
-#include "destination/verdict.h"
-#include "destination/sign.h"
 #include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
+
+#include "destination/fields.h"
+#include "destination/sign.h"
+#include "destination/values.h"
+#include "destination/verdict.h"
+#include "transform/json.h"
+#include "transform/request.h"
 
 #define MAX_STATUS 999
 

@@ -16,7 +16,7 @@
 #ifndef RSWEBHOOK_DESTINATION_H
 #define RSWEBHOOK_DESTINATION_H
 
-#include "rswebhook.h"
+#include "destination/values.h"
 
 #include "access/htup.h"
 #include "access/tupdesc.h"

@@ -13,16 +13,19 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "destination/secret.h"
+#include "postgres.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "transform/json.h"
 #include "mb/pg_wchar.h"
-#include "rswebhook.h"
 #include "storage/fd.h"
+
+#include "destination/secret.h"
+#include "transform/json.h"
+
+char	   *rswebhook_secret_sources = NULL;
 
 #define MAX_FILE_BYTES	(64 * 1024)
 #define BLANKS			" \t\r\n"

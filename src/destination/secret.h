@@ -16,9 +16,9 @@
 #ifndef RSWEBHOOK_SECRET_H
 #define RSWEBHOOK_SECRET_H
 
-#include "postgres.h"
-
 #include "utils/jsonb.h"
+
+extern char *rswebhook_secret_sources;	/* setting */
 
 typedef enum SecretSource
 {

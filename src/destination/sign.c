@@ -14,7 +14,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "destination/sign.h"
+#include "postgres.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -24,6 +24,8 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+
+#include "destination/sign.h"
 
 #define HMAC_PREFIX			"whsec_"
 #define PRIVATE_PREFIX		"whsk_"

@@ -14,8 +14,6 @@
 #ifndef RSWEBHOOK_SIGN_H
 #define RSWEBHOOK_SIGN_H
 
-#include "postgres.h"
-
 /* NULL if it is a key, else a clause that says why not, without its text. */
 extern const char *signing_key_problem(const char *key);
 

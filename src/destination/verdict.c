@@ -18,11 +18,15 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "destination/verdict.h"
+#include "postgres.h"
 
 #include <math.h>
 
 #include "utils/timestamp.h"
+
+#include "destination/values.h"
+#include "destination/verdict.h"
+#include "http/http.h"
 
 #define JITTER	0.2
 

@@ -10,7 +10,7 @@
 #ifndef RSWEBHOOK_OUTCOME_H
 #define RSWEBHOOK_OUTCOME_H
 
-#include "rswebhook.h"
+#include "destination/values.h"
 
 #include "base/clock.h"
 

@@ -11,9 +11,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "schedule/lane.h"
+#include "postgres.h"
 
 #include "utils/timestamp.h"
+
+#include "destination/values.h"
+#include "schedule/lane.h"
 
 /*
  * How long to wait for a turn that another worker has: it tells when it leaves

@@ -20,9 +20,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "schedule/lane.h"
+#include "postgres.h"
 
 #include "utils/timestamp.h"
+
+#include "schedule/lane.h"
 
 /* A destination that keeps a large event longer than this is slow. */
 #define SOON_US		(1 * USECS_PER_SEC)

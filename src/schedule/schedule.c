@@ -18,10 +18,15 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "schedule/lane.h"
+#include "postgres.h"
 
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+
+#include "destination/values.h"
+#include "schedule/lane.h"
+#include "schedule/schedule.h"
+#include "shmem/shmem.h"
 
 /* A lane whose rows cannot be read waits; the pause doubles from here to there. */
 #define UNREAD_MIN_US	(1 * USECS_PER_SEC)

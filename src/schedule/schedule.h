@@ -15,7 +15,7 @@
 #ifndef RSWEBHOOK_SCHEDULE_H
 #define RSWEBHOOK_SCHEDULE_H
 
-#include "rswebhook.h"
+#include "shmem/shmem.h"
 
 #include "base/clock.h"
 #include "lib/ilist.h"

@@ -20,10 +20,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "schedule/lane.h"
+#include "postgres.h"
 
-#include "shmem/share.h"
 #include "utils/timestamp.h"
+
+#include "destination/values.h"
+#include "schedule/lane.h"
+#include "shmem/share.h"
 
 static HTAB *items;				/* by QueueItemId */
 static HTAB *keys;				/* by KeyQueueKey */

@@ -8,14 +8,17 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "shmem/control.h"
+#include "postgres.h"
 
-#include "base/encoding.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/shmem.h"
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
+
+#include "base/encoding.h"
+#include "shmem/control.h"
+#include "shmem/shmem.h"
 
 /* Destinations of the cluster that have some, an entry a worker. */
 #define MAX_TRACKED_DESTINATIONS	4096

@@ -11,8 +11,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "shmem/lack.h"
+#include "postgres.h"
 
+#include "shmem/lack.h"
 #include "shmem/shmem.h"
 
 /* Shortages that come and go are not said more often than this. */

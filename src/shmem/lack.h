@@ -11,8 +11,6 @@
 #ifndef RSWEBHOOK_LACK_H
 #define RSWEBHOOK_LACK_H
 
-#include "rswebhook.h"
-
 #include "base/clock.h"
 
 /* A request was not sent for want of this. */

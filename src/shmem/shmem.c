@@ -9,7 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "shmem/control.h"
+#include "postgres.h"
 
 #include <signal.h>
 
@@ -18,6 +18,13 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/shmem.h"
+
+#include "base/compat.h"
+#include "shmem/control.h"
+#include "shmem/shmem.h"
+
+int			rswebhook_max_databases = 64;
+int			rswebhook_workers = 1;
 
 /* A worker that leaves when told to needs milliseconds; give up far later. */
 #define HOLD_TIMEOUT_US				(10 * USECS_PER_SEC)

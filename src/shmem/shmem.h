@@ -26,12 +26,38 @@
 #ifndef RSWEBHOOK_STATE_H
 #define RSWEBHOOK_STATE_H
 
-#include "rswebhook.h"
-
 #include "base/clock.h"
 
 #include "storage/proc.h"
 #include "utils/snapshot.h"
+
+/* settings */
+extern int	rswebhook_max_databases;
+extern int	rswebhook_workers;	/* of each database; see share.h */
+
+/* Rows of one destination (0: of any) that a transaction will make visible. */
+typedef struct QueuedRange
+{
+	int32		destination_id;
+	uint32		shares;			/* that they may be in; see share.h */
+	int64		first_id;
+	int64		last_id;
+} QueuedRange;
+
+extern void state_init(void);	/* from _PG_init while preloading */
+extern bool state_available(void);	/* false: not preloaded */
+
+/*
+ * Remember that the current transaction queued these rows; the workers hear
+ * of them when, and only when, it commits.
+ */
+extern void state_note_queued(const QueuedRange *range);
+
+/* Likewise, that it changed what the workers know of destinations and the like. */
+extern void state_note_changed(void);
+
+/* WARNING with a hint, once a session, if nothing will be delivered. */
+extern void state_warn_unavailable(void);
 
 /* _PG_init of any process: the transaction callbacks. */
 extern void state_register_callbacks(void);

@@ -12,7 +12,10 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "postgres.h"
+
 #include "shmem/control.h"
+#include "shmem/shmem.h"
 
 /* Of a set of destinations, where one is; -1: it is not in there. */
 static int

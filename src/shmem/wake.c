@@ -18,21 +18,24 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "shmem/control.h"
+#include "postgres.h"
 
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
-#include "base/inject.h"
 #include "miscadmin.h"
 #include "replication/walsender.h"
-#include "shmem/share.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+
+#include "base/inject.h"
+#include "shmem/control.h"
+#include "shmem/share.h"
+#include "shmem/shmem.h"
 
 /* Distinct destinations that one transaction names exactly. */
 #define MAX_PENDING_RANGES	32

@@ -9,12 +9,15 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "shmem/control.h"
+#include "postgres.h"
 
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/builtins.h"
+
+#include "shmem/control.h"
+#include "shmem/shmem.h"
 
 static WorkerSlot *my_slot = NULL;
 static uint32 my_generation = 0;

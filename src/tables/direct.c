@@ -16,21 +16,25 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "tables/direct.h"
+#include "postgres.h"
 
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "base/encoding.h"
 #include "executor/executor.h"
-#include "base/inject.h"
 #include "miscadmin.h"
-#include "tables/rows.h"
-#include "worker/session.h"
-#include "worker/suspect.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+
+#include "base/encoding.h"
+#include "base/inject.h"
+#include "destination/values.h"
+#include "tables/direct.h"
+#include "tables/rows.h"
+#include "tables/tables.h"
+#include "worker/session.h"
+#include "worker/suspect.h"
 
 /* Of the queue's columns, so many are read here. */
 #define QUEUE_COLUMNS_READ	(QUEUE_QUEUED_AT + 1)
@@ -180,7 +184,7 @@ direct_fetch(const QueueRow **rows, int count, int64 budget, Jsonb **events,
 	bool		opened;
 	int			fetched = 0;
 
-	session_look_again();		/* all that is read is locked now */
+	tables_look_again();		/* all that is read is locked now */
 	opened = usable && queue_reader_open(&queue, rel);
 	for (int i = 0; i < count && opened && budget >= 0; i++)
 	{

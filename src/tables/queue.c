@@ -15,26 +15,30 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "tables/queue.h"
+#include "postgres.h"
 
 #include "access/table.h"
-#include "base/encoding.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
-#include "tables/direct.h"
 #include "executor/spi.h"
-#include "base/inject.h"
 #include "miscadmin.h"
-#include "tables/rows.h"
-#include "worker/session.h"
 #include "storage/lmgr.h"
-#include "worker/suspect.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+
+#include "base/encoding.h"
+#include "base/inject.h"
+#include "destination/values.h"
+#include "tables/direct.h"
+#include "tables/queue.h"
+#include "tables/rows.h"
+#include "tables/tables.h"
+#include "worker/session.h"
+#include "worker/suspect.h"
 
 /* Emptying a slot may make readers of old rows wait this long at the most. */
 #define EXPIRE_LOCK_TIMEOUT_MS	"50"
@@ -234,7 +238,7 @@ queue_owed_destinations(void)
 {
 	List	   *result = NIL;
 
-	session_lock_and_look("queue");
+	tables_lock_and_look("queue");
 	execute(OWED_DESTINATIONS, NULL, NULL, true, SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -252,7 +256,7 @@ queue_is_home(bool *is_copy)
 	bool		null;
 	bool		home;
 
-	session_lock_and_look("home");
+	tables_lock_and_look("home");
 	execute(IS_HOME, NULL, NULL, true, SPI_OK_SELECT);
 	home = DatumGetBool(column(0, 1, &null)) && !null;
 	*is_copy = !home && !null;
@@ -362,7 +366,7 @@ fetch_by_statement(const QueueRow *row, bool *missing)
 
 	claimed_arrays(&row, 1, params);
 	params[4] = array_of(&slot, 1, INT2OID);
-	execute(FETCH, params, NULL, false, SPI_OK_SELECT); /* see session_look_again() */
+	execute(FETCH, params, NULL, false, SPI_OK_SELECT); /* see tables_look_again() */
 	*missing = false;
 	if (SPI_processed > 0)
 	{
@@ -592,7 +596,7 @@ queue_load_breakers(StoredBreaker **breakers)
 {
 	int			count;
 
-	session_lock_and_look("breaker");
+	tables_lock_and_look("breaker");
 	execute(LOAD_BREAKERS, NULL, NULL, true, SPI_OK_SELECT);
 	count = (int) SPI_processed;
 	*breakers = palloc0(sizeof(StoredBreaker) * Max(count, 1));
@@ -732,7 +736,7 @@ queue_expire(Ring ring, int slot, TimestampTz before)
 	set_config_option("lock_timeout", EXPIRE_LOCK_TIMEOUT_MS, PGC_SUSET,
 					  PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
 	SPI_execute(psprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", partition), false, 0);
-	session_look_again();
+	tables_look_again();
 	if (!may_be_emptied(ring, partition, before))
 		return;
 	SPI_execute(psprintf("TRUNCATE ONLY %s", partition), false, 0);

@@ -14,8 +14,9 @@
 #ifndef RSWEBHOOK_QUEUE_H
 #define RSWEBHOOK_QUEUE_H
 
-#include "rswebhook.h"
+#include "nodes/pg_list.h"
 
+#include "destination/values.h"
 #include "destination/verdict.h"
 #include "schedule/schedule.h"
 

@@ -7,7 +7,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "tables/rows.h"
+#include "postgres.h"
 
 #include "access/table.h"
 #include "access/tableam.h"
@@ -26,6 +26,9 @@
 #include "utils/partcache.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "tables/rows.h"
 
 /* ---------------------------------------------------------------------
  * What somebody may have made of our tables

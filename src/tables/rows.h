@@ -20,8 +20,6 @@
 #ifndef RSWEBHOOK_ROWS_H
 #define RSWEBHOOK_ROWS_H
 
-#include "rswebhook.h"
-
 #include "access/genam.h"
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"

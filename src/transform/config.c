@@ -11,12 +11,15 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "rswebhook.h"
+#include "postgres.h"
 
-#include "transform/config.h"
-#include "transform/json.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+
+#include "transform/config.h"
+#include "transform/flatten.h"
+#include "transform/json.h"
+#include "transform/values.h"
 
 static void
 set_method(TransformConfig *config, const JsonbValue *method)

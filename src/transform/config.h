@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * config.h
- *		What a TransformConfig holds, for config.c and transform.c only.
+ *		RudderStack's Config, read once so that it can be used many times.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -10,7 +10,26 @@
 #ifndef RSWEBHOOK_CONFIG_H
 #define RSWEBHOOK_CONFIG_H
 
-#include "rswebhook.h"
+#include "transform/values.h"
+
+/*
+ * RudderStack's Config as jsonb, which must outlive it.  Raises an error if it
+ * is not an object; what else is wrong is raised by transform_event, since
+ * RudderStack asks nothing of the config of an event that passes through.
+ */
+extern TransformConfig *transform_config_from_jsonb(Jsonb *config);
+
+/*
+ * A config made of parts that are already checked: headers is an object of
+ * name to value, or NULL.  url NULL means "none needed" (the endpoint is then
+ * empty unless the event has a fullPath): the bare request of a method.  The
+ * parts are copied.
+ */
+extern TransformConfig *transform_config_from_parts(const char *url,
+													const char *method,
+													Jsonb *headers);
+
+/* ---- what it holds, for config.c and transform.c only ---- */
 
 typedef enum MethodKind
 {

@@ -11,11 +11,14 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "rswebhook.h"
+#include "postgres.h"
 
-#include "transform/json.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+
+#include "transform/flatten.h"
+#include "transform/json.h"
+#include "transform/values.h"
 
 static void flatten_at(StringInfo path, const JsonbValue *value, NamedValues *out);
 

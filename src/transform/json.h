@@ -16,8 +16,6 @@
 #ifndef RSWEBHOOK_JSON_H
 #define RSWEBHOOK_JSON_H
 
-#include "postgres.h"
-
 #include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 

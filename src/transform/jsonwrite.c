@@ -16,10 +16,11 @@
  */
 #include "postgres.h"
 
-#include "transform/json.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
+
+#include "transform/json.h"
 
 /* Most bytes that a value can take, with the padding in front of it. */
 static Size

@@ -12,11 +12,12 @@
  */
 #include "postgres.h"
 
-#include "transform/json.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
+
+#include "transform/json.h"
 
 /*
  * Lower case by ranges of code points, from the Unicode 16 character data:

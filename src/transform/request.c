@@ -13,11 +13,22 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "rswebhook.h"
+#include "postgres.h"
 
-#include "transform/json.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+
+#include "http/http.h"
+#include "transform/config.h"
+#include "transform/flatten.h"
+#include "transform/json.h"
+#include "transform/request.h"
+#include "transform/transform.h"
+#include "transform/url.h"
+#include "transform/values.h"
+
+int			rswebhook_max_request_size = 4 * 1024 * 1024;
+char	   *rswebhook_user_agent = NULL;
 
 #define MAX_SHOWN		1024
 

@@ -14,12 +14,17 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "rswebhook.h"
+#include "postgres.h"
 
-#include "transform/config.h"
-#include "transform/json.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+
+#include "transform/config.h"
+#include "transform/flatten.h"
+#include "transform/json.h"
+#include "transform/request.h"
+#include "transform/transform.h"
+#include "transform/values.h"
 
 /* The top-level keys of an event that mean something. */
 typedef enum Field

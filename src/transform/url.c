@@ -12,10 +12,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "rswebhook.h"
+#include "postgres.h"
+
+#include "miscadmin.h"
 
 #include "transform/json.h"
-#include "miscadmin.h"
+#include "transform/url.h"
+#include "transform/values.h"
 
 #define MAX_CONFIG_URL	8192
 #define MAX_WIRE_URL	65536

@@ -21,8 +21,6 @@
  */
 #include "postgres.h"
 
-#include "worker/ddl.h"
-
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -37,13 +35,16 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "shmem/share.h"
-#include "shmem/shmem.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "shmem/share.h"
+#include "shmem/shmem.h"
+#include "worker/ddl.h"
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
 static object_access_hook_type prev_object_access = NULL;

@@ -21,27 +21,34 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/deliver.h"
+#include "postgres.h"
 
 #include "access/xlog.h"
-#include "base/clock.h"
 #include "common/int.h"
-#include "worker/lanes.h"
-#include "base/inject.h"
-#include "shmem/lack.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
-#include "destination/verdict.h"
 #include "postmaster/interrupt.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/inject.h"
+#include "destination/values.h"
+#include "destination/verdict.h"
+#include "http/http.h"
+#include "schedule/schedule.h"
+#include "shmem/lack.h"
 #include "tables/queue.h"
+#include "transform/values.h"
+#include "worker/deliver.h"
+#include "worker/lanes.h"
 #include "worker/record.h"
 #include "worker/render.h"
-#include "schedule/schedule.h"
 #include "worker/session.h"
 #include "worker/stats.h"
 #include "worker/suspect.h"
-#include "utils/memutils.h"
-#include "utils/timestamp.h"
+
+int			rswebhook_response_body_limit = 4096;
 
 /* Requests that are prepared in one transaction. */
 #define BATCH	128

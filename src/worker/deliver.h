@@ -13,9 +13,9 @@
 #ifndef RSWEBHOOK_DELIVER_H
 #define RSWEBHOOK_DELIVER_H
 
-#include "rswebhook.h"
-
 #include "base/clock.h"
+
+extern int	rswebhook_response_body_limit;	/* setting; bytes */
 
 /* Once a process. */
 extern void deliver_init(void);

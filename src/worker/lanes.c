@@ -10,16 +10,22 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/lanes.h"
+#include "postgres.h"
 
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
-#include "tables/queue.h"
-#include "worker/record.h"
+#include "utils/hsearch.h"
+
+#include "destination/cache.h"
+#include "destination/values.h"
 #include "schedule/schedule.h"
 #include "shmem/shmem.h"
+#include "tables/queue.h"
+#include "worker/lanes.h"
+#include "worker/record.h"
 #include "worker/stats.h"
-#include "utils/hsearch.h"
+
+bool		rswebhook_enabled = true;
 
 typedef struct KnownDestination
 {

@@ -10,9 +10,11 @@
 #ifndef RSWEBHOOK_CONFIGURE_H
 #define RSWEBHOOK_CONFIGURE_H
 
-#include "rswebhook.h"
+#include "destination/values.h"
 
 #include "base/clock.h"
+
+extern bool rswebhook_enabled;	/* setting: the workers deliver */
 
 /* Once a process. */
 extern void configure_init(void);

@@ -19,22 +19,20 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/launcher.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
-#include "access/tableam.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_database.h"
-#include "worker/ddl.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "shmem/shmem.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
@@ -44,6 +42,11 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "shmem/shmem.h"
+#include "worker/ddl.h"
+#include "worker/launcher.h"
 
 /* A worker that this launcher started and has not seen end. */
 typedef struct Child

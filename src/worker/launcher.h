@@ -10,8 +10,6 @@
 #ifndef RSWEBHOOK_LAUNCHER_H
 #define RSWEBHOOK_LAUNCHER_H
 
-#include "rswebhook.h"
-
 extern void launcher_register(void);
 
 extern PGDLLEXPORT void rswebhook_launcher_main(Datum arg);

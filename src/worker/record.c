@@ -7,12 +7,16 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/record.h"
+#include "postgres.h"
 
-#include "worker/lanes.h"
+#include "nodes/pg_list.h"
+#include "utils/memutils.h"
+
+#include "destination/values.h"
 #include "schedule/schedule.h"
 #include "shmem/shmem.h"
-#include "utils/memutils.h"
+#include "worker/lanes.h"
+#include "worker/record.h"
 
 /* A row that somebody has locked is looked at again after so long, then longer. */
 #define BUSY_MIN_US		(200 * 1000)

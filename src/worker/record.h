@@ -18,8 +18,6 @@
 #ifndef RSWEBHOOK_RECORD_H
 #define RSWEBHOOK_RECORD_H
 
-#include "rswebhook.h"
-
 #include "tables/queue.h"
 
 /* Once a process. */

@@ -12,16 +12,25 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/render.h"
+#include "postgres.h"
 
 #include <time.h>
 
 #include "access/xlog.h"
-#include "destination/auth.h"
-#include "transform/json.h"
 #include "miscadmin.h"
-#include "destination/sign.h"
 #include "utils/timestamp.h"
+
+#include "destination/auth.h"
+#include "destination/secret.h"
+#include "destination/sign.h"
+#include "destination/values.h"
+#include "http/http.h"
+#include "transform/json.h"
+#include "transform/request.h"
+#include "transform/transform.h"
+#include "transform/url.h"
+#include "transform/values.h"
+#include "worker/render.h"
 
 #define MAX_WEBHOOK_ID	255
 

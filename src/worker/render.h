@@ -10,7 +10,7 @@
 #ifndef RSWEBHOOK_RENDER_H
 #define RSWEBHOOK_RENDER_H
 
-#include "rswebhook.h"
+#include "destination/values.h"
 
 typedef enum RenderResult
 {

@@ -8,16 +8,19 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/retention.h"
+#include "postgres.h"
 
-#include "base/inject.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
-#include "tables/queue.h"
-#include "worker/record.h"
-#include "worker/session.h"
-#include "shmem/shmem.h"
 #include "utils/memutils.h"
+
+#include "base/inject.h"
+#include "shmem/shmem.h"
+#include "tables/queue.h"
+#include "tables/tables.h"
+#include "worker/record.h"
+#include "worker/retention.h"
+#include "worker/session.h"
 
 /*
  * Outcomes are recorded together: so many, or after so long.  The longer time

@@ -14,8 +14,6 @@
 #ifndef RSWEBHOOK_CHORES_H
 #define RSWEBHOOK_CHORES_H
 
-#include "rswebhook.h"
-
 #include "base/clock.h"
 
 /*

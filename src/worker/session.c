@@ -11,7 +11,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/session.h"
+#include "postgres.h"
 
 #include <signal.h>
 
@@ -33,6 +33,10 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
+
+#include "worker/session.h"
+
+int			rswebhook_synchronous_commit = SYNCHRONOUS_COMMIT_LOCAL_FLUSH;
 
 /*
  * The worker waits no longer than this for a lock that somebody's command
@@ -219,24 +223,6 @@ session_begin(const char *what)
 	SetUserIdAndSecContext(owner, outer_context | SECURITY_RESTRICTED_OPERATION);
 	pgstat_report_activity(STATE_RUNNING, what);
 	return true;
-}
-
-void
-session_look_again(void)
-{
-	PopActiveSnapshot();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-void
-session_lock_and_look(const char *table)
-{
-	Relation	rel = table_open(extension_relation(table), AccessShareLock);
-
-	if (rel->rd_rel->relhassubclass)
-		(void) find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL);
-	table_close(rel, NoLock);
-	session_look_again();
 }
 
 void

@@ -14,7 +14,7 @@
 #ifndef RSWEBHOOK_SESSION_H
 #define RSWEBHOOK_SESSION_H
 
-#include "rswebhook.h"
+extern int	rswebhook_synchronous_commit;	/* setting; SyncCommitLevel */
 
 /* Once, before the first transaction: timeouts and the session's settings. */
 extern void session_init(void);
@@ -26,16 +26,6 @@ extern void session_apply_settings(void);
  */
 extern bool session_begin(const char *what);
 extern void session_commit(void);
-
-/*
- * A command that rewrites a table, as ALTER TABLE does, leaves nothing there for
- * snapshots that are older than it.  So a table is locked first, and looked at
- * afterwards under a new snapshot: absence under an older one proves nothing.
- */
-extern void session_look_again(void);
-
-/* Both at once, for a table of ours that is to be read. */
-extern void session_lock_and_look(const char *table);
 
 /* This transaction waits for locks hardly at all; or all do, from now on. */
 extern void session_wait_little(void);

@@ -11,11 +11,14 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/stats.h"
+#include "postgres.h"
 
 #include "lib/ilist.h"
-#include "shmem/shmem.h"
 #include "utils/hsearch.h"
+
+#include "destination/values.h"
+#include "shmem/shmem.h"
+#include "worker/stats.h"
 
 /* Weight of the newest request in the moving average of latencies. */
 #define LATENCY_WEIGHT	0.05

@@ -10,8 +10,6 @@
 #ifndef RSWEBHOOK_STATS_H
 #define RSWEBHOOK_STATS_H
 
-#include "rswebhook.h"
-
 #include "destination/verdict.h"
 
 extern void stats_init(void);

@@ -16,7 +16,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/suspect.h"
+#include "postgres.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -27,6 +27,8 @@
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
+
+#include "worker/suspect.h"
 
 /* A directory for what need not last, which backups leave out. */
 #define NOTE_FILE		"pg_stat_tmp/rswebhook.%u.%d"

@@ -10,8 +10,6 @@
 #ifndef RSWEBHOOK_SUSPECT_H
 #define RSWEBHOOK_SUSPECT_H
 
-#include "rswebhook.h"
-
 #include "schedule/schedule.h"
 
 /*

@@ -23,7 +23,13 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "postgres.h"
+
+#include "destination/cache.h"
+#include "destination/values.h"
+#include "tables/tables.h"
 #include "worker/launcher.h"
+#include "worker/worker.h"
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -60,6 +66,10 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+
+int			rswebhook_max_in_flight = 256;
+int			rswebhook_max_in_flight_size = 64 * 1024;
+int			rswebhook_connection_lifetime = 10 * 60 * 1000;
 
 /* Reads in one transaction, so that sending is not held up by reading. */
 #define READS_A_TURN		8
@@ -378,7 +388,7 @@ read_and_start(bool look)
 		return;
 	INJECT("reading");
 	configure_lanes(now);
-	session_lock_and_look("queue");
+	tables_lock_and_look("queue");
 	if (schedule_wants_read(now))
 		note_untold_ranges(now);
 	read_queue(now);

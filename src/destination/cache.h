@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * cache.h
+ *		The destinations of this database, reread after any change of their table.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_DESTINATION_CACHE_H
+#define RSWEBHOOK_DESTINATION_CACHE_H
+
+#include "destination/values.h"
+
+/*
+ * The cache is this process's own, reread after any change of the table
+ * (relcache invalidation, so at commit everywhere).  Pointers are good until
+ * the next call of any of these functions, which somebody's trigger may make,
+ * too.  Need a transaction.
+ */
+extern Destination *destination_by_name(const char *name);
+extern Destination *destination_by_id(int32 id);
+extern void destination_all(Destination ***list, int *count);
+
+/* Grows whenever the cache was reread: compare to know that things changed. */
+extern uint64 destination_generation(void);
+
+/*
+ * For a process that holds on to destinations, as the worker does over many
+ * transactions: after destination_keep_replaced(), once a process, pointers
+ * are good until it calls destination_free_replaced(), when it must hold none
+ * but those of the last call.
+ */
+extern void destination_keep_replaced(void);
+extern void destination_free_replaced(void);
+
+/* Have the next call reread the table, whether or not it has heard of a change. */
+extern void destination_forget(void);
+
+/* A message type as filters compare it: trimmed, lower case. */
+extern char *fold_message_type(const char *type, int len);
+
+#endif							/* RSWEBHOOK_DESTINATION_CACHE_H */

@@ -1,0 +1,67 @@
+/*-------------------------------------------------------------------------
+ *
+ * tables.c
+ *		Where our tables are, and which part of a ring is a moment's.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "tables/tables.h"
+
+int			rswebhook_retention = 7 * SECS_PER_DAY;
+
+Oid
+extension_relation(const char *name)
+{
+	Oid			namespace = get_namespace_oid("rswebhook", true);
+	Oid			relid = InvalidOid;
+
+	if (OidIsValid(namespace))
+		relid = get_relname_relid(name, namespace);
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"rswebhook.%s\" does not exist", name),
+				 errdetail("The tables of the extension rswebhook are missing or have been renamed."),
+				 errhint("Run CREATE EXTENSION rswebhook in this database.")));
+	return relid;
+}
+
+void
+tables_look_again(void)
+{
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+tables_lock_and_look(const char *table)
+{
+	Relation	rel = table_open(extension_relation(table), AccessShareLock);
+
+	if (rel->rd_rel->relhassubclass)
+		(void) find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL);
+	table_close(rel, NoLock);
+	tables_look_again();
+}
+
+int16
+ring_slot(TimestampTz at)
+{
+	int64		unix_epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+	int64		span = Max(rswebhook_retention / 8, 1);
+	int64		seconds = at / USECS_PER_SEC + unix_epoch;
+
+	/* times before 1970 only come by a wrong clock, but need a slot as well */
+	return (int16) (Max(seconds, 0) / span % RING_SLOTS);
+}

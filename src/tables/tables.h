@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * tables.h
+ *		Where our tables are, and which part of a ring is a moment's.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_TABLES_H
+#define RSWEBHOOK_TABLES_H
+
+#include "datatype/timestamp.h"
+
+extern int	rswebhook_retention;	/* setting; seconds */
+
+/* Oid of one of the extension's tables or sequences in schema rswebhook. */
+extern Oid	extension_relation(const char *name);
+
+/*
+ * A command that rewrites a table, as ALTER TABLE does, leaves nothing there for
+ * snapshots that are older than it.  So a table is locked first, and looked at
+ * afterwards under a new snapshot: absence under an older one proves nothing.
+ */
+extern void tables_look_again(void);
+
+/* Both at once, for a table of ours that is to be read. */
+extern void tables_lock_and_look(const char *table);
+
+/* The ring slot for a moment; see rswebhook--1.0.sql. */
+#define RING_SLOTS	10
+extern int16 ring_slot(TimestampTz at);
+
+#endif							/* RSWEBHOOK_TABLES_H */

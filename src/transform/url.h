@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * url.h
+ *		Which URLs can be sent to, and the final URL with its query.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_URL_H
+#define RSWEBHOOK_URL_H
+
+#include "lib/stringinfo.h"
+
+#include "transform/values.h"
+
+/*
+ * NULL if it is an http or https URL, or a host with or without a port,
+ * that can be configured, else the reason it cannot.
+ */
+extern const char *url_problem(const char *url);
+extern const char *url_host_problem(const char *host);
+
+/*
+ * NULL if an event's endpoint may be sent to with the credentials of the
+ * destination that has this URL, else why not.  All in the server encoding.
+ */
+extern const char *url_origin_problem(const char *endpoint, int len, const char *url,
+									  char **allowed_hosts, int nallowed_hosts);
+
+/* A configured URL with the values of its query masked. */
+extern char *url_masked(const char *url);
+
+/*
+ * Append the URL to send to, and the same with the values of the endpoint's
+ * own query masked.  All in UTF-8.  NULL, or why it cannot be.
+ */
+extern const char *url_build(const char *endpoint, int len, const NamedValues *params,
+							 StringInfo url, StringInfo shown);
+
+#endif							/* RSWEBHOOK_URL_H */

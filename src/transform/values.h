@@ -1,0 +1,74 @@
+/*-------------------------------------------------------------------------
+ *
+ * values.h
+ *		What travels from room to room as a value: event + destination ->
+ *		Transformed -> WireRequest, which http/http.h takes on.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_TRANSFORM_VALUES_H
+#define RSWEBHOOK_TRANSFORM_VALUES_H
+
+#include "http/http.h"
+#include "utils/jsonb.h"
+
+/*
+ * Name and value as the transform made them.  A header's value may be any
+ * JSON value here, as upstream; it becomes text in request.c.  Strings inside
+ * the JsonbValues are not NUL-terminated and may point into the event or the
+ * config.
+ */
+typedef struct NamedValue
+{
+	const char *name;
+	int			name_len;
+	JsonbValue	value;
+	int			position;		/* where it was added to its list */
+} NamedValue;
+
+typedef struct NamedValues
+{
+	NamedValue *items;
+	int			count;
+	int			size;
+	Size		bytes;			/* of all items and their names together */
+	Size		limit;			/* no more of these; 0: any number */
+} NamedValues;
+
+/* A destination's Config, read once. */
+typedef struct TransformConfig TransformConfig;
+
+/* The result.  Lives in the memory context that was current. */
+typedef struct Transformed
+{
+	bool		passthrough;	/* event carried a statusCode: body is the
+								 * whole output, nothing below is set */
+	JsonbValue	body;			/* jbvObject; see json.h */
+	bool		has_body;		/* POST, PUT and PATCH */
+	bool		has_params;		/* GET and DELETE */
+	NamedValues params;			/* settled */
+	NamedValues headers;		/* default, config, event: later ones win */
+	int			nconfigured;	/* so many of them come first, and are not the
+								 * event's */
+	JsonbValue	method;			/* usually a string */
+	JsonbValue	endpoint;		/* string */
+	JsonbValue	user_id;		/* string */
+} Transformed;
+
+/* Ready for libcurl but for timeouts and TLS; memory as with Transformed. */
+typedef struct WireRequest
+{
+	char	   *method;
+	char	   *url;			/* with the query */
+	char	   *shown;			/* "POST https://host/path?token=***": no userinfo,
+								 * values of the endpoint's own query masked,
+								 * cut at a kilobyte */
+	HttpHeader *headers;		/* with room for three more */
+	int			nheaders;
+	char	   *body;			/* NULL: none */
+	size_t		body_len;
+} WireRequest;
+
+#endif							/* RSWEBHOOK_TRANSFORM_VALUES_H */
