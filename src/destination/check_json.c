@@ -27,6 +27,7 @@
 #include "destination/sign.h"
 #include "destination/values.h"
 #include "destination/verdict.h"
+#include "tables/tables.h"
 #include "transform/json.h"
 #include "transform/request.h"
 

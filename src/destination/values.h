@@ -12,23 +12,14 @@
 
 #include "datatype/timestamp.h"
 #include "destination/secret.h"
+#include "tables/values.h"
 #include "transform/values.h"
-
-/* What an attempt came to. */
-typedef enum VerdictKind
-{
-	VERDICT_DELIVERED,
-	VERDICT_RETRY,
-	VERDICT_ABORTED,
-	VERDICT_PAUSE				/* only as a status's configured outcome: the
-								 * destination is paused, the event kept */
-} VerdictKind;
 
 /* What an HTTP status means to a destination that has a view of its own. */
 typedef struct StatusOutcome
 {
 	int			status;
-	int			outcome;		/* VerdictKind, see outcome.h */
+	int			outcome;		/* VerdictKind */
 } StatusOutcome;
 
 /* How a destination authenticates itself, apart from its headers. */

@@ -30,35 +30,8 @@
 
 #define JITTER	0.2
 
-static const char *const names[] = {
-	[VERDICT_DELIVERED] = "delivered",
-	[VERDICT_RETRY] = "retry",
-	[VERDICT_ABORTED] = "aborted",
-	[VERDICT_PAUSE] = "pause",
-};
-
-const char *
-outcome_name(VerdictKind kind)
-{
-	return names[kind];
-}
-
-bool
-outcome_by_name(const char *name, VerdictKind *kind)
-{
-	for (int i = 0; i < lengthof(names); i++)
-	{
-		if (strcmp(names[i], name) == 0)
-		{
-			*kind = (VerdictKind) i;
-			return true;
-		}
-	}
-	return false;
-}
-
 int64
-outcome_backoff_us(int64 min_us, int64 max_us, int n, double jitter)
+verdict_backoff_us(int64 min_us, int64 max_us, int n, double jitter)
 {
 	double		delay = Min((double) max_us, (double) min_us * pow(2.0, Min(n - 1, 62)));
 
@@ -81,9 +54,9 @@ spread(int64 asked, double jitter)
 }
 
 int64
-outcome_max_wait_us(const Destination *destination)
+verdict_max_wait_us(const Destination *destination)
 {
-	return Max(outcome_backoff_us(destination->max_backoff_us,
+	return Max(verdict_backoff_us(destination->max_backoff_us,
 								  destination->max_backoff_us, 1, 1.0),
 			   spread((int64) max_asked_us(destination), 1.0));
 }
@@ -148,7 +121,7 @@ next_attempt_at(const HttpAnswer *answer, const Destination *destination,
 	if (attempt >= destination->min_attempts && left <= 0)
 		return 0;
 
-	wait = outcome_backoff_us(destination->min_backoff_us,
+	wait = verdict_backoff_us(destination->min_backoff_us,
 							  destination->max_backoff_us, attempt, jitter);
 	if (answer->retry_after_s >= 0)
 	{
@@ -161,7 +134,7 @@ next_attempt_at(const HttpAnswer *answer, const Destination *destination,
 }
 
 void
-outcome_decide(const HttpAnswer *answer, const Destination *destination,
+verdict_decide(const HttpAnswer *answer, const Destination *destination,
 			   int attempt, int64 age_us, Instant now, double jitter,
 			   Verdict *verdict)
 {
@@ -200,7 +173,7 @@ outcome_decide(const HttpAnswer *answer, const Destination *destination,
 }
 
 void
-outcome_abort(Verdict *verdict, const char *reason)
+verdict_abort(Verdict *verdict, const char *reason)
 {
 	memset(verdict, 0, sizeof(*verdict));
 	verdict->kind = VERDICT_ABORTED;

@@ -37,21 +37,17 @@ typedef struct Verdict
  * attempt: the number of the one that was made, from 1.  age_us: how long ago
  * the first one of this event started.  jitter: in [0, 1).
  */
-extern void outcome_decide(const HttpAnswer *answer, const Destination *destination,
+extern void verdict_decide(const HttpAnswer *answer, const Destination *destination,
 						   int attempt, int64 age_us, Instant now, double jitter,
 						   Verdict *verdict);
 
 /* An event that is given up without an attempt. */
-extern void outcome_abort(Verdict *verdict, const char *reason);
+extern void verdict_abort(Verdict *verdict, const char *reason);
 
-/* The longest wait that outcome_decide() comes to for any answer. */
-extern int64 outcome_max_wait_us(const Destination *destination);
+/* The longest wait that verdict_decide() comes to for any answer. */
+extern int64 verdict_max_wait_us(const Destination *destination);
 
 /* min(max, min * 2^(n-1)), +-20 %; microseconds.  n from 1. */
-extern int64 outcome_backoff_us(int64 min_us, int64 max_us, int n, double jitter);
-
-/* "delivered", "retry", "aborted", "pause", as in tables and settings. */
-extern const char *outcome_name(VerdictKind kind);
-extern bool outcome_by_name(const char *name, VerdictKind *kind);
+extern int64 verdict_backoff_us(int64 min_us, int64 max_us, int n, double jitter);
 
 #endif							/* RSWEBHOOK_OUTCOME_H */

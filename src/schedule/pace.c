@@ -497,7 +497,7 @@ note_failure(QueueItem *item, bool probed, const Verdict *verdict, Instant now)
 	breaker->failures = lane->failing;
 	if (breaker->opened_at == 0)
 		breaker->opened_at = clock_wall(now);
-	pause = now + outcome_backoff_us(lane->policy.min_backoff_us,
+	pause = now + verdict_backoff_us(lane->policy.min_backoff_us,
 									 lane->policy.max_backoff_us,
 									 lane->failing - threshold + 1, 0.5);
 	breaker->next_probe_at = verdict->kind == VERDICT_RETRY ?

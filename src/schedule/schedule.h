@@ -21,26 +21,10 @@
 #include "lib/ilist.h"
 #include "lib/pairingheap.h"
 #include "destination/verdict.h"
+#include "tables/values.h"
 #include "storage/itemptr.h"
 
-/* A row of rswebhook.queue, without the payload. */
-typedef struct QueueRow
-{
-	int32		destination_id;
-	int32		attempts;		/* made so far */
-	int64		event_id;
-	int64		ordering_key;
-	TimestampTz queued_at;		/* with attempts, tells a row from a later one
-								 * of the same event */
-	TimestampTz deliver_after;
-	TimestampTz expires_at;
-	TimestampTz first_attempt_at;
-	TimestampTz retry_at;
-	int16		event_slot;
-	bool		has_key;
-	ItemPointerData tid;		/* where it was read; it may have moved */
-} QueueRow;
-
+/* What a lane is to others is its id, and what it hands out. */
 typedef struct Lane Lane;
 typedef struct QueueItem QueueItem;
 
@@ -57,36 +41,6 @@ typedef struct LanePolicy
 	int64		max_backoff_us;
 	int64		max_wait_us;	/* the longest from an attempt to the next */
 } LanePolicy;
-
-/* The circuit breaker; closed while opened_at is 0. */
-typedef struct Breaker
-{
-	int			failures;		/* in a row */
-	TimestampTz opened_at;
-	Instant		next_probe_at;
-	char		reason[200];
-} Breaker;
-
-/* Which rows the scheduler wants read. */
-typedef enum ReadKind
-{
-	READ_AHEAD,					/* beyond the cursor */
-	READ_RANGE,					/* ids that committed late */
-	READ_HUNGRY,				/* rows of users that were not kept in memory */
-	READ_DUE					/* deliver_after has come */
-} ReadKind;
-
-typedef struct ReadRequest
-{
-	ReadKind	kind;
-	Lane	   *lane;
-	int32		destination_id;
-	int64		after_id;		/* event_id > after_id ... */
-	int64		upto_id;		/* ... and <= upto_id, in this order */
-	TimestampTz due_after;		/* READ_DUE: (deliver_after, event_id) >
-								 * (due_after, after_id), in this order */
-	int			limit;
-} ReadRequest;
 
 /*
  * Where a destination allows fewer requests in flight than there are workers,

@@ -29,12 +29,9 @@
 
 #include "base/encoding.h"
 #include "base/inject.h"
-#include "destination/values.h"
 #include "tables/direct.h"
 #include "tables/rows.h"
 #include "tables/tables.h"
-#include "worker/session.h"
-#include "worker/suspect.h"
 
 /* Of the queue's columns, so many are read here. */
 #define QUEUE_COLUMNS_READ	(QUEUE_QUEUED_AT + 1)
@@ -173,8 +170,8 @@ open_readers(EventReader *readers, Relation parent, const QueueRow **rows, int c
 }
 
 int
-direct_fetch(const QueueRow **rows, int count, int64 budget, Jsonb **events,
-			 bool *missing)
+direct_fetch(const QueueRow **rows, int count, int64 budget,
+			 void (*looking_at) (const QueueRow *row), Jsonb **events, bool *missing)
 {
 	Relation	rel = table_open(extension_relation("queue"), AccessShareLock);
 	Relation	parent = table_open(extension_relation("event"), AccessShareLock);
@@ -189,7 +186,7 @@ direct_fetch(const QueueRow **rows, int count, int64 budget, Jsonb **events,
 	for (int i = 0; i < count && opened && budget >= 0; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		suspect_note(rows[i]);
+		looking_at(rows[i]);
 		INJECT_EVENT("fetching", rows[i]->event_id);
 		fetched++;
 		events[i] = NULL;
@@ -200,7 +197,7 @@ direct_fetch(const QueueRow **rows, int count, int64 budget, Jsonb **events,
 		missing[i] = events[i] == NULL;
 		budget -= missing[i] ? 0 : (int64) VARSIZE(events[i]);
 	}
-	suspect_note(NULL);
+	looking_at(NULL);
 
 	for (int slot = 0; slot < RING_SLOTS; slot++)
 	{

@@ -13,10 +13,13 @@
 #ifndef RSWEBHOOK_DIRECT_H
 #define RSWEBHOOK_DIRECT_H
 
-#include "tables/queue.h"
+#include "utils/jsonb.h"
+
+#include "tables/values.h"
 
 /* As queue_fetch(), but for that it returns 0 in that case. */
 extern int	direct_fetch(const QueueRow **rows, int count, int64 budget,
+						 void (*looking_at) (const QueueRow *row),
 						 Jsonb **events, bool *missing);
 
 extern bool direct_insert_deliveries(Outcome **outcomes, int count);

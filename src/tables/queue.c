@@ -32,13 +32,10 @@
 
 #include "base/encoding.h"
 #include "base/inject.h"
-#include "destination/values.h"
 #include "tables/direct.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
 #include "tables/tables.h"
-#include "worker/session.h"
-#include "worker/suspect.h"
 
 /* Emptying a slot may make readers of old rows wait this long at the most. */
 #define EXPIRE_LOCK_TIMEOUT_MS	"50"
@@ -380,14 +377,11 @@ fetch_by_statement(const QueueRow *row, bool *missing)
 }
 
 int
-queue_fetch(QueueItem **items, int count, int64 budget, Jsonb **events, bool *missing)
+queue_fetch(const QueueRow **rows, int count, int64 budget,
+			void (*looking_at) (const QueueRow *row), Jsonb **events, bool *missing)
 {
-	const QueueRow **rows = palloc(sizeof(QueueRow *) * count);
-	int			fetched;
+	int			fetched = direct_fetch(rows, count, budget, looking_at, events, missing);
 
-	for (int i = 0; i < count; i++)
-		rows[i] = schedule_row(items[i]);
-	fetched = direct_fetch(rows, count, budget, events, missing);
 	if (fetched > 0)
 		return fetched;
 
@@ -395,13 +389,13 @@ queue_fetch(QueueItem **items, int count, int64 budget, Jsonb **events, bool *mi
 	while (fetched < count && budget >= 0)
 	{
 		CHECK_FOR_INTERRUPTS();
-		suspect_note(rows[fetched]);
+		looking_at(rows[fetched]);
 		events[fetched] = fetch_by_statement(rows[fetched], &missing[fetched]);
 		if (events[fetched] != NULL)
 			budget -= VARSIZE(events[fetched]);
 		fetched++;
 	}
-	suspect_note(NULL);
+	looking_at(NULL);
 	return fetched;
 }
 

@@ -15,41 +15,9 @@
 #define RSWEBHOOK_QUEUE_H
 
 #include "nodes/pg_list.h"
+#include "utils/jsonb.h"
 
-#include "destination/values.h"
-#include "destination/verdict.h"
-#include "schedule/schedule.h"
-
-/* What became of a claimed row of the queue when it was to be recorded. */
-typedef enum RowFate
-{
-	ROW_DONE,					/* deleted, or rescheduled */
-	ROW_GONE,					/* it was not the claimed one any more */
-	ROW_BUSY					/* somebody has it locked; nothing was recorded */
-} RowFate;
-
-/* One row for rswebhook.delivery, and what becomes of its queue row. */
-typedef struct Outcome
-{
-	QueueItem  *item;
-	Instant hold_until;		/* see record.c; 0: not tried yet */
-	bool		suspect;		/* likewise: it is tried alone */
-	int			failures;		/* to record it */
-	int			nbusy;			/* times that its row was locked */
-	RowFate		fate;
-	QueueRow	claimed;		/* as it was when the attempt began */
-	VerdictKind kind;
-	bool		attempted;		/* false: given up without a request */
-	TimestampTz retry_at;
-	TimestampTz first_attempt_at;
-	TimestampTz started_at;
-	int64		duration_us;
-	int			status;			/* 0: none */
-	char	   *error;			/* NULL: none */
-	char	   *request;		/* NULL: none was made */
-	char	   *response_body;	/* NULL: none; bytes as they came */
-	size_t		response_body_len;
-} Outcome;
+#include "tables/values.h"
 
 /* Destinations that are owed something, whether configured or not. */
 extern List *queue_owed_destinations(void);
@@ -71,8 +39,10 @@ extern int	queue_read(const ReadRequest *request, QueueRow **rows);
  * is no longer what was read; missing[i] says that the row is there but its
  * payload is not.  In the current memory context.  Ends early once there are
  * more than budget bytes of payload; returns how many rows were looked at.
+ * looking_at is called with each row before it is read, with NULL at the end.
  */
-extern int	queue_fetch(QueueItem **items, int count, int64 budget,
+extern int	queue_fetch(const QueueRow **rows, int count, int64 budget,
+						void (*looking_at) (const QueueRow *row),
 						Jsonb **events, bool *missing);
 
 /*
@@ -86,13 +56,6 @@ extern void queue_record(Outcome **outcomes, int count);
 extern bool queue_is_locked(void);
 
 extern void queue_pause(int32 destination_id);
-
-/* The breakers as the table has them. */
-typedef struct StoredBreaker
-{
-	int32		destination_id;
-	Breaker		breaker;
-} StoredBreaker;
 
 /* All of them, by the id of their destination; palloc'd. */
 extern int	queue_load_breakers(StoredBreaker **breakers);

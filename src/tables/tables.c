@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * tables.c
- *		Where our tables are, and which part of a ring is a moment's.
+ *		Where our tables are, which part of a ring is a moment's, and the words
+ *		of a column.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -64,4 +65,31 @@ ring_slot(TimestampTz at)
 
 	/* times before 1970 only come by a wrong clock, but need a slot as well */
 	return (int16) (Max(seconds, 0) / span % RING_SLOTS);
+}
+
+static const char *const outcome_names[] = {
+	[VERDICT_DELIVERED] = "delivered",
+	[VERDICT_RETRY] = "retry",
+	[VERDICT_ABORTED] = "aborted",
+	[VERDICT_PAUSE] = "pause",
+};
+
+const char *
+outcome_name(VerdictKind kind)
+{
+	return outcome_names[kind];
+}
+
+bool
+outcome_by_name(const char *name, VerdictKind *kind)
+{
+	for (int i = 0; i < lengthof(outcome_names); i++)
+	{
+		if (strcmp(outcome_names[i], name) == 0)
+		{
+			*kind = (VerdictKind) i;
+			return true;
+		}
+	}
+	return false;
 }

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * tables.h
- *		Where our tables are, and which part of a ring is a moment's.
+ *		Where our tables are, which part of a ring is a moment's, and the words
+ *		of a column.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -11,6 +12,8 @@
 #define RSWEBHOOK_TABLES_H
 
 #include "datatype/timestamp.h"
+
+#include "tables/values.h"
 
 extern int	rswebhook_retention;	/* setting; seconds */
 
@@ -30,5 +33,9 @@ extern void tables_lock_and_look(const char *table);
 /* The ring slot for a moment; see rswebhook--1.0.sql. */
 #define RING_SLOTS	10
 extern int16 ring_slot(TimestampTz at);
+
+/* "delivered", "retry", "aborted", "pause", as in tables and settings. */
+extern const char *outcome_name(VerdictKind kind);
+extern bool outcome_by_name(const char *name, VerdictKind *kind);
 
 #endif							/* RSWEBHOOK_TABLES_H */

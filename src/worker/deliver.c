@@ -135,7 +135,7 @@ abort_unsent(QueueItem *item, Instant now, const char *reason)
 	Verdict		verdict;
 	Outcome    *outcome;
 
-	outcome_abort(&verdict, reason);
+	verdict_abort(&verdict, reason);
 	outcome = record_add(item, &row, &verdict);
 	outcome->started_at = clock_wall(now);
 	stats_note_outcome(row.destination_id, &verdict, 0, clock_wall(now));
@@ -149,7 +149,7 @@ decide(const HttpAnswer *answer, const Destination *destination, const QueueRow 
 {
 	TimestampTz first_at = row->first_attempt_at != 0 ? row->first_attempt_at : started_at;
 
-	outcome_decide(answer, destination, row->attempts + 1, clock_age(first_at, now),
+	verdict_decide(answer, destination, row->attempts + 1, clock_age(first_at, now),
 				   now, random_fraction(), verdict);
 	verdict->first_attempt_at = first_at;
 }
@@ -255,7 +255,7 @@ deliver_answers(void)
 		else
 		{
 			/* deleted meanwhile: what was delivered was delivered */
-			outcome_abort(&verdict, "destination was deleted");
+			verdict_abort(&verdict, "destination was deleted");
 			if (answer.answered && answer.status >= 200 && answer.status <= 299)
 			{
 				verdict.kind = VERDICT_DELIVERED;
@@ -538,11 +538,14 @@ prepare_one(int index, Jsonb *event, bool missing, Instant now)
 static void
 prepare(Instant now)
 {
+	const QueueRow *rows[BATCH];
 	Jsonb	   *events[BATCH];
 	bool		missing[BATCH];
 
-	put_back_from(queue_fetch(claimed, nclaimed, schedule_free_bytes(), events, missing),
-				  now);
+	for (int i = 0; i < nclaimed; i++)
+		rows[i] = schedule_row(claimed[i]);
+	put_back_from(queue_fetch(rows, nclaimed, schedule_free_bytes(), suspect_note,
+							  events, missing), now);
 	session_limit_rest(RENDER_MS);
 	for (int i = 0; i < nclaimed; i++)
 	{

@@ -22,7 +22,7 @@
 #include "shmem/shmem.h"
 #include "tables/queue.h"
 #include "worker/lanes.h"
-#include "worker/record.h"
+#include "worker/states.h"
 #include "worker/stats.h"
 
 bool		rswebhook_enabled = true;
@@ -76,14 +76,14 @@ configure_lane(Lane *lane, Instant now)
 	{
 		stats_note_known(d->id);
 		policy.halted = policy.halted || !d->enabled || d->paused ||
-			d->problem != NULL || record_pauses(d->id);
+			d->problem != NULL || states_pauses(d->id);
 		policy.ordered = d->ordered;
 		policy.max_in_flight = d->max_in_flight;
 		policy.rate_limit = d->rate_limit;
 		policy.breaker_failures = d->breaker_failures;
 		policy.min_backoff_us = d->min_backoff_us;
 		policy.max_backoff_us = d->max_backoff_us;
-		policy.max_wait_us = outcome_max_wait_us(d);
+		policy.max_wait_us = verdict_max_wait_us(d);
 	}
 	schedule_configure(lane, &policy, now);
 }

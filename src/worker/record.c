@@ -9,14 +9,14 @@
  */
 #include "postgres.h"
 
-#include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
 #include "destination/values.h"
 #include "schedule/schedule.h"
-#include "shmem/shmem.h"
+#include "tables/queue.h"
 #include "worker/lanes.h"
 #include "worker/record.h"
+#include "worker/states.h"
 
 /* A row that somebody has locked is looked at again after so long, then longer. */
 #define BUSY_MIN_US		(200 * 1000)
@@ -25,8 +25,18 @@
 /* The pause after recording one has failed doubles from here. */
 #define FAILED_MIN_US	(1 * USECS_PER_SEC)
 
+typedef struct Unrecorded
+{
+	Outcome		outcome;
+	QueueItem  *item;			/* NULL: it is recorded */
+	Instant		hold_until;		/* 0: not tried yet */
+	bool		suspect;		/* it failed, and is tried alone */
+	int			failures;		/* to record it */
+	int			nbusy;			/* times that its row was locked */
+} Unrecorded;
+
 static MemoryContext outcome_context;	/* their strings */
-static Outcome *outcomes;
+static Unrecorded *outcomes;
 static int	noutcomes = 0;
 static int	max_outcomes = 1024;
 static int	nheld = 0;			/* of these */
@@ -35,21 +45,16 @@ static Instant busy_until = 0;	/* of these, the first of those whose rows are
 static Instant suspects_until = 0;	/* the first of those that failed */
 
 /* what record_outcomes() is about; as many places as outcomes has */
-static Outcome **recording;
+static Unrecorded **recording;
 static int	nrecording = 0;
-
-static List *pauses = NIL;		/* destinations that are to be paused */
-static int	nsaved_pauses = 0;	/* the first of these, by record_states() */
-static Lane *saved_breakers[64];
-static int	nsaved_breakers = 0;
 
 void
 record_init(void)
 {
 	outcome_context = AllocSetContextCreate(TopMemoryContext, "rswebhook outcomes",
 											ALLOCSET_DEFAULT_SIZES);
-	outcomes = MemoryContextAlloc(TopMemoryContext, max_outcomes * sizeof(Outcome));
-	recording = MemoryContextAlloc(TopMemoryContext, max_outcomes * sizeof(Outcome *));
+	outcomes = MemoryContextAlloc(TopMemoryContext, max_outcomes * sizeof(Unrecorded));
+	recording = MemoryContextAlloc(TopMemoryContext, max_outcomes * sizeof(Unrecorded *));
 }
 
 char *
@@ -65,17 +70,19 @@ record_string(const char *data, size_t len)
 Outcome *
 record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict)
 {
+	Unrecorded *unrecorded;
 	Outcome    *outcome;
 
 	if (noutcomes == max_outcomes)
 	{
-		outcomes = repalloc(outcomes, 2 * max_outcomes * sizeof(Outcome));
-		recording = repalloc(recording, 2 * max_outcomes * sizeof(Outcome *));
+		outcomes = repalloc(outcomes, 2 * max_outcomes * sizeof(Unrecorded));
+		recording = repalloc(recording, 2 * max_outcomes * sizeof(Unrecorded *));
 		max_outcomes *= 2;
 	}
-	outcome = &outcomes[noutcomes++];
-	memset(outcome, 0, sizeof(*outcome));
-	outcome->item = item;
+	unrecorded = &outcomes[noutcomes++];
+	memset(unrecorded, 0, sizeof(*unrecorded));
+	unrecorded->item = item;
+	outcome = &unrecorded->outcome;
 	outcome->claimed = *row;
 	outcome->kind = verdict->kind;
 	outcome->retry_at = clock_wall(verdict->retry_at);
@@ -83,12 +90,7 @@ record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict)
 	if (verdict->reason[0] != '\0')
 		outcome->error = record_string(verdict->reason, strlen(verdict->reason));
 	if (verdict->pause)
-	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-		pauses = list_append_unique_int(pauses, row->destination_id);
-		MemoryContextSwitchTo(old);
-	}
+		states_pause(row->destination_id);
 	return outcome;
 }
 
@@ -127,15 +129,15 @@ record_suspects_until(void)
 
 /* For the log. */
 static const char *
-destination_name(const Outcome *o)
+destination_name(const Unrecorded *o)
 {
-	const Destination *d = configured_destination(o->claimed.destination_id);
+	const Destination *d = configured_destination(o->outcome.claimed.destination_id);
 
 	return d != NULL ? d->name : "(deleted)";
 }
 
 static void
-hold(Outcome *o, Instant until)
+hold(Unrecorded *o, Instant until)
 {
 	bool		held = o->hold_until != 0;
 
@@ -150,7 +152,7 @@ hold(Outcome *o, Instant until)
 }
 
 static void
-hold_no_more(Outcome *o)
+hold_no_more(Unrecorded *o)
 {
 	if (o->hold_until != 0 && schedule_held_no_more(o->item))
 		ereport(LOG,
@@ -169,7 +171,7 @@ compact(void)
 	busy_until = suspects_until = 0;
 	for (int i = 0; i < noutcomes; i++)
 	{
-		Outcome    *o = &outcomes[i];
+		Unrecorded *o = &outcomes[i];
 		Instant    *until = o->suspect ? &suspects_until : &busy_until;
 
 		if (o->item == NULL)
@@ -187,6 +189,18 @@ compact(void)
 	noutcomes = kept;
 }
 
+static void
+record_chosen(void)
+{
+	Outcome   **chosen = palloc(sizeof(Outcome *) * Max(nrecording, 1));
+
+	for (int i = 0; i < nrecording; i++)
+		chosen[i] = &recording[i]->outcome;
+	if (nrecording > 0)
+		queue_record(chosen, nrecording);
+	pfree(chosen);
+}
+
 /* New ones first: many may be held. */
 int
 record_outcomes(int limit, Instant now)
@@ -199,13 +213,12 @@ record_outcomes(int limit, Instant now)
 	}
 	for (int i = 0; i < noutcomes && nrecording < limit && nheld > 0; i++)
 	{
-		Outcome    *o = &outcomes[i];
+		Unrecorded *o = &outcomes[i];
 
 		if (o->hold_until != 0 && o->hold_until <= now && !o->suspect)
 			recording[nrecording++] = o;
 	}
-	if (nrecording > 0)
-		queue_record(recording, nrecording);
+	record_chosen();
 	return nrecording;
 }
 
@@ -218,8 +231,7 @@ record_suspect(Instant now)
 		if (outcomes[i].suspect && outcomes[i].hold_until <= now)
 			recording[nrecording++] = &outcomes[i];
 	}
-	if (nrecording > 0)
-		queue_record(recording, nrecording);
+	record_chosen();
 	return nrecording;
 }
 
@@ -233,9 +245,9 @@ hurry_suspects(int32 destination_id, Instant now)
 {
 	for (int i = 0; i < noutcomes; i++)
 	{
-		Outcome    *o = &outcomes[i];
+		Unrecorded *o = &outcomes[i];
 
-		if (o->item != NULL && o->suspect && o->claimed.destination_id == destination_id)
+		if (o->item != NULL && o->suspect && o->outcome.claimed.destination_id == destination_id)
 			o->hold_until = Min(o->hold_until, now);
 	}
 }
@@ -247,9 +259,9 @@ record_committed(Instant now)
 
 	for (int i = 0; i < nrecording; i++)
 	{
-		Outcome    *o = recording[i];
+		Unrecorded *o = recording[i];
 
-		if (o->fate == ROW_BUSY)
+		if (o->outcome.fate == ROW_BUSY)
 		{
 			o->suspect = false;
 			hold(o, now + Min(BUSY_MIN_US << Min(o->nbusy, 10), BUSY_MAX_US));
@@ -257,12 +269,12 @@ record_committed(Instant now)
 			continue;
 		}
 		if (o->suspect)
-			acquitted = o->claimed.destination_id;
+			acquitted = o->outcome.claimed.destination_id;
 		hold_no_more(o);
-		schedule_recorded(o->item, o->fate == ROW_GONE, now);
-		free_string(o->error);
-		free_string(o->request);
-		free_string(o->response_body);
+		schedule_recorded(o->item, o->outcome.fate == ROW_GONE, now);
+		free_string(o->outcome.error);
+		free_string(o->outcome.request);
+		free_string(o->outcome.response_body);
 		o->item = NULL;
 	}
 	nrecording = 0;
@@ -280,11 +292,11 @@ record_not_committed(void)
 int32
 record_failed(Instant now, int64 shortest_us, int64 longest_us)
 {
-	int32		whose = nrecording > 0 ? recording[0]->claimed.destination_id : 0;
+	int32		whose = nrecording > 0 ? recording[0]->outcome.claimed.destination_id : 0;
 
 	for (int i = 0; i < nrecording; i++)
 	{
-		Outcome    *o = recording[i];
+		Unrecorded *o = recording[i];
 
 		int64		pause_us = Max(FAILED_MIN_US, shortest_us);
 
@@ -295,71 +307,4 @@ record_failed(Instant now, int64 shortest_us, int64 longest_us)
 	nrecording = 0;
 	compact();
 	return whose;
-}
-
-/* ---------------------------------------------------------------------
- * States of destinations
- * ---------------------------------------------------------------------
- */
-
-bool
-record_states_changed(void)
-{
-	return pauses != NIL || schedule_breaker_changed();
-}
-
-bool
-record_pauses(int32 destination_id)
-{
-	return list_member_int(pauses, destination_id);
-}
-
-void
-record_states(int limit)
-{
-	ListCell   *lc;
-	Lane	   *lane;
-
-	nsaved_pauses = nsaved_breakers = 0;
-	foreach(lc, pauses)
-	{
-		if (nsaved_pauses == limit)
-			return;
-		nsaved_pauses++;
-		queue_pause(lfirst_int(lc));
-	}
-	limit = Min(limit - nsaved_pauses, lengthof(saved_breakers));
-	while (nsaved_breakers < limit && (lane = schedule_next_changed_breaker()) != NULL)
-	{
-		saved_breakers[nsaved_breakers++] = lane;
-		queue_save_breaker(schedule_lane_id(lane), schedule_lane_breaker(lane));
-	}
-}
-
-void
-record_states_committed(void)
-{
-	if (nsaved_breakers > 0)
-		state_tell_others(&(News) {.breakers = true});
-	for (int i = 0; i < nsaved_breakers; i++)
-		schedule_breaker_saved(saved_breakers[i], clock_now());
-	pauses = list_delete_first_n(pauses, nsaved_pauses);
-	nsaved_pauses = nsaved_breakers = 0;
-}
-
-void
-record_states_failed(void)
-{
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-	for (int i = 0; i < nsaved_breakers; i++)
-		schedule_breaker_unsaved(saved_breakers[i]);
-	for (; nsaved_pauses > 0; nsaved_pauses--)
-	{
-		int32		id = linitial_int(pauses);
-
-		pauses = lappend_int(list_delete_first(pauses), id);
-	}
-	MemoryContextSwitchTo(old);
-	nsaved_breakers = 0;
 }

@@ -8,8 +8,8 @@
  * because recording it fails, is held and tried again later, while everything
  * else goes on; its destination only sends nothing more once many are held.
  *
- * record_outcomes() and record_states() need the transaction of
- * session_begin(); the others must be outside of one.
+ * record_outcomes() needs the transaction of session_begin(); the others must be
+ * outside of one.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -18,7 +18,9 @@
 #ifndef RSWEBHOOK_RECORD_H
 #define RSWEBHOOK_RECORD_H
 
-#include "tables/queue.h"
+#include "destination/verdict.h"
+#include "schedule/schedule.h"
+#include "tables/values.h"
 
 /* Once a process. */
 extern void record_init(void);
@@ -52,20 +54,5 @@ extern int	record_suspect(Instant now);
 extern void record_committed(Instant now);
 extern void record_not_committed(void);
 extern int32 record_failed(Instant now, int64 shortest_us, int64 longest_us);
-
-/*
- * Circuit breakers, and destinations that an answer pauses.  These rows may be
- * locked by whoever edits a destination, so they have a transaction of their
- * own, which does not wait for long.
- */
-extern bool record_states_changed(void);
-
-/* Is a destination to be paused that is not yet so in its row? */
-extern bool record_pauses(int32 destination_id);
-
-/* So many of them at the most; those that failed come last the next time. */
-extern void record_states(int limit);
-extern void record_states_committed(void);
-extern void record_states_failed(void);
 
 #endif							/* RSWEBHOOK_RECORD_H */

@@ -21,6 +21,7 @@
 #include "worker/record.h"
 #include "worker/retention.h"
 #include "worker/session.h"
+#include "worker/states.h"
 
 /*
  * Outcomes are recorded together: so many, or after so long.  The longer time
@@ -320,9 +321,9 @@ save_states(int limit)
 	if (!session_begin("recording the states of destinations"))
 		return;
 	session_wait_little();
-	record_states(limit);
+	states_save(limit);
 	session_commit();
-	record_states_committed();
+	states_committed();
 }
 
 /*
@@ -337,7 +338,7 @@ save_states_now(void)
 	ErrorData  *error;
 
 	next_save = 0;
-	while (record_states_changed() && failures < MAX_FAILURES && !session_extension_gone())
+	while (states_changed() && failures < MAX_FAILURES && !session_extension_gone())
 	{
 		error = try_to(save_states, limit);
 		if (error == NULL)
@@ -346,7 +347,7 @@ save_states_now(void)
 				return;
 			continue;
 		}
-		record_states_failed();
+		states_failed();
 		failures++;
 		limit = 1;
 		next_save = clock_now() + SAVE_RETRY_US;
@@ -359,7 +360,7 @@ save_states_now(void)
 static Instant
 save_due_at(void)
 {
-	return !record_states_changed() ? 0 : next_save != 0 ? next_save : AT_ONCE;
+	return !states_changed() ? 0 : next_save != 0 ? next_save : AT_ONCE;
 }
 
 static void
@@ -479,7 +480,7 @@ chores_finish(void)
 		report(error);
 		failures++;
 	}
-	if (record_states_changed() && !session_extension_gone())
+	if (states_changed() && !session_extension_gone())
 		save_states_now();
 }
 
@@ -487,5 +488,5 @@ void
 chores_reset(void)
 {
 	record_not_committed();
-	record_states_failed();
+	states_failed();
 }

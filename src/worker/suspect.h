@@ -10,7 +10,7 @@
 #ifndef RSWEBHOOK_SUSPECT_H
 #define RSWEBHOOK_SUSPECT_H
 
-#include "schedule/schedule.h"
+#include "tables/values.h"
 
 /*
  * Once a process that is connected to its database: if the process before it

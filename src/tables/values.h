@@ -1,0 +1,109 @@
+/*-------------------------------------------------------------------------
+ *
+ * values.h
+ *		Rows of our tables as the rest of the house knows them.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_TABLES_VALUES_H
+#define RSWEBHOOK_TABLES_VALUES_H
+
+#include "datatype/timestamp.h"
+#include "storage/itemptr.h"
+
+#include "base/clock.h"
+
+/* What an attempt came to. */
+typedef enum VerdictKind
+{
+	VERDICT_DELIVERED,
+	VERDICT_RETRY,
+	VERDICT_ABORTED,
+	VERDICT_PAUSE				/* only as a status's configured outcome: the
+								 * destination is paused, the event kept */
+} VerdictKind;
+
+/* A row of rswebhook.queue, without the payload. */
+typedef struct QueueRow
+{
+	int32		destination_id;
+	int32		attempts;		/* made so far */
+	int64		event_id;
+	int64		ordering_key;
+	TimestampTz queued_at;		/* with attempts, tells a row from a later one
+								 * of the same event */
+	TimestampTz deliver_after;
+	TimestampTz expires_at;
+	TimestampTz first_attempt_at;
+	TimestampTz retry_at;
+	int16		event_slot;
+	bool		has_key;
+	ItemPointerData tid;		/* where it was read; it may have moved */
+} QueueRow;
+
+/* Which rows the scheduler wants read. */
+typedef enum ReadKind
+{
+	READ_AHEAD,					/* beyond the cursor */
+	READ_RANGE,					/* ids that committed late */
+	READ_HUNGRY,				/* rows of users that were not kept in memory */
+	READ_DUE					/* deliver_after has come */
+} ReadKind;
+
+typedef struct ReadRequest
+{
+	ReadKind	kind;
+	struct Lane *lane;			/* the scheduler's own affair */
+	int32		destination_id;
+	int64		after_id;		/* event_id > after_id ... */
+	int64		upto_id;		/* ... and <= upto_id, in this order */
+	TimestampTz due_after;		/* READ_DUE: (deliver_after, event_id) >
+								 * (due_after, after_id), in this order */
+	int			limit;
+} ReadRequest;
+
+/* What became of a claimed row of the queue when it was to be recorded. */
+typedef enum RowFate
+{
+	ROW_DONE,					/* deleted, or rescheduled */
+	ROW_GONE,					/* it was not the claimed one any more */
+	ROW_BUSY					/* somebody has it locked; nothing was recorded */
+} RowFate;
+
+/* One row for rswebhook.delivery, and what becomes of its queue row. */
+typedef struct Outcome
+{
+	RowFate		fate;
+	QueueRow	claimed;		/* as it was when the attempt began */
+	VerdictKind kind;
+	bool		attempted;		/* false: given up without a request */
+	TimestampTz retry_at;
+	TimestampTz first_attempt_at;
+	TimestampTz started_at;
+	int64		duration_us;
+	int			status;			/* 0: none */
+	char	   *error;			/* NULL: none */
+	char	   *request;		/* NULL: none was made */
+	char	   *response_body;	/* NULL: none; bytes as they came */
+	size_t		response_body_len;
+} Outcome;
+
+/* The circuit breaker; closed while opened_at is 0. */
+typedef struct Breaker
+{
+	int			failures;		/* in a row */
+	TimestampTz opened_at;
+	Instant		next_probe_at;
+	char		reason[200];
+} Breaker;
+
+/* The breakers as the table has them. */
+typedef struct StoredBreaker
+{
+	int32		destination_id;
+	Breaker		breaker;
+} StoredBreaker;
+
+#endif							/* RSWEBHOOK_TABLES_VALUES_H */
