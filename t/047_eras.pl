@@ -257,12 +257,7 @@ write_file('pace_test.c', <<'END');
 
 #undef printf					/* the server's */
 
-/* What pace.c needs of others, besides room.c and outcome.c. */
-void
-lane_settle(Lane *lane, Instant now)
-{
-}
-
+/* What pace.c needs of others, besides room.c and verdict.c. */
 TimestampTz
 clock_wall(Instant at)
 {
@@ -314,7 +309,7 @@ main(void)
 	for (int nshares = 1; nshares <= 32; nshares += 31)
 	{
 		pace_init(0, nshares, &turns);
-		schedule_set_max_in_flight(100, 1024 * 1024);
+		pace_set_max_in_flight(100, 1024 * 1024);
 		for (int i = 0; i < lengthof(rates); i++)
 		{
 			Lane		lane = {0};
@@ -371,7 +366,7 @@ main(void)
 		Instant		when = 0;
 
 		lane.nready = 1;
-		schedule_set_breaker(&lane, &stored, now);
+		pace_set_breaker(&lane, &stored, now);
 		is("a-breaker-is-bounded", pace_allows(&lane, now, &when) ? 1 : when - now, 1, USECS_PER_SEC);
 		is("its-count-too", lane.failing, 0, PG_INT32_MAX);
 	}

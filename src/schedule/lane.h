@@ -10,12 +10,17 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef RSWEBHOOK_SCHEDULE_PRIVATE_H
-#define RSWEBHOOK_SCHEDULE_PRIVATE_H
+#ifndef RSWEBHOOK_LANE_H
+#define RSWEBHOOK_LANE_H
 
-#include "schedule/schedule.h"
-
+#include "lib/ilist.h"
+#include "lib/pairingheap.h"
 #include "utils/hsearch.h"
+
+#include "base/clock.h"
+#include "destination/verdict.h"
+#include "schedule/values.h"
+#include "tables/values.h"
 
 #define LANE_ITEMS		50000	/* rows of a destination in memory */
 #define KEY_ITEMS		16		/* rows of a user in memory at the least */
@@ -126,7 +131,8 @@ struct Lane
 
 	/* pace */
 	int			in_flight;
-	int			window;			/* grows to max_in_flight with good answers */
+	int			allowed;		/* in flight; grows to max_in_flight with good
+								 * answers */
 	int			failing;		/* bad signals in a row */
 	Instant		alive_at;		/* the last good one */
 	double		tokens;
@@ -149,32 +155,44 @@ struct Lane
 
 	/* room */
 	int64		bytes;			/* that its large events in flight take up */
-	int64		allowed;		/* so many, or a single event */
+	int64		allowed_bytes;	/* so many, or a single event */
 	Repute		repute;			/* when it was last looked at */
 	bool		slow;			/* it has kept a large event long, and answered
 								 * none soon since */
 	Instant		moved_at;		/* when it began to have any in flight, or last
 								 * answered one */
 
-	/* where lane_settle() has put it */
-	bool		in_ring;
+	/* where schedule.c has put it */
+	bool		sendable;
 	bool		in_readers;
 	bool		in_timers;
 	Instant		wake_at;
-	dlist_node	ring_node;
+	dlist_node	sendable_node;
 	dlist_node	reader_node;
 	pairingheap_node timer_node;
 };
-
-/* ---- schedule.c ---- */
-
-/* Put the lane where it belongs after any change. */
-extern void lane_settle(Lane *lane, Instant now);
 
 /* ---- pace.c ---- */
 extern void pace_init(int share, int nshares, const Turns *turns);
 extern void pace_init_lane(Lane *lane, Instant now);
 extern void pace_forget_lane(Lane *lane);
+
+/* See schedule_set_max_in_flight(). */
+extern void pace_set_max_in_flight(int n, int64 bytes);
+
+/*
+ * Call f for each lane that waits for a turn.  A lane that has no use for one
+ * stops waiting, and others may have it.
+ */
+extern void pace_each_waiting(void (*f) (Lane *lane, Instant now), Instant now);
+extern void pace_stop_waiting(Lane *lane);
+
+/* How many lanes wait because we lack something? */
+extern int	pace_lacking(void);
+
+/* See schedule_held(). */
+extern bool pace_held(QueueItem *item);
+extern bool pace_held_no_more(QueueItem *item);
 
 /*
  * May the lane send one of its ready items?  If only time is in the way,
@@ -203,6 +221,13 @@ extern void pace_take_back(QueueItem *item, Instant now);
 extern void pace_lacked(QueueItem *item, Instant now);
 extern void pace_finished(QueueItem *item, const Verdict *verdict, Instant now);
 
+/* Breakers that have changed; see schedule_next_changed_breaker(). */
+extern bool pace_set_breaker(Lane *lane, const Breaker *breaker, Instant now);
+extern Lane *pace_next_changed_breaker(void);
+extern bool pace_breaker_changed(void);
+extern void pace_breaker_saved(Lane *lane, Instant now);
+extern void pace_mark_breaker_changed(Lane *lane);
+
 /* The next probe is no further away than the destination's longest back-off. */
 extern void pace_bound_breaker(Lane *lane, Instant now);
 
@@ -213,6 +238,7 @@ extern void pace_note_alive(Lane *lane, Instant now);
 
 /* So many requests may be in flight, and so much of their events. */
 extern void room_set(int requests, int64 bytes);
+extern int64 room_free_bytes(void);
 
 /* False: there is none for an event of this size now. */
 extern bool room_take(QueueItem *item, int64 bytes, Instant now);
@@ -238,8 +264,8 @@ extern Instant window_next_retry(void);
 /* Its row is this now. */
 extern void window_set_row(QueueItem *item, const QueueRow *row, Instant now);
 
-/* Offer the items whose retry has come. */
-extern void window_run_timers(Instant now);
+/* Offer the first item whose retry has come; returns its lane, NULL: none has. */
+extern Lane *window_offer_timed(Instant now);
 
 /* The first ready item, taken out for sending. */
 extern QueueItem *window_take(Lane *lane);
@@ -260,4 +286,4 @@ extern void window_rows_read(const ReadRequest *request, const QueueRow *rows,
 /* Forget what waits, to read it again under other rules. */
 extern void window_forget_waiting(Lane *lane, Instant now);
 
-#endif							/* RSWEBHOOK_SCHEDULE_PRIVATE_H */
+#endif							/* RSWEBHOOK_LANE_H */

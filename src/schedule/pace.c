@@ -70,13 +70,13 @@ pace_init(int share, int shares, const Turns *the_turns)
 void
 pace_init_lane(Lane *lane, Instant now)
 {
-	lane->window = SLOW_START;
+	lane->allowed = SLOW_START;
 	lane->tokens = 1.0;
 	lane->tokens_at = now;
 }
 
 void
-schedule_set_max_in_flight(int n, int64 bytes)
+pace_set_max_in_flight(int n, int64 bytes)
 {
 	max_in_flight = n;
 	room_set(n, bytes);
@@ -123,11 +123,11 @@ my_rate(const Lane *lane)
  * connections before their first time-out.
  */
 static int
-lane_window(const Lane *lane)
+allowed_in_flight(const Lane *lane)
 {
-	int			window = Min(lane->window, my_part(lane));
+	int			allowed = Min(lane->allowed, my_part(lane));
 
-	return Max(1, window >> Min(lane->failing / 4, 30));
+	return Max(1, allowed >> Min(lane->failing / 4, 30));
 }
 
 static void
@@ -157,8 +157,8 @@ wait_for_turn(Lane *lane, Instant until)
 	lane->waits_until = until;
 }
 
-static void
-stop_waiting(Lane *lane)
+void
+pace_stop_waiting(Lane *lane)
 {
 	if (lane->waits_until == 0)
 		return;
@@ -190,21 +190,13 @@ leave_turn(Lane *lane, Instant now)
 		wait_for_turn(lane, now + TURN_LEFT_US);
 }
 
-/* Those that wait for a turn may try now; if one has no use for it, others may. */
 void
-schedule_turns_left(Instant now)
+pace_each_waiting(void (*f) (Lane *lane, Instant now), Instant now)
 {
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &waiting)
-	{
-		Lane	   *lane = dlist_container(Lane, waiting_node, iter.cur);
-
-		lane->waits_until = now;
-		lane_settle(lane, now);
-		if (!lane->in_ring)
-			stop_waiting(lane);
-	}
+		f(dlist_container(Lane, waiting_node, iter.cur), now);
 }
 
 void
@@ -226,7 +218,7 @@ pace_forget_lane(Lane *lane)
  */
 
 int
-schedule_lacking(void)
+pace_lacking(void)
 {
 	return nlacking;
 }
@@ -275,7 +267,7 @@ holds_too_many(const Lane *lane)
 }
 
 bool
-schedule_held(QueueItem *item)
+pace_held(QueueItem *item)
 {
 	Lane	   *lane = item->lane;
 	bool		stuck = lane->stuck;
@@ -287,7 +279,7 @@ schedule_held(QueueItem *item)
 }
 
 bool
-schedule_held_no_more(QueueItem *item)
+pace_held_no_more(QueueItem *item)
 {
 	Lane	   *lane = item->lane;
 	bool		stuck = lane->stuck;
@@ -334,14 +326,14 @@ bool
 pace_allows(Lane *lane, Instant now, Instant *when)
 {
 	if (!takes_turns(lane))
-		stop_waiting(lane);
+		pace_stop_waiting(lane);
 	if ((lane->nready == 0 && lane->in_flight == 0) || lane->policy.halted)
 		set_lacks(lane, 0);		/* with nothing to send, it lacks nothing */
 	if (lane->nready == 0)
 		return false;
 	if (lane->policy.gone)
 		return true;			/* only to be given up */
-	if (lane->policy.halted || lane->in_flight >= lane_window(lane))
+	if (lane->policy.halted || lane->in_flight >= allowed_in_flight(lane))
 		return false;
 
 	if (lane->breaker.opened_at != 0)
@@ -391,7 +383,7 @@ pace_take(QueueItem *item, Instant now)
 	if (has_its_share(lane) || leaves_no_room(lane) || holds_too_many(lane) ||
 		!room_take(item, item->size, now))
 	{
-		stop_waiting(lane);		/* others may have the turn meanwhile */
+		pace_stop_waiting(lane);		/* others may have the turn meanwhile */
 		return false;
 	}
 	if (takes_turns(lane) && !take_turn(lane, item, now))
@@ -464,8 +456,8 @@ pace_lacked(QueueItem *item, Instant now)
  * ---------------------------------------------------------------------
  */
 
-static void
-mark_breaker_changed(Lane *lane)
+void
+pace_mark_breaker_changed(Lane *lane)
 {
 	if (!lane->breaker_changed)
 		dlist_push_tail(&changed_breakers, &lane->changed_node);
@@ -503,7 +495,7 @@ note_failure(QueueItem *item, bool probed, const Verdict *verdict, Instant now)
 	breaker->next_probe_at = verdict->kind == VERDICT_RETRY ?
 		Max(pause, Min(verdict->retry_at, now + lane->policy.max_backoff_us)) : pause;
 	strlcpy(breaker->reason, verdict->reason, sizeof(breaker->reason));
-	mark_breaker_changed(lane);
+	pace_mark_breaker_changed(lane);
 }
 
 void
@@ -511,11 +503,11 @@ pace_note_alive(Lane *lane, Instant now)
 {
 	lane->failing = 0;
 	lane->alive_at = now;
-	lane->window = Min(lane->window + 1, lane->policy.max_in_flight);
+	lane->allowed = Min(lane->allowed + 1, lane->policy.max_in_flight);
 	if (lane->breaker.opened_at != 0)
 	{
 		memset(&lane->breaker, 0, sizeof(lane->breaker));
-		mark_breaker_changed(lane);
+		pace_mark_breaker_changed(lane);
 	}
 }
 
@@ -547,27 +539,22 @@ pace_bound_breaker(Lane *lane, Instant now)
 										  now + lane->policy.max_backoff_us);
 }
 
-void
-schedule_set_breaker(Lane *lane, const Breaker *breaker, Instant now)
+/* False: it stays as it is. */
+bool
+pace_set_breaker(Lane *lane, const Breaker *breaker, Instant now)
 {
 	if (lane->breaker_changed)
-		return;					/* ours is newer than the table's */
+		return false;			/* ours is newer than the table's */
 	if (breaker->opened_at == 0 && lane->breaker.opened_at == 0)
-		return;					/* closed before and after: go on counting */
+		return false;			/* closed before and after: go on counting */
 	lane->breaker = *breaker;
 	lane->failing = Max(breaker->failures, 0);
 	pace_bound_breaker(lane, now);
-	lane_settle(lane, now);
-}
-
-const Breaker *
-schedule_lane_breaker(const Lane *lane)
-{
-	return &lane->breaker;
+	return true;
 }
 
 Lane *
-schedule_next_changed_breaker(void)
+pace_next_changed_breaker(void)
 {
 	Lane	   *lane;
 
@@ -579,23 +566,16 @@ schedule_next_changed_breaker(void)
 }
 
 bool
-schedule_breaker_changed(void)
+pace_breaker_changed(void)
 {
 	return !dlist_is_empty(&changed_breakers);
 }
 
 void
-schedule_breaker_saved(Lane *lane, Instant now)
+pace_breaker_saved(Lane *lane, Instant now)
 {
 	if (!lane->keeps_turn || lane->breaker_changed)
 		return;
 	lane->keeps_turn = false;
 	leave_turn(lane, now);
-	lane_settle(lane, now);
-}
-
-void
-schedule_breaker_unsaved(Lane *lane)
-{
-	mark_breaker_changed(lane);
 }

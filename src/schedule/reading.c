@@ -64,7 +64,7 @@ reading_note_range(Lane *lane, int64 first_id, int64 last_id)
 static int
 at_once(const Lane *lane)
 {
-	return Min(lane->window, lane->policy.max_in_flight);
+	return Min(lane->allowed, lane->policy.max_in_flight);
 }
 
 /* Rows of one read: no more than a lane that goes slowly can use soon. */

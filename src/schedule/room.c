@@ -45,7 +45,7 @@ room_set(int requests, int64 bytes)
 }
 
 int64
-schedule_free_bytes(void)
+room_free_bytes(void)
 {
 	return Max(max_bytes - total_bytes, 0) + small_event * max_in_flight;
 }
@@ -97,7 +97,7 @@ fits(const Lane *lane, int64 bytes)
 		room = Min(room, max_bytes / 2 - held[REPUTE_SLOW]);
 	if (first)
 		return bytes <= room / (bytes <= max_bytes / 8 ? 1 : 2);
-	return lane->bytes + bytes <= Min(lane->allowed, 2 * (room - bytes));
+	return lane->bytes + bytes <= Min(lane->allowed_bytes, 2 * (room - bytes));
 }
 
 /*
@@ -170,8 +170,8 @@ room_note(QueueItem *item, const Verdict *verdict, Instant now)
 
 	/* a failure that comes at once keeps nothing from others */
 	if (alive)
-		lane->allowed = Min(max_bytes, 2 * Max(lane->allowed, item->bytes));
+		lane->allowed_bytes = Min(max_bytes, 2 * Max(lane->allowed_bytes, item->bytes));
 	else if (!soon)
-		lane->allowed = 0;
+		lane->allowed_bytes = 0;
 	judge(lane, now);
 }

@@ -5,13 +5,13 @@
  *
  * Each destination has a lane: a window of queue rows that were read ahead
  * (window.c) and a pace (pace.c).  Every step costs the same whatever the
- * number of lanes, the backlog or the history: lanes that can send take turns
- * in a ring, one request a turn, and lanes that wait for a time (rate, breaker,
- * deliver_after) are in a heap.  Only those that could send if there were room
- * for it are passed over each time.
+ * number of lanes, the backlog or the history: lanes that can send are in a list
+ * and go to its end with each request, and lanes that wait for a time (rate,
+ * breaker, deliver_after) are in a heap.  Only those that could send if there
+ * were room for it are passed over each time.
  *
  * lane_settle() is where all conditions of a lane meet: after any change it
- * puts the lane into the ring, the heap and the list of readers, or takes it
+ * puts the lane into that list, the heap and the list of readers, or takes it
  * out.
  *
  * Copyright (c) 2026, the rswebhook maintainers
@@ -36,7 +36,7 @@
 #define DUE_LOOK_US		(60 * USECS_PER_SEC)
 
 static HTAB *lanes;				/* by destination_id */
-static dlist_head ring;
+static dlist_head sendable;
 static dlist_head readers;
 static pairingheap *lane_timers;
 static int	unconfigured;
@@ -66,7 +66,7 @@ schedule_init(int share, int nshares, const Turns *turns)
 	info.hcxt = context;
 	lanes = hash_create("rswebhook lanes", 64, &info,
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	dlist_init(&ring);
+	dlist_init(&sendable);
 	dlist_init(&readers);
 	lane_timers = pairingheap_allocate(later_lane, NULL);
 	window_init(share, nshares, context);
@@ -97,20 +97,20 @@ next_look(const Lane *lane, Instant now)
  * Put the lane where it belongs now.  Whatever it waits for lies ahead
  * afterwards: run_timers() relies on it.
  */
-void
+static void
 lane_settle(Lane *lane, Instant now)
 {
 	Instant		when = 0;
 	bool		sends = pace_allows(lane, now, &when);
 	bool		reads = reading_wants(lane, now);
 
-	if (sends != lane->in_ring)
+	if (sends != lane->sendable)
 	{
 		if (sends)
-			dlist_push_tail(&ring, &lane->ring_node);
+			dlist_push_tail(&sendable, &lane->sendable_node);
 		else
-			dlist_delete(&lane->ring_node);
-		lane->in_ring = sends;
+			dlist_delete(&lane->sendable_node);
+		lane->sendable = sends;
 	}
 	if (reads != lane->in_readers)
 	{
@@ -146,7 +146,10 @@ lane_settle(Lane *lane, Instant now)
 static void
 run_timers(Instant now)
 {
-	window_run_timers(now);
+	Lane	   *timed;
+
+	while ((timed = window_offer_timed(now)) != NULL)
+		lane_settle(timed, now);
 	while (!pairingheap_is_empty(lane_timers))
 	{
 		Lane	   *lane = pairingheap_container(Lane, timer_node,
@@ -214,8 +217,8 @@ schedule_remove(Lane *lane)
 		!pairingheap_is_empty(&lane->hungry) || lane->breaker.opened_at != 0)
 		return false;
 	pace_forget_lane(lane);
-	if (lane->in_ring)
-		dlist_delete(&lane->ring_node);
+	if (lane->sendable)
+		dlist_delete(&lane->sendable_node);
 	if (lane->in_readers)
 		dlist_delete(&lane->reader_node);
 	if (lane->in_timers)
@@ -262,7 +265,7 @@ schedule_reread(Lane *lane, Instant now)
 	lane_note_range(lane, 1, PG_INT64_MAX, now);
 }
 
-/* The lane whose turn it is to read, and what. */
+/* The lane that reads next, and what. */
 bool
 schedule_next_read(Instant now, ReadRequest *request)
 {
@@ -318,16 +321,16 @@ schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
  */
 
 static void
-to_end_of_ring(Lane *lane)
+to_end(Lane *lane)
 {
-	if (!lane->in_ring)
+	if (!lane->sendable)
 		return;
-	dlist_delete(&lane->ring_node);
-	dlist_push_tail(&ring, &lane->ring_node);
+	dlist_delete(&lane->sendable_node);
+	dlist_push_tail(&sendable, &lane->sendable_node);
 }
 
 /*
- * Lanes take turns.  Those that are passed over for lack of room keep their
+ * One lane after the other.  Those that are passed over for lack of room keep their
  * place, and so come before all that have sent since when there is room again.
  */
 QueueItem *
@@ -338,9 +341,9 @@ schedule_next(Instant now)
 	run_timers(now);
 	if (pace_is_full())
 		return NULL;
-	dlist_foreach_modify(iter, &ring)
+	dlist_foreach_modify(iter, &sendable)
 	{
-		Lane	   *lane = dlist_container(Lane, ring_node, iter.cur);
+		Lane	   *lane = dlist_container(Lane, sendable_node, iter.cur);
 		QueueItem  *item = dlist_head_element(QueueItem, in_ready, &lane->ready);
 
 		if (!pace_take(item, now))
@@ -349,7 +352,7 @@ schedule_next(Instant now)
 				lane_settle(lane, now);
 			continue;
 		}
-		to_end_of_ring(lane);
+		to_end(lane);
 		item = window_take(lane);
 		lane_settle(lane, now);
 		return item;
@@ -374,7 +377,7 @@ schedule_admit(QueueItem *item, int64 bytes)
 {
 	if (!pace_admit(item, bytes))
 		return false;
-	to_end_of_ring(item->lane);		/* behind those that are put back */
+	to_end(item->lane);		/* behind those that are put back */
 	return true;
 }
 
@@ -474,10 +477,98 @@ schedule_recorded(QueueItem *item, bool reread, Instant now)
 		lane_settle(lane, now);
 }
 
+bool
+schedule_held(QueueItem *item)
+{
+	return pace_held(item);
+}
+
+bool
+schedule_held_no_more(QueueItem *item)
+{
+	return pace_held_no_more(item);
+}
+
+int
+schedule_lacking(void)
+{
+	return pace_lacking();
+}
+
+/* ---------------------------------------------------------------------
+ * Breakers, and what goes by turns with other workers
+ * ---------------------------------------------------------------------
+ */
+
+void
+schedule_set_breaker(Lane *lane, const Breaker *breaker, Instant now)
+{
+	if (pace_set_breaker(lane, breaker, now))
+		lane_settle(lane, now);
+}
+
+const Breaker *
+schedule_lane_breaker(const Lane *lane)
+{
+	return &lane->breaker;
+}
+
+Lane *
+schedule_next_changed_breaker(void)
+{
+	return pace_next_changed_breaker();
+}
+
+bool
+schedule_breaker_changed(void)
+{
+	return pace_breaker_changed();
+}
+
+void
+schedule_breaker_saved(Lane *lane, Instant now)
+{
+	pace_breaker_saved(lane, now);
+	lane_settle(lane, now);
+}
+
+void
+schedule_breaker_unsaved(Lane *lane)
+{
+	pace_mark_breaker_changed(lane);
+}
+
+static void
+try_turn(Lane *lane, Instant now)
+{
+	lane->waits_until = now;
+	lane_settle(lane, now);
+	if (!lane->sendable)
+		pace_stop_waiting(lane);
+}
+
+void
+schedule_turns_left(Instant now)
+{
+	pace_each_waiting(try_turn, now);
+}
+
 /* ---------------------------------------------------------------------
  * Configuration
  * ---------------------------------------------------------------------
  */
+
+void
+schedule_set_max_in_flight(int max_in_flight, int64 max_bytes)
+{
+	pace_set_max_in_flight(max_in_flight, max_bytes);
+}
+
+int64
+schedule_free_bytes(void)
+{
+	return room_free_bytes();
+}
 
 void
 schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)

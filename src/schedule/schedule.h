@@ -15,47 +15,11 @@
 #ifndef RSWEBHOOK_SCHEDULE_H
 #define RSWEBHOOK_SCHEDULE_H
 
-#include "shmem/shmem.h"
-
 #include "base/clock.h"
-#include "lib/ilist.h"
-#include "lib/pairingheap.h"
 #include "destination/verdict.h"
+#include "schedule/values.h"
+#include "shmem/values.h"
 #include "tables/values.h"
-#include "storage/itemptr.h"
-
-/* What a lane is to others is its id, and what it hands out. */
-typedef struct Lane Lane;
-typedef struct QueueItem QueueItem;
-
-/* What a lane needs to know of its destination. */
-typedef struct LanePolicy
-{
-	bool		gone;			/* no such destination (any more) */
-	bool		halted;			/* disabled or paused */
-	bool		ordered;
-	int			max_in_flight;
-	double		rate_limit;		/* events a second; 0: none */
-	int			breaker_failures;	/* 0: no breaker */
-	int64		min_backoff_us;
-	int64		max_backoff_us;
-	int64		max_wait_us;	/* the longest from an attempt to the next */
-} LanePolicy;
-
-/*
- * Where a destination allows fewer requests in flight than there are workers,
- * or one because its breaker is open, they take turns with it.
- *
- * take: one of so many turns; false: others have them all, and tell when they
- * leave one.  leave: this worker's turn is over; true: others wait for one, so
- * it does, too.  withdraw: it does not wait for one any more.
- */
-typedef struct Turns
-{
-	bool		(*take) (int32 destination_id, int most);
-	bool		(*leave) (int32 destination_id);
-	void		(*withdraw) (int32 destination_id);
-} Turns;
 
 /*
  * This worker's share of the queue, of so many.  Rows of other shares are

@@ -593,20 +593,19 @@ window_forget_waiting(Lane *lane, Instant now)
  * ---------------------------------------------------------------------
  */
 
-void
-window_run_timers(Instant now)
+Lane *
+window_offer_timed(Instant now)
 {
-	while (!pairingheap_is_empty(item_timers))
-	{
-		QueueItem  *item = pairingheap_container(QueueItem, in_timers,
-												 pairingheap_first(item_timers));
+	QueueItem  *item;
 
-		if (item->ready_at > now)
-			break;
-		item_withdraw(item);
-		item_offer(item, now);
-		lane_settle(item->lane, now);
-	}
+	if (pairingheap_is_empty(item_timers))
+		return NULL;
+	item = pairingheap_container(QueueItem, in_timers, pairingheap_first(item_timers));
+	if (item->ready_at > now)
+		return NULL;
+	item_withdraw(item);
+	item_offer(item, now);
+	return item->lane;
 }
 
 Instant

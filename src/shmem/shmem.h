@@ -27,6 +27,7 @@
 #define RSWEBHOOK_STATE_H
 
 #include "base/clock.h"
+#include "shmem/values.h"
 
 #include "storage/proc.h"
 #include "utils/snapshot.h"
@@ -34,15 +35,6 @@
 /* settings */
 extern int	rswebhook_max_databases;
 extern int	rswebhook_workers;	/* of each database; see share.h */
-
-/* Rows of one destination (0: of any) that a transaction will make visible. */
-typedef struct QueuedRange
-{
-	int32		destination_id;
-	uint32		shares;			/* that they may be in; see share.h */
-	int64		first_id;
-	int64		last_id;
-} QueuedRange;
 
 extern void state_init(void);	/* from _PG_init while preloading */
 extern bool state_available(void);	/* false: not preloaded */
