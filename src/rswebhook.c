@@ -26,6 +26,8 @@
 #include "http/guard.h"
 #include "shmem/share.h"
 #include "shmem/shmem.h"
+#include "shmem/slots.h"
+#include "shmem/wake.h"
 #include "tables/tables.h"
 #include "transform/request.h"
 #include "worker/deliver.h"
@@ -223,12 +225,12 @@ void
 _PG_init(void)
 {
 	define_settings();
-	state_register_callbacks();
+	wake_register_callbacks();
 
 	/* pg_upgrade must see no worker that touches what it moves */
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 
-	state_init();
+	shmem_init();
 	launcher_register();
 }

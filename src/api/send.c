@@ -47,7 +47,8 @@
 #include "destination/fields.h"
 #include "destination/values.h"
 #include "shmem/share.h"
-#include "shmem/shmem.h"
+#include "shmem/slots.h"
+#include "shmem/wake.h"
 #include "tables/rows.h"
 #include "tables/tables.h"
 #include "transform/request.h"
@@ -651,7 +652,7 @@ write_home(void)
 	row_set(&row, HOME_DATABASE_OID, ObjectIdGetDatum(MyDatabaseId));
 	sink_insert(&sink, &row);
 	sink_close(&sink);
-	state_note_changed();		/* the worker has waited for it */
+	wake_note_changed();		/* the worker has waited for it */
 }
 
 /* key: what decides on the row's share. */
@@ -660,7 +661,7 @@ note_queued(int32 destination_id, int64 event_id, int64 key)
 {
 	int			share = share_of(destination_id, key, rswebhook_workers);
 
-	state_note_queued(&(QueuedRange) {destination_id, SHARE_BIT(share), event_id, event_id});
+	wake_note_queued(&(QueuedRange) {destination_id, SHARE_BIT(share), event_id, event_id});
 }
 
 /* 0: there is none, or it cannot be had. */
@@ -810,8 +811,8 @@ send_event(Datum event, const SendOptions *options, int64 *id)
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(mine);
 
-	if (count > 0 && !state_available())
-		state_warn_unavailable();
+	if (count > 0 && !slots_available())
+		slots_warn_unavailable();
 	return count > 0;
 }
 
@@ -854,10 +855,10 @@ rswebhook_notify_worker(PG_FUNCTION_ARGS)
 	int64		first = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
 	int64		last = PG_ARGISNULL(2) ? PG_INT64_MAX : PG_GETARG_INT64(2);
 
-	if (!state_available())
-		state_warn_unavailable();
-	state_note_changed();
-	state_note_queued(&(QueuedRange) {destination, ALL_SHARES, first, last});
+	if (!slots_available())
+		slots_warn_unavailable();
+	wake_note_changed();
+	wake_note_queued(&(QueuedRange) {destination, ALL_SHARES, first, last});
 	PG_RETURN_VOID();
 }
 

@@ -50,7 +50,7 @@
 #include "destination/fields.h"
 #include "destination/secret.h"
 #include "destination/values.h"
-#include "shmem/shmem.h"
+#include "shmem/wake.h"
 #include "tables/tables.h"
 
 typedef struct Row
@@ -572,6 +572,6 @@ rswebhook_destination_changed(PG_FUNCTION_ARGS)
 						"rswebhook.destination_changed")));
 
 	CacheInvalidateRelcache(trigdata->tg_relation);
-	state_note_changed();
+	wake_note_changed();
 	return PointerGetDatum(NULL);
 }

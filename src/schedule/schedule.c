@@ -26,7 +26,6 @@
 #include "destination/values.h"
 #include "schedule/lane.h"
 #include "schedule/schedule.h"
-#include "shmem/shmem.h"
 
 /* A lane whose rows cannot be read waits; the pause doubles from here to there. */
 #define UNREAD_MIN_US	(1 * USECS_PER_SEC)

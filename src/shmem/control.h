@@ -1,35 +1,50 @@
 /*-------------------------------------------------------------------------
  *
  * control.h
- *		What the files of shared memory share: state.c (slots, as backends and
- *		the launcher see them), slot.c (a worker's own), wake.c (what a commit
- *		tells the workers), turns.c (turns of workers), counters.c (live
- *		counters).
+ *		What lies in shared memory, for the files of this folder.
+ *
+ * Each database has rswebhook.workers slots, one a share of its queue.
+ *
+ * Locking.  shmem_control->lock (LWLock) guards which slots belong to which database,
+ * everything about a slot's life (wanted, starting, confirmed, holds) and the
+ * launcher's latch.  slot->lock (LWLock) guards what a committing backend
+ * touches: the worker's PGPROC and the ranges.  Whoever changes a slot's
+ * database takes both, shmem_control->lock first.  Latches are set while the lock
+ * that guards the PGPROC is held, so that the process cannot leave in between.
+ * stats_lock (LWLock) guards the table of live counters, turns_lock (LWLock) who
+ * has which destination's turn, the lock in wake.c the commits under way, and the
+ * one in clock.c how the system's clock was set; no other lock is ever taken while
+ * one of these is held.
+ *
+ * Process-local things (descriptors, curl handles, pointers into a process'
+ * memory) are never here.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
  */
-#ifndef RSWEBHOOK_STATE_PRIVATE_H
-#define RSWEBHOOK_STATE_PRIVATE_H
-
-#include "shmem/shmem.h"
+#ifndef RSWEBHOOK_CONTROL_H
+#define RSWEBHOOK_CONTROL_H
 
 #include "port/atomics.h"
 #include "storage/lwlock.h"
+#include "storage/proc.h"
+
+#include "base/clock.h"
+#include "shmem/values.h"
 
 /* Destinations; those that find no place in it have to wait a little. */
-#define STATE_MAX_TURNS	256
+#define SLOT_MAX_TURNS	256
 typedef struct TurnSet
 {
 	int			count;
-	int32		destinations[STATE_MAX_TURNS];
+	int32		destinations[SLOT_MAX_TURNS];
 } TurnSet;
 
 /* A worker's place.  Those of a database lie side by side, by their shares. */
 typedef struct WorkerSlot
 {
-	/* guarded by control->lock */
+	/* guarded by shmem_control->lock */
 	uint32		generation;		/* grows when the slot changes hands and at
 								 * every start of a worker */
 	bool		wanted;			/* there should be a worker */
@@ -52,13 +67,13 @@ typedef struct WorkerSlot
 	bool		breakers;		/* another worker has changed some */
 	bool		turns;			/* another worker has left somebody a turn */
 	int			nranges;
-	QueuedRange ranges[STATE_MAX_RANGES];
+	QueuedRange ranges[SLOT_MAX_RANGES];
 	int			nquiet;
-	int32		quiet[STATE_MAX_QUIET];
+	int32		quiet[SLOT_MAX_QUIET];
 	int			max_in_flight;	/* in force; 0: not known yet */
-	char		lacks[STATE_LACKS_SIZE];	/* "": nothing */
+	char		lacks[SLOT_LACKS_SIZE];	/* "": nothing */
 
-	/* guarded by control->turns_lock */
+	/* guarded by shmem_control->turns_lock */
 	TurnSet		turns_had;
 	TurnSet		turns_wanted;
 } WorkerSlot;
@@ -79,62 +94,50 @@ typedef struct Control
 	WorkerSlot	slots[FLEXIBLE_ARRAY_MEMBER];
 } Control;
 
-extern Control *control;		/* NULL: not preloaded */
+extern Control *shmem_control;		/* NULL: not preloaded */
 
-/* ---- state.c ---- */
+/* ---- slots.c ---- */
 
-/* The first slot of a database, or NULL; the caller holds control->lock. */
-extern WorkerSlot *state_find_slots(Oid database);
+/* How many there are. */
+extern int	slots_count(void);
+
+/* The first slot of a database, or NULL; the caller holds shmem_control->lock. */
+extern WorkerSlot *slots_find(Oid database);
+
+/* Likewise, taking free ones if there are none; NULL: all are taken. */
+extern WorkerSlot *slots_claim(Oid database);
 
 /* The first slot of the same database, and which one of these it is. */
-extern WorkerSlot *state_first_of(WorkerSlot *slot);
-extern int	state_share_of(const WorkerSlot *slot);
+extern WorkerSlot *slots_first_of(WorkerSlot *slot);
+extern int	slots_share_of(const WorkerSlot *slot);
 
 /* No worker, and nothing that it was told; the caller has the slot's lock. */
-extern void state_clear_slot(WorkerSlot *slot);
+extern void slots_clear(WorkerSlot *slot);
 
-/* Give a database's slots back if nobody needs one; the caller holds control->lock. */
-extern void state_free_if_unused(WorkerSlot *first);
+/* Give a database's slots back if nobody needs one; the caller holds shmem_control->lock. */
+extern void slots_free_if_unused(WorkerSlot *first);
 
 /*
  * Wait longer after each failure in a row, from a second to a minute; the
- * caller holds control->lock.
+ * caller holds shmem_control->lock.
  */
-extern void state_back_off(WorkerSlot *slot);
+extern void slots_back_off(WorkerSlot *slot);
 
-/* Wake the launcher; the caller holds control->lock. */
-extern void state_wake_launcher(void);
+/* Wake the launcher; the caller holds shmem_control->lock. */
+extern void slots_wake_launcher(void);
 
 /*
  * The number of the first slot of a database, -1: it has none.  Without
- * control->lock, its slots may be another database's by the time they are
+ * shmem_control->lock, its slots may be another database's by the time they are
  * looked at.
  */
-extern int	state_first_slot(Oid database);
+extern int	slots_number(Oid database);
 
 /* Wake the worker of a slot; the caller holds the slot's lock. */
-extern void state_wake_worker(WorkerSlot *slot);
+extern void slots_wake_worker(WorkerSlot *slot);
 
-/* The transaction that held a database has ended. */
-extern void state_release_held(bool committed);
+/* This worker's own; NULL: it is no worker. */
+extern void slots_set_mine(WorkerSlot *slot);
+extern WorkerSlot *slots_mine(void);
 
-/* ---- slot.c ---- */
-
-/* This worker's. */
-extern WorkerSlot *state_my_slot(void);
-
-/* The worker's slot: what was queued since it last took that, left in place. */
-extern int	state_look_at_ranges(QueuedRange *ranges);
-
-/* ---- wake.c ---- */
-extern Size commits_size(void);
-extern void commits_startup(void);
-
-/* ---- counters.c ---- */
-extern Size counters_size(void);
-extern void counters_startup(void);
-
-/* A worker that leaves takes along what it has counted. */
-extern void counters_forget_mine(void);
-
-#endif							/* RSWEBHOOK_STATE_PRIVATE_H */
+#endif							/* RSWEBHOOK_CONTROL_H */

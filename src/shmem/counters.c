@@ -18,7 +18,8 @@
 
 #include "base/encoding.h"
 #include "shmem/control.h"
-#include "shmem/shmem.h"
+#include "shmem/counters.h"
+#include "shmem/slots.h"
 
 /* Destinations of the cluster that have some, an entry a worker. */
 #define MAX_TRACKED_DESTINATIONS	4096
@@ -70,38 +71,38 @@ counters_forget_mine(void)
 	HASH_SEQ_STATUS scan;
 	StatsEntry *entry;
 
-	LWLockAcquire(&control->stats_lock, LW_EXCLUSIVE);
+	LWLockAcquire(&shmem_control->stats_lock, LW_EXCLUSIVE);
 	hash_seq_init(&scan, stats_table);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
 		if (entry->key.database == MyDatabaseId &&
-			entry->key.share == state_my_share())
+			entry->key.share == slots_my_share())
 			hash_search(stats_table, &entry->key, HASH_REMOVE, NULL);
 	}
-	LWLockRelease(&control->stats_lock);
+	LWLockRelease(&shmem_control->stats_lock);
 }
 
 void
-state_publish_stats(int32 destination_id, const DestinationStats *stats)
+counters_publish(int32 destination_id, const DestinationStats *stats)
 {
-	StatsKey	key = {MyDatabaseId, destination_id, state_my_share()};
+	StatsKey	key = {MyDatabaseId, destination_id, slots_my_share()};
 	StatsEntry *entry;
 
-	LWLockAcquire(&control->stats_lock, LW_EXCLUSIVE);
+	LWLockAcquire(&shmem_control->stats_lock, LW_EXCLUSIVE);
 	entry = hash_search(stats_table, &key, HASH_ENTER_NULL, NULL);
 	if (entry != NULL)			/* else: too many to keep counters of all */
 		entry->stats = *stats;
-	LWLockRelease(&control->stats_lock);
+	LWLockRelease(&shmem_control->stats_lock);
 }
 
 void
-state_forget_stats(int32 destination_id)
+counters_forget(int32 destination_id)
 {
-	StatsKey	key = {MyDatabaseId, destination_id, state_my_share()};
+	StatsKey	key = {MyDatabaseId, destination_id, slots_my_share()};
 
-	LWLockAcquire(&control->stats_lock, LW_EXCLUSIVE);
+	LWLockAcquire(&shmem_control->stats_lock, LW_EXCLUSIVE);
 	hash_search(stats_table, &key, HASH_REMOVE, NULL);
-	LWLockRelease(&control->stats_lock);
+	LWLockRelease(&shmem_control->stats_lock);
 }
 
 /* Add what another worker has counted of the same destination. */
@@ -160,10 +161,10 @@ rswebhook_worker_stats(PG_FUNCTION_ARGS)
 	StatsEntry *entry;
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (control == NULL)
+	if (shmem_control == NULL)
 		return (Datum) 0;
 
-	LWLockAcquire(&control->stats_lock, LW_SHARED);
+	LWLockAcquire(&shmem_control->stats_lock, LW_SHARED);
 	hash_seq_init(&scan, stats_table);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
@@ -189,6 +190,6 @@ rswebhook_worker_stats(PG_FUNCTION_ARGS)
 		nulls[8] = stats.last_error_at == 0;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
-	LWLockRelease(&control->stats_lock);
+	LWLockRelease(&shmem_control->stats_lock);
 	return (Datum) 0;
 }

@@ -15,7 +15,9 @@
 #include "postgres.h"
 
 #include "shmem/control.h"
-#include "shmem/shmem.h"
+#include "shmem/slots.h"
+#include "shmem/turns.h"
+#include "shmem/worker_slot.h"
 
 /* Of a set of destinations, where one is; -1: it is not in there. */
 static int
@@ -35,7 +37,7 @@ add_to(TurnSet *set, int32 destination_id)
 {
 	if (place_of(set, destination_id) >= 0)
 		return true;
-	if (set->count == STATE_MAX_TURNS)
+	if (set->count == SLOT_MAX_TURNS)
 		return false;
 	set->destinations[set->count++] = destination_id;
 	return true;
@@ -54,8 +56,8 @@ take_from(TurnSet *set, int32 destination_id)
 static void
 count_others(int32 destination_id, int *having, int *wanting)
 {
-	WorkerSlot *me = state_my_slot();
-	WorkerSlot *first = state_first_of(me);
+	WorkerSlot *me = slots_mine();
+	WorkerSlot *first = slots_first_of(me);
 
 	*having = *wanting = 0;
 	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
@@ -68,21 +70,21 @@ count_others(int32 destination_id, int *having, int *wanting)
 }
 
 bool
-state_take_turn(int32 destination_id, int most)
+turns_take(int32 destination_id, int most)
 {
-	WorkerSlot *me = state_my_slot();
+	WorkerSlot *me = slots_mine();
 	int			having;
 	int			wanting;
 	bool		taken;
 
-	LWLockAcquire(&control->turns_lock, LW_EXCLUSIVE);
+	LWLockAcquire(&shmem_control->turns_lock, LW_EXCLUSIVE);
 	count_others(destination_id, &having, &wanting);
 	taken = having < most && add_to(&me->turns_had, destination_id);
 	if (taken)
 		take_from(&me->turns_wanted, destination_id);
 	else
 		(void) add_to(&me->turns_wanted, destination_id);
-	LWLockRelease(&control->turns_lock);
+	LWLockRelease(&shmem_control->turns_lock);
 	return taken;
 }
 
@@ -96,26 +98,26 @@ give_up(TurnSet *set, int32 destination_id, bool as_well)
 	int			having;
 	int			wanting;
 
-	LWLockAcquire(&control->turns_lock, LW_EXCLUSIVE);
+	LWLockAcquire(&shmem_control->turns_lock, LW_EXCLUSIVE);
 	count_others(destination_id, &having, &wanting);
 	take_from(set, destination_id);
 	if (wanting > 0 && as_well)
-		(void) add_to(&state_my_slot()->turns_wanted, destination_id);
-	LWLockRelease(&control->turns_lock);
+		(void) add_to(&slots_mine()->turns_wanted, destination_id);
+	LWLockRelease(&shmem_control->turns_lock);
 	if (wanting > 0)
-		state_tell_others(&(News) {.turns = true});
+		worker_slot_tell_others(&(News) {.turns = true});
 	return wanting > 0;
 }
 
 bool
-state_leave_turn(int32 destination_id)
+turns_leave(int32 destination_id)
 {
-	return give_up(&state_my_slot()->turns_had, destination_id, true);
+	return give_up(&slots_mine()->turns_had, destination_id, true);
 }
 
 /* Whoever left the turn to this worker waits now: pass it on. */
 void
-state_withdraw_turn(int32 destination_id)
+turns_withdraw(int32 destination_id)
 {
-	(void) give_up(&state_my_slot()->turns_wanted, destination_id, false);
+	(void) give_up(&slots_mine()->turns_wanted, destination_id, false);
 }

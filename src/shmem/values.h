@@ -19,4 +19,21 @@ typedef struct QueuedRange
 	int64		last_id;
 } QueuedRange;
 
+/* That one worker is told of at the most; the last one covers the others. */
+#define SLOT_MAX_RANGES	256
+
+/* What else a worker is told. */
+typedef struct News
+{
+	bool		changed;		/* such as a destination that is another one now */
+	bool		breakers;		/* another worker has opened or closed some */
+	bool		turns;			/* another worker has left somebody a turn */
+} News;
+
+/* Destinations that may be quiet; see worker_slot_set_quiet(). */
+#define SLOT_MAX_QUIET		64
+
+/* Of what a worker says that it lacks, with the NUL. */
+#define SLOT_LACKS_SIZE	64
+
 #endif							/* RSWEBHOOK_SHMEM_VALUES_H */

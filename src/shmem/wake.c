@@ -34,8 +34,11 @@
 
 #include "base/inject.h"
 #include "shmem/control.h"
+#include "shmem/hold.h"
 #include "shmem/share.h"
-#include "shmem/shmem.h"
+#include "shmem/slots.h"
+#include "shmem/wake.h"
+#include "shmem/worker_slot.h"
 
 /* Distinct destinations that one transaction names exactly. */
 #define MAX_PENDING_RANGES	32
@@ -84,18 +87,18 @@ max_commits(void)
 }
 
 Size
-commits_size(void)
+wake_size(void)
 {
 	return add_size(offsetof(Commits, announced),
 					mul_size(max_commits(), sizeof(Announcement)));
 }
 
 void
-commits_startup(void)
+wake_startup(void)
 {
 	bool		found;
 
-	commits = ShmemInitStruct("rswebhook commits", commits_size(), &found);
+	commits = ShmemInitStruct("rswebhook commits", wake_size(), &found);
 	if (!found)
 	{
 		LWLockInitialize(&commits->lock, GetNamedLWLockTranche("rswebhook")->lock.tranche);
@@ -104,7 +107,7 @@ commits_startup(void)
 }
 
 void
-state_announce(TransactionId xid, const QueuedRange *range)
+wake_announce(TransactionId xid, const QueuedRange *range)
 {
 	if (commits == NULL || !TransactionIdIsValid(xid))
 		return;
@@ -140,14 +143,14 @@ withdraw_announcement(void)
  * misses nothing.
  */
 const QueuedRange *
-state_untold_ranges(Snapshot snapshot, int *count)
+wake_untold_ranges(Snapshot snapshot, int *count)
 {
 	static QueuedRange *ranges = NULL;
 	int			n = 0;
 
 	if (ranges == NULL)
 		ranges = MemoryContextAlloc(TopMemoryContext,
-									(max_commits() + STATE_MAX_RANGES) * sizeof(QueuedRange));
+									(max_commits() + SLOT_MAX_RANGES) * sizeof(QueuedRange));
 
 	LWLockAcquire(&commits->lock, LW_SHARED);
 	for (int i = 0; i < commits->count; i++)
@@ -155,13 +158,13 @@ state_untold_ranges(Snapshot snapshot, int *count)
 		const Announcement *a = &commits->announced[i];
 
 		if (a->database == MyDatabaseId &&
-			(a->range.shares & SHARE_BIT(state_my_share())) != 0 &&
+			(a->range.shares & SHARE_BIT(slots_my_share())) != 0 &&
 			!XidInMVCCSnapshot(a->xid, snapshot))
 			ranges[n++] = a->range;
 	}
 	LWLockRelease(&commits->lock);
 
-	*count = n + state_look_at_ranges(ranges + n);
+	*count = n + worker_slot_look_at_ranges(ranges + n);
 	return ranges;
 }
 
@@ -182,9 +185,9 @@ widen(QueuedRange *range, const QueuedRange *other)
 }
 
 void
-state_note_queued(const QueuedRange *range)
+wake_note_queued(const QueuedRange *range)
 {
-	if (control == NULL || range->first_id > range->last_id)
+	if (shmem_control == NULL || range->first_id > range->last_id)
 		return;
 
 	/* the one in hand is nearly always the last one, or its neighbour */
@@ -204,9 +207,9 @@ state_note_queued(const QueuedRange *range)
 }
 
 void
-state_note_changed(void)
+wake_note_changed(void)
 {
-	pending_change = control != NULL;
+	pending_change = shmem_control != NULL;
 }
 
 /*
@@ -229,7 +232,7 @@ push_range(WorkerSlot *slot, const QueuedRange *range)
 			return;
 		}
 	}
-	if (slot->nranges < STATE_MAX_RANGES)
+	if (slot->nranges < SLOT_MAX_RANGES)
 		slot->ranges[slot->nranges++] = *range;
 	else
 		widen(&slot->ranges[slot->nranges - 1], range);
@@ -243,7 +246,7 @@ announce_pending(void)
 
 	for (int i = 1; i < npending; i++)
 		widen(&all, &pending[i]);
-	state_announce(GetTopTransactionIdIfAny(), &all);
+	wake_announce(GetTopTransactionIdIfAny(), &all);
 }
 
 static bool
@@ -276,7 +279,7 @@ tell(WorkerSlot *slot, int share)
 		}
 		slot->changed |= pending_change;
 		if (wakes)
-			state_wake_worker(slot);
+			slots_wake_worker(slot);
 		told = true;
 	}
 	LWLockRelease(&slot->lock);
@@ -291,19 +294,19 @@ publish_pending(void)
 	uint32		shares = pending_change ? ALL_SHARES : 0;
 	bool		all_told = true;
 
-	if (control->slots[hint].database != MyDatabaseId)
-		hint = state_first_slot(MyDatabaseId);
+	if (shmem_control->slots[hint].database != MyDatabaseId)
+		hint = slots_number(MyDatabaseId);
 	for (int i = 0; i < npending; i++)
 		shares |= pending[i].shares;
 	for (int share = 0; share < rswebhook_workers && hint >= 0; share++)
 	{
 		if ((shares & SHARE_BIT(share)) != 0)
-			all_told &= tell(&control->slots[hint + share], share);
+			all_told &= tell(&shmem_control->slots[hint + share], share);
 	}
 
 	/* a worker that starts reads everything that is visible by then */
 	if (!all_told || hint < 0)
-		(void) state_want_workers(MyDatabaseId);
+		(void) slots_want_workers(MyDatabaseId);
 	hint = Max(hint, 0);
 }
 
@@ -317,19 +320,19 @@ static void
 begin_async_commit(void)
 {
 	commits_async = true;
-	pg_atomic_fetch_add_u32(&control->async_under_way, 1);
+	pg_atomic_fetch_add_u32(&shmem_control->async_under_way, 1);
 }
 
 static void
 end_async_commit(bool committed)
 {
-	uint64		upto = pg_atomic_read_u64(&control->async_upto);
+	uint64		upto = pg_atomic_read_u64(&shmem_control->async_upto);
 
 	commits_async = false;
 	while (committed && upto < XactLastCommitEnd &&
-		   !pg_atomic_compare_exchange_u64(&control->async_upto, &upto, XactLastCommitEnd))
+		   !pg_atomic_compare_exchange_u64(&shmem_control->async_upto, &upto, XactLastCommitEnd))
 		;
-	pg_atomic_fetch_sub_u32(&control->async_under_way, 1);
+	pg_atomic_fetch_sub_u32(&shmem_control->async_under_way, 1);
 }
 
 /*
@@ -351,19 +354,19 @@ end_of_wal(void)
 }
 
 void
-state_flush_commits(void)
+wake_flush_commits(void)
 {
-	if (pg_atomic_read_u32(&control->async_under_way) > 0)
+	if (pg_atomic_read_u32(&shmem_control->async_under_way) > 0)
 		XLogFlush(end_of_wal());
 	else
 	{
 		pg_read_barrier();
-		XLogFlush(pg_atomic_read_u64(&control->async_upto));
+		XLogFlush(pg_atomic_read_u64(&shmem_control->async_upto));
 	}
 }
 
 void
-state_note_new_database(void)
+wake_note_new_database(void)
 {
 	pending_new_database = true;
 }
@@ -371,10 +374,10 @@ state_note_new_database(void)
 static void
 request_scan(void)
 {
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	control->scan = true;
-	state_wake_launcher();
-	LWLockRelease(&control->lock);
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	shmem_control->scan = true;
+	slots_wake_launcher();
+	LWLockRelease(&shmem_control->lock);
 }
 
 /* But for the first case nothing here may fail: the transaction has ended. */
@@ -407,7 +410,7 @@ xact_callback(XactEvent event, void *arg)
 	if (pending_new_database && committed)
 		request_scan();
 	pending_new_database = false;
-	state_release_held(committed);
+	hold_release(committed);
 }
 
 /*
@@ -432,7 +435,7 @@ release_callback(ResourceReleasePhase phase, bool committed, bool top_level, voi
 }
 
 void
-state_register_callbacks(void)
+wake_register_callbacks(void)
 {
 	RegisterResourceReleaseCallback(release_callback, NULL);
 	RegisterXactCallback(xact_callback, NULL);

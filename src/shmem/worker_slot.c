@@ -3,8 +3,6 @@
  * worker_slot.c
  *		A worker's own slot in shared memory: coming, going, and what it is told.
  *
- * The rules of locking are in state.h.
- *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
@@ -17,7 +15,9 @@
 #include "utils/builtins.h"
 
 #include "shmem/control.h"
-#include "shmem/shmem.h"
+#include "shmem/counters.h"
+#include "shmem/slots.h"
+#include "shmem/worker_slot.h"
 
 static WorkerSlot *my_slot = NULL;
 static uint32 my_generation = 0;
@@ -28,12 +28,12 @@ static bool found_nothing = false;
  * There is nothing to do for us in this database, nor for those of its workers
  * that are not there.  But whoever created the extension anew, after this one
  * had looked for it in vain, has woken it and counts on it; others that wake it
- * only have it look once more.  The caller holds control->lock.
+ * only have it look once more.  The caller holds shmem_control->lock.
  */
 static void
 want_no_more(void)
 {
-	WorkerSlot *first = state_first_of(my_slot);
+	WorkerSlot *first = slots_first_of(my_slot);
 
 	if (my_slot->woken)
 		return;
@@ -47,33 +47,33 @@ want_no_more(void)
 static void
 detach_worker(int code, Datum arg)
 {
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
 	if (my_slot->generation == my_generation)
 	{
 		/* a worker that has lasted starts the back-off anew */
 		if (clock_now() - attached_at >= 60 * USECS_PER_SEC)
 			my_slot->crashes = 0;
 		if (code != 0)
-			state_back_off(my_slot);
+			slots_back_off(my_slot);
 		LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
 		if (found_nothing)
 			want_no_more();
 		counters_forget_mine(); /* before there can be another worker */
-		state_clear_slot(my_slot);
+		slots_clear(my_slot);
 		LWLockRelease(&my_slot->lock);
-		state_free_if_unused(state_first_of(my_slot));
-		state_wake_launcher();
+		slots_free_if_unused(slots_first_of(my_slot));
+		slots_wake_launcher();
 	}
-	LWLockRelease(&control->lock);
+	LWLockRelease(&shmem_control->lock);
 }
 
 bool
-state_attach_worker(int slot_number, uint32 generation)
+worker_slot_attach(int slot_number, uint32 generation)
 {
-	WorkerSlot *slot = &control->slots[slot_number];
+	WorkerSlot *slot = &shmem_control->slots[slot_number];
 	bool		ok;
 
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
 	ok = slot->generation == generation && slot->holds == 0 &&
 		slot->worker == NULL;
 	if (slot->generation == generation)
@@ -81,54 +81,43 @@ state_attach_worker(int slot_number, uint32 generation)
 	if (ok)
 	{
 		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-		state_clear_slot(slot);
+		slots_clear(slot);
 		slot->worker = MyProc;
 		LWLockRelease(&slot->lock);
 		my_slot = slot;
+		slots_set_mine(slot);
 		my_generation = generation;
 		attached_at = clock_now();
 	}
-	LWLockRelease(&control->lock);
+	LWLockRelease(&shmem_control->lock);
 
 	/*
 	 * Called before the database connection is made, so that this runs after
 	 * the process has left the list of the database's processes: whoever
-	 * waits in state_hold_database() can go ahead then.
+	 * waits in hold_database() can go ahead then.
 	 */
 	if (ok)
 		on_shmem_exit(detach_worker, 0);
 	return ok;
 }
 
-WorkerSlot *
-state_my_slot(void)
-{
-	return my_slot;
-}
-
-int
-state_my_share(void)
-{
-	return state_share_of(my_slot);
-}
-
 void
-state_confirm_worker(void)
+worker_slot_confirm(void)
 {
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
 	my_slot->confirmed = true;
-	state_wake_launcher();
-	LWLockRelease(&control->lock);
+	slots_wake_launcher();
+	LWLockRelease(&shmem_control->lock);
 }
 
 void
-state_mark_unwanted(void)
+worker_slot_mark_unwanted(void)
 {
 	found_nothing = true;
 }
 
 bool
-state_told_to_stop(void)
+worker_slot_told_to_stop(void)
 {
 	bool		stop;
 
@@ -139,7 +128,7 @@ state_told_to_stop(void)
 }
 
 bool
-state_woken(void)
+worker_slot_woken(void)
 {
 	bool		woken;
 
@@ -150,7 +139,7 @@ state_woken(void)
 }
 
 int
-state_look_at_ranges(QueuedRange *ranges)
+worker_slot_look_at_ranges(QueuedRange *ranges)
 {
 	int			count;
 
@@ -162,7 +151,7 @@ state_look_at_ranges(QueuedRange *ranges)
 }
 
 int
-state_take_ranges(QueuedRange *ranges, News *news)
+worker_slot_take_ranges(QueuedRange *ranges, News *news)
 {
 	int			count;
 
@@ -180,9 +169,9 @@ state_take_ranges(QueuedRange *ranges, News *news)
 }
 
 void
-state_tell_others(const News *news)
+worker_slot_tell_others(const News *news)
 {
-	WorkerSlot *first = state_first_of(my_slot);
+	WorkerSlot *first = slots_first_of(my_slot);
 
 	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
 	{
@@ -192,16 +181,16 @@ state_tell_others(const News *news)
 		slot->changed |= news->changed;
 		slot->breakers |= news->breakers;
 		slot->turns |= news->turns;
-		state_wake_worker(slot);
+		slots_wake_worker(slot);
 		LWLockRelease(&slot->lock);
 	}
 }
 
 void
-state_set_quiet(const int32 *destination_ids, int count)
+worker_slot_set_quiet(const int32 *destination_ids, int count)
 {
 	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
-	my_slot->nquiet = Min(count, STATE_MAX_QUIET);
+	my_slot->nquiet = Min(count, SLOT_MAX_QUIET);
 	memcpy(my_slot->quiet, destination_ids, my_slot->nquiet * sizeof(int32));
 	if (my_slot->nranges > 0)
 		my_slot->woken = true;	/* some of it may be quiet no more */
@@ -209,7 +198,7 @@ state_set_quiet(const int32 *destination_ids, int count)
 }
 
 void
-state_show_max_in_flight(int max_in_flight)
+worker_slot_show_max_in_flight(int max_in_flight)
 {
 	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
 	my_slot->max_in_flight = max_in_flight;
@@ -217,7 +206,7 @@ state_show_max_in_flight(int max_in_flight)
 }
 
 void
-state_show_lacks(const char *lacks)
+worker_slot_show_lacks(const char *lacks)
 {
 	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
 	strlcpy(my_slot->lacks, lacks != NULL ? lacks : "", sizeof(my_slot->lacks));
@@ -229,7 +218,7 @@ typedef struct ShownWorker
 {
 	int			pid;			/* 0: nobody has */
 	int			max_in_flight;
-	char		lacks[STATE_LACKS_SIZE];
+	char		lacks[SLOT_LACKS_SIZE];
 } ShownWorker;
 
 static void
@@ -238,10 +227,10 @@ look_at_share(int share, ShownWorker *shown)
 	WorkerSlot *first;
 
 	memset(shown, 0, sizeof(*shown));
-	if (control == NULL)
+	if (shmem_control == NULL)
 		return;
-	LWLockAcquire(&control->lock, LW_SHARED);
-	first = state_find_slots(MyDatabaseId);
+	LWLockAcquire(&shmem_control->lock, LW_SHARED);
+	first = slots_find(MyDatabaseId);
 	if (first != NULL)
 	{
 		WorkerSlot *slot = &first[share];
@@ -253,7 +242,7 @@ look_at_share(int share, ShownWorker *shown)
 		strlcpy(shown->lacks, slot->lacks, sizeof(shown->lacks));
 		LWLockRelease(&slot->lock);
 	}
-	LWLockRelease(&control->lock);
+	LWLockRelease(&shmem_control->lock);
 }
 
 PG_FUNCTION_INFO_V1(rswebhook_worker_pid);

@@ -42,8 +42,9 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "shmem/hold.h"
 #include "shmem/share.h"
-#include "shmem/shmem.h"
+#include "shmem/wake.h"
 #include "worker/ddl.h"
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
@@ -229,7 +230,7 @@ before_commit_prepared(const char *gid, bool *changed, bool *queued)
 
 	*changed = TransactionIdIsValid(xid);
 	if (*queued)
-		state_announce(xid, &everything);
+		wake_announce(xid, &everything);
 }
 
 static void
@@ -257,7 +258,7 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 
 	/* until the end of the transaction, whichever way that comes */
 	if (OidIsValid(database))
-		state_hold_database(database, IsA(statement, DropdbStmt));
+		hold_database(database, IsA(statement, DropdbStmt));
 
 	if (commits_prepared)
 	{
@@ -279,11 +280,11 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 		changed = has_extension();
 	}
 	if (changed)
-		state_note_changed();
+		wake_note_changed();
 	if (queued)
-		state_note_queued(&everything);
+		wake_note_queued(&everything);
 	if (IsA(statement, CreatedbStmt) || is_about_templates(statement))
-		state_note_new_database();
+		wake_note_new_database();
 }
 
 /* DROP EXTENSION by whatever way, DROP OWNED and DROP SCHEMA CASCADE included. */
@@ -295,7 +296,7 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg
 
 	if (access == OAT_DROP && class == ExtensionRelationId &&
 		object == get_extension_oid("rswebhook", true))
-		state_note_changed();
+		wake_note_changed();
 }
 
 void

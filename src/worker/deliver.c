@@ -37,7 +37,7 @@
 #include "destination/verdict.h"
 #include "http/http.h"
 #include "schedule/schedule.h"
-#include "shmem/lack.h"
+#include "worker/lack.h"
 #include "tables/queue.h"
 #include "transform/values.h"
 #include "worker/deliver.h"

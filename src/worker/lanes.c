@@ -19,7 +19,8 @@
 #include "destination/cache.h"
 #include "destination/values.h"
 #include "schedule/schedule.h"
-#include "shmem/shmem.h"
+#include "shmem/slots.h"
+#include "shmem/worker_slot.h"
 #include "tables/queue.h"
 #include "worker/lanes.h"
 #include "worker/states.h"
@@ -108,7 +109,7 @@ note_quiet(Lane *lane, void *arg)
 {
 	List	  **ids = arg;
 
-	if (schedule_lane_halted(lane) && list_length(*ids) < STATE_MAX_QUIET)
+	if (schedule_lane_halted(lane) && list_length(*ids) < SLOT_MAX_QUIET)
 		*ids = lappend_int(*ids, schedule_lane_id(lane));
 }
 
@@ -116,7 +117,7 @@ static void
 tell_quiet_lanes(void)
 {
 	List	   *ids = NIL;
-	int32		quiet[STATE_MAX_QUIET];
+	int32		quiet[SLOT_MAX_QUIET];
 	int			count = 0;
 	ListCell   *lc;
 
@@ -124,7 +125,7 @@ tell_quiet_lanes(void)
 	foreach(lc, ids)
 		quiet[count++] = lfirst_int(lc);
 	list_free(ids);
-	state_set_quiet(quiet, count);
+	worker_slot_set_quiet(quiet, count);
 }
 
 static int
@@ -170,7 +171,7 @@ may_deliver(void)
 
 	if (!at_home)
 		at_home = queue_is_home(&is_copy);
-	if (is_copy && !said && state_my_share() == 0)
+	if (is_copy && !said && slots_my_share() == 0)
 	{
 		ereport(LOG,
 				(errmsg("rswebhook delivers nothing from database \"%s\", which is a copy of another one",
@@ -195,7 +196,7 @@ configure_lanes(Instant now)
 	uint64		generation;
 	Lane	   *lane;
 	bool		configured = false;
-	bool		speaks = state_my_share() == 0; /* for all workers */
+	bool		speaks = slots_my_share() == 0; /* for all workers */
 
 	delivering = may_deliver();
 	destination_all(&list, &count);

@@ -44,7 +44,8 @@
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
-#include "shmem/shmem.h"
+#include "shmem/slots.h"
+#include "shmem/start.h"
 #include "worker/ddl.h"
 #include "worker/launcher.h"
 
@@ -203,7 +204,7 @@ reap_children(void)
 
 		if (GetBackgroundWorkerPid(child->handle, &pid) != BGWH_STOPPED)
 			continue;
-		state_worker_gone(child->slot, child->generation);
+		start_worker_gone(child->slot, child->generation);
 		pfree(child->handle);
 		pfree(child);
 		children = foreach_delete_current(children, lc);
@@ -218,7 +219,7 @@ start_wanted(MemoryContext context)
 	Oid			database;
 	uint32		generation;
 
-	while (state_next_to_start(&slot, &database, &generation))
+	while (start_next(&slot, &database, &generation))
 	{
 		Reachable	reachable;
 
@@ -227,14 +228,14 @@ start_wanted(MemoryContext context)
 		MemoryContextSwitchTo(context);
 		unseen = list_delete_oid(unseen, database);
 		if (reachable == GONE)
-			state_database_gone(slot, generation);
+			start_database_gone(slot, generation);
 		else if (reachable == CLOSED)
-			state_worker_gone(slot, generation);
+			start_worker_gone(slot, generation);
 		else if (start_worker(slot, database, generation))
 			said_no_worker = false;
 		else
 		{
-			state_worker_gone(slot, generation);
+			start_worker_gone(slot, generation);
 			if (!said_no_worker)
 				ereport(LOG,
 						(errmsg("rswebhook cannot start a worker for database %u: no background worker slot is free", database),
@@ -254,14 +255,14 @@ start_wanted(MemoryContext context)
 static void
 look_at_unseen(MemoryContext context)
 {
-	while (unseen != NIL && state_looking() < MAX_LOOKING)
+	while (unseen != NIL && start_looking() < MAX_LOOKING)
 	{
 		Oid			database = linitial_oid(unseen);
 
-		if (!state_want_workers(database))
+		if (!slots_want_workers(database))
 		{
-			state_set_crowded(true);
-			if (!said_no_slot && state_looking() == 0)
+			start_set_crowded(true);
+			if (!said_no_slot && start_looking() == 0)
 			{
 				ereport(LOG,
 						(errmsg("rswebhook cannot start a worker for database %u: there are workers for rswebhook.max_databases = %d databases",
@@ -277,7 +278,7 @@ look_at_unseen(MemoryContext context)
 	}
 	if (unseen == NIL)
 	{
-		state_set_crowded(false);
+		start_set_crowded(false);
 		said_no_slot = false;
 	}
 }
@@ -297,7 +298,7 @@ rswebhook_launcher_main(Datum arg)
 	context = AllocSetContextCreate(TopMemoryContext, "rswebhook launcher",
 									ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	state_attach_launcher();
+	start_attach_launcher();
 
 	for (;;)
 	{
@@ -313,13 +314,13 @@ rswebhook_launcher_main(Datum arg)
 		}
 
 		reap_children();
-		if (state_take_scan_request())
+		if (start_take_scan_request())
 			list_databases();
 		MemoryContextSwitchTo(context);
 		if (start_wanted(context))
 			look_at_unseen(context);
 
-		next = state_next_start_at();
+		next = start_next_at();
 		if (next != 0)
 			timeout = (long) Max(1, (next - clock_now() + 999) / 1000);
 		(void) WaitLatch(MyLatch,

@@ -15,7 +15,7 @@
 #include "utils/memutils.h"
 
 #include "base/inject.h"
-#include "shmem/shmem.h"
+#include "shmem/slots.h"
 #include "tables/queue.h"
 #include "tables/tables.h"
 #include "worker/record.h"
@@ -417,7 +417,7 @@ chores_expire(Instant now)
 Instant
 chores_expire_at(void)
 {
-	return state_my_share() == 0 ? next_expire : INSTANT_NEVER;
+	return slots_my_share() == 0 ? next_expire : INSTANT_NEVER;
 }
 
 void

@@ -13,7 +13,7 @@
 #include "utils/memutils.h"
 
 #include "schedule/schedule.h"
-#include "shmem/shmem.h"
+#include "shmem/worker_slot.h"
 #include "tables/queue.h"
 #include "worker/states.h"
 
@@ -69,7 +69,7 @@ void
 states_committed(void)
 {
 	if (nsaved_breakers > 0)
-		state_tell_others(&(News) {.breakers = true});
+		worker_slot_tell_others(&(News) {.breakers = true});
 	for (int i = 0; i < nsaved_breakers; i++)
 		schedule_breaker_saved(saved_breakers[i], clock_now());
 	pauses = list_delete_first_n(pauses, nsaved_pauses);

@@ -17,7 +17,7 @@
 #include "utils/hsearch.h"
 
 #include "destination/values.h"
-#include "shmem/shmem.h"
+#include "shmem/counters.h"
 #include "worker/stats.h"
 
 /* Weight of the newest request in the moving average of latencies. */
@@ -110,7 +110,7 @@ stats_forget(int32 destination_id)
 	if (counters->changed)
 		dlist_delete(&counters->node);
 	hash_search(all, &destination_id, HASH_REMOVE, NULL);
-	state_forget_stats(destination_id);
+	counters_forget(destination_id);
 }
 
 void
@@ -122,6 +122,6 @@ stats_publish(void)
 											   dlist_pop_head_node(&changed_list));
 
 		counters->changed = false;
-		state_publish_stats(counters->destination_id, &counters->stats);
+		counters_publish(counters->destination_id, &counters->stats);
 	}
 }

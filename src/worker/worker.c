@@ -27,6 +27,10 @@
 
 #include "destination/cache.h"
 #include "destination/values.h"
+#include "shmem/slots.h"
+#include "shmem/turns.h"
+#include "shmem/wake.h"
+#include "shmem/worker_slot.h"
 #include "tables/tables.h"
 #include "worker/launcher.h"
 #include "worker/worker.h"
@@ -44,7 +48,7 @@
 #include "worker/deliver.h"
 #include "http/guard.h"
 #include "base/inject.h"
-#include "shmem/lack.h"
+#include "worker/lack.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -53,7 +57,6 @@
 #include "worker/record.h"
 #include "schedule/schedule.h"
 #include "worker/session.h"
-#include "shmem/shmem.h"
 #include "worker/stats.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
@@ -107,7 +110,7 @@ int			rswebhook_connection_lifetime = 10 * 60 * 1000;
 /* So many lanes that cannot be read, one after the other, and it is not them. */
 #define MAX_UNREADABLE		3
 
-static const Turns turns = {state_take_turn, state_leave_turn, state_withdraw_turn};
+static const Turns turns = {turns_take, turns_leave, turns_withdraw};
 
 static uint32 wait_event = 0;
 static WaitEventSet *wait_set;
@@ -148,7 +151,7 @@ lock_share(void)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0x72737768, state_my_share(), 3);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0x72737768, slots_my_share(), 3);
 	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
@@ -176,7 +179,7 @@ report_name(void)
 
 	if (rswebhook_workers > 1)
 		snprintf(name, sizeof(name), "rswebhook worker %d of %d",
-				 state_my_share() + 1, rswebhook_workers);
+				 slots_my_share() + 1, rswebhook_workers);
 	pgstat_report_appname(name);
 }
 
@@ -188,7 +191,7 @@ connect_to_database(int slot)
 
 	memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof(database));
 	memcpy(&generation, MyBgworkerEntry->bgw_extra + sizeof(database), sizeof(generation));
-	if (!state_attach_worker(slot, generation))
+	if (!worker_slot_attach(slot, generation))
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	report_name();
@@ -206,7 +209,7 @@ say_room(int asked, int room)
 	static int	said_room = 0;
 	struct rlimit limit = {0};
 
-	if (room == asked || state_my_share() != 0 ||
+	if (room == asked || slots_my_share() != 0 ||
 		(asked == said_asked && room == said_room))
 		return;
 	said_asked = asked;
@@ -245,7 +248,7 @@ apply_settings(void)
 	int			room = max_in_flight();
 
 	session_apply_settings();
-	state_show_max_in_flight(room);
+	worker_slot_show_max_in_flight(room);
 	schedule_set_max_in_flight(room, rswebhook_max_in_flight_size * INT64CONST(1024));
 	if (!http_init(guard_allows, room, rswebhook_connection_lifetime, &error))
 		ereport(FATAL,
@@ -306,9 +309,9 @@ look_around(void)
 static bool
 take_ranges(Instant now)
 {
-	QueuedRange ranges[STATE_MAX_RANGES];
+	QueuedRange ranges[SLOT_MAX_RANGES];
 	News		news;
-	int			count = state_take_ranges(ranges, &news);
+	int			count = worker_slot_take_ranges(ranges, &news);
 
 	for (int i = 0; i < count; i++)
 		schedule_note_range(&ranges[i], now);
@@ -327,7 +330,7 @@ static void
 note_untold_ranges(Instant now)
 {
 	int			count;
-	const QueuedRange *ranges = state_untold_ranges(GetActiveSnapshot(), &count);
+	const QueuedRange *ranges = wake_untold_ranges(GetActiveSnapshot(), &count);
 
 	for (int i = 0; i < count; i++)
 		schedule_note_range(&ranges[i], now);
@@ -397,7 +400,7 @@ read_and_start(bool look)
 	INJECT("claimed");
 	if (ShutdownRequestPending)
 		return;					/* what is claimed is so in memory only */
-	state_flush_commits();
+	wake_flush_commits();
 	deliver_start();
 }
 
@@ -542,7 +545,7 @@ time_to_wait(Instant now)
 	Instant		due;
 
 	/* whatever waited for a lock meanwhile has reset the latch */
-	if (state_woken())
+	if (worker_slot_woken())
 		return 0;
 	if (recovering)
 		when = pause_until;
@@ -671,7 +674,7 @@ run(void)
 		stats_publish();
 		if (schedule_lacking() == 0)
 			lack_over();
-		if (session_extension_gone() || ShutdownRequestPending || state_told_to_stop())
+		if (session_extension_gone() || ShutdownRequestPending || worker_slot_told_to_stop())
 			return;
 
 		/* what was started goes out now; what has been answered is not waited for */
@@ -700,7 +703,7 @@ rswebhook_worker_main(Datum arg)
 	tune_malloc();
 	connect_to_database(DatumGetInt32(arg));
 
-	schedule_init(state_my_share(), rswebhook_workers, &turns);
+	schedule_init(slots_my_share(), rswebhook_workers, &turns);
 	stats_init();
 	configure_init();
 	deliver_init();
@@ -708,8 +711,8 @@ rswebhook_worker_main(Datum arg)
 
 	if (look_around())
 	{
-		state_confirm_worker();
-		suspect_init(state_my_share());
+		worker_slot_confirm();
+		suspect_init(slots_my_share());
 		apply_settings();
 		make_wait_set();
 		run();
@@ -718,6 +721,6 @@ rswebhook_worker_main(Datum arg)
 	}
 
 	if (session_extension_gone() && !session_extension_replaced())
-		state_mark_unwanted();
+		worker_slot_mark_unwanted();
 	proc_exit(0);
 }

@@ -13,13 +13,13 @@
  */
 #include "postgres.h"
 
-#include "shmem/lack.h"
-#include "shmem/shmem.h"
+#include "shmem/worker_slot.h"
+#include "worker/lack.h"
 
 /* Shortages that come and go are not said more often than this. */
 #define SAY_AGAIN_US	(60 * USECS_PER_SEC)
 
-static char lacks[STATE_LACKS_SIZE];	/* "": nothing */
+static char lacks[SLOT_LACKS_SIZE];	/* "": nothing */
 static int64 waited;			/* requests, since it began */
 static bool said;				/* that it began */
 static Instant said_at;
@@ -36,7 +36,7 @@ lack_note(const char *what, Instant now)
 	if (strncmp(lacks, what, sizeof(lacks) - 1) != 0)
 	{
 		strlcpy(lacks, what, sizeof(lacks));
-		state_show_lacks(lacks);
+		worker_slot_show_lacks(lacks);
 	}
 	if (said || (said_at != 0 && now - said_at < SAY_AGAIN_US))
 		return;
@@ -54,7 +54,7 @@ lack_over(void)
 	if (lacks[0] == '\0')
 		return;
 	lacks[0] = '\0';
-	state_show_lacks(NULL);
+	worker_slot_show_lacks(NULL);
 	if (said)
 		ereport(LOG,
 				(errmsg("rswebhook does not have to wait with requests any more"),

@@ -1,0 +1,234 @@
+/*-------------------------------------------------------------------------
+ *
+ * slots.c
+ *		The workers' slots in shared memory: which are whose.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/latch.h"
+
+#include "shmem/control.h"
+#include "shmem/slots.h"
+
+int			rswebhook_max_databases = 64;
+int			rswebhook_workers = 1;
+
+Control    *shmem_control = NULL;
+
+static WorkerSlot *mine = NULL;
+
+int
+slots_count(void)
+{
+	return rswebhook_max_databases * rswebhook_workers;
+}
+
+bool
+slots_available(void)
+{
+	return shmem_control != NULL;
+}
+
+void
+slots_warn_unavailable(void)
+{
+	static bool warned = false;
+
+	if (shmem_control != NULL || warned)
+		return;
+	warned = true;
+	ereport(WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("rswebhook is not in \"shared_preload_libraries\", so nothing will be delivered yet"),
+			 errhint("Add it to shared_preload_libraries and restart the server; what was sent until then is kept and delivered afterwards.")));
+}
+
+/* ---------------------------------------------------------------------
+ * Slots
+ * ---------------------------------------------------------------------
+ */
+
+int
+slots_number(Oid database)
+{
+	for (int i = 0; i < slots_count(); i += rswebhook_workers)
+	{
+		if (shmem_control->slots[i].database == database)
+			return i;
+	}
+	return -1;
+}
+
+/* The first slot of a database, or NULL; the caller holds shmem_control->lock. */
+WorkerSlot *
+slots_find(Oid database)
+{
+	int			first = slots_number(database);
+
+	return first >= 0 ? &shmem_control->slots[first] : NULL;
+}
+
+int
+slots_share_of(const WorkerSlot *slot)
+{
+	return (slot - shmem_control->slots) % rswebhook_workers;
+}
+
+/* The first slot of the same database. */
+WorkerSlot *
+slots_first_of(WorkerSlot *slot)
+{
+	return slot - slots_share_of(slot);
+}
+
+/* No worker, and nothing known that it would have to look at; the caller has the lock. */
+void
+slots_clear(WorkerSlot *slot)
+{
+	slot->worker = NULL;
+	slot->stop = false;
+	slot->woken = false;
+	slot->changed = false;
+	slot->breakers = false;
+	slot->turns = false;
+	slot->nranges = 0;
+	slot->nquiet = 0;
+	slot->max_in_flight = 0;
+	slot->lacks[0] = '\0';
+	LWLockAcquire(&shmem_control->turns_lock, LW_EXCLUSIVE);
+	slot->turns_had.count = 0;
+	slot->turns_wanted.count = 0;
+	LWLockRelease(&shmem_control->turns_lock);
+}
+
+/* The caller holds shmem_control->lock. */
+static void
+set_database(WorkerSlot *first, Oid database)
+{
+	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
+	{
+		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+		slot->database = database;
+		slots_clear(slot);
+		LWLockRelease(&slot->lock);
+		slot->generation++;
+		slot->wanted = false;
+		slot->starting = false;
+		slot->confirmed = false;
+		slot->holds = 0;
+		slot->crashes = 0;
+		slot->start_after = 0;
+	}
+}
+
+WorkerSlot *
+slots_claim(Oid database)
+{
+	WorkerSlot *first = slots_find(database);
+
+	if (first != NULL)
+		return first;
+	first = slots_find(InvalidOid);
+	if (first != NULL)
+		set_database(first, database);
+	return first;
+}
+
+/* Give a database's slots back if nobody needs one; the caller holds shmem_control->lock. */
+void
+slots_free_if_unused(WorkerSlot *first)
+{
+	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
+	{
+		if (slot->wanted || slot->starting || slot->holds > 0 || slot->worker != NULL)
+			return;
+	}
+	set_database(first, InvalidOid);
+}
+
+/* The caller holds shmem_control->lock. */
+void
+slots_wake_launcher(void)
+{
+	if (shmem_control->launcher != NULL)
+		SetLatch(&shmem_control->launcher->procLatch);
+}
+
+void
+slots_wake_worker(WorkerSlot *slot)
+{
+	if (slot->worker == NULL || slot->woken)
+		return;
+	slot->woken = true;
+	SetLatch(&slot->worker->procLatch);
+}
+
+bool
+slots_want_workers(Oid database)
+{
+	WorkerSlot *first;
+	bool		news = false;
+
+	if (shmem_control == NULL)
+		return false;
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	first = slots_claim(database);
+	for (int share = 0; first != NULL && share < rswebhook_workers; share++)
+	{
+		WorkerSlot *slot = &first[share];
+
+		if (slot->wanted)
+			continue;
+		news = slot->wanted = true;
+		slot->crashes = 0;
+		slot->start_after = 0;
+	}
+
+	/*
+	 * With every slot taken, the launcher looks for databases that wait when
+	 * it next has a reason to wake; each commit that comes meanwhile is none.
+	 * Those that it has found by itself it remembers.
+	 */
+	if (first == NULL && MyProc != shmem_control->launcher)
+		shmem_control->scan = true;
+	if (first != NULL ? news : !shmem_control->crowded)
+		slots_wake_launcher();
+	LWLockRelease(&shmem_control->lock);
+	return first != NULL;
+}
+
+/*
+ * Wait longer after each failure in a row, from a second to a minute; the
+ * caller holds shmem_control->lock.
+ */
+void
+slots_back_off(WorkerSlot *slot)
+{
+	int			seconds = Min(60, 1 << Min(slot->crashes, 6));
+
+	slot->crashes++;
+	slot->start_after = clock_now() + seconds * USECS_PER_SEC;
+}
+
+void
+slots_set_mine(WorkerSlot *slot)
+{
+	mine = slot;
+}
+
+WorkerSlot *
+slots_mine(void)
+{
+	return mine;
+}
+
+int
+slots_my_share(void)
+{
+	return slots_share_of(mine);
+}

@@ -1,0 +1,165 @@
+/*-------------------------------------------------------------------------
+ *
+ * start.c
+ *		The launcher's side of the slots: which worker is to be started.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "storage/ipc.h"
+
+#include "shmem/control.h"
+#include "shmem/slots.h"
+#include "shmem/start.h"
+
+static void
+detach_launcher(int code, Datum arg)
+{
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	shmem_control->launcher = NULL;
+	LWLockRelease(&shmem_control->lock);
+}
+
+void
+start_attach_launcher(void)
+{
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	shmem_control->launcher = MyProc;
+	shmem_control->scan = true;
+
+	/* a launcher that died in the middle of a start left this behind */
+	for (int i = 0; i < slots_count(); i++)
+		shmem_control->slots[i].starting = false;
+	LWLockRelease(&shmem_control->lock);
+	before_shmem_exit(detach_launcher, 0);
+}
+
+bool
+start_take_scan_request(void)
+{
+	bool		scan;
+
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	scan = shmem_control->scan;
+	shmem_control->scan = false;
+	LWLockRelease(&shmem_control->lock);
+	return scan;
+}
+
+void
+start_set_crowded(bool crowded)
+{
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	shmem_control->crowded = crowded;
+	LWLockRelease(&shmem_control->lock);
+}
+
+/*
+ * A database's first worker finds out whether there is anything to do for the
+ * others, unless it has found nothing while one of them was still there; the
+ * caller holds shmem_control->lock.
+ */
+static bool
+needs_start(WorkerSlot *slot)
+{
+	WorkerSlot *first = slots_first_of(slot);
+
+	return OidIsValid(slot->database) && slot->wanted && !slot->starting &&
+		slot->holds == 0 && slot->worker == NULL &&
+		(slot == first || first->confirmed || !first->wanted);
+}
+
+bool
+start_next(int *slot_number, Oid *database, uint32 *generation)
+{
+	Instant		now = clock_now();
+	bool		found = false;
+
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < slots_count() && !found; i++)
+	{
+		WorkerSlot *slot = &shmem_control->slots[i];
+
+		if (!needs_start(slot) || slot->start_after > now)
+			continue;
+		slot->starting = true;
+		slot->confirmed = false;
+		slot->generation++;
+		*slot_number = i;
+		*database = slot->database;
+		*generation = slot->generation;
+		found = true;
+	}
+	LWLockRelease(&shmem_control->lock);
+	return found;
+}
+
+Instant
+start_next_at(void)
+{
+	Instant		next = 0;
+
+	LWLockAcquire(&shmem_control->lock, LW_SHARED);
+	for (int i = 0; i < slots_count(); i++)
+	{
+		WorkerSlot *slot = &shmem_control->slots[i];
+
+		if (needs_start(slot) && (next == 0 || slot->start_after < next))
+			next = slot->start_after;
+	}
+	LWLockRelease(&shmem_control->lock);
+	return next;
+}
+
+int
+start_looking(void)
+{
+	int			count = 0;
+
+	LWLockAcquire(&shmem_control->lock, LW_SHARED);
+	for (int i = 0; i < slots_count(); i++)
+	{
+		WorkerSlot *slot = &shmem_control->slots[i];
+
+		if (OidIsValid(slot->database) && !slot->confirmed &&
+			(slot->starting || slot->worker != NULL))
+			count++;
+	}
+	LWLockRelease(&shmem_control->lock);
+	return count;
+}
+
+void
+start_worker_gone(int slot_number, uint32 generation)
+{
+	WorkerSlot *slot = &shmem_control->slots[slot_number];
+
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	if (slot->generation == generation && slot->starting)
+	{
+		slot->starting = false;
+		slots_back_off(slot);
+		slots_free_if_unused(slots_first_of(slot));
+	}
+	LWLockRelease(&shmem_control->lock);
+}
+
+void
+start_database_gone(int slot_number, uint32 generation)
+{
+	WorkerSlot *slot = &shmem_control->slots[slot_number];
+
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	if (slot->generation == generation)
+	{
+		WorkerSlot *first = slots_first_of(slot);
+
+		for (int share = 0; share < rswebhook_workers; share++)
+			first[share].wanted = false;
+	}
+	LWLockRelease(&shmem_control->lock);
+	start_worker_gone(slot_number, generation);
+}

@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * start.h
+ *		The launcher's side of the slots: which worker is to be started.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_START_H
+#define RSWEBHOOK_START_H
+
+#include "base/clock.h"
+
+extern void start_attach_launcher(void);
+extern bool start_take_scan_request(void);
+
+/* A slot that needs a worker now, marked as starting; false: none. */
+extern bool start_next(int *slot, Oid *database, uint32 *generation);
+
+/*
+ * The process that was started has ended, or could not be started.  One that
+ * had attached has told its slot by itself; this is for those that had not.
+ */
+extern void start_worker_gone(int slot, uint32 generation);
+
+/* None needs to be started there ever again. */
+extern void start_database_gone(int slot, uint32 generation);
+
+/* Databases wait for a slot, or do so no more. */
+extern void start_set_crowded(bool crowded);
+
+/* Workers that have not said yet whether their database has the extension. */
+extern int	start_looking(void);
+
+/* When start_next() will have something that waits; 0: never. */
+extern Instant start_next_at(void);
+
+#endif							/* RSWEBHOOK_START_H */
