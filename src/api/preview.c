@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * preview.c
- *		What a destination makes of an event, for people.
+ *		What becomes of an event, for people: rswebhook_transform() and
+ *		rswebhook.wire().
  *
  * Secrets are shown to those who may read them in the table, and to nobody
  * else; a secret that is not in the table, to nobody at all.
@@ -19,7 +20,7 @@
 
 #include "destination/auth.h"
 #include "destination/cache.h"
-#include "destination/fields.h"
+#include "destination/check.h"
 #include "destination/values.h"
 #include "tables/tables.h"
 #include "transform/config.h"
@@ -29,84 +30,14 @@
 #include "transform/url.h"
 #include "transform/values.h"
 
-#define MASK "***"
-
 /* What of the table shows in a request. */
 static const char *const shown_columns[] = {
 	"url", "headers", "auth_username", "auth_password", "auth_token"
 };
 
-/* ---------------------------------------------------------------------
- * Configs
- * ---------------------------------------------------------------------
- */
-
-/* The value of the header that authenticates, as far as the row knows it. */
-static const char *
-known_auth_value(const DestinationAuth *auth)
-{
-	const char *value = NULL;
-
-	if (auth->secret->source == SECRET_LITERAL)
-		value = auth_header_value(auth, auth->secret->text);
-	return value != NULL ? value : MASK;
-}
-
-/* All headers of a destination, with or without their values. */
-static Jsonb *
-all_headers(const DestinationAuth *auth, const Jsonb *headers, bool masked)
-{
-	JsonbParseState *state = NULL;
-	JsonbIterator *it = JsonbIteratorInit(unconstify(JsonbContainer *, &headers->root));
-	JsonbIteratorToken token;
-	JsonbValue	key;
-	JsonbValue	value;
-	const char *text;
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY)
-			continue;
-		(void) JsonbIteratorNext(&it, &value, true);
-		if (masked)
-			json_set_string(&value, MASK, strlen(MASK));
-		pushJsonbValue(&state, WJB_KEY, &key);
-		pushJsonbValue(&state, WJB_VALUE, &value);
-	}
-	if (auth->header != NULL)
-	{
-		text = masked ? MASK : known_auth_value(auth);
-		json_set_string(&key, auth->header, strlen(auth->header));
-		json_set_string(&value, text, strlen(text));
-		pushJsonbValue(&state, WJB_KEY, &key);
-		pushJsonbValue(&state, WJB_VALUE, &value);
-	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-}
-
-static Jsonb *
-empty_object(void)
-{
-	JsonbParseState *state = NULL;
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-}
-
-void
-destination_configs(Destination *dest, const Jsonb *headers)
-{
-	if (headers == NULL)
-		headers = empty_object();
-	dest->config = transform_config_from_parts(dest->url, dest->method,
-											   all_headers(&dest->auth, headers, false));
-	dest->masked_config = transform_config_from_parts(url_masked(dest->url), dest->method,
-													  all_headers(&dest->auth, headers, true));
-}
-
-const TransformConfig *
-destination_visible_config(const Destination *dest)
+/* What the current user may see of it. */
+static const TransformConfig *
+visible_config(const Destination *dest)
 {
 	Oid			relid = extension_relation("destination");
 	Oid			user = GetUserId();
@@ -123,11 +54,6 @@ destination_visible_config(const Destination *dest)
 	}
 	return dest->config;
 }
-
-/* ---------------------------------------------------------------------
- * rswebhook_transform(event, target)
- * ---------------------------------------------------------------------
- */
 
 /* What may have been meant by something that is no destination's name. */
 static const char *
@@ -170,9 +96,44 @@ rswebhook_transform_target(PG_FUNCTION_ARGS)
 					 errmsg("destination \"%s\" cannot be used", target),
 					 errdetail_internal("%s", dest->problem),
 					 errhint("Correct the row of rswebhook.destination.")));
-		config = destination_visible_config(dest);
+		config = visible_config(dest);
 	}
 
 	transform_event(event, config, JSON_MOST_TEXT, &transformed);
 	PG_RETURN_JSONB_P(request_to_jsonb(&transformed));
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_transform_config);
+
+Datum
+rswebhook_transform_config(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *event = PG_GETARG_JSONB_P(0);
+	Jsonb	   *config = PG_GETARG_JSONB_P(1);
+	Transformed transformed;
+
+	transform_event(event, transform_config_from_jsonb(config), JSON_MOST_TEXT,
+					&transformed);
+	PG_RETURN_JSONB_P(request_to_jsonb(&transformed));
+}
+
+PG_FUNCTION_INFO_V1(rswebhook_wire);
+
+/* rswebhook.wire(event, config): what would go over the wire, for people. */
+Datum
+rswebhook_wire(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *event = PG_GETARG_JSONB_P(0);
+	Jsonb	   *config = PG_GETARG_JSONB_P(1);
+	Transformed transformed;
+	WireRequest wire;
+	char	   *why;
+
+	transform_event(event, transform_config_from_jsonb(config),
+					rswebhook_max_request_size, &transformed);
+	if (!request_to_wire(&transformed, &wire, &why))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("request cannot be sent: %s", why)));
+	PG_RETURN_JSONB_P(request_wire_to_jsonb(&wire));
 }

@@ -44,7 +44,9 @@
 
 #include "api/send.h"
 #include "destination/cache.h"
+#include "destination/check.h"
 #include "destination/fields.h"
+#include "destination/row.h"
 #include "destination/values.h"
 #include "shmem/share.h"
 #include "shmem/slots.h"

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * encoding.c
- *		Bytes from outside as text that every database can hold.
+ *		Bytes from outside as text that every database can hold, and the
+ *		database's text as UTF-8.
  *
  * An answer may be Latin-1, hold NUL bytes or end in the middle of a
  * character; what it said must be recorded all the same.
@@ -56,4 +57,36 @@ readable_text(const char *bytes, size_t len)
 	result = PointerGetDatum(cstring_to_text_with_len(out.data, out.len));
 	pfree(out.data);
 	return result;
+}
+
+bool
+encoding_is_ascii(const char *string, int len)
+{
+	for (int i = 0; i < len; i++)
+	{
+		if (IS_HIGHBIT_SET(string[i]))
+			return false;
+	}
+	return true;
+}
+
+bool
+encoding_to_utf8(const char **string, int *len)
+{
+	if (GetDatabaseEncoding() == PG_UTF8 || encoding_is_ascii(*string, *len))
+		return true;
+	if (GetDatabaseEncoding() == PG_SQL_ASCII)
+		return pg_verify_mbstr(PG_UTF8, *string, *len, true);
+
+	*string = pg_server_to_any(*string, *len, PG_UTF8);
+	*len = strlen(*string);
+	return true;
+}
+
+const char *
+encoding_from_utf8(const char *utf8, int len)
+{
+	if (GetDatabaseEncoding() == PG_UTF8 || encoding_is_ascii(utf8, len))
+		return utf8;
+	return pg_any_to_server(utf8, len, PG_UTF8);
 }

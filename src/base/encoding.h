@@ -1,14 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * encoding.h
- *		Bytes from outside as text that every database can hold.
+ *		Bytes from outside as text that every database can hold, and the
+ *		database's text as UTF-8.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
  */
-#ifndef RSWEBHOOK_BYTES_H
-#define RSWEBHOOK_BYTES_H
+#ifndef RSWEBHOOK_ENCODING_H
+#define RSWEBHOOK_ENCODING_H
 
 /*
  * A text datum: valid UTF-8 as it is where the database's encoding is UTF-8,
@@ -17,4 +18,17 @@
  */
 extern Datum readable_text(const char *bytes, size_t len);
 
-#endif							/* RSWEBHOOK_BYTES_H */
+extern bool encoding_is_ascii(const char *string, int len);
+
+/*
+ * Make it UTF-8; a string that is so already stays where it is.  False if a
+ * database without an encoding (SQL_ASCII) holds something else.  In databases
+ * other than UTF8 and SQL_ASCII, what is not ASCII needs a transaction here,
+ * or client_encoding set to UTF8.
+ */
+extern bool encoding_to_utf8(const char **string, int *len);
+
+/* And back; the string must end in a NUL, and so does the result. */
+extern const char *encoding_from_utf8(const char *utf8, int len);
+
+#endif							/* RSWEBHOOK_ENCODING_H */

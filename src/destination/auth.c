@@ -12,7 +12,10 @@
  */
 #include "postgres.h"
 
+#include "base/encoding.h"
 #include "destination/auth.h"
+#include "destination/fields.h"
+#include "destination/problem.h"
 #include "destination/secret.h"
 #include "destination/sign.h"
 #include "destination/values.h"
@@ -181,7 +184,7 @@ basic_value(const char *username, const char *password)
 	const char *pair = psprintf("%s:%s", username, password);
 	int			len = strlen(pair);
 
-	if (!json_to_utf8(&pair, &len))
+	if (!encoding_to_utf8(&pair, &len))
 		return NULL;
 	return psprintf("Basic %s", base64_encode(pair, len));
 }

@@ -11,6 +11,8 @@
 #define RSWEBHOOK_AUTH_H
 
 #include "destination/fields.h"
+#include "destination/problem.h"
+#include "destination/values.h"
 
 /* The auth_ columns fit together and with the headers, or a problem. */
 extern bool check_auth(const DestinationFields *fields, FieldProblem *problem);

@@ -37,7 +37,4 @@ extern void destination_free_replaced(void);
 /* Have the next call reread the table, whether or not it has heard of a change. */
 extern void destination_forget(void);
 
-/* A message type as filters compare it: trimmed, lower case. */
-extern char *fold_message_type(const char *type, int len);
-
 #endif							/* RSWEBHOOK_DESTINATION_CACHE_H */

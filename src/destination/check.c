@@ -3,8 +3,8 @@
  * check.c
  *		What the columns of rswebhook.destination may hold.
  *
- * The rules are here once: the trigger turns a problem into an error, the
- * cache (destination.c) into a destination that cannot be used.
+ * The rules are here once: triggers.c turns a problem into an error, row.c into
+ * a destination that cannot be used.
  *
  * A problem never quotes what may be secret: header values, certificates,
  * keys, a proxy, or a URL that has more than a path.  That is also why the
@@ -30,7 +30,10 @@
 #include "utils/timestamp.h"
 
 #include "destination/auth.h"
+#include "destination/check.h"
+#include "destination/check_json.h"
 #include "destination/fields.h"
+#include "destination/problem.h"
 #include "destination/secret.h"
 #include "destination/values.h"
 #include "transform/url.h"
@@ -78,39 +81,6 @@ method_by_name(const char *name)
 			return methods[i];
 	}
 	return NULL;
-}
-
-/* Always false, so that a check can return it. */
-bool
-set_problem(FieldProblem *problem, const char *column, const char *value,
-			const char *detail, const char *hint)
-{
-	problem->column = column;
-	problem->part = NULL;
-	problem->value = value;
-	problem->detail = detail;
-	problem->hint = hint;
-	return false;
-}
-
-/* Likewise, of one part of a column's value. */
-bool
-set_part_problem(FieldProblem *problem, const char *column, const char *part,
-				 const char *detail, const char *hint)
-{
-	set_problem(problem, column, NULL, detail, hint);
-	problem->part = part;
-	return false;
-}
-
-/* "the name is empty" to "The name is empty." */
-char *
-sentence(const char *clause)
-{
-	char	   *text = psprintf("%s.", clause);
-
-	text[0] = pg_toupper((unsigned char) text[0]);
-	return text;
 }
 
 static bool
@@ -322,66 +292,6 @@ destination_fields_check(DestinationFields *fields, FieldProblem *problem)
 		 check_status_outcomes(fields->status_outcomes, problem));
 }
 
-static void
-report_problem(Relation rel, const FieldProblem *problem)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_CHECK_VIOLATION),
-			 problem->part != NULL ?
-			 errmsg("invalid %s in column \"%s\"", problem->part, problem->column) :
-			 problem->value != NULL ?
-			 errmsg("invalid value \"%s\" for column \"%s\"", problem->value, problem->column) :
-			 errmsg("invalid value for column \"%s\"", problem->column),
-			 errdetail("%s", problem->detail),
-			 problem->hint != NULL ? errhint("%s", problem->hint) : 0,
-			 errtablecolname(rel, problem->column)));
-}
-
-/*
- * Queue and history know a destination by its id, and 0 means "any" to the
- * worker.
- */
-static void
-check_id(Relation rel, HeapTuple tuple, HeapTuple old)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	int			attnum = SPI_fnumber(desc, "id");
-	bool		isnull;
-	int32		id = DatumGetInt32(SPI_getbinval(tuple, desc, attnum, &isnull));
-
-	if (id <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("invalid value \"%d\" for column \"id\"", id),
-				 errdetail("Ids of destinations are greater than zero."),
-				 errtablecolname(rel, "id")));
-	if (old != NULL && id != DatumGetInt32(SPI_getbinval(old, desc, attnum, &isnull)))
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("id of a destination cannot be changed"),
-				 errdetail("What is queued for it, and its history, refer to the id."),
-				 errhint("Change the name, or insert another destination."),
-				 errtablecolname(rel, "id")));
-}
-
-static void
-check_nulls(Relation rel, HeapTuple tuple)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-
-		if (attribute->attnotnull && !attribute->attisdropped &&
-			heap_attisnull(tuple, i + 1, desc))
-			ereport(ERROR,
-					(errcode(ERRCODE_NOT_NULL_VIOLATION),
-					 errmsg("column \"%s\" must not be null", NameStr(attribute->attname)),
-					 errtablecol(rel, i + 1)));
-	}
-}
-
 /* The value of a column of any of the numeric types in use here. */
 static bool
 column_number(HeapTuple tuple, TupleDesc desc, const char *column, double *number)
@@ -459,160 +369,4 @@ destination_ranges_check(HeapTuple tuple, TupleDesc desc, FieldProblem *problem)
 						   ranges[i].hint);
 	}
 	return true;
-}
-
-/*
- * Did the row have this very problem before?  Then the UPDATE is about
- * something else, and a destination that came in by a restore can be paused,
- * say, before somebody knows how to correct it.
- */
-static bool
-problem_is_old(Relation rel, HeapTuple old, const FieldProblem *problem)
-{
-	DestinationFields fields;
-	FieldProblem before;
-
-	if (old == NULL)
-		return false;
-	destination_fields_read(old, RelationGetDescr(rel), &fields);
-	return !destination_fields_check(&fields, &before) &&
-		strcmp(before.column, problem->column) == 0 &&
-		strcmp(before.part ? before.part : "", problem->part ? problem->part : "") == 0 &&
-		strcmp(before.detail, problem->detail) == 0;
-}
-
-/* Sources of secrets that may not be read, as text for people. */
-static List *
-forbidden_sources(const DestinationFields *fields)
-{
-	const char *texts[] = {
-		fields->client_cert, fields->client_key, fields->proxy,
-		fields->auth_password, fields->auth_token
-	};
-	const char *problem;
-	SigningSecret *signing = NULL;
-	int			nsigning = 0;
-	List	   *secrets = NIL;
-	List	   *forbidden = NIL;
-	ListCell   *cell;
-
-	for (int i = 0; i < lengthof(texts); i++)
-	{
-		if (texts[i] != NULL)
-			secrets = lappend(secrets, secret_from_text(texts[i], &problem));
-	}
-	if (fields->signing_secrets != NULL)
-		signing_secrets_read(fields->signing_secrets, &signing, &nsigning);
-	for (int i = 0; i < nsigning; i++)
-		secrets = lappend(secrets, signing[i].secret);
-	if (fields->headers != NULL)
-	{
-		JsonbIterator *it = JsonbIteratorInit(&fields->headers->root);
-		JsonbIteratorToken token;
-		JsonbValue	value;
-
-		while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
-		{
-			if (token == WJB_VALUE)
-				secrets = lappend(secrets, secret_from_json(&value, &problem));
-		}
-	}
-
-	foreach(cell, secrets)
-	{
-		const Secret *secret = lfirst(cell);
-
-		if (!secret_permitted(secret))
-			forbidden = lappend(forbidden, makeString(secret_describe(secret)));
-	}
-	return forbidden;
-}
-
-/*
- * That a source may not be read is no error: the setting can be changed later,
- * and a dump must be restored without it.  Said once, when it gets into a row.
- */
-static void
-warn_of_sources(Relation rel, const DestinationFields *fields, HeapTuple old)
-{
-	List	   *forbidden = forbidden_sources(fields);
-	DestinationFields before;
-	FieldProblem problem;
-	ListCell   *cell;
-
-	if (forbidden != NIL && old != NULL)
-	{
-		destination_fields_read(old, RelationGetDescr(rel), &before);
-		if (destination_fields_check(&before, &problem))
-			forbidden = list_difference(forbidden, forbidden_sources(&before));
-	}
-	foreach(cell, forbidden)
-		ereport(WARNING,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("%s is not permitted by rswebhook.secret_sources",
-						strVal(lfirst(cell))),
-				 errhint("Until a superuser permits it, events for this destination wait.")));
-}
-
-/* Put a value into the row that was brought into a form of ours. */
-static HeapTuple
-replace_jsonb(Relation rel, HeapTuple tuple, const char *column, Jsonb *jsonb)
-{
-	int			attnum = SPI_fnumber(RelationGetDescr(rel), column);
-	Datum		value;
-	bool		isnull = false;
-
-	if (jsonb == NULL)
-		return tuple;
-	value = JsonbPGetDatum(jsonb);
-	return heap_modify_tuple_by_cols(tuple, RelationGetDescr(rel), 1,
-									 &attnum, &value, &isnull);
-}
-
-PG_FUNCTION_INFO_V1(rswebhook_destination_check);
-
-Datum
-rswebhook_destination_check(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	DestinationFields fields;
-	FieldProblem problem;
-	Relation	rel;
-	HeapTuple	tuple;
-	HeapTuple	old;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
-		TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("\"%s\" must be called as a row trigger before INSERT or UPDATE",
-						"rswebhook.destination_check")));
-
-	rel = trigdata->tg_relation;
-	old = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_trigtuple : NULL;
-	tuple = old != NULL ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
-
-	destination_columns_check(RelationGetDescr(rel));
-	check_nulls(rel, tuple);
-	check_id(rel, tuple, old);
-	if (!destination_ranges_check(tuple, RelationGetDescr(rel), &problem))
-		report_problem(rel, &problem);
-
-	/* what runs after the row was changed and before the statement ends */
-	CacheInvalidateRelcache(rel);
-
-	destination_fields_read(tuple, RelationGetDescr(rel), &fields);
-	if (!destination_fields_check(&fields, &problem))
-	{
-		if (!problem_is_old(rel, old, &problem))
-			report_problem(rel, &problem);
-		return PointerGetDatum(tuple);
-	}
-
-	warn_of_sources(rel, &fields, old);
-	tuple = replace_jsonb(rel, tuple, "headers", fields.headers);
-	tuple = replace_jsonb(rel, tuple, "signing_secrets", fields.signing_secrets);
-	return PointerGetDatum(tuple);
 }

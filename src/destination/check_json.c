@@ -4,7 +4,7 @@
  *		The rules of the JSON columns of rswebhook.destination: headers,
  *		signing_secrets and status_outcomes.
  *
- * As in destination_check.c, nothing raises an error for what a value says,
+ * As in check.c, nothing raises an error for what a value says,
  * and no problem quotes a header's value or a secret.
  *
  * Copyright (c) 2026, the rswebhook maintainers
@@ -23,7 +23,8 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "destination/fields.h"
+#include "destination/check_json.h"
+#include "destination/problem.h"
 #include "destination/sign.h"
 #include "destination/values.h"
 #include "destination/verdict.h"

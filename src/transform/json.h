@@ -129,7 +129,7 @@ extern void json_append(StringInfo out, const JsonbValue *value, NumberForm numb
 
 /*
  * Text of a value where only text can go, in UTF-8: a string as it is, however
- * long, null as nothing, all else as JSON text.  NULL where json_to_utf8() would
+ * long, null as nothing, all else as JSON text.  NULL where encoding_to_utf8() would
  * say false.
  */
 extern const char *json_plain_text(const JsonbValue *value, int *len, Size limit);
@@ -151,16 +151,5 @@ extern bool js_blank(const char *string, int len);
 
 /* toLowerCase(), whatever the locale and encoding of the database. */
 extern const char *js_lower(const char *string, int len, int *lower_len);
-
-/*
- * Make it UTF-8; a string that is so already stays where it is.  False if a
- * database without an encoding (SQL_ASCII) holds something else.  In databases
- * other than UTF8 and SQL_ASCII, what is not ASCII needs a transaction here,
- * or client_encoding set to UTF8.
- */
-extern bool json_to_utf8(const char **string, int *len);
-
-/* And back; the string must end in a NUL, and so does the result. */
-extern const char *json_from_utf8(const char *utf8, int len);
 
 #endif							/* RSWEBHOOK_JSON_H */

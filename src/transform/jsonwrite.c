@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
+#include "base/encoding.h"
 #include "transform/json.h"
 
 /* Most bytes that a value can take, with the padding in front of it. */
@@ -575,5 +576,5 @@ json_plain_text(const JsonbValue *value, int *len, Size limit)
 			pfree(buffer.data);
 		}
 	}
-	return json_to_utf8(&text, len) ? text : NULL;
+	return encoding_to_utf8(&text, len) ? text : NULL;
 }

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
+#include "base/encoding.h"
 #include "transform/json.h"
 
 /*
@@ -191,38 +192,6 @@ js_text(const JsonbValue *value, JsonbValue *text, Size limit)
  */
 
 static bool
-all_ascii(const char *string, int len)
-{
-	for (int i = 0; i < len; i++)
-	{
-		if (IS_HIGHBIT_SET(string[i]))
-			return false;
-	}
-	return true;
-}
-
-bool
-json_to_utf8(const char **string, int *len)
-{
-	if (GetDatabaseEncoding() == PG_UTF8 || all_ascii(*string, *len))
-		return true;
-	if (GetDatabaseEncoding() == PG_SQL_ASCII)
-		return pg_verify_mbstr(PG_UTF8, *string, *len, true);
-
-	*string = pg_server_to_any(*string, *len, PG_UTF8);
-	*len = strlen(*string);
-	return true;
-}
-
-const char *
-json_from_utf8(const char *utf8, int len)
-{
-	if (GetDatabaseEncoding() == PG_UTF8 || all_ascii(utf8, len))
-		return utf8;
-	return pg_any_to_server(utf8, len, PG_UTF8);
-}
-
-static bool
 is_js_space(pg_wchar c)
 {
 	return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0xA0 || c == 0x1680 ||
@@ -233,7 +202,7 @@ is_js_space(pg_wchar c)
 bool
 js_blank(const char *string, int len)
 {
-	if (!json_to_utf8(&string, &len))
+	if (!encoding_to_utf8(&string, &len))
 		return false;			/* white space would be valid UTF-8 */
 	for (const char *c = string; c < string + len; c += pg_encoding_mblen(PG_UTF8, c))
 	{
@@ -351,12 +320,12 @@ js_lower(const char *string, int len, int *lower_len)
 	int			utf8_len = len;
 	char	   *lower;
 
-	if (json_to_utf8(&utf8, &utf8_len) && !all_ascii(utf8, utf8_len))
+	if (encoding_to_utf8(&utf8, &utf8_len) && !encoding_is_ascii(utf8, utf8_len))
 	{
 		const char *result;
 
 		lower = lower_utf8(utf8, utf8_len, lower_len);
-		result = json_from_utf8(lower, *lower_len);
+		result = encoding_from_utf8(lower, *lower_len);
 		*lower_len = strlen(result);
 		return result;
 	}

@@ -18,6 +18,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
+#include "base/encoding.h"
 #include "http/http.h"
 #include "transform/config.h"
 #include "transform/flatten.h"
@@ -42,8 +43,6 @@ typedef struct WireHeader
 	HttpHeader	header;
 	int			position;
 } WireHeader;
-
-PG_FUNCTION_INFO_V1(rswebhook_wire);
 
 /* ---------------------------------------------------------------------
  * The form for people
@@ -192,7 +191,7 @@ finish_shown(StringInfo shown)
 										   MAX_SHOWN - 3);
 		appendStringInfoString(shown, "...");
 	}
-	return unconstify(char *, json_from_utf8(shown->data, shown->len));
+	return unconstify(char *, encoding_from_utf8(shown->data, shown->len));
 }
 
 static bool
@@ -209,7 +208,7 @@ build_url(const Transformed *transformed, WireRequest *wire, char **why)
 	initStringInfo(&shown);
 	appendStringInfo(&shown, "%s ", wire->method);
 
-	if (json_to_utf8(&utf8, &len))
+	if (encoding_to_utf8(&utf8, &len))
 		problem = url_build(utf8, len, &transformed->params, &url, &shown);
 	else
 		problem = "the URL is not valid UTF-8";
@@ -422,48 +421,35 @@ request_to_wire(const Transformed *transformed, WireRequest *wire, char **why)
 static void
 set_utf8_string(JsonbValue *value, const char *utf8, int len)
 {
-	const char *text = json_from_utf8(utf8, len);
+	const char *text = encoding_from_utf8(utf8, len);
 
 	json_set_string(value, text, strlen(text));
 }
 
-/* rswebhook.wire(event, config): what would go over the wire, for people. */
-Datum
-rswebhook_wire(PG_FUNCTION_ARGS)
+Jsonb *
+request_wire_to_jsonb(const WireRequest *wire)
 {
-	Jsonb	   *event = PG_GETARG_JSONB_P(0);
-	Jsonb	   *config = PG_GETARG_JSONB_P(1);
-	Transformed transformed;
-	WireRequest wire;
-	char	   *why;
 	NamedValues headers = {0};
 	JsonbValue	value = {.type = jbvNull};
 	JsonbPair	pairs[4];
 	JsonbValue	root;
 
-	transform_event(event, transform_config_from_jsonb(config),
-					rswebhook_max_request_size, &transformed);
-	if (!request_to_wire(&transformed, &wire, &why))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("request cannot be sent: %s", why)));
-
 	/* keys in jsonb's order: by length, then bytes */
 	set_pair(&pairs[1], "body", &value);
-	if (wire.body != NULL)
-		set_utf8_string(&pairs[1].value, wire.body, wire.body_len);
-	set_utf8_string(&value, wire.url, strlen(wire.url));
+	if (wire->body != NULL)
+		set_utf8_string(&pairs[1].value, wire->body, wire->body_len);
+	set_utf8_string(&value, wire->url, strlen(wire->url));
 	set_pair(&pairs[0], "url", &value);
-	set_utf8_string(&value, wire.method, strlen(wire.method));
+	set_utf8_string(&value, wire->method, strlen(wire->method));
 	set_pair(&pairs[2], "method", &value);
-	for (int i = 0; i < wire.nheaders; i++)
+	for (int i = 0; i < wire->nheaders; i++)
 	{
-		set_utf8_string(&value, wire.headers[i].value, strlen(wire.headers[i].value));
-		named_values_add(&headers, wire.headers[i].name,
-						 strlen(wire.headers[i].name), &value);
+		set_utf8_string(&value, wire->headers[i].value, strlen(wire->headers[i].value));
+		named_values_add(&headers, wire->headers[i].name,
+						 strlen(wire->headers[i].name), &value);
 	}
 	names_to_object(&headers, &pairs[3].value);
 	json_set_string(&pairs[3].key, "headers", 7);
 	json_set_object(&root, pairs, lengthof(pairs));
-	PG_RETURN_JSONB_P(json_write(&root));
+	return json_write(&root);
 }

@@ -29,6 +29,9 @@ extern Jsonb *request_to_jsonb(const Transformed *transformed);
 extern bool request_to_wire(const Transformed *transformed, WireRequest *wire,
 							char **why);
 
+/* Likewise, for people. */
+extern Jsonb *request_wire_to_jsonb(const WireRequest *wire);
+
 /* An error if no request with the event in its body could be sent. */
 extern void request_check_size(Jsonb *event);
 

@@ -22,7 +22,6 @@
 #include "transform/config.h"
 #include "transform/flatten.h"
 #include "transform/json.h"
-#include "transform/request.h"
 #include "transform/transform.h"
 #include "transform/values.h"
 
@@ -64,8 +63,6 @@ typedef struct EventParts
 } EventParts;
 
 static const JsonbValue null_value = {.type = jbvNull};
-
-PG_FUNCTION_INFO_V1(rswebhook_transform_config);
 
 static inline bool
 is_nullish(const JsonbValue *value)
@@ -589,16 +586,4 @@ transform_body(Jsonb *event, JsonbValue *body)
 	take_apart(event, &parts);
 	synced = find_sync_timestamp(&parts, &timestamp);
 	build_body(&parts, synced ? &timestamp : NULL, body);
-}
-
-Datum
-rswebhook_transform_config(PG_FUNCTION_ARGS)
-{
-	Jsonb	   *event = PG_GETARG_JSONB_P(0);
-	Jsonb	   *config = PG_GETARG_JSONB_P(1);
-	Transformed transformed;
-
-	transform_event(event, transform_config_from_jsonb(config), JSON_MOST_TEXT,
-					&transformed);
-	PG_RETURN_JSONB_P(request_to_jsonb(&transformed));
 }

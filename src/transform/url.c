@@ -16,6 +16,7 @@
 
 #include "miscadmin.h"
 
+#include "base/encoding.h"
 #include "transform/json.h"
 #include "transform/url.h"
 #include "transform/values.h"
@@ -378,7 +379,7 @@ param_pair(const NamedValue *param, QueryPair *pair)
 	pair->key_len = param->name_len;
 	pair->value = json_plain_text(&param->value, &pair->value_len, MAX_WIRE_URL);
 	pair->own = false;
-	return pair->value != NULL && json_to_utf8(&pair->key, &pair->key_len);
+	return pair->value != NULL && encoding_to_utf8(&pair->key, &pair->key_len);
 }
 
 static int

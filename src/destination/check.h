@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * check.h
+ *		What the columns of rswebhook.destination may hold.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_CHECK_H
+#define RSWEBHOOK_CHECK_H
+
+#include "destination/fields.h"
+#include "destination/problem.h"
+
+/*
+ * Nothing here raises an error for what a row says.  True if it can be used;
+ * fields are brought into a form of ours where there is one.
+ */
+extern bool destination_fields_check(DestinationFields *fields,
+									 FieldProblem *problem);
+extern bool destination_ranges_check(HeapTuple tuple, TupleDesc desc,
+									 FieldProblem *problem);
+extern double destination_number(HeapTuple tuple, TupleDesc desc, const char *column);
+
+/* The longest that an event may be told to wait, 36500 days. */
+#define MAX_LIFETIME_US	(36500.0 * USECS_PER_DAY)
+
+/* The method that is spelled so, whatever the case; NULL: none. */
+extern const char *method_by_name(const char *name);
+
+#endif							/* RSWEBHOOK_CHECK_H */

@@ -1,0 +1,205 @@
+/*-------------------------------------------------------------------------
+ *
+ * row.c
+ *		A row of rswebhook.destination becomes a Destination.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "parser/scansup.h"
+#include "utils/builtins.h"
+
+#include "destination/auth.h"
+#include "destination/check.h"
+#include "destination/check_json.h"
+#include "destination/fields.h"
+#include "destination/problem.h"
+#include "destination/row.h"
+#include "destination/secret.h"
+#include "transform/config.h"
+#include "transform/json.h"
+#include "transform/url.h"
+
+#define MASK "***"
+
+/* The value of the header that authenticates, as far as the row knows it. */
+static const char *
+known_auth_value(const DestinationAuth *auth)
+{
+	const char *value = NULL;
+
+	if (auth->secret->source == SECRET_LITERAL)
+		value = auth_header_value(auth, auth->secret->text);
+	return value != NULL ? value : MASK;
+}
+
+/* All headers of a destination, with or without their values. */
+static Jsonb *
+all_headers(const DestinationAuth *auth, const Jsonb *headers, bool masked)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *it = JsonbIteratorInit(unconstify(JsonbContainer *, &headers->root));
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+	const char *text;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&it, &value, true);
+		if (masked)
+			json_set_string(&value, MASK, strlen(MASK));
+		pushJsonbValue(&state, WJB_KEY, &key);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	if (auth->header != NULL)
+	{
+		text = masked ? MASK : known_auth_value(auth);
+		json_set_string(&key, auth->header, strlen(auth->header));
+		json_set_string(&value, text, strlen(text));
+		pushJsonbValue(&state, WJB_KEY, &key);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+static Jsonb *
+empty_object(void)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* The configs for the wire and for people. */
+static void
+make_configs(Destination *dest, const Jsonb *headers)
+{
+	if (headers == NULL)
+		headers = empty_object();
+	dest->config = transform_config_from_parts(dest->url, dest->method,
+											   all_headers(&dest->auth, headers, false));
+	dest->masked_config = transform_config_from_parts(url_masked(dest->url), dest->method,
+													  all_headers(&dest->auth, headers, true));
+}
+
+static double
+row_number(const Row *row, const char *column)
+{
+	return destination_number(row->tuple, row->desc, column);
+}
+
+char *
+fold_message_type(const char *type, int len)
+{
+	char	   *folded;
+
+	while (len > 0 && scanner_isspace(type[0]))
+		type++, len--;
+	while (len > 0 && scanner_isspace(type[len - 1]))
+		len--;
+	folded = pnstrdup(type, len);
+	for (char *c = folded; *c; c++)
+		*c = pg_ascii_tolower((unsigned char) *c);
+	return folded;
+}
+
+static char **
+string_list(ArrayType *array, bool fold, int *count)
+{
+	Datum	   *elements;
+	char	  **list;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, count);
+	list = palloc(Max(*count, 1) * sizeof(char *));
+	for (int i = 0; i < *count; i++)
+	{
+		list[i] = TextDatumGetCString(elements[i]);
+		if (fold)
+			list[i] = fold_message_type(list[i], strlen(list[i]));
+	}
+	return list;
+}
+
+/* A secret that has passed the check, or NULL. */
+static Secret *
+read_secret(const char *text)
+{
+	const char *problem;
+
+	return text != NULL ? secret_from_text(text, &problem) : NULL;
+}
+
+Destination *
+destination_read(HeapTuple tuple, TupleDesc desc)
+{
+	const Row	the_row = {tuple, desc};
+	const Row  *row = &the_row;
+	Destination *dest = palloc0(sizeof(Destination));
+	DestinationFields fields;
+	FieldProblem problem;
+
+	destination_fields_read(row->tuple, row->desc, &fields);
+
+	dest->id = row_int(row, "id");
+	dest->name = fields.name ? fields.name : "";
+	dest->url = fields.url ? fields.url : "";
+	dest->method = fields.method ? fields.method : "POST";
+	dest->enabled = row_bool(row, "enabled");
+	dest->paused = row_bool(row, "paused");
+	dest->ordered = row_bool(row, "ordered");
+	dest->max_in_flight = (int) row_number(row, "max_in_flight");
+	dest->rate_limit = row_number(row, "rate_limit");
+
+	dest->connect_timeout_ms = (int) (row_number(row, "connect_timeout") / 1e3);
+	dest->timeout_ms = (int) (row_number(row, "timeout") / 1e3);
+	dest->low_speed_limit = (int) row_number(row, "low_speed_limit");
+	dest->low_speed_time_s = (int) (row_number(row, "low_speed_time") / 1e6);
+	dest->max_redirects = (int) row_number(row, "max_redirects");
+	dest->ca_cert = fields.ca_cert;
+	dest->no_proxy = row_text(row, "no_proxy");
+
+	dest->min_backoff_us = (int64) row_number(row, "min_backoff");
+	dest->max_backoff_us = (int64) row_number(row, "max_backoff");
+	dest->retry_after_factor = row_number(row, "retry_after_factor");
+	dest->retry_window_us = (int64) row_number(row, "retry_window");
+	dest->min_attempts = (int) row_number(row, "min_attempts");
+	dest->breaker_failures = (int) row_number(row, "breaker_failures");
+	dest->expires_after_us = (int64) row_number(row, "expires_after");
+
+	if (!destination_ranges_check(row->tuple, row->desc, &problem) ||
+		!destination_fields_check(&fields, &problem))
+	{
+		dest->problem = psprintf("Column \"%s\" is invalid: %s",
+								 problem.column, problem.detail);
+		return dest;
+	}
+
+	dest->client_cert = read_secret(fields.client_cert);
+	dest->client_key = read_secret(fields.client_key);
+	dest->proxy = read_secret(fields.proxy);
+	auth_read(&fields, &dest->auth);
+	dest->event_auth_headers = row_bool(row, "event_auth_headers");
+	make_configs(dest, fields.headers);
+	if (fields.allowed_hosts)
+		dest->allowed_hosts = string_list(fields.allowed_hosts, false, &dest->nallowed_hosts);
+	if (fields.signing_secrets)
+		signing_secrets_read(fields.signing_secrets, &dest->signing_secrets,
+							 &dest->nsigning_secrets);
+	if (fields.types)
+		dest->types = string_list(fields.types, true, &dest->ntypes);
+	if (fields.events)
+		dest->events = string_list(fields.events, false, &dest->nevents);
+	if (fields.status_outcomes)
+		status_outcomes_read(fields.status_outcomes, &dest->status_outcomes,
+							 &dest->nstatus_outcomes);
+	return dest;
+}

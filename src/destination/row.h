@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * row.h
+ *		A row of rswebhook.destination becomes a Destination.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_ROW_H
+#define RSWEBHOOK_ROW_H
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+
+#include "destination/values.h"
+
+/*
+ * In the current memory context.  If the row came past the checks, and cannot be
+ * used, its problem says why.
+ */
+extern Destination *destination_read(HeapTuple tuple, TupleDesc desc);
+
+/* A message type as filters compare it: trimmed, lower case. */
+extern char *fold_message_type(const char *type, int len);
+
+#endif							/* RSWEBHOOK_ROW_H */
