@@ -129,7 +129,7 @@ SELECT v, pg_temp.refused('allowed_hosts', quote_literal(v)) FROM unnest(ARRAY[
 SELECT h, pg_temp.refused('headers', quote_literal(jsonb_build_object(h, 's3cret'))) FROM unnest(ARRAY[
     'Webhook-Id', 'webhook-timestamp', 'WEBHOOK-SIGNATURE', 'webhook-x', 'Proxy-Authorization', 'host', 'HTTP2-Settings'
 ]) h;
-SELECT pg_temp.refused('headers', quote_literal((SELECT jsonb_object_agg('x-' || i, i) FROM generate_series(1, 101) i)));
+SELECT pg_temp.refused('headers', quote_literal((SELECT jsonb_object_agg('x-' || i, i) FROM generate_series(1, 201) i)));
 \set VERBOSITY terse
 SELECT rswebhook.wire('{"header": {"Webhook-Id": "mine"}}', '{"webhookUrl": "https://a.example"}');
 SELECT rswebhook.wire(jsonb_build_object('header', (SELECT jsonb_object_agg('x-' || i, 'v') FROM generate_series(1, 200) i)),

@@ -65,7 +65,7 @@ hint_for_target(const char *target)
 		return "To use a configuration instead of a destination's name, cast it to jsonb.";
 	if (method != NULL)
 		return psprintf("Use \"%s\" for the bare request of that method.", method);
-	return "Use the name of a row of rswebhook.destination, or POST, PUT, PATCH, GET or DELETE for a bare request.";
+	return "Use the name of a row of rswebhook.destination, or " METHODS_IN_WORDS " for a bare request.";
 }
 
 PG_FUNCTION_INFO_V1(rswebhook_transform_target);

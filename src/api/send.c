@@ -53,6 +53,7 @@
 #include "shmem/wake.h"
 #include "tables/rows.h"
 #include "tables/tables.h"
+#include "transform/json.h"
 #include "transform/request.h"
 
 int			rswebhook_max_event_size = 1024 * 1024;
@@ -308,27 +309,6 @@ event_value(Jsonb *event, const char *key, JsonbValue *value)
 	return getKeyJsonValueFromContainer(&event->root, key, strlen(key), value) != NULL;
 }
 
-/* As JavaScript sees it. */
-static bool
-is_truthy(const JsonbValue *value)
-{
-	switch (value->type)
-	{
-		case jbvNull:
-			return false;
-		case jbvBool:
-			return value->val.boolean;
-		case jbvString:
-			return value->val.string.len > 0;
-		case jbvNumeric:
-			return DatumGetInt32(DirectFunctionCall1(numeric_int4,
-													 DirectFunctionCall1(numeric_sign,
-																		 NumericGetDatum(value->val.numeric)))) != 0;
-		default:
-			return true;
-	}
-}
-
 /* A user's id as text; false if there is none. */
 static bool
 user_text(Jsonb *event, const char *key, char **text, int *len)
@@ -407,7 +387,7 @@ check_event(Datum datum)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("event is not a JSON object"),
 				 errhint("An event is an object such as {\"type\": \"track\", \"event\": \"Order Completed\", \"userId\": \"u1\"}.")));
-	if (event_value(event, "statusCode", &status) && is_truthy(&status))
+	if (event_value(event, "statusCode", &status) && js_truthy(&status))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("event with a \"statusCode\" cannot be sent"),

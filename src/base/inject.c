@@ -84,33 +84,4 @@ inject_here(const char *place, int64 event_id)
 	SetLatch(MyLatch);			/* whatever it was set for is still to be done */
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_inject_worker);
-
-/*
- * Start a worker for this database behind the launcher's back, in a slot of
- * shared memory that nobody has used yet.
- */
-Datum
-rswebhook_inject_worker(PG_FUNCTION_ARGS)
-{
-	BackgroundWorker worker = {0};
-	BackgroundWorkerHandle *handle;
-	uint32		generation = 0;
-
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	snprintf(worker.bgw_library_name, MAXPGPATH, "rswebhook");
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "rswebhook_worker_main");
-	snprintf(worker.bgw_name, BGW_MAXLEN, "rswebhook second worker");
-	snprintf(worker.bgw_type, BGW_MAXLEN, "rswebhook worker");
-	worker.bgw_main_arg = Int32GetDatum(PG_GETARG_INT32(0));
-	worker.bgw_notify_pid = MyProcPid;
-	memcpy(worker.bgw_extra, &MyDatabaseId, sizeof(MyDatabaseId));
-	memcpy(worker.bgw_extra + sizeof(MyDatabaseId), &generation, sizeof(generation));
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-		elog(ERROR, "no background worker slot is free");
-	PG_RETURN_BOOL(WaitForBackgroundWorkerShutdown(handle) == BGWH_STOPPED);
-}
-
 #endif							/* RSWEBHOOK_INJECTION */

@@ -107,8 +107,9 @@ check_twice(const DestinationAuth *auth, Jsonb *headers, FieldProblem *problem)
 
 	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
 	{
-		if (token == WJB_KEY && key.val.string.len == strlen(auth->header) &&
-			pg_strncasecmp(key.val.string.val, auth->header, key.val.string.len) == 0)
+		if (token == WJB_KEY &&
+			header_names_equal(key.val.string.val, key.val.string.len,
+							   auth->header, strlen(auth->header)))
 			return set_part_problem(problem, "headers",
 									psprintf("header \"%s\"", auth->header),
 									"auth_type sets this header.",
@@ -218,8 +219,8 @@ auth_is_header(const DestinationAuth *auth, const char *name, int len)
 		"auth", "cookie", "key", "password", "secret", "signature", "token"
 	};
 
-	if (auth->header != NULL && len == strlen(auth->header) &&
-		pg_strncasecmp(name, auth->header, len) == 0)
+	if (auth->header != NULL &&
+		header_names_equal(name, len, auth->header, strlen(auth->header)))
 		return true;
 	for (int i = 0; i < lengthof(words); i++)
 	{

@@ -235,18 +235,6 @@ destination_by_name(const char *name)
 	return found ? *found : NULL;
 }
 
-Destination *
-destination_by_id(int32 id)
-{
-	Destination key = {.id = id};
-	Destination *keyp = &key;
-	Destination **found;
-
-	refresh_cache();
-	found = bsearch(&keyp, cache.by_id, cache.count, sizeof(Destination *), compare_ids);
-	return found ? *found : NULL;
-}
-
 void
 destination_all(Destination ***list, int *count)
 {

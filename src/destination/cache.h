@@ -19,7 +19,6 @@
  * too.  Need a transaction.
  */
 extern Destination *destination_by_name(const char *name);
-extern Destination *destination_by_id(int32 id);
 extern void destination_all(Destination ***list, int *count);
 
 /* Grows whenever the cache was reread: compare to know that things changed. */

@@ -36,9 +36,8 @@
 #include "destination/problem.h"
 #include "destination/secret.h"
 #include "destination/values.h"
+#include "transform/config.h"
 #include "transform/url.h"
-
-static const char *const methods[] = {"POST", "PUT", "PATCH", "GET", "DELETE"};
 
 /* Intervals in microseconds. */
 #define MS		1e3
@@ -71,17 +70,6 @@ static const struct
 	{"breaker_failures", 0, PG_INT32_MAX, "0 or more", NULL},
 	{"expires_after", 1, MAX_LIFETIME_US, "greater than 0 and at most 36500 days", "Null stands for never."},
 };
-
-const char *
-method_by_name(const char *name)
-{
-	for (int i = 0; i < lengthof(methods); i++)
-	{
-		if (pg_strcasecmp(name, methods[i]) == 0)
-			return methods[i];
-	}
-	return NULL;
-}
 
 static bool
 has_control_character(const char *text)
@@ -137,7 +125,7 @@ check_method(const char *method, FieldProblem *problem)
 	if (meant == NULL)
 		return set_problem(problem, "method", method,
 						   "There is no such method.",
-						   "Use POST, PUT, PATCH, GET or DELETE.");
+						   "Use " METHODS_IN_WORDS ".");
 	if (strcmp(meant, method) != 0)
 		return set_problem(problem, "method", method,
 						   "Methods are written in upper case.",

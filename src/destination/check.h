@@ -26,7 +26,4 @@ extern double destination_number(HeapTuple tuple, TupleDesc desc, const char *co
 /* The longest that an event may be told to wait, 36500 days. */
 #define MAX_LIFETIME_US	(36500.0 * USECS_PER_DAY)
 
-/* The method that is spelled so, whatever the case; NULL: none. */
-extern const char *method_by_name(const char *name);
-
 #endif							/* RSWEBHOOK_CHECK_H */

@@ -34,7 +34,6 @@
 
 #define MAX_STATUS 999
 
-#define MAX_HEADERS 100
 #define MAX_SIGNING_SECRETS 8
 
 typedef struct HeaderItem
@@ -108,8 +107,8 @@ add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value
 	for (int i = 0; i < headers->count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (headers->items[i].name_len == item.name_len &&
-			pg_strncasecmp(headers->items[i].name, item.name, item.name_len) == 0)
+		if (header_names_equal(headers->items[i].name, headers->items[i].name_len,
+							   item.name, item.name_len))
 			return set_part_problem(problem, "headers", part,
 									"The header is given twice; case does not matter in names.",
 									"Give each header once.");

@@ -21,6 +21,7 @@
 #include <openssl/evp.h>
 
 #include "access/htup_details.h"
+#include "common/base64.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
@@ -56,27 +57,24 @@ PG_FUNCTION_INFO_V1(rswebhook_generate_key_pair);
 char *
 base64_encode(const void *bytes, int len)
 {
-	char	   *text = palloc(4 * ((len + 2) / 3) + 1);
+	int			size = pg_b64_enc_len(len);
+	char	   *text = palloc(size + 1);
 
-	EVP_EncodeBlock((unsigned char *) text, bytes, len);
+	len = pg_b64_encode(bytes, len, text, size);
+	text[len] = '\0';
 	return text;
 }
 
 /* Decoded length, or -1 if it is not base64 or more than size bytes. */
 static int
-base64_decode(const char *text, unsigned char *bytes, int size)
+base64_decode(const char *text, void *bytes, int size)
 {
 	int			len = strlen(text);
-	int			padding = 0;
 
-	while (padding < 2 && padding < len && text[len - 1 - padding] == '=')
-		padding++;
-	if (len == 0 || len % 4 != 0 || len / 4 * 3 > size ||
-		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") != len - padding)
+	/* core's decoder goes on behind the padding */
+	if (len == 0 || len % 4 != 0 || strcspn(text, "=") < len - 2)
 		return -1;
-	if (EVP_DecodeBlock(bytes, (const unsigned char *) text, len) < 0)
-		return -1;
-	return len / 4 * 3 - padding;
+	return pg_b64_decode(text, len, bytes, size);
 }
 
 /* ---------------------------------------------------------------------

@@ -79,6 +79,15 @@ typedef enum Statement
 #define STILL_CLAIMED \
 	"r.attempts = c.attempts AND r.queued_at = c.queued_at"
 
+/* Who is owed something: one index probe a destination, however long its queue. */
+#define OWED_IDS \
+	"owed (id) AS (" \
+	" (SELECT destination_id FROM rswebhook.queue ORDER BY destination_id LIMIT 1)" \
+	" UNION ALL" \
+	" SELECT (SELECT q.destination_id FROM rswebhook.queue q" \
+	"   WHERE q.destination_id > owed.id ORDER BY q.destination_id LIMIT 1)" \
+	" FROM owed WHERE owed.id IS NOT NULL) "
+
 static struct
 {
 	const char *sql;
@@ -91,15 +100,8 @@ static struct
 		0, {0}
 	},
 
-	/* one index probe a destination, however long its queue */
 	[OWED_DESTINATIONS] = {
-		"WITH RECURSIVE owed (id) AS ("
-		" (SELECT destination_id FROM rswebhook.queue ORDER BY destination_id LIMIT 1)"
-		" UNION ALL"
-		" SELECT (SELECT q.destination_id FROM rswebhook.queue q"
-		"   WHERE q.destination_id > owed.id ORDER BY q.destination_id LIMIT 1)"
-		" FROM owed WHERE owed.id IS NOT NULL)"
-		"SELECT id FROM owed WHERE id IS NOT NULL",
+		"WITH RECURSIVE " OWED_IDS "SELECT id FROM owed WHERE id IS NOT NULL",
 		0, {0}
 	},
 	[READ_BY_ID] = {
@@ -696,12 +698,7 @@ is_owed(const char *partition)
 	return query_is_true(psprintf("WITH RECURSIVE ids AS ("
 								  " SELECT (SELECT id FROM %s ORDER BY id LIMIT 1) AS low,"
 								  "  (SELECT id FROM %s ORDER BY id DESC LIMIT 1) AS high),"
-								  " owed (id) AS ("
-								  " (SELECT destination_id FROM rswebhook.queue ORDER BY destination_id LIMIT 1)"
-								  " UNION ALL"
-								  " SELECT (SELECT q.destination_id FROM rswebhook.queue q"
-								  "   WHERE q.destination_id > owed.id ORDER BY q.destination_id LIMIT 1)"
-								  " FROM owed WHERE owed.id IS NOT NULL)"
+								  " " OWED_IDS
 								  "SELECT EXISTS (SELECT FROM owed, ids, LATERAL"
 								  " (SELECT FROM rswebhook.queue q WHERE q.destination_id = owed.id"
 								  "  AND q.event_id BETWEEN ids.low AND ids.high LIMIT 1) AS found)",

@@ -21,17 +21,39 @@
 #include "transform/json.h"
 #include "transform/values.h"
 
+static const struct
+{
+	const char *name;
+	MethodKind	kind;
+}			methods[] = {
+	{"POST", METHOD_BODY},
+	{"PUT", METHOD_BODY},
+	{"PATCH", METHOD_BODY},
+	{"GET", METHOD_PARAMS},
+	{"DELETE", METHOD_PARAMS},
+};
+
+const char *
+method_by_name(const char *name)
+{
+	for (int i = 0; i < lengthof(methods); i++)
+	{
+		if (pg_strcasecmp(name, methods[i].name) == 0)
+			return methods[i].name;
+	}
+	return NULL;
+}
+
 static void
 set_method(TransformConfig *config, const JsonbValue *method)
 {
 	config->method = *method;
-	if (json_is_string(method, "POST") || json_is_string(method, "PUT") ||
-		json_is_string(method, "PATCH"))
-		config->method_kind = METHOD_BODY;
-	else if (json_is_string(method, "GET") || json_is_string(method, "DELETE"))
-		config->method_kind = METHOD_PARAMS;
-	else
-		config->method_kind = METHOD_OTHER;
+	config->method_kind = METHOD_OTHER;
+	for (int i = 0; i < lengthof(methods); i++)
+	{
+		if (json_is_string(method, methods[i].name))
+			config->method_kind = methods[i].kind;
+	}
 }
 
 /* A header, or with NULL the removal of what an earlier source gives. */

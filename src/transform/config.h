@@ -29,6 +29,12 @@ extern TransformConfig *transform_config_from_parts(const char *url,
 													const char *method,
 													Jsonb *headers);
 
+/* The methods there are, for people. */
+#define METHODS_IN_WORDS "POST, PUT, PATCH, GET or DELETE"
+
+/* The one that is spelled so, whatever the case; NULL: none. */
+extern const char *method_by_name(const char *name);
+
 /* ---- what it holds, for config.c and transform.c only ---- */
 
 typedef enum MethodKind

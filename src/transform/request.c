@@ -33,8 +33,7 @@ char	   *rswebhook_user_agent = NULL;
 
 #define MAX_SHOWN		1024
 
-/* No receiver takes as much; nor do we want to sort it. */
-#define MAX_HEADERS		200
+/* No receiver takes as much. */
 #define MAX_HEADER_BYTES 65536
 #define OWN_HEADERS		3
 
@@ -133,6 +132,12 @@ is_token_char(unsigned char c)
 	return is_ascii_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
+bool
+header_names_equal(const char *a, int a_len, const char *b, int b_len)
+{
+	return a_len == b_len && pg_strncasecmp(a, b, a_len) == 0;
+}
+
 const char *
 header_name_problem(const char *name, int len)
 {
@@ -153,7 +158,7 @@ header_name_problem(const char *name, int len)
 	}
 	for (int i = 0; i < lengthof(reserved); i++)
 	{
-		if (len == strlen(reserved[i]) && pg_strncasecmp(name, reserved[i], len) == 0)
+		if (header_names_equal(name, len, reserved[i], strlen(reserved[i])))
 			return "HTTP itself sets this header";
 	}
 	if (len >= strlen(webhook) && pg_strncasecmp(name, webhook, strlen(webhook)) == 0)
@@ -295,7 +300,8 @@ build_headers(const Transformed *transformed, WireRequest *wire, char **why)
 	WireHeader *all;
 	size_t		bytes = 0;
 
-	if (count > MAX_HEADERS)
+	/* a destination that sets as many can be sent to: two are always there */
+	if (count > MAX_HEADERS + 2)
 	{
 		*why = psprintf("the request would have more than %d headers", MAX_HEADERS);
 		return false;
@@ -407,7 +413,7 @@ request_to_wire(const Transformed *transformed, WireRequest *wire, char **why)
 	}
 	if (!transformed->has_body && !transformed->has_params)
 	{
-		*why = pstrdup("the method is not one of POST, PUT, PATCH, GET and DELETE");
+		*why = pstrdup("the method is not " METHODS_IN_WORDS);
 		return false;
 	}
 	wire->method = pnstrdup(method->val.string.val, method->val.string.len);

@@ -12,6 +12,9 @@
 
 #include "transform/values.h"
 
+/* Headers of a destination, and of a request with what its event adds. */
+#define MAX_HEADERS		200
+
 /* settings */
 extern int	rswebhook_max_request_size; /* bytes of a body, and of all else that
 										 * is written for a request */
@@ -37,6 +40,9 @@ extern void request_check_size(Jsonb *event);
 
 /* One of our own headers, whose names nobody else may use: webhook-id, ... */
 extern void request_add_header(WireRequest *wire, const char *name, const char *value);
+
+/* Names of headers are the same whatever their case. */
+extern bool header_names_equal(const char *a, int a_len, const char *b, int b_len);
 
 /* NULL if the header may be configured, else the reason it may not. */
 extern const char *header_name_problem(const char *name, int len);

@@ -44,6 +44,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
+#include "base/inject.h"
 #include "shmem/slots.h"
 #include "shmem/start.h"
 #include "worker/ddl.h"
@@ -159,28 +160,36 @@ look_up_database(Oid database)
 }
 
 static bool
-start_worker(int slot, Oid database, uint32 generation)
+register_worker(const WorkerArgs *args, const char *name, BackgroundWorkerHandle **handle)
 {
 	BackgroundWorker worker = {0};
-	Child	   *child = palloc0(sizeof(Child));
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	snprintf(worker.bgw_library_name, MAXPGPATH, "rswebhook");
 	snprintf(worker.bgw_function_name, BGW_MAXLEN, "rswebhook_worker_main");
-	if (rswebhook_workers == 1)
-		snprintf(worker.bgw_name, BGW_MAXLEN, "rswebhook worker for database %u", database);
-	else
-		snprintf(worker.bgw_name, BGW_MAXLEN, "rswebhook worker for database %u, %d of %d",
-				 database, slot % rswebhook_workers + 1, rswebhook_workers);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s", name);
 	snprintf(worker.bgw_type, BGW_MAXLEN, "rswebhook worker");
-	worker.bgw_main_arg = Int32GetDatum(slot);
 	worker.bgw_notify_pid = MyProcPid;
-	memcpy(worker.bgw_extra, &database, sizeof(database));
-	memcpy(worker.bgw_extra + sizeof(database), &generation, sizeof(generation));
+	StaticAssertStmt(sizeof(WorkerArgs) <= BGW_EXTRALEN, "a worker is handed too much");
+	memcpy(worker.bgw_extra, args, sizeof(*args));
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
 
-	if (!RegisterDynamicBackgroundWorker(&worker, &child->handle))
+static bool
+start_worker(int slot, Oid database, uint32 generation)
+{
+	const WorkerArgs args = {database, slot, generation};
+	Child	   *child = palloc0(sizeof(Child));
+	char		name[BGW_MAXLEN];
+
+	if (rswebhook_workers == 1)
+		snprintf(name, sizeof(name), "rswebhook worker for database %u", database);
+	else
+		snprintf(name, sizeof(name), "rswebhook worker for database %u, %d of %d",
+				 database, slot % rswebhook_workers + 1, rswebhook_workers);
+	if (!register_worker(&args, name, &child->handle))
 	{
 		pfree(child);
 		return false;
@@ -329,3 +338,24 @@ rswebhook_launcher_main(Datum arg)
 						 timeout, custom_wait_event(wait_event, "RswebhookLauncherMain"));
 	}
 }
+
+#ifdef RSWEBHOOK_INJECTION
+
+PG_FUNCTION_INFO_V1(rswebhook_inject_worker);
+
+/*
+ * Start a worker for this database behind the launcher's back, in a slot of
+ * shared memory that nobody has used yet.
+ */
+Datum
+rswebhook_inject_worker(PG_FUNCTION_ARGS)
+{
+	const WorkerArgs args = {MyDatabaseId, PG_GETARG_INT32(0), 0};
+	BackgroundWorkerHandle *handle;
+
+	if (!register_worker(&args, "rswebhook second worker", &handle))
+		elog(ERROR, "no background worker slot is free");
+	PG_RETURN_BOOL(WaitForBackgroundWorkerShutdown(handle) == BGWH_STOPPED);
+}
+
+#endif							/* RSWEBHOOK_INJECTION */

@@ -10,6 +10,14 @@
 #ifndef RSWEBHOOK_LAUNCHER_H
 #define RSWEBHOOK_LAUNCHER_H
 
+/* What a worker is handed, in its bgw_extra. */
+typedef struct WorkerArgs
+{
+	Oid			database;
+	int			slot;
+	uint32		generation;		/* of the slot */
+} WorkerArgs;
+
 extern void launcher_register(void);
 
 extern PGDLLEXPORT void rswebhook_launcher_main(Datum arg);

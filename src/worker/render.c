@@ -39,13 +39,6 @@
  * ---------------------------------------------------------------------
  */
 
-static bool
-same_header(const NamedValue *a, const NamedValue *b)
-{
-	return a->name_len == b->name_len &&
-		pg_strncasecmp(a->name, b->name, a->name_len) == 0;
-}
-
 /* Does a header that the destination sets authenticate it? */
 static bool
 is_credential(const NamedValue *header, const Destination *destination)
@@ -71,7 +64,8 @@ event_headers_allowed(const Transformed *transformed, const Destination *destina
 		for (int i = transformed->nconfigured; i < headers->count; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (same_header(header, &headers->items[i]))
+			if (header_names_equal(header->name, header->name_len, headers->items[i].name,
+								   headers->items[i].name_len))
 			{
 				*why = psprintf("header \"%.*s\" of the event would replace the destination's authentication",
 								header->name_len, header->name);
@@ -121,8 +115,9 @@ fetch_header(NamedValue *header, const Destination *destination, char **why)
 	const Secret *secret;
 	const char *problem = NULL;
 	char	   *value;
-	bool		made = auth->header != NULL && header->name_len == strlen(auth->header) &&
-		pg_strncasecmp(header->name, auth->header, header->name_len) == 0;
+	bool		made = auth->header != NULL &&
+		header_names_equal(header->name, header->name_len,
+						   auth->header, strlen(auth->header));
 
 	if (!made && header->value.type != jbvBinary)
 		return true;

@@ -184,16 +184,14 @@ report_name(void)
 }
 
 static void
-connect_to_database(int slot)
+connect_to_database(void)
 {
-	Oid			database;
-	uint32		generation;
+	WorkerArgs	args;
 
-	memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof(database));
-	memcpy(&generation, MyBgworkerEntry->bgw_extra + sizeof(database), sizeof(generation));
-	if (!worker_slot_attach(slot, generation))
+	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	if (!worker_slot_attach(args.slot, args.generation))
 		proc_exit(0);
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
 	report_name();
 	session_init();
 }
@@ -701,7 +699,7 @@ rswebhook_worker_main(Datum arg)
 	pqsignal(SIGTERM, handle_sigterm);
 	BackgroundWorkerUnblockSignals();
 	tune_malloc();
-	connect_to_database(DatumGetInt32(arg));
+	connect_to_database();
 
 	schedule_init(slots_my_share(), rswebhook_workers, &turns);
 	stats_init();
