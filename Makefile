@@ -1,6 +1,5 @@
 EXTENSION = rswebhook
 MODULE_big = rswebhook
-VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" rswebhook.control)
 PGFILEDESC = "rswebhook - RudderStack-style webhooks sent by PostgreSQL itself"
 
 OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c))
@@ -12,8 +11,11 @@ REGRESS = setup transform wire destination send altered trigger operations privi
 REGRESS_OPTS = --inputdir=. --encoding=UTF8
 TAP_TESTS = 1
 
+# VERSION is PostgreSQL's
+OUR_VERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(srcdir)/rswebhook.control)
+
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
-PG_CPPFLAGS = -I$(srcdir)/src -DRSWEBHOOK_VERSION='"$(VERSION)"' \
+PG_CPPFLAGS = -I$(srcdir)/src -DRSWEBHOOK_VERSION='"$(OUR_VERSION)"' \
 	$(shell pkg-config --cflags libcurl libcares libssl libcrypto)
 SHLIB_LINK = $(shell pkg-config --libs libcurl libcares libssl libcrypto)
 
