@@ -27,7 +27,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "base/encoding.h"
 #include "base/inject.h"
 #include "tables/direct.h"
 #include "tables/rows.h"
@@ -238,32 +237,19 @@ delivery_writer(Relation parent, int16 slot)
 }
 
 static void
-write_delivery(Writer *writer, const Outcome *o)
+write_delivery(Writer *writer, const Outcome *outcome)
 {
 	MemoryContext old = MemoryContextSwitchTo(writer_row_context(writer));
-	Interval	duration = {0};
+	Datum		values[DELIVERY_COLUMNS];
+	bool		nulls[DELIVERY_COLUMNS];
 
-	duration.time = o->duration_us;
+	delivery_row(outcome, values, nulls);
 	writer_start_row(writer);
-	writer_set(writer, DELIVERY_SLOT, Int16GetDatum(ring_slot(o->started_at)));
-	writer_set(writer, DELIVERY_ATTEMPT,
-			   Int32GetDatum(o->claimed.attempts + (o->attempted ? 1 : 0)));
-	writer_set(writer, DELIVERY_EVENT_ID, Int64GetDatum(o->claimed.event_id));
-	writer_set(writer, DELIVERY_DESTINATION_ID, Int32GetDatum(o->claimed.destination_id));
-	if (o->status != 0)
-		writer_set(writer, DELIVERY_STATUS, Int32GetDatum(o->status));
-	writer_set(writer, DELIVERY_STARTED_AT, TimestampTzGetDatum(o->started_at));
-	writer_set(writer, DELIVERY_DURATION, IntervalPGetDatum(&duration));
-	if (o->kind == VERDICT_RETRY)
-		writer_set(writer, DELIVERY_RETRY_AT, TimestampTzGetDatum(o->retry_at));
-	writer_set(writer, DELIVERY_OUTCOME, CStringGetTextDatum(outcome_name(o->kind)));
-	if (o->error != NULL)
-		writer_set(writer, DELIVERY_ERROR, readable_text(o->error, strlen(o->error)));
-	if (o->request != NULL)
-		writer_set(writer, DELIVERY_REQUEST, readable_text(o->request, strlen(o->request)));
-	if (o->response_body != NULL)
-		writer_set(writer, DELIVERY_RESPONSE_BODY,
-				   readable_text(o->response_body, o->response_body_len));
+	for (int i = 0; i < DELIVERY_COLUMNS; i++)
+	{
+		if (!nulls[i])
+			writer_set(writer, i, values[i]);
+	}
 	MemoryContextSwitchTo(old);
 	writer_keep_row(writer);
 }

@@ -32,6 +32,7 @@
 
 #include "base/encoding.h"
 #include "base/inject.h"
+#include "tables/columns.h"
 #include "tables/direct.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
@@ -56,13 +57,9 @@ typedef enum Statement
 	CLOSE_BREAKER
 } Statement;
 
-/* Of these types, whatever somebody has made of the table. */
-#define COLUMNS \
-	"q.destination_id::int4, q.attempts::int4, q.event_id::int8, " \
-	"q.ordering_key::int8, q.queued_at::timestamptz, " \
-	"q.deliver_after::timestamptz, q.expires_at::timestamptz, " \
-	"q.first_attempt_at::timestamptz, q.retry_at::timestamptz, " \
-	"q.event_slot::int2, q.ctid"
+/* Of these types, whatever somebody has made of the table; the ctid comes last. */
+#define AS_SELECTED(number, name, type, sql_type, nullable) "q." name "::" sql_type ", "
+#define COLUMNS QUEUE_COLUMN_LIST(AS_SELECTED) "q.ctid"
 
 /*
  * The rows of the queue that are still those that were claimed: known by the
@@ -92,7 +89,7 @@ static struct
 {
 	const char *sql;
 	int			nargs;
-	Oid			args[12];
+	Oid			args[6];
 }			statements[] = {
 
 	[IS_HOME] = {
@@ -124,19 +121,6 @@ static struct
 		"  WHERE e.id = c.event_id AND e.slot = c.slot OFFSET 0) AS e ON true"
 		" WHERE " STILL_CLAIMED,
 		5, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT2ARRAYOID}
-	},
-	[INSERT_DELIVERIES] = {
-		"INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id,"
-		" status, started_at, duration, retry_at, outcome, error, request, response_body)"
-		" SELECT c.slot, c.attempt, c.event_id, c.destination_id, c.status, c.started_at,"
-		"  pg_catalog.make_interval(secs => c.seconds), c.retry_at,"
-		"  c.outcome, c.error, c.request, c.response_body"
-		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-		"  AS c (slot, attempt, event_id, destination_id, status, started_at, seconds,"
-		"   retry_at, outcome, error, request, response_body)",
-		12, {INT2ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
-			TIMESTAMPTZARRAYOID, FLOAT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 	},
 	[DELETE_ROWS] = {
 		"DELETE FROM rswebhook.queue q WHERE q.ctid = ANY (ARRAY("
@@ -182,6 +166,28 @@ static struct
 
 static SPIPlanPtr plans[lengthof(statements)];
 
+/* All columns of rswebhook.delivery, each an array. */
+static SPIPlanPtr
+prepare_insert_deliveries(void)
+{
+	StringInfoData names;
+	StringInfoData arrays;
+	Oid			types[DELIVERY_COLUMNS];
+
+	initStringInfo(&names);
+	initStringInfo(&arrays);
+	for (int i = 0; i < DELIVERY_COLUMNS; i++)
+	{
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", delivery_columns[i].name);
+		appendStringInfo(&arrays, "%s$%d", i > 0 ? ", " : "", i + 1);
+		types[i] = get_array_type(delivery_columns[i].type);
+	}
+	return SPI_prepare(psprintf("INSERT INTO rswebhook.delivery (%s)"
+								" SELECT %s FROM unnest(%s) AS c (%s)",
+								names.data, names.data, arrays.data, names.data),
+					   DELIVERY_COLUMNS, types);
+}
+
 static void
 execute(Statement statement, Datum *values, const char *nulls, bool read_only,
 		int expected)
@@ -191,9 +197,10 @@ execute(Statement statement, Datum *values, const char *nulls, bool read_only,
 
 	if (plans[statement] == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare(statements[statement].sql,
-									   statements[statement].nargs,
-									   statements[statement].args);
+		SPIPlanPtr	plan = statement == INSERT_DELIVERIES ?
+			prepare_insert_deliveries() :
+			SPI_prepare(statements[statement].sql, statements[statement].nargs,
+						statements[statement].args);
 
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare statement %d: %s", statement,
@@ -217,10 +224,11 @@ execute(Statement statement, Datum *values, const char *nulls, bool read_only,
  * ---------------------------------------------------------------------
  */
 
+/* number: from 0 */
 static Datum
 column(int row, int number, bool *null)
 {
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, null);
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number + 1, null);
 }
 
 static TimestampTz
@@ -243,7 +251,7 @@ queue_owed_destinations(void)
 	{
 		bool		null;
 
-		result = lappend_int(result, DatumGetInt32(column(i, 1, &null)));
+		result = lappend_int(result, DatumGetInt32(column(i, 0, &null)));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return result;
@@ -257,7 +265,7 @@ queue_is_home(bool *is_copy)
 
 	tables_lock_and_look("home");
 	execute(IS_HOME, NULL, NULL, true, SPI_OK_SELECT);
-	home = DatumGetBool(column(0, 1, &null)) && !null;
+	home = DatumGetBool(column(0, 0, &null)) && !null;
 	*is_copy = !home && !null;
 	SPI_freetuptable(SPI_tuptable);
 	return home;
@@ -290,20 +298,20 @@ queue_read(const ReadRequest *request, QueueRow **rows)
 	{
 		QueueRow   *row = &(*rows)[i];
 		bool		null;
-		Datum		key = column(i, 4, &null);
+		Datum		key = column(i, QUEUE_ORDERING_KEY, &null);
 
 		row->has_key = !null;
 		row->ordering_key = null ? 0 : DatumGetInt64(key);
-		row->destination_id = DatumGetInt32(column(i, 1, &null));
-		row->attempts = DatumGetInt32(column(i, 2, &null));
-		row->event_id = DatumGetInt64(column(i, 3, &null));
-		row->queued_at = time_column(i, 5);
-		row->deliver_after = time_column(i, 6);
-		row->expires_at = time_column(i, 7);
-		row->first_attempt_at = time_column(i, 8);
-		row->retry_at = time_column(i, 9);
-		row->event_slot = DatumGetInt16(column(i, 10, &null));
-		row->tid = *(ItemPointer) DatumGetPointer(column(i, 11, &null));
+		row->destination_id = DatumGetInt32(column(i, QUEUE_DESTINATION_ID, &null));
+		row->attempts = DatumGetInt32(column(i, QUEUE_ATTEMPTS, &null));
+		row->event_id = DatumGetInt64(column(i, QUEUE_EVENT_ID, &null));
+		row->queued_at = time_column(i, QUEUE_QUEUED_AT);
+		row->deliver_after = time_column(i, QUEUE_DELIVER_AFTER);
+		row->expires_at = time_column(i, QUEUE_EXPIRES_AT);
+		row->first_attempt_at = time_column(i, QUEUE_FIRST_ATTEMPT_AT);
+		row->retry_at = time_column(i, QUEUE_RETRY_AT);
+		row->event_slot = DatumGetInt16(column(i, QUEUE_EVENT_SLOT, &null));
+		row->tid = *(ItemPointer) DatumGetPointer(column(i, QUEUE_COLUMNS, &null));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return count;
@@ -369,7 +377,7 @@ fetch_by_statement(const QueueRow *row, bool *missing)
 	*missing = false;
 	if (SPI_processed > 0)
 	{
-		Datum		event = column(0, 1, missing);
+		Datum		event = column(0, 0, missing);
 
 		if (!*missing)
 			result = DatumGetJsonbPCopy(event);
@@ -409,51 +417,24 @@ queue_fetch(const QueueRow **rows, int count, int64 budget,
 static void
 insert_by_statement(Outcome **outcomes, int count)
 {
-	Datum		params[12];
-	Datum	   *values = palloc(sizeof(Datum) * count);
-	bool	   *nulls = palloc0(sizeof(bool) * count);
-	int			p = 0;
+	Datum	   *values = palloc(sizeof(Datum) * count * DELIVERY_COLUMNS);
+	bool	   *nulls = palloc(sizeof(bool) * count * DELIVERY_COLUMNS);
+	Datum	   *column_values = palloc(sizeof(Datum) * count);
+	bool	   *column_nulls = palloc(sizeof(bool) * count);
+	Datum		params[DELIVERY_COLUMNS];
 
-#define FIXED_COLUMN(type, expression) \
-	do { \
-		for (int i = 0; i < count; i++) \
-		{ \
-			const Outcome *o = outcomes[i]; \
-			values[i] = (expression); \
-		} \
-		params[p++] = array_of(values, count, type); \
-	} while (0)
-
-#define NULLABLE_COLUMN(type, is_null, expression) \
-	do { \
-		for (int i = 0; i < count; i++) \
-		{ \
-			const Outcome *o = outcomes[i]; \
-			nulls[i] = (is_null); \
-			values[i] = nulls[i] ? (Datum) 0 : (expression); \
-		} \
-		params[p++] = array_with_nulls(values, nulls, count, type); \
-	} while (0)
-
-	FIXED_COLUMN(INT2OID, Int16GetDatum(ring_slot(o->started_at)));
-	FIXED_COLUMN(INT4OID, Int32GetDatum(o->claimed.attempts + (o->attempted ? 1 : 0)));
-	FIXED_COLUMN(INT8OID, Int64GetDatum(o->claimed.event_id));
-	FIXED_COLUMN(INT4OID, Int32GetDatum(o->claimed.destination_id));
-	NULLABLE_COLUMN(INT4OID, o->status == 0, Int32GetDatum(o->status));
-	FIXED_COLUMN(TIMESTAMPTZOID, TimestampTzGetDatum(o->started_at));
-	FIXED_COLUMN(FLOAT8OID, Float8GetDatum((double) o->duration_us / USECS_PER_SEC));
-	NULLABLE_COLUMN(TIMESTAMPTZOID, o->kind != VERDICT_RETRY,
-					TimestampTzGetDatum(o->retry_at));
-	FIXED_COLUMN(TEXTOID, CStringGetTextDatum(outcome_name(o->kind)));
-	NULLABLE_COLUMN(TEXTOID, o->error == NULL, readable_text(o->error, strlen(o->error)));
-	NULLABLE_COLUMN(TEXTOID, o->request == NULL,
-					readable_text(o->request, strlen(o->request)));
-	NULLABLE_COLUMN(TEXTOID, o->response_body == NULL,
-					readable_text(o->response_body, o->response_body_len));
-
-#undef FIXED_COLUMN
-#undef NULLABLE_COLUMN
-
+	for (int i = 0; i < count; i++)
+		delivery_row(outcomes[i], values + i * DELIVERY_COLUMNS, nulls + i * DELIVERY_COLUMNS);
+	for (int column = 0; column < DELIVERY_COLUMNS; column++)
+	{
+		for (int i = 0; i < count; i++)
+		{
+			column_values[i] = values[i * DELIVERY_COLUMNS + column];
+			column_nulls[i] = nulls[i * DELIVERY_COLUMNS + column];
+		}
+		params[column] = array_with_nulls(column_values, column_nulls, count,
+										  delivery_columns[column].type);
+	}
 	execute(INSERT_DELIVERIES, params, NULL, false, SPI_OK_INSERT);
 }
 
@@ -601,11 +582,11 @@ queue_load_breakers(StoredBreaker **breakers)
 		StoredBreaker *b = &(*breakers)[i];
 		bool		null;
 
-		b->destination_id = DatumGetInt32(column(i, 1, &null));
-		b->breaker.failures = DatumGetInt32(column(i, 2, &null));
-		b->breaker.opened_at = time_column(i, 3);
-		b->breaker.next_probe_at = clock_when(time_column(i, 4));
-		text_to_cstring_buffer(DatumGetTextPP(column(i, 5, &null)),
+		b->destination_id = DatumGetInt32(column(i, 0, &null));
+		b->breaker.failures = DatumGetInt32(column(i, 1, &null));
+		b->breaker.opened_at = time_column(i, 2);
+		b->breaker.next_probe_at = clock_when(time_column(i, 3));
+		text_to_cstring_buffer(DatumGetTextPP(column(i, 4, &null)),
 							   b->breaker.reason, sizeof(b->breaker.reason));
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -643,7 +624,7 @@ query_is_true(const char *sql)
 
 	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "unexpected result of \"%s\"", sql);
-	result = DatumGetBool(column(0, 1, &null)) && !null;
+	result = DatumGetBool(column(0, 0, &null)) && !null;
 	SPI_freetuptable(SPI_tuptable);
 	return result;
 }
@@ -686,7 +667,7 @@ is_old(Ring ring, const char *partition, TimestampTz before)
 					   partition, partition);
 	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "unexpected result of \"%s\"", sql);
-	newest = column(0, 1, &null);
+	newest = column(0, 0, &null);
 	SPI_freetuptable(SPI_tuptable);
 	return !null && DatumGetTimestampTz(newest) < before;
 }

@@ -34,47 +34,6 @@
  * What somebody may have made of our tables
  * ---------------------------------------------------------------------
  */
-const Column event_columns[EVENT_COLUMNS] = {
-	[EVENT_ID] = {"id", INT8OID, false},
-	[EVENT_SLOT] = {"slot", INT2OID, false},
-	[EVENT_CREATED_AT] = {"created_at", TIMESTAMPTZOID, false},
-	[EVENT_ORDERING_KEY] = {"ordering_key", TEXTOID, true},
-	[EVENT_EVENT] = {"event", JSONBOID, false}
-};
-
-const Column queue_columns[QUEUE_COLUMNS] = {
-	[QUEUE_DESTINATION_ID] = {"destination_id", INT4OID, false},
-	[QUEUE_EVENT_SLOT] = {"event_slot", INT2OID, false},
-	[QUEUE_ATTEMPTS] = {"attempts", INT4OID, false},
-	[QUEUE_EVENT_ID] = {"event_id", INT8OID, false},
-	[QUEUE_QUEUED_AT] = {"queued_at", TIMESTAMPTZOID, false},
-	[QUEUE_ORDERING_KEY] = {"ordering_key", INT8OID, true},
-	[QUEUE_DELIVER_AFTER] = {"deliver_after", TIMESTAMPTZOID, true},
-	[QUEUE_EXPIRES_AT] = {"expires_at", TIMESTAMPTZOID, true},
-	[QUEUE_FIRST_ATTEMPT_AT] = {"first_attempt_at", TIMESTAMPTZOID, true},
-	[QUEUE_RETRY_AT] = {"retry_at", TIMESTAMPTZOID, true}
-};
-
-const Column delivery_columns[DELIVERY_COLUMNS] = {
-	[DELIVERY_SLOT] = {"slot", INT2OID, false},
-	[DELIVERY_ATTEMPT] = {"attempt", INT4OID, false},
-	[DELIVERY_EVENT_ID] = {"event_id", INT8OID, false},
-	[DELIVERY_DESTINATION_ID] = {"destination_id", INT4OID, false},
-	[DELIVERY_STATUS] = {"status", INT4OID, true},
-	[DELIVERY_STARTED_AT] = {"started_at", TIMESTAMPTZOID, false},
-	[DELIVERY_DURATION] = {"duration", INTERVALOID, false},
-	[DELIVERY_RETRY_AT] = {"retry_at", TIMESTAMPTZOID, true},
-	[DELIVERY_OUTCOME] = {"outcome", TEXTOID, false},
-	[DELIVERY_ERROR] = {"error", TEXTOID, true},
-	[DELIVERY_REQUEST] = {"request", TEXTOID, true},
-	[DELIVERY_RESPONSE_BODY] = {"response_body", TEXTOID, true}
-};
-
-const Column home_columns[HOME_COLUMNS] = {
-	[HOME_SYSTEM_IDENTIFIER] = {"system_identifier", INT8OID, false},
-	[HOME_DATABASE_OID] = {"database_oid", OIDOID, false}
-};
-
 bool
 table_is_known(Relation rel, const Column *columns, int count)
 {

@@ -26,51 +26,12 @@
 #include "utils/rel.h"
 #include "utils/snapshot.h"
 
-/* Columns as the extension's script creates them, from 0. */
-enum
-{
-	EVENT_ID, EVENT_SLOT, EVENT_CREATED_AT, EVENT_ORDERING_KEY, EVENT_EVENT,
-	EVENT_COLUMNS
-};
-
-enum
-{
-	QUEUE_DESTINATION_ID, QUEUE_EVENT_SLOT, QUEUE_ATTEMPTS, QUEUE_EVENT_ID,
-	QUEUE_QUEUED_AT, QUEUE_ORDERING_KEY, QUEUE_DELIVER_AFTER, QUEUE_EXPIRES_AT,
-	QUEUE_FIRST_ATTEMPT_AT, QUEUE_RETRY_AT,
-	QUEUE_COLUMNS
-};
-
-enum
-{
-	DELIVERY_SLOT, DELIVERY_ATTEMPT, DELIVERY_EVENT_ID, DELIVERY_DESTINATION_ID,
-	DELIVERY_STATUS, DELIVERY_STARTED_AT, DELIVERY_DURATION, DELIVERY_RETRY_AT,
-	DELIVERY_OUTCOME, DELIVERY_ERROR, DELIVERY_REQUEST, DELIVERY_RESPONSE_BODY,
-	DELIVERY_COLUMNS
-};
-
-enum
-{
-	HOME_SYSTEM_IDENTIFIER, HOME_DATABASE_OID,
-	HOME_COLUMNS
-};
+#include "tables/columns.h"
 
 /* ---------------------------------------------------------------------
  * What somebody may have made of our tables
  * ---------------------------------------------------------------------
  */
-typedef struct Column
-{
-	const char *name;
-	Oid			type;
-	bool		nullable;
-} Column;
-
-extern const Column event_columns[EVENT_COLUMNS];
-extern const Column queue_columns[QUEUE_COLUMNS];
-extern const Column delivery_columns[DELIVERY_COLUMNS];
-extern const Column home_columns[HOME_COLUMNS];
-
 /* Is it an ordinary table that begins with these columns? */
 extern bool table_is_known(Relation rel, const Column *columns, int count);
 

@@ -1,0 +1,72 @@
+/*-------------------------------------------------------------------------
+ *
+ * columns.c
+ *		The columns of our tables.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/encoding.h"
+#include "tables/columns.h"
+#include "tables/tables.h"
+
+#define AS_COLUMN(number, name, type, sql_type, nullable) \
+	[number] = {name, type, nullable},
+
+const Column event_columns[EVENT_COLUMNS] = {
+	EVENT_COLUMN_LIST(AS_COLUMN)
+};
+
+const Column queue_columns[QUEUE_COLUMNS] = {
+	QUEUE_COLUMN_LIST(AS_COLUMN)
+};
+
+const Column delivery_columns[DELIVERY_COLUMNS] = {
+	DELIVERY_COLUMN_LIST(AS_COLUMN)
+};
+
+const Column home_columns[HOME_COLUMNS] = {
+	HOME_COLUMN_LIST(AS_COLUMN)
+};
+
+/* Text of unknown encoding; NULL: null. */
+static void
+set_text(Datum *value, bool *null, const char *text, size_t len)
+{
+	*null = text == NULL;
+	*value = text == NULL ? (Datum) 0 : readable_text(text, len);
+}
+
+void
+delivery_row(const Outcome *o, Datum *values, bool *nulls)
+{
+	Interval   *duration = palloc0(sizeof(Interval));
+
+	memset(nulls, 0, DELIVERY_COLUMNS * sizeof(bool));
+	duration->time = o->duration_us;
+
+	values[DELIVERY_SLOT] = Int16GetDatum(ring_slot(o->started_at));
+	values[DELIVERY_ATTEMPT] = Int32GetDatum(o->claimed.attempts + (o->attempted ? 1 : 0));
+	values[DELIVERY_EVENT_ID] = Int64GetDatum(o->claimed.event_id);
+	values[DELIVERY_DESTINATION_ID] = Int32GetDatum(o->claimed.destination_id);
+	values[DELIVERY_STATUS] = Int32GetDatum(o->status);
+	nulls[DELIVERY_STATUS] = o->status == 0;
+	values[DELIVERY_STARTED_AT] = TimestampTzGetDatum(o->started_at);
+	values[DELIVERY_DURATION] = IntervalPGetDatum(duration);
+	values[DELIVERY_RETRY_AT] = TimestampTzGetDatum(o->retry_at);
+	nulls[DELIVERY_RETRY_AT] = o->kind != VERDICT_RETRY;
+	values[DELIVERY_OUTCOME] = CStringGetTextDatum(outcome_name(o->kind));
+	set_text(&values[DELIVERY_ERROR], &nulls[DELIVERY_ERROR],
+			 o->error, o->error ? strlen(o->error) : 0);
+	set_text(&values[DELIVERY_REQUEST], &nulls[DELIVERY_REQUEST],
+			 o->request, o->request ? strlen(o->request) : 0);
+	set_text(&values[DELIVERY_RESPONSE_BODY], &nulls[DELIVERY_RESPONSE_BODY],
+			 o->response_body, o->response_body_len);
+}

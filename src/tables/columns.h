@@ -1,0 +1,97 @@
+/*-------------------------------------------------------------------------
+ *
+ * columns.h
+ *		The columns of our tables, each once: what is a statement's text, what a
+ *		row is checked against and what is written to it derive from here.
+ *
+ * They are in the order in which the extension's script creates them.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_COLUMNS_H
+#define RSWEBHOOK_COLUMNS_H
+
+#include "tables/values.h"
+
+/* Its number (from 0), name, type, the type in SQL, and may it be null? */
+#define EVENT_COLUMN_LIST(COLUMN) \
+	COLUMN(EVENT_ID, "id", INT8OID, "int8", false) \
+	COLUMN(EVENT_SLOT, "slot", INT2OID, "int2", false) \
+	COLUMN(EVENT_CREATED_AT, "created_at", TIMESTAMPTZOID, "timestamptz", false) \
+	COLUMN(EVENT_ORDERING_KEY, "ordering_key", TEXTOID, "text", true) \
+	COLUMN(EVENT_EVENT, "event", JSONBOID, "jsonb", false)
+
+#define QUEUE_COLUMN_LIST(COLUMN) \
+	COLUMN(QUEUE_DESTINATION_ID, "destination_id", INT4OID, "int4", false) \
+	COLUMN(QUEUE_EVENT_SLOT, "event_slot", INT2OID, "int2", false) \
+	COLUMN(QUEUE_ATTEMPTS, "attempts", INT4OID, "int4", false) \
+	COLUMN(QUEUE_EVENT_ID, "event_id", INT8OID, "int8", false) \
+	COLUMN(QUEUE_QUEUED_AT, "queued_at", TIMESTAMPTZOID, "timestamptz", false) \
+	COLUMN(QUEUE_ORDERING_KEY, "ordering_key", INT8OID, "int8", true) \
+	COLUMN(QUEUE_DELIVER_AFTER, "deliver_after", TIMESTAMPTZOID, "timestamptz", true) \
+	COLUMN(QUEUE_EXPIRES_AT, "expires_at", TIMESTAMPTZOID, "timestamptz", true) \
+	COLUMN(QUEUE_FIRST_ATTEMPT_AT, "first_attempt_at", TIMESTAMPTZOID, "timestamptz", true) \
+	COLUMN(QUEUE_RETRY_AT, "retry_at", TIMESTAMPTZOID, "timestamptz", true)
+
+#define DELIVERY_COLUMN_LIST(COLUMN) \
+	COLUMN(DELIVERY_SLOT, "slot", INT2OID, "int2", false) \
+	COLUMN(DELIVERY_ATTEMPT, "attempt", INT4OID, "int4", false) \
+	COLUMN(DELIVERY_EVENT_ID, "event_id", INT8OID, "int8", false) \
+	COLUMN(DELIVERY_DESTINATION_ID, "destination_id", INT4OID, "int4", false) \
+	COLUMN(DELIVERY_STATUS, "status", INT4OID, "int4", true) \
+	COLUMN(DELIVERY_STARTED_AT, "started_at", TIMESTAMPTZOID, "timestamptz", false) \
+	COLUMN(DELIVERY_DURATION, "duration", INTERVALOID, "interval", false) \
+	COLUMN(DELIVERY_RETRY_AT, "retry_at", TIMESTAMPTZOID, "timestamptz", true) \
+	COLUMN(DELIVERY_OUTCOME, "outcome", TEXTOID, "text", false) \
+	COLUMN(DELIVERY_ERROR, "error", TEXTOID, "text", true) \
+	COLUMN(DELIVERY_REQUEST, "request", TEXTOID, "text", true) \
+	COLUMN(DELIVERY_RESPONSE_BODY, "response_body", TEXTOID, "text", true)
+
+#define HOME_COLUMN_LIST(COLUMN) \
+	COLUMN(HOME_SYSTEM_IDENTIFIER, "system_identifier", INT8OID, "int8", false) \
+	COLUMN(HOME_DATABASE_OID, "database_oid", OIDOID, "oid", false)
+
+#define AS_NUMBER(number, name, type, sql_type, nullable) number,
+
+enum
+{
+	EVENT_COLUMN_LIST(AS_NUMBER)
+	EVENT_COLUMNS
+};
+
+enum
+{
+	QUEUE_COLUMN_LIST(AS_NUMBER)
+	QUEUE_COLUMNS
+};
+
+enum
+{
+	DELIVERY_COLUMN_LIST(AS_NUMBER)
+	DELIVERY_COLUMNS
+};
+
+enum
+{
+	HOME_COLUMN_LIST(AS_NUMBER)
+	HOME_COLUMNS
+};
+
+typedef struct Column
+{
+	const char *name;
+	Oid			type;
+	bool		nullable;
+} Column;
+
+extern const Column event_columns[EVENT_COLUMNS];
+extern const Column queue_columns[QUEUE_COLUMNS];
+extern const Column delivery_columns[DELIVERY_COLUMNS];
+extern const Column home_columns[HOME_COLUMNS];
+
+/* The row of rswebhook.delivery for an outcome; in the current memory context. */
+extern void delivery_row(const Outcome *outcome, Datum *values, bool *nulls);
+
+#endif							/* RSWEBHOOK_COLUMNS_H */
