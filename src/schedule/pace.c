@@ -196,7 +196,9 @@ pace_each_waiting(void (*f) (Lane *lane, Instant now), Instant now)
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &waiting)
+	{
 		f(dlist_container(Lane, waiting_node, iter.cur), now);
+	}
 }
 
 void
