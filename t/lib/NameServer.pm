@@ -11,8 +11,8 @@
 #   rcode => word            no answer but NXDOMAIN, SERVFAIL, ...
 #   fails => 'AAAA'          SERVFAIL to that type only
 #   silent => 1, 'A' ...     not a word: to any question, or one of that type
-#   delay => ms              not before that
-#   truncated => 1           nothing by UDP but that there is more by TCP
+#   delay => ms              not before that; { A => ms }: to that type
+#   truncated => 1, 'A' ...  nothing by UDP but that there is more by TCP
 #   garbage => 1             an answer that nobody can read
 #   wrong_id => 1            an answer to another question's id
 #   forged => address        that one first with another id, then the right answer
@@ -213,8 +213,9 @@ sub question
     return if defined $how->{times} && $answered{"$name $asked{type}"}++ >= $how->{times};
     my @answers = answers(\%asked, $name, $how, $by);
     my $answer = sub { $send->($_) foreach @answers };
-    return $answer->() unless $how->{delay};
-    push @later, [ time() + $how->{delay} / 1000, $answer ];
+    my $delay = ref $how->{delay} ? $how->{delay}{ $asked{type} } : $how->{delay};
+    return $answer->() unless $delay;
+    push @later, [ time() + $delay / 1000, $answer ];
     return;
 }
 
@@ -240,7 +241,9 @@ sub answers
     return pack('n6', $asked->{id}, 0x8180, 1, 1, 0, 0) . $asked->{question}
       . pack('n', 0xc000 | 12 + length $asked->{question}) . "\xff" x 30
       if $how->{garbage};
-    return message({ %$asked, room => 0 }, 'NOERROR', "\0") if $how->{truncated} && $by eq 'udp';
+    my $truncated = $how->{truncated} // 0;
+    return message({ %$asked, room => 0 }, 'NOERROR', "\0")
+      if $by eq 'udp' && ($truncated eq '1' || $truncated eq $asked->{type});
 
     my $right = message($asked, rcode($asked, $how), records($name, $asked->{type}, $how));
     return $right unless defined $how->{forged};

@@ -12,7 +12,8 @@
  * one question after the other.  Who calls it, or starts a thread, is written
  * to DIRECTORY/notes, as "PID getaddrinfo NAME" and "PID thread".
  *
- * While DIRECTORY/lacking holds an errno, no socket for datagrams is to be had.
+ * While DIRECTORY/lacking holds an errno, no socket for datagrams is to be had;
+ * while DIRECTORY/lacking_tcp does, no name server can be connected to by TCP.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -209,6 +210,21 @@ port_of(struct in_addr address)
 	return htons(port);
 }
 
+/* 0: there is none */
+static int
+number_in(const char *path)
+{
+	char		text[20] = "";
+	int			file = NEXT(open) (path, O_RDONLY | O_CLOEXEC);
+
+	if (file < 0)
+		return 0;
+	if (read(file, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(file);
+	return atoi(text);
+}
+
 static const struct sockaddr *
 there(const struct sockaddr *address, socklen_t len, struct sockaddr_in *changed)
 {
@@ -225,20 +241,11 @@ there(const struct sockaddr *address, socklen_t len, struct sockaddr_in *changed
 int
 socket(int family, int type, int protocol)
 {
-	char		text[20] = "";
-	int			file = -1;
+	int			number = (type & 0xf) == SOCK_DGRAM ? number_in(DIRECTORY "/lacking") : 0;
 
-	if ((type & 0xf) == SOCK_DGRAM)
-		file = NEXT(open) (DIRECTORY "/lacking", O_RDONLY | O_CLOEXEC);
-	if (file >= 0)
-	{
-		if (read(file, text, sizeof(text) - 1) < 0)
-			text[0] = '\0';
-		close(file);
-	}
-	if (atoi(text) == 0)
+	if (number == 0)
 		return NEXT(socket) (family, type, protocol);
-	errno = atoi(text);
+	errno = number;
 	return -1;
 }
 
@@ -246,8 +253,16 @@ int
 connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t len)
 {
 	struct sockaddr_in changed;
+	const struct sockaddr *to = there(address.__sockaddr__, len, &changed);
+	int			type = 0;
+	socklen_t	size = sizeof(type);
+	int			number = to != address.__sockaddr__ ? number_in(DIRECTORY "/lacking_tcp") : 0;
 
-	return NEXT(connect) (fd, there(address.__sockaddr__, len, &changed), len);
+	getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
+	if (number == 0 || type != SOCK_STREAM)
+		return NEXT(connect) (fd, to, len);
+	errno = number;
+	return -1;
 }
 
 ssize_t
