@@ -420,6 +420,8 @@ end_patience(int64_t now_us)
 	patience_until_us = -1;
 	for (Request *r = waiting.first; r != NULL; r = next)
 	{
+		bool		lacking;
+
 		next = r->next;
 		if (r->wait_until_us > now_us)
 		{
@@ -428,7 +430,9 @@ end_patience(int64_t now_us)
 		}
 		else if (r->name != NULL)
 		{
-			http_answer_unresolved(r, http_names_late(r->name), false);
+			const char *late = http_names_late(r->name, &lacking);
+
+			http_answer_unresolved(r, late, lacking);
 			move_to_done(r, now_us);
 		}
 		else
@@ -782,7 +786,7 @@ take_event(const PollerEvent *event)
 	Connection *connection;
 	int			still_running;
 
-	if (http_names_event(event->fd, event->events))
+	if (http_dns_event(event->fd, event->events))
 		return;
 	if (event->events == 0)
 		http_pool_unasked(event->fd, event->ended);

@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * http_names.c
- *		The HTTP room, its names: addresses by c-ares, on the room's own poller.
+ *		The HTTP room, its names: who waits for which, and what was found.
  *
  * libcurl would look names up in threads, which nothing bounds and nobody can
- * stop.  c-ares needs none: it reads resolv.conf and the hosts file, and asks
- * over two sockets a name server however many names are asked for.  libcurl is
- * handed the addresses (CURLOPT_RESOLVE).
+ * stop.  c-ares needs none (http_dns.c): it asks over two sockets a name server
+ * however many names are asked for.  libcurl is handed the addresses
+ * (CURLOPT_RESOLVE).  The hosts file (http_files.c) comes first: what it says of a
+ * name is all there is to it.
  *
  * Each name is asked for once, whoever waits for it, and what is found is kept
  * as long as it says.  IPv6 and IPv4 are asked for apart, so that a name server
@@ -18,34 +19,17 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <ares.h>
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "http/http_dns.h"
 #include "http/transfer.h"
 #include "http/poller.h"
-
-/* A name server has so long to answer, before the next one is asked; twice as
- * long in each further round. */
-#define SERVER_TIMEOUT_MS	1000
-#define ROUNDS				3
-
-/*
- * From 1.31, c-ares begins with 250 ms where a server is quick as a rule, which
- * it is with what it has in its cache.
- */
-#define ROUNDS_FROM_SHORT	6
-#define C_ARES_1_31			0x011f00
 
 /* All of a look-up, whatever the servers, rounds and search domains. */
 #define LOOK_UP_US			(INT64_C(10) * 1000 * 1000)
@@ -73,23 +57,26 @@
 
 #define BUCKETS				256
 
-/* Sockets of c-ares: one or two for each name server of each resolv.conf. */
-#define MAX_SOCKETS			256
-#define MAX_CHANNELS		8
+#define LATE				"Could not resolve host: %.200s (timed out)"
 
-typedef struct Channel
-{
-	struct Channel *next;
-	ares_channel ares;
-	int			lookups;		/* that have no answer yet */
-} Channel;
+/* While names are waited for, the files are looked at so often. */
+#define LOOK_AT_FILES_US	(1000 * 1000)
+
+/*
+ * Look-ups of one family at once: c-ares can take longer than anybody waits, and
+ * another one begins with the first name server again.
+ */
+#define MAX_LOOKUPS			2
 
 typedef struct Family
 {
 	bool		asked;			/* and not answered */
+	int			lookups;		/* that have not ended, answered or not */
+	int64_t		began_us;		/* the last of them */
 	int			repeats;
 	int64_t		again_us;		/* when to ask again, while asked; -1: no need */
 	int			status;			/* of c-ares */
+	int			naddresses;
 	char		addresses[FAMILY_SIZE]; /* separated by commas */
 } Family;
 
@@ -98,13 +85,15 @@ typedef struct Name
 	struct Name *next;			/* in its bucket */
 	struct Name *younger;		/* in the order in which they came */
 	struct Name *next_asked;
-	bool		asking;			/* somebody waits for it */
+	bool		asking;			/* somebody waits for it ... */
+	int64_t		asked_us;		/* ... since then */
 	int64_t		give_up_us;		/* then, while asking */
 	int64_t		settle_us;		/* likewise, with what there is; -1: no */
 	int64_t		good_until_us;	/* 0: there are no addresses */
 	int			ttl_s;
 	Family		family[2];		/* IPv6, IPv4 */
 	bool		v4_first;		/* there is no way to the IPv6 addresses */
+	unsigned	hosts_version;	/* in which it was looked for last */
 	char		error[300];
 	bool		lacking;
 	char		host[];
@@ -115,7 +104,7 @@ typedef struct Lookup
 {
 	Name	   *name;
 	Family	   *family;
-	Channel    *channel;
+	int64_t		began_us;
 } Lookup;
 
 static Name *buckets[BUCKETS];
@@ -124,54 +113,11 @@ static Name *youngest = NULL;
 static int	nnames = 0;
 static Name *asked = NULL;
 
-/* The first one is for new look-ups, the others are of earlier resolv.confs. */
-static Channel *channels = NULL;
-static Channel *hosts = NULL;	/* for the hosts file alone */
-static struct stat config;
-
-static int	sockets[MAX_SOCKETS];
-static int	nsockets = 0;
+static int64_t looked_us = 0;	/* at the files ... */
+static unsigned looked_version = 0;	/* ... of which the hosts file was this */
 
 /* The list of addresses that was handed out last. */
 static char found[2 * FAMILY_SIZE];
-
-/* ---------------------------------------------------------------------
- * c-ares
- * ---------------------------------------------------------------------
- */
-
-static void
-on_socket(void *arg, ares_socket_t fd, int readable, int writable)
-{
-	int			i;
-
-	(void) arg;
-	for (i = 0; i < nsockets && sockets[i] != fd; i++)
-		;
-	if (readable || writable)
-	{
-		if (i == MAX_SOCKETS)
-			return;				/* what nobody would read is not waited for */
-		if (i == nsockets)
-			sockets[nsockets++] = fd;
-	}
-	else if (i < nsockets)
-		sockets[i] = sockets[--nsockets];
-	poller_want(fd, (readable ? POLLER_IN : 0) | (writable ? POLLER_OUT : 0));
-}
-
-/*
- * It may have the number of one that libcurl has closed without a word, of which
- * the poller still has another idea.
- */
-static int
-on_new_socket(ares_socket_t fd, int type, void *arg)
-{
-	(void) type;
-	(void) arg;
-	http_socket_is_others(fd);
-	return ARES_SUCCESS;
-}
 
 bool
 http_names_init(void)
@@ -180,115 +126,6 @@ http_names_init(void)
 
 	done = done || ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS;
 	return done;
-}
-
-/* lookups: as ARES_OPT_LOOKUPS has it, "f" for the hosts file, "b" for servers. */
-static Channel *
-open_channel(char *lookups)
-{
-	struct ares_options options;
-	int			mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB |
-		ARES_OPT_LOOKUPS;
-	Channel    *fresh = calloc(1, sizeof(Channel));
-	int			version = 0;
-
-	if (fresh == NULL)
-		return NULL;
-	memset(&options, 0, sizeof(options));
-	options.timeout = SERVER_TIMEOUT_MS;
-	(void) ares_version(&version);
-	options.tries = version >= C_ARES_1_31 ? ROUNDS_FROM_SHORT : ROUNDS;
-	options.sock_state_cb = on_socket;
-	options.lookups = lookups;
-#ifdef ARES_OPT_QUERY_CACHE
-	mask |= ARES_OPT_QUERY_CACHE;
-	options.qcache_max_ttl = 0; /* we have a memory of our own */
-#endif
-	if (ares_init_options(&fresh->ares, &options, mask) == ARES_SUCCESS)
-	{
-		ares_set_socket_configure_callback(fresh->ares, on_new_socket, NULL);
-		return fresh;
-	}
-	free(fresh);
-	return NULL;
-}
-
-/* Those whose resolv.conf has changed end with their last look-up. */
-static void
-close_old_channels(void)
-{
-	Channel   **link = channels != NULL ? &channels->next : &channels;
-
-	while (*link != NULL)
-	{
-		Channel    *old = *link;
-
-		if (old->lookups > 0)
-		{
-			link = &old->next;
-			continue;
-		}
-		*link = old->next;
-		ares_destroy(old->ares);
-		free(old);
-	}
-}
-
-static bool
-same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_size == b->st_size &&
-		a->st_ino == b->st_ino && a->st_dev == b->st_dev;
-}
-
-/*
- * Without a resolv.conf there is a name server on this machine; but c-ares takes
- * one that it cannot open at the moment for none.
- */
-static bool
-can_read_config(void)
-{
-	int			fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return errno == ENOENT;
-	close(fd);
-	return true;
-}
-
-static int
-nchannels(void)
-{
-	int			n = 0;
-
-	for (Channel *of = channels; of != NULL; of = of->next)
-		n++;
-	return n;
-}
-
-/* The channel for new look-ups, NULL if there is none to be had. */
-static Channel *
-current_channel(void)
-{
-	struct stat current;
-	Channel    *fresh;
-
-	close_old_channels();
-	memset(&current, 0, sizeof(current));
-	(void) stat("/etc/resolv.conf", &current);
-	if (channels != NULL && same_file(&current, &config))
-		return channels;
-	if (nchannels() >= MAX_CHANNELS)
-		return channels;		/* until look-ups of earlier ones have ended */
-	fresh = can_read_config() ? open_channel("b") : NULL;
-	if (fresh != NULL)
-	{
-		config = current;
-		fresh->next = channels;
-		channels = fresh;
-	}
-	return channels;
 }
 
 /* ---------------------------------------------------------------------
@@ -309,7 +146,7 @@ bucket_of(const char *host)
 static bool
 is_asked(const Name *name)
 {
-	return name->asking || name->family[0].asked || name->family[1].asked;
+	return name->asking || name->family[0].lookups > 0 || name->family[1].lookups > 0;
 }
 
 static void
@@ -376,48 +213,39 @@ find_name(const char *host)
 static bool
 has_addresses(const Name *name)
 {
-	return name->family[0].addresses[0] != '\0' || name->family[1].addresses[0] != '\0';
+	return name->family[0].naddresses > 0 || name->family[1].naddresses > 0;
 }
 
 const char *
-http_names_late(const Name *name)
+http_names_late(const Name *name, bool *lacking)
 {
 	static char text[300];
+	const char *lack = http_dns_lack_since(name->asked_us);
 
-	snprintf(text, sizeof(text), "Could not resolve host: %.200s (timed out)", name->host);
+	*lacking = lack != NULL;
+	if (lack != NULL)
+		return lack;
+	snprintf(text, sizeof(text), LATE, name->host);
 	return text;
 }
 
-/*
- * What we lack, so that no name server could be asked; NULL: nothing.  Anybody's
- * port will do: UDP sends nothing to connect.
- */
-static const char *
-lacked(void)
+static void
+keep_ttl(Name *name, int ttl_s)
 {
-	struct sockaddr_in nobody = {.sin_family = AF_INET, .sin_port = htons(53)};
-	int			fd = socket(AF_INET, SOCK_DGRAM, 0);
-	bool		port;
-
-	if (fd < 0)
-	{
-		if (errno == EMFILE || errno == ENFILE)
-			return "too many open files";
-		return errno == ENOMEM || errno == ENOBUFS ? strerror(errno) : NULL;
-	}
-	nobody.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	port = connect(fd, (struct sockaddr *) &nobody, sizeof(nobody)) == 0 ||
-		(errno != EAGAIN && errno != EADDRNOTAVAIL);
-	close(fd);
-	return port ? NULL : "no local port is free";
+	if (ttl_s < name->ttl_s)
+		name->ttl_s = ttl_s > MIN_TTL_S ? ttl_s : MIN_TTL_S;
 }
 
-/* Whoever waits for it goes on, with what there is. */
+/*
+ * Whoever waits for it goes on, with what there is.  A family that is missing for
+ * a lack of ours may be the one to which there is a way.
+ */
 static void
 settle(Name *name, int64_t now_us)
 {
 	int			status = name->family[1].status;
-	const char *lack;
+	const char *lack = http_dns_lack_since(name->asked_us);
+	bool		usable = has_addresses(name);
 
 	if (!name->asking)
 		return;
@@ -426,7 +254,7 @@ settle(Name *name, int64_t now_us)
 	{
 		/* nobody is asked now */
 		if (name->family[i].again_us >= 0)
-			name->family[i].asked = false;
+			name->family[i].asked = name->family[i].lookups > 0;
 		name->family[i].again_us = -1;
 	}
 	for (Name **link = &asked; *link != NULL; link = &(*link)->next_asked)
@@ -437,7 +265,12 @@ settle(Name *name, int64_t now_us)
 			break;
 		}
 	}
-	if (has_addresses(name))
+	if (lack != NULL)
+	{
+		keep_ttl(name, MIN_TTL_S);
+		usable = name->family[1].naddresses > 0 || (usable && !name->v4_first);
+	}
+	if (usable)
 		name->good_until_us = now_us + (int64_t) name->ttl_s * 1000000;
 	else
 	{
@@ -446,82 +279,79 @@ settle(Name *name, int64_t now_us)
 			status = name->family[0].status;
 		if (status == ARES_SUCCESS)
 			status = ARES_ENODATA;
-		lack = lacked();
 		if (lack == NULL && status == ARES_ENOMEM)
-			lack = channels != NULL ? http_no_memory : "/etc/resolv.conf cannot be read";
+			lack = http_no_memory;
 		name->lacking = lack != NULL;
 		if (lack != NULL)
 			snprintf(name->error, sizeof(name->error), "%s", lack);
 		else if (now_us >= name->give_up_us || status == ARES_ETIMEOUT)
-			snprintf(name->error, sizeof(name->error), "%s", http_names_late(name));
+			snprintf(name->error, sizeof(name->error), LATE, name->host);
 		else
 			snprintf(name->error, sizeof(name->error),
 					 "Could not resolve host: %.200s (%s)", name->host, ares_strerror(status));
 	}
-	http_name_settled(name, name->good_until_us > 0 ? NULL : name->error, name->lacking);
-}
-
-/* Is there a way to it?  UDP sends nothing to find that out. */
-static bool
-is_reachable(const struct sockaddr *address, socklen_t len)
-{
-	int			fd = socket(address->sa_family, SOCK_DGRAM, 0);
-	bool		reached;
-
-	if (fd < 0)
-		return errno != EAFNOSUPPORT;	/* that we lack one now says nothing */
-	reached = connect(fd, address, len) == 0;
-	close(fd);
-	return reached;
+	http_name_settled(name, usable ? NULL : name->error, name->lacking);
 }
 
 static void
-keep_address(Family *family, const struct sockaddr *address)
+forget_addresses(Family *family)
 {
+	family->naddresses = 0;
+	family->addresses[0] = '\0';
+}
+
+static void
+keep_address(Name *name, const struct sockaddr *address, socklen_t len)
+{
+	bool		is_v6 = address->sa_family == AF_INET6;
+	Family	   *family = &name->family[is_v6 ? 0 : 1];
 	size_t		used = strlen(family->addresses);
 	char		text[INET6_ADDRSTRLEN];
-	bool		is_v6 = address->sa_family == AF_INET6;
 	const void *bytes = is_v6 ?
 		(const void *) &((const struct sockaddr_in6 *) address)->sin6_addr :
 		(const void *) &((const struct sockaddr_in *) address)->sin_addr;
 
-	if (inet_ntop(address->sa_family, bytes, text, sizeof(text)) == NULL ||
-		sizeof(family->addresses) - used <= strlen(text) + 3)
+	if (family->naddresses == MAX_ADDRESSES ||
+		inet_ntop(address->sa_family, bytes, text, sizeof(text)) == NULL)
 		return;
+	family->naddresses++;
+	if (is_v6 && used == 0)
+		name->v4_first = !http_dns_is_reachable(address, len);
 	snprintf(family->addresses + used, sizeof(family->addresses) - used,
 			 is_v6 ? "%s[%s]" : "%s%s", used > 0 ? "," : "", text);
 }
 
 static void
-keep_ttl(Name *name, int ttl_s)
-{
-	if (ttl_s < name->ttl_s)
-		name->ttl_s = ttl_s > MIN_TTL_S ? ttl_s : MIN_TTL_S;
-}
-
-/* The addresses of either family; how many? */
-static int
 keep_addresses(Name *name, const struct ares_addrinfo *result)
 {
-	int			count = 0;
-
 	for (const struct ares_addrinfo_cname *alias = result->cnames; alias != NULL; alias = alias->next)
 		keep_ttl(name, alias->ttl);
-	for (const struct ares_addrinfo_node *node = result->nodes;
-		 node != NULL && count < 2 * MAX_ADDRESSES; node = node->ai_next)
+	for (const struct ares_addrinfo_node *node = result->nodes; node != NULL; node = node->ai_next)
 	{
-		bool		is_v6 = node->ai_family == AF_INET6;
-		Family	   *family = &name->family[is_v6 ? 0 : 1];
-
-		if (!is_v6 && node->ai_family != AF_INET)
+		if (node->ai_family != AF_INET6 && node->ai_family != AF_INET)
 			continue;
-		if (is_v6 && family->addresses[0] == '\0')
-			name->v4_first = !is_reachable(node->ai_addr, node->ai_addrlen);
-		keep_address(family, node->ai_addr);
+		keep_address(name, node->ai_addr, node->ai_addrlen);
 		keep_ttl(name, node->ai_ttl);
-		count++;
 	}
-	return count;
+}
+
+/*
+ * Is a look-up that failed to be made again?  There are other name servers now; or
+ * it began long before anybody waited who does now, and says nothing of that time.
+ */
+static bool
+wants_repeat(const Name *name, Family *family, int64_t began_us, int status)
+{
+	int64_t		now_us = poller_clock();
+
+	if (!name->asking || status == ARES_SUCCESS)
+		return false;
+	if (status == ARES_EBADRESP && family->repeats++ < MAX_REPEATS)
+		family->again_us = now_us + REPEAT_US;
+	else if (status == ARES_EDESTRUCTION ||
+			 (began_us < name->asked_us && status != ARES_ENOTFOUND && status != ARES_ENODATA))
+		family->again_us = now_us;
+	return family->again_us >= 0;
 }
 
 static void
@@ -530,21 +360,28 @@ on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 	Lookup	   *lookup = arg;
 	Name	   *name = lookup->name;
 	Family	   *family = lookup->family;
+	int64_t		began_us = lookup->began_us;
 
 	(void) timeouts;
-	lookup->channel->lookups--;
 	free(lookup);
-	if (status == ARES_EBADRESP && name->asking && family->repeats++ < MAX_REPEATS)
+	http_dns_ended();
+	family->lookups--;
+
+	/* the other look-up, or the hosts file, has answered; or may yet do so */
+	if (!family->asked || (status != ARES_SUCCESS && family->lookups > 0) ||
+		wants_repeat(name, family, began_us, status))
 	{
-		family->again_us = poller_clock() + REPEAT_US;
+		if (status == ARES_SUCCESS)
+			ares_freeaddrinfo(result);
 		return;
 	}
 	family->asked = false;
+	family->again_us = -1;
 	family->status = status;
-	family->addresses[0] = '\0';
+	forget_addresses(family);
 	if (status == ARES_SUCCESS)
 	{
-		(void) keep_addresses(name, result);
+		keep_addresses(name, result);
 		ares_freeaddrinfo(result);
 	}
 
@@ -558,104 +395,160 @@ on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 	}
 	if (!name->family[0].asked && !name->family[1].asked)
 		settle(name, poller_clock());
-	else if (family->addresses[0] != '\0')
+	else if (family->naddresses > 0)
 		name->settle_us = poller_clock() + OTHER_FAMILY_US;
 }
 
 static void
-on_host(void *arg, int status, int timeouts, struct ares_addrinfo *result)
+ask(Name *name, int which)
 {
-	Name	   *name = arg;
+	Family	   *family = &name->family[which];
+	Lookup	   *lookup = http_dns_is_open() ? malloc(sizeof(Lookup)) : NULL;
 
-	(void) timeouts;
-	if (status != ARES_SUCCESS)
+	family->again_us = -1;
+	if (lookup == NULL)
+	{
+		family->status = ARES_ENOMEM;
+		family->asked = family->lookups > 0;
 		return;
-	(void) keep_addresses(name, result);
-	ares_freeaddrinfo(result);
+	}
+	family->began_us = poller_clock();
+	family->lookups++;
+	*lookup = (Lookup) {name, family, family->began_us};
+	http_dns_ask(name->host, which == 0 ? AF_INET6 : AF_INET, on_found, lookup);
+}
+
+/* ---------------------------------------------------------------------
+ * Look-ups begin, go on, and begin anew
+ * ---------------------------------------------------------------------
+ */
+
+static void
+keep_host(void *arg, const struct sockaddr *address, socklen_t len)
+{
+	keep_address(arg, address, len);
 }
 
 /*
  * What the hosts file says of a name is all there is to it: one family must not
- * come from there and the other from a name server.
+ * come from there and the other from a name server, however late that answers.
  */
 static bool
-find_in_hosts(Name *name)
+find_in_hosts(Name *name, int64_t now_us)
 {
-	struct ares_addrinfo_hints hints;
-
-	if (hosts == NULL && (hosts = open_channel("f")) == NULL)
+	if (!http_hosts_find(name->host, NULL, NULL))
 		return false;
-	memset(&hints, 0, sizeof(hints));
-	hints.ai_family = AF_UNSPEC;
-	hints.ai_socktype = SOCK_STREAM;
-	hints.ai_flags = ARES_AI_NOSORT;
-	ares_getaddrinfo(hosts->ares, name->host, NULL, &hints, on_host, name);
-	return has_addresses(name);
+	for (int i = 0; i < 2; i++)
+	{
+		name->family[i].asked = false;
+		forget_addresses(&name->family[i]);
+	}
+	(void) http_hosts_find(name->host, keep_host, name);
+	keep_ttl(name, MIN_TTL_S);
+	settle(name, now_us);
+	return true;
 }
 
-static void
-ask(Name *name, Channel *by, int which)
+/* Does the hosts file speak of it now, whatever a name server has said? */
+static bool
+is_new_in_hosts(Name *name, int64_t now_us)
 {
-	struct ares_addrinfo_hints hints;
-	Lookup	   *lookup = malloc(sizeof(Lookup));
+	unsigned	version = name->hosts_version;
 
-	memset(&hints, 0, sizeof(hints));
-	hints.ai_family = which == 0 ? AF_INET6 : AF_INET;
-	hints.ai_socktype = SOCK_STREAM;
-	hints.ai_flags = ARES_AI_NOSORT;
-	name->family[which].again_us = -1;
-	if (lookup == NULL)
-	{
-		name->family[which].status = ARES_ENOMEM;
-		name->family[which].asked = false;
-		return;
-	}
-	lookup->name = name;
-	lookup->family = &name->family[which];
-	lookup->channel = by;
-	by->lookups++;
-	ares_getaddrinfo(by->ares, name->host, NULL, &hints, on_found, lookup);
+	(void) http_hosts_look(now_us, &name->hosts_version);
+	return name->hosts_version != version && http_hosts_find(name->host, NULL, NULL);
 }
 
 /*
  * Somebody waits for it from now on.  A family that is being asked for still,
- * for those who have given up on it or went on without it, is not asked twice.
+ * for those who have given up on it or went on without it, is not asked twice,
+ * unless that takes longer than anybody waits.
  */
 static void
 start(Name *name, int64_t now_us)
 {
-	Channel    *by = current_channel();
-	bool		wanted[2];
-	bool		found_here;
+	HttpFileState state = http_hosts_look(now_us, &name->hosts_version);
 
 	name->asking = true;
+	name->asked_us = now_us;
 	name->next_asked = asked;
 	asked = name;
 	name->give_up_us = now_us + LOOK_UP_US;
 	name->settle_us = -1;
 	name->ttl_s = MAX_TTL_S;
+	name->v4_first = false;
 	for (int i = 0; i < 2; i++)
 	{
-		wanted[i] = !name->family[i].asked;
-		if (!wanted[i])
-			continue;
-		name->family[i].status = by == NULL ? ARES_ENOMEM : ARES_ETIMEOUT;
-		name->family[i].repeats = 0;
-		name->family[i].again_us = -1;
-		name->family[i].addresses[0] = '\0';
-	}
-	found_here = wanted[0] && wanted[1] && find_in_hosts(name);
+		Family	   *family = &name->family[i];
+		bool		joins = family->lookups == MAX_LOOKUPS ||
+			(family->asked && now_us - family->began_us < LOOK_UP_US);
 
-	/* both, or the first one's answer would be taken for all there is */
-	for (int i = 0; i < 2; i++)
-		name->family[i].asked |= wanted[i] && by != NULL && !found_here;
-	for (int i = 0; i < 2; i++)
-	{
-		if (wanted[i] && name->family[i].asked)
-			ask(name, by, i);
+		family->asked = true;
+		family->again_us = joins ? -1 : now_us;
+		family->repeats = 0;
+		family->status = ARES_ETIMEOUT;
+		forget_addresses(family);
 	}
-	if (!name->family[0].asked && !name->family[1].asked)
+	if (find_in_hosts(name, now_us))
+		return;
+	if (name->hosts_version == 0 && state == HTTP_FILE_UNREADABLE && http_dns_note_lack(errno))
+	{
+		name->family[0].asked = name->family[1].asked = false;
 		settle(name, now_us);
+	}
+}
+
+/* The hosts file says something new, perhaps of names that are waited for. */
+static void
+look_in_new_hosts(int64_t now_us)
+{
+	Name	   *next;
+
+	for (Name *name = asked; name != NULL; name = next)
+	{
+		next = name->next_asked;
+		(void) find_in_hosts(name, now_us);
+	}
+}
+
+/* There are other name servers: they may know what the earlier ones did not. */
+static void
+ask_anew(int64_t now_us)
+{
+	for (Name *name = asked; name != NULL; name = name->next_asked)
+	{
+		for (int i = 0; i < 2; i++)
+		{
+			if (name->family[i].naddresses > 0)
+				continue;
+			name->family[i].asked = true;
+			name->family[i].again_us = now_us;
+			name->family[i].repeats = 0;
+		}
+	}
+}
+
+/* Until when nobody is to be asked, since a file is about to change; -1: now. */
+static int64_t
+look_at_files(int64_t now_us)
+{
+	unsigned	version;
+	int64_t		until_us = -1;
+	HttpFileState state;
+
+	looked_us = now_us;
+	state = http_hosts_look(now_us, &version);
+	if (version != looked_version)
+		look_in_new_hosts(now_us);
+	looked_version = version;
+	if (state == HTTP_FILE_LATER)
+		until_us = http_hosts_again();
+	state = http_dns_refresh(now_us);
+	if (state == HTTP_FILE_CHANGED)
+		ask_anew(now_us);
+	else if (state == HTTP_FILE_LATER && http_dns_again() > until_us)
+		until_us = http_dns_again();
+	return until_us;
 }
 
 /* Names that are this machine's, whatever a name server says (RFC 6761, 6.3). */
@@ -693,7 +586,7 @@ http_names_find(const char *host, Name **name, const char **addresses,
 		*lacking = true;
 		return NAME_FAILED;
 	}
-	if (known->good_until_us <= now_us && !known->asking)
+	if (!known->asking && (known->good_until_us <= now_us || is_new_in_hosts(known, now_us)))
 		start(known, now_us);
 	if (known->asking)
 		return NAME_ASKED;
@@ -717,46 +610,37 @@ http_names_find(const char *host, Name **name, const char **addresses,
  * ---------------------------------------------------------------------
  */
 
-static void
-process(ares_socket_t readable, ares_socket_t writable)
+static bool
+is_due(const Family *family, int64_t now_us)
 {
-	for (Channel *of = channels; of != NULL; of = of->next)
-	{
-		if (of->lookups > 0)
-			ares_process_fd(of->ares, readable, writable);
-	}
-}
-
-bool
-http_names_event(int fd, int events)
-{
-	for (int i = 0; i < nsockets; i++)
-	{
-		if (sockets[i] != fd)
-			continue;
-		process((events & POLLER_IN) ? fd : ARES_SOCKET_BAD,
-				(events & POLLER_OUT) ? fd : ARES_SOCKET_BAD);
-		return true;
-	}
-	return false;
+	return family->again_us >= 0 && now_us >= family->again_us;
 }
 
 void
 http_names_run(int64_t now_us)
 {
 	Name	   *next;
+	bool		look = asked != NULL && now_us >= looked_us + LOOK_AT_FILES_US;
+	int64_t		until_us;
 
-	process(ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	http_dns_run();
+	for (Name *name = asked; name != NULL && !look; name = name->next_asked)
+		look = is_due(&name->family[0], now_us) || is_due(&name->family[1], now_us);
+	until_us = look ? look_at_files(now_us) : -1;
 	for (Name *name = asked; name != NULL; name = next)
 	{
 		next = name->next_asked;
 		for (int i = 0; i < 2; i++)
 		{
-			if (name->family[i].again_us >= 0 && now_us >= name->family[i].again_us &&
-				channels != NULL)
-				ask(name, channels, i);
+			if (!is_due(&name->family[i], now_us))
+				continue;
+			if (until_us > now_us)
+				name->family[i].again_us = until_us;
+			else
+				ask(name, i);
 		}
-		if (now_us >= name->give_up_us || (name->settle_us >= 0 && now_us >= name->settle_us))
+		if (now_us >= name->give_up_us || (name->settle_us >= 0 && now_us >= name->settle_us) ||
+			(!name->family[0].asked && !name->family[1].asked))
 			settle(name, now_us);
 	}
 }
@@ -772,24 +656,13 @@ http_names_give_back(int64_t away_us)
 	}
 }
 
-/* When c-ares wants to ask again, or wants to give up. */
-static int64_t
-channel_timeout(Channel *of)
-{
-	struct timeval wait;
-
-	if (of->lookups == 0 || ares_timeout(of->ares, NULL, &wait) == NULL)
-		return -1;
-	return poller_clock() + (int64_t) wait.tv_sec * 1000000 + wait.tv_usec;
-}
-
 int64_t
 http_names_next(void)
 {
-	int64_t		when = -1;
+	int64_t		when = http_dns_next();
 
-	for (Channel *of = channels; of != NULL; of = of->next)
-		when = sooner(when, channel_timeout(of));
+	if (asked != NULL)
+		when = sooner(when, looked_us + LOOK_AT_FILES_US);
 	for (Name *name = asked; name != NULL; name = name->next_asked)
 	{
 		when = sooner(when, sooner(name->give_up_us, name->settle_us));

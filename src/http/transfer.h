@@ -8,9 +8,10 @@
  * into an easy handle and follows redirects; http_answer.c listens to what
  * comes back and judges it; http_time.c knows how long that may take;
  * http_pool.c keeps connections; http_unasked.c knows what was not said in
- * answer; http_socket.c knows descriptors; http_names.c finds addresses.  These
- * are the only files that know libcurl and c-ares, and nobody else includes this
- * header.  Their rules:
+ * answer; http_socket.c knows descriptors; http_names.c finds addresses,
+ * http_files.c reads the files that say how, and http_dns.c asks name servers.
+ * These are the only files that know libcurl and c-ares, and nobody else includes
+ * this header.  Their rules:
  *
  * - Nothing of PostgreSQL: no palloc, no ereport, no interrupts.  Memory is
  *   malloc's; libcurl's callbacks record what happened and return.
@@ -25,6 +26,7 @@
 #define RSWEBHOOK_HTTP_PRIVATE_H
 
 #include <curl/curl.h>
+#include <sys/stat.h>
 
 #include "http/http.h"
 
@@ -458,18 +460,62 @@ extern NameState http_names_find(const char *host, struct Name **name,
 								 const char **addresses, const char **error,
 								 bool *lacking);
 
-/* Why nobody waits any longer for it; good until the next call. */
-extern const char *http_names_late(const struct Name *name);
+/*
+ * Why nobody waits any longer for it, good until the next call, and whether that
+ * may be because we lack something.
+ */
+extern const char *http_names_late(const struct Name *name, bool *lacking);
 
 extern bool http_names_init(void);
 
-/* Is this descriptor one of the resolver's?  It does what it can. */
-extern bool http_names_event(int fd, int events);
 extern void http_names_run(int64_t now_us);
 
 /* So much of the time for look-ups was not theirs. */
 extern void http_names_give_back(int64_t away_us);
 extern int64_t http_names_next(void);
+
+/* ---- http_dns.c ---- */
+
+/* Is this descriptor one of the resolver's?  It does what it can. */
+extern bool http_dns_event(int fd, int events);
+
+/* ---- http_files.c ---- */
+
+typedef struct HttpFile
+{
+	const char *path;
+	bool		known;			/* it was read ... */
+	struct stat seen;			/* ... when it was this; zeros: it was not there */
+	uint64_t	hash;			/* of what it said */
+	bool		was_empty;
+	bool		doubted;		/* it is empty now, and was not */
+	int64_t		again_us;		/* not to be read before */
+} HttpFile;
+
+typedef enum HttpFileState
+{
+	HTTP_FILE_SAME,
+	HTTP_FILE_CHANGED,
+	HTTP_FILE_LATER,			/* it may have changed: look at again_us */
+	HTTP_FILE_UNREADABLE		/* errno */
+} HttpFileState;
+
+/* CHANGED: what it says now, which the caller frees. */
+extern HttpFileState http_file_look(HttpFile *file, int64_t now_us, char **text, size_t *size);
+
+/* Is it still the one that was looked at? */
+extern bool http_file_is_same(const HttpFile *file);
+
+/*
+ * Has the hosts file changed?  LATER: until http_hosts_again(), what is found is of
+ * an earlier version.
+ */
+extern HttpFileState http_hosts_look(int64_t now_us, unsigned *version);
+extern int64_t http_hosts_again(void);
+
+/* Is the name there?  Each address goes to the function, which may be NULL. */
+typedef void HttpHostsAddress(void *arg, const struct sockaddr *address, socklen_t len);
+extern bool http_hosts_find(const char *host, HttpHostsAddress *each, void *arg);
 
 /* ---- http_request.c ---- */
 

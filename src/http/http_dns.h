@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_dns.h
+ *		What http_names.c asks name servers with.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_HTTP_DNS_H
+#define RSWEBHOOK_HTTP_DNS_H
+
+#include <ares.h>
+
+#include "http/transfer.h"
+
+/*
+ * Does resolv.conf say something new?  CHANGED: all that was asked has ended, with
+ * ARES_EDESTRUCTION, and may be asked again.  LATER: nothing is to be asked before
+ * http_dns_again().
+ */
+extern HttpFileState http_dns_refresh(int64_t now_us);
+extern int64_t http_dns_again(void);
+
+/* Could that ever be read, so that there is somebody to ask? */
+extern bool http_dns_is_open(void);
+
+/* The callback may come before this returns; it calls http_dns_ended() first. */
+extern void http_dns_ask(const char *host, int family, ares_addrinfo_callback callback,
+						 void *arg);
+extern void http_dns_ended(void);
+
+/* What is due; and when something is, -1: nothing. */
+extern void http_dns_run(void);
+extern int64_t http_dns_next(void);
+
+/* What there was none of since then, so that a look-up may have failed; or NULL. */
+extern const char *http_dns_lack_since(int64_t since_us);
+
+/* Is this error such a lack? */
+extern bool http_dns_note_lack(int error);
+
+/* Is there a way to it?  UDP sends nothing to find that out. */
+extern bool http_dns_is_reachable(const struct sockaddr *address, socklen_t len);
+
+#endif							/* RSWEBHOOK_HTTP_DNS_H */
