@@ -45,6 +45,7 @@
 #include "postmaster/interrupt.h"
 #include "queue.h"
 #include "record.h"
+#include "repeated.h"
 #include "schedule.h"
 #include "session.h"
 #include "state.h"
@@ -424,11 +425,18 @@ turn(bool look)
 
 /* Those that pass are said when they begin, and now and then while that goes on. */
 static void
-say_error(bool passes, Instant now)
+say_error(int sqlerrcode, bool passes, Instant now)
 {
 	static Instant said_at = 0;
+	static Repeated others;
 
-	if (passes && recovering && now >= said_at && now - said_at < SAY_AGAIN_US)
+	if (!passes)
+	{
+		if (repeated_say(&others, sqlerrcode, now))
+			EmitErrorReport();
+		return;
+	}
+	if (recovering && now >= said_at && now - said_at < SAY_AGAIN_US)
 	{
 		unsaid++;
 		return;
@@ -466,7 +474,7 @@ recover(MemoryContext context)
 	HOLD_INTERRUPTS();
 	session_abort();
 	passes = session_error_passes(sqlerrcode);
-	say_error(passes, now);
+	say_error(sqlerrcode, passes, now);
 	FlushErrorState();
 	deliver_reset(now);
 	chores_reset();
