@@ -79,6 +79,7 @@ struct QueueItem
 	int64		size;			/* of its event, if there was no room for it */
 	bool		unproven;		/* of ITEM_IN_FLIGHT: taken while its destination
 								 * had not answered lately */
+	bool		alone;			/* its request could not be made with others' */
 	dlist_node	in_key;
 	dlist_node	in_ready;
 	pairingheap_node in_timers;
