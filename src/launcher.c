@@ -37,6 +37,7 @@
 #include "state.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "suspect.h"
 #include "tcop/tcopprot.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -90,6 +91,7 @@ list_databases(void)
 	Relation	rel;
 	TableScanDesc scan;
 	HeapTuple	tuple;
+	List	   *all = NIL;
 	MemoryContext outer = CurrentMemoryContext;
 
 	StartTransactionCommand();
@@ -101,6 +103,7 @@ list_databases(void)
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 		MemoryContext old;
 
+		all = lappend_oid(all, database->oid);
 		if (!database->datallowconn || database->datistemplate)
 			continue;
 		old = MemoryContextSwitchTo(outer);
@@ -109,6 +112,7 @@ list_databases(void)
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
+	suspect_clean_up(all, rswebhook_workers);
 	CommitTransactionCommand();
 }
 

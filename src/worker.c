@@ -109,6 +109,7 @@ static int64 pause_us = 0;		/* after the last that did not just pass */
 static int	unsaid = 0;			/* errors that were not logged */
 static Lane *reading = NULL;	/* whose rows are being read */
 static int	nunreadable = 0;	/* lanes in a row that could not be read */
+static bool review_suspects = true;
 
 /*
  * The default handler for background workers throws out of whatever code it
@@ -360,6 +361,25 @@ read_queue(Instant now)
 	error_context_stack = context.previous;
 }
 
+/* Is that row of the queue still there, and this worker's? */
+static bool
+is_mine(int32 destination_id, int64 event_id, TimestampTz queued_at)
+{
+	ReadRequest request = {
+		.kind = READ_RANGE,
+		.destination_id = destination_id,
+		.after_id = event_id - 1,
+		.upto_id = event_id,
+		.limit = 1
+	};
+	QueueRow   *row;
+	bool		mine = queue_read(&request, &row) > 0 &&
+		row->queued_at == queued_at && schedule_is_mine(row);
+
+	pfree(row);
+	return mine;
+}
+
 /*
  * Read ahead, and start what may go: one transaction that only reads.  With
  * nothing to read or send, not even that, as when somebody queues events for a
@@ -382,6 +402,9 @@ read_and_start(bool look)
 	session_lock_and_look("queue");
 	if (schedule_wants_read(now))
 		note_untold_ranges(now);
+	if (review_suspects)
+		suspect_review(is_mine);
+	review_suspects = false;
 	read_queue(now);
 	if (!deliver_claim(now) || deliver_prepare(now))
 		session_commit();
@@ -407,6 +430,7 @@ turn(bool look)
 	{
 		schedule_each_lane(reread_lane, &now);
 		destination_forget();
+		review_suspects = true;
 		look = true;
 		next_sweep = now + SWEEP_INTERVAL_US;
 	}
@@ -715,6 +739,8 @@ rswebhook_worker_main(Datum arg)
 			finish();
 	}
 
+	if (session_extension_gone())
+		suspect_review(NULL);
 	if (session_extension_gone() && !session_extension_replaced())
 		state_mark_unwanted();
 	proc_exit(0);
