@@ -9,6 +9,9 @@
 # server's early calls of gettext wait for ever under AddressSanitizer with some
 # C libraries; messages are English here, so they are made to do nothing.
 #
+# Up to PostgreSQL 15 palloc is malloc there (sanitize.h), so that they also see
+# what memory contexts hide.
+#
 # What they find aborts the process, which fails the test, and is written to a
 # file of WORK/reports, which fails the check.
 #
@@ -17,6 +20,41 @@
 # Copyright (c) 2026, the rswebhook maintainers
 
 SANITIZE_FLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
+
+pallocs_are_seen() {
+    [ "$("$PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')" -lt 16 ]
+}
+
+# In the copy, whose postgres.h is ours first and then PostgreSQL's.
+add_sanitized_pallocs() {
+    local src=$WORK/tree/src
+    as_user mkdir "$src/sanitize" || return 1
+    as_user cp "$TREE/scripts/sanitize.c" "$src/" || return 1
+    as_user cp "$TREE/scripts/sanitize.h" "$src/sanitize/" || return 1
+    printf '%s\n' '#include_next "postgres.h"' '#include "sanitize.h"' |
+        as_user tee "$src/sanitize/postgres.h" >/dev/null
+    SANITIZE_FLAGS+=' -Isrc/sanitize'
+}
+
+# A sanitizer that sees nothing finds nothing: a write just behind a piece of
+# memory, and one just before it, must each end in a report.
+mistakes_are_seen() {
+    local place seen
+    start_cluster 'fsync = off'
+    psql -X -d postgres -v ON_ERROR_STOP=1 -c "CREATE FUNCTION mistake(int) RETURNS int
+        LANGUAGE c AS 'rswebhook', 'rswebhook_mistake'" -c 'SELECT mistake(12)' || return 1
+    for place in 13 -1; do
+        psql -X -d postgres -c "SELECT mistake($place)"
+        seen=$(grep -l 'ERROR: AddressSanitizer' "$WORK"/reports/*) || return 1
+        grep -q 'in unsanitized_rswebhook_mistake' "$seen" || return 1
+        rm "$seen"
+        for _ in {1..300}; do
+            psql -X -d postgres -c 'SELECT 1' && break
+            sleep 0.1
+        done
+    done
+    stop_cluster
+}
 
 sanitizer_libraries() {
     local name path
@@ -58,7 +96,7 @@ END
     as_user tee "$bin/postgres" >/dev/null <<END
 #!/bin/bash
 LD_PRELOAD="$(echo "$libraries" | tr '\n' ':')$WORK/gettext.so\${LD_PRELOAD:+:\$LD_PRELOAD}"
-ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16:$options
+ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:quarantine_size_mb=16:$options
 UBSAN_OPTIONS=$options
 export LD_PRELOAD ASAN_OPTIONS UBSAN_OPTIONS
 # under this name, which pg_ctl notes down for a restart

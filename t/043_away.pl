@@ -94,6 +94,20 @@ $receiver->switch('many', '/delay/2000');
 send_events('quick', 1);
 send_events('many', 32);
 delivered_once('many', 32, 'a transaction that takes longer than the time-out');
+# Stopped in the middle of it, twice: that is not the trigger's time, for which it
+# would have to wait for a minute
+query($node, q{UPDATE rswebhook.destination SET url = replace(url, '/500/', '/0/') WHERE name = 'quick'});
+send_events('quick', 1);
+foreach my $time (1, 2)
+{
+    ok(wait_for_query($node, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND backend_type LIKE 'rswebhook%'}, '1'),
+        'the worker is in a trigger');
+    stop_worker(11);
+}
+my $continued = time();
+ok(wait_until_sent($node), 'what it was to record then is recorded');
+cmp_ok(time() - $continued, '<', 50, 'soon after it was stopped');
+query($node, q{UPDATE rswebhook.destination SET url = replace(url, '/0/', '/500/') WHERE name = 'quick'});
 query($node, 'DROP TRIGGER dawdle ON rswebhook.delivery');
 
 add_destination($node, 'short', $receiver->url('/switch/short'), { %usual, timeout => '550 ms' });

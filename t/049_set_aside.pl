@@ -9,7 +9,9 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use RswebhookTest;
+use Shares;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $conf = $ENV{RSWEBHOOK_INJECTED_CONF};
 plan skip_all => 'needs a build with -DRSWEBHOOK_INJECTION' unless ($conf // '') ne '';
@@ -19,12 +21,14 @@ my $receiver = new_receiver();
 my $node = new_node('aside', conf => "restart_after_crash = on\n");
 my $file = $node->data_dir . '/rswebhook.inject';
 my $others = 200;
+my $committed;    # when the last of these were
 
 # its neighbours: others of its destination, with and without order, and another destination
 add_destination($node, 'own', $receiver->url('/ok/own'), { min_backoff => '1 s', max_backoff => '1 s' });
 add_destination($node, 'loose', $receiver->url('/ok/loose'), { min_backoff => '1 s', max_backoff => '1 s', ordered => 0 });
 add_destination($node, 'other', $receiver->url('/ok/other'), { method => 'GET' });
-send_event($node, { type => 'track', messageId => 'warm-up' }, $_) foreach qw(own loose other);
+add_destination($node, 'dying', $receiver->url('/ok/dying'), { min_backoff => '5 s', max_backoff => '5 s' });
+send_event($node, { type => 'track', messageId => 'warm-up' }, $_) foreach qw(own loose other dying);
 ok(wait_until_sent($node), 'it delivers');
 
 # ---------------------------------------------------------------------
@@ -48,7 +52,12 @@ foreach my $place (qw(rendering fetching))
             my $bad = send_with_others($id, $destination, "$place $action");
 
             ok(wait_for_query($node, arrived($id), 2 * $others), "$id: all others arrive");
+            my $took = last_arrival($id);
+            my $limit = at_once(2);
+
+            cmp_ok($took, '<', $limit, sprintf '%s: after %.3f s at the latest', $id, $took);
             ok(wait_for("$id to be set aside", sub { outcomes($node, $bad) =~ /retry/ }), "$id: it does not");
+            is(begun_after($id, $bad, 'retry'), 0, "$id: none of the others waited for its second second") if $action eq 'stop';
             is(query($node, "SELECT DISTINCT error FROM rswebhook.delivery WHERE event_id = $bad"),
                 "the request could not be made: $message", "$id: and why is written down");
             like(outcomes($node, $bad), qr/^retry 1/, "$id: as an attempt");
@@ -68,6 +77,8 @@ foreach my $place (qw(rendering fetching))
 
 # Several at once, in one batch
 {
+    my $log = -s $node->logfile;
+    my $start = time();
     my $bad = send_bad('several-1', 'own', 'rendering memory 0');
     query($node, join ';', map { sending("several-$_", 'own') } 2 .. 20);
     ok(wait_for_query($node, q{
@@ -76,6 +87,10 @@ foreach my $place (qw(rendering fetching))
             WHERE e.event ->> 'messageId' LIKE 'several-%' AND d.outcome = 'retry'}, 20), 'all that fail are set aside');
     unlink $file;
     ok(wait_until_sent($node), 'and arrive');
+    my $lines = () = logged($log) =~ /could not make the request/g;
+
+    cmp_ok($lines, '>', 0, 'the log says so');
+    cmp_ok($lines, '<=', 5 * (2 + int((time() - $start) / 60)), 'in a few lines a minute');
 }
 
 # It is not tried for ever
@@ -99,17 +114,18 @@ foreach my $place (qw(rendering fetching))
     my $id = "crash-$place";
     my $log = -s $node->logfile;
 
-    $bad = send_with_others($id, 'own', "$place crash");
+    $bad = send_with_others($id, 'dying', "$place crash");
     ok(wait_for("event $bad to be given up", sub { given_up($bad) }, 120),
         "$id: an event that the worker dies of is given up");
     ok(wait_for_query($node, arrived($id), 2 * $others), "$id: all others arrive");
     ok(wait_until_sent($node), "$id: also those behind it");
+    is(begun_after($id, $bad, 'aborted'), 0, "$id: none of the others waited for its third time");
     is(outcomes($node, $bad), 'retry 1, aborted 1', "$id: it was set aside before");
     is(query($node, "SELECT string_agg(error, '; ' ORDER BY started_at) FROM rswebhook.delivery WHERE event_id = $bad"),
         'the request could not be made: the worker died of it twice; the worker died three times while it made the request',
         "$id: for what it did");
     is(scalar(() = logged($log) =~ /terminated by signal 11/g), 3, "$id: three deaths, and no more");
-    like(logged($log), qr/died while it prepared event $bad for destination 1, 2 time\(s\) by now/, "$id: the log names it");
+    like(logged($log), qr/died while it prepared event $bad for destination 4, 2 time\(s\) by now/, "$id: the log names it");
     unlink $file;
     query($node, "SELECT rswebhook_replay($bad)");
     ok(wait_until_sent($node), "$id: it can be replayed");
@@ -128,15 +144,82 @@ foreach my $place (qw(rendering fetching))
     ok(wait_until_sent($node), 'it arrives after an immediate shutdown');
     unlike(logged($log), qr/died while it prepared/, 'and nobody blames it');
 }
-my @notes = glob($node->data_dir . '/pg_stat_tmp/rswebhook.*');
-is(scalar(@notes), 1, 'a file for the worker');
+is(scalar(my @notes = notes()), 1, 'a file for the worker');
 $node->stop;
-@notes = glob($node->data_dir . '/pg_stat_tmp/rswebhook.*');
-is("@notes", '', 'and none when it has left with nothing to remember');
+is(join(' ', notes()), '', 'and none when it has left with nothing to remember');
+
+# Nor does it remember what is owed no more, or not as the same, or by nobody in
+# this place any more
+$node->start;
+my ($elsewhere) = @{ (users_by_share($node, 2, 'dying', [ map { "u$_" } 1 .. 20 ]))[1] };
+foreach my $what (
+    'SELECT rswebhook_cancel(BAD)',
+    q{UPDATE rswebhook.queue SET queued_at = queued_at - interval '1 s' WHERE event_id = BAD},
+    q{ALTER SYSTEM SET rswebhook.workers = 2})
+{
+    $bad = send_bad('forgotten', 'dying', 'rendering crash', $elsewhere);
+    ok(wait_for("event $bad to be set aside", sub { set_aside($bad) }), 'an event that the worker died of');
+    unlink $file;
+    $node->restart;
+    await_worker($node);
+    $node->stop;
+    isnt(join(' ', notes()), '', 'is remembered');
+
+    $node->start;
+    query($node, $what =~ s/BAD/$bad/r);
+    $node->stop('immediate');
+    my ($note) = notes();
+    my @strange = ($note =~ s/\d+\.0$/4294967295.0/r, $note =~ s/0$/2/r);    # no such database, no such worker
+    link $note, $_ or die "could not link: $!\n" foreach @strange;
+    $node->start;
+    await_worker($node);
+    is(scalar(grep { -e } @strange), 0, 'files that nobody has are removed');
+    query($node, 'ALTER SYSTEM RESET rswebhook.workers');
+    wait_until_sent($node);
+    $node->stop;
+    is(join(' ', notes()), '', "and forgotten after $what");
+    $node->start;
+}
 
 done_testing();
 
 # ---------------------------------------------------------------------
+
+sub notes
+{
+    return glob($node->data_dir . '/pg_stat_tmp/rswebhook.*');
+}
+
+# Seconds from the commit to the last of the others
+sub last_arrival
+{
+    my ($id) = @_;
+
+    return query($node, qq{
+        SELECT extract(epoch FROM max(d.started_at + d.duration) - '$committed'::timestamptz)
+        FROM rswebhook.delivery d JOIN rswebhook.event e ON e.id = d.event_id
+        WHERE e.event ->> 'messageId' LIKE '$id-%' AND d.outcome = 'delivered'});
+}
+
+# How many of the others only after the event had that outcome
+sub begun_after
+{
+    my ($id, $event, $outcome) = @_;
+
+    return query($node, qq{
+        SELECT count(*) FROM rswebhook.delivery d JOIN rswebhook.event e ON e.id = d.event_id
+        WHERE e.event ->> 'messageId' LIKE '$id-%' AND d.outcome = 'delivered' AND d.started_at >
+            (SELECT min(started_at) FROM rswebhook.delivery WHERE event_id = $event AND outcome = '$outcome')});
+}
+
+sub set_aside
+{
+    my ($event) = @_;
+    my ($status, $count) = $node->psql('postgres',
+        "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $event AND outcome = 'retry'");
+
+    return $status == 0 && $count > 0;
+}
 
 # The server may be down at times.
 sub given_up
@@ -157,7 +240,7 @@ sub send_with_others
     my $next = query($node, 'SELECT last_value FROM rswebhook.event_id_seq') + 1 + 2 * $half + 1;
 
     inject("$action $next");
-    my ($bad) = query($node, qq{
+    my ($bad, $now) = query($node, qq{
         BEGIN;
         SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', n, 'messageId', '$id-' || n), d))
             FROM generate_series(1, $half) n, unnest(ARRAY['$destination', 'other']) d;
@@ -167,25 +250,28 @@ sub send_with_others
         SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', n, 'messageId', '$id-' || n), d))
             FROM generate_series($half + 1, $others - 1) n, unnest(ARRAY['$destination', 'other']) d;
         SELECT rswebhook_send('{"type": "track", "messageId": "$id-$others"}', 'other');
-        COMMIT}) =~ /bad (\d+)/;
+        SELECT 'now ' || clock_timestamp();
+        COMMIT}) =~ /bad (\d+).*now (\S+ \S+)/s;
+    $committed = $now;
     is($bad, $next, "$id: the id is the expected one") or die "nothing can be tested so\n";
     return $bad;
 }
 
 sub send_bad
 {
-    my ($id, $destination, $action) = @_;
+    my ($id, $destination, $action, $user) = @_;
     my $next = query($node, 'SELECT last_value FROM rswebhook.event_id_seq') + 1;
 
     inject($action =~ / \d+$/ ? $action : "$action $next");
-    return query($node, sending($id, $destination));
+    return query($node, sending($id, $destination, $user));
 }
 
 sub sending
 {
-    my ($id, $destination) = @_;
+    my ($id, $destination, $user) = @_;
 
-    return qq{SELECT rswebhook_send('{"type": "track", "messageId": "$id"}', '$destination')};
+    $user //= $id;
+    return qq{SELECT rswebhook_send('{"type": "track", "messageId": "$id", "userId": "$user"}', '$destination')};
 }
 
 # How many of the others

@@ -47,6 +47,37 @@ CREATE FUNCTION random_number() RETURNS jsonb LANGUAGE sql VOLATILE AS
 $$ SELECT one_of('0', '-0', '0.0', '1e6', '1.10', '-1e-7', '12345678901234567890123', '1e300', '1e-300', '0.1',
         (random() * 1e6)::text, floor(random() * 1e9)::text)::jsonb $$;
 
+-- what is small, or not that small, and would come to a lot
+CREATE FUNCTION hostile_value() RETURNS jsonb LANGUAGE plpgsql VOLATILE AS
+$$
+DECLARE
+    n int := 10 ^ (random() * 4);
+BEGIN
+    CASE floor(random() * 9)
+    WHEN 0 THEN
+        RETURN (SELECT jsonb_agg(one_of('1e131071', '-1e131071', '1e-16383', '1e98', '1e100', '9e99')::jsonb)
+            FROM generate_series(1, n / 10 + 1));
+    WHEN 1 THEN
+        RETURN repeat('9', n)::jsonb;
+    WHEN 2 THEN
+        RETURN ('-0.' || repeat('0', n) || '1')::jsonb;
+    WHEN 3 THEN
+        RETURN to_jsonb(repeat(one_of(E'\x01', '"', '\\', E'\x7f', E'\u2028', '😀', '%', '\ud800', '\u0000', '\x80'), n));
+    WHEN 4 THEN
+        RETURN (repeat('[', n / 8 + 1) || '1e3' || repeat(']', n / 8 + 1))::jsonb;
+    WHEN 5 THEN
+        RETURN (repeat('{"a":', n / 8 + 1) || '[true, null]' || repeat('}', n / 8 + 1))::jsonb;
+    WHEN 6 THEN
+        RETURN jsonb_build_object(repeat(one_of('k', '%', E'\x01', 'é', '.', '['), n),
+            (SELECT jsonb_agg(i % 2 = 0) FROM generate_series(1, 1 + n / 50) i));
+    WHEN 7 THEN
+        RETURN (SELECT jsonb_object_agg(random_string() || i, random_number()) FROM generate_series(1, n / 10 + 1) i);
+    ELSE
+        RETURN (SELECT jsonb_agg('[{}, [], "", {"": ""}]'::jsonb) FROM generate_series(1, n / 10 + 1));
+    END CASE;
+END
+$$;
+
 CREATE FUNCTION random_value(depth int) RETURNS jsonb LANGUAGE plpgsql VOLATILE AS
 $$
 DECLARE
@@ -82,6 +113,8 @@ BEGIN
             'context', 'fullPath', 'appendPath', 'header', 'integrations', 'statusCode'] LOOP
         CONTINUE WHEN random() < 0.4 OR name = 'fullPath' AND random() < 0.7 OR name = 'statusCode' AND random() < 0.9;
         result := result || jsonb_build_object(name, CASE
+            WHEN random() < 0.01 THEN hostile_value()
+            WHEN name = 'header' AND random() < 0.01 THEN jsonb_build_object('x-a', hostile_value())
             WHEN random() < 0.05 THEN random_value(3)
             WHEN name = 'type' THEN to_jsonb(one_of('track', 'identify', 'page', ' Track ', 'group', ''))
             WHEN name IN ('traits', 'properties', 'context') THEN jsonb_build_object('a', random_value(4),
@@ -204,7 +237,7 @@ is(query($node, q{SELECT count(*) FROM rswebhook.event AS e WHERE NOT EXISTS (
         SELECT FROM rswebhook.delivery AS v WHERE v.event_id = e.id AND outcome IN ('delivered', 'aborted'))}),
     '0', 'each is delivered or says why not');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted' AND error IS NULL}), '0', 'with a reason');
-is(scalar(grep { !eval { JSON::PP->new->allow_nonref->decode($_->{body}) } } $receiver->requests),
+is(scalar(grep { !eval { JSON::PP->new->allow_nonref->max_depth(2000)->decode($_->{body}) } } $receiver->requests),
     0, 'each body that arrived is JSON');
 
 # Answers that went wrong on their way.

@@ -1,9 +1,10 @@
-# Everything at once, by chance: senders, and meanwhile kills, restarts, DDL,
-# changed configurations and receivers that fail.  In the end the ledger must
-# agree with what was committed:
+# Everything at once, by chance: senders, some of whose events are hostile, and
+# meanwhile kills, restarts, DDL, changed configurations, receivers that fail and
+# requests that cannot be made.  In the end the ledger must agree with what was
+# committed:
 #
-#   lost        committed, but not arrived (or to the hostile receiver: without
-#               a row that says what became of it)
+#   lost        committed, but not arrived (or to the hostile receiver, or if it
+#               is a hostile event: without a row that says what became of it)
 #   invented    arrived, but never committed
 #   reordered   an event of a user arrived before an earlier one was taken
 #   changed     arrived with another payload or id than what was sent
@@ -32,6 +33,10 @@ use Time::HiRes qw(sleep time);
 my $minutes = $ENV{RSWEBHOOK_SOAK_MINUTES} // 0.2;
 my $seed = $ENV{RSWEBHOOK_SOAK_SEED} // $$;
 my $senders = 3;
+
+# Requests cannot be made only where the build can be told so.
+my $injected = $ENV{RSWEBHOOK_INJECTED_CONF} // '';
+$ENV{RSWEBHOOK_CONF} = $injected if $injected ne '';
 
 # A crash can repeat what was in flight and what was not yet recorded.
 my $repeated_by_crash = 600;
@@ -75,6 +80,22 @@ if ($minutes >= 1 && Certificates::program() && !NodeReceiver::missing())
 my @faults = qw(hang close reset hidden head short cut-chunk endless stream stall reset-head
   reset-body garbage bare drip/50 headers/1000/1000 gzip/1000000 hints interim/100 status/99
   status/404 status/500 redirect/307/ok);
+
+# What is small and would come to a lot, or cannot be sent.  Such an event may be
+# given up, with a reason, and is in nobody's way; one that is too large is refused.
+my @hostile = (
+    q{jsonb_build_object('a', many(400, '1e131071'), 'properties', jsonb_build_object('a', many(40, '-1e131071')))},
+    q{jsonb_build_object('properties', jsonb_build_object('a', many(200, '1e-16383'), 'b', repeat('9', 90000)::jsonb))},
+    q{jsonb_build_object('properties', jsonb_build_object('a', repeat(E'\x01', (random() * 10000)::int)))},
+    q{jsonb_build_object('a', repeat(E'\x01', 40000))},
+    q{jsonb_build_object('properties', (repeat('{"a":', 1500) || many(100, 'true') || repeat('}', 1500))::jsonb)},
+    q{jsonb_build_object('properties', jsonb_build_object(repeat('k', 20000), many(600, '1')))},
+    q{jsonb_build_object('properties', (SELECT jsonb_object_agg('k' || n, n) FROM generate_series(1, 5000) n))},
+    q{jsonb_build_object('header', jsonb_build_object('x-a', E'a\r\nx-b: c'))},
+    q{jsonb_build_object('header', jsonb_build_object(repeat('x', 100000), many(9, '1e131071')))},
+    q{jsonb_build_object('a', '\ud800\u0000\x80\u2028%zz%', E'\u2028\x7f\U0001f600"\\', E'\xef\xbf\xbf')});
+my $too_large = q{jsonb_build_object('a', repeat(E'\x01', 900000))};
+
 my %crashes = (kill => 0, stop => 0);
 my %done;
 my @actions = (
@@ -94,7 +115,18 @@ my @actions = (
     [ 2, 'reindexed', sub { sql('REINDEX TABLE rswebhook.queue') } ],
     [ 2, 'tables locked', sub { sql('BEGIN; LOCK TABLE rswebhook.queue, rswebhook.delivery; SELECT pg_sleep(0.3); COMMIT') } ],
     [ 2, 'old snapshot', sub { sql('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM rswebhook.event; SELECT pg_sleep(0.5); COMMIT') } ],
-    [ 1, 'another database', \&another_database ]);
+    [ 1, 'another database', \&another_database ],
+    $injected ne '' ? [ 4, 'requests that cannot be made', \&fail_to_render ] : ());
+
+query($node, q{
+    CREATE FUNCTION many(n int, value jsonb) RETURNS jsonb LANGUAGE sql AS
+        $$ SELECT jsonb_agg(value) FROM generate_series(1, n) $$;
+    CREATE PROCEDURE send_too_large(event jsonb) LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM rswebhook_send(event);
+        EXCEPTION WHEN program_limit_exceeded THEN
+            NULL;
+        END $$});
 
 usual_switches();
 my %writer = map { $_ => start_sender($_) } 1 .. $senders;
@@ -117,6 +149,8 @@ ok(sql(q{SELECT rswebhook_resume(name) FROM rswebhook.destination;
 ok(wait_until_sent($node), 'nothing is owed any more');
 note("$done{$_} times: $_") foreach sort keys %done;
 
+# the worker's deaths at an event
+$crashes{kill} += () = slurp($node->logfile) =~ /was terminated by signal 11/g;
 my $result = judge();
 my $line = join ', ', map { "$result->{$_} $_" } qw(sent lost invented reordered changed duplicated leaked);
 diag("soak: $line") if $minutes >= 1;
@@ -262,6 +296,21 @@ sub fail_for_a_while
     return;
 }
 
+# For a moment; rarely, the worker dies of it.
+sub fail_to_render
+{
+    my $place = (qw(rendering fetching))[ rand 2 ];
+    my $action = rand() < 0.05 ? 'crash' : (qw(error memory stop))[ rand 3 ];
+
+    open my $out, '>', "$data/rswebhook.new" or die "could not write: $!\n";
+    print $out "$place $action\n";
+    close $out;
+    rename "$data/rswebhook.new", "$data/rswebhook.inject" or die "could not rename: $!\n";
+    pause(rand 1);
+    unlink "$data/rswebhook.inject";
+    return;
+}
+
 sub reload
 {
     my %value = (
@@ -328,6 +377,16 @@ sub send_until_told
         my $commit = rand() < 0.85;
         my @script = map { statement($_, $user) } @events;
 
+        # now and then one of them is hostile
+        if (rand() < 0.02)
+        {
+            my $which = int rand @events;
+
+            $events[$which] .= '-hostile';
+            $script[$which] = hostile_statement($events[$which], $user, $hostile[ rand @hostile ]);
+        }
+        push @script, hostile_statement("$number-$n-large", $user, $too_large) =~ s/SELECT rswebhook_send/CALL send_too_large/r
+          if rand() < 0.005;
         push @script, 'SAVEPOINT s', statement("$number-$n-gone", $user), 'ROLLBACK TO s' if rand() < 0.2;
         print $diary join(' ', $commit ? 'commit' : 'rollback', @events), "\n";
         my $ok = sql(join '; ', 'BEGIN', @script, $commit ? 'COMMIT' : 'ROLLBACK');
@@ -357,6 +416,14 @@ sub statement
         properties => { id => $id, filler => $filler } });
 
     return "SELECT rswebhook_send('$event')";
+}
+
+sub hostile_statement
+{
+    my ($id, $user, $more) = @_;
+
+    return qq{SELECT rswebhook_send(jsonb_build_object('type', 'track', 'event', 'Soaked',
+        'userId', '$user', 'messageId', '$id') || $more)};
 }
 
 sub stop_sender
@@ -406,6 +473,7 @@ sub judge
 {
     my ($certain, $possible) = diaries();
     my %judged = map { $_ => 0 } qw(sent lost invented reordered changed duplicated hidden late leaked);
+    my %given_up = given_up();
     my %order;      # messageId => [user, id]
     my %previous;   # messageId => the one before it of its user
     my %last;
@@ -433,20 +501,21 @@ sub judge
           if @there && @there != @{ $possible->{$id} };
     }
 
-    my %taken = read_ledger(\%judged, \%order, \%previous);
+    my %taken = read_ledger(\%judged, \%order, \%previous, \%given_up);
     if ($early)
     {
         my %answered = map { $_->{headers}{'webhook-id'} => 1 } grep { $_->{accepted} } $early->requests;
         foreach (keys %order)
         {
-            blame(\%judged, 'lost', "$_ did not come to early") unless $answered{$_};
+            blame(\%judged, 'lost', "$_ did not come to early") unless $answered{$_} || $given_up{early}{$_};
         }
     }
     foreach my $destination (qw(ordered loose query))
     {
         foreach (keys %order)
         {
-            blame(\%judged, 'lost', "$_ did not come to $destination") unless $taken{$destination}{$_};
+            blame(\%judged, 'lost', "$_ did not come to $destination")
+              unless $taken{$destination}{$_} || $given_up{$destination}{$_};
         }
     }
 
@@ -468,10 +537,33 @@ sub blame
     return;
 }
 
+# What may have been given up, by destination: hostile events, and those that the
+# worker was at whenever it was told to die.
+sub given_up
+{
+    my %given_up;
+
+    foreach (split /\n/, query($node, q{
+        SELECT d.name || '|' || (e.event->>'messageId') || '|' || v.error
+        FROM rswebhook.delivery AS v
+        JOIN rswebhook.event AS e ON e.id = v.event_id
+        JOIN rswebhook.destination AS d ON d.id = v.destination_id
+        WHERE v.outcome = 'aborted' AND d.name <> 'hostile'}))
+    {
+        my ($destination, $id, $error) = split /\|/, $_, 3;
+
+        $given_up{$destination}{$id} = 1
+          if $id =~ /-hostile$/ && $error =~ /longer than|more than|is not allowed/
+          || $error =~ /^the worker died three times/;
+    }
+    note(scalar(keys %{ $given_up{$_} }) . " given up for $_") foreach sort keys %given_up;
+    return %given_up;
+}
+
 # How often each event was taken, by destination.
 sub read_ledger
 {
-    my ($judged, $order, $previous) = @_;
+    my ($judged, $order, $previous, $given_up) = @_;
     my %taken;
     my %timed_out;
 
@@ -496,9 +588,10 @@ sub read_ledger
         }
         blame($judged, 'reordered', "$id came to $destination before $before")
           if ($destination eq 'ordered' || $destination eq 'query')
-          && defined $before && !$taken{$destination}{$before};
+          && defined $before && !$taken{$destination}{$before} && !$given_up->{$destination}{$before};
         blame($judged, 'changed', "$id of user $order->{$id}: $_")
-          unless $destination eq 'query'
+          unless $id =~ /-hostile$/ ? $destination eq 'query' || index($rest, escaped(qq("messageId":"$id"))) >= 0
+          : $destination eq 'query'
           ? $rest =~ /^ok\?filler=x*&id=\Q$id\E"/
           : index($rest, escaped(qq("messageId":"$id","properties":{"id":"$id","filler":"x))) >= 0
           || index($rest, escaped(qq("messageId":"$id","properties":{"id":"$id","filler":""))) >= 0;
@@ -511,6 +604,15 @@ sub read_ledger
         $judged->{late}++ if ($timed_out{"$destination $id"} // 0) > 0 && $timed_out{"$destination $id"}--;
     }
     return %taken;
+}
+
+sub slurp
+{
+    my ($file) = @_;
+
+    open my $in, '<', $file or die "could not read \"$file\": $!\n";
+    local $/;
+    return <$in> // '';
 }
 
 # As it is in the ledger.

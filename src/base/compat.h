@@ -133,6 +133,15 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define pg_noreturn		_Noreturn
 #endif
 
+/* 15 has time-outs that come again and again; before, a handler asks for the next. */
+#if PG_VERSION_NUM >= 150000
+#define TIMEOUT_EVERY	TMPARAM_EVERY
+#define timeout_again(id, delay_ms) ((void) 0)
+#else
+#define TIMEOUT_EVERY	TMPARAM_AFTER
+#define timeout_again(id, delay_ms) enable_timeout_after((id), (delay_ms))
+#endif
+
 /* A random number in [0, 1), good enough for jitter. */
 #if PG_VERSION_NUM >= 150000
 #include "common/pg_prng.h"

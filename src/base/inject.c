@@ -71,7 +71,10 @@ inject_here(const char *place, int64 event_id)
 				 errmsg("out of memory"),
 				 errdetail("rswebhook has none at \"%s\", as it was told.", place)));
 	if (strcmp(action, "crash") == 0)
+	{
+		(void) signal(SIGSEGV, SIG_DFL);	/* a sanitizer has its own handler */
 		(void) kill(MyProcPid, SIGSEGV);
+	}
 
 	ereport(LOG, (errmsg("rswebhook stops at \"%s\"", place)));
 	while (is_wanted(place, event_id, action) && !ShutdownRequestPending)

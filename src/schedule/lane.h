@@ -84,6 +84,7 @@ struct QueueItem
 	int64		size;			/* of its event, if there was no room for it */
 	bool		unproven;		/* of ITEM_IN_FLIGHT: taken while its destination
 								 * had not answered lately */
+	bool		alone;			/* its request could not be made with others' */
 	dlist_node	in_key;
 	dlist_node	in_ready;
 	pairingheap_node in_timers;
@@ -259,6 +260,7 @@ extern void reading_next(Lane *lane, Instant now, ReadRequest *request);
 /* ---- window.c ---- */
 extern void window_init(int share, int nshares, MemoryContext context);
 extern void window_init_lane(Lane *lane);
+extern bool window_is_mine(const QueueRow *row);
 extern Instant window_next_retry(void);
 
 /* Its row is this now. */

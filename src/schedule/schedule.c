@@ -264,6 +264,12 @@ schedule_reread(Lane *lane, Instant now)
 	lane_note_range(lane, 1, PG_INT64_MAX, now);
 }
 
+bool
+schedule_is_mine(const QueueRow *row)
+{
+	return window_is_mine(row);
+}
+
 /* The lane that reads next, and what. */
 bool
 schedule_next_read(Instant now, ReadRequest *request)
@@ -419,6 +425,26 @@ schedule_put_back(QueueItem *item, Instant now)
 }
 
 void
+schedule_put_off(QueueItem *item, Instant until, Instant now)
+{
+	item->alone = true;
+	item->ready_at = until;
+	schedule_put_back(item, now);
+}
+
+bool
+schedule_is_alone(const QueueItem *item)
+{
+	return item->alone;
+}
+
+bool
+schedule_waits_for_nothing(const QueueItem *item)
+{
+	return item->lane->policy.gone;
+}
+
+void
 schedule_lacked(QueueItem *item, Instant now)
 {
 	Lane	   *lane = item->lane;
@@ -444,6 +470,7 @@ schedule_finished(QueueItem *item, const Verdict *verdict, Instant now)
 
 	item->state = ITEM_DECIDED;
 	item->verdict = verdict->kind;
+	item->alone = verdict->signal == SIGNAL_UNSENT;
 	if (verdict->kind == VERDICT_RETRY)
 	{
 		item->row.attempts++;

@@ -93,6 +93,9 @@ extern QueueItem *schedule_next(Instant now);
 extern const QueueRow *schedule_row(const QueueItem *item);
 extern Lane *schedule_item_lane(const QueueItem *item);
 
+/* Is it this worker's? */
+extern bool schedule_is_mine(const QueueRow *row);
+
 /* The row is no longer what was read: it is this now; NULL: it has gone. */
 extern void schedule_replace(QueueItem *item, const QueueRow *row, Instant now);
 
@@ -104,6 +107,16 @@ extern bool schedule_admit(QueueItem *item, int64 bytes);
 
 /* It was not sent after all, and shall be offered again. */
 extern void schedule_put_back(QueueItem *item, Instant now);
+
+/*
+ * Likewise, not before that time, as its request could not be made together with
+ * others'.  That is remembered of it until it has been sent.
+ */
+extern void schedule_put_off(QueueItem *item, Instant until, Instant now);
+extern bool schedule_is_alone(const QueueItem *item);
+
+/* Its destination is gone: it cannot be put off. */
+extern bool schedule_waits_for_nothing(const QueueItem *item);
 
 /*
  * Likewise, as we lacked something for it that has nothing to do with its

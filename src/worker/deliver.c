@@ -13,9 +13,10 @@
  * An event whose request cannot be made, be it for want of memory or of time,
  * for a page that cannot be read or a mistake of ours, must not stop others.
  * An error while a batch is prepared takes the event that it came with out of
- * it, and that is prepared by itself after the next batch.  If it fails again,
- * that counts as an attempt of this event: it is tried again later, like any
- * other, and given up in the end.
+ * it, and that is prepared by itself, later.  If it fails again, that counts as an
+ * attempt of this event: it is tried again after a while, like any other, but by
+ * itself, and given up in the end.  However many such events there are, others
+ * have most of the worker's time.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -37,13 +38,14 @@
 #include "destination/verdict.h"
 #include "http/http.h"
 #include "schedule/schedule.h"
-#include "worker/lack.h"
 #include "tables/queue.h"
 #include "transform/values.h"
 #include "worker/deliver.h"
+#include "worker/lack.h"
 #include "worker/lanes.h"
 #include "worker/record.h"
 #include "worker/render.h"
+#include "worker/repeated.h"
 #include "worker/session.h"
 #include "worker/stats.h"
 #include "worker/suspect.h"
@@ -58,6 +60,13 @@ int			rswebhook_response_body_limit = 4096;
 
 /* An event whose request could not be made waits at least so long. */
 #define SET_ASIDE_MIN_US	(1 * USECS_PER_SEC)
+
+/*
+ * After something that failed, the next event that is prepared by itself waits so
+ * many times as long as that took, or so long if the process was stopped in it.
+ */
+#define TIME_OF_OTHERS	3
+#define TIME_OF_OTHERS_MAX_US	(30 * USECS_PER_SEC)
 
 /*
  * Memory that the batch's context keeps when it is reset.  Giving it back to
@@ -94,10 +103,10 @@ static Prepared prepared[BATCH];	/* [i] belongs to claimed[i] */
 static int	nclaimed = 0;
 static bool ready_to_start = false;
 
-static QueueItem *singles[BATCH];	/* claimed, to be prepared by themselves */
+static QueueItem *singles[16];	/* claimed, to be prepared by themselves */
 static int	nsingles = 0;
 static bool single = false;		/* claimed[0] was one of these */
-static bool others_first = false;	/* the next batch is none of these */
+static Instant singles_from;	/* none of these is prepared before */
 
 static dlist_head in_flight;	/* of Attempt */
 
@@ -110,6 +119,8 @@ deliver_init(void)
 										  ALLOCSET_DEFAULT_SIZES);
 	attempt_context = AllocSetContextCreate(TopMemoryContext, "rswebhook attempts",
 											ALLOCSET_DEFAULT_SIZES);
+	/* should the worker die of one again, what others are owed is on its way */
+	singles_from = clock_now() + SET_ASIDE_MIN_US;
 	dlist_init(&in_flight);
 }
 
@@ -320,17 +331,34 @@ claim(QueueItem *item)
 	claimed[nclaimed++] = item;
 }
 
-/* The worker may have died at it before. */
+/* It is to be prepared by itself: soon, or when others have had their time. */
+static void
+claim_alone(QueueItem *item, Instant now)
+{
+	if (schedule_waits_for_nothing(item))
+		claim(item);			/* it is only to be given up */
+	else if (now < singles_from)
+		schedule_put_off(item, singles_from, now);
+	else if (nsingles == lengthof(singles))
+		schedule_put_off(item, now + SET_ASIDE_MIN_US, now);
+	else
+		singles[nsingles++] = item;
+}
+
+/* Its request may have failed before, or the worker died at it. */
 static void
 claim_warily(QueueItem *item, Instant now)
 {
 	switch (suspect_fate(schedule_row(item)))
 	{
 		case SUSPECT_NOT:
-			claim(item);
+			if (schedule_is_alone(item))
+				claim_alone(item, now);
+			else
+				claim(item);
 			break;
 		case SUSPECT_ALONE:
-			singles[nsingles++] = item;
+			claim_alone(item, now);
 			break;
 		case SUSPECT_ASIDE:
 			suspect_put_off(schedule_row(item));
@@ -357,9 +385,8 @@ deliver_claim(Instant now)
 {
 	QueueItem  *item;
 
-	if (!others_first)
-		claim_single();
-	while (!single && nclaimed + nsingles < BATCH &&
+	claim_single();
+	while (!single && nclaimed < BATCH &&
 		   (item = schedule_next(now)) != NULL)
 		claim_warily(item, now);
 	claim_single();
@@ -573,21 +600,28 @@ find_suspect(int sqlerrcode)
 	return -1;
 }
 
-/* Take one event out of the batch, and put back those that were to come after it. */
+/*
+ * Take one event out of the batch whose preparation began then, and put back those
+ * that were to come after it.
+ */
 static void
-take_out(int suspect, const ErrorData *error, Instant now)
+take_out(int suspect, const ErrorData *error, Instant began)
 {
+	static Repeated unmade;
 	QueueItem  *item = claimed[suspect];
 	const QueueRow *row = schedule_row(item);
+	Instant		now = clock_now();
 
-	ereport(LOG,
-			(errcode(error->sqlerrcode),
-			 errmsg("rswebhook could not make the request for event " INT64_FORMAT " to destination %d: %s",
-					row->event_id, row->destination_id, error->message),
-			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
-			 single ? errhint("It is tried again later; others go on meanwhile.") :
-			 errhint("It is tried again by itself.")));
+	if (repeated_say(&unmade, error->sqlerrcode, now))
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("rswebhook could not make the request for event " INT64_FORMAT " to destination %d: %s",
+						row->event_id, row->destination_id, error->message),
+				 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+				 single ? errhint("It is tried again later; others go on meanwhile.") :
+				 errhint("It is tried again by itself.")));
 
+	singles_from = now + Min(TIME_OF_OTHERS * (now - began), TIME_OF_OTHERS_MAX_US);
 	for (int i = nclaimed - 1; i >= 0; i--)
 	{
 		if (i == suspect || claimed[i] == NULL || prepared[i].ready)
@@ -595,21 +629,22 @@ take_out(int suspect, const ErrorData *error, Instant now)
 		schedule_put_back(claimed[i], now);
 		claimed[i] = NULL;
 	}
-	if (single)
+	if (single || schedule_waits_for_nothing(item))
 		set_aside(item, now, error->message);
 	else
-		singles[nsingles++] = item;
-	others_first = true;		/* they have waited for it */
+		schedule_put_off(item, singles_from, now);
 	claimed[suspect] = NULL;
+	while (nsingles > 0)
+		schedule_put_off(singles[--nsingles], singles_from, now);
 }
 
 bool
 deliver_prepare(Instant now)
 {
 	MemoryContext old = MemoryContextSwitchTo(batch_context);
+	Instant		began = clock_now();
 	volatile bool done = false;
 
-	others_first = false;
 	PG_TRY();
 	{
 		prepare(now);
@@ -630,7 +665,7 @@ deliver_prepare(Instant now)
 		error = CopyErrorData();
 		FlushErrorState();
 		session_abort();
-		take_out(suspect, error, now);
+		take_out(suspect, error, began);
 		MemoryContextSwitchTo(TopMemoryContext);	/* the old one was the transaction's */
 		RESUME_INTERRUPTS();
 	}

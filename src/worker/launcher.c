@@ -35,6 +35,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "suspect.h"
 #include "tcop/tcopprot.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -95,6 +96,7 @@ list_databases(void)
 	Relation	rel;
 	TableScanDesc scan;
 	HeapTuple	tuple;
+	List	   *all = NIL;
 	MemoryContext outer = CurrentMemoryContext;
 
 	StartTransactionCommand();
@@ -106,6 +108,7 @@ list_databases(void)
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 		MemoryContext old;
 
+		all = lappend_oid(all, database->oid);
 		if (!database->datallowconn || database->datistemplate)
 			continue;
 		old = MemoryContextSwitchTo(outer);
@@ -114,6 +117,7 @@ list_databases(void)
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
+	suspect_clean_up(all, rswebhook_workers);
 	CommitTransactionCommand();
 }
 

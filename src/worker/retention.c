@@ -19,6 +19,7 @@
 #include "tables/queue.h"
 #include "tables/tables.h"
 #include "worker/record.h"
+#include "worker/repeated.h"
 #include "worker/retention.h"
 #include "worker/session.h"
 #include "worker/states.h"
@@ -66,9 +67,6 @@
 /* When something is due that waits for nothing. */
 #define AT_ONCE		((Instant) 1)
 
-/* Errors of the same kind are not logged more often than this. */
-#define SAY_AGAIN_US	(5 * USECS_PER_SEC)
-
 /* Outcomes that a worker that leaves records at once. */
 #define FINISH_GROUP		200
 
@@ -77,6 +75,11 @@ static int	expire_step = 0;	/* of RINGS * RING_SLOTS */
 static bool expire_again = false;
 static Instant next_save = 0;	/* of states of destinations; 0: at once */
 static Instant next_suspect = 0;
+
+/* Errors of these, for the log. */
+static Repeated unrecorded;
+static Repeated unsaved;
+static Repeated unexpired;
 
 static bool
 tables_are_locked(void)
@@ -162,17 +165,10 @@ report(ErrorData *error)
 
 /* What is tried again and again is said when it begins, and now and then. */
 static void
-report_now_and_then(ErrorData *error)
+report_now_and_then(Repeated *what, ErrorData *error)
 {
-	static Instant reported_at = 0;
-	static int	sqlerrcode = 0;
-	Instant		now = clock_now();
-
-	if (sqlerrcode == error->sqlerrcode && now - reported_at < SAY_AGAIN_US)
-		return;
-	sqlerrcode = error->sqlerrcode;
-	reported_at = now;
-	report(error);
+	if (repeated_say(what, error->sqlerrcode, clock_now()))
+		report(error);
 }
 
 /* The first of two times, of which each is 0 for never. */
@@ -281,7 +277,7 @@ take_apart(int limit)
 		failures += failed != before;
 		if (failures == MAX_FAILURES || concerns_all(error->sqlerrcode))
 			ReThrowError(error);
-		report_now_and_then(error);
+		report_now_and_then(&unrecorded, error);
 	}
 }
 
@@ -312,7 +308,7 @@ try_suspect(void)
 	next_suspect = clock_now() + SUSPECT_PAUSE_US;
 	(void) hold_failed(error->sqlerrcode);
 	if (!session_error_passes(error->sqlerrcode))
-		report_now_and_then(error);
+		report_now_and_then(&unrecorded, error);
 }
 
 static void
@@ -352,7 +348,7 @@ save_states_now(void)
 		limit = 1;
 		next_save = clock_now() + SAVE_RETRY_US;
 		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
-			report(error);
+			report_now_and_then(&unsaved, error);
 	}
 }
 
@@ -406,7 +402,7 @@ chores_expire(Instant now)
 	if (error != NULL && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 		expire_again = true;
 	else if (error != NULL)
-		report(error);
+		report_now_and_then(&unexpired, error);
 
 	expire_step = (expire_step + 1) % (RINGS * RING_SLOTS);
 	next_expire = clock_now();

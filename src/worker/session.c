@@ -25,7 +25,6 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "portability/instr_time.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
@@ -34,6 +33,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
+#include "base/clock.h"
+#include "base/compat.h"
 #include "worker/session.h"
 
 int			rswebhook_synchronous_commit = SYNCHRONOUS_COMMIT_LOCAL_FLUSH;
@@ -54,10 +55,18 @@ int			rswebhook_synchronous_commit = SYNCHRONOUS_COMMIT_LOCAL_FLUSH;
 #define TRANSACTION_TIMEOUT_MS	10000
 #define LEAVING_TIMEOUT_MS		300
 
+/*
+ * What a transaction takes is counted in steps.  A longer one is one in which
+ * the process, or the machine, was stopped, and that is nobody's fault.
+ */
+#define STEP_MS					250
+#define MAX_STEP_US				(4 * STEP_MS * INT64CONST(1000))
+
 static Oid	outer_user;
 static int	outer_context;
 
 static TimeoutId leaving_timeout;
+static TimeoutId step_timeout;
 static volatile sig_atomic_t leaving = false;
 static volatile sig_atomic_t overdue = false;	/* past LEAVING_TIMEOUT_MS */
 static Oid	known_extension = InvalidOid;
@@ -65,7 +74,8 @@ static bool extension_replaced = false;
 static bool extension_gone = false;
 static bool statistics_held_back = false;
 static bool impatient = false;
-static instr_time began;		/* the last transaction */
+static volatile Instant counted_until;	/* of the last transaction */
+static volatile int64 taken_us; /* likewise */
 static bool overran = false;	/* likewise, TRANSACTION_TIMEOUT_MS */
 
 static void
@@ -97,7 +107,7 @@ pin_settings(void)
 	set("jit", "off");
 }
 
-/* This and the next two are called from signal handlers. */
+/* This and the next four are called from signal handlers. */
 static void
 cancel_transaction(void)
 {
@@ -114,6 +124,22 @@ leaving_timeout_handler(void)
 		cancel_transaction();
 }
 
+static void
+count_step(void)
+{
+	Instant		now = clock_now();
+
+	taken_us += Min(now - counted_until, MAX_STEP_US);
+	counted_until = now;
+}
+
+static void
+step_timeout_handler(void)
+{
+	count_step();
+	timeout_again(step_timeout, STEP_MS);
+}
+
 void
 session_hurry(void)
 {
@@ -127,9 +153,12 @@ start_timeouts(void)
 {
 	EnableTimeoutParams timeouts[] = {
 		{.id = leaving_timeout, .type = TMPARAM_AFTER, .delay_ms = LEAVING_TIMEOUT_MS},
+		{.id = step_timeout, .type = TIMEOUT_EVERY, .delay_ms = STEP_MS},
 		{.id = STATEMENT_TIMEOUT, .type = TMPARAM_AFTER, .delay_ms = TRANSACTION_TIMEOUT_MS}
 	};
 
+	counted_until = clock_now();
+	taken_us = 0;
 	enable_timeouts(timeouts, lengthof(timeouts));
 }
 
@@ -138,6 +167,7 @@ stop_timeouts(void)
 {
 	DisableTimeoutParams timeouts[] = {
 		{.id = leaving_timeout, .keep_indicator = false},
+		{.id = step_timeout, .keep_indicator = false},
 		{.id = STATEMENT_TIMEOUT, .keep_indicator = false}
 	};
 
@@ -149,6 +179,7 @@ void
 session_init(void)
 {
 	leaving_timeout = RegisterTimeout(USER_TIMEOUT, leaving_timeout_handler);
+	step_timeout = RegisterTimeout(USER_TIMEOUT, step_timeout_handler);
 	pin_settings();
 }
 
@@ -192,7 +223,6 @@ session_begin(const char *what)
 	bool		found;
 
 	SetCurrentStatementStartTimestamp();
-	INSTR_TIME_SET_CURRENT(began);
 	StartTransactionCommand();
 	start_timeouts();
 	if (impatient)
@@ -272,12 +302,9 @@ session_report_statistics(void)
 void
 session_abort(void)
 {
-	instr_time	took;
-
-	INSTR_TIME_SET_CURRENT(took);
-	INSTR_TIME_SUBTRACT(took, began);
-	overran = INSTR_TIME_GET_MILLISEC(took) >= TRANSACTION_TIMEOUT_MS;
 	stop_timeouts();
+	count_step();
+	overran = taken_us >= (TRANSACTION_TIMEOUT_MS - STEP_MS) * INT64CONST(1000);
 	AbortCurrentTransaction();	/* the user and SPI go back with it */
 	pgstat_report_activity(STATE_IDLE, NULL);
 }

@@ -50,7 +50,7 @@ extern void session_abort(void);
  */
 extern bool session_error_passes(int sqlerrcode);
 
-/* Has that transaction taken too long? */
+/* Has that transaction taken too long, other than by being stopped? */
 extern bool session_overran(void);
 
 /* From a signal handler: the worker is to leave, so end what takes long. */

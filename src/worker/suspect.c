@@ -31,8 +31,9 @@
 #include "worker/suspect.h"
 
 /* A directory for what need not last, which backups leave out. */
-#define NOTE_FILE		"pg_stat_tmp/rswebhook.%u.%d"
-#define NOTE_VERSION	1
+#define NOTE_DIRECTORY	"pg_stat_tmp"
+#define NOTE_NAME		"rswebhook.%u.%d"
+#define NOTE_VERSION	2
 
 #define DEATHS_ASIDE	2
 #define DEATHS_LOST		3
@@ -40,6 +41,7 @@
 typedef struct Suspect
 {
 	int64		event_id;		/* 0: none */
+	TimestampTz queued_at;		/* an id can be that of another event one day */
 	int32		destination_id;
 	int16		deaths;
 	bool		put_off;		/* since the last of these */
@@ -106,16 +108,41 @@ map_file(const char *path)
  * ---------------------------------------------------------------------
  */
 
+static bool
+is_same(const volatile Suspect *a, const volatile Suspect *b)
+{
+	return a->event_id == b->event_id &&
+		a->destination_id == b->destination_id &&
+		a->queued_at == b->queued_at;
+}
+
 static volatile Suspect *
-find(int64 event_id, int32 destination_id)
+find(const volatile Suspect *wanted)
 {
 	for (int i = 0; note != NULL && i < lengthof(note->suspects); i++)
 	{
-		if (note->suspects[i].event_id == event_id &&
-			note->suspects[i].destination_id == destination_id)
+		if (is_same(&note->suspects[i], wanted))
 			return &note->suspects[i];
 	}
 	return NULL;
+}
+
+static Suspect
+suspect_of(const QueueRow *row)
+{
+	return (Suspect) {
+		.event_id = row->event_id,
+		.queued_at = row->queued_at,
+		.destination_id = row->destination_id
+	};
+}
+
+static volatile Suspect *
+find_row(const QueueRow *row)
+{
+	Suspect		wanted = suspect_of(row);
+
+	return find(&wanted);
 }
 
 static void
@@ -126,11 +153,18 @@ count_suspects(void)
 		nsuspects += note->suspects[i].event_id != 0;
 }
 
-/* The worker died at this one: remember it instead of one that did less harm. */
 static void
-count_death(int64 event_id, int32 destination_id)
+forget(volatile Suspect *suspect)
 {
-	volatile Suspect *suspect = find(event_id, destination_id);
+	suspect->event_id = 0;
+	suspect->deaths = 0;
+}
+
+/* The worker died at what the note says: remember it instead of one that did less harm. */
+static void
+count_death(void)
+{
+	volatile Suspect *suspect = find(&note->at);
 
 	if (suspect == NULL)
 	{
@@ -140,22 +174,21 @@ count_death(int64 event_id, int32 destination_id)
 			if (note->suspects[i].deaths < suspect->deaths)
 				suspect = &note->suspects[i];
 		}
-		suspect->event_id = event_id;
-		suspect->destination_id = destination_id;
+		*suspect = note->at;
 		suspect->deaths = 0;
 	}
 	suspect->deaths++;
 	suspect->put_off = false;
 	ereport(LOG,
 			(errmsg("an rswebhook worker died while it prepared event " INT64_FORMAT " for destination %d, %d time(s) by now",
-					event_id, destination_id, suspect->deaths),
+					suspect->event_id, suspect->destination_id, suspect->deaths),
 			 errdetail("It is prepared by itself now; put off after the second time, and given up after the third.")));
 }
 
 void
 suspect_init(int share)
 {
-	snprintf(note_path, sizeof(note_path), NOTE_FILE, MyDatabaseId, share);
+	snprintf(note_path, sizeof(note_path), NOTE_DIRECTORY "/" NOTE_NAME, MyDatabaseId, share);
 	note = map_file(note_path);
 	if (note == NULL)
 	{
@@ -171,7 +204,7 @@ suspect_init(int share)
 		note->version = NOTE_VERSION;
 	}
 	if (note->at.event_id != 0)
-		count_death(note->at.event_id, note->at.destination_id);
+		count_death();
 	note->at.event_id = 0;
 	count_suspects();
 	before_shmem_exit(close_note, 0);	/* before another worker has the share */
@@ -181,20 +214,21 @@ suspect_init(int share)
 void
 suspect_note(const QueueRow *row)
 {
-	current.event_id = row != NULL ? row->event_id : 0;
-	current.destination_id = row != NULL ? row->destination_id : 0;
+	current = row != NULL ? suspect_of(row) : (Suspect) {0};
 	if (note == NULL)
 		return;
 	note->at.event_id = 0;		/* nothing, while it is half written */
 	note->at.destination_id = current.destination_id;
+	note->at.queued_at = current.queued_at;
 	note->at.event_id = current.event_id;
 }
 
 bool
 suspect_is(const QueueRow *row)
 {
-	return current.event_id == row->event_id &&
-		current.destination_id == row->destination_id;
+	Suspect		wanted = suspect_of(row);
+
+	return is_same(&current, &wanted);
 }
 
 SuspectFate
@@ -204,7 +238,7 @@ suspect_fate(const QueueRow *row)
 
 	if (nsuspects == 0)
 		return SUSPECT_NOT;
-	suspect = find(row->event_id, row->destination_id);
+	suspect = find_row(row);
 	if (suspect == NULL)
 		return SUSPECT_NOT;
 	if (suspect->deaths >= DEATHS_LOST)
@@ -216,7 +250,7 @@ suspect_fate(const QueueRow *row)
 void
 suspect_put_off(const QueueRow *row)
 {
-	volatile Suspect *suspect = find(row->event_id, row->destination_id);
+	volatile Suspect *suspect = find_row(row);
 
 	if (suspect != NULL)
 		suspect->put_off = true;
@@ -229,10 +263,52 @@ suspect_forget(const QueueRow *row)
 
 	if (nsuspects == 0)
 		return;
-	suspect = find(row->event_id, row->destination_id);
+	suspect = find_row(row);
 	if (suspect == NULL)
 		return;
-	suspect->event_id = 0;
-	suspect->deaths = 0;
+	forget(suspect);
 	count_suspects();
+}
+
+void
+suspect_review(bool (*owed) (int32 destination_id, int64 event_id, TimestampTz queued_at))
+{
+	if (nsuspects == 0)
+		return;
+	for (int i = 0; i < lengthof(note->suspects); i++)
+	{
+		volatile Suspect *suspect = &note->suspects[i];
+
+		if (suspect->event_id != 0 &&
+			(owed == NULL ||
+			 !owed(suspect->destination_id, suspect->event_id, suspect->queued_at)))
+			forget(suspect);
+	}
+	count_suspects();
+}
+
+/* ---------------------------------------------------------------------
+ * Files that nobody has
+ * ---------------------------------------------------------------------
+ */
+
+void
+suspect_clean_up(const List *databases, int nshares)
+{
+	DIR		   *dir = AllocateDir(NOTE_DIRECTORY);
+	struct dirent *entry;
+
+	while ((entry = ReadDirExtended(dir, NOTE_DIRECTORY, LOG)) != NULL)
+	{
+		Oid			database;
+		int			share;
+		char		path[MAXPGPATH];
+
+		if (sscanf(entry->d_name, NOTE_NAME, &database, &share) != 2 ||
+			(list_member_oid(databases, database) && share < nshares))
+			continue;
+		snprintf(path, sizeof(path), NOTE_DIRECTORY "/%s", entry->d_name);
+		(void) unlink(path);
+	}
+	FreeDir(dir);
 }

@@ -10,6 +10,8 @@
 #ifndef RSWEBHOOK_SUSPECT_H
 #define RSWEBHOOK_SUSPECT_H
 
+#include "nodes/pg_list.h"
+
 #include "tables/values.h"
 
 /*
@@ -38,5 +40,15 @@ extern SuspectFate suspect_fate(const QueueRow *row);
 /* It is not now, and has been put off; or it went well, or is given up. */
 extern void suspect_put_off(const QueueRow *row);
 extern void suspect_forget(const QueueRow *row);
+
+/* Forget those that are owed no more; owed: who says so, NULL: none are. */
+extern void suspect_review(bool (*owed) (int32 destination_id, int64 event_id,
+										 TimestampTz queued_at));
+
+/*
+ * In the launcher: remove what is left of databases that are not among these,
+ * and of workers beyond so many of one.
+ */
+extern void suspect_clean_up(const List *databases, int nshares);
 
 #endif							/* RSWEBHOOK_SUSPECT_H */

@@ -33,6 +33,7 @@
 #include "shmem/worker_slot.h"
 #include "tables/tables.h"
 #include "worker/launcher.h"
+#include "worker/repeated.h"
 #include "worker/worker.h"
 
 #ifdef __GLIBC__
@@ -121,6 +122,7 @@ static int64 pause_us = 0;		/* after the last that did not just pass */
 static int	unsaid = 0;			/* errors that were not logged */
 static Lane *reading = NULL;	/* whose rows are being read */
 static int	nunreadable = 0;	/* lanes in a row that could not be read */
+static bool review_suspects = true;
 
 /*
  * The default handler for background workers throws out of whatever code it
@@ -370,6 +372,25 @@ read_queue(Instant now)
 	error_context_stack = context.previous;
 }
 
+/* Is that row of the queue still there, and this worker's? */
+static bool
+is_mine(int32 destination_id, int64 event_id, TimestampTz queued_at)
+{
+	ReadRequest request = {
+		.kind = READ_RANGE,
+		.destination_id = destination_id,
+		.after_id = event_id - 1,
+		.upto_id = event_id,
+		.limit = 1
+	};
+	QueueRow   *row;
+	bool		mine = queue_read(&request, &row) > 0 &&
+		row->queued_at == queued_at && schedule_is_mine(row);
+
+	pfree(row);
+	return mine;
+}
+
 /*
  * Read ahead, and start what may go: one transaction that only reads.  With
  * nothing to read or send, not even that, as when somebody queues events for a
@@ -392,6 +413,9 @@ read_and_start(bool look)
 	tables_lock_and_look("queue");
 	if (schedule_wants_read(now))
 		note_untold_ranges(now);
+	if (review_suspects)
+		suspect_review(is_mine);
+	review_suspects = false;
 	read_queue(now);
 	if (!deliver_claim(now) || deliver_prepare(now))
 		session_commit();
@@ -417,6 +441,7 @@ turn(bool look)
 	{
 		schedule_each_lane(reread_lane, &now);
 		destination_forget();
+		review_suspects = true;
 		look = true;
 		next_sweep = now + SWEEP_INTERVAL_US;
 	}
@@ -435,11 +460,18 @@ turn(bool look)
 
 /* Those that pass are said when they begin, and now and then while that goes on. */
 static void
-say_error(bool passes, Instant now)
+say_error(int sqlerrcode, bool passes, Instant now)
 {
 	static Instant said_at = 0;
+	static Repeated others;
 
-	if (passes && recovering && now >= said_at && now - said_at < SAY_AGAIN_US)
+	if (!passes)
+	{
+		if (repeated_say(&others, sqlerrcode, now))
+			EmitErrorReport();
+		return;
+	}
+	if (recovering && now >= said_at && now - said_at < SAY_AGAIN_US)
 	{
 		unsaid++;
 		return;
@@ -477,7 +509,7 @@ recover(MemoryContext context)
 	HOLD_INTERRUPTS();
 	session_abort();
 	passes = session_error_passes(sqlerrcode);
-	say_error(passes, now);
+	say_error(sqlerrcode, passes, now);
 	FlushErrorState();
 	deliver_reset(now);
 	chores_reset();
@@ -718,6 +750,8 @@ rswebhook_worker_main(Datum arg)
 			finish();
 	}
 
+	if (session_extension_gone())
+		suspect_review(NULL);
 	if (session_extension_gone() && !session_extension_replaced())
 		worker_slot_mark_unwanted();
 	proc_exit(0);

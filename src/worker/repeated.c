@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ *
+ * repeated.c
+ *		What would be said in the log again and again.
+ *
+ * Thousands of events may have the same fault, and each is tried again every
+ * few seconds.  Nothing is lost if the log does not have them all: what became
+ * of an event is in its row.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "worker/repeated.h"
+
+/* In a minute, of one kind, and of all if several take turns. */
+#define COUNTED_US		(60 * USECS_PER_SEC)
+#define MOST_OF_KIND	5
+#define MOST			30
+
+bool
+repeated_say(Repeated *what, int kind, Instant now)
+{
+	if (what->since == 0 || now - what->since >= COUNTED_US)
+	{
+		what->since = now;
+		what->said = what->said_of_kind = 0;
+	}
+	if (kind != what->kind)
+		what->said_of_kind = 0;
+	if (what->said >= MOST || what->said_of_kind >= MOST_OF_KIND)
+	{
+		what->unsaid++;
+		return false;
+	}
+	if (what->unsaid > 0)
+		ereport(LOG,
+				(errmsg("rswebhook has not logged " INT64_FORMAT " more errors at the same place as the next one",
+						what->unsaid)));
+	what->kind = kind;
+	what->said++;
+	what->said_of_kind++;
+	what->unsaid = 0;
+	return true;
+}

@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * repeated.h
+ *		What would be said in the log again and again.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_REPEATED_H
+#define RSWEBHOOK_REPEATED_H
+
+#include "base/clock.h"
+
+/* One for each place that says something; zeroes at first. */
+typedef struct Repeated
+{
+	Instant		since;			/* the minute that is counted began */
+	int			said;			/* in it */
+	int			kind;			/* of the last that was said */
+	int			said_of_kind;	/* one after the other */
+	int64		unsaid;			/* since then */
+} Repeated;
+
+/*
+ * May this be said?  kind is an SQLSTATE, say: of each, a few a minute may be.
+ * How many were not is said before the next one that is.
+ */
+extern bool repeated_say(Repeated *what, int kind, Instant now);
+
+#endif							/* RSWEBHOOK_REPEATED_H */

@@ -1,0 +1,117 @@
+# A limit of memory that the system sets, and events that take more than there
+# is: they are set aside, or wait, and are sent when there is more; small ones go
+# on all the time.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use Nginx;
+use RswebhookTest;
+use Test::More;
+use Time::HiRes qw(time);
+
+plan skip_all => 'needs nginx' unless defined Nginx::program();
+plan skip_all => 'needs prlimit' unless system('prlimit --version >/dev/null 2>&1') == 0;
+plan skip_all => 'a sanitizer takes terabytes of addresses' if $ENV{RSWEBHOOK_SANITIZED};
+
+my $above = 110 * 1024 * 1024;    # what the processes use
+my $receiver = Nginx->new(temp_dir('nginx'), server => 'client_max_body_size 100m;');
+my $node = new_node('memory_limit', conf => join "\n",
+    "max_wal_size = 4GB", "rswebhook.max_event_size = '64MB'", "rswebhook.max_request_size = '64MB'",
+    "rswebhook.max_in_flight_size = '400MB'", '');
+my %quick = (min_backoff => '1 s', max_backoff => '1 s', timeout => '5 min');
+
+add_destination($node, 'small', $receiver->url('/small'));
+add_destination($node, 'large', $receiver->url('/large'), { %quick, ordered => 0, paused => 1 });
+add_destination($node, 'many', $receiver->url('/many'), { %quick, ordered => 0, max_in_flight => 100, paused => 1 });
+small_ones(1);
+ok(wait_until_sent($node), 'it delivers');
+
+# 58 MB each, of 10 as they are stored or of the same; and more of 4 MB than fit
+query($node, q{
+    SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'a', repeat(E'\x01', 10000000)), 'large')) FROM generate_series(1, 3);
+    SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'a', repeat('x', 58000000)), 'large')) FROM generate_series(1, 3);
+    SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'a', repeat('x', 4000000)), 'many')) FROM generate_series(1, 50)});
+my $pid = worker_pid($node);
+open my $in, '<', $node->data_dir . '/postmaster.pid' or die "could not read: $!\n";
+my ($postmaster) = <$in> =~ /^(\d+)/;
+my $limit = process_field($pid, 'VmSize') * 1024 + $above;
+is(system("prlimit --pid $_ --as=$limit:"), 0, "process $_ has a limit") foreach $postmaster, $pid;
+my $log = -s $node->logfile;
+my $start = time();
+
+query($node, q{SELECT rswebhook_resume('large'), rswebhook_resume('many')});
+small_ones_go_on(10, 'with the limit');
+ok(wait_for('a large one to fail', sub { failed() > 0 }), 'there is not enough for a large one');
+small_ones_go_on(5, 'while it is tried again');
+is(worker_pid($node), $pid, 'the worker is the same');
+
+# one that begins with the limit
+kill 'TERM', $pid;
+ok(wait_for('another worker', sub { (worker_pid($node) // $pid) != $pid }), 'another worker');
+my $before = failed();
+ok(wait_for('another failure', sub { failed() > $before }), 'has not enough, either');
+small_ones_go_on(5, 'with another worker');
+is(query($node, q{SELECT string_agg(DISTINCT error, '; ') FROM rswebhook.delivery WHERE outcome <> 'delivered'
+        AND error <> 'the worker was stopped before an answer came'}),
+    'the request could not be made: out of memory', 'nothing else has failed');
+my $lines = () = logged($log) =~ /could not make the request/g;
+cmp_ok($lines, '<=', 10 * (2 + int((time() - $start) / 60)), 'a few lines a minute say so');
+unlike(logged($log), qr/terminated by signal|PANIC/, 'nothing has died');
+
+$pid = worker_pid($node);
+is(system("prlimit --pid $_ --as=unlimited:"), 0, "process $_ has no limit any more") foreach $postmaster, $pid;
+ok(wait_until_sent($node, undef, 120), 'with more memory, all are sent');
+is(query($node, q{SELECT count(DISTINCT event_id) FROM rswebhook.delivery WHERE outcome = 'delivered' AND destination_id <> rswebhook.destination_id('small')}),
+    56, 'the large ones, too');
+
+done_testing();
+
+# Nobody waits for longer than for what is tried once; in the end all large ones
+# are known, and take a quarter of the time
+sub small_ones_go_on
+{
+    my ($rounds, $when) = @_;
+    my $longest = 0;
+
+    foreach my $round (1 .. $rounds)
+    {
+        my $took = elapsed(sub { small_ones(50); wait_for_query($node, owed('small'), 0) });
+
+        $longest = $took if $took > $longest;
+    }
+    return cmp_ok($longest, '<', at_once(4), sprintf 'small ones go on %s: %.3f s at most', $when, $longest);
+}
+
+# Attempts for which there was not enough
+sub failed
+{
+    return query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'retry'});
+}
+
+sub small_ones
+{
+    my ($count) = @_;
+
+    return query($node, qq{SELECT count(rswebhook_send('{"type": "track"}', 'small')) FROM generate_series(1, $count)});
+}
+
+sub owed
+{
+    my ($destination) = @_;
+
+    return qq{SELECT count(*) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('$destination')};
+}
+
+sub logged
+{
+    my ($from) = @_;
+
+    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
+    seek $in, $from, 0;
+    local $/;
+    return <$in> // '';
+}
