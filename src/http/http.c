@@ -581,6 +581,55 @@ finish(Request *r, CURLcode result, int64_t now_us)
 		conclude(r, result, repeat, now_us);
 }
 
+/* Have libcurl look after it as if something had come: it does when a pause ends. */
+static void
+nudge(Request *r)
+{
+	(void) curl_easy_pause(r->easy, CURLPAUSE_SEND);
+	(void) curl_easy_pause(r->easy, CURLPAUSE_CONT);
+}
+
+void
+http_connection_deserted(Connection *connection)
+{
+	connection->deserted = true;
+	some_deserted = true;
+}
+
+/*
+ * Those that libcurl would have sent again are ours to repeat; those who are
+ * still there may wait for what nobody reads any more.
+ */
+static void
+leave_deserted(int64_t now_us)
+{
+	Request    *next;
+
+	if (!some_deserted)
+		return;
+	some_deserted = false;
+	for (Request *r = running.first; r != NULL; r = r->next)
+	{
+		if (!r->connection->deserted || r->again)
+			continue;
+		nudge(r);
+		if (http_pool_speaks_http1(r))
+		{
+			http_time_look_soon(r, now_us);
+			look_at_us = sooner(look_at_us, r->look_at_us);
+		}
+	}
+	for (Request *r = running.first; r != NULL; r = next)
+	{
+		next = r->next;
+		r->connection->deserted = false;
+		if (!r->again)
+			continue;
+		r->worn = true;
+		finish(r, CURLE_RECV_ERROR, now_us);
+	}
+}
+
 /*
  * Connections have ended under several requests, of which some versions of
  * libcurl tell only some.
@@ -628,6 +677,7 @@ collect_finished(void)
 			some_broken |= http_pool_broken(r->connection, false);
 		finish(r, result, now_us);
 	}
+	leave_deserted(now_us);
 	end_companions(now_us);
 }
 
@@ -638,36 +688,6 @@ http_look_for_forgotten(void)
 		forgotten_us = poller_clock() + FORGOTTEN_US;
 }
 
-/* Have libcurl look after it as if something had come: it does when a pause ends. */
-static void
-nudge(Request *r)
-{
-	(void) curl_easy_pause(r->easy, CURLPAUSE_SEND);
-	(void) curl_easy_pause(r->easy, CURLPAUSE_CONT);
-}
-
-void
-http_connection_deserted(Connection *connection)
-{
-	connection->deserted = true;
-	some_deserted = true;
-}
-
-/* Those who are still there may wait for what nobody reads any more. */
-static void
-nudge_deserted(void)
-{
-	if (!some_deserted)
-		return;
-	some_deserted = false;
-	for (Request *r = running.first; r != NULL; r = r->next)
-	{
-		if (r->connection->deserted)
-			nudge(r);
-	}
-	for (Request *r = running.first; r != NULL; r = r->next)
-		r->connection->deserted = false;
-}
 
 /*
  * libcurl 7.88, when one address of several has failed, means to try the next one
@@ -712,9 +732,12 @@ end_those_late(int64_t now_us)
 	look_at_us = -1;
 	for (Request *r = running.first; r != NULL; r = next)
 	{
-		const char *late = http_time_is_up(r, now_us);
+		const char *late;
 
 		next = r->next;
+		if (http_time_is_held(r, now_us))
+			http_pool_not_taken(r);
+		late = http_time_is_up(r, now_us);
 		if (late == NULL)
 		{
 			look_at_us = sooner(look_at_us, r->look_at_us);
@@ -832,7 +855,6 @@ run_once(void)
 	settle_those_due(now_us);
 	run_starting();
 	wake_forgotten(now_us);
-	nudge_deserted();
 	for (int i = 0; i < MAX_TIMER_TURNS && is_due(curl_deadline_us); i++)
 	{
 		curl_deadline_us = -1;	/* it rings once; libcurl sets it anew */

@@ -35,6 +35,8 @@
 #define MAX_RETRY_AFTER_S	((int64_t) 366 * 24 * 60 * 60)
 
 char http_no_memory[] = "out of memory";
+static const char long_header[] = "the answer has a header that is too long";
+const char http_not_taken[] = "the receiver refused the request or ended the connection";
 
 /* Nothing came yet, or nothing that counts after a redirect. */
 void
@@ -348,7 +350,7 @@ phase_reached(const Request *r, CURLcode result)
 	if (r->head_bytes > 0 && status_of(r) > 0)
 		return HTTP_PHASE_RECEIVE;
 	if (http_answer_was_connected(r))
-		return is_sent(r) ? HTTP_PHASE_WAIT : HTTP_PHASE_SEND;
+		return r->again || is_sent(r) ? HTTP_PHASE_WAIT : HTTP_PHASE_SEND;
 
 	if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_RESOLVE_PROXY)
 		return HTTP_PHASE_RESOLVE;
@@ -531,8 +533,31 @@ static bool
 may_be_lost(Request *r, CURLcode result)
 {
 	return (result == CURLE_HTTP2_STREAM || result == CURLE_GOT_NOTHING) &&
-		r->connection->multiplexed &&
 		(r->repeats < HTTP_MAX_REPEATS || http_pool_give_up_http2(r));
+}
+
+/*
+ * Over HTTP/2, these versions also lose a head that is longer than their buffer,
+ * or half of it, and take what is left for HTTP/0.9.
+ */
+static bool
+head_is_lost(const Request *r, CURLcode result)
+{
+	return result == CURLE_UNSUPPORTED_PROTOCOL && r->connection->multiplexed;
+}
+
+bool
+http_answer_head_is_lost(const Request *r)
+{
+	return r->head_bytes > 0 && !r->head_done && r->connection->multiplexed &&
+		http_pool_speaks_http1(r);
+}
+
+/* The receiver does not speak HTTP/1.1, which it was spoken to by for our sake. */
+static bool
+needs_http2(const Request *r, CURLcode result)
+{
+	return result == CURLE_SSL_CONNECT_ERROR && r->http1 && !http_answer_was_connected(r);
 }
 
 bool
@@ -541,11 +566,24 @@ http_answer_wants_repeat(Request *r, CURLcode result, int64_t now_us)
 	if (r->deadline_us >= 0 && now_us >= r->deadline_us)
 		return false;
 	if (r->again)
-		return true;
+		return r->fault == NULL || r->repeats < HTTP_MAX_REPEATS;
 	if (r->barred || r->fault != NULL || r->head_bytes > 0)
 		return false;
-	if (r->opened)
-		return may_be_lost(r, result);
+	if (head_is_lost(r, result))
+	{
+		if (http_pool_give_up_http2(r))
+			return true;
+		r->fault = long_header;
+		return false;
+	}
+	if (needs_http2(r, result))
+	{
+		http_pool_needs_http2(r);
+		return true;
+	}
+	if (r->opened && r->connection->ncarried == 1)
+		return r->connection->multiplexed &&
+			(may_be_lost(r, result) || (result == CURLE_HTTP2 && r->repeats < HTTP_MAX_REPEATS));
 	return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM;
 }
 
@@ -566,7 +604,9 @@ proxy_refused(const Request *r)
  * Is the head that came all there is to know, whatever became of the rest?
  *
  * Over HTTP/2 an answer names its request, and a receiver that does not need
- * the rest of that answers and then resets the stream (RFC 9113, 8.1).  Over
+ * the rest of that answers and then resets the stream (RFC 9113, 8.1).  It may
+ * also leave it at that, and then libcurl does not tell whether the answer has
+ * ended; so neither does it matter when the time is up after the head.  Over
  * HTTP/1.1 one that is no success may come as early; a success means that the
  * receiver has the event, so it counts when all of that was sent.
  */
@@ -578,7 +618,8 @@ head_is_enough(const Request *r, CURLcode result)
 	if (result == CURLE_OK || !r->head_done)
 		return false;
 	if (is_http2(r))
-		return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM;
+		return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM ||
+			result == CURLE_OPERATION_TIMEDOUT;
 	return http_answer_blames_connection(result) && !is_sent(r) &&
 		!is_success(r->answer.status);
 }
@@ -634,7 +675,9 @@ error_of(const Request *r, CURLcode result)
 	if (result == CURLE_OK)
 		return "the connection ended before a final answer";
 	if (result == CURLE_OUT_OF_MEMORY)
-		return "the answer has a header that is too long";
+		return long_header;
+	if (result == CURLE_HTTP2 && r->curl_error[0] == '\0')
+		return http_not_taken;
 	return r->curl_error[0] != '\0' ? r->curl_error : curl_easy_strerror(result);
 }
 

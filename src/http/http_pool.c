@@ -422,6 +422,7 @@ static void
 use(Request *r, Connection *connection)
 {
 	connection->ntransfers++;
+	connection->ncarried++;
 	set_unused(connection, false);
 	r->connection = connection;
 	settle(connection);
@@ -500,6 +501,7 @@ http_pool_open(Request *r, int *lacking)
 	/* reading what is left of HTTP/2 would spoil the TLS session */
 	connection->remains = connection->nsockets > 0 && connection->multiplexed;
 	connection->most = 1;
+	connection->ncarried = 0;
 	connection->multiplexed = false;
 	connection->opened_us = poller_clock();
 	set_unopened(connection, true);
@@ -694,7 +696,7 @@ connected_anew(Request *r)
 		became_known(connection, false);
 		settle(connection);
 	}
-	else if (connection->multiplexed && connection->ntransfers > 1 && !r->connected)
+	else if (connection->multiplexed && connection->ntransfers > 1)
 	{
 		/* the receiver takes no more, so libcurl had to open another one */
 		connection->most = connection->ntransfers;
@@ -716,8 +718,6 @@ http_pool_connected(Request *r, int local_port)
 	if (r->opened && r->connection->nsockets > 1)
 		http_sockets_disown_closed(r->connection);
 	r->fd = socket_of(r->connection, local_port);
-	if (r->connected && r->connection->multiplexed && r->connection->ntransfers > 1)
-		http_connection_deserted(r->connection);
 	if (r->opened)
 		return connected_anew(r);
 	r->again = http_unasked_on_kept(r);
@@ -725,6 +725,16 @@ http_pool_connected(Request *r, int local_port)
 }
 
 #endif							/* HTTP_TELLS_CONNECTED */
+
+void
+http_pool_not_taken(Request *r)
+{
+	r->again = true;
+	r->fault = http_not_taken;
+	r->connection->ended = true;
+	settle(r->connection);
+	http_connection_deserted(r->connection);
+}
 
 bool
 http_pool_give_up_http2(Request *r)
@@ -734,6 +744,7 @@ http_pool_give_up_http2(Request *r)
 	if (!loses_answers || pool->http2_only)
 		return false;
 	pool->http1 = true;
+	http_connection_deserted(r->connection);
 	return true;
 }
 

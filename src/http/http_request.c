@@ -489,7 +489,8 @@ http_request_connect(Request *r, int64_t now_us)
 		SETOPT(r, CURLOPT_CONNECTTIMEOUT_MS, (long) r->connecting_ms);
 	else
 		SETOPT_DEFAULT(r, CURLOPT_CONNECTTIMEOUT_MS, 0L);
-	if (http_pool_speaks_http1(r))
+	r->http1 = http_pool_speaks_http1(r);
+	if (r->http1)
 		SETOPT(r, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	else
 		SETOPT_DEFAULT(r, CURLOPT_HTTP_VERSION, http_version_wanted());

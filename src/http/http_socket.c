@@ -277,6 +277,11 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 	int			fd;
 
 	(void) purpose;
+	if (r->connected)
+	{
+		http_pool_not_taken(r);
+		return CURL_SOCKET_BAD;
+	}
 	if (guard != NULL && !guard(&address->addr, r->why, sizeof(r->why)))
 	{
 		r->barred = true;
@@ -357,7 +362,9 @@ http_on_connected(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 		r->opened = false;
 		return CURL_PREREQFUNC_ABORT;
 	}
-	if (!http_pool_connected(r, local_port))
+	if (r->connected)
+		http_pool_not_taken(r);
+	if (r->again || !http_pool_connected(r, local_port))
 		return CURL_PREREQFUNC_ABORT;
 	r->connected = true;
 	return CURL_PREREQFUNC_OK;

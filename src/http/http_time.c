@@ -32,6 +32,9 @@
  */
 #define SPARED_US			(1000 * 1000)
 
+/* A request on a connection that was kept, and that nobody else used, is out by then. */
+#define BEGIN_US			(1000 * 1000)
+
 /* libcurl takes the time to connect for what it tries each address for. */
 #define CURL_LATER_MS		50
 
@@ -70,6 +73,16 @@ note_next_look(Request *r, int64_t now_us)
 		r->look_at_us = sooner(r->look_at_us, sooner(r->connect_by_us, now_us + SETTING_UP_US));
 	if (r->least_speed > 0)
 		r->look_at_us = sooner(r->look_at_us, r->speed_at_us);
+	r->look_at_us = sooner(r->look_at_us, r->begin_by_us);
+}
+
+/* Half of its time is left for another connection, at least. */
+static int64_t
+time_to_begin(const Request *r, int64_t now_us)
+{
+	int64_t		half_us = (r->deadline_us - now_us) / 2;
+
+	return r->deadline_us >= 0 && half_us < BEGIN_US ? half_us : BEGIN_US;
 }
 
 void
@@ -84,6 +97,9 @@ http_time_run(Request *r, int64_t now_us)
 			r->connect_by_us = r->deadline_us > now_us ? r->deadline_us : now_us;
 		r->connecting_ms = (r->connect_by_us - now_us) / 1000 + CURL_LATER_MS;
 	}
+	r->begin_by_us = -1;
+	if (r->connection->multiplexed && r->connection->ntransfers == 1 && r->body_len > 0)
+		r->begin_by_us = now_us + time_to_begin(r, now_us);
 	r->slow_since_us = now_us;
 	r->speed_at_us = now_us + speed_interval(r);
 	r->moved = 0;
@@ -146,6 +162,27 @@ http_time_is_up(Request *r, int64_t now_us)
 	return text;
 }
 
+void
+http_time_look_soon(Request *r, int64_t now_us)
+{
+	r->begin_by_us = now_us + time_to_begin(r, now_us);
+	note_next_look(r, now_us);
+}
+
+bool
+http_time_is_held(Request *r, int64_t now_us)
+{
+	curl_off_t	sent = 0;
+
+	if (r->begin_by_us < 0 || now_us < r->begin_by_us)
+		return false;
+	r->begin_by_us = -1;
+	if (r->head_bytes > 0)
+		return http_answer_head_is_lost(r);
+	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	return r->body_len > 0 && sent == 0 && !r->opened && http_answer_was_connected(r);
+}
+
 /* Move a time by so much, unless there is none, and beyond another one. */
 static void
 move(int64_t *time_us, int64_t by_us, int64_t beyond_us)
@@ -175,6 +212,7 @@ http_time_give_back(Request *r, int64_t away_us, int64_t now_us)
 	if (!r->in_multi)
 		return;
 	move(&r->connect_by_us, lost_us, beyond_us);
+	move(&r->begin_by_us, lost_us, 0);
 	r->slow_since_us += lost_us;
 	r->speed_at_us += lost_us;
 	r->look_at_us = now_us;

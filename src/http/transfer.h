@@ -71,12 +71,13 @@ typedef struct Connection
 	bool		unused;			/* is one of these */
 	int			ntransfers;		/* requests that use it */
 	int			most;			/* of them at once */
+	int			ncarried;		/* in all, since it was opened */
 	bool		unopened;		/* it has no socket yet */
 	bool		known;			/* it was connected, so its protocol is known */
 	bool		multiplexed;	/* that is HTTP/2 */
 	bool		ended;			/* it takes no more requests */
 	bool		broken;			/* under those that use it, too */
-	bool		deserted;		/* libcurl has taken a request of it elsewhere */
+	bool		deserted;		/* a request of it was not taken, or is repeated */
 	bool		remains;		/* something of an earlier one is in its cache */
 	int64_t		opened_us;		/* when it was connected */
 	int64_t		round_trip_us;	/* as the kernel saw it then */
@@ -167,6 +168,8 @@ typedef struct Request
 	int64_t		deadline_us;
 	int64_t		connect_by_us;	/* while its connection is set up */
 	int64_t		connecting_ms;	/* likewise, as libcurl was told; 0: nothing */
+	int64_t		begin_by_us;	/* over HTTP/2, where it may never go out: when to look
+								 * whether it has */
 	int64_t		slow_since_us;
 	int64_t		speed_at_us;	/* when to look at its speed again */
 	int64_t		moved;			/* bytes, when that was done last */
@@ -182,6 +185,7 @@ typedef struct Request
 	bool		proxied;		/* by way of a proxy */
 	int			repeats;		/* because a connection that was kept had ended */
 	int64_t		not_before_us;	/* wants a connection that was set up since */
+	bool		http1;			/* HTTP/2 was given up for it */
 	bool		patient;		/* has waited for one that others set up */
 	int64_t		wait_until_us;	/* in the lists waiting and settling */
 	int64_t		settling_us;	/* likewise, the last wait */
@@ -198,7 +202,7 @@ typedef struct Request
 	int			head_lines;
 	bool		head_done;		/* a final head is complete */
 	bool		enough;			/* we ended it: its status says it all */
-	bool		again;			/* we ended it: it was not for us */
+	bool		again;			/* we ended it: it is to be sent again */
 	const char *fault;			/* we ended it: it is no sound answer */
 	bool		opened;			/* a socket was opened for it */
 	int			closed_seen;	/* sockets of its connection, when it was last
@@ -227,6 +231,9 @@ sooner(int64_t a, int64_t b)
 /* The error of last resort: static, so never freed. */
 extern char http_no_memory[];
 
+/* After GOAWAY or REFUSED_STREAM, of which libcurl does not tell more. */
+extern const char http_not_taken[];
+
 /* ---- http.c ---- */
 
 /* May a connection speak HTTP/2?  May a handle serve a second request? */
@@ -237,8 +244,9 @@ extern bool http_handles_keep(void);
 extern void http_look_for_forgotten(void);
 
 /*
- * libcurl has sent one of its requests again, on another connection: because that
- * stream was refused, or because this one is over, of which it may tell nobody.
+ * libcurl was about to send a request again, on another connection: because its
+ * stream was refused, or because its connection is over, of which it may tell no
+ * other.  That is our affair.
  */
 extern void http_connection_deserted(Connection *connection);
 
@@ -370,6 +378,9 @@ extern void http_pool_release(Request *r, int64_t now_us);
  */
 extern bool http_pool_connected(Request *r, int local_port);
 
+/* It was sent, and libcurl wants to do that again, on another connection. */
+extern void http_pool_not_taken(Request *r);
+
 /*
  * Answers over HTTP/2 get lost on the way through libcurl.  True: the receiver is
  * spoken to by HTTP/1.1 from now on.  If it does not do that, it is not.
@@ -439,6 +450,14 @@ extern void http_time_run(Request *r, int64_t now_us);
  * that, good until the next call.  NULL: no, ask again at look_at_us.
  */
 extern const char *http_time_is_up(Request *r, int64_t now_us);
+
+/*
+ * Likewise: is it held back?  Some receivers take no more streams before they
+ * end a connection, and libcurl looks only at those that are in use.  Or is half
+ * of its head lost?  That is looked at in a second, for those beside a lost answer.
+ */
+extern bool http_time_is_held(Request *r, int64_t now_us);
+extern void http_time_look_soon(Request *r, int64_t now_us);
 
 /* So much of its time was not its own. */
 extern void http_time_give_back(Request *r, int64_t away_us, int64_t now_us);
@@ -569,6 +588,9 @@ extern bool http_answer_is_whole(const Request *r, CURLcode result);
  * on another one.
  */
 extern bool http_answer_wants_repeat(Request *r, CURLcode result, int64_t now_us);
+
+/* Half of a head has come over HTTP/2, which has been given up since. */
+extern bool http_answer_head_is_lost(const Request *r);
 
 /* Is it still to be seen whether what came early is a success? */
 extern bool http_answer_is_early(const Request *r, CURLcode result);

@@ -7,6 +7,25 @@
 //     connection's requests are answered 200.
 //   frames.js redirect URL PORT-FILE CERTIFICATE KEY
 //     Answers 307 and ends the stream as soon as it has a request's head.
+//   frames.js told JSON PORT-FILE CERTIFICATE KEY
+//     An array, with an object for each of so many receivers, whose ports are in
+//     the port file.  Each answers 200; on its first connections (connections: N,
+//     or 1) it does as it is told when N more requests (at: N) than were answered
+//     before (warm: N) are there, whole or by their heads (early: true), and if
+//     they stay away, after three seconds:
+//       most: N         SETTINGS, of as many streams; without at, from the start
+//       code: C         GOAWAY with this error; of those N requests it takes as many
+//       takes: N        as this, and answers no others
+//       graceful: true  before that, a GOAWAY that takes all of them
+//       end: HOW        as soon as these are answered: close or reset it
+//     and on all connections:
+//       delay: MS       so long after the request has come
+//       head: BYTES     with a header of that size
+//       endless: true   with a body that does not end
+//       hasty: true     as soon as a request's head is there, and takes no more than
+//                       64 kB of what follows
+//       http1: true     also over HTTP/1.1, if asked to
+//     What is answered is in PORT-FILE.answered: the event's id and the protocol.
 //
 // Ends with its parent.
 //
@@ -15,13 +34,19 @@
 'use strict';
 
 const fs = require('fs');
+const net = require('net');
 const tls = require('tls');
 
 const [mode, argument, portFile, certificate, key] = process.argv.slice(2);
 const parent = process.ppid;
-const [DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE] = [0, 1, 3, 4, 5, 6, 7, 8];
+const [DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION] =
+    [0, 1, 3, 4, 5, 6, 7, 8, 9];
 const END_STREAM = 1, END_HEADERS = 4, ACK = 1;
+const MAX_STREAMS = 3, WINDOW = 4;
 const PREFACE_BYTES = 24;
+const FRAME_BYTES = 16000;
+const ALL_STREAMS = 0x7fffffff;
+const PATIENCE_MS = 3000;
 
 function u32(n)
 {
@@ -42,6 +67,17 @@ function frame(type, flags, stream, payload)
     return Buffer.concat([head, payload]);
 }
 
+function setting(id, value)
+{
+    const bytes = Buffer.alloc(6);
+
+    bytes.writeUInt16BE(id);
+    bytes.writeUInt32BE(value, 2);
+    return bytes;
+}
+
+const goaway = (last, code) => frame(GOAWAY, 0, 0, Buffer.concat([u32(last), u32(code)]));
+
 // HPACK: indexed ":status: 200"; literals whose names are :status and location
 const ok = Buffer.from([0x88]);
 const literal = (text) => Buffer.concat([Buffer.from([text.length]), Buffer.from(text)]);
@@ -59,26 +95,164 @@ const broken = {
     'push': () => frame(PUSH_PROMISE, END_HEADERS, 1, Buffer.concat([u32(2), ok])),
 };
 
-let connections = 0;
-
-function serve(socket)
+// A header whose name is literal and whose value is longer than 127 bytes
+function long_header(size)
 {
-    const number = ++connections;
+    const length = [127];
+
+    for (let n = size - 127; n > 0 || length.length === 1; n >>= 7)
+        length.push(n >= 128 ? n & 127 | 128 : n);
+    return Buffer.concat([Buffer.from([0]), literal('x-long'), Buffer.from(length), Buffer.alloc(size, 'x')]);
+}
+
+// HEADERS, and CONTINUATION for what is too long for it
+function headers(stream, block)
+{
+    const frames = [];
+
+    for (let i = 0; i === 0 || i < block.length; i += FRAME_BYTES)
+        frames.push(frame(i === 0 ? HEADERS : CONTINUATION, i + FRAME_BYTES < block.length ? 0 : END_HEADERS,
+            stream, block.subarray(i, i + FRAME_BYTES)));
+    return Buffer.concat(frames);
+}
+
+const answered = fs.openSync(`${portFile}.answered`, 'a');
+
+function write_down(body, protocol)
+{
+    const id = /"messageId" ?: ?"([^"]+)"/.exec(body);
+
+    fs.writeSync(answered, `${id ? id[1] : '?'} ${protocol}\n`);
+}
+
+// Does as it is told on a connection; its take() is called for each frame
+function Told(told, socket, front, first)
+{
+    const warm = told.warm ?? 0;
+    const requests = new Map(); // of all streams: the body, and whether that is whole
+    const owed = new Set(); // streams that will be answered
+    let last = ALL_STREAMS;
+    let waits = first && told.at !== undefined; // for as many requests
+    let ends = false;
+
+    if (first && told.most !== undefined && !waits)
+        socket.write(frame(SETTINGS, 0, 0, setting(MAX_STREAMS, told.most)));
+
+    function act()
+    {
+        if (!waits)
+            return;
+        waits = false;
+        if (told.most !== undefined)
+            socket.write(frame(SETTINGS, 0, 0, setting(MAX_STREAMS, told.most)));
+        if (told.code !== undefined) {
+            last = [...requests.keys()].slice(0, warm + (told.takes ?? 0)).pop() ?? 0;
+            socket.write(Buffer.concat([...told.graceful ? [goaway(ALL_STREAMS, 0)] : [], goaway(last, told.code)]));
+        }
+        for (const stream of owed) {
+            if (stream > last)
+                owed.delete(stream);
+            else if (requests.get(stream).whole)
+                answer(stream);
+        }
+        ends = true;
+        end();
+    }
+
+    function end()
+    {
+        if (!ends || owed.size > 0)
+            return;
+        if (told.end === 'close')
+            socket.end();
+        else if (told.end === 'reset')
+            reset(front);
+    }
+
+    function answer(stream)
+    {
+        write_down(requests.get(stream).body, 'h2');
+        socket.write(headers(stream, told.head ? Buffer.concat([ok, long_header(told.head)]) : ok));
+        socket.write(frame(DATA, told.endless ? 0 : END_STREAM, stream, Buffer.from('ok')));
+        owed.delete(stream);
+        end();
+    }
+
+    this.take = (type, flags, stream, payload) => {
+        if (type > HEADERS)
+            return;
+        if (type === HEADERS) {
+            requests.set(stream, { body: '', whole: false });
+            if (stream <= last)
+                owed.add(stream);
+            if (waits && requests.size === warm + 1)
+                setTimeout(act, PATIENCE_MS);
+        }
+        const request = requests.get(stream);
+
+        if (type === DATA)
+            request.body += payload;
+        request.whole = (flags & END_STREAM) !== 0;
+
+        const all = [...requests.values()];
+        const number = all.indexOf(request) + 1;
+
+        if (told.hasty && type === HEADERS)
+            answer(stream);
+        if (request.whole && owed.has(stream) && (!waits || number <= warm))
+            setTimeout(() => owed.has(stream) && answer(stream), told.delay ?? 0);
+        if ((told.early ? all.length : all.filter((r) => r.whole).length) === warm + told.at)
+            act();
+    };
+}
+
+// Requests of HTTP/1.1 with a Content-Length, each answered when it is whole
+function serve_http1(told, socket)
+{
+    let input = '';
+
+    socket.on('data', (data) => {
+        input += data;
+        for (;;) {
+            const head = input.indexOf('\r\n\r\n') + 4;
+            const length = Number((/^content-length: *(\d+)/im.exec(input.substring(0, head)) ?? [0, 0])[1]);
+
+            if (head < 4 || input.length < head + length)
+                return;
+            write_down(input.substring(head, head + length), 'http1');
+            input = input.substring(head + length);
+            socket.write('HTTP/1.1 200 OK\r\n' + (told.head ? `x-long: ${'x'.repeat(told.head)}\r\n` : '')
+                + (told.endless ? 'Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n' : 'Content-Length: 2\r\n\r\nok'));
+        }
+    });
+}
+
+function reset(socket)
+{
+    if (socket.resetAndDestroy) socket.resetAndDestroy();
+    else socket.destroy();
+}
+
+function serve(socket, front, number, told)
+{
     let input = Buffer.alloc(0);
     let skip = PREFACE_BYTES;
     let whole = 0;
-    const window = Buffer.alloc(6);
+    let by_told;
 
-    window.writeUInt16BE(4);
-    window.writeUInt32BE(1 << 24, 2);
-    socket.setNoDelay(true);
-    socket.on('error', () => {});
-    socket.write(Buffer.concat([frame(SETTINGS, 0, 0, window), frame(WINDOW_UPDATE, 0, 0, u32(1 << 28))]));
+    if (socket.alpnProtocol === 'http/1.1')
+        return serve_http1(told, socket);
+    socket.write(told.hasty ? frame(SETTINGS, 0, 0, Buffer.alloc(0)) : Buffer.concat([
+        frame(SETTINGS, 0, 0, setting(WINDOW, 1 << 24)), frame(WINDOW_UPDATE, 0, 0, u32(1 << 28))]));
+    if (mode === 'told')
+        by_told = new Told(told, socket, front, number <= (told.connections ?? 1));
 
-    function take(type, flags, stream)
+    function take(type, flags, stream, payload)
     {
         if (type === SETTINGS && !(flags & ACK))
             socket.write(frame(SETTINGS, ACK, 0, Buffer.alloc(0)));
+        else if (mode === 'told')
+            by_told.take(type, flags, stream, payload);
         else if (mode === 'redirect' && type === HEADERS)
             socket.write(Buffer.concat([
                 frame(HEADERS, END_HEADERS, stream, redirect(argument)),
@@ -99,19 +273,36 @@ function serve(socket)
         skip = 0;
         while (input.length >= 9 && input.length >= 9 + input.readUIntBE(0, 3)) {
             const length = input.readUIntBE(0, 3);
-            const [type, flags, stream] = [input[3], input[4], input.readUInt32BE(5) & 0x7fffffff];
+            const [type, flags, stream] = [input[3], input[4], input.readUInt32BE(5) & ALL_STREAMS];
+            const payload = input.subarray(9, 9 + length);
 
             input = input.subarray(9 + length);
-            take(type, flags, stream);
+            take(type, flags, stream, payload);
         }
     });
 }
 
-const server = tls.createServer(
-    { cert: fs.readFileSync(certificate), key: fs.readFileSync(key), ALPNProtocols: ['h2'] }, serve);
+const secureContext = tls.createSecureContext({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key) });
+
+// The connection below TLS is at hand, to reset it
+function listen(told)
+{
+    const ALPNProtocols = told.http1 ? ['h2', 'http/1.1'] : ['h2'];
+    let connections = 0;
+
+    return net.createServer({ noDelay: true }, (front) => {
+        const socket = new tls.TLSSocket(front, { isServer: true, secureContext, ALPNProtocols });
+
+        for (const each of [socket, front])
+            each.on('error', () => {});
+        socket.on('secure', () => serve(socket, front, ++connections, told));
+    });
+}
+
+const servers = (mode === 'told' ? JSON.parse(argument) : [{}]).map(listen);
 
 setInterval(() => process.ppid === parent || process.exit(0), 500);
-server.listen(0, '127.0.0.1', () => {
-    fs.writeFileSync(`${portFile}.new`, String(server.address().port));
+Promise.all(servers.map((one) => new Promise((resolve) => one.listen(0, '127.0.0.1', resolve)))).then(() => {
+    fs.writeFileSync(`${portFile}.new`, servers.map((one) => one.address().port).join(' '));
     fs.renameSync(`${portFile}.new`, portFile);
 });

@@ -1,0 +1,224 @@
+# What a receiver says over HTTP/2 that it has not taken (GOAWAY, no more streams)
+# is sent again at once, within the same attempt, and what it has taken is not.
+# Answers with very long heads, and such that do not end.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use Certificates;
+use JSON::PP;
+use Ledgers;
+use NodeReceiver;
+use POSIX ();
+use RswebhookTest;
+use Test::More;
+
+plan skip_all => 'libcurl before 7.80 is not asked to speak HTTP/2' unless libcurl_at_least(7, 80);
+plan skip_all => 'no openssl' unless Certificates::program();
+plan skip_all => NodeReceiver::missing() if NodeReceiver::missing();
+
+my @children;
+my @dirs;    # that live as long as the test
+my $certificates = Certificates->new(temp_dir('certificates'));
+my $node = new_node('http2_goaway', conf => "rswebhook.max_in_flight_size = 1GB\n");
+my $pid = worker_pid($node);
+my %hasty = (
+    ca_cert => $certificates->text('ca.pem'),
+    min_backoff => '20 ms',
+    max_backoff => '50 ms',
+    retry_window => '0',
+    min_attempts => 2,
+    breaker_failures => 0,
+    ordered => 0,
+    max_in_flight => 32,
+    # much longer than the test may wait
+    timeout => '300 s');
+
+test_taken();
+test_never_taken();
+test_held();
+test_long_heads();
+test_endless();
+is(worker_pid($node), $pid, 'the worker is the same');
+
+done_testing();
+
+# Whatever is said of six requests that it has not taken, each is delivered by its
+# first attempt, at once, and once.
+sub test_taken
+{
+    my %told;
+
+    foreach my $code (0, 2, 11)
+    {
+        foreach my $warm (0, 1)
+        {
+            foreach my $takes (0, 2)
+            {
+                foreach my $end ('stay', 'close')
+                {
+                    $told{"code-$code-warm-$warm-takes-$takes-$end"} =
+                      { at => 6, code => $code, warm => $warm, takes => $takes, end => $end };
+                }
+            }
+        }
+    }
+    # while most of it is still to be sent; twice; without a chance to be read
+    foreach my $takes (0, 2)
+    {
+        $told{"large-takes-$takes"} = { at => 6, code => 0, takes => $takes, early => JSON::PP::true, size => 900_000 };
+        $told{"graceful-takes-$takes"} = { at => 6, code => 0, takes => $takes, graceful => JSON::PP::true };
+    }
+    $told{'reset'} = { at => 6, code => 0, end => 'reset' };
+    $told{'again'} = { at => 1, code => 0, connections => 2 };
+    my $answered = run_receivers(\%told, 6);
+
+    my %recorded = attempts($node);
+    is(join("\n", map { "$_: $recorded{$_}" } grep { $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
+        '', 'GOAWAY: each by its first attempt');
+    is(join("\n", map { "$_: $answered->{$_}" } grep { $answered->{$_} != 1 } sort keys %$answered),
+        '', 'and answered once');
+    return;
+}
+
+# One that never takes any: a failure, and told as one, after a few connections
+sub test_never_taken
+{
+    my %told = map { ("never-$_" => { at => 1, code => $_, connections => 1_000_000, end => 'close' }) } 0, 2;
+
+    run_receivers(\%told, 3, min_attempts => 1);
+    is(query($node, q{
+            SELECT string_agg(DISTINCT concat_ws(' ', outcome, status, attempt, split_part(error, ':', 1)), ', ')
+            FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = destination_id
+            WHERE d.name LIKE 'never-%'}),
+        'aborted 1 waiting for an answer', 'never taken: a failure');
+    return;
+}
+
+# No more streams, on a connection that is kept: another one is used, soon
+sub test_held
+{
+    run_receivers({ held => { most => 0, warm => 1, at => 1, connections => 1_000_000 } }, 1);
+
+    # the first one brings it about, those after it find it so
+    my $url = query($node, q{SELECT url FROM rswebhook.destination WHERE name = 'held'});
+    foreach my $n (1 .. 2)
+    {
+        send_all($node, [ 'held', "held_more_$n", $url ]);
+        ok(wait_until_sent($node), 'no more streams: nothing is waited for');
+    }
+    my %recorded = attempts($node);
+    is(join(', ', map { "$_: $recorded{$_}" } grep { /^held_/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
+        '', 'no more streams: each by its first attempt');
+    return;
+}
+
+# Longer than the buffer of older versions of libcurl, which lose it: by HTTP/1.1 then
+sub test_long_heads
+{
+    my %told = map { ("head-$_" => { head => $_, http1 => JSON::PP::true }) } 10_000, 17_000, 40_000;
+
+    run_receivers(\%told, 6);
+    my %recorded = attempts($node);
+
+    is(join("\n", map { "$_: $recorded{$_}" } grep { /^head-/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
+        '', 'long heads: each by its first attempt');
+    return;
+}
+
+# Over HTTP/2 a head is the answer, whenever it comes and whatever becomes of the
+# rest, be it that its time is over
+sub test_endless
+{
+    my %told = map { ("endless-$_" => { hasty => JSON::PP::true, endless => JSON::PP::true, size => $_ }) } 10, 900_000;
+
+    run_receivers(\%told, 2, min_attempts => 1, timeout => '3 s');
+    my %recorded = attempts($node);
+
+    is(join("\n", map { "$_: $recorded{$_}" } grep { /^endless-/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
+        '', 'a head is the answer, also of a stream without an end');
+    return;
+}
+
+# Receivers of t/lib/frames.js that are told what they do, and that many events for
+# each, one before them if it is to be warm.  How often the event of each id was
+# answered.
+sub run_receivers
+{
+    my ($told, $events, %columns) = @_;
+    my @names = sort keys %$told;
+    my ($file, @ports) = receivers(map { $told->{$_} } @names);
+    my %url;
+    my @events;
+
+    foreach my $name (@names)
+    {
+        $url{$name} = 'https://127.0.0.1:' . shift(@ports) . '/';
+        add_destination($node, $name, $url{$name}, { %hasty, %columns });
+    }
+    foreach my $name (@names)
+    {
+        send_all($node, [ $name, "${name}_warm", $url{$name} ]) if $told->{$name}{warm};
+    }
+    ok(wait_until_sent($node), 'the first ones');
+    foreach my $name (@names)
+    {
+        push @events, map { [ $name, "${name}_$_", $url{$name}, undef, $told->{$name}{size} ] } 1 .. $events;
+    }
+    my %answered = map { $_->[1] => 0 } @events;
+    send_all($node, @events);
+    ok(wait_until_sent($node), 'nothing is waited for');
+    open my $in, '<', "$file.answered" or die "could not read \"$file.answered\": $!\n";
+    while (<$in>)
+    {
+        my ($id, $protocol) = split;
+        $answered{$id}++;
+    }
+    return \%answered;
+}
+
+# The port file and the ports
+sub receivers
+{
+    my @told = @_;
+    my $dir = temp_dir('frames');
+    my $file = "$dir/port";
+
+    push @dirs, $dir;
+    my $json = JSON::PP->new->encode([ map { numbers($_) } @told ]);
+    my $child = fork() // die "could not fork: $!\n";
+
+    if ($child == 0)
+    {
+        exec 'node', "$FindBin::RealBin/lib/frames.js", 'told', $json, $file,
+          $certificates->file('server.pem'), $certificates->file('server.key')
+          or POSIX::_exit(127);
+    }
+    push @children, $child;
+    wait_for('the receivers', sub { -e $file }) or die "the receivers did not start\n";
+    open my $in, '<', $file or die "could not read \"$file\": $!\n";
+    return ($file, split ' ', <$in>);
+}
+
+# A copy in which what looks like a number is one
+sub numbers
+{
+    my ($told) = @_;
+
+    return { map { $_ => $told->{$_} =~ /^\d+$/ ? $told->{$_} + 0 : $told->{$_} } keys %$told };
+}
+
+END
+{
+    my $status = $?;
+
+    foreach (@children)
+    {
+        kill 'TERM', $_;
+        waitpid $_, 0;
+    }
+    $? = $status;
+}
