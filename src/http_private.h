@@ -182,6 +182,8 @@ typedef struct Request
 	int64_t		not_before_us;	/* wants a connection that was set up since */
 	bool		patient;		/* has waited for one that others set up */
 	int64_t		wait_until_us;	/* in the lists waiting and settling */
+	int64_t		waited_us;		/* for others' connections, before its own ... */
+	int64_t		waits_since_us; /* ... and not counted in that yet */
 	int64_t		settling_us;	/* likewise, the last wait */
 	struct Name *name;			/* ... for this one's addresses; NULL: for a
 								 * connection */
