@@ -589,8 +589,11 @@ settle_those_due(int64_t now_us)
 static void
 finish(Request *r, CURLcode result, int64_t now_us)
 {
-	bool		repeat = http_answer_wants_repeat(r, result, now_us);
+	bool		repeat;
 
+	if (http_answer_blames_connection(result))
+		http_answer_overhear(r);
+	repeat = http_answer_wants_repeat(r, result, now_us);
 	take_out(r);
 	if (!repeat && http_answer_is_early(r, result))
 		settle_early(r, now_us);
