@@ -375,13 +375,37 @@ run_on_new(Request *r, int64_t now_us)
 		fail_early(r, false, lacking == EMFILE ? "too many open files" : http_no_memory);
 }
 
-/* Half of its time is left for trying, at least. */
+/*
+ * How long it may wait for others' connections, in all.  That is part of its
+ * connect_timeout, of which half is left for trying at least.
+ */
 static int64_t
-patience(const Request *r, int64_t now_us)
+patience(const Request *r)
+{
+	int64_t		half_us = (int64_t) r->connect_timeout_ms * 1000 / 2;
+
+	return half_us < PATIENCE_US ? half_us : PATIENCE_US;
+}
+
+/* Half of all its time is left then, too. */
+static int64_t
+patient_until(const Request *r, int64_t now_us)
 {
 	int64_t		half_us = (r->deadline_us - now_us) / 2;
+	int64_t		left_us = patience(r) - r->waited_us;
 
-	return r->deadline_us >= 0 && half_us < PATIENCE_US ? half_us : PATIENCE_US;
+	return now_us + (r->deadline_us >= 0 && half_us < left_us ? half_us : left_us);
+}
+
+/* It has waited for a connection, and goes on. */
+static void
+end_waiting(Request *r, bool patient)
+{
+	r->waited_us += poller_clock() - r->waits_since_us;
+	if (r->waited_us > patience(r))
+		r->waited_us = patience(r);
+	r->patient = patient;
+	move_to(&starting, r);
 }
 
 /* New requests, next hops, repeats, and those that have waited. */
@@ -402,7 +426,8 @@ run_starting(void)
 		else if (!alone && !r->patient && http_pool_is_opening(r))
 		{
 			r->name = NULL;
-			wait_until(r, now_us + patience(r, now_us));
+			r->waits_since_us = now_us;
+			wait_until(r, patient_until(r, now_us));
 		}
 		else
 			run_on_new(r, now_us);
@@ -436,10 +461,7 @@ end_patience(int64_t now_us)
 			move_to_done(r, now_us);
 		}
 		else
-		{
-			r->patient = true;
-			move_to(&starting, r);
-		}
+			end_waiting(r, true);
 	}
 }
 
@@ -473,8 +495,7 @@ http_pool_settled(struct Pool *pool, bool failed)
 		next = r->next;
 		if (r->name != NULL || r->pool != pool)
 			continue;
-		r->patient = failed;
-		move_to(&starting, r);
+		end_waiting(r, failed);
 	}
 }
 
@@ -572,8 +593,11 @@ settle_those_due(int64_t now_us)
 static void
 finish(Request *r, CURLcode result, int64_t now_us)
 {
-	bool		repeat = http_answer_wants_repeat(r, result, now_us);
+	bool		repeat;
 
+	if (http_answer_blames_connection(result))
+		http_answer_overhear(r);
+	repeat = http_answer_wants_repeat(r, result, now_us);
 	take_out(r);
 	if (!repeat && http_answer_is_early(r, result))
 		settle_early(r, now_us);

@@ -22,6 +22,7 @@
 
 #include <openssl/rand.h>
 
+#include "http/poller.h"
 #include "http/transfer.h"
 
 /* What an answer may cost us before we stop listening to it. */
@@ -30,8 +31,11 @@
 #define MAX_UNWANTED_BYTES	(64 * 1024)
 #define MAX_ERROR_BYTES		512
 
-/* A body of that size goes out in one piece with its head. */
-#define SMALL_BODY			8192
+/* Of heads that libcurl did not read. */
+#define MAX_OVERHEARD_BYTES	(16 * 1024)
+
+/* An event of that size goes out in one piece. */
+#define SMALL_EVENT			8192
 #define MAX_RETRY_AFTER_S	((int64_t) 366 * 24 * 60 * 60)
 
 char http_no_memory[] = "out of memory";
@@ -57,7 +61,7 @@ http_answer_begin(Request *r)
 	http_socket_drop_early(r);
 	r->fd = -1;
 	r->fault = NULL;
-	r->lacking = 0;
+	r->lacking = r->overheard = 0;
 	r->why[0] = r->curl_error[0] = '\0';
 }
 
@@ -114,9 +118,10 @@ parse_retry_after(const char *value, size_t len)
 static int
 status_of(const Request *r)
 {
-	long		status = 0;
+	long		status = r->overheard;
 
-	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status == 0)
+		curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
 	return (int) status;
 }
 
@@ -147,6 +152,20 @@ is_success(int status)
 	return status >= 200 && status <= 299;
 }
 
+/*
+ * Was it answered before all of it had arrived?  Of a URL, which holds the event
+ * where there is no body, libcurl does not tell how much it has sent.
+ */
+static bool
+is_early(const Request *r)
+{
+	size_t		size = r->body != NULL ? r->body_len : strlen(r->url);
+
+	return size > SMALL_EVENT &&
+		(!is_sent(r) || http_socket_arrival(r) != ARRIVED ||
+		 (r->body == NULL && poller_wants_out(http_socket_used(r))));
+}
+
 /* A head is complete: that of the answer, unless it is an interim one. */
 static bool
 end_head(Request *r)
@@ -169,8 +188,7 @@ end_head(Request *r)
 	}
 	else
 	{
-		r->early = r->body_len > SMALL_BODY && is_success(status) &&
-			(!is_sent(r) || http_socket_arrival(r) != ARRIVED);
+		r->early = is_success(status) && is_early(r);
 		if (r->early)
 			http_socket_keep_early(r);
 	}
@@ -248,6 +266,47 @@ http_on_header(char *line, size_t one, size_t len, void *arg)
 	else if (is_empty_line(line, len) && !end_head(r))
 		return 0;
 	return len;
+}
+
+/* Of a line that libcurl would take for a status; 0: it would not. */
+static int
+status_in(const char *line, size_t len)
+{
+	if (len < 13 || strncmp(line, "HTTP/1.", 7) != 0 || (line[7] != '0' && line[7] != '1') ||
+		line[8] != ' ' || line[9] < '1' || line[9] > '9' ||
+		!isdigit((unsigned char) line[10]) || !isdigit((unsigned char) line[11]) ||
+		!isspace((unsigned char) line[12]))
+		return 0;
+	return (line[9] - '0') * 100 + (line[10] - '0') * 10 + line[11] - '0';
+}
+
+void
+http_answer_overhear(Request *r)
+{
+	char		heads[MAX_OVERHEARD_BYTES];
+	size_t		size = 0;
+	ssize_t		got;
+	bool		begins = true;
+	size_t		len;
+
+	if (r->early_fd < 0 || r->head_bytes > 0)
+		return;
+	while (size < sizeof(heads) &&
+		   (got = recv(r->early_fd, heads + size, sizeof(heads) - size, MSG_DONTWAIT)) > 0)
+		size += got;
+	for (char *line = heads, *end; !r->head_done; line = end, size -= len)
+	{
+		end = memchr(line, '\n', size);
+		if (end == NULL)
+			return;
+		len = ++end - line;
+		if (begins && (r->overheard = status_in(line, len)) == 0)
+			return;
+		begins = is_empty_line(line, len);
+		if (http_on_header(line, 1, len, r) != len)
+			return;
+	}
+	r->answer.body_cut = true;
 }
 
 /* Keep the first response_limit bytes; false if there is no memory for them. */
@@ -607,8 +666,8 @@ proxy_refused(const Request *r)
  * the rest of that answers and then resets the stream (RFC 9113, 8.1).  It may
  * also leave it at that, and then libcurl does not tell whether the answer has
  * ended; so neither does it matter when the time is up after the head.  Over
- * HTTP/1.1 one that is no success may come as early; a success means that the
- * receiver has the event, so it counts when all of that was sent.
+ * HTTP/1.1 one that is no success may come as early, and how much was sent by
+ * then is a matter of chance; a success means that the receiver has the event.
  */
 static bool
 head_is_enough(const Request *r, CURLcode result)
@@ -620,8 +679,7 @@ head_is_enough(const Request *r, CURLcode result)
 	if (is_http2(r))
 		return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM ||
 			result == CURLE_OPERATION_TIMEDOUT;
-	return http_answer_blames_connection(result) && !is_sent(r) &&
-		!is_success(r->answer.status);
+	return http_answer_blames_connection(result) && !is_success(r->answer.status);
 }
 
 bool
@@ -633,7 +691,8 @@ http_answer_is_whole(const Request *r, CURLcode result)
 bool
 http_answer_is_early(const Request *r, CURLcode result)
 {
-	return r->early && result == CURLE_OK && is_sent(r);
+	return r->early && is_sent(r) &&
+		(result == CURLE_OK || result == CURLE_BAD_CONTENT_ENCODING || r->enough);
 }
 
 void
@@ -697,7 +756,7 @@ http_answer_judge(Request *r, CURLcode result)
 		answer->status = 0;
 		r->fault = "the proxy wants other credentials (HTTP status 407)";
 	}
-	else if (is_premature(r))
+	else if (is_premature(r) || (r->early && result == CURLE_SEND_ERROR))
 		http_answer_refute(r);
 
 	if (r->fault == NULL && http_answer_is_whole(r, result))

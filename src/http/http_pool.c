@@ -423,6 +423,7 @@ use(Request *r, Connection *connection)
 {
 	connection->ntransfers++;
 	connection->ncarried++;
+	connection->user = r;
 	set_unused(connection, false);
 	r->connection = connection;
 	settle(connection);
@@ -607,6 +608,8 @@ http_pool_release(Request *r, int64_t now_us)
 	if (connection == NULL)
 		return;
 	r->connection = NULL;
+	if (connection->user == r)
+		connection->user = NULL;
 	(void) curl_easy_setopt(r->easy, CURLOPT_SHARE, NULL);
 	connection->ntransfers--;
 	if (!connection->known && !connection->ended)
@@ -703,6 +706,8 @@ connected_anew(Request *r)
 		r->pool->most_streams = connection->ntransfers - 1;
 		settle(connection);
 	}
+	if (!connection->multiplexed)
+		http_unasked_keep_listening(connection);
 	if (http_unasked_on_new(r))
 	{
 		r->fault = "the receiver answered before it was asked";

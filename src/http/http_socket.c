@@ -144,6 +144,8 @@ http_socket_used(const Request *r)
 {
 	const Connection *connection = r->connection;
 
+	if (r->early_fd >= 0)
+		return r->early_fd;
 	if (connection->nsockets == 0)
 		return -1;
 	if (r->fd >= 0)
@@ -282,6 +284,7 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 		http_pool_not_taken(r);
 		return CURL_SOCKET_BAD;
 	}
+	http_socket_drop_early(r);	/* libcurl sends it again on its own */
 	if (guard != NULL && !guard(&address->addr, r->why, sizeof(r->why)))
 	{
 		r->barred = true;
@@ -317,7 +320,14 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 int
 http_on_close_socket(void *arg, curl_socket_t fd)
 {
+	Connection *connection = http_socket_owner(fd);
+	Request    *r = connection != NULL ? connection->user : NULL;
+
 	(void) arg;
+	if (r != NULL && r->fd == fd && r->connected && r->head_bytes == 0 && !r->pool->tls)
+		http_socket_keep_early(r);	/* see http_answer_overhear() */
+	if (r != NULL && r->early_fd >= 0)
+		poller_socket_ended(fd);	/* the kernel does not forget it with this */
 	disown(fd);
 	poller_socket_closed(fd);
 	return close(fd);
@@ -439,12 +449,17 @@ http_socket_unacknowledged(int fd)
 Arrival
 http_socket_arrival(const Request *r)
 {
-	int			fd = r->early_fd >= 0 ? r->early_fd : http_socket_used(r);
+	int			fd = http_socket_used(r);
 
-	/* what was under way to one that was reset is not to be acknowledged, either */
-	if (fd < 0 || http_socket_is_reset(fd))
+	if (fd < 0)
 		return ARRIVES_NEVER;
-	return http_socket_unacknowledged(fd) > 0 ? ARRIVING : ARRIVED;
+	if (http_socket_unacknowledged(fd) <= 0)
+		return ARRIVED;
+	if (!http_socket_is_reset(fd))
+		return ARRIVING;
+
+	/* what was acknowledged before a reset is still known, and may be more by now */
+	return http_socket_unacknowledged(fd) > 0 ? ARRIVES_NEVER : ARRIVED;
 }
 
 int64_t

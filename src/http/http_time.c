@@ -57,6 +57,7 @@ http_time_start(Request *r, const HttpRequest *request, int64_t now_us)
 		request->timeout_ms <= (int64_t) request->low_speed_time_s * 1000)
 		r->least_speed = 0;
 	r->spared = false;
+	r->waited_us = 0;
 }
 
 static int64_t
@@ -92,7 +93,7 @@ http_time_run(Request *r, int64_t now_us)
 	r->connecting_ms = 0;
 	if (!r->connection->known)
 	{
-		r->connect_by_us = now_us + (int64_t) r->connect_timeout_ms * 1000;
+		r->connect_by_us = now_us + (int64_t) r->connect_timeout_ms * 1000 - r->waited_us;
 		if (r->deadline_us >= 0 && r->deadline_us < r->connect_by_us)
 			r->connect_by_us = r->deadline_us > now_us ? r->deadline_us : now_us;
 		r->connecting_ms = (r->connect_by_us - now_us) / 1000 + CURL_LATER_MS;
@@ -100,22 +101,28 @@ http_time_run(Request *r, int64_t now_us)
 	r->begin_by_us = -1;
 	if (r->connection->multiplexed && r->connection->ntransfers == 1 && r->body_len > 0)
 		r->begin_by_us = now_us + time_to_begin(r, now_us);
+	r->waited_us = 0;
 	r->slow_since_us = now_us;
 	r->speed_at_us = now_us + speed_interval(r);
 	r->moved = 0;
 	note_next_look(r, now_us);
 }
 
-/* Bytes of bodies. */
+/*
+ * Bytes of bodies.  What lies in our kernel has not moved yet; over HTTP/2 nobody
+ * knows whose it is.
+ */
 static int64_t
 moved(const Request *r)
 {
 	curl_off_t	sent = 0;
 	curl_off_t	received = 0;
+	int			unacknowledged = r->connection->multiplexed ? 0 :
+		http_socket_unacknowledged(http_socket_used(r));
 
 	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
 	curl_easy_getinfo(r->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
-	return sent + received;
+	return sent + received - (unacknowledged > 0 ? unacknowledged : 0);
 }
 
 /* Has it been slow for too long? */
@@ -209,6 +216,7 @@ http_time_give_back(Request *r, int64_t away_us, int64_t now_us)
 	}
 	move(&r->deadline_us, lost_us, beyond_us);
 	move(&r->wait_until_us, lost_us, beyond_us);
+	move(&r->waits_since_us, lost_us, 0);
 	if (!r->in_multi)
 		return;
 	move(&r->connect_by_us, lost_us, beyond_us);

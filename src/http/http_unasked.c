@@ -18,6 +18,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <errno.h>
 #include <strings.h>
 
 #include <openssl/ssl.h>
@@ -60,6 +61,48 @@ http_unasked_tls(const Request *r)
 		session == NULL || session->backend != CURLSSLBACKEND_OPENSSL)
 		return NULL;
 	return session->internals;
+}
+
+/*
+ * To libcurl, a request that cannot be sent is at its end.  The other side may
+ * have answered before it reset the connection, so as long as there is something
+ * to read, but no head, let libcurl wait until it can write: it reads meanwhile.
+ */
+static long
+on_tls_io(BIO *bio, int operation, const char *data, size_t len, int argi, long argl,
+		  int result, size_t *processed)
+{
+	Connection *connection = http_socket_owner((int) (intptr_t) BIO_get_callback_arg(bio));
+
+	(void) data;
+	(void) len;
+	(void) argi;
+	(void) argl;
+	(void) processed;
+	if (result > 0 || BIO_should_retry(bio) || connection == NULL)
+		return result;
+	if (operation == (BIO_CB_READ | BIO_CB_RETURN))
+		connection->all_read = true;
+	else if (operation == (BIO_CB_WRITE | BIO_CB_RETURN) &&
+			 (errno == EPIPE || errno == ECONNRESET) && !connection->all_read &&
+			 connection->user != NULL && !connection->user->head_done &&
+			 connection->tls != NULL && !(SSL_get_shutdown(connection->tls) & SSL_SENT_SHUTDOWN))
+		BIO_set_retry_write(bio);
+	return result;
+}
+
+void
+http_unasked_keep_listening(Connection *connection)
+{
+	BIO		   *bio = connection->tls != NULL ? SSL_get_wbio(connection->tls) : NULL;
+
+	if (bio == NULL)
+		return;
+	connection->all_read = false;
+
+	/* libcurl may keep it for longer than we keep the connection */
+	BIO_set_callback_arg(bio, (char *) (intptr_t) connection->tls_socket);
+	BIO_set_callback_ex(bio, on_tls_io);
 }
 
 static bool
@@ -120,8 +163,7 @@ http_unasked_on_new(const Request *r)
 
 /*
  * Not one byte of the request was acknowledged as the answer came: that was
- * written before the request arrived.  Told of requests that go out in one
- * piece, since a part of one may be answered.
+ * written before the request arrived.
  */
 bool
 http_unasked_crossed(Request *r)
@@ -132,13 +174,13 @@ http_unasked_crossed(Request *r)
 
 	if (connection->multiplexed)
 		return false;
-	if (!looks_closely(r->pool) && r->connected &&
+	if (!looks_closely(r->pool) && r->connected && r->overheard == 0 &&
 		poller_clock() - r->connected_us > 2 * connection->round_trip_us + CROSSING_US)
 		return false;
 	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
 	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
-	if (request_size <= 0 || uploaded > request_size ||
-		http_socket_unacknowledged(http_socket_used(r)) < request_size)
+	if (request_size <= 0 || http_socket_unacknowledged(http_socket_used(r)) <
+		(uploaded > request_size ? uploaded : request_size))
 		return false;
 	http_unasked_note(connection);
 	return true;

@@ -246,6 +246,14 @@ poller_want(int fd, int events)
 		change(fd);
 }
 
+bool
+poller_wants_out(int fd)
+{
+	const Watch *watch = watch_of(fd);
+
+	return watch != NULL && (watch->wanted & POLLER_OUT) != 0;
+}
+
 static void
 settle_one(int fd)
 {

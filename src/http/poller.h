@@ -71,6 +71,7 @@ extern int64_t poller_held_until(void);
 
 /* Wait for these events from now on; 0: for none. */
 extern void poller_want(int fd, int events);
+extern bool poller_wants_out(int fd);
 
 /* Hand all remembered interest to the kernel; call before anybody waits. */
 extern void poller_settle(void);

@@ -70,6 +70,7 @@ typedef struct Connection
 	struct Connection *newer;
 	bool		unused;			/* is one of these */
 	int			ntransfers;		/* requests that use it */
+	struct Request *user;		/* over HTTP/1.1, the one that does */
 	int			most;			/* of them at once */
 	int			ncarried;		/* in all, since it was opened */
 	bool		unopened;		/* it has no socket yet */
@@ -89,6 +90,7 @@ typedef struct Connection
 	int64_t		written;		/* bytes, when it was last ready for more */
 	void	   *tls;			/* OpenSSL's SSL on tls_socket, while that is open */
 	int			tls_socket;
+	bool		all_read;		/* from that, so nothing more will come */
 } Connection;
 
 /*
@@ -188,6 +190,8 @@ typedef struct Request
 	bool		http1;			/* HTTP/2 was given up for it */
 	bool		patient;		/* has waited for one that others set up */
 	int64_t		wait_until_us;	/* in the lists waiting and settling */
+	int64_t		waited_us;		/* for others' connections, before its own ... */
+	int64_t		waits_since_us; /* ... and not counted in that yet */
 	int64_t		settling_us;	/* likewise, the last wait */
 	struct Name *name;			/* ... for this one's addresses; NULL: for a
 								 * connection */
@@ -213,7 +217,9 @@ typedef struct Request
 	bool		early;			/* over HTTP/1.1, a success came before all of it
 								 * had arrived ... */
 	int			early_fd;		/* ... at the other end of this, which is ours, as
-								 * libcurl may close its own; -1: none */
+								 * libcurl may close its own; or an answer may lie
+								 * there that libcurl has not read; -1: none */
+	int			overheard;		/* that one's status; 0: ask libcurl */
 	int			lacking;		/* errno of why no socket could be opened, or 0 */
 	struct curl_sockaddr address;	/* that was tried last */
 	bool		barred;			/* the guard refused an address */
@@ -282,7 +288,7 @@ extern int	http_on_connected(void *request, char *remote_ip, char *local_ip,
 /* Whose it is; NULL: nobody's that we know. */
 extern Connection *http_socket_owner(int fd);
 
-/* The one that a request went out on; -1: it is closed. */
+/* The one that a request went out on, or our own end of it; -1: it is closed. */
 extern int	http_socket_used(const Request *r);
 
 /*
@@ -435,6 +441,9 @@ extern bool http_unasked_crossed(Request *r);
 
 /* Something came unasked: from now on, look closely. */
 extern void http_unasked_note(Connection *connection);
+
+/* Over TLS, an answer is read even if the request cannot be sent to its end. */
+extern void http_unasked_keep_listening(Connection *connection);
 
 /* OpenSSL's SSL that the request is about to use; NULL: not to be had. */
 extern void *http_unasked_tls(const Request *r);
@@ -591,6 +600,11 @@ extern bool http_answer_wants_repeat(Request *r, CURLcode result, int64_t now_us
 
 /* Half of a head has come over HTTP/2, which has been given up since. */
 extern bool http_answer_head_is_lost(const Request *r);
+/*
+ * libcurl could not send the rest of a request, and so did not look whether the
+ * answer had come: take that.
+ */
+extern void http_answer_overhear(Request *r);
 
 /* Is it still to be seen whether what came early is a success? */
 extern bool http_answer_is_early(const Request *r, CURLcode result);

@@ -24,6 +24,7 @@ sub missing
 # The directory is for the ledger.  Options:
 #   relay => [receivers], rude_relay => [receivers]
 #   max_streams => N
+#   hasty => 1: hasty_url() is where it answers and ends in one
 sub new
 {
     my ($class, $dir, $certificates, %option) = @_;
@@ -34,6 +35,7 @@ sub new
         '--cert', $certificates->file('server.pem'),
         '--key', $certificates->file('server.key'),
         $option{max_streams} ? ('--max-streams', $option{max_streams}) : (),
+        $option{hasty} ? ('--hasty', 'yes') : (),
         map({ ('--relay', $_->port) } @{ $option{relay} // [] }),
         map({ ('--rude-relay', $_->port) } @{ $option{rude_relay} // [] }));
     open my $in, '<', "$dir/port" or die "could not read \"$dir/port\": $!\n";
@@ -54,6 +56,13 @@ sub relay_port
     my ($self, $n) = @_;
 
     return $self->{relay_ports}[$n];
+}
+
+sub hasty_url
+{
+    my ($self, $scheme, $path) = @_;
+
+    return "$scheme://127.0.0.1:$self->{relay_ports}[$scheme eq 'http' ? -2 : -1]$path";
 }
 
 sub url

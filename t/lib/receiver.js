@@ -4,11 +4,20 @@
 //
 //   node receiver.js --port-file FILE --ledger FILE --cert FILE --key FILE
 //                    [--max-streams N] [--relay PORT]... [--rude-relay PORT]...
+//                    [--hasty yes]
 //
-// The port file has the port for HTTP/2, the pid, and a port for each relay,
-// which speaks TLS (HTTP/1.1) and passes all on to that port of 127.0.0.1; what
-// happens to the connection there happens to its own: an end, a reset.  The
-// rude one ends without close_notify.  It goes away with its parent.
+// The port file has the port for HTTP/2, the pid, a port for each relay, and the
+// two of the hasty receiver.  A relay speaks TLS (HTTP/1.1) and passes all on to
+// that port of 127.0.0.1; what happens to the connection there happens to its
+// own: an end, a reset.  The rude one ends without close_notify.  All go away
+// with the parent.
+//
+// The hasty receiver speaks HTTP/1.1, on its first port without TLS, and ends
+// the connection together with its answer.  Its path is /N/STATUS/END[/WORD]: so
+// many bytes of the body are read (or "all"), and END is reset, late (a reset
+// that the next request may cross), close (without close_notify; what is unread
+// makes it a reset, too) or keep.  The WORD may be unlimited (no Content-Length)
+// or a rate, in bytes a second, to read with.
 //
 // The ledger is that of scripts/receiver: one line of JSON a request that has
 // arrived whole, or that was answered before; and {t, connection, unasked}.
@@ -248,10 +257,94 @@ function reset(socket) {
 }
 
 // ---------------------------------------------------------------------
+// Answers that come with the end of the connection
+// ---------------------------------------------------------------------
+
+const SLOW_CHUNK = 32768;
+
+function hasty(front, secure) {
+    const number = ++sessions;
+    const socket = secure ? new tls.TLSSocket(front, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] }) : front;
+    let request = begin();
+    let busy = false;
+
+    for (const one of [socket, front]) one.on('error', () => front.destroy());
+    socket.on('readable', read);
+
+    function begin() {
+        return { start: Buffer.alloc(0), head: undefined, length: 0, got: 0 };
+    }
+
+    function read() {
+        let chunk;
+        while (!busy && (chunk = socket.read()) !== null) take(chunk);
+    }
+
+    // Of the body only its length is of interest.
+    function take(chunk) {
+        if (request.head === undefined) {
+            request.start = Buffer.concat([request.start, chunk]);
+            const end = request.start.indexOf('\r\n\r\n');
+            if (end < 0) return;
+            request.head = request.start.subarray(0, end).toString();
+            request.length = Number((/\ncontent-length: *(\d+)/i.exec(request.head) || [0, 0])[1]);
+            request.got = request.start.length - end - 4;
+        } else {
+            request.got += chunk.length;
+        }
+        const target = request.head.split(' ')[1];
+        const [n, status, how, word] = words(target);
+
+        request.whole = request.got >= request.length;
+        if (!request.whole && (n === 'all' || request.got < Number(n))) {
+            if (Number(word) > 0) wait(chunk.length / Number(word));
+            return;
+        }
+        busy = true;
+        answer(Number(status), how, word, target);
+    }
+
+    function wait(seconds) {
+        busy = true;
+        setTimeout(() => {
+            busy = false;
+            read();
+        }, seconds * 1000);
+    }
+
+    function answer(status, how, word, target) {
+        const id = /\nwebhook-id: *(\S+)/i.exec(request.head);
+
+        note({
+            n: ++count,
+            connection: number,
+            method: request.head.split(' ')[0],
+            target: target.slice(0, 200),
+            headers: id ? { 'webhook-id': id[1] } : {},
+            body: '',    // of megabytes
+            answer: `${status}`,
+            accepted: request.whole && status >= 200 && status < 300
+        });
+        const length = word === 'unlimited' ? '' : 'Content-Length: 2\r\n';
+        socket.write(`HTTP/1.1 ${status} Whatever\r\nLocation: /all/200/keep\r\n${length}\r\nok`, () => {
+            if (how === 'reset') return reset(front);
+            if (how === 'late') return setTimeout(() => reset(front), 1);
+            if (how === 'close') return front.destroy();
+            request = begin();
+            busy = false;
+            read();
+        });
+    }
+}
+
+const hasties = option.hasty ? [false, true].map((secure) =>
+    net.createServer({ noDelay: true, highWaterMark: SLOW_CHUNK }, (socket) => hasty(socket, secure))) : [];
+
+// ---------------------------------------------------------------------
 // Start
 // ---------------------------------------------------------------------
 
-const all = [server, ...option.relay.map((to) => relay(to, false)), ...option['rude-relay'].map((to) => relay(to, true))];
+const all = [server, ...option.relay.map((to) => relay(to, false)), ...option['rude-relay'].map((to) => relay(to, true)), ...hasties];
 
 Promise.all(all.map((one) => new Promise((resolve) => one.listen(0, '127.0.0.1', resolve)))).then(() => {
     const [first, ...others] = all.map((one) => one.address().port);
