@@ -20,6 +20,7 @@
 #include "state.h"
 #include "stats.h"
 #include "utils/hsearch.h"
+#include "utils/lsyscache.h"
 
 typedef struct KnownDestination
 {

@@ -16,6 +16,7 @@
 #include "storage/shmem.h"
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 /* Destinations of the cluster that have some, an entry a worker. */
 #define MAX_TRACKED_DESTINATIONS	4096
@@ -55,9 +56,8 @@ counters_startup(void)
 
 	info.keysize = sizeof(StatsKey);
 	info.entrysize = sizeof(StatsEntry);
-	stats_table = ShmemInitHash("rswebhook destinations",
-								max_entries(), max_entries(), &info,
-								HASH_ELEM | HASH_BLOBS);
+	stats_table = init_shared_hash("rswebhook destinations", max_entries(), &info,
+								   HASH_ELEM | HASH_BLOBS);
 }
 
 /* share: whose; -1: all workers'. */

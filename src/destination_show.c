@@ -46,7 +46,7 @@ known_auth_value(const DestinationAuth *auth)
 static Jsonb *
 all_headers(const DestinationAuth *auth, const Jsonb *headers, bool masked)
 {
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 	JsonbIterator *it = JsonbIteratorInit(unconstify(JsonbContainer *, &headers->root));
 	JsonbIteratorToken token;
 	JsonbValue	key;
@@ -72,16 +72,18 @@ all_headers(const DestinationAuth *auth, const Jsonb *headers, bool masked)
 		pushJsonbValue(&state, WJB_KEY, &key);
 		pushJsonbValue(&state, WJB_VALUE, &value);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 static Jsonb *
 empty_object(void)
 {
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 void

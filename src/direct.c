@@ -335,9 +335,7 @@ delete_at(QueueReader *reader, ItemPointerData tid)
 {
 	TM_FailureData failure;
 
-	return table_tuple_delete(reader->rel, &tid, GetCurrentCommandId(true),
-							  reader->snapshot, InvalidSnapshot, false, &failure,
-							  false);
+	return delete_tuple(reader->rel, &tid, reader->snapshot, &failure);
 }
 
 /*

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 static WorkerSlot *my_slot = NULL;
 static uint32 my_generation = 0;

@@ -102,7 +102,8 @@ state_init(void)
 {
 	prev_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup;
-	at_shmem_request(request_memory, prev_shmem_request_hook);
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_memory;
 }
 
 bool
