@@ -27,7 +27,6 @@ write_file('clock_test.c', <<'END');
 static Instant steady = 1000 * SECOND;
 static int64 wall_ahead = 800 * DAY;
 static SharedEras memory;
-static NamedLWLockTranche tranche;
 static int	said = 0;
 
 /* What clock.c needs of the server. */
@@ -392,7 +391,7 @@ sub run_program
 {
     my ($name, $main, @others) = @_;
 
-    my $ok = system("cc -std=gnu99 -O1 -o $dir/$name -I$src -I$include $dir/$main @others -lm 2>$dir/errors") == 0;
+    my $ok = system("cc -std=gnu11 -O1 -o $dir/$name -I$src -I$include $dir/$main @others -lm 2>$dir/errors") == 0;
     diag(slurp("$dir/errors")) unless $ok;
     ok($ok, "$name builds by itself") or BAIL_OUT('no test program');
     foreach (qx(timeout 60 $dir/$name))

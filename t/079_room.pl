@@ -222,7 +222,7 @@ main(void)
 END
 close $out or die "could not write: $!\n";
 
-my $ok = system("cc -std=gnu99 -O1 -o $dir/room_test -I$src -I$include $dir/room_test.c 2>$dir/errors") == 0;
+my $ok = system("cc -std=gnu11 -O1 -o $dir/room_test -I$src -I$include $dir/room_test.c 2>$dir/errors") == 0;
 diag(slurp("$dir/errors")) unless $ok;
 ok($ok, 'it builds by itself') or BAIL_OUT('no test program');
 foreach (qx($dir/room_test))

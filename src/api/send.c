@@ -594,7 +594,7 @@ home_has_row(void)
 	Relation	rel = table_open(home_target.relid, AccessShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	TableScanDesc scan = begin_table_scan(rel, snapshot);
 	bool		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
 
 	table_endscan(scan);

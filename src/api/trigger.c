@@ -33,6 +33,7 @@
 #include "utils/uuid.h"
 
 #include "api/send.h"
+#include "base/compat.h"
 
 typedef struct Option
 {
@@ -115,7 +116,7 @@ column_text(const TriggerData *trigdata, HeapTuple tuple, const char *name)
  * ---------------------------------------------------------------------
  */
 static void
-push_key(JsonbParseState **state, const char *key)
+push_key(JsonbInState *state, const char *key)
 {
 	JsonbValue	value;
 
@@ -127,7 +128,7 @@ push_key(JsonbParseState **state, const char *key)
 
 /* A pair of a key and a string; none if the string is NULL. */
 static void
-push_string(JsonbParseState **state, const char *key, const char *string)
+push_string(JsonbInState *state, const char *key, const char *string)
 {
 	JsonbValue	value;
 
@@ -141,7 +142,7 @@ push_string(JsonbParseState **state, const char *key, const char *string)
 }
 
 static void
-push_jsonb(JsonbParseState **state, const char *key, Jsonb *jsonb)
+push_jsonb(JsonbInState *state, const char *key, Jsonb *jsonb)
 {
 	JsonbValue	value;
 
@@ -222,7 +223,7 @@ build_event(const TriggerData *trigdata, HeapTuple tuple, const char *name,
 	Relation	rel = trigdata->tg_relation;
 	bool		identify = strcmp(options[TABLE_TYPE].value, "identify") == 0;
 	char	   *now = iso_timestamp(GetCurrentTimestamp());
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_string(&state, "type", options[TABLE_TYPE].value);
@@ -256,7 +257,8 @@ build_event(const TriggerData *trigdata, HeapTuple tuple, const char *name,
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 
 	push_jsonb(&state, identify ? "traits" : "properties", row_to_jsonb(rel, tuple));
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 static void

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *		Every difference between the PostgreSQL and libcurl versions that we
- *		build on, behind names of the newest version where there is one.
+ *		Every difference between the PostgreSQL versions that we build on, 15 to
+ *		19, behind names of the newest version where there is one.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -11,10 +11,11 @@
 #ifndef RSWEBHOOK_COMPAT_H
 #define RSWEBHOOK_COMPAT_H
 
-#if PG_VERSION_NUM < 130000
-#error "rswebhook needs PostgreSQL 13 or later"
+#if PG_VERSION_NUM < 150000
+#error "rswebhook needs PostgreSQL 15 or later"
 #endif
 
+/* 16 took this out of postgres.h. */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
@@ -24,53 +25,6 @@
 #define RSWEBHOOK_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "rswebhook", .version = RSWEBHOOK_VERSION)
 #else
 #define RSWEBHOOK_MODULE_MAGIC PG_MODULE_MAGIC
-#endif
-
-/* 15 requests shared memory in a hook, earlier versions in _PG_init. */
-#if PG_VERSION_NUM >= 150000
-#define at_shmem_request(fn, prev) \
-	do { (prev) = shmem_request_hook; shmem_request_hook = (fn); } while (0)
-#else
-typedef void (*shmem_request_hook_type) (void);
-#define at_shmem_request(fn, prev) \
-	do { (prev) = NULL; (fn) (); } while (0)
-#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
-#endif
-
-/* 15 has this in funcapi.h. */
-#if PG_VERSION_NUM < 150000
-#include "funcapi.h"
-#include "miscadmin.h"
-#include "utils/tuplestore.h"
-static inline void
-InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext old;
-	TupleDesc	desc;
-
-	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) ||
-		(rsinfo->allowedModes & SFRM_Materialize) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("set-valued function called in context that cannot accept a set")));
-	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	rsinfo->returnMode = SFRM_Materialize;
-	rsinfo->setResult = tuplestore_begin_heap(true, false, work_mem);
-	rsinfo->setDesc = desc;
-	MemoryContextSwitchTo(old);
-}
-#endif
-
-/* 14 has an argument more in the ProcessUtility hook. */
-#if PG_VERSION_NUM >= 140000
-#define READ_ONLY_TREE_PARAM	bool read_only_tree,
-#define READ_ONLY_TREE			read_only_tree,
-#else
-#define READ_ONLY_TREE_PARAM
-#define READ_ONLY_TREE
 #endif
 
 /* 16 has one function for all kinds of objects. */
@@ -97,57 +51,89 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define create_session_wait_event_set(n) CreateWaitEventSet(TopMemoryContext, (n))
 #endif
 
-/* Index entries of a row that was just inserted; needs executor/executor.h. */
-#if PG_VERSION_NUM >= 160000
+/*
+ * Index entries of a row that was just inserted; needs executor/executor.h.  16
+ * asks whether summarizing indexes are enough, 19 has flags for what it asked.
+ */
+#if PG_VERSION_NUM >= 190000
+#define insert_index_tuples(info, slot, estate) \
+	list_free(ExecInsertIndexTuples((info), (estate), 0, (slot), NIL, NULL))
+#elif PG_VERSION_NUM >= 160000
 #define insert_index_tuples(info, slot, estate) \
 	list_free(ExecInsertIndexTuples((info), (slot), (estate), false, false, NULL, NIL, false))
-#elif PG_VERSION_NUM >= 140000
-#define insert_index_tuples(info, slot, estate) \
-	list_free(ExecInsertIndexTuples((info), (slot), (estate), false, false, NULL, NIL))
 #else
 #define insert_index_tuples(info, slot, estate) \
-	((estate)->es_result_relation_info = (info), \
-	 list_free(ExecInsertIndexTuples((slot), (estate), false, NULL, NIL)))
+	list_free(ExecInsertIndexTuples((info), (slot), (estate), false, false, NULL, NIL))
 #endif
 
-/* 18 counts for EXPLAIN, and knows of primary keys that are checked late. */
-#if PG_VERSION_NUM >= 180000
+/* 19 has flags for what a scan is about to do. */
+#if PG_VERSION_NUM >= 190000
+#define begin_table_scan(rel, snapshot) \
+	table_beginscan((rel), (snapshot), 0, NULL, SO_NONE)
+#else
+#define begin_table_scan(rel, snapshot) \
+	table_beginscan((rel), (snapshot), 0, NULL)
+#endif
+
+/* 18 counts for EXPLAIN; 19 has the flags here, too. */
+#if PG_VERSION_NUM >= 190000
+#define begin_index_scan(rel, index, snapshot, nkeys) \
+	index_beginscan((rel), (index), (snapshot), NULL, (nkeys), 0, SO_NONE)
+#elif PG_VERSION_NUM >= 180000
 #define begin_index_scan(rel, index, snapshot, nkeys) \
 	index_beginscan((rel), (index), (snapshot), NULL, (nkeys), 0)
-#define primary_key_of(rel) RelationGetPrimaryKeyIndex((rel), false)
 #else
 #define begin_index_scan(rel, index, snapshot, nkeys) \
 	index_beginscan((rel), (index), (snapshot), (nkeys), 0)
+#endif
+
+/* Without waiting; 19 has flags for what was a bool at the end. */
+#if PG_VERSION_NUM >= 190000
+#define delete_tuple(rel, tid, snapshot, failure) \
+	table_tuple_delete((rel), (tid), GetCurrentCommandId(true), 0, \
+					   (snapshot), InvalidSnapshot, false, (failure))
+#else
+#define delete_tuple(rel, tid, snapshot, failure) \
+	table_tuple_delete((rel), (tid), GetCurrentCommandId(true), \
+					   (snapshot), InvalidSnapshot, false, (failure), false)
+#endif
+
+/* 18 knows of primary keys that are checked late. */
+#if PG_VERSION_NUM >= 180000
+#define primary_key_of(rel) RelationGetPrimaryKeyIndex((rel), false)
+#else
 #define primary_key_of(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
-/* Partitions without those that are being detached concurrently, since 14. */
-#if PG_VERSION_NUM >= 140000
-#define current_partitions(rel) RelationGetPartitionDesc((rel), true)
+/* A hash table in shared memory that holds that many; 19 makes no other. */
+#if PG_VERSION_NUM >= 190000
+#define init_shared_hash(name, n, info, flags) \
+	ShmemInitHash((name), (n), (info), (flags))
 #else
-#define current_partitions(rel) RelationGetPartitionDesc(rel)
+#define init_shared_hash(name, n, info, flags) \
+	ShmemInitHash((name), (n), (n), (info), (flags))
 #endif
 
-/* Before a declaration: it does not return. */
+/* 19 keeps the value that comes of it beside the state that builds it. */
+#if PG_VERSION_NUM < 190000
+#include "utils/jsonb.h"
+typedef struct JsonbInState
+{
+	JsonbValue *result;
+	JsonbParseState *parseState;
+} JsonbInState;
+
+static inline void
+push_jsonb_value(JsonbInState *state, JsonbIteratorToken token, JsonbValue *value)
+{
+	state->result = pushJsonbValue(&state->parseState, token, value);
+}
+#define pushJsonbValue(state, token, value) push_jsonb_value((state), (token), (value))
+#endif
+
+/* 18 has it before a declaration: it does not return. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn		_Noreturn
-#endif
-
-/* 15 has time-outs that come again and again; before, a handler asks for the next. */
-#if PG_VERSION_NUM >= 150000
-#define TIMEOUT_EVERY	TMPARAM_EVERY
-#define timeout_again(id, delay_ms) ((void) 0)
-#else
-#define TIMEOUT_EVERY	TMPARAM_AFTER
-#define timeout_again(id, delay_ms) enable_timeout_after((id), (delay_ms))
-#endif
-
-/* A random number in [0, 1), good enough for jitter. */
-#if PG_VERSION_NUM >= 150000
-#include "common/pg_prng.h"
-#define random_fraction() pg_prng_double(&pg_global_prng_state)
-#else
-#define random_fraction() ((double) random() / ((double) MAX_RANDOM_VALUE + 1))
 #endif
 
 /*

@@ -160,7 +160,7 @@ add_header_element(HeaderItems *headers, const JsonbValue *element, int position
 static Jsonb *
 headers_object(const HeaderItems *headers)
 {
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 	JsonbValue	value;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
@@ -172,7 +172,8 @@ headers_object(const HeaderItems *headers)
 		pushJsonbValue(&state, WJB_KEY, &value);
 		pushJsonbValue(&state, WJB_VALUE, &headers->items[i].value);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 /*
@@ -291,7 +292,7 @@ read_signing_secret(const JsonbValue *element, SigningSecret *signing)
 
 /* In the form that is stored: of no session's time zone and date style. */
 static void
-push_signing_secret(JsonbParseState **state, const SigningSecret *signing)
+push_signing_secret(JsonbInState *state, const SigningSecret *signing)
 {
 	static const char *const kinds[] = {
 		[SECRET_LITERAL] = NULL, [SECRET_ENV] = "env", [SECRET_FILE] = "file"
@@ -331,7 +332,7 @@ push_signing_secret(JsonbParseState **state, const SigningSecret *signing)
 bool
 check_signing_secrets(Jsonb **secrets, FieldProblem *problem)
 {
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue	element;
@@ -360,7 +361,8 @@ check_signing_secrets(Jsonb **secrets, FieldProblem *problem)
 									"rswebhook_generate_secret() makes one.");
 		push_signing_secret(&state, &signing);
 	}
-	*secrets = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	*secrets = JsonbValueToJsonb(state.result);
 	return true;
 }
 

@@ -13,6 +13,7 @@
 #include "parser/scansup.h"
 #include "utils/builtins.h"
 
+#include "base/compat.h"
 #include "destination/auth.h"
 #include "destination/check.h"
 #include "destination/check_json.h"
@@ -41,7 +42,7 @@ known_auth_value(const DestinationAuth *auth)
 static Jsonb *
 all_headers(const DestinationAuth *auth, const Jsonb *headers, bool masked)
 {
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 	JsonbIterator *it = JsonbIteratorInit(unconstify(JsonbContainer *, &headers->root));
 	JsonbIteratorToken token;
 	JsonbValue	key;
@@ -67,16 +68,18 @@ all_headers(const DestinationAuth *auth, const Jsonb *headers, bool masked)
 		pushJsonbValue(&state, WJB_KEY, &key);
 		pushJsonbValue(&state, WJB_VALUE, &value);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 static Jsonb *
 empty_object(void)
 {
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 /* The configs for the wire and for people. */

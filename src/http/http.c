@@ -542,21 +542,15 @@ http_look_soon(Request *r)
 static void
 settle_early(Request *r, int64_t now_us)
 {
-	switch (http_socket_arrival(r))
+	Arrival		arrival = http_socket_arrival(r);
+
+	if (arrival == ARRIVING && (r->deadline_us < 0 || now_us < r->deadline_us))
 	{
-		case ARRIVING:
-			if (r->deadline_us < 0 || now_us < r->deadline_us)
-			{
-				http_look_soon(r);
-				return;
-			}
-			/* FALLTHROUGH */
-		case ARRIVES_NEVER:
-			http_answer_refute(r);
-			break;
-		case ARRIVED:
-			break;
+		http_look_soon(r);
+		return;
 	}
+	if (arrival != ARRIVED)
+		http_answer_refute(r);
 	conclude(r, CURLE_OK, false, now_us);
 }
 

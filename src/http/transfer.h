@@ -30,6 +30,10 @@
 
 #include "http/http.h"
 
+#if LIBCURL_VERSION_NUM < 0x074c00
+#error "rswebhook needs libcurl 7.76 or later"
+#endif
+
 /* libcurl tells when a connection is about to be used since 7.80. */
 #define HTTP_TELLS_CONNECTED	(LIBCURL_VERSION_NUM >= 0x075000)
 

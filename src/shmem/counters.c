@@ -15,7 +15,9 @@
 #include "storage/shmem.h"
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
+#include "base/compat.h"
 #include "base/encoding.h"
 #include "shmem/control.h"
 #include "shmem/counters.h"
@@ -59,9 +61,8 @@ counters_startup(void)
 
 	info.keysize = sizeof(StatsKey);
 	info.entrysize = sizeof(StatsEntry);
-	stats_table = ShmemInitHash("rswebhook destinations",
-								max_entries(), max_entries(), &info,
-								HASH_ELEM | HASH_BLOBS);
+	stats_table = init_shared_hash("rswebhook destinations", max_entries(), &info,
+								   HASH_ELEM | HASH_BLOBS);
 }
 
 /* share: whose; -1: all workers'. */

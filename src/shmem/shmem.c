@@ -78,5 +78,6 @@ shmem_init(void)
 {
 	prev_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup;
-	at_shmem_request(request_memory, prev_shmem_request_hook);
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_memory;
 }

@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 #include "shmem/control.h"
 #include "shmem/counters.h"

@@ -27,6 +27,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/inject.h"
 #include "tables/direct.h"
 #include "tables/rows.h"
@@ -322,9 +323,7 @@ delete_at(QueueReader *reader, ItemPointerData tid)
 {
 	TM_FailureData failure;
 
-	return table_tuple_delete(reader->rel, &tid, GetCurrentCommandId(true),
-							  reader->snapshot, InvalidSnapshot, false, &failure,
-							  false);
+	return delete_tuple(reader->rel, &tid, reader->snapshot, &failure);
 }
 
 /*

@@ -123,7 +123,7 @@ parts_of_ring(Relation parent)
 	if (key == NULL || key->strategy != PARTITION_STRATEGY_LIST ||
 		key->partattrs[0] == 0 || key->parttypid[0] != INT2OID)
 		return NULL;
-	return current_partitions(parent);
+	return RelationGetPartitionDesc(parent, true);
 }
 
 /*

@@ -234,7 +234,7 @@ before_commit_prepared(const char *gid, bool *changed, bool *queued)
 }
 
 static void
-process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
+process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
 {
@@ -268,10 +268,10 @@ process_utility(PlannedStmt *pstmt, const char *query, READ_ONLY_TREE_PARAM
 	}
 
 	if (prev_process_utility)
-		prev_process_utility(pstmt, query, READ_ONLY_TREE context, params, env,
+		prev_process_utility(pstmt, query, read_only_tree, context, params, env,
 							 dest, qc);
 	else
-		standard_ProcessUtility(pstmt, query, READ_ONLY_TREE context, params,
+		standard_ProcessUtility(pstmt, query, read_only_tree, context, params,
 								env, dest, qc);
 
 	if (commits_prepared && !had_extension)

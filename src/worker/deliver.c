@@ -26,6 +26,7 @@
 
 #include "access/xlog.h"
 #include "common/int.h"
+#include "common/pg_prng.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
@@ -161,7 +162,7 @@ decide(const HttpAnswer *answer, const Destination *destination, const QueueRow 
 	TimestampTz first_at = row->first_attempt_at != 0 ? row->first_attempt_at : started_at;
 
 	verdict_decide(answer, destination, row->attempts + 1, clock_age(first_at, now),
-				   now, random_fraction(), verdict);
+				   now, pg_prng_double(&pg_global_prng_state), verdict);
 	verdict->first_attempt_at = first_at;
 }
 

@@ -15,6 +15,7 @@
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "utils/hsearch.h"
+#include "utils/lsyscache.h"
 
 #include "destination/cache.h"
 #include "destination/values.h"

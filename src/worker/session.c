@@ -137,7 +137,6 @@ static void
 step_timeout_handler(void)
 {
 	count_step();
-	timeout_again(step_timeout, STEP_MS);
 }
 
 void
@@ -153,7 +152,7 @@ start_timeouts(void)
 {
 	EnableTimeoutParams timeouts[] = {
 		{.id = leaving_timeout, .type = TMPARAM_AFTER, .delay_ms = LEAVING_TIMEOUT_MS},
-		{.id = step_timeout, .type = TIMEOUT_EVERY, .delay_ms = STEP_MS},
+		{.id = step_timeout, .type = TMPARAM_EVERY, .delay_ms = STEP_MS},
 		{.id = STATEMENT_TIMEOUT, .type = TMPARAM_AFTER, .delay_ms = TRANSACTION_TIMEOUT_MS}
 	};
 

@@ -2,9 +2,6 @@
 #     What the TAP tests share: a cluster with the extension, a receiver, and
 #     waiting for as long as something moves.
 #
-# PostgreSQL 13 and 14 knew the test modules by other names at first; this is
-# the one place that knows.
-#
 # A busy machine must not fool a test.  Tests wait for a condition, never for a
 # time; a wait fails when nothing has moved for its limit, however long the whole
 # takes.  That one thing does not wait for another is shown by their order, the
@@ -24,6 +21,8 @@ use File::Basename qw(dirname);
 use File::Temp;
 use FindBin;
 use JSON::PP;
+use PostgreSQL::Test::Cluster ();
+use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -57,22 +56,8 @@ our @EXPORT = qw(
 
 our $default_limit = 60;    # seconds without a move
 
-# At compile time: the test modules set up their directories in INIT blocks.
-my $old_names;
-
 BEGIN
 {
-    if (eval { require PostgreSQL::Test::Cluster; 1 })
-    {
-        require PostgreSQL::Test::Utils;
-    }
-    else
-    {
-        require PostgresNode;
-        require TestLib;
-        $old_names = 1;
-    }
-
     # So that END blocks stop what was started.
     $SIG{TERM} = $SIG{INT} = sub { die "stopped by a signal\n" };
 
@@ -102,9 +87,8 @@ sub libcurl_at_least
 sub temp_dir
 {
     my ($name) = @_;
-    my $parent = $old_names ? $TestLib::tmp_check : $PostgreSQL::Test::Utils::tmp_check;
 
-    return File::Temp->newdir("${name}_XXXXXX", DIR => abs_path($parent));
+    return File::Temp->newdir("${name}_XXXXXX", DIR => abs_path($PostgreSQL::Test::Utils::tmp_check));
 }
 
 # ---------------------------------------------------------------------
@@ -146,9 +130,7 @@ sub bare_node
 {
     my ($name) = @_;
 
-    return $old_names
-      ? PostgresNode::get_new_node($name)
-      : PostgreSQL::Test::Cluster->new($name);
+    return PostgreSQL::Test::Cluster->new($name);
 }
 
 # Settings with which a server finds the extension outside its own
