@@ -26,7 +26,7 @@
 
 #include "destination/values.h"
 #include "destination/verdict.h"
-#include "http/http.h"
+#include "http/values.h"
 
 #define JITTER	0.2
 

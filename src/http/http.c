@@ -3,7 +3,7 @@
  * http.c
  *		The HTTP room: many requests at once through libcurl's multi interface.
  *
- * The doors of http.h, the lists of requests and the loop; http_private.h says
+ * The doors of http.h, the lists of requests and the loop; transfer.h says
  * what the room's other files do and which rules hold for all of them.
  *
  * - A request is in one of five lists: starting (until http_run() finds a
@@ -28,8 +28,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http/transfer.h"
+#include "http/http.h"
 #include "http/poller.h"
+#include "http/transfer.h"
 
 #if POLLER_IN != CURL_POLL_IN || POLLER_OUT != CURL_POLL_OUT || \
 	POLLER_IN != CURL_CSELECT_IN || POLLER_OUT != CURL_CSELECT_OUT
@@ -70,8 +71,6 @@
 #define MAX_TIMER_TURNS		10
 
 static CURLM *multi = NULL;
-static long version_wanted = CURL_HTTP_VERSION_1_1;
-static bool handles_keep = false;
 static sigset_t all_signals;
 
 static RequestList starting;
@@ -245,7 +244,7 @@ static void
 recycle(Request *r)
 {
 	bool		keep = nspare < MAX_SPARE;
-	bool		keep_handle = keep && handles_keep && !r->worn && !r->holds_secrets;
+	bool		keep_handle = keep && http_handles_keep() && !r->worn && !r->holds_secrets;
 	bool		keep_block = keep && r->block_size <= MAX_SPARE_BLOCK;
 	bool		keep_url = keep_block && r->target == NULL && r->parsed_url != NULL;
 	Request		kept = {0};
@@ -465,8 +464,8 @@ end_patience(int64_t now_us)
 	}
 }
 
-void
-http_name_settled(const struct Name *name, const char *error, bool lacking)
+static void
+on_name_settled(const struct Name *name, const char *error, bool lacking)
 {
 	Request    *next;
 
@@ -485,8 +484,8 @@ http_name_settled(const struct Name *name, const char *error, bool lacking)
 	}
 }
 
-void
-http_pool_settled(struct Pool *pool, bool failed)
+static void
+on_pool_settled(struct Pool *pool, bool failed)
 {
 	Request    *next;
 
@@ -524,8 +523,8 @@ conclude(Request *r, CURLcode result, bool repeat, int64_t now_us)
 	}
 }
 
-void
-http_look_soon(Request *r)
+static void
+look_soon(Request *r)
 {
 	r->settling_us = r->settling_us == 0 ? SETTLE_MIN_US :
 		r->settling_us < SETTLE_MAX_US ? r->settling_us * 2 : SETTLE_MAX_US;
@@ -546,7 +545,7 @@ settle_early(Request *r, int64_t now_us)
 
 	if (arrival == ARRIVING && (r->deadline_us < 0 || now_us < r->deadline_us))
 	{
-		http_look_soon(r);
+		look_soon(r);
 		return;
 	}
 	if (arrival != ARRIVED)
@@ -607,8 +606,8 @@ nudge(Request *r)
 	(void) curl_easy_pause(r->easy, CURLPAUSE_CONT);
 }
 
-void
-http_connection_deserted(Connection *connection)
+static void
+note_deserted(Connection *connection)
 {
 	connection->deserted = true;
 	some_deserted = true;
@@ -699,8 +698,8 @@ collect_finished(void)
 	end_companions(now_us);
 }
 
-void
-http_look_for_forgotten(void)
+static void
+look_for_forgotten(void)
 {
 	if (forgotten_us < 0)
 		forgotten_us = poller_clock() + FORGOTTEN_US;
@@ -916,9 +915,12 @@ set_up(const char **error)
 		return false;
 	}
 	info = curl_version_info(CURLVERSION_NOW);
-	/* several requests on a connection only where we see which one that is */
-	if ((info->features & CURL_VERSION_HTTP2) && HTTP_TELLS_CONNECTED)
-		version_wanted = CURL_HTTP_VERSION_2TLS;
+	http_curl_init(info);
+	http_upwards.trying = look_for_forgotten;
+	http_upwards.deserted = note_deserted;
+	http_upwards.answered_early = look_soon;
+	http_upwards.name_settled = on_name_settled;
+	http_upwards.pool_settled = on_pool_settled;
 	http_request_init(info);
 	http_pool_init(info);
 	if (!http_names_init())
@@ -926,13 +928,6 @@ set_up(const char **error)
 		*error = "could not initialize c-ares";
 		return false;
 	}
-
-	/*
-	 * From 7.83 to 8.1, a handle that is used again keeps a pointer to the
-	 * last header of its last answer, which is freed, and appends to it if an
-	 * answer's first header begins with a blank.
-	 */
-	handles_keep = info->version_num < 0x075300 || info->version_num >= 0x080200;
 
 	if (poller_fd() < 0 && !poller_open())
 	{
@@ -953,6 +948,12 @@ set_up(const char **error)
 	}
 	multi = fresh;
 	return true;
+}
+
+int
+http_room(int max_connections, int kept_descriptors)
+{
+	return http_socket_room(max_connections, kept_descriptors);
 }
 
 bool
@@ -977,18 +978,6 @@ http_init(HttpGuard guard, int max_connections, int64_t lifetime_ms, const char 
 		max_starved = max_connections;
 	}
 	return true;
-}
-
-long
-http_version_wanted(void)
-{
-	return version_wanted;
-}
-
-bool
-http_handles_keep(void)
-{
-	return handles_keep;
 }
 
 int

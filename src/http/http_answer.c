@@ -4,7 +4,7 @@
  *		The HTTP room, what comes back: heads, bodies, and what to make of them.
  *
  * Whatever the other side sends is bounded here in size, and turned into an
- * HttpAnswer.  See http_private.h for the rules of the room.
+ * HttpAnswer.  See transfer.h for the rules of the room.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -38,9 +38,7 @@
 #define SMALL_EVENT			8192
 #define MAX_RETRY_AFTER_S	((int64_t) 366 * 24 * 60 * 60)
 
-char http_no_memory[] = "out of memory";
 static const char long_header[] = "the answer has a header that is too long";
-const char http_not_taken[] = "the receiver refused the request or ended the connection";
 
 /* Nothing came yet, or nothing that counts after a redirect. */
 void
@@ -184,7 +182,7 @@ end_head(Request *r)
 	if (r->connection->multiplexed)
 	{
 		if (!is_sent(r))
-			http_look_soon(r);
+			http_upwards.answered_early(r);
 	}
 	else
 	{

@@ -8,7 +8,7 @@
  * something else.  All that was asked by the old one is over then, and whoever
  * still waits asks again.
  *
- * See http_private.h for the rules of the room.
+ * See transfer.h for the rules of the room.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

@@ -8,7 +8,7 @@
  * and some give a name the addresses of others that it shares a line with.  Here
  * it is read when it has changed, and a name has the addresses of its own lines.
  *
- * See http_private.h for the rules of the room.
+ * See transfer.h for the rules of the room.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

@@ -13,7 +13,7 @@
  * as long as it says.  IPv6 and IPv4 are asked for apart, so that a name server
  * that is silent about one of them does not hold up the other (RFC 8305, 3).
  *
- * See http_private.h for the rules of the room.
+ * See transfer.h for the rules of the room.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -290,7 +290,7 @@ settle(Name *name, int64_t now_us)
 			snprintf(name->error, sizeof(name->error),
 					 "Could not resolve host: %.200s (%s)", name->host, ares_strerror(status));
 	}
-	http_name_settled(name, usable ? NULL : name->error, name->lacking);
+	http_upwards.name_settled(name, usable ? NULL : name->error, name->lacking);
 }
 
 static void

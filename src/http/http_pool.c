@@ -14,7 +14,7 @@
  * about to go out.  HTTP/2 names the request that an answer is for, so there
  * only the unused ones are of interest.
  *
- * See http_private.h for the rules of the room.
+ * See transfer.h for the rules of the room.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -436,8 +436,8 @@ set_unopened(Connection *connection, bool unopened)
 	connection->unopened = unopened;
 }
 
-void
-http_pool_opened(Connection *connection)
+static void
+on_opened(Connection *connection)
 {
 	set_unopened(connection, false);
 }
@@ -597,7 +597,7 @@ became_known(Connection *connection, bool failed)
 {
 	set_unopened(connection, false);
 	connection->pool->opening--;
-	http_pool_settled(connection->pool, failed);
+	http_upwards.pool_settled(connection->pool, failed);
 }
 
 void
@@ -716,8 +716,8 @@ connected_anew(Request *r)
 	return true;
 }
 
-bool
-http_pool_connected(Request *r, int local_port)
+static bool
+on_connected(Request *r, int local_port)
 {
 	r->connected_us = poller_clock();
 	if (r->opened && r->connection->nsockets > 1)
@@ -738,7 +738,7 @@ http_pool_not_taken(Request *r)
 	r->fault = http_not_taken;
 	r->connection->ended = true;
 	settle(r->connection);
-	http_connection_deserted(r->connection);
+	http_upwards.deserted(r->connection);
 }
 
 bool
@@ -749,7 +749,7 @@ http_pool_give_up_http2(Request *r)
 	if (!loses_answers || pool->http2_only)
 		return false;
 	pool->http1 = true;
-	http_connection_deserted(r->connection);
+	http_upwards.deserted(r->connection);
 	return true;
 }
 
@@ -862,6 +862,9 @@ http_pool_init(const curl_version_info_data *libcurl)
 {
 	looks_rarely = libcurl->version_num >= 0x081600;
 	loses_answers = libcurl->version_num < 0x080200;
+	http_upwards.opened = on_opened;
+	http_upwards.connected = on_connected;
+	http_upwards.not_taken = http_pool_not_taken;
 }
 
 void

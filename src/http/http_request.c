@@ -5,7 +5,7 @@
  *
  * Redirects are followed here and not by libcurl, because libcurl takes all
  * headers but Authorization and Cookie along to a foreign host.  See
- * http_private.h for the rules of the room.
+ * transfer.h for the rules of the room.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

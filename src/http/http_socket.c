@@ -4,7 +4,7 @@
  *		The HTTP room, its descriptors: how many there may be, whose they are,
  *		and which addresses they may go to.
  *
- * See http_private.h for the rules of the room.
+ * See transfer.h for the rules of the room.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -97,7 +97,7 @@ raise_open_files_limit(int wanted)
 }
 
 int
-http_room(int max_connections, int kept_descriptors)
+http_socket_room(int max_connections, int kept_descriptors)
 {
 	int			wanted = max_connections + EXTRA_SOCKETS(max_connections);
 	int			limit;
@@ -281,7 +281,7 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 	(void) purpose;
 	if (r->connected)
 	{
-		http_pool_not_taken(r);
+		http_upwards.not_taken(r);
 		return CURL_SOCKET_BAD;
 	}
 	http_socket_drop_early(r);	/* libcurl sends it again on its own */
@@ -308,9 +308,9 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 		r->lacking = ENOMEM;
 		return CURL_SOCKET_BAD;
 	}
-	http_pool_opened(connection);
+	http_upwards.opened(connection);
 	if (r->pool->choice)
-		http_look_for_forgotten();
+		http_upwards.trying();
 	poller_socket_opened(fd);
 	r->opened = true;
 	return fd;
@@ -373,8 +373,8 @@ http_on_connected(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 		return CURL_PREREQFUNC_ABORT;
 	}
 	if (r->connected)
-		http_pool_not_taken(r);
-	if (r->again || !http_pool_connected(r, local_port))
+		http_upwards.not_taken(r);
+	if (r->again || !http_upwards.connected(r, local_port))
 		return CURL_PREREQFUNC_ABORT;
 	r->connected = true;
 	return CURL_PREREQFUNC_OK;

@@ -13,7 +13,7 @@
  * while a connection is set up, when answers need an answer of ours, it asks more
  * often.
  *
- * See http_private.h for the rules of the room.
+ * See transfer.h for the rules of the room.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

@@ -12,7 +12,7 @@
  * the arrival of a request and its answer cannot be told from that answer, so a
  * receiver that has once spoken so gets one request a connection.
  *
- * See http_private.h for the rules of the room.
+ * See transfer.h for the rules of the room.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

@@ -22,13 +22,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef RSWEBHOOK_HTTP_PRIVATE_H
-#define RSWEBHOOK_HTTP_PRIVATE_H
+#ifndef RSWEBHOOK_TRANSFER_H
+#define RSWEBHOOK_TRANSFER_H
 
 #include <curl/curl.h>
 #include <sys/stat.h>
 
-#include "http/http.h"
+#include "http/values.h"
 
 #if LIBCURL_VERSION_NUM < 0x074c00
 #error "rswebhook needs libcurl 7.76 or later"
@@ -238,42 +238,68 @@ sooner(int64_t a, int64_t b)
 	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
+/*
+ * What those below tell those above, which set it: who waits for what happens
+ * here, and what it means, is their affair.
+ */
+typedef struct HttpUpwards
+{
+	/* http.c: one of several addresses is tried; libcurl may forget the next one */
+	void		(*trying) (void);
+
+	/*
+	 * http.c: libcurl was about to send a request again, on another connection:
+	 * because its stream was refused, or because its connection is over, of
+	 * which it may tell no other.
+	 */
+	void		(*deserted) (Connection *connection);
+
+	/*
+	 * http.c: it was answered before all of it had arrived: look soon what
+	 * becomes of that, whether or not libcurl is through with it.
+	 */
+	void		(*answered_early) (Request *r);
+
+	/*
+	 * http.c: those that wait for this name, or for a connection of this pool,
+	 * may go on; or, with an error, not.
+	 */
+	void		(*name_settled) (const struct Name *name, const char *error, bool lacking);
+	void		(*pool_settled) (Pool *pool, bool failed);
+
+	/* http_pool.c: a connection has its socket */
+	void		(*opened) (Connection *connection);
+
+	/*
+	 * http_pool.c: it is about to be sent, from this port of ours.  False: not on
+	 * this connection.
+	 */
+	bool		(*connected) (Request *r, int local_port);
+
+	/* http_pool.c: the receiver has not taken it, and libcurl would send it again */
+	void		(*not_taken) (Request *r);
+} HttpUpwards;
+
+/* ---- http_curl.c ---- */
+
+extern HttpUpwards http_upwards;
+
 /* The error of last resort: static, so never freed. */
 extern char http_no_memory[];
 
 /* After GOAWAY or REFUSED_STREAM, of which libcurl does not tell more. */
 extern const char http_not_taken[];
 
-/* ---- http.c ---- */
+extern void http_curl_init(const curl_version_info_data *info);
 
 /* May a connection speak HTTP/2?  May a handle serve a second request? */
 extern long http_version_wanted(void);
 extern bool http_handles_keep(void);
 
-/* One of several addresses is tried: libcurl may forget to try the next one. */
-extern void http_look_for_forgotten(void);
-
-/*
- * libcurl was about to send a request again, on another connection: because its
- * stream was refused, or because its connection is over, of which it may tell no
- * other.  That is our affair.
- */
-extern void http_connection_deserted(Connection *connection);
-
-/*
- * It was answered before all of it had arrived: look soon what becomes of that,
- * whether or not libcurl is through with it.
- */
-extern void http_look_soon(Request *r);
-
-/*
- * Those that wait for this name, or for a connection of this pool, may go on;
- * or, with an error, not.
- */
-extern void http_name_settled(const struct Name *name, const char *error, bool lacking);
-extern void http_pool_settled(Pool *pool, bool failed);
-
 /* ---- http_socket.c ---- */
+
+/* See http_room(). */
+extern int	http_socket_room(int max_connections, int kept_descriptors);
 
 /* Sockets that are open, and how many there may be. */
 extern int	http_sockets_open(void);
@@ -370,8 +396,6 @@ extern bool http_pool_is_opening(const Request *r);
 /* Use a new one.  False with the errno of what we lack for it. */
 extern bool http_pool_open(Request *r, int *lacking);
 
-/* A socket was opened for it. */
-extern void http_pool_opened(Connection *connection);
 
 /* Close some that nobody has used for a while, since we lack what they hold. */
 extern void http_pool_give_way(void);
@@ -382,11 +406,6 @@ extern bool http_pool_hides_remains(const Request *r);
 /* The request does not use its connection any more. */
 extern void http_pool_release(Request *r, int64_t now_us);
 
-/*
- * The request is about to be sent.  False: not on this connection, on which
- * the other side has said something unasked or which it has closed.
- */
-extern bool http_pool_connected(Request *r, int local_port);
 
 /* It was sent, and libcurl wants to do that again, on another connection. */
 extern void http_pool_not_taken(Request *r);
@@ -480,7 +499,7 @@ extern void http_time_give_back(Request *r, int64_t away_us, int64_t now_us);
 typedef enum NameState
 {
 	NAME_KNOWN,
-	NAME_ASKED,					/* http_name_settled() comes later */
+	NAME_ASKED,					/* name_settled() comes later */
 	NAME_FAILED
 } NameState;
 
@@ -622,4 +641,4 @@ extern bool http_answer_was_connected(const Request *r);
 /* Does the result speak of the connection rather than of one request on it? */
 extern bool http_answer_blames_connection(CURLcode result);
 
-#endif							/* RSWEBHOOK_HTTP_PRIVATE_H */
+#endif							/* RSWEBHOOK_TRANSFER_H */

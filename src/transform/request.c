@@ -19,7 +19,7 @@
 #include "miscadmin.h"
 
 #include "base/encoding.h"
-#include "http/http.h"
+#include "http/values.h"
 #include "transform/config.h"
 #include "transform/flatten.h"
 #include "transform/json.h"

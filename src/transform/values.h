@@ -11,7 +11,7 @@
 #ifndef RSWEBHOOK_TRANSFORM_VALUES_H
 #define RSWEBHOOK_TRANSFORM_VALUES_H
 
-#include "http/http.h"
+#include "http/values.h"
 #include "utils/jsonb.h"
 
 /*

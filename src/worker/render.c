@@ -24,7 +24,7 @@
 #include "destination/secret.h"
 #include "destination/sign.h"
 #include "destination/values.h"
-#include "http/http.h"
+#include "http/values.h"
 #include "transform/json.h"
 #include "transform/request.h"
 #include "transform/transform.h"

@@ -27,6 +27,7 @@
 
 #include "destination/cache.h"
 #include "destination/values.h"
+#include "http/http.h"
 #include "shmem/slots.h"
 #include "shmem/turns.h"
 #include "shmem/wake.h"

@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_curl.c
+ *		What stands below all other files of this folder: what this libcurl can
+ *		do, the last words, and whom to tell.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "http/transfer.h"
+
+HttpUpwards http_upwards;
+
+char		http_no_memory[] = "out of memory";
+const char	http_not_taken[] = "the receiver refused the request or ended the connection";
+
+static long version_wanted = CURL_HTTP_VERSION_1_1;
+static bool handles_keep = false;
+
+void
+http_curl_init(const curl_version_info_data *info)
+{
+	/* several requests on a connection only where we see which one that is */
+	if ((info->features & CURL_VERSION_HTTP2) && HTTP_TELLS_CONNECTED)
+		version_wanted = CURL_HTTP_VERSION_2TLS;
+
+	/*
+	 * From 7.83 to 8.1, a handle that is used again keeps a pointer to the
+	 * last header of its last answer, which is freed, and appends to it if an
+	 * answer's first header begins with a blank.
+	 */
+	handles_keep = info->version_num < 0x075300 || info->version_num >= 0x080200;
+}
+
+long
+http_version_wanted(void)
+{
+	return version_wanted;
+}
+
+bool
+http_handles_keep(void)
+{
+	return handles_keep;
+}
