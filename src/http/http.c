@@ -73,12 +73,12 @@
 static CURLM *multi = NULL;
 static sigset_t all_signals;
 
-static RequestList starting;
-static RequestList waiting;
-static RequestList running;
-static RequestList settling;
-static RequestList done;
-static RequestList spare;
+static TransferList starting;
+static TransferList waiting;
+static TransferList running;
+static TransferList settling;
+static TransferList done;
+static TransferList spare;
 static int	nspare = 0;
 static int	nin_flight = 0;
 
@@ -104,7 +104,7 @@ static int64_t expected_us = -1;
 static bool some_broken = false;
 static bool some_deserted = false;
 
-/* Tags that there was not even memory for a Request for. */
+/* Tags that there was not even memory for a Transfer. */
 static uint64_t *starved = NULL;
 static int	nstarved = 0;
 static int	max_starved = 0;
@@ -115,37 +115,37 @@ static int	max_starved = 0;
  */
 
 static void
-list_append(RequestList *list, Request *r)
+list_append(TransferList *list, Transfer *t)
 {
-	r->list = list;
-	r->next = NULL;
-	r->prev = list->last;
+	t->list = list;
+	t->next = NULL;
+	t->prev = list->last;
 	if (list->last)
-		list->last->next = r;
+		list->last->next = t;
 	else
-		list->first = r;
-	list->last = r;
+		list->first = t;
+	list->last = t;
 }
 
 static void
-list_remove(Request *r)
+list_remove(Transfer *t)
 {
-	if (r->prev)
-		r->prev->next = r->next;
+	if (t->prev)
+		t->prev->next = t->next;
 	else
-		r->list->first = r->next;
-	if (r->next)
-		r->next->prev = r->prev;
+		t->list->first = t->next;
+	if (t->next)
+		t->next->prev = t->prev;
 	else
-		r->list->last = r->prev;
-	r->list = NULL;
+		t->list->last = t->prev;
+	t->list = NULL;
 }
 
 static void
-move_to(RequestList *list, Request *r)
+move_to(TransferList *list, Transfer *t)
 {
-	list_remove(r);
-	list_append(list, r);
+	list_remove(t);
+	list_append(list, t);
 }
 
 static void
@@ -197,39 +197,39 @@ on_timer(CURLM *unused, long timeout_ms, void *arg)
  */
 
 static void
-move_to_done(Request *r, int64_t now_us)
+move_to_done(Transfer *t, int64_t now_us)
 {
-	if (r->answer.lacking)
+	if (t->answer.lacking)
 		http_pool_give_way();
-	r->answer.duration_us = now_us - r->started_us;
-	move_to(&done, r);
+	t->answer.duration_us = now_us - t->started_us;
+	move_to(&done, t);
 }
 
 /* The request is not tried at all: it never could be, or we lack something. */
 static void
-fail_early(Request *r, bool refused, const char *error)
+fail_early(Transfer *t, bool refused, const char *error)
 {
 	if (refused)
-		http_answer_not_tried(r, true, error);
+		http_answer_not_tried(t, true, error);
 	else
-		http_answer_lacking(r, error);
-	move_to_done(r, poller_clock());
+		http_answer_lacking(t, error);
+	move_to_done(t, poller_clock());
 }
 
 static void
-fail_setup(Request *r)
+fail_setup(Transfer *t)
 {
 	char		error[128];
 
-	if (r->setup == CURLE_URL_MALFORMAT || r->setup == CURLE_UNSUPPORTED_PROTOCOL)
-		fail_early(r, true, curl_easy_strerror(r->setup));
-	else if (r->failed_option == NULL)
-		fail_early(r, false, curl_easy_strerror(r->setup));
+	if (t->setup == CURLE_URL_MALFORMAT || t->setup == CURLE_UNSUPPORTED_PROTOCOL)
+		fail_early(t, true, curl_easy_strerror(t->setup));
+	else if (t->failed_option == NULL)
+		fail_early(t, false, curl_easy_strerror(t->setup));
 	else
 	{
-		snprintf(error, sizeof(error), "%s: %s", r->failed_option,
-				 curl_easy_strerror(r->setup));
-		fail_early(r, false, error);
+		snprintf(error, sizeof(error), "%s: %s", t->failed_option,
+				 curl_easy_strerror(t->setup));
+		fail_early(t, false, error);
 	}
 }
 
@@ -241,66 +241,66 @@ fail_setup(Request *r)
  * and gives up at the sixth time: one that had to connect at all is not kept.
  */
 static void
-recycle(Request *r)
+recycle(Transfer *t)
 {
 	bool		keep = nspare < MAX_SPARE;
-	bool		keep_handle = keep && http_handles_keep() && !r->worn && !r->holds_secrets;
-	bool		keep_block = keep && r->block_size <= MAX_SPARE_BLOCK;
-	bool		keep_url = keep_block && r->target == NULL && r->parsed_url != NULL;
-	Request		kept = {0};
+	bool		keep_handle = keep && http_handles_keep() && !t->worn && !t->holds_secrets;
+	bool		keep_block = keep && t->block_size <= MAX_SPARE_BLOCK;
+	bool		keep_url = keep_block && t->target == NULL && t->parsed_url != NULL;
+	Transfer		kept = {0};
 
-	list_remove(r);
+	list_remove(t);
 	nin_flight--;
-	if (r->connection != NULL)
-		http_pool_release(r, poller_clock());
-	http_pool_leave(r);
-	http_request_forget_names(r);
-	http_socket_drop_early(r);
+	if (t->connection != NULL)
+		http_pool_release(t, poller_clock());
+	http_pool_leave(t);
+	http_request_forget_names(t);
+	http_socket_drop_early(t);
 	if (keep_handle)
 	{
-		kept.easy = r->easy;
+		kept.easy = t->easy;
 		kept.served = true;
 	}
 	else
-		curl_easy_cleanup(r->easy);
+		curl_easy_cleanup(t->easy);
 	if (keep_block)
 	{
-		kept.block = r->block;
-		kept.block_size = r->block_size;
+		kept.block = t->block;
+		kept.block_size = t->block_size;
 	}
 	else
-		free(r->block);
+		free(t->block);
 	if (keep_url)				/* it is in the block, too, so it is not long */
 	{
-		kept.parsed = r->parsed;
-		kept.parsed_url = r->parsed_url;
-		kept.origin = r->origin;
-		kept.host = r->host;
-		kept.port = r->port;
+		kept.parsed = t->parsed;
+		kept.parsed_url = t->parsed_url;
+		kept.origin = t->origin;
+		kept.host = t->host;
+		kept.port = t->port;
 	}
 	else
 	{
-		curl_url_cleanup(r->parsed);
-		free(r->parsed_url);
-		free(r->origin);
+		curl_url_cleanup(t->parsed);
+		free(t->parsed_url);
+		free(t->origin);
 	}
-	curl_free(r->target);
-	free(r->location);
-	free(r->answer.body);
-	if (r->answer.error != http_no_memory)
-		free(r->answer.error);
+	curl_free(t->target);
+	free(t->location);
+	free(t->answer.body);
+	if (t->answer.error != http_no_memory)
+		free(t->answer.error);
 
 	if (keep)
 	{
-		*r = kept;
+		*t = kept;
 		/* now and not when it is wanted: the old one's memory fits exactly */
-		if (r->easy == NULL)
-			(void) http_request_open(r);
-		list_append(&spare, r);
+		if (t->easy == NULL)
+			(void) http_request_open(t);
+		list_append(&spare, t);
 		nspare++;
 	}
 	else
-		free(r);
+		free(t);
 }
 
 /* ---------------------------------------------------------------------
@@ -310,14 +310,14 @@ recycle(Request *r)
 
 /* Until its name or its connection is there, but not longer than that. */
 static void
-wait_until(Request *r, int64_t until_us)
+wait_until(Transfer *t, int64_t until_us)
 {
-	if (r->deadline_us >= 0 && r->deadline_us < until_us)
-		until_us = r->deadline_us;
-	r->wait_until_us = until_us;
+	if (t->deadline_us >= 0 && t->deadline_us < until_us)
+		until_us = t->deadline_us;
+	t->wait_until_us = until_us;
 	if (patience_until_us < 0 || until_us < patience_until_us)
 		patience_until_us = until_us;
-	move_to(&waiting, r);
+	move_to(&waiting, t);
 }
 
 /* How many sockets of it are closed again, as far as we were told. */
@@ -329,49 +329,49 @@ closed_sockets(const Connection *connection)
 
 /* Hand a request to libcurl, on the connection that it has. */
 static void
-run(Request *r, int64_t now_us)
+run(Transfer *t, int64_t now_us)
 {
 	CURLMcode	rc = CURLM_OK;
 
-	http_request_connect(r, now_us);
-	if (r->setup == CURLE_OK)
-		rc = curl_multi_add_handle(multi, r->easy);
-	if (r->setup == CURLE_OK && rc == CURLM_OK)
+	http_request_connect(t, now_us);
+	if (t->setup == CURLE_OK)
+		rc = curl_multi_add_handle(multi, t->easy);
+	if (t->setup == CURLE_OK && rc == CURLM_OK)
 	{
-		r->in_multi = true;
-		look_at_us = sooner(look_at_us, r->look_at_us);
-		move_to(&running, r);
-		r->closed_seen = closed_sockets(r->connection);
+		t->in_multi = true;
+		look_at_us = sooner(look_at_us, t->look_at_us);
+		move_to(&running, t);
+		t->closed_seen = closed_sockets(t->connection);
 		return;
 	}
-	http_pool_release(r, now_us);
-	if (r->setup != CURLE_OK)
-		fail_setup(r);
+	http_pool_release(t, now_us);
+	if (t->setup != CURLE_OK)
+		fail_setup(t);
 	else
-		fail_early(r, false, curl_multi_strerror(rc));
+		fail_early(t, false, curl_multi_strerror(rc));
 }
 
 /* A new connection: first it needs addresses, then a descriptor. */
 static void
-run_on_new(Request *r, int64_t now_us)
+run_on_new(Transfer *t, int64_t now_us)
 {
 	int			lacking = 0;
 
-	switch (http_request_resolve(r))
+	switch (http_request_resolve(t))
 	{
 		case NAME_FAILED:
-			move_to_done(r, now_us);
+			move_to_done(t, now_us);
 			return;
 		case NAME_ASKED:
-			wait_until(r, INT64_MAX);
+			wait_until(t, INT64_MAX);
 			return;
 		case NAME_KNOWN:
 			break;
 	}
-	if (http_pool_open(r, &lacking))
-		run(r, now_us);
+	if (http_pool_open(t, &lacking))
+		run(t, now_us);
 	else
-		fail_early(r, false, lacking == EMFILE ? "too many open files" : http_no_memory);
+		fail_early(t, false, lacking == EMFILE ? "too many open files" : http_no_memory);
 }
 
 /*
@@ -379,32 +379,32 @@ run_on_new(Request *r, int64_t now_us)
  * connect_timeout, of which half is left for trying at least.
  */
 static int64_t
-patience(const Request *r)
+patience(const Transfer *t)
 {
-	int64_t		half_us = (int64_t) r->connect_timeout_ms * 1000 / 2;
+	int64_t		half_us = (int64_t) t->connect_timeout_ms * 1000 / 2;
 
 	return half_us < PATIENCE_US ? half_us : PATIENCE_US;
 }
 
 /* Half of all its time is left then, too. */
 static int64_t
-patient_until(const Request *r, int64_t now_us)
+patient_until(const Transfer *t, int64_t now_us)
 {
-	int64_t		half_us = (r->deadline_us - now_us) / 2;
-	int64_t		left_us = patience(r) - r->waited_us;
+	int64_t		half_us = (t->deadline_us - now_us) / 2;
+	int64_t		left_us = patience(t) - t->waited_us;
 
-	return now_us + (r->deadline_us >= 0 && half_us < left_us ? half_us : left_us);
+	return now_us + (t->deadline_us >= 0 && half_us < left_us ? half_us : left_us);
 }
 
 /* It has waited for a connection, and goes on. */
 static void
-end_waiting(Request *r, bool patient)
+end_waiting(Transfer *t, bool patient)
 {
-	r->waited_us += poller_clock() - r->waits_since_us;
-	if (r->waited_us > patience(r))
-		r->waited_us = patience(r);
-	r->patient = patient;
-	move_to(&starting, r);
+	t->waited_us += poller_clock() - t->waits_since_us;
+	if (t->waited_us > patience(t))
+		t->waited_us = patience(t);
+	t->patient = patient;
+	move_to(&starting, t);
 }
 
 /* New requests, next hops, repeats, and those that have waited. */
@@ -415,21 +415,21 @@ run_starting(void)
 
 	while (starting.first != NULL)
 	{
-		Request    *r = starting.first;
-		bool		alone = r->repeats >= HTTP_MAX_REPEATS;
+		Transfer   *t = starting.first;
+		bool		alone = t->repeats >= HTTP_MAX_REPEATS;
 
-		if (r->setup != CURLE_OK)
-			fail_setup(r);
-		else if (!alone && http_pool_take(r, now_us))
-			run(r, now_us);
-		else if (!alone && !r->patient && http_pool_is_opening(r))
+		if (t->setup != CURLE_OK)
+			fail_setup(t);
+		else if (!alone && http_pool_take(t, now_us))
+			run(t, now_us);
+		else if (!alone && !t->patient && http_pool_is_opening(t))
 		{
-			r->name = NULL;
-			r->waits_since_us = now_us;
-			wait_until(r, patient_until(r, now_us));
+			t->name = NULL;
+			t->waits_since_us = now_us;
+			wait_until(t, patient_until(t, now_us));
 		}
 		else
-			run_on_new(r, now_us);
+			run_on_new(t, now_us);
 	}
 }
 
@@ -437,101 +437,101 @@ run_starting(void)
 static void
 end_patience(int64_t now_us)
 {
-	Request    *next;
+	Transfer   *next;
 
 	if (patience_until_us < 0 || now_us < patience_until_us)
 		return;
 	patience_until_us = -1;
-	for (Request *r = waiting.first; r != NULL; r = next)
+	for (Transfer *t = waiting.first; t != NULL; t = next)
 	{
 		bool		lacking;
 
-		next = r->next;
-		if (r->wait_until_us > now_us)
+		next = t->next;
+		if (t->wait_until_us > now_us)
 		{
-			if (patience_until_us < 0 || r->wait_until_us < patience_until_us)
-				patience_until_us = r->wait_until_us;
+			if (patience_until_us < 0 || t->wait_until_us < patience_until_us)
+				patience_until_us = t->wait_until_us;
 		}
-		else if (r->name != NULL)
+		else if (t->name != NULL)
 		{
-			const char *late = http_names_late(r->name, &lacking);
+			const char *late = http_names_late(t->name, &lacking);
 
-			http_answer_unresolved(r, late, lacking);
-			move_to_done(r, now_us);
+			http_answer_unresolved(t, late, lacking);
+			move_to_done(t, now_us);
 		}
 		else
-			end_waiting(r, true);
+			end_waiting(t, true);
 	}
 }
 
 static void
 on_name_settled(const struct Name *name, const char *error, bool lacking)
 {
-	Request    *next;
+	Transfer   *next;
 
-	for (Request *r = waiting.first; r != NULL; r = next)
+	for (Transfer *t = waiting.first; t != NULL; t = next)
 	{
-		next = r->next;
-		if (r->name != name)
+		next = t->next;
+		if (t->name != name)
 			continue;
 		if (error == NULL)
 		{
-			move_to(&starting, r);
+			move_to(&starting, t);
 			continue;
 		}
-		http_answer_unresolved(r, error, lacking);
-		move_to_done(r, poller_clock());
+		http_answer_unresolved(t, error, lacking);
+		move_to_done(t, poller_clock());
 	}
 }
 
 static void
 on_pool_settled(struct Pool *pool, bool failed)
 {
-	Request    *next;
+	Transfer   *next;
 
-	for (Request *r = waiting.first; r != NULL; r = next)
+	for (Transfer *t = waiting.first; t != NULL; t = next)
 	{
-		next = r->next;
-		if (r->name != NULL || r->pool != pool)
+		next = t->next;
+		if (t->name != NULL || t->pool != pool)
 			continue;
-		end_waiting(r, failed);
+		end_waiting(t, failed);
 	}
 }
 
 /* libcurl has no more to do with it. */
 static void
-take_out(Request *r)
+take_out(Transfer *t)
 {
-	curl_multi_remove_handle(multi, r->easy);
-	r->in_multi = false;
+	curl_multi_remove_handle(multi, t->easy);
+	t->in_multi = false;
 }
 
 /* The request is over: release its connection, and find out what that means. */
 static void
-conclude(Request *r, CURLcode result, bool repeat, int64_t now_us)
+conclude(Transfer *t, CURLcode result, bool repeat, int64_t now_us)
 {
-	if (r->head_done && !repeat)
-		http_pool_answered(r);
-	http_pool_release(r, now_us);
-	if (repeat ? http_request_repeat(r) :
-		http_answer_is_whole(r, result) && http_request_follow(r))
-		move_to(&starting, r);
+	if (t->head_done && !repeat)
+		http_pool_answered(t);
+	http_pool_release(t, now_us);
+	if (repeat ? http_request_repeat(t) :
+		http_answer_is_whole(t, result) && http_request_follow(t))
+		move_to(&starting, t);
 	else
 	{
-		http_answer_judge(r, result);
-		move_to_done(r, now_us);
+		http_answer_judge(t, result);
+		move_to_done(t, now_us);
 	}
 }
 
 static void
-look_soon(Request *r)
+look_soon(Transfer *t)
 {
-	r->settling_us = r->settling_us == 0 ? SETTLE_MIN_US :
-		r->settling_us < SETTLE_MAX_US ? r->settling_us * 2 : SETTLE_MAX_US;
-	r->wait_until_us = poller_clock() + (r->in_multi ? SETTLE_MAX_US : r->settling_us);
-	if (settling_until_us < 0 || r->wait_until_us < settling_until_us)
-		settling_until_us = r->wait_until_us;
-	move_to(&settling, r);
+	t->settling_us = t->settling_us == 0 ? SETTLE_MIN_US :
+		t->settling_us < SETTLE_MAX_US ? t->settling_us * 2 : SETTLE_MAX_US;
+	t->wait_until_us = poller_clock() + (t->in_multi ? SETTLE_MAX_US : t->settling_us);
+	if (settling_until_us < 0 || t->wait_until_us < settling_until_us)
+		settling_until_us = t->wait_until_us;
+	move_to(&settling, t);
 }
 
 /*
@@ -539,71 +539,71 @@ look_soon(Request *r)
  * has arrived, it is none (http_answer.c says why).
  */
 static void
-settle_early(Request *r, int64_t now_us)
+settle_early(Transfer *t, int64_t now_us)
 {
-	Arrival		arrival = http_socket_arrival(r);
+	Arrival		arrival = http_socket_arrival(t);
 
-	if (arrival == ARRIVING && (r->deadline_us < 0 || now_us < r->deadline_us))
+	if (arrival == ARRIVING && (t->deadline_us < 0 || now_us < t->deadline_us))
 	{
-		look_soon(r);
+		look_soon(t);
 		return;
 	}
 	if (arrival != ARRIVED)
-		http_answer_refute(r);
-	conclude(r, CURLE_OK, false, now_us);
+		http_answer_refute(t);
+	conclude(t, CURLE_OK, false, now_us);
 }
 
 static void
 settle_those_due(int64_t now_us)
 {
-	Request    *next;
-	Request    *r;
+	Transfer   *next;
+	Transfer   *t;
 
 	if (settling_until_us < 0 || now_us < settling_until_us)
 		return;
 	settling_until_us = -1;
-	r = settling.first;
+	t = settling.first;
 	settling.first = settling.last = NULL;
-	for (; r != NULL; r = next)
+	for (; t != NULL; t = next)
 	{
-		next = r->next;
-		list_append(&settling, r);
-		if (r->wait_until_us <= now_us && r->in_multi)
+		next = t->next;
+		list_append(&settling, t);
+		if (t->wait_until_us <= now_us && t->in_multi)
 		{
 			/* over HTTP/2 the head is the answer, and the rest should have come */
-			take_out(r);
-			r->worn = true;
-			conclude(r, CURLE_HTTP2_STREAM, false, now_us);
+			take_out(t);
+			t->worn = true;
+			conclude(t, CURLE_HTTP2_STREAM, false, now_us);
 		}
-		else if (r->wait_until_us <= now_us)
-			settle_early(r, now_us);
-		else if (settling_until_us < 0 || r->wait_until_us < settling_until_us)
-			settling_until_us = r->wait_until_us;
+		else if (t->wait_until_us <= now_us)
+			settle_early(t, now_us);
+		else if (settling_until_us < 0 || t->wait_until_us < settling_until_us)
+			settling_until_us = t->wait_until_us;
 	}
 }
 
 /* libcurl is through with a request. */
 static void
-finish(Request *r, CURLcode result, int64_t now_us)
+finish(Transfer *t, CURLcode result, int64_t now_us)
 {
 	bool		repeat;
 
 	if (http_answer_blames_connection(result))
-		http_answer_overhear(r);
-	repeat = http_answer_wants_repeat(r, result, now_us);
-	take_out(r);
-	if (!repeat && http_answer_is_early(r, result))
-		settle_early(r, now_us);
+		http_answer_overhear(t);
+	repeat = http_answer_wants_repeat(t, result, now_us);
+	take_out(t);
+	if (!repeat && http_answer_is_early(t, result))
+		settle_early(t, now_us);
 	else
-		conclude(r, result, repeat, now_us);
+		conclude(t, result, repeat, now_us);
 }
 
 /* Have libcurl look after it as if something had come: it does when a pause ends. */
 static void
-nudge(Request *r)
+nudge(Transfer *t)
 {
-	(void) curl_easy_pause(r->easy, CURLPAUSE_SEND);
-	(void) curl_easy_pause(r->easy, CURLPAUSE_CONT);
+	(void) curl_easy_pause(t->easy, CURLPAUSE_SEND);
+	(void) curl_easy_pause(t->easy, CURLPAUSE_CONT);
 }
 
 static void
@@ -620,30 +620,30 @@ note_deserted(Connection *connection)
 static void
 leave_deserted(int64_t now_us)
 {
-	Request    *next;
+	Transfer   *next;
 
 	if (!some_deserted)
 		return;
 	some_deserted = false;
-	for (Request *r = running.first; r != NULL; r = r->next)
+	for (Transfer *t = running.first; t != NULL; t = t->next)
 	{
-		if (!r->connection->deserted || r->again)
+		if (!t->connection->deserted || t->again)
 			continue;
-		nudge(r);
-		if (http_pool_speaks_http1(r))
+		nudge(t);
+		if (http_pool_speaks_http1(t))
 		{
-			http_time_look_soon(r, now_us);
-			look_at_us = sooner(look_at_us, r->look_at_us);
+			http_time_look_soon(t, now_us);
+			look_at_us = sooner(look_at_us, t->look_at_us);
 		}
 	}
-	for (Request *r = running.first; r != NULL; r = next)
+	for (Transfer *t = running.first; t != NULL; t = next)
 	{
-		next = r->next;
-		r->connection->deserted = false;
-		if (!r->again)
+		next = t->next;
+		t->connection->deserted = false;
+		if (!t->again)
 			continue;
-		r->worn = true;
-		finish(r, CURLE_RECV_ERROR, now_us);
+		t->worn = true;
+		finish(t, CURLE_RECV_ERROR, now_us);
 	}
 }
 
@@ -654,18 +654,18 @@ leave_deserted(int64_t now_us)
 static void
 end_companions(int64_t now_us)
 {
-	Request    *next;
+	Transfer   *next;
 
 	if (!some_broken)
 		return;
 	some_broken = false;
-	for (Request *r = running.first; r != NULL; r = next)
+	for (Transfer *t = running.first; t != NULL; t = next)
 	{
-		next = r->next;
-		if (!r->connection->broken)
+		next = t->next;
+		if (!t->connection->broken)
 			continue;
-		r->worn = true;
-		finish(r, CURLE_RECV_ERROR, now_us);
+		t->worn = true;
+		finish(t, CURLE_RECV_ERROR, now_us);
 	}
 }
 
@@ -682,17 +682,17 @@ collect_finished(void)
 		CURLcode	result = message->data.result;
 		char	   *owner = NULL;
 		long		connects = 0;
-		Request    *r;
+		Transfer   *t;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner);
-		r = (Request *) owner;
-		curl_easy_getinfo(r->easy, CURLINFO_NUM_CONNECTS, &connects);
-		r->worn = r->worn || connects > 0 || result != CURLE_OK;
-		if (r->connection->ntransfers > 1 && http_answer_blames_connection(result))
-			some_broken |= http_pool_broken(r->connection, false);
-		finish(r, result, now_us);
+		t = (Transfer *) owner;
+		curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
+		t->worn = t->worn || connects > 0 || result != CURLE_OK;
+		if (t->connection->ntransfers > 1 && http_answer_blames_connection(result))
+			some_broken |= http_pool_broken(t->connection, false);
+		finish(t, result, now_us);
 	}
 	leave_deserted(now_us);
 	end_companions(now_us);
@@ -718,23 +718,23 @@ wake_forgotten(int64_t now_us)
 	if (forgotten_us < 0 || now_us < forgotten_us)
 		return;
 	forgotten_us = -1;
-	for (Request *r = running.first; r != NULL; r = r->next)
+	for (Transfer *t = running.first; t != NULL; t = t->next)
 	{
-		bool		connected = http_answer_was_connected(r);
+		bool		connected = http_answer_was_connected(t);
 		int			closed;
 
-		if (!r->pool->choice || r->head_bytes > 0)
+		if (!t->pool->choice || t->head_bytes > 0)
 			continue;
-		http_sockets_disown_closed(r->connection);
-		if (connected && r->connection->nsockets > 0)
+		http_sockets_disown_closed(t->connection);
+		if (connected && t->connection->nsockets > 0)
 			continue;
 		forgotten_us = now_us + FORGOTTEN_US;
-		closed = closed_sockets(r->connection);
-		if (closed == r->closed_seen &&
-			(r->connection->nsockets > 0 || !(r->opened || connected)))
+		closed = closed_sockets(t->connection);
+		if (closed == t->closed_seen &&
+			(t->connection->nsockets > 0 || !(t->opened || connected)))
 			continue;
-		r->closed_seen = closed;
-		nudge(r);
+		t->closed_seen = closed;
+		nudge(t);
 	}
 }
 
@@ -742,28 +742,28 @@ wake_forgotten(int64_t now_us)
 static void
 end_those_late(int64_t now_us)
 {
-	Request    *next;
+	Transfer   *next;
 
 	if (look_at_us < 0 || now_us < look_at_us)
 		return;
 	look_at_us = -1;
-	for (Request *r = running.first; r != NULL; r = next)
+	for (Transfer *t = running.first; t != NULL; t = next)
 	{
 		const char *late;
 
-		next = r->next;
-		if (http_time_is_held(r, now_us))
-			http_pool_not_taken(r);
-		late = http_time_is_up(r, now_us);
+		next = t->next;
+		if (http_time_is_held(t, now_us))
+			http_pool_not_taken(t);
+		late = http_time_is_up(t, now_us);
 		if (late == NULL)
 		{
-			look_at_us = sooner(look_at_us, r->look_at_us);
+			look_at_us = sooner(look_at_us, t->look_at_us);
 			continue;
 		}
-		r->worn = true;
-		take_out(r);
-		snprintf(r->curl_error, sizeof(r->curl_error), "%s", late);
-		conclude(r, CURLE_OPERATION_TIMEDOUT, false, now_us);
+		t->worn = true;
+		take_out(t);
+		snprintf(t->curl_error, sizeof(t->curl_error), "%s", late);
+		conclude(t, CURLE_OPERATION_TIMEDOUT, false, now_us);
 	}
 }
 
@@ -802,7 +802,7 @@ settle(void)
 static void
 give_back(void)
 {
-	const RequestList *lists[] = {&starting, &waiting, &running, &settling};
+	const TransferList *lists[] = {&starting, &waiting, &running, &settling};
 	int64_t		now_us = poller_clock();
 	int64_t		away_us = now_us - expected_us;
 
@@ -811,8 +811,8 @@ give_back(void)
 	http_names_give_back(away_us);
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 	{
-		for (Request *r = lists[i]->first; r != NULL; r = r->next)
-			http_time_give_back(r, away_us, now_us);
+		for (Transfer *t = lists[i]->first; t != NULL; t = t->next)
+			http_time_give_back(t, away_us, now_us);
 	}
 }
 
@@ -986,54 +986,54 @@ http_fd(void)
 	return poller_fd();
 }
 
-/* A fresh or reused Request in the starting list, or NULL. */
-static Request *
+/* A fresh or reused Transfer in the starting list, or NULL. */
+static Transfer *
 new_request(void)
 {
-	Request    *r = spare.last; /* its memory is still in the caches */
+	Transfer   *t = spare.last; /* its memory is still in the caches */
 
-	if (r != NULL)
+	if (t != NULL)
 	{
-		list_remove(r);
+		list_remove(t);
 		nspare--;
 	}
 	else
-		r = calloc(1, sizeof(*r));
-	if (r == NULL)
+		t = calloc(1, sizeof(*t));
+	if (t == NULL)
 		return NULL;
-	r->early_fd = -1;
+	t->early_fd = -1;
 	nin_flight++;
-	list_append(&starting, r);
-	return r;
+	list_append(&starting, t);
+	return t;
 }
 
 void
 http_start(const HttpRequest *request)
 {
-	Request    *r = new_request();
+	Transfer   *t = new_request();
 
-	if (r == NULL)
+	if (t == NULL)
 	{
 		if (nstarved < max_starved)
 			starved[nstarved++] = request->tag;
 		return;
 	}
 
-	http_time_start(r, request, poller_clock());
-	r->response_limit = request->response_limit;
-	r->hops_left = request->max_redirects;
-	http_answer_begin(r);
-	r->answer.tag = request->tag;
+	http_time_start(t, request, poller_clock());
+	t->response_limit = request->response_limit;
+	t->hops_left = request->max_redirects;
+	http_answer_begin(t);
+	t->answer.tag = request->tag;
 
-	if ((r->easy == NULL && !http_request_open(r)) || !http_request_copy(r, request))
-		fail_early(r, false, http_no_memory);
+	if ((t->easy == NULL && !http_request_open(t)) || !http_request_copy(t, request))
+		fail_early(t, false, http_no_memory);
 	else
 	{
-		http_request_setup(r, request);
-		if (r->fault)
+		http_request_setup(t, request);
+		if (t->fault)
 		{
-			http_answer_not_tried(r, false, r->fault);
-			move_to_done(r, poller_clock());
+			http_answer_not_tried(t, false, t->fault);
+			move_to_done(t, poller_clock());
 		}
 	}
 }
@@ -1041,7 +1041,7 @@ http_start(const HttpRequest *request)
 bool
 http_next(HttpAnswer *answer)
 {
-	Request    *r = done.first;
+	Transfer   *t = done.first;
 
 	if (nstarved > 0)
 	{
@@ -1053,11 +1053,11 @@ http_next(HttpAnswer *answer)
 		answer->error = http_no_memory;
 		return true;
 	}
-	if (r == NULL)
+	if (t == NULL)
 		return false;
-	*answer = r->answer;
-	memset(&r->answer, 0, sizeof(r->answer));
-	recycle(r);
+	*answer = t->answer;
+	memset(&t->answer, 0, sizeof(t->answer));
+	recycle(t);
 	return true;
 }
 
@@ -1077,40 +1077,40 @@ http_in_flight(void)
 	return nin_flight + nstarved;
 }
 
-static Request *
-find_in(const RequestList *list, uint64_t tag)
+static Transfer *
+find_in(const TransferList *list, uint64_t tag)
 {
-	Request    *r = list->first;
+	Transfer   *t = list->first;
 
-	while (r != NULL && r->answer.tag != tag)
-		r = r->next;
-	return r;
+	while (t != NULL && t->answer.tag != tag)
+		t = t->next;
+	return t;
 }
 
 bool
 http_cancel(uint64_t tag)
 {
-	Request    *r = find_in(&running, tag);
+	Transfer   *t = find_in(&running, tag);
 	sigset_t	saved;
 
-	if (r == NULL)
-		r = find_in(&starting, tag);
-	if (r == NULL)
-		r = find_in(&waiting, tag);
-	if (r == NULL)
-		r = find_in(&settling, tag);
-	if (r == NULL)
-		r = find_in(&done, tag);
-	if (r == NULL)
+	if (t == NULL)
+		t = find_in(&starting, tag);
+	if (t == NULL)
+		t = find_in(&waiting, tag);
+	if (t == NULL)
+		t = find_in(&settling, tag);
+	if (t == NULL)
+		t = find_in(&done, tag);
+	if (t == NULL)
 		return false;
 
 	block_signals(&saved);
-	if (r->in_multi)
+	if (t->in_multi)
 	{
-		r->worn = true;
-		take_out(r);
+		t->worn = true;
+		take_out(t);
 	}
-	recycle(r);
+	recycle(t);
 	restore_signals(&saved);
 	settle();
 	return true;

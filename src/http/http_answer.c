@@ -42,25 +42,25 @@ static const char long_header[] = "the answer has a header that is too long";
 
 /* Nothing came yet, or nothing that counts after a redirect. */
 void
-http_answer_begin(Request *r)
+http_answer_begin(Transfer *t)
 {
-	uint64_t	tag = r->answer.tag;
+	uint64_t	tag = t->answer.tag;
 
-	free(r->answer.body);
-	free(r->location);
-	r->location = NULL;
-	memset(&r->answer, 0, sizeof(r->answer));
-	r->answer.tag = tag;
-	r->answer.retry_after_s = -1;
-	r->body_size = r->body_seen = r->head_bytes = 0;
-	r->head_lines = 0;
-	r->head_done = r->enough = r->again = false;
-	r->opened = r->connected = r->early = r->barred = false;
-	http_socket_drop_early(r);
-	r->fd = -1;
-	r->fault = NULL;
-	r->lacking = r->overheard = 0;
-	r->why[0] = r->curl_error[0] = '\0';
+	free(t->answer.body);
+	free(t->location);
+	t->location = NULL;
+	memset(&t->answer, 0, sizeof(t->answer));
+	t->answer.tag = tag;
+	t->answer.retry_after_s = -1;
+	t->body_size = t->body_seen = t->head_bytes = 0;
+	t->head_lines = 0;
+	t->head_done = t->enough = t->again = false;
+	t->opened = t->connected = t->early = t->barred = false;
+	http_socket_drop_early(t);
+	t->fd = -1;
+	t->fault = NULL;
+	t->lacking = t->overheard = 0;
+	t->why[0] = t->curl_error[0] = '\0';
 }
 
 /*
@@ -114,33 +114,33 @@ parse_retry_after(const char *value, size_t len)
 
 /* libcurl's word on the last status line, since it reads them its own way. */
 static int
-status_of(const Request *r)
+status_of(const Transfer *t)
 {
-	long		status = r->overheard;
+	long		status = t->overheard;
 
 	if (status == 0)
-		curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 	return (int) status;
 }
 
 /* Is all of the request with the kernel? */
 static bool
-is_sent(const Request *r)
+is_sent(const Transfer *t)
 {
 	long		request_size = 0;
 	curl_off_t	uploaded = 0;
 
-	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
-	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
-	return request_size > 0 && (size_t) uploaded >= r->body_len;
+	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	return request_size > 0 && (size_t) uploaded >= t->body_len;
 }
 
 static bool
-is_http2(const Request *r)
+is_http2(const Transfer *t)
 {
 	long		version = 0;
 
-	curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
+	curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
 	return version >= CURL_HTTP_VERSION_2_0;
 }
 
@@ -155,45 +155,45 @@ is_success(int status)
  * where there is no body, libcurl does not tell how much it has sent.
  */
 static bool
-is_early(const Request *r)
+is_early(const Transfer *t)
 {
-	size_t		size = r->body != NULL ? r->body_len : strlen(r->url);
+	size_t		size = t->body != NULL ? t->body_len : strlen(t->url);
 
 	return size > SMALL_EVENT &&
-		(!is_sent(r) || http_socket_arrival(r) != ARRIVED ||
-		 (r->body == NULL && poller_wants_out(http_socket_used(r))));
+		(!is_sent(t) || http_socket_arrival(t) != ARRIVED ||
+		 (t->body == NULL && poller_wants_out(http_socket_used(t))));
 }
 
 /* A head is complete: that of the answer, unless it is an interim one. */
 static bool
-end_head(Request *r)
+end_head(Transfer *t)
 {
-	int			status = status_of(r);
+	int			status = status_of(t);
 
 	if (status < 200 && status != 101)
 	{
-		r->answer.retry_after_s = -1;
-		free(r->location);
-		r->location = NULL;
+		t->answer.retry_after_s = -1;
+		free(t->location);
+		t->location = NULL;
 		return true;
 	}
-	r->answer.status = status;
-	r->head_done = true;
-	if (r->connection->multiplexed)
+	t->answer.status = status;
+	t->head_done = true;
+	if (t->connection->multiplexed)
 	{
-		if (!is_sent(r))
-			http_upwards.answered_early(r);
+		if (!is_sent(t))
+			http_upwards.answered_early(t);
 	}
 	else
 	{
-		r->early = is_success(status) && is_early(r);
-		if (r->early)
-			http_socket_keep_early(r);
+		t->early = is_success(status) && is_early(t);
+		if (t->early)
+			http_socket_keep_early(t);
 	}
 
 	/* What follows a 101 is another protocol, which we do not speak. */
-	r->enough = status == 101;
-	return !r->enough;
+	t->enough = status == 101;
+	return !t->enough;
 }
 
 /* Half of one is handed over, too, when the connection ends there. */
@@ -226,42 +226,42 @@ header_value(const char *line, size_t len, const char *name, size_t *value_len)
  * request was sent whole.
  */
 static void
-note_location(Request *r, const char *value, size_t len)
+note_location(Transfer *t, const char *value, size_t len)
 {
-	if (r->location == NULL && r->hops_left > 0 && len > 0)
-		r->location = strndup(value, len);
+	if (t->location == NULL && t->hops_left > 0 && len > 0)
+		t->location = strndup(value, len);
 }
 
 size_t
 http_on_header(char *line, size_t one, size_t len, void *arg)
 {
-	Request    *r = arg;
+	Transfer   *t = arg;
 	const char *value;
 	size_t		value_len;
 
 	(void) one;
-	if (r->head_bytes == 0 && !r->opened && http_unasked_crossed(r))
+	if (t->head_bytes == 0 && !t->opened && http_unasked_crossed(t))
 	{
-		r->again = true;
+		t->again = true;
 		return 0;
 	}
-	r->head_bytes += len;
-	if (r->head_bytes > MAX_HEAD_BYTES || ++r->head_lines > MAX_HEAD_LINES)
+	t->head_bytes += len;
+	if (t->head_bytes > MAX_HEAD_BYTES || ++t->head_lines > MAX_HEAD_LINES)
 	{
-		r->fault = "the answer has too many or too long headers";
+		t->fault = "the answer has too many or too long headers";
 		return 0;
 	}
-	if (r->head_done)
+	if (t->head_done)
 		return len;				/* a trailer */
 
 	if ((value = header_value(line, len, "Retry-After", &value_len)) != NULL)
 	{
-		if (r->answer.retry_after_s < 0)
-			r->answer.retry_after_s = parse_retry_after(value, value_len);
+		if (t->answer.retry_after_s < 0)
+			t->answer.retry_after_s = parse_retry_after(value, value_len);
 	}
 	else if ((value = header_value(line, len, "Location", &value_len)) != NULL)
-		note_location(r, value, value_len);
-	else if (is_empty_line(line, len) && !end_head(r))
+		note_location(t, value, value_len);
+	else if (is_empty_line(line, len) && !end_head(t))
 		return 0;
 	return len;
 }
@@ -279,7 +279,7 @@ status_in(const char *line, size_t len)
 }
 
 void
-http_answer_overhear(Request *r)
+http_answer_overhear(Transfer *t)
 {
 	char		heads[MAX_OVERHEARD_BYTES];
 	size_t		size = 0;
@@ -287,35 +287,35 @@ http_answer_overhear(Request *r)
 	bool		begins = true;
 	size_t		len;
 
-	if (r->early_fd < 0 || r->head_bytes > 0)
+	if (t->early_fd < 0 || t->head_bytes > 0)
 		return;
 	while (size < sizeof(heads) &&
-		   (got = recv(r->early_fd, heads + size, sizeof(heads) - size, MSG_DONTWAIT)) > 0)
+		   (got = recv(t->early_fd, heads + size, sizeof(heads) - size, MSG_DONTWAIT)) > 0)
 		size += got;
-	for (char *line = heads, *end; !r->head_done; line = end, size -= len)
+	for (char *line = heads, *end; !t->head_done; line = end, size -= len)
 	{
 		end = memchr(line, '\n', size);
 		if (end == NULL)
 			return;
 		len = ++end - line;
-		if (begins && (r->overheard = status_in(line, len)) == 0)
+		if (begins && (t->overheard = status_in(line, len)) == 0)
 			return;
 		begins = is_empty_line(line, len);
-		if (http_on_header(line, 1, len, r) != len)
+		if (http_on_header(line, 1, len, t) != len)
 			return;
 	}
-	r->answer.body_cut = true;
+	t->answer.body_cut = true;
 }
 
 /* Keep the first response_limit bytes; false if there is no memory for them. */
 static bool
-keep_body(Request *r, const char *data, size_t len)
+keep_body(Transfer *t, const char *data, size_t len)
 {
-	HttpAnswer *answer = &r->answer;
+	HttpAnswer *answer = &t->answer;
 
-	if (answer->body_len + len > r->body_size)
+	if (answer->body_len + len > t->body_size)
 	{
-		size_t		size = r->body_size ? r->body_size * 2 : 1024;
+		size_t		size = t->body_size ? t->body_size * 2 : 1024;
 		char	   *more;
 
 		if (size < answer->body_len + len)
@@ -324,7 +324,7 @@ keep_body(Request *r, const char *data, size_t len)
 		if (more == NULL)
 			return false;
 		answer->body = more;
-		r->body_size = size;
+		t->body_size = size;
 	}
 	memcpy(answer->body + answer->body_len, data, len);
 	answer->body_len += len;
@@ -340,23 +340,23 @@ keep_body(Request *r, const char *data, size_t len)
 size_t
 http_on_body(char *data, size_t one, size_t len, void *arg)
 {
-	Request    *r = arg;
+	Transfer   *t = arg;
 	size_t		room = 0;
 
 	(void) one;
-	if (!r->answer.body_cut)
-		room = r->response_limit - r->answer.body_len;
-	r->body_seen += len;
-	if (len > room || !keep_body(r, data, len))
+	if (!t->answer.body_cut)
+		room = t->response_limit - t->answer.body_len;
+	t->body_seen += len;
+	if (len > room || !keep_body(t, data, len))
 	{
 		if (room > 0 && len > room)
-			(void) keep_body(r, data, room);
-		r->answer.body_cut = true;
+			(void) keep_body(t, data, room);
+		t->answer.body_cut = true;
 	}
-	if (r->body_seen > r->response_limit &&
-		r->body_seen - r->response_limit > MAX_UNWANTED_BYTES)
+	if (t->body_seen > t->response_limit &&
+		t->body_seen - t->response_limit > MAX_UNWANTED_BYTES)
 	{
-		r->enough = true;
+		t->enough = true;
 		return 0;
 	}
 	return len;
@@ -369,55 +369,55 @@ http_on_body(char *data, size_t one, size_t len, void *arg)
 
 /* Bytes of it, or of what a proxy was asked for, went out. */
 static bool
-was_begun(const Request *r)
+was_begun(const Transfer *t)
 {
 	long		request_size = 0;
 
-	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request_size);
 	return request_size > 0;
 }
 
 bool
-http_answer_was_connected(const Request *r)
+http_answer_was_connected(const Transfer *t)
 {
 #if HTTP_TELLS_CONNECTED
-	return r->connected;
+	return t->connected;
 #else
-	return was_begun(r);
+	return was_begun(t);
 #endif
 }
 
 /* A proxy has not let it through to the receiver. */
 static bool
-waits_for_proxy(const Request *r)
+waits_for_proxy(const Transfer *t)
 {
 	long		status = 0;
 
-	curl_easy_getinfo(r->easy, CURLINFO_HTTP_CONNECTCODE, &status);
-	return r->proxied && was_begun(r) && (status < 200 || status > 299);
+	curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	return t->proxied && was_begun(t) && (status < 200 || status > 299);
 }
 
 /* Of a request that has no complete answer: by what happened to it. */
 static HttpPhase
-phase_reached(const Request *r, CURLcode result)
+phase_reached(const Transfer *t, CURLcode result)
 {
 	curl_off_t	connected = 0;
 	long		local_port = 0;
 
-	if (r->head_bytes > 0 && status_of(r) > 0)
+	if (t->head_bytes > 0 && status_of(t) > 0)
 		return HTTP_PHASE_RECEIVE;
-	if (http_answer_was_connected(r))
-		return r->again || is_sent(r) ? HTTP_PHASE_WAIT : HTTP_PHASE_SEND;
+	if (http_answer_was_connected(t))
+		return t->again || is_sent(t) ? HTTP_PHASE_WAIT : HTTP_PHASE_SEND;
 
 	if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_RESOLVE_PROXY)
 		return HTTP_PHASE_RESOLVE;
-	if (result == CURLE_COULDNT_CONNECT || !r->opened || waits_for_proxy(r) ||
-		strncasecmp(r->url, "https:", 6) != 0)
+	if (result == CURLE_COULDNT_CONNECT || !t->opened || waits_for_proxy(t) ||
+		strncasecmp(t->url, "https:", 6) != 0)
 		return HTTP_PHASE_CONNECT;
 
 	/* some versions note the time only when TLS is through, too */
-	curl_easy_getinfo(r->easy, CURLINFO_CONNECT_TIME_T, &connected);
-	curl_easy_getinfo(r->easy, CURLINFO_LOCAL_PORT, &local_port);
+	curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	curl_easy_getinfo(t->easy, CURLINFO_LOCAL_PORT, &local_port);
 	return connected > 0 || local_port > 0 ? HTTP_PHASE_TLS : HTTP_PHASE_CONNECT;
 }
 
@@ -474,30 +474,30 @@ clean_error(HttpPhase phase, const char *text)
 }
 
 void
-http_answer_not_tried(Request *r, bool refused, const char *error)
+http_answer_not_tried(Transfer *t, bool refused, const char *error)
 {
-	r->answer.phase = HTTP_PHASE_REFUSED;
-	r->answer.refused = refused;
-	r->answer.error = clean_error(HTTP_PHASE_REFUSED, error);
+	t->answer.phase = HTTP_PHASE_REFUSED;
+	t->answer.refused = refused;
+	t->answer.error = clean_error(HTTP_PHASE_REFUSED, error);
 }
 
 void
-http_answer_lacking(Request *r, const char *error)
+http_answer_lacking(Transfer *t, const char *error)
 {
-	http_answer_not_tried(r, false, error);
-	r->answer.lacking = true;
+	http_answer_not_tried(t, false, error);
+	t->answer.lacking = true;
 }
 
 void
-http_answer_unresolved(Request *r, const char *error, bool lacking)
+http_answer_unresolved(Transfer *t, const char *error, bool lacking)
 {
 	if (lacking)
 	{
-		http_answer_lacking(r, error);
+		http_answer_lacking(t, error);
 		return;
 	}
-	r->answer.phase = HTTP_PHASE_RESOLVE;
-	r->answer.error = clean_error(HTTP_PHASE_RESOLVE, error);
+	t->answer.phase = HTTP_PHASE_RESOLVE;
+	t->answer.error = clean_error(HTTP_PHASE_RESOLVE, error);
 }
 
 /* ---------------------------------------------------------------------
@@ -511,39 +511,39 @@ http_answer_unresolved(Request *r, const char *error, bool lacking)
  * passing lack of ours.  UDP has ports of its own, so it tells.
  */
 static bool
-lacks_ports(const Request *r)
+lacks_ports(const Transfer *t)
 {
-	int			fd = socket(r->address.family, SOCK_DGRAM, 0);
+	int			fd = socket(t->address.family, SOCK_DGRAM, 0);
 	bool		reached;
 
 	if (fd < 0)
 		return false;
-	reached = connect(fd, &r->address.addr, r->address.addrlen) == 0;
+	reached = connect(fd, &t->address.addr, t->address.addrlen) == 0;
 	close(fd);
 	return reached;
 }
 
 /* NULL: nothing, so that it was an attempt. */
 static const char *
-lacked(const Request *r, CURLcode result)
+lacked(const Transfer *t, CURLcode result)
 {
 	long		os_errno = 0;
 
 	/* the only address that answers may be one that there was no socket for */
-	if (r->lacking != 0 && phase_reached(r, result) == HTTP_PHASE_CONNECT)
-		return r->lacking == EMFILE ? "too many open files" : strerror(r->lacking);
+	if (t->lacking != 0 && phase_reached(t, result) == HTTP_PHASE_CONNECT)
+		return t->lacking == EMFILE ? "too many open files" : strerror(t->lacking);
 	switch (result)
 	{
 		case CURLE_OUT_OF_MEMORY:
 			/* what a receiver can cause is not ours: that is what a long header is */
-			return http_answer_was_connected(r) || was_begun(r) ? NULL : http_no_memory;
+			return http_answer_was_connected(t) || was_begun(t) ? NULL : http_no_memory;
 		case CURLE_FAILED_INIT:
 		case CURLE_SSL_ENGINE_NOTFOUND:
 		case CURLE_SSL_ENGINE_SETFAILED:
 		case CURLE_SSL_ENGINE_INITFAILED:
 			return curl_easy_strerror(result);
 		case CURLE_SSL_CACERT_BADFILE:
-			return http_pool_trusts_system(r) ? "the system's CA certificates cannot be read" : NULL;
+			return http_pool_trusts_system(t) ? "the system's CA certificates cannot be read" : NULL;
 		case CURLE_SSL_CONNECT_ERROR:
 			return RAND_status() != 1 ? "no entropy for TLS" : NULL;
 		case CURLE_COULDNT_CONNECT:
@@ -553,7 +553,7 @@ lacked(const Request *r, CURLcode result)
 		default:
 			return NULL;
 	}
-	curl_easy_getinfo(r->easy, CURLINFO_OS_ERRNO, &os_errno);
+	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &os_errno);
 	switch (os_errno)
 	{
 		case EMFILE:
@@ -563,7 +563,7 @@ lacked(const Request *r, CURLcode result)
 		case ENOBUFS:
 			return strerror((int) os_errno);
 		case EADDRNOTAVAIL:
-			return lacks_ports(r) ? "no local port is free" : NULL;
+			return lacks_ports(t) ? "no local port is free" : NULL;
 		default:
 			return NULL;
 	}
@@ -587,10 +587,10 @@ http_answer_blames_connection(CURLcode result)
  * together with it, or when another request on that connection reads it.
  */
 static bool
-may_be_lost(Request *r, CURLcode result)
+may_be_lost(Transfer *t, CURLcode result)
 {
 	return (result == CURLE_HTTP2_STREAM || result == CURLE_GOT_NOTHING) &&
-		(r->repeats < HTTP_MAX_REPEATS || http_pool_give_up_http2(r));
+		(t->repeats < HTTP_MAX_REPEATS || http_pool_give_up_http2(t));
 }
 
 /*
@@ -598,62 +598,62 @@ may_be_lost(Request *r, CURLcode result)
  * or half of it, and take what is left for HTTP/0.9.
  */
 static bool
-head_is_lost(const Request *r, CURLcode result)
+head_is_lost(const Transfer *t, CURLcode result)
 {
-	return result == CURLE_UNSUPPORTED_PROTOCOL && r->connection->multiplexed;
+	return result == CURLE_UNSUPPORTED_PROTOCOL && t->connection->multiplexed;
 }
 
 bool
-http_answer_head_is_lost(const Request *r)
+http_answer_head_is_lost(const Transfer *t)
 {
-	return r->head_bytes > 0 && !r->head_done && r->connection->multiplexed &&
-		http_pool_speaks_http1(r);
+	return t->head_bytes > 0 && !t->head_done && t->connection->multiplexed &&
+		http_pool_speaks_http1(t);
 }
 
 /* The receiver does not speak HTTP/1.1, which it was spoken to by for our sake. */
 static bool
-needs_http2(const Request *r, CURLcode result)
+needs_http2(const Transfer *t, CURLcode result)
 {
-	return result == CURLE_SSL_CONNECT_ERROR && r->http1 && !http_answer_was_connected(r);
+	return result == CURLE_SSL_CONNECT_ERROR && t->http1 && !http_answer_was_connected(t);
 }
 
 bool
-http_answer_wants_repeat(Request *r, CURLcode result, int64_t now_us)
+http_answer_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 {
-	if (r->deadline_us >= 0 && now_us >= r->deadline_us)
+	if (t->deadline_us >= 0 && now_us >= t->deadline_us)
 		return false;
-	if (r->again)
-		return r->fault == NULL || r->repeats < HTTP_MAX_REPEATS;
-	if (r->barred || r->fault != NULL || r->head_bytes > 0)
+	if (t->again)
+		return t->fault == NULL || t->repeats < HTTP_MAX_REPEATS;
+	if (t->barred || t->fault != NULL || t->head_bytes > 0)
 		return false;
-	if (head_is_lost(r, result))
+	if (head_is_lost(t, result))
 	{
-		if (http_pool_give_up_http2(r))
+		if (http_pool_give_up_http2(t))
 			return true;
-		r->fault = long_header;
+		t->fault = long_header;
 		return false;
 	}
-	if (needs_http2(r, result))
+	if (needs_http2(t, result))
 	{
-		http_pool_needs_http2(r);
+		http_pool_needs_http2(t);
 		return true;
 	}
-	if (r->opened && r->connection->ncarried == 1)
-		return r->connection->multiplexed &&
-			(may_be_lost(r, result) || (result == CURLE_HTTP2 && r->repeats < HTTP_MAX_REPEATS));
+	if (t->opened && t->connection->ncarried == 1)
+		return t->connection->multiplexed &&
+			(may_be_lost(t, result) || (result == CURLE_HTTP2 && t->repeats < HTTP_MAX_REPEATS));
 	return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM;
 }
 
 /* The proxy speaks, and not the receiver; with TLS only libcurl hears it. */
 static bool
-proxy_refused(const Request *r)
+proxy_refused(const Transfer *t)
 {
-	long		status = r->answer.status;
+	long		status = t->answer.status;
 
-	if (!r->proxied)
+	if (!t->proxied)
 		return false;
-	if (!r->head_done)
-		curl_easy_getinfo(r->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	if (!t->head_done)
+		curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &status);
 	return status == 407;
 }
 
@@ -668,43 +668,43 @@ proxy_refused(const Request *r)
  * then is a matter of chance; a success means that the receiver has the event.
  */
 static bool
-head_is_enough(const Request *r, CURLcode result)
+head_is_enough(const Transfer *t, CURLcode result)
 {
-	if (r->enough)
+	if (t->enough)
 		return true;
-	if (result == CURLE_OK || !r->head_done)
+	if (result == CURLE_OK || !t->head_done)
 		return false;
-	if (is_http2(r))
+	if (is_http2(t))
 		return http_answer_blames_connection(result) || result == CURLE_HTTP2_STREAM ||
 			result == CURLE_OPERATION_TIMEDOUT;
-	return http_answer_blames_connection(result) && !is_success(r->answer.status);
+	return http_answer_blames_connection(result) && !is_success(t->answer.status);
 }
 
 bool
-http_answer_is_whole(const Request *r, CURLcode result)
+http_answer_is_whole(const Transfer *t, CURLcode result)
 {
-	return (result == CURLE_OK && r->head_done) || head_is_enough(r, result);
+	return (result == CURLE_OK && t->head_done) || head_is_enough(t, result);
 }
 
 bool
-http_answer_is_early(const Request *r, CURLcode result)
+http_answer_is_early(const Transfer *t, CURLcode result)
 {
-	return r->early && is_sent(r) &&
-		(result == CURLE_OK || result == CURLE_BAD_CONTENT_ENCODING || r->enough);
+	return t->early && is_sent(t) &&
+		(result == CURLE_OK || result == CURLE_BAD_CONTENT_ENCODING || t->enough);
 }
 
 void
-http_answer_refute(Request *r)
+http_answer_refute(Transfer *t)
 {
-	if (r->fault == NULL)
-		r->fault = "the answer came before the request was sent";
+	if (t->fault == NULL)
+		t->fault = "the answer came before the request was sent";
 }
 
 /* A success for what was not sent is none. */
 static bool
-is_premature(const Request *r)
+is_premature(const Transfer *t)
 {
-	return r->head_done && is_success(r->answer.status) && !is_sent(r) && !is_http2(r);
+	return t->head_done && is_success(t->answer.status) && !is_sent(t) && !is_http2(t);
 }
 
 /*
@@ -713,51 +713,51 @@ is_premature(const Request *r)
  * one are refused as soon as they are named, before the head is complete.
  */
 static void
-accept_undecodable(Request *r)
+accept_undecodable(Transfer *t)
 {
-	int			status = status_of(r);
+	int			status = status_of(t);
 
 	if (status < 200)
 		return;
-	r->answer.status = status;
-	r->answer.body_cut = true;
-	r->head_done = r->enough = true;
+	t->answer.status = status;
+	t->answer.body_cut = true;
+	t->head_done = t->enough = true;
 }
 
 static const char *
-error_of(const Request *r, CURLcode result)
+error_of(const Transfer *t, CURLcode result)
 {
-	if (r->fault)
-		return r->fault;
+	if (t->fault)
+		return t->fault;
 	if (result == CURLE_OK)
 		return "the connection ended before a final answer";
 	if (result == CURLE_OUT_OF_MEMORY)
 		return long_header;
-	if (result == CURLE_HTTP2 && r->curl_error[0] == '\0')
+	if (result == CURLE_HTTP2 && t->curl_error[0] == '\0')
 		return http_not_taken;
-	return r->curl_error[0] != '\0' ? r->curl_error : curl_easy_strerror(result);
+	return t->curl_error[0] != '\0' ? t->curl_error : curl_easy_strerror(result);
 }
 
 void
-http_answer_judge(Request *r, CURLcode result)
+http_answer_judge(Transfer *t, CURLcode result)
 {
-	HttpAnswer *answer = &r->answer;
+	HttpAnswer *answer = &t->answer;
 	const char *lack;
 	bool		refused;
 	long		request_size = 0;
 
 	if (result == CURLE_BAD_CONTENT_ENCODING)
-		accept_undecodable(r);
-	refused = proxy_refused(r);
+		accept_undecodable(t);
+	refused = proxy_refused(t);
 	if (refused)
 	{
 		answer->status = 0;
-		r->fault = "the proxy wants other credentials (HTTP status 407)";
+		t->fault = "the proxy wants other credentials (HTTP status 407)";
 	}
-	else if (is_premature(r) || (r->early && result == CURLE_SEND_ERROR))
-		http_answer_refute(r);
+	else if (is_premature(t) || (t->early && result == CURLE_SEND_ERROR))
+		http_answer_refute(t);
 
-	if (r->fault == NULL && http_answer_is_whole(r, result))
+	if (t->fault == NULL && http_answer_is_whole(t, result))
 	{
 		answer->answered = true;
 		answer->body_cut |= result != CURLE_OK;
@@ -765,28 +765,28 @@ http_answer_judge(Request *r, CURLcode result)
 		return;
 	}
 
-	lack = r->fault == NULL && !r->barred ? lacked(r, result) : NULL;
+	lack = t->fault == NULL && !t->barred ? lacked(t, result) : NULL;
 	if (lack != NULL)
 	{
-		http_answer_lacking(r, lack);
+		http_answer_lacking(t, lack);
 		return;
 	}
 
 	/* libcurl has the same errors for a bad URL and for a bad answer. */
-	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request_size);
 
 	/* Another address of the same name may have been allowed, and failed. */
-	if (r->barred && !r->opened && !r->head_done)
-		http_answer_not_tried(r, true, r->why);
+	if (t->barred && !t->opened && !t->head_done)
+		http_answer_not_tried(t, true, t->why);
 	else if (request_size == 0 &&
 			 (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL))
-		http_answer_not_tried(r, true, error_of(r, result));
+		http_answer_not_tried(t, true, error_of(t, result));
 	else
 	{
-		answer->phase = phase_reached(r, result);
+		answer->phase = phase_reached(t, result);
 		if (answer->status == 0 && answer->phase == HTTP_PHASE_RECEIVE && !refused &&
-			status_of(r) >= 200)
-			answer->status = status_of(r);	/* of half a head, to be seen */
-		answer->error = clean_error(answer->phase, error_of(r, result));
+			status_of(t) >= 200)
+			answer->status = status_of(t);	/* of half a head, to be seen */
+		answer->error = clean_error(answer->phase, error_of(t, result));
 	}
 }

@@ -191,24 +191,24 @@ drop_pool_if_empty(Pool *pool)
 }
 
 static bool
-join(Request *r, Pool *key)
+join(Transfer *t, Pool *key)
 {
 	Pool	   *pool = find_pool(key);
 
 	if (pool == NULL)
 		return false;
 	pool->nrequests++;
-	http_pool_leave(r);
-	r->pool = pool;
+	http_pool_leave(t);
+	t->pool = pool;
 	return true;
 }
 
 bool
-http_pool_join(Request *r, const HttpRequest *request)
+http_pool_join(Transfer *t, const HttpRequest *request)
 {
 	Pool		key = {
 		.owner = request->owner,
-		.origin = r->origin,
+		.origin = t->origin,
 		.ca_cert = (char *) request->ca_cert,
 		.client_cert = (char *) request->client_cert,
 		.client_key = (char *) request->client_key,
@@ -216,48 +216,48 @@ http_pool_join(Request *r, const HttpRequest *request)
 		.no_proxy = (char *) request->no_proxy
 	};
 
-	return join(r, &key);
+	return join(t, &key);
 }
 
 bool
-http_pool_join_hop(Request *r, bool same_origin)
+http_pool_join_hop(Transfer *t, bool same_origin)
 {
-	Pool		key = *r->pool;
+	Pool		key = *t->pool;
 
-	key.origin = r->origin;
+	key.origin = t->origin;
 	if (!same_origin)
 		key.client_cert = key.client_key = NULL;
-	return join(r, &key);
+	return join(t, &key);
 }
 
 void
-http_pool_leave(Request *r)
+http_pool_leave(Transfer *t)
 {
-	Pool	   *pool = r->pool;
+	Pool	   *pool = t->pool;
 
 	if (pool == NULL)
 		return;
-	r->pool = NULL;
+	t->pool = NULL;
 	pool->nrequests--;
 	drop_pool_if_empty(pool);
 }
 
 bool
-http_pool_trusts_system(const Request *r)
+http_pool_trusts_system(const Transfer *t)
 {
-	return r->pool->ca_cert == NULL;
+	return t->pool->ca_cert == NULL;
 }
 
 const char *
-http_pool_proxy(const Request *r)
+http_pool_proxy(const Transfer *t)
 {
-	return r->pool->proxy;
+	return t->pool->proxy;
 }
 
 const char *
-http_pool_no_proxy(const Request *r)
+http_pool_no_proxy(const Transfer *t)
 {
-	return r->pool->no_proxy;
+	return t->pool->no_proxy;
 }
 
 /* ---------------------------------------------------------------------
@@ -419,13 +419,13 @@ make_room(void)
 }
 
 static void
-use(Request *r, Connection *connection)
+use(Transfer *t, Connection *connection)
 {
 	connection->ntransfers++;
 	connection->ncarried++;
-	connection->user = r;
+	connection->user = t;
 	set_unused(connection, false);
-	r->connection = connection;
+	t->connection = connection;
 	settle(connection);
 }
 
@@ -464,9 +464,9 @@ is_usable_spare(const Connection *spare)
 }
 
 bool
-http_pool_open(Request *r, int *lacking)
+http_pool_open(Transfer *t, int *lacking)
 {
-	Pool	   *pool = r->pool;
+	Pool	   *pool = t->pool;
 	Connection *connection;
 
 	/* make_room() may take the spare one */
@@ -485,7 +485,7 @@ http_pool_open(Request *r, int *lacking)
 	if (connection == NULL)
 	{
 		connection = calloc(1, sizeof(Connection));
-		if (connection != NULL && (connection->share = make_share(pool->tls, r->host != NULL || r->proxied)) == NULL)
+		if (connection != NULL && (connection->share = make_share(pool->tls, t->host != NULL || t->proxied)) == NULL)
 		{
 			free(connection);
 			connection = NULL;
@@ -507,20 +507,20 @@ http_pool_open(Request *r, int *lacking)
 	connection->opened_us = poller_clock();
 	set_unopened(connection, true);
 	pool->opening++;
-	use(r, connection);
+	use(t, connection);
 	return true;
 }
 
 bool
-http_pool_hides_remains(const Request *r)
+http_pool_hides_remains(const Transfer *t)
 {
-	return !r->connection->known && r->connection->remains;
+	return !t->connection->known && t->connection->remains;
 }
 
 bool
-http_pool_is_opening(const Request *r)
+http_pool_is_opening(const Transfer *t)
 {
-	return r->pool->tls && r->pool->opening > 0 && !r->pool->single && !r->pool->http1 &&
+	return t->pool->tls && t->pool->opening > 0 && !t->pool->single && !t->pool->http1 &&
 		http_version_wanted() != CURL_HTTP_VERSION_1_1;
 }
 
@@ -562,19 +562,19 @@ is_good(const Connection *connection, int64_t now_us)
 }
 
 static bool
-take_from(Connection *list, Request *r, int64_t now_us)
+take_from(Connection *list, Transfer *t, int64_t now_us)
 {
 	while (list != NULL)
 	{
 		Connection *connection = list;
 
 		list = connection->next;
-		if (connection->opened_us < r->not_before_us ||
-			(r->pool->http1 && connection->multiplexed))
+		if (connection->opened_us < t->not_before_us ||
+			(t->pool->http1 && connection->multiplexed))
 			continue;
 		if (is_good(connection, now_us))
 		{
-			use(r, connection);
+			use(t, connection);
 			return true;
 		}
 		connection->ended = true;
@@ -586,9 +586,9 @@ take_from(Connection *list, Request *r, int64_t now_us)
 }
 
 bool
-http_pool_take(Request *r, int64_t now_us)
+http_pool_take(Transfer *t, int64_t now_us)
 {
-	return take_from(r->pool->shared, r, now_us) || take_from(r->pool->unused, r, now_us);
+	return take_from(t->pool->shared, t, now_us) || take_from(t->pool->unused, t, now_us);
 }
 
 /* It is connected, or is found not to be. */
@@ -601,16 +601,16 @@ became_known(Connection *connection, bool failed)
 }
 
 void
-http_pool_release(Request *r, int64_t now_us)
+http_pool_release(Transfer *t, int64_t now_us)
 {
-	Connection *connection = r->connection;
+	Connection *connection = t->connection;
 
 	if (connection == NULL)
 		return;
-	r->connection = NULL;
-	if (connection->user == r)
+	t->connection = NULL;
+	if (connection->user == t)
 		connection->user = NULL;
-	(void) curl_easy_setopt(r->easy, CURLOPT_SHARE, NULL);
+	(void) curl_easy_setopt(t->easy, CURLOPT_SHARE, NULL);
 	connection->ntransfers--;
 	if (!connection->known && !connection->ended)
 	{
@@ -637,9 +637,9 @@ http_pool_release(Request *r, int64_t now_us)
 #if HTTP_TELLS_CONNECTED
 
 static bool
-speaks_http2(const Request *r)
+speaks_http2(const Transfer *t)
 {
-	SSL		   *tls = http_unasked_tls(r);
+	SSL		   *tls = http_unasked_tls(t);
 	const unsigned char *protocol = NULL;
 	unsigned int len = 0;
 
@@ -681,21 +681,21 @@ socket_of(const Connection *connection, int local_port)
 }
 
 static bool
-connected_anew(Request *r)
+connected_anew(Transfer *t)
 {
-	Connection *connection = r->connection;
+	Connection *connection = t->connection;
 
-	connection->opened_us = r->connected_us;
-	connection->round_trip_us = http_socket_round_trip(r->fd);
-	connection->tls = r->fd >= 0 ? http_unasked_tls(r) : NULL;
-	connection->tls_socket = r->fd;
+	connection->opened_us = t->connected_us;
+	connection->round_trip_us = http_socket_round_trip(t->fd);
+	connection->tls = t->fd >= 0 ? http_unasked_tls(t) : NULL;
+	connection->tls_socket = t->fd;
 	if (!connection->known)
 	{
 		connection->known = true;
-		connection->multiplexed = speaks_http2(r);
-		connection->most = connection->multiplexed ? r->pool->most_streams : 1;
-		connection->ended = r->repeats >= HTTP_MAX_REPEATS; /* for others */
-		r->pool->single = !connection->multiplexed;
+		connection->multiplexed = speaks_http2(t);
+		connection->most = connection->multiplexed ? t->pool->most_streams : 1;
+		connection->ended = t->repeats >= HTTP_MAX_REPEATS; /* for others */
+		t->pool->single = !connection->multiplexed;
 		became_known(connection, false);
 		settle(connection);
 	}
@@ -703,73 +703,73 @@ connected_anew(Request *r)
 	{
 		/* the receiver takes no more, so libcurl had to open another one */
 		connection->most = connection->ntransfers;
-		r->pool->most_streams = connection->ntransfers - 1;
+		t->pool->most_streams = connection->ntransfers - 1;
 		settle(connection);
 	}
 	if (!connection->multiplexed)
 		http_unasked_keep_listening(connection);
-	if (http_unasked_on_new(r))
+	if (http_unasked_on_new(t))
 	{
-		r->fault = "the receiver answered before it was asked";
+		t->fault = "the receiver answered before it was asked";
 		return false;
 	}
 	return true;
 }
 
 static bool
-on_connected(Request *r, int local_port)
+on_connected(Transfer *t, int local_port)
 {
-	r->connected_us = poller_clock();
-	if (r->opened && r->connection->nsockets > 1)
-		http_sockets_disown_closed(r->connection);
-	r->fd = socket_of(r->connection, local_port);
-	if (r->opened)
-		return connected_anew(r);
-	r->again = http_unasked_on_kept(r);
-	return !r->again;
+	t->connected_us = poller_clock();
+	if (t->opened && t->connection->nsockets > 1)
+		http_sockets_disown_closed(t->connection);
+	t->fd = socket_of(t->connection, local_port);
+	if (t->opened)
+		return connected_anew(t);
+	t->again = http_unasked_on_kept(t);
+	return !t->again;
 }
 
 #endif							/* HTTP_TELLS_CONNECTED */
 
 void
-http_pool_not_taken(Request *r)
+http_pool_not_taken(Transfer *t)
 {
-	r->again = true;
-	r->fault = http_not_taken;
-	r->connection->ended = true;
-	settle(r->connection);
-	http_upwards.deserted(r->connection);
+	t->again = true;
+	t->fault = http_not_taken;
+	t->connection->ended = true;
+	settle(t->connection);
+	http_upwards.deserted(t->connection);
 }
 
 bool
-http_pool_give_up_http2(Request *r)
+http_pool_give_up_http2(Transfer *t)
 {
-	Pool	   *pool = r->pool;
+	Pool	   *pool = t->pool;
 
 	if (!loses_answers || pool->http2_only)
 		return false;
 	pool->http1 = true;
-	http_upwards.deserted(r->connection);
+	http_upwards.deserted(t->connection);
 	return true;
 }
 
 void
-http_pool_needs_http2(Request *r)
+http_pool_needs_http2(Transfer *t)
 {
-	r->pool->http1 = false;
-	r->pool->http2_only = true;
+	t->pool->http1 = false;
+	t->pool->http2_only = true;
 }
 
 bool
-http_pool_speaks_http1(const Request *r)
+http_pool_speaks_http1(const Transfer *t)
 {
-	return r->pool->http1;
+	return t->pool->http1;
 }
 
 void
-http_pool_answered(Request *r)
+http_pool_answered(Transfer *t)
 {
-	Connection *connection = r->connection;
+	Connection *connection = t->connection;
 	long		version = 0;
 
 	if (!connection->known)
@@ -777,14 +777,14 @@ http_pool_answered(Request *r)
 		connection->known = true;
 		became_known(connection, false);
 	}
-	if (!r->pool->tls || connection->multiplexed)
+	if (!t->pool->tls || connection->multiplexed)
 		return;
-	curl_easy_getinfo(r->easy, CURLINFO_HTTP_VERSION, &version);
+	curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
 	if (version >= CURL_HTTP_VERSION_2_0)
 	{
 		connection->multiplexed = true;
-		connection->most = r->pool->most_streams;
-		r->pool->single = false;
+		connection->most = t->pool->most_streams;
+		t->pool->single = false;
 	}
 }
 

@@ -23,18 +23,18 @@
 #include "http/poller.h"
 
 /* Set an option unless an earlier one failed already. */
-#define SETOPT(r, option, value) \
+#define SETOPT(t, option, value) \
 	do { \
-		if ((r)->setup == CURLE_OK && \
-			((r)->setup = curl_easy_setopt((r)->easy, option, value)) != CURLE_OK) \
-			(r)->failed_option = #option; \
+		if ((t)->setup == CURLE_OK && \
+			((t)->setup = curl_easy_setopt((t)->easy, option, value)) != CURLE_OK) \
+			(t)->failed_option = #option; \
 	} while (0)
 
 /* The same for what is the default: a fresh handle need not be told. */
-#define SETOPT_DEFAULT(r, option, value) \
+#define SETOPT_DEFAULT(t, option, value) \
 	do { \
-		if ((r)->served) \
-			SETOPT(r, option, value); \
+		if ((t)->served) \
+			SETOPT(t, option, value); \
 	} while (0)
 
 #define ACCEPT_ENCODING		"Accept-Encoding: "
@@ -85,26 +85,26 @@ http_request_init(const curl_version_info_data *libcurl)
  * verified, no redirect is followed, and HTTP/0.9 is no answer.
  */
 static void
-set_constants(Request *r)
+set_constants(Transfer *t)
 {
-	SETOPT(r, CURLOPT_PRIVATE, r);
-	SETOPT(r, CURLOPT_ERRORBUFFER, r->curl_error);
-	SETOPT(r, CURLOPT_NOSIGNAL, 1L);
+	SETOPT(t, CURLOPT_PRIVATE, t);
+	SETOPT(t, CURLOPT_ERRORBUFFER, t->curl_error);
+	SETOPT(t, CURLOPT_NOSIGNAL, 1L);
 	if (http_version_wanted() != CURL_HTTP_VERSION_2TLS)
-		SETOPT(r, CURLOPT_HTTP_VERSION, http_version_wanted());
-	SETOPT(r, CURLOPT_ACCEPT_ENCODING,
+		SETOPT(t, CURLOPT_HTTP_VERSION, http_version_wanted());
+	SETOPT(t, CURLOPT_ACCEPT_ENCODING,
 		   own_lines[HTTP_OWN_LINES - 1].line + strlen(ACCEPT_ENCODING));
-	SETOPT(r, CURLOPT_OPENSOCKETFUNCTION, http_on_open_socket);
-	SETOPT(r, CURLOPT_OPENSOCKETDATA, r);
-	SETOPT(r, CURLOPT_CLOSESOCKETFUNCTION, http_on_close_socket);
+	SETOPT(t, CURLOPT_OPENSOCKETFUNCTION, http_on_open_socket);
+	SETOPT(t, CURLOPT_OPENSOCKETDATA, t);
+	SETOPT(t, CURLOPT_CLOSESOCKETFUNCTION, http_on_close_socket);
 #if HTTP_TELLS_CONNECTED
-	SETOPT(r, CURLOPT_PREREQFUNCTION, http_on_connected);
-	SETOPT(r, CURLOPT_PREREQDATA, r);
+	SETOPT(t, CURLOPT_PREREQFUNCTION, http_on_connected);
+	SETOPT(t, CURLOPT_PREREQDATA, t);
 #endif
-	SETOPT(r, CURLOPT_HEADERFUNCTION, http_on_header);
-	SETOPT(r, CURLOPT_HEADERDATA, r);
-	SETOPT(r, CURLOPT_WRITEFUNCTION, http_on_body);
-	SETOPT(r, CURLOPT_WRITEDATA, r);
+	SETOPT(t, CURLOPT_HEADERFUNCTION, http_on_header);
+	SETOPT(t, CURLOPT_HEADERDATA, t);
+	SETOPT(t, CURLOPT_WRITEFUNCTION, http_on_body);
+	SETOPT(t, CURLOPT_WRITEDATA, t);
 }
 
 static struct curl_blob
@@ -124,32 +124,32 @@ pem_blob(const char *pem)
  * handle that has seen a certificate is not used again (see holds_secrets).
  */
 static void
-set_policy(Request *r, const HttpRequest *request)
+set_policy(Transfer *t, const HttpRequest *request)
 {
 	/* Empty, not NULL, which would let the environment decide. */
-	r->proxied = request->proxy != NULL && request->proxy[0] != '\0';
-	SETOPT(r, CURLOPT_PROXY, request->proxy ? request->proxy : "");
-	SETOPT(r, CURLOPT_NOPROXY, request->no_proxy ? request->no_proxy : "");
-	if (r->proxied)
-		SETOPT(r, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	t->proxied = request->proxy != NULL && request->proxy[0] != '\0';
+	SETOPT(t, CURLOPT_PROXY, request->proxy ? request->proxy : "");
+	SETOPT(t, CURLOPT_NOPROXY, request->no_proxy ? request->no_proxy : "");
+	if (t->proxied)
+		SETOPT(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 
-	r->holds_secrets = (request->ca_cert != NULL || request->client_cert != NULL);
+	t->holds_secrets = (request->ca_cert != NULL || request->client_cert != NULL);
 	if (request->ca_cert)
 	{
 #if LIBCURL_VERSION_NUM >= 0x074d00
 		struct curl_blob blob = pem_blob(request->ca_cert);
 
-		SETOPT(r, CURLOPT_CAINFO_BLOB, &blob);
-		SETOPT(r, CURLOPT_CAPATH, NULL);	/* instead of the system's */
+		SETOPT(t, CURLOPT_CAINFO_BLOB, &blob);
+		SETOPT(t, CURLOPT_CAPATH, NULL);	/* instead of the system's */
 #else
-		r->fault = "a CA certificate of its own needs libcurl 7.77 or later";
+		t->fault = "a CA certificate of its own needs libcurl 7.77 or later";
 #endif
 	}
 	else if (one_ca_file)
 	{
-		SETOPT(r, CURLOPT_CAPATH, NULL);
+		SETOPT(t, CURLOPT_CAPATH, NULL);
 #if LIBCURL_VERSION_NUM >= 0x075700
-		SETOPT(r, CURLOPT_CA_CACHE_TIMEOUT, CA_FILE_S);
+		SETOPT(t, CURLOPT_CA_CACHE_TIMEOUT, CA_FILE_S);
 #endif
 	}
 	if (request->client_cert)
@@ -158,10 +158,10 @@ set_policy(Request *r, const HttpRequest *request)
 		struct curl_blob key = pem_blob(request->client_key ? request->client_key
 										: request->client_cert);
 
-		SETOPT(r, CURLOPT_SSLCERTTYPE, "PEM");
-		SETOPT(r, CURLOPT_SSLCERT_BLOB, &cert);
-		SETOPT(r, CURLOPT_SSLKEYTYPE, "PEM");
-		SETOPT(r, CURLOPT_SSLKEY_BLOB, &key);
+		SETOPT(t, CURLOPT_SSLCERTTYPE, "PEM");
+		SETOPT(t, CURLOPT_SSLCERT_BLOB, &cert);
+		SETOPT(t, CURLOPT_SSLKEYTYPE, "PEM");
+		SETOPT(t, CURLOPT_SSLKEY_BLOB, &key);
 	}
 }
 
@@ -175,7 +175,7 @@ is_address(const char *host)
 
 /* The parts of the URL that connections depend on; false: no memory. */
 static bool
-note_origin(Request *r)
+note_origin(Transfer *t)
 {
 	unsigned	flags = 0;
 	char	   *scheme = NULL;
@@ -184,33 +184,33 @@ note_origin(Request *r)
 	char	   *port = NULL;
 	size_t		size = 0;
 
-	free(r->origin);
-	r->origin = r->host = NULL;
+	free(t->origin);
+	t->origin = t->host = NULL;
 #ifdef CURLU_PUNYCODE
 	flags = CURLU_PUNYCODE;
 #endif
-	if (curl_url_get(r->parsed, CURLUPART_HOST, &host, flags) != CURLUE_OK)
-		(void) curl_url_get(r->parsed, CURLUPART_HOST, &host, 0);
-	(void) curl_url_get(r->parsed, CURLUPART_ZONEID, &zone, 0);
+	if (curl_url_get(t->parsed, CURLUPART_HOST, &host, flags) != CURLUE_OK)
+		(void) curl_url_get(t->parsed, CURLUPART_HOST, &host, 0);
+	(void) curl_url_get(t->parsed, CURLUPART_ZONEID, &zone, 0);
 	if (host != NULL &&
-		curl_url_get(r->parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-		curl_url_get(r->parsed, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK)
+		curl_url_get(t->parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+		curl_url_get(t->parsed, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK)
 	{
 		size = strlen(scheme) + strlen(host) + strlen(port) + strlen(zone ? zone : "") + 6;
-		r->origin = malloc(size + strlen(host) + 1);
+		t->origin = malloc(size + strlen(host) + 1);
 	}
-	if (r->origin != NULL)
+	if (t->origin != NULL)
 	{
-		snprintf(r->origin, size, "%s://%s%s%s:%s", scheme, host,
+		snprintf(t->origin, size, "%s://%s%s%s:%s", scheme, host,
 				 zone ? "%" : "", zone ? zone : "", port);
-		for (char *c = r->origin; *c != '\0'; c++)
+		for (char *c = t->origin; *c != '\0'; c++)
 			*c = tolower((unsigned char) *c);
-		r->port = atoi(port);
+		t->port = atoi(port);
 		if (!is_address(host))
 		{
-			r->host = r->origin + size;
-			memcpy(r->host, host, strlen(host) + 1);
-			for (char *c = r->host; *c != '\0'; c++)
+			t->host = t->origin + size;
+			memcpy(t->host, host, strlen(host) + 1);
+			for (char *c = t->host; *c != '\0'; c++)
 				*c = tolower((unsigned char) *c);
 		}
 	}
@@ -218,7 +218,7 @@ note_origin(Request *r)
 	curl_free(host);
 	curl_free(zone);
 	curl_free(port);
-	return r->origin != NULL;
+	return t->origin != NULL;
 }
 
 /*
@@ -228,20 +228,20 @@ note_origin(Request *r)
  * list of names for each handle.
  */
 static CURLcode
-parse_url(Request *r)
+parse_url(Transfer *t)
 {
-	if (r->parsed_url != NULL && strcmp(r->parsed_url, r->url) == 0)
+	if (t->parsed_url != NULL && strcmp(t->parsed_url, t->url) == 0)
 		return CURLE_OK;
-	free(r->parsed_url);
-	r->parsed_url = NULL;
+	free(t->parsed_url);
+	t->parsed_url = NULL;
 
-	if (strncasecmp(r->url, "http://", 7) != 0 && strncasecmp(r->url, "https://", 8) != 0)
+	if (strncasecmp(t->url, "http://", 7) != 0 && strncasecmp(t->url, "https://", 8) != 0)
 		return CURLE_UNSUPPORTED_PROTOCOL;
-	if (r->parsed == NULL)
-		r->parsed = curl_url();
-	if (r->parsed == NULL)
+	if (t->parsed == NULL)
+		t->parsed = curl_url();
+	if (t->parsed == NULL)
 		return CURLE_OUT_OF_MEMORY;
-	switch (curl_url_set(r->parsed, CURLUPART_URL, r->url, 0))
+	switch (curl_url_set(t->parsed, CURLUPART_URL, t->url, 0))
 	{
 		case CURLUE_OK:
 			break;
@@ -250,69 +250,69 @@ parse_url(Request *r)
 		default:
 			return CURLE_URL_MALFORMAT;
 	}
-	if (!note_origin(r))
+	if (!note_origin(t))
 		return CURLE_OUT_OF_MEMORY;
-	r->parsed_url = strdup(r->url);
-	return r->parsed_url != NULL ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+	t->parsed_url = strdup(t->url);
+	return t->parsed_url != NULL ? CURLE_OK : CURLE_OUT_OF_MEMORY;
 }
 
 /* What differs from one hop to the next. */
 static void
-set_hop(Request *r)
+set_hop(Transfer *t)
 {
-	bool		post = strcmp(r->method, "POST") == 0;
-	bool		get = strcmp(r->method, "GET") == 0;
+	bool		post = strcmp(t->method, "POST") == 0;
+	bool		get = strcmp(t->method, "GET") == 0;
 
-	if (r->setup == CURLE_OK)
-		r->setup = parse_url(r);
-	if (strncasecmp(r->url, "https:", 6) == 0)
-		SETOPT(r, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	if (t->setup == CURLE_OK)
+		t->setup = parse_url(t);
+	if (strncasecmp(t->url, "https:", 6) == 0)
+		SETOPT(t, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	/* libcurl's copy of a parsed address has lost its zone in some versions */
-	SETOPT(r, CURLOPT_CURLU, strchr(r->url, '[') == NULL ? r->parsed : NULL);
-	SETOPT(r, CURLOPT_URL, r->url); /* or it is assembled from the other */
-	SETOPT(r, CURLOPT_HTTPHEADER, r->headers);
+	SETOPT(t, CURLOPT_CURLU, strchr(t->url, '[') == NULL ? t->parsed : NULL);
+	SETOPT(t, CURLOPT_URL, t->url); /* or it is assembled from the other */
+	SETOPT(t, CURLOPT_HTTPHEADER, t->headers);
 
-	if (r->body != NULL)
+	if (t->body != NULL)
 	{
-		SETOPT(r, CURLOPT_POST, 1L);
-		SETOPT(r, CURLOPT_POSTFIELDS, r->body);
-		SETOPT(r, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) r->body_len);
+		SETOPT(t, CURLOPT_POST, 1L);
+		SETOPT(t, CURLOPT_POSTFIELDS, t->body);
+		SETOPT(t, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) t->body_len);
 	}
 	else
 	{
-		SETOPT(r, CURLOPT_POSTFIELDS, NULL);
-		SETOPT(r, CURLOPT_HTTPGET, 1L);
+		SETOPT(t, CURLOPT_POSTFIELDS, NULL);
+		SETOPT(t, CURLOPT_HTTPGET, 1L);
 	}
-	if (r->body != NULL ? post : get)
-		SETOPT_DEFAULT(r, CURLOPT_CUSTOMREQUEST, NULL);
+	if (t->body != NULL ? post : get)
+		SETOPT_DEFAULT(t, CURLOPT_CUSTOMREQUEST, NULL);
 	else
-		SETOPT(r, CURLOPT_CUSTOMREQUEST, r->method);
+		SETOPT(t, CURLOPT_CUSTOMREQUEST, t->method);
 }
 
 bool
-http_request_open(Request *r)
+http_request_open(Transfer *t)
 {
-	r->easy = curl_easy_init();
-	if (r->easy == NULL)
+	t->easy = curl_easy_init();
+	if (t->easy == NULL)
 		return false;
-	r->setup = CURLE_OK;
-	set_constants(r);
-	if (r->setup == CURLE_OK)
+	t->setup = CURLE_OK;
+	set_constants(t);
+	if (t->setup == CURLE_OK)
 		return true;
-	curl_easy_cleanup(r->easy);
-	r->easy = NULL;
+	curl_easy_cleanup(t->easy);
+	t->easy = NULL;
 	return false;
 }
 
 void
-http_request_setup(Request *r, const HttpRequest *request)
+http_request_setup(Transfer *t, const HttpRequest *request)
 {
-	r->setup = CURLE_OK;
-	r->failed_option = NULL;
-	set_policy(r, request);
-	set_hop(r);
-	if (r->setup == CURLE_OK && !http_pool_join(r, request))
-		r->setup = CURLE_OUT_OF_MEMORY;
+	t->setup = CURLE_OK;
+	t->failed_option = NULL;
+	set_policy(t, request);
+	set_hop(t);
+	if (t->setup == CURLE_OK && !http_pool_join(t, request))
+		t->setup = CURLE_OUT_OF_MEMORY;
 }
 
 /* ---------------------------------------------------------------------
@@ -379,9 +379,9 @@ is_host_name(const char *host)
  * resolved.
  */
 static NameState
-resolve(Request *r, const char *host, int port)
+resolve(Transfer *t, const char *host, int port)
 {
-	struct curl_slist *node = &r->resolved[r->resolved[0].data != NULL ? 1 : 0];
+	struct curl_slist *node = &t->resolved[t->resolved[0].data != NULL ? 1 : 0];
 	const char *addresses = NULL;
 	const char *error = NULL;
 	bool		lacking = false;
@@ -390,12 +390,12 @@ resolve(Request *r, const char *host, int port)
 
 	if (!is_host_name(host))
 	{
-		http_answer_unresolved(r, "Could not resolve host: that is no name of a host", false);
+		http_answer_unresolved(t, "Could not resolve host: that is no name of a host", false);
 		return NAME_FAILED;
 	}
-	state = http_names_find(host, &r->name, &addresses, &error, &lacking);
+	state = http_names_find(host, &t->name, &addresses, &error, &lacking);
 	if (state == NAME_FAILED)
-		http_answer_unresolved(r, error, lacking);
+		http_answer_unresolved(t, error, lacking);
 	if (state != NAME_KNOWN)
 		return state;
 
@@ -403,20 +403,20 @@ resolve(Request *r, const char *host, int port)
 	node->data = malloc(size);
 	if (node->data == NULL)
 	{
-		http_answer_unresolved(r, http_no_memory, true);
+		http_answer_unresolved(t, http_no_memory, true);
 		return NAME_FAILED;
 	}
-	r->pool->choice |= strchr(addresses, ',') != NULL;
+	t->pool->choice |= strchr(addresses, ',') != NULL;
 	snprintf(node->data, size, "%s:%d:%s", host, port, addresses);
 	node->next = NULL;
-	if (node != &r->resolved[0])
-		r->resolved[0].next = node;
+	if (node != &t->resolved[0])
+		t->resolved[0].next = node;
 	return NAME_KNOWN;
 }
 
 /* The same for the proxy; *host_too: it leaves the host to us. */
 static NameState
-resolve_proxy(Request *r, const char *proxy, bool *host_too)
+resolve_proxy(Transfer *t, const char *proxy, bool *host_too)
 {
 	NameState	state = NAME_KNOWN;
 	CURLU	   *parsed = curl_url();
@@ -427,7 +427,7 @@ resolve_proxy(Request *r, const char *proxy, bool *host_too)
 	*host_too = false;
 	if (parsed == NULL)
 	{
-		http_answer_unresolved(r, http_no_memory, true);
+		http_answer_unresolved(t, http_no_memory, true);
 		return NAME_FAILED;
 	}
 	if (curl_url_set(parsed, CURLUPART_URL, proxy,
@@ -441,7 +441,7 @@ resolve_proxy(Request *r, const char *proxy, bool *host_too)
 			number = atoi(port);
 		*host_too = strcasecmp(scheme, "socks4") == 0 || strcasecmp(scheme, "socks5") == 0;
 		if (!is_address(host))
-			state = resolve(r, host, number);
+			state = resolve(t, host, number);
 	}
 	curl_free(scheme);
 	curl_free(host);
@@ -451,54 +451,54 @@ resolve_proxy(Request *r, const char *proxy, bool *host_too)
 }
 
 void
-http_request_forget_names(Request *r)
+http_request_forget_names(Transfer *t)
 {
 	for (int i = 0; i < 2; i++)
 	{
-		free(r->resolved[i].data);
-		r->resolved[i].data = NULL;
-		r->resolved[i].next = NULL;
+		free(t->resolved[i].data);
+		t->resolved[i].data = NULL;
+		t->resolved[i].next = NULL;
 	}
 }
 
 NameState
-http_request_resolve(Request *r)
+http_request_resolve(Transfer *t)
 {
 	NameState	state = NAME_KNOWN;
 	bool		host_too = true;
 
-	http_request_forget_names(r);
-	if (r->proxied &&
-		!(r->host != NULL && bypasses_proxy(r->host, http_pool_no_proxy(r))))
-		state = resolve_proxy(r, http_pool_proxy(r), &host_too);
-	if (state == NAME_KNOWN && host_too && r->host != NULL)
-		state = resolve(r, r->host, r->port);
+	http_request_forget_names(t);
+	if (t->proxied &&
+		!(t->host != NULL && bypasses_proxy(t->host, http_pool_no_proxy(t))))
+		state = resolve_proxy(t, http_pool_proxy(t), &host_too);
+	if (state == NAME_KNOWN && host_too && t->host != NULL)
+		state = resolve(t, t->host, t->port);
 	return state;
 }
 
 void
-http_request_connect(Request *r, int64_t now_us)
+http_request_connect(Transfer *t, int64_t now_us)
 {
-	SETOPT(r, CURLOPT_SHARE, r->connection->share);
-	if (http_pool_hides_remains(r))
-		SETOPT(r, CURLOPT_FRESH_CONNECT, 1L);
+	SETOPT(t, CURLOPT_SHARE, t->connection->share);
+	if (http_pool_hides_remains(t))
+		SETOPT(t, CURLOPT_FRESH_CONNECT, 1L);
 	else
-		SETOPT_DEFAULT(r, CURLOPT_FRESH_CONNECT, 0L);
-	http_time_run(r, now_us);
-	if (r->connecting_ms > 0)
-		SETOPT(r, CURLOPT_CONNECTTIMEOUT_MS, (long) r->connecting_ms);
+		SETOPT_DEFAULT(t, CURLOPT_FRESH_CONNECT, 0L);
+	http_time_run(t, now_us);
+	if (t->connecting_ms > 0)
+		SETOPT(t, CURLOPT_CONNECTTIMEOUT_MS, (long) t->connecting_ms);
 	else
-		SETOPT_DEFAULT(r, CURLOPT_CONNECTTIMEOUT_MS, 0L);
-	r->http1 = http_pool_speaks_http1(r);
-	if (r->http1)
-		SETOPT(r, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+		SETOPT_DEFAULT(t, CURLOPT_CONNECTTIMEOUT_MS, 0L);
+	t->http1 = http_pool_speaks_http1(t);
+	if (t->http1)
+		SETOPT(t, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	else
-		SETOPT_DEFAULT(r, CURLOPT_HTTP_VERSION, http_version_wanted());
-	if (r->resolved[0].data != NULL)
-		SETOPT(r, CURLOPT_RESOLVE, &r->resolved[0]);
+		SETOPT_DEFAULT(t, CURLOPT_HTTP_VERSION, http_version_wanted());
+	if (t->resolved[0].data != NULL)
+		SETOPT(t, CURLOPT_RESOLVE, &t->resolved[0]);
 	else
-		SETOPT_DEFAULT(r, CURLOPT_RESOLVE, NULL);
-	r->served = true;
+		SETOPT_DEFAULT(t, CURLOPT_RESOLVE, NULL);
+	t->served = true;
 }
 
 /* Is this the line of the header called name?  "Name: v", "Name:" or "Name;". */
@@ -522,31 +522,31 @@ has_header(const struct curl_slist *lines, const char *name)
 }
 
 static void
-add_own_lines(Request *r)
+add_own_lines(Transfer *t)
 {
 	for (int i = 0; i < HTTP_OWN_LINES; i++)
 	{
-		if (has_header(r->headers, own_lines[i].name))
+		if (has_header(t->headers, own_lines[i].name))
 			continue;
-		r->own_lines[i].data = own_lines[i].line;
-		r->own_lines[i].next = r->headers;
-		r->headers = &r->own_lines[i];
+		t->own_lines[i].data = own_lines[i].line;
+		t->own_lines[i].next = t->headers;
+		t->headers = &t->own_lines[i];
 	}
 }
 
 /* A block of that size at least, whose content is void; false: no memory. */
 static bool
-make_room(Request *r, size_t size)
+make_room(Transfer *t, size_t size)
 {
-	if (size <= r->block_size)
+	if (size <= t->block_size)
 		return true;
-	free(r->block);
-	r->block_size = 0;
+	free(t->block);
+	t->block_size = 0;
 	size = (size | 1023) + 1;	/* the next one may be a little longer */
-	r->block = malloc(size);
-	if (r->block == NULL)
+	t->block = malloc(size);
+	if (t->block == NULL)
 		return false;
-	r->block_size = size;
+	t->block_size = size;
 	return true;
 }
 
@@ -586,7 +586,7 @@ put_header(char **place, const HttpHeader *header)
 }
 
 bool
-http_request_copy(Request *r, const HttpRequest *request)
+http_request_copy(Transfer *t, const HttpRequest *request)
 {
 	bool		wants_body = request->body != NULL ||
 		strcmp(request->method, "POST") == 0 ||
@@ -602,27 +602,27 @@ http_request_copy(Request *r, const HttpRequest *request)
 	for (int i = 0; i < request->nheaders; i++)
 		size += sizeof(struct curl_slist) + strlen(request->headers[i].name) +
 			strlen(request->headers[i].value) + 3;
-	if (!make_room(r, size))
+	if (!make_room(t, size))
 		return false;
-	nodes = (void *) r->block;
-	place = r->block + request->nheaders * sizeof(struct curl_slist);
+	nodes = (void *) t->block;
+	place = t->block + request->nheaders * sizeof(struct curl_slist);
 
 	for (int i = request->nheaders - 1; i >= 0; i--)
 	{
 		nodes[i].data = put_header(&place, &request->headers[i]);
-		nodes[i].next = r->headers;
-		r->headers = &nodes[i];
+		nodes[i].next = t->headers;
+		t->headers = &nodes[i];
 	}
-	add_own_lines(r);
+	add_own_lines(t);
 
-	r->method = put(&place, request->method, method_len);
-	r->url = put(&place, request->url, url_len);
+	t->method = put(&place, request->method, method_len);
+	t->url = put(&place, request->url, url_len);
 
 	/* An empty body is one, too: it is sent as Content-Length: 0. */
 	if (wants_body)
 	{
-		r->body = put(&place, request->body, body_len);
-		r->body_len = body_len;
+		t->body = put(&place, request->body, body_len);
+		t->body_len = body_len;
 	}
 	return true;
 }
@@ -669,7 +669,7 @@ keeps_query(CURLU *from, CURLU *to)
  * place to take the event to.
  */
 static char *
-redirect_target(Request *r, bool *same_origin)
+redirect_target(Transfer *t, bool *same_origin)
 {
 	char	   *target = NULL;
 	char	   *scheme = NULL;
@@ -682,13 +682,13 @@ redirect_target(Request *r, bool *same_origin)
 #endif
 
 	/* it may be relative to where we are */
-	if (r->location != NULL && from != NULL && to != NULL &&
-		curl_url_set(from, CURLUPART_URL, r->url, flags) == CURLUE_OK &&
-		curl_url_set(to, CURLUPART_URL, r->url, flags) == CURLUE_OK &&
-		curl_url_set(to, CURLUPART_URL, r->location, flags) == CURLUE_OK &&
+	if (t->location != NULL && from != NULL && to != NULL &&
+		curl_url_set(from, CURLUPART_URL, t->url, flags) == CURLUE_OK &&
+		curl_url_set(to, CURLUPART_URL, t->url, flags) == CURLUE_OK &&
+		curl_url_set(to, CURLUPART_URL, t->location, flags) == CURLUE_OK &&
 		curl_url_get(to, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
 		(strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0) &&
-		(r->body != NULL || keeps_query(from, to)))
+		(t->body != NULL || keeps_query(from, to)))
 	{
 		*same_origin = same_url_part(from, to, CURLUPART_SCHEME) &&
 			same_url_part(from, to, CURLUPART_HOST) &&
@@ -712,9 +712,9 @@ redirect_target(Request *r, bool *same_origin)
  * name, so only those that describe the message go to another origin.
  */
 static void
-filter_headers(Request *r, bool same_origin)
+filter_headers(Transfer *t, bool same_origin)
 {
-	struct curl_slist **link = &r->headers;
+	struct curl_slist **link = &t->headers;
 
 	while (*link != NULL)
 	{
@@ -727,22 +727,22 @@ filter_headers(Request *r, bool same_origin)
 		else
 			link = &(*link)->next;
 	}
-	add_own_lines(r);
+	add_own_lines(t);
 }
 
 /* A handle that may be used for the next hop; false if there is no memory. */
 static bool
-refresh_handle(Request *r)
+refresh_handle(Transfer *t)
 {
 	CURL	   *fresh;
 
 	if (http_handles_keep())
 		return true;
-	fresh = curl_easy_duphandle(r->easy);
+	fresh = curl_easy_duphandle(t->easy);
 	if (fresh == NULL)
 		return false;
-	curl_easy_cleanup(r->easy);
-	r->easy = fresh;
+	curl_easy_cleanup(t->easy);
+	t->easy = fresh;
 	return true;
 }
 
@@ -752,65 +752,65 @@ refresh_handle(Request *r)
  * else, which can be had by GET.
  */
 static bool
-is_followed(const Request *r)
+is_followed(const Transfer *t)
 {
-	switch (r->answer.status)
+	switch (t->answer.status)
 	{
 		case 301:
 		case 302:
 		case 307:
 		case 308:
-			return r->hops_left > 0;
+			return t->hops_left > 0;
 		case 303:
-			return r->hops_left > 0 && strcmp(r->method, "GET") == 0;
+			return t->hops_left > 0 && strcmp(t->method, "GET") == 0;
 		default:
 			return false;
 	}
 }
 
 bool
-http_request_follow(Request *r)
+http_request_follow(Transfer *t)
 {
 	bool		same_origin = false;
 	char	   *target;
 
-	if (!is_followed(r))
+	if (!is_followed(t))
 		return false;
-	target = redirect_target(r, &same_origin);
+	target = redirect_target(t, &same_origin);
 	if (target == NULL)
 		return false;
-	if (!refresh_handle(r))
+	if (!refresh_handle(t))
 	{
 		curl_free(target);
 		return false;
 	}
-	filter_headers(r, same_origin);
-	curl_free(r->target);
-	r->target = target;
-	r->url = target;
-	r->hops_left--;
-	r->repeats = 0;
-	r->not_before_us = 0;
-	r->patient = false;
-	http_answer_begin(r);
+	filter_headers(t, same_origin);
+	curl_free(t->target);
+	t->target = target;
+	t->url = target;
+	t->hops_left--;
+	t->repeats = 0;
+	t->not_before_us = 0;
+	t->patient = false;
+	http_answer_begin(t);
 	if (!same_origin)
 	{
-		SETOPT(r, CURLOPT_SSLCERT_BLOB, NULL);
-		SETOPT(r, CURLOPT_SSLKEY_BLOB, NULL);
+		SETOPT(t, CURLOPT_SSLCERT_BLOB, NULL);
+		SETOPT(t, CURLOPT_SSLKEY_BLOB, NULL);
 	}
-	set_hop(r);
-	if (r->setup == CURLE_OK && !http_pool_join_hop(r, same_origin))
-		r->setup = CURLE_OUT_OF_MEMORY;
+	set_hop(t);
+	if (t->setup == CURLE_OK && !http_pool_join_hop(t, same_origin))
+		t->setup = CURLE_OUT_OF_MEMORY;
 	return true;
 }
 
 bool
-http_request_repeat(Request *r)
+http_request_repeat(Transfer *t)
 {
-	if (r->head_lines > 0 && !refresh_handle(r))
+	if (t->head_lines > 0 && !refresh_handle(t))
 		return false;
-	http_answer_begin(r);
-	r->repeats++;
-	r->not_before_us = poller_clock();
+	http_answer_begin(t);
+	t->repeats++;
+	t->not_before_us = poller_clock();
 	return true;
 }

@@ -140,16 +140,16 @@ http_socket_owner(int fd)
 }
 
 int
-http_socket_used(const Request *r)
+http_socket_used(const Transfer *t)
 {
-	const Connection *connection = r->connection;
+	const Connection *connection = t->connection;
 
-	if (r->early_fd >= 0)
-		return r->early_fd;
+	if (t->early_fd >= 0)
+		return t->early_fd;
 	if (connection->nsockets == 0)
 		return -1;
-	if (r->fd >= 0)
-		return http_socket_owner(r->fd) == connection ? r->fd : -1;
+	if (t->fd >= 0)
+		return http_socket_owner(t->fd) == connection ? t->fd : -1;
 	return connection->sockets[0];
 }
 
@@ -274,45 +274,45 @@ open_socket(const struct curl_sockaddr *address, int *lacking)
 curl_socket_t
 http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	Request    *r = arg;
-	Connection *connection = r->connection;
+	Transfer   *t = arg;
+	Connection *connection = t->connection;
 	int			fd;
 
 	(void) purpose;
-	if (r->connected)
+	if (t->connected)
 	{
-		http_upwards.not_taken(r);
+		http_upwards.not_taken(t);
 		return CURL_SOCKET_BAD;
 	}
-	http_socket_drop_early(r);	/* libcurl sends it again on its own */
-	if (guard != NULL && !guard(&address->addr, r->why, sizeof(r->why)))
+	http_socket_drop_early(t);	/* libcurl sends it again on its own */
+	if (guard != NULL && !guard(&address->addr, t->why, sizeof(t->why)))
 	{
-		r->barred = true;
+		t->barred = true;
 		return CURL_SOCKET_BAD;
 	}
 	if (connection == NULL || connection->nsockets >= HTTP_MAX_SOCKETS)
 		return CURL_SOCKET_BAD; /* not while it is one of ours, nor without end */
 	if (connection->nsockets > 0 && nsockets >= FIRST_SOCKETS(most_sockets))
 	{
-		r->lacking = EMFILE;
+		t->lacking = EMFILE;
 		return CURL_SOCKET_BAD;
 	}
 
-	r->address = *address;
-	fd = open_socket(address, &r->lacking);
+	t->address = *address;
+	fd = open_socket(address, &t->lacking);
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
 	if (!own(connection, fd))
 	{
 		close(fd);
-		r->lacking = ENOMEM;
+		t->lacking = ENOMEM;
 		return CURL_SOCKET_BAD;
 	}
 	http_upwards.opened(connection);
-	if (r->pool->choice)
+	if (t->pool->choice)
 		http_upwards.trying();
 	poller_socket_opened(fd);
-	r->opened = true;
+	t->opened = true;
 	return fd;
 }
 
@@ -321,12 +321,12 @@ int
 http_on_close_socket(void *arg, curl_socket_t fd)
 {
 	Connection *connection = http_socket_owner(fd);
-	Request    *r = connection != NULL ? connection->user : NULL;
+	Transfer   *t = connection != NULL ? connection->user : NULL;
 
 	(void) arg;
-	if (r != NULL && r->fd == fd && r->connected && r->head_bytes == 0 && !r->pool->tls)
-		http_socket_keep_early(r);	/* see http_answer_overhear() */
-	if (r != NULL && r->early_fd >= 0)
+	if (t != NULL && t->fd == fd && t->connected && t->head_bytes == 0 && !t->pool->tls)
+		http_socket_keep_early(t);	/* see http_answer_overhear() */
+	if (t != NULL && t->early_fd >= 0)
 		poller_socket_ended(fd);	/* the kernel does not forget it with this */
 	disown(fd);
 	poller_socket_closed(fd);
@@ -340,7 +340,7 @@ http_on_close_socket(void *arg, curl_socket_t fd)
  * guard's lists were changed: ask again.
  */
 static bool
-is_barred(Request *r, const char *remote_ip)
+is_barred(Transfer *t, const char *remote_ip)
 {
 	union
 	{
@@ -356,27 +356,27 @@ is_barred(Request *r, const char *remote_ip)
 		address.v6.sin6_family = AF_INET6;
 	else
 		return false;			/* its opening was looked at */
-	return guard != NULL && !guard(&address.any, r->why, sizeof(r->why));
+	return guard != NULL && !guard(&address.any, t->why, sizeof(t->why));
 }
 
 int
 http_on_connected(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
-	Request    *r = arg;
+	Transfer   *t = arg;
 
 	(void) local_ip;
 	(void) remote_port;
-	if (is_barred(r, remote_ip))
+	if (is_barred(t, remote_ip))
 	{
-		r->barred = true;
-		r->opened = false;
+		t->barred = true;
+		t->opened = false;
 		return CURL_PREREQFUNC_ABORT;
 	}
-	if (r->connected)
-		http_upwards.not_taken(r);
-	if (r->again || !http_upwards.connected(r, local_port))
+	if (t->connected)
+		http_upwards.not_taken(t);
+	if (t->again || !http_upwards.connected(t, local_port))
 		return CURL_PREREQFUNC_ABORT;
-	r->connected = true;
+	t->connected = true;
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -416,20 +416,20 @@ http_socket_is_reset(int fd)
 }
 
 void
-http_socket_keep_early(Request *r)
+http_socket_keep_early(Transfer *t)
 {
-	int			fd = http_socket_used(r);
+	int			fd = http_socket_used(t);
 
-	if (fd >= 0 && r->early_fd < 0)
-		r->early_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0 && t->early_fd < 0)
+		t->early_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
 void
-http_socket_drop_early(Request *r)
+http_socket_drop_early(Transfer *t)
 {
-	if (r->early_fd >= 0)
-		close(r->early_fd);
-	r->early_fd = -1;
+	if (t->early_fd >= 0)
+		close(t->early_fd);
+	t->early_fd = -1;
 }
 
 int
@@ -447,9 +447,9 @@ http_socket_unacknowledged(int fd)
 }
 
 Arrival
-http_socket_arrival(const Request *r)
+http_socket_arrival(const Transfer *t)
 {
-	int			fd = http_socket_used(r);
+	int			fd = http_socket_used(t);
 
 	if (fd < 0)
 		return ARRIVES_NEVER;

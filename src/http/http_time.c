@@ -42,70 +42,70 @@
 #define LOOKS_AT_SPEED		4
 
 void
-http_time_start(Request *r, const HttpRequest *request, int64_t now_us)
+http_time_start(Transfer *t, const HttpRequest *request, int64_t now_us)
 {
-	r->started_us = now_us;
-	r->deadline_us = -1;
+	t->started_us = now_us;
+	t->deadline_us = -1;
 	if (request->timeout_ms > 0)
-		r->deadline_us = now_us + (int64_t) request->timeout_ms * 1000;
-	r->connect_timeout_ms = request->connect_timeout_ms;
+		t->deadline_us = now_us + (int64_t) request->timeout_ms * 1000;
+	t->connect_timeout_ms = request->connect_timeout_ms;
 
 	/* where the whole attempt has less time, it is of no use */
-	r->least_speed = request->low_speed_limit;
-	r->low_speed_s = request->low_speed_time_s;
+	t->least_speed = request->low_speed_limit;
+	t->low_speed_s = request->low_speed_time_s;
 	if (request->timeout_ms > 0 &&
 		request->timeout_ms <= (int64_t) request->low_speed_time_s * 1000)
-		r->least_speed = 0;
-	r->spared = false;
-	r->waited_us = 0;
+		t->least_speed = 0;
+	t->spared = false;
+	t->waited_us = 0;
 }
 
 static int64_t
-speed_interval(const Request *r)
+speed_interval(const Transfer *t)
 {
-	return (int64_t) r->low_speed_s * 1000000 / LOOKS_AT_SPEED;
+	return (int64_t) t->low_speed_s * 1000000 / LOOKS_AT_SPEED;
 }
 
 static void
-note_next_look(Request *r, int64_t now_us)
+note_next_look(Transfer *t, int64_t now_us)
 {
-	r->look_at_us = r->deadline_us;
-	if (r->connect_by_us >= 0)
-		r->look_at_us = sooner(r->look_at_us, sooner(r->connect_by_us, now_us + SETTING_UP_US));
-	if (r->least_speed > 0)
-		r->look_at_us = sooner(r->look_at_us, r->speed_at_us);
-	r->look_at_us = sooner(r->look_at_us, r->begin_by_us);
+	t->look_at_us = t->deadline_us;
+	if (t->connect_by_us >= 0)
+		t->look_at_us = sooner(t->look_at_us, sooner(t->connect_by_us, now_us + SETTING_UP_US));
+	if (t->least_speed > 0)
+		t->look_at_us = sooner(t->look_at_us, t->speed_at_us);
+	t->look_at_us = sooner(t->look_at_us, t->begin_by_us);
 }
 
 /* Half of its time is left for another connection, at least. */
 static int64_t
-time_to_begin(const Request *r, int64_t now_us)
+time_to_begin(const Transfer *t, int64_t now_us)
 {
-	int64_t		half_us = (r->deadline_us - now_us) / 2;
+	int64_t		half_us = (t->deadline_us - now_us) / 2;
 
-	return r->deadline_us >= 0 && half_us < BEGIN_US ? half_us : BEGIN_US;
+	return t->deadline_us >= 0 && half_us < BEGIN_US ? half_us : BEGIN_US;
 }
 
 void
-http_time_run(Request *r, int64_t now_us)
+http_time_run(Transfer *t, int64_t now_us)
 {
-	r->connect_by_us = -1;
-	r->connecting_ms = 0;
-	if (!r->connection->known)
+	t->connect_by_us = -1;
+	t->connecting_ms = 0;
+	if (!t->connection->known)
 	{
-		r->connect_by_us = now_us + (int64_t) r->connect_timeout_ms * 1000 - r->waited_us;
-		if (r->deadline_us >= 0 && r->deadline_us < r->connect_by_us)
-			r->connect_by_us = r->deadline_us > now_us ? r->deadline_us : now_us;
-		r->connecting_ms = (r->connect_by_us - now_us) / 1000 + CURL_LATER_MS;
+		t->connect_by_us = now_us + (int64_t) t->connect_timeout_ms * 1000 - t->waited_us;
+		if (t->deadline_us >= 0 && t->deadline_us < t->connect_by_us)
+			t->connect_by_us = t->deadline_us > now_us ? t->deadline_us : now_us;
+		t->connecting_ms = (t->connect_by_us - now_us) / 1000 + CURL_LATER_MS;
 	}
-	r->begin_by_us = -1;
-	if (r->connection->multiplexed && r->connection->ntransfers == 1 && r->body_len > 0)
-		r->begin_by_us = now_us + time_to_begin(r, now_us);
-	r->waited_us = 0;
-	r->slow_since_us = now_us;
-	r->speed_at_us = now_us + speed_interval(r);
-	r->moved = 0;
-	note_next_look(r, now_us);
+	t->begin_by_us = -1;
+	if (t->connection->multiplexed && t->connection->ntransfers == 1 && t->body_len > 0)
+		t->begin_by_us = now_us + time_to_begin(t, now_us);
+	t->waited_us = 0;
+	t->slow_since_us = now_us;
+	t->speed_at_us = now_us + speed_interval(t);
+	t->moved = 0;
+	note_next_look(t, now_us);
 }
 
 /*
@@ -113,81 +113,81 @@ http_time_run(Request *r, int64_t now_us)
  * knows whose it is.
  */
 static int64_t
-moved(const Request *r)
+moved(const Transfer *t)
 {
 	curl_off_t	sent = 0;
 	curl_off_t	received = 0;
-	int			unacknowledged = r->connection->multiplexed ? 0 :
-		http_socket_unacknowledged(http_socket_used(r));
+	int			unacknowledged = t->connection->multiplexed ? 0 :
+		http_socket_unacknowledged(http_socket_used(t));
 
-	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-	curl_easy_getinfo(r->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
+	curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	curl_easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
 	return sent + received - (unacknowledged > 0 ? unacknowledged : 0);
 }
 
 /* Has it been slow for too long? */
 static bool
-is_too_slow(Request *r, int64_t now_us)
+is_too_slow(Transfer *t, int64_t now_us)
 {
-	bool		connecting = r->connect_by_us >= 0;
+	bool		connecting = t->connect_by_us >= 0;
 	int64_t		bytes;
 
-	if (r->least_speed == 0 || now_us < r->speed_at_us)
+	if (t->least_speed == 0 || now_us < t->speed_at_us)
 		return false;
-	bytes = connecting ? 0 : moved(r);
-	r->speed_at_us = now_us + speed_interval(r);
-	if (connecting || (double) (bytes - r->moved) * LOOKS_AT_SPEED >=
-		(double) r->least_speed * r->low_speed_s)
-		r->slow_since_us = now_us;
-	r->moved = bytes;
-	return now_us - r->slow_since_us >= (int64_t) r->low_speed_s * 1000000;
+	bytes = connecting ? 0 : moved(t);
+	t->speed_at_us = now_us + speed_interval(t);
+	if (connecting || (double) (bytes - t->moved) * LOOKS_AT_SPEED >=
+		(double) t->least_speed * t->low_speed_s)
+		t->slow_since_us = now_us;
+	t->moved = bytes;
+	return now_us - t->slow_since_us >= (int64_t) t->low_speed_s * 1000000;
 }
 
 const char *
-http_time_is_up(Request *r, int64_t now_us)
+http_time_is_up(Transfer *t, int64_t now_us)
 {
 	static char text[128];
-	long long	took_ms = (now_us - r->started_us) / 1000;
+	long long	took_ms = (now_us - t->started_us) / 1000;
 
-	if (r->connect_by_us >= 0 && http_answer_was_connected(r))
-		r->connect_by_us = -1;
-	if (r->connect_by_us >= 0 && now_us >= r->connect_by_us)
+	if (t->connect_by_us >= 0 && http_answer_was_connected(t))
+		t->connect_by_us = -1;
+	if (t->connect_by_us >= 0 && now_us >= t->connect_by_us)
 		snprintf(text, sizeof(text), "Connection timed out after %lld milliseconds", took_ms);
-	else if (r->deadline_us >= 0 && now_us >= r->deadline_us)
+	else if (t->deadline_us >= 0 && now_us >= t->deadline_us)
 		snprintf(text, sizeof(text),
 				 "Operation timed out after %lld milliseconds with %zu bytes received",
-				 took_ms, r->body_seen);
-	else if (is_too_slow(r, now_us))
+				 took_ms, t->body_seen);
+	else if (is_too_slow(t, now_us))
 		snprintf(text, sizeof(text),
 				 "Operation too slow. Less than %d bytes/sec transferred the last %d seconds",
-				 r->least_speed, r->low_speed_s);
+				 t->least_speed, t->low_speed_s);
 	else
 	{
-		note_next_look(r, now_us);
+		note_next_look(t, now_us);
 		return NULL;
 	}
 	return text;
 }
 
 void
-http_time_look_soon(Request *r, int64_t now_us)
+http_time_look_soon(Transfer *t, int64_t now_us)
 {
-	r->begin_by_us = now_us + time_to_begin(r, now_us);
-	note_next_look(r, now_us);
+	t->begin_by_us = now_us + time_to_begin(t, now_us);
+	note_next_look(t, now_us);
 }
 
 bool
-http_time_is_held(Request *r, int64_t now_us)
+http_time_is_held(Transfer *t, int64_t now_us)
 {
 	curl_off_t	sent = 0;
 
-	if (r->begin_by_us < 0 || now_us < r->begin_by_us)
+	if (t->begin_by_us < 0 || now_us < t->begin_by_us)
 		return false;
-	r->begin_by_us = -1;
-	if (r->head_bytes > 0)
-		return http_answer_head_is_lost(r);
-	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-	return r->body_len > 0 && sent == 0 && !r->opened && http_answer_was_connected(r);
+	t->begin_by_us = -1;
+	if (t->head_bytes > 0)
+		return http_answer_head_is_lost(t);
+	curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	return t->body_len > 0 && sent == 0 && !t->opened && http_answer_was_connected(t);
 }
 
 /* Move a time by so much, unless there is none, and beyond another one. */
@@ -202,31 +202,31 @@ move(int64_t *time_us, int64_t by_us, int64_t beyond_us)
 }
 
 void
-http_time_give_back(Request *r, int64_t away_us, int64_t now_us)
+http_time_give_back(Transfer *t, int64_t away_us, int64_t now_us)
 {
-	int64_t		lost_us = now_us - r->started_us < away_us ? now_us - r->started_us : away_us;
-	bool		over = (r->deadline_us >= 0 && r->deadline_us + lost_us <= now_us) ||
-		(r->connect_by_us >= 0 && r->connect_by_us + lost_us <= now_us);
+	int64_t		lost_us = now_us - t->started_us < away_us ? now_us - t->started_us : away_us;
+	bool		over = (t->deadline_us >= 0 && t->deadline_us + lost_us <= now_us) ||
+		(t->connect_by_us >= 0 && t->connect_by_us + lost_us <= now_us);
 	int64_t		beyond_us = 0;
 
-	if (over && !r->spared)
+	if (over && !t->spared)
 	{
 		beyond_us = now_us + (lost_us < SPARED_US ? lost_us : SPARED_US);
-		r->spared = true;
+		t->spared = true;
 	}
-	move(&r->deadline_us, lost_us, beyond_us);
-	move(&r->wait_until_us, lost_us, beyond_us);
-	move(&r->waits_since_us, lost_us, 0);
-	if (!r->in_multi)
+	move(&t->deadline_us, lost_us, beyond_us);
+	move(&t->wait_until_us, lost_us, beyond_us);
+	move(&t->waits_since_us, lost_us, 0);
+	if (!t->in_multi)
 		return;
-	move(&r->connect_by_us, lost_us, beyond_us);
-	move(&r->begin_by_us, lost_us, 0);
-	r->slow_since_us += lost_us;
-	r->speed_at_us += lost_us;
-	r->look_at_us = now_us;
-	if (r->connect_by_us >= 0)
+	move(&t->connect_by_us, lost_us, beyond_us);
+	move(&t->begin_by_us, lost_us, 0);
+	t->slow_since_us += lost_us;
+	t->speed_at_us += lost_us;
+	t->look_at_us = now_us;
+	if (t->connect_by_us >= 0)
 	{
-		r->connecting_ms += lost_us / 1000 + 1 + (beyond_us > 0 ? (beyond_us - now_us) / 1000 : 0);
-		(void) curl_easy_setopt(r->easy, CURLOPT_CONNECTTIMEOUT_MS, (long) r->connecting_ms);
+		t->connecting_ms += lost_us / 1000 + 1 + (beyond_us > 0 ? (beyond_us - now_us) / 1000 : 0);
+		(void) curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long) t->connecting_ms);
 	}
 }

@@ -52,12 +52,12 @@ http_unasked_note(Connection *connection)
 }
 
 void *
-http_unasked_tls(const Request *r)
+http_unasked_tls(const Transfer *t)
 {
 	struct curl_tlssessioninfo *session = NULL;
 
-	if (!r->pool->tls ||
-		curl_easy_getinfo(r->easy, CURLINFO_TLS_SSL_PTR, &session) != CURLE_OK ||
+	if (!t->pool->tls ||
+		curl_easy_getinfo(t->easy, CURLINFO_TLS_SSL_PTR, &session) != CURLE_OK ||
 		session == NULL || session->backend != CURLSSLBACKEND_OPENSSL)
 		return NULL;
 	return session->internals;
@@ -116,31 +116,31 @@ looks_closely(const Pool *pool)
  * requests, the poller has just looked.
  */
 static bool
-has_spoken(const Request *r)
+has_spoken(const Transfer *t)
 {
-	const Connection *connection = r->connection;
-	SSL		   *tls = http_unasked_tls(r);
+	const Connection *connection = t->connection;
+	SSL		   *tls = http_unasked_tls(t);
 
 	if (tls != NULL && SSL_has_pending(tls))
 		return true;
-	if (!looks_closely(r->pool) && connection->nsockets == 1 &&
-		r->connected_us - poller_waited_at() < LOOKED_US &&
+	if (!looks_closely(t->pool) && connection->nsockets == 1 &&
+		t->connected_us - poller_waited_at() < LOOKED_US &&
 		poller_waited_at() - connection->unused_since_us < IN_FLOW_US &&
 		connection->unused_since_us < poller_waited_at())
 		return false;
-	return http_socket_state(r->fd) != SOCKET_QUIET;
+	return http_socket_state(t->fd) != SOCKET_QUIET;
 }
 
 bool
-http_unasked_on_kept(Request *r)
+http_unasked_on_kept(Transfer *t)
 {
-	if (r->connection->multiplexed || !has_spoken(r))
+	if (t->connection->multiplexed || !has_spoken(t))
 	{
-		if (r->pool->probation < PROBATION)
-			r->pool->probation++;
+		if (t->pool->probation < PROBATION)
+			t->pool->probation++;
 		return false;
 	}
-	http_unasked_note(r->connection);
+	http_unasked_note(t->connection);
 	return true;
 }
 
@@ -149,16 +149,16 @@ http_unasked_on_kept(Request *r)
  * TLS 1.3, to the receiver or to a proxy, hands out tickets then.
  */
 bool
-http_unasked_on_new(const Request *r)
+http_unasked_on_new(const Transfer *t)
 {
-	SSL		   *tls = http_unasked_tls(r);
+	SSL		   *tls = http_unasked_tls(t);
 
-	if (r->pool->tls)
-		return tls != NULL && SSL_version(tls) < TLS1_3_VERSION && !r->connection->multiplexed &&
-			(SSL_has_pending(tls) || http_socket_state(r->fd) == SOCKET_SPOKE);
-	if (r->proxied && strncasecmp(r->pool->proxy, "https:", 6) == 0)
+	if (t->pool->tls)
+		return tls != NULL && SSL_version(tls) < TLS1_3_VERSION && !t->connection->multiplexed &&
+			(SSL_has_pending(tls) || http_socket_state(t->fd) == SOCKET_SPOKE);
+	if (t->proxied && strncasecmp(t->pool->proxy, "https:", 6) == 0)
 		return false;
-	return http_socket_state(r->fd) == SOCKET_SPOKE;
+	return http_socket_state(t->fd) == SOCKET_SPOKE;
 }
 
 /*
@@ -166,20 +166,20 @@ http_unasked_on_new(const Request *r)
  * written before the request arrived.
  */
 bool
-http_unasked_crossed(Request *r)
+http_unasked_crossed(Transfer *t)
 {
-	Connection *connection = r->connection;
+	Connection *connection = t->connection;
 	long		request_size = 0;
 	curl_off_t	uploaded = 0;
 
 	if (connection->multiplexed)
 		return false;
-	if (!looks_closely(r->pool) && r->connected && r->overheard == 0 &&
-		poller_clock() - r->connected_us > 2 * connection->round_trip_us + CROSSING_US)
+	if (!looks_closely(t->pool) && t->connected && t->overheard == 0 &&
+		poller_clock() - t->connected_us > 2 * connection->round_trip_us + CROSSING_US)
 		return false;
-	curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
-	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
-	if (request_size <= 0 || http_socket_unacknowledged(http_socket_used(r)) <
+	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	if (request_size <= 0 || http_socket_unacknowledged(http_socket_used(t)) <
 		(uploaded > request_size ? uploaded : request_size))
 		return false;
 	http_unasked_note(connection);

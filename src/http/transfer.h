@@ -16,7 +16,7 @@
  * - Nothing of PostgreSQL: no palloc, no ereport, no interrupts.  Memory is
  *   malloc's; libcurl's callbacks record what happened and return.
  * - Callbacks for a connection outlive the request that opened it, so they may
- *   not hold on to a Request.
+ *   not hold on to a Transfer.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -46,14 +46,14 @@
 /* Sockets of a connection: one for each address that it tries at once. */
 #define HTTP_MAX_SOCKETS	16
 
-struct Request;
+struct Transfer;
 struct Name;
 
-typedef struct RequestList
+typedef struct TransferList
 {
-	struct Request *first;
-	struct Request *last;
-} RequestList;
+	struct Transfer *first;
+	struct Transfer *last;
+} TransferList;
 
 /*
  * What an answer belongs to.  Each has a cache of libcurl's to itself (share),
@@ -74,7 +74,7 @@ typedef struct Connection
 	struct Connection *newer;
 	bool		unused;			/* is one of these */
 	int			ntransfers;		/* requests that use it */
-	struct Request *user;		/* over HTTP/1.1, the one that does */
+	struct Transfer *user;		/* over HTTP/1.1, the one that does */
 	int			most;			/* of them at once */
 	int			ncarried;		/* in all, since it was opened */
 	bool		unopened;		/* it has no socket yet */
@@ -134,13 +134,13 @@ typedef struct Pool
 	int			most_streams;	/* that a connection has taken */
 } Pool;
 
-typedef struct Request
+typedef struct Transfer
 {
-	struct Request *prev;
-	struct Request *next;
-	RequestList *list;
+	struct Transfer *prev;
+	struct Transfer *next;
+	TransferList *list;
 
-	CURL	   *easy;			/* is this Request's as long as both live */
+	CURL	   *easy;			/* is this one's as long as both live */
 	bool		in_multi;
 	bool		worn;			/* its handle had to connect; see recycle() */
 	bool		holds_secrets;	/* certificates; do not keep the handle */
@@ -229,7 +229,7 @@ typedef struct Request
 	bool		barred;			/* the guard refused an address */
 	char		why[256];		/* the guard's reason */
 	char		curl_error[CURL_ERROR_SIZE];
-} Request;
+} Transfer;
 
 /* The first of two times, of which each is -1 for never. */
 static inline int64_t
@@ -258,7 +258,7 @@ typedef struct HttpUpwards
 	 * http.c: it was answered before all of it had arrived: look soon what
 	 * becomes of that, whether or not libcurl is through with it.
 	 */
-	void		(*answered_early) (Request *r);
+	void		(*answered_early) (Transfer *t);
 
 	/*
 	 * http.c: those that wait for this name, or for a connection of this pool,
@@ -274,10 +274,10 @@ typedef struct HttpUpwards
 	 * http_pool.c: it is about to be sent, from this port of ours.  False: not on
 	 * this connection.
 	 */
-	bool		(*connected) (Request *r, int local_port);
+	bool		(*connected) (Transfer *t, int local_port);
 
 	/* http_pool.c: the receiver has not taken it, and libcurl would send it again */
-	void		(*not_taken) (Request *r);
+	void		(*not_taken) (Transfer *t);
 } HttpUpwards;
 
 /* ---- http_curl.c ---- */
@@ -319,7 +319,7 @@ extern int	http_on_connected(void *request, char *remote_ip, char *local_ip,
 extern Connection *http_socket_owner(int fd);
 
 /* The one that a request went out on, or our own end of it; -1: it is closed. */
-extern int	http_socket_used(const Request *r);
+extern int	http_socket_used(const Transfer *t);
 
 /*
  * Forget those of its sockets that libcurl has closed without a word: their
@@ -362,11 +362,11 @@ typedef enum Arrival
 } Arrival;
 
 /* Has all of the request arrived, as far as that can be known? */
-extern Arrival http_socket_arrival(const Request *r);
+extern Arrival http_socket_arrival(const Transfer *t);
 
 /* Keep an eye on its socket, whatever libcurl does; and not any more. */
-extern void http_socket_keep_early(Request *r);
-extern void http_socket_drop_early(Request *r);
+extern void http_socket_keep_early(Transfer *t);
+extern void http_socket_drop_early(Transfer *t);
 
 /* Bytes that were handed to it in all; -1: that cannot be known. */
 extern int64_t http_socket_sent(int fd);
@@ -383,43 +383,43 @@ extern void http_pool_init(const curl_version_info_data *libcurl);
  * Find or make the pool of connections that a request may use; false if there
  * is no memory.  For a later hop: the same owner's to that hop's origin.
  */
-extern bool http_pool_join(Request *r, const HttpRequest *request);
-extern bool http_pool_join_hop(Request *r, bool same_origin);
-extern void http_pool_leave(Request *r);
+extern bool http_pool_join(Transfer *t, const HttpRequest *request);
+extern bool http_pool_join_hop(Transfer *t, bool same_origin);
+extern void http_pool_leave(Transfer *t);
 
 /* Use a connection that is open, and new enough; false: there is none. */
-extern bool http_pool_take(Request *r, int64_t now_us);
+extern bool http_pool_take(Transfer *t, int64_t now_us);
 
 /* Is one being set up that may turn out to take several requests? */
-extern bool http_pool_is_opening(const Request *r);
+extern bool http_pool_is_opening(const Transfer *t);
 
 /* Use a new one.  False with the errno of what we lack for it. */
-extern bool http_pool_open(Request *r, int *lacking);
+extern bool http_pool_open(Transfer *t, int *lacking);
 
 
 /* Close some that nobody has used for a while, since we lack what they hold. */
 extern void http_pool_give_way(void);
 
 /* Might libcurl use what is left of an earlier one in its place? */
-extern bool http_pool_hides_remains(const Request *r);
+extern bool http_pool_hides_remains(const Transfer *t);
 
 /* The request does not use its connection any more. */
-extern void http_pool_release(Request *r, int64_t now_us);
+extern void http_pool_release(Transfer *t, int64_t now_us);
 
 
 /* It was sent, and libcurl wants to do that again, on another connection. */
-extern void http_pool_not_taken(Request *r);
+extern void http_pool_not_taken(Transfer *t);
 
 /*
  * Answers over HTTP/2 get lost on the way through libcurl.  True: the receiver is
  * spoken to by HTTP/1.1 from now on.  If it does not do that, it is not.
  */
-extern bool http_pool_give_up_http2(Request *r);
-extern void http_pool_needs_http2(Request *r);
-extern bool http_pool_speaks_http1(const Request *r);
+extern bool http_pool_give_up_http2(Transfer *t);
+extern void http_pool_needs_http2(Transfer *t);
+extern bool http_pool_speaks_http1(const Transfer *t);
 
 /* It has an answer, and libcurl knows more of the connection. */
-extern void http_pool_answered(Request *r);
+extern void http_pool_answered(Transfer *t);
 
 /*
  * One of several requests failed as if the connection had, or the other side
@@ -443,9 +443,9 @@ extern void http_pool_expire(int64_t now_us);
 extern int64_t http_pool_next_expiry(void);
 
 /* Whom it trusts, and its proxy, or NULL. */
-extern bool http_pool_trusts_system(const Request *r);
-extern const char *http_pool_proxy(const Request *r);
-extern const char *http_pool_no_proxy(const Request *r);
+extern bool http_pool_trusts_system(const Transfer *t);
+extern const char *http_pool_proxy(const Transfer *t);
+extern const char *http_pool_no_proxy(const Transfer *t);
 
 /* ---- http_unasked.c ---- */
 
@@ -453,14 +453,14 @@ extern const char *http_pool_no_proxy(const Request *r);
  * The request is about to be sent, on a connection that was open before, or
  * that is new: has the other side said something already?
  */
-extern bool http_unasked_on_kept(Request *r);
-extern bool http_unasked_on_new(const Request *r);
+extern bool http_unasked_on_kept(Transfer *t);
+extern bool http_unasked_on_new(const Transfer *t);
 
 /*
  * An answer begins to come, on a connection that was open before.  True: it
  * was under way when the request went out, so it is not to that.
  */
-extern bool http_unasked_crossed(Request *r);
+extern bool http_unasked_crossed(Transfer *t);
 
 /* Something came unasked: from now on, look closely. */
 extern void http_unasked_note(Connection *connection);
@@ -469,30 +469,30 @@ extern void http_unasked_note(Connection *connection);
 extern void http_unasked_keep_listening(Connection *connection);
 
 /* OpenSSL's SSL that the request is about to use; NULL: not to be had. */
-extern void *http_unasked_tls(const Request *r);
+extern void *http_unasked_tls(const Transfer *t);
 
 /* ---- http_time.c ---- */
 
 /* The attempt begins; libcurl has it from now on, once for each connection. */
-extern void http_time_start(Request *r, const HttpRequest *request, int64_t now_us);
-extern void http_time_run(Request *r, int64_t now_us);
+extern void http_time_start(Transfer *t, const HttpRequest *request, int64_t now_us);
+extern void http_time_run(Transfer *t, int64_t now_us);
 
 /*
  * Of one that libcurl has: has it taken too long?  Then what is to be said of
  * that, good until the next call.  NULL: no, ask again at look_at_us.
  */
-extern const char *http_time_is_up(Request *r, int64_t now_us);
+extern const char *http_time_is_up(Transfer *t, int64_t now_us);
 
 /*
  * Likewise: is it held back?  Some receivers take no more streams before they
  * end a connection, and libcurl looks only at those that are in use.  Or is half
  * of its head lost?  That is looked at in a second, for those beside a lost answer.
  */
-extern bool http_time_is_held(Request *r, int64_t now_us);
-extern void http_time_look_soon(Request *r, int64_t now_us);
+extern bool http_time_is_held(Transfer *t, int64_t now_us);
+extern void http_time_look_soon(Transfer *t, int64_t now_us);
 
 /* So much of its time was not its own. */
-extern void http_time_give_back(Request *r, int64_t away_us, int64_t now_us);
+extern void http_time_give_back(Transfer *t, int64_t away_us, int64_t now_us);
 
 /* ---- http_names.c ---- */
 
@@ -578,21 +578,21 @@ extern bool http_hosts_find(const char *host, HttpHostsAddress *each, void *arg)
  * for a new connection.
  */
 extern void http_request_init(const curl_version_info_data *libcurl);
-extern bool http_request_open(Request *r);
-extern bool http_request_copy(Request *r, const HttpRequest *request);
-extern void http_request_setup(Request *r, const HttpRequest *request);
-extern bool http_request_follow(Request *r);
-extern bool http_request_repeat(Request *r);
+extern bool http_request_open(Transfer *t);
+extern bool http_request_copy(Transfer *t, const HttpRequest *request);
+extern void http_request_setup(Transfer *t, const HttpRequest *request);
+extern bool http_request_follow(Transfer *t);
+extern bool http_request_repeat(Transfer *t);
 
 /*
  * The addresses that it needs, or that it has to wait for them.  On failure
  * the request has its answer.
  */
-extern NameState http_request_resolve(Request *r);
+extern NameState http_request_resolve(Transfer *t);
 
 /* The last options: the connection, and the time that is left. */
-extern void http_request_connect(Request *r, int64_t now_us);
-extern void http_request_forget_names(Request *r);
+extern void http_request_connect(Transfer *t, int64_t now_us);
+extern void http_request_forget_names(Transfer *t);
 
 /* ---- http_answer.c ---- */
 
@@ -605,38 +605,38 @@ extern size_t http_on_body(char *data, size_t one, size_t len, void *request);
  * tried (refused: nor ever could be; lacking: for lack of something of ours);
  * when its name has no addresses; and as it is when libcurl is through.
  */
-extern void http_answer_begin(Request *r);
-extern void http_answer_not_tried(Request *r, bool refused, const char *error);
-extern void http_answer_lacking(Request *r, const char *error);
-extern void http_answer_unresolved(Request *r, const char *error, bool lacking);
-extern void http_answer_judge(Request *r, CURLcode result);
+extern void http_answer_begin(Transfer *t);
+extern void http_answer_not_tried(Transfer *t, bool refused, const char *error);
+extern void http_answer_lacking(Transfer *t, const char *error);
+extern void http_answer_unresolved(Transfer *t, const char *error, bool lacking);
+extern void http_answer_judge(Transfer *t, CURLcode result);
 
 /* Is there a whole head, and is it the answer, whatever became of the rest? */
-extern bool http_answer_is_whole(const Request *r, CURLcode result);
+extern bool http_answer_is_whole(const Transfer *t, CURLcode result);
 
 /*
  * Did the request go out on a connection that was open before, or is shared
  * with others, without a single byte coming back?  Then it is to be sent again
  * on another one.
  */
-extern bool http_answer_wants_repeat(Request *r, CURLcode result, int64_t now_us);
+extern bool http_answer_wants_repeat(Transfer *t, CURLcode result, int64_t now_us);
 
 /* Half of a head has come over HTTP/2, which has been given up since. */
-extern bool http_answer_head_is_lost(const Request *r);
+extern bool http_answer_head_is_lost(const Transfer *t);
 /*
  * libcurl could not send the rest of a request, and so did not look whether the
  * answer had come: take that.
  */
-extern void http_answer_overhear(Request *r);
+extern void http_answer_overhear(Transfer *t);
 
 /* Is it still to be seen whether what came early is a success? */
-extern bool http_answer_is_early(const Request *r, CURLcode result);
+extern bool http_answer_is_early(const Transfer *t, CURLcode result);
 
 /* It is none: the request did not arrive whole. */
-extern void http_answer_refute(Request *r);
+extern void http_answer_refute(Transfer *t);
 
 /* Did its connection come about, so that it could go out? */
-extern bool http_answer_was_connected(const Request *r);
+extern bool http_answer_was_connected(const Transfer *t);
 
 /* Does the result speak of the connection rather than of one request on it? */
 extern bool http_answer_blames_connection(CURLcode result);
