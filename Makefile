@@ -14,7 +14,7 @@ TAP_TESTS = 1
 # VERSION is PostgreSQL's
 OUR_VERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(srcdir)/rswebhook.control)
 
-PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -fvisibility=hidden
 PG_CPPFLAGS = -I$(srcdir)/src -DRSWEBHOOK_VERSION='"$(OUR_VERSION)"' \
 	$(shell pkg-config --cflags libcurl libcares libssl libcrypto)
 SHLIB_LINK = $(shell pkg-config --libs libcurl libcares libssl libcrypto)

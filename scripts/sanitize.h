@@ -46,8 +46,7 @@ extern int	malloced_connected(int result);
 #define SPI_connect()	malloced_connected(SPI_connect())
 
 /* The function gets another name in the library, and what has its name calls it. */
-#undef PG_FUNCTION_INFO_V1
-#define PG_FUNCTION_INFO_V1(funcname) \
+#define SQL_FUNCTION(funcname) \
 extern Datum funcname(PG_FUNCTION_ARGS) __asm__("unsanitized_" #funcname); \
 extern PGDLLEXPORT Datum CppConcat(malloced_,funcname)(PG_FUNCTION_ARGS) __asm__(#funcname); \
 Datum \

@@ -38,7 +38,7 @@
 
 RSWEBHOOK_MODULE_MAGIC;
 
-void		_PG_init(void);
+extern PGDLLEXPORT void _PG_init(void);
 
 static char *blocked_networks = NULL;
 static char *allowed_networks = NULL;

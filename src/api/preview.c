@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "base/compat.h"
 #include "destination/auth.h"
 #include "destination/cache.h"
 #include "destination/check.h"
@@ -68,7 +69,7 @@ hint_for_target(const char *target)
 	return "Use the name of a row of rswebhook.destination, or " METHODS_IN_WORDS " for a bare request.";
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_transform_target);
+SQL_FUNCTION(rswebhook_transform_target);
 
 Datum
 rswebhook_transform_target(PG_FUNCTION_ARGS)
@@ -103,7 +104,7 @@ rswebhook_transform_target(PG_FUNCTION_ARGS)
 	PG_RETURN_JSONB_P(request_to_jsonb(&transformed));
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_transform_config);
+SQL_FUNCTION(rswebhook_transform_config);
 
 Datum
 rswebhook_transform_config(PG_FUNCTION_ARGS)
@@ -117,7 +118,7 @@ rswebhook_transform_config(PG_FUNCTION_ARGS)
 	PG_RETURN_JSONB_P(request_to_jsonb(&transformed));
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_wire);
+SQL_FUNCTION(rswebhook_wire);
 
 /* rswebhook.wire(event, config): what would go over the wire, for people. */
 Datum

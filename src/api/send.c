@@ -43,6 +43,7 @@
 #include "utils/timestamp.h"
 
 #include "api/send.h"
+#include "base/compat.h"
 #include "destination/cache.h"
 #include "destination/check.h"
 #include "destination/fields.h"
@@ -798,7 +799,7 @@ send_event(Datum event, const SendOptions *options, int64 *id)
 	return count > 0;
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_send);
+SQL_FUNCTION(rswebhook_send);
 
 Datum
 rswebhook_send(PG_FUNCTION_ARGS)
@@ -828,7 +829,7 @@ rswebhook_send(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(id);
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_notify_worker);
+SQL_FUNCTION(rswebhook_notify_worker);
 
 Datum
 rswebhook_notify_worker(PG_FUNCTION_ARGS)
@@ -844,7 +845,7 @@ rswebhook_notify_worker(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_ordering_hash);
+SQL_FUNCTION(rswebhook_ordering_hash);
 
 Datum
 rswebhook_ordering_hash(PG_FUNCTION_ARGS)
@@ -858,7 +859,7 @@ rswebhook_ordering_hash(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(hash);
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_ring_slot);
+SQL_FUNCTION(rswebhook_ring_slot);
 
 Datum
 rswebhook_ring_slot(PG_FUNCTION_ARGS)

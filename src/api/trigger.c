@@ -278,7 +278,7 @@ require_value(const TriggerData *trigdata, const Option *option,
  * The trigger functions
  * ---------------------------------------------------------------------
  */
-PG_FUNCTION_INFO_V1(rswebhook_trigger);
+SQL_FUNCTION(rswebhook_trigger);
 
 Datum
 rswebhook_trigger(PG_FUNCTION_ARGS)
@@ -381,7 +381,7 @@ outbox_time(const TriggerData *trigdata, HeapTuple tuple, const char *column,
 	return !isnull;
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_outbox);
+SQL_FUNCTION(rswebhook_outbox);
 
 Datum
 rswebhook_outbox(PG_FUNCTION_ARGS)

@@ -27,6 +27,20 @@
 #define RSWEBHOOK_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+/*
+ * What PostgreSQL finds by its name is exported, and all else hidden; 16 sees to
+ * that by itself.
+ */
+#if PG_VERSION_NUM < 160000
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#endif
+#ifndef SQL_FUNCTION
+#define SQL_FUNCTION(name) \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+	PG_FUNCTION_INFO_V1(name)
+#endif
+
 /* 16 has one function for all kinds of objects. */
 #if PG_VERSION_NUM >= 160000
 #define owns_database(oid, role) object_ownercheck(DatabaseRelationId, (oid), (role))

@@ -26,6 +26,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "base/compat.h"
 #include "destination/sign.h"
 
 #define HMAC_PREFIX			"whsec_"
@@ -46,8 +47,8 @@ typedef struct SigningKey
 	unsigned char bytes[72];	/* room for padding that is decoded to zeroes */
 } SigningKey;
 
-PG_FUNCTION_INFO_V1(rswebhook_generate_secret);
-PG_FUNCTION_INFO_V1(rswebhook_generate_key_pair);
+SQL_FUNCTION(rswebhook_generate_secret);
+SQL_FUNCTION(rswebhook_generate_key_pair);
 
 /* ---------------------------------------------------------------------
  * Base64

@@ -20,6 +20,7 @@
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
+#include "base/compat.h"
 #include "destination/check.h"
 #include "destination/check_json.h"
 #include "destination/fields.h"
@@ -195,7 +196,7 @@ replace_jsonb(Relation rel, HeapTuple tuple, const char *column, Jsonb *jsonb)
 									 &attnum, &value, &isnull);
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_destination_check);
+SQL_FUNCTION(rswebhook_destination_check);
 
 Datum
 rswebhook_destination_check(PG_FUNCTION_ARGS)
@@ -243,7 +244,7 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 	return PointerGetDatum(tuple);
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_destination_changed);
+SQL_FUNCTION(rswebhook_destination_changed);
 
 Datum
 rswebhook_destination_changed(PG_FUNCTION_ARGS)

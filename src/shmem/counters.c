@@ -151,7 +151,7 @@ collect(const StatsEntry *first, DestinationStats *sum)
 	return true;
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_worker_stats);
+SQL_FUNCTION(rswebhook_worker_stats);
 
 /* The live counters of this database's destinations. */
 Datum

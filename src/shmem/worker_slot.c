@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+#include "base/compat.h"
 #include "shmem/control.h"
 #include "shmem/counters.h"
 #include "shmem/slots.h"
@@ -246,7 +247,7 @@ look_at_share(int share, ShownWorker *shown)
 	LWLockRelease(&shmem_control->lock);
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_worker_pid);
+SQL_FUNCTION(rswebhook_worker_pid);
 
 /* The first worker of this database; null: there is none. */
 Datum
@@ -260,7 +261,7 @@ rswebhook_worker_pid(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(shown.pid);
 }
 
-PG_FUNCTION_INFO_V1(rswebhook_list_workers);
+SQL_FUNCTION(rswebhook_list_workers);
 
 /* The workers that this database should have, and the processes that are there. */
 Datum

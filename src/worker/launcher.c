@@ -345,7 +345,7 @@ rswebhook_launcher_main(Datum arg)
 
 #ifdef RSWEBHOOK_INJECTION
 
-PG_FUNCTION_INFO_V1(rswebhook_inject_worker);
+SQL_FUNCTION(rswebhook_inject_worker);
 
 /*
  * Start a worker for this database behind the launcher's back, in a slot of

@@ -10,6 +10,8 @@
 #ifndef RSWEBHOOK_LAUNCHER_H
 #define RSWEBHOOK_LAUNCHER_H
 
+#include "base/compat.h"
+
 /* What a worker is handed, in its bgw_extra. */
 typedef struct WorkerArgs
 {
