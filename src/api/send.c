@@ -696,10 +696,10 @@ pass_used_ids(Oid owner, int64 highest)
 }
 
 /*
- * An id that no event has, and higher than that of any.  Receivers take two
- * events with one id for one, and retention takes the event with the highest
- * for the newest.  So after somebody has restarted the sequence, or restored it
- * to an older state, it is not used as it is.
+ * An id that no event has, and higher than that of any: receivers take two
+ * events with one id for one, and a user's events are sent in the order of
+ * their ids.  So after somebody has restarted the sequence, or restored it to an
+ * older state, it is not used as it is.
  */
 static int64
 next_id(Relation events, int16 slot)

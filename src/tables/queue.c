@@ -679,24 +679,16 @@ partition_name(const char *parent_name, int16 slot)
 									  get_rel_name(partition));
 }
 
-/*
- * Is the newest row of a partition from before that time?  The newest event
- * has the highest id, or, if somebody has set the sequence back, the lowest.
- */
+/* Is the newest row of a partition from before that time?  No, if there is none. */
 static bool
 is_old(Ring ring, const char *partition, TimestampTz before)
 {
-	char	   *sql;
+	const char *column_name = ring == RING_DELIVERY ? "started_at" : "created_at";
+	char	   *sql = psprintf("SELECT (SELECT %s FROM %s ORDER BY %s DESC LIMIT 1)::timestamptz",
+							   column_name, partition, column_name);
 	Datum		newest;
 	bool		null;
 
-	if (ring == RING_DELIVERY)
-		sql = psprintf("SELECT (SELECT started_at FROM %s ORDER BY started_at DESC LIMIT 1)",
-					   partition);
-	else
-		sql = psprintf("SELECT GREATEST((SELECT created_at FROM %s ORDER BY id DESC LIMIT 1),"
-					   " (SELECT created_at FROM %s ORDER BY id LIMIT 1))",
-					   partition, partition);
 	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "unexpected result of \"%s\"", sql);
 	newest = column(0, 0, &null);
