@@ -89,7 +89,8 @@ static struct
 {
 	const char *sql;
 	int			nargs;
-	Oid			args[6];
+	Oid			args[5];
+	const char *changes;		/* this table; NULL: none */
 }			statements[] = {
 
 	[IS_HOME] = {
@@ -123,6 +124,9 @@ static struct
 		5, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT2ARRAYOID}
 	},
 
+	/* see prepare_insert_deliveries() */
+	[INSERT_DELIVERIES] = {.changes = "delivery"},
+
 	/*
 	 * Where the claimed rows are that could be locked, as they are now; null of
 	 * those that somebody else has locked, and nothing of others.
@@ -141,7 +145,7 @@ static struct
 	[DELETE_ROWS] = {
 		"DELETE FROM rswebhook.queue q USING unnest($1, $2) AS l (place, tid)"
 		" WHERE q.tableoid = l.place AND q.ctid = l.tid",
-		2, {OIDARRAYOID, TIDARRAYOID}
+		2, {OIDARRAYOID, TIDARRAYOID}, "queue"
 	},
 	[RESCHEDULE_ROWS] = {
 		"UPDATE rswebhook.queue q"
@@ -149,11 +153,11 @@ static struct
 		"  first_attempt_at = l.first_attempt_at"
 		" FROM unnest($1, $2, $3, $4) AS l (place, tid, retry_at, first_attempt_at)"
 		" WHERE q.tableoid = l.place AND q.ctid = l.tid",
-		4, {OIDARRAYOID, TIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
+		4, {OIDARRAYOID, TIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}, "queue"
 	},
 	[PAUSE] = {
 		"UPDATE rswebhook.destination SET paused = true WHERE id = $1 AND NOT paused",
-		1, {INT4OID}
+		1, {INT4OID}, "destination"
 	},
 	[LOAD_BREAKERS] = {
 		"SELECT destination_id::int4, failures::int4, opened_at::timestamptz,"
@@ -168,11 +172,11 @@ static struct
 		" ON CONFLICT (destination_id) DO UPDATE SET failures = EXCLUDED.failures,"
 		"  opened_at = EXCLUDED.opened_at, next_probe_at = EXCLUDED.next_probe_at,"
 		"  reason = EXCLUDED.reason",
-		5, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}
+		5, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}, "breaker"
 	},
 	[CLOSE_BREAKER] = {
 		"DELETE FROM rswebhook.breaker WHERE destination_id = $1",
-		1, {INT4OID}
+		1, {INT4OID}, "breaker"
 	},
 };
 
@@ -226,8 +230,13 @@ execute(Statement statement, Datum *values, const char *nulls, bool read_only,
 		/* made under a rule that left nothing of it, it would not hear of changes */
 		SPI_freeplan(plans[statement]);
 		plans[statement] = NULL;
-		elog(ERROR, "statement %d ended with %s", statement,
-			 SPI_result_code_string(result));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rows of \"rswebhook.%s\" were not changed",
+						statements[statement].changes),
+				 errdetail("A rule has put something else in the place of the statement."),
+				 errhint("Look for DO INSTEAD rules on rswebhook.%s.",
+						 statements[statement].changes)));
 	}
 }
 
