@@ -219,6 +219,17 @@ SELECT try();
 SELECT count(*) FROM rswebhook.event;
 
 --
+-- What is missing may only have another name
+--
+ALTER TABLE rswebhook.queue RENAME TO backlog;
+SELECT try();
+ALTER TABLE rswebhook.backlog RENAME TO queue;
+ALTER SEQUENCE rswebhook.event_id_seq SET SCHEMA public;
+SELECT try();
+ALTER SEQUENCE event_id_seq SET SCHEMA rswebhook;
+SELECT try();
+
+--
 -- Destinations are read by the types that their columns were made with
 --
 ALTER TABLE rswebhook.destination ALTER headers DROP DEFAULT, ALTER headers TYPE text;
@@ -261,6 +272,14 @@ ALTER SEQUENCE rswebhook.event_id_seq RESTART WITH 2;
 SET client_min_messages = error;
 SELECT count(rswebhook_send(jsonb_build_object('n', n), 'crm')) FROM generate_series(8, 9) AS n;
 SELECT * FROM ids;
+-- and not beyond its end, from where it cannot go on
+DO $$ BEGIN
+    EXECUTE (SELECT format('ALTER SEQUENCE rswebhook.event_id_seq MAXVALUE %s CYCLE RESTART WITH %1$s', max(id) + 1)
+             FROM rswebhook.event);
+END $$;
+SELECT try();
+SELECT try();
+ALTER SEQUENCE rswebhook.event_id_seq AS bigint NO MAXVALUE NO CYCLE;
 -- but what is above all of them is used as it is
 ALTER SEQUENCE rswebhook.event_id_seq RESTART WITH 1000000;
 SELECT rswebhook_send('{}', 'crm'), rswebhook_send('{}', 'crm');

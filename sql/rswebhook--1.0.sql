@@ -150,6 +150,11 @@ CREATE TABLE rswebhook.event (
     PRIMARY KEY (id, slot)
 ) PARTITION BY LIST (slot);
 
+-- Ids do not say which event is the newest: somebody may have set the clock, or
+-- the sequence, back.
+CREATE INDEX event_created_at_idx
+    ON rswebhook.event (created_at);
+
 -- One row for each event and destination that is still owed. The primary key
 -- is also the order in which a worker reads ahead, destination by
 -- destination.

@@ -58,6 +58,13 @@ query($node, q{CREATE RULE mine AS ON DELETE TO rswebhook.queue DO ALSO INSERT I
 ok(delivered(), 'a rule on the queue');
 is(seen(), 'rule', 'is followed');
 query($node, 'DROP RULE mine ON rswebhook.queue');
+query($node, 'CREATE RULE mine AS ON DELETE TO rswebhook.queue DO INSTEAD NOTHING');
+my $ruled_out = send_event($node, { type => 'track', userId => 'ruled' }, 'sink');
+ok(wait_for('the error', sub { logged('rows of "rswebhook.queue" were not changed') }), 'one instead is an error');
+ok(logged('Look for DO INSTEAD rules on rswebhook.queue.'), 'with a hint');
+query($node, 'DROP RULE mine ON rswebhook.queue');
+ok(wait_for_query($node, "SELECT outcome FROM rswebhook.delivery WHERE event_id = $ruled_out", 'delivered'),
+    'what it was in the way of is recorded without it');
 
 ok(delivered(), 'without them again');
 is(seen(), '', 'nothing fires');

@@ -56,6 +56,17 @@ is(scalar($receiver->requests_to('/sink')), $count, 'adopted: its backlog');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome <> 'delivered'}, 'custom'), '0', 'all of it');
 is(query($node, 'SELECT count(*) FROM rswebhook.queue', 'directory'), $count + 1, 'the others still wait');
 
+# Of what somebody has added to the tables, a dump has the columns' values only:
+# the columns have to be there before they are restored
+query($node, q{ALTER TABLE rswebhook.event ADD note text DEFAULT 'noted'});
+run_ok('pg_dump', '-Fc', '-f', "$dump/noted", '-d', $node->connstr('postgres'));
+query($node, 'CREATE DATABASE noted');
+query($node, 'CREATE EXTENSION rswebhook; ALTER TABLE rswebhook.event ADD note text', 'noted');
+run_ok('pg_restore', '--exit-on-error', '-d', $node->connstr('noted'), "$dump/noted");
+is(contents('noted'), contents('postgres'), 'a column more: everything is there');
+is(query($node, q{SELECT DISTINCT note FROM rswebhook.event}, 'noted'), 'noted', 'the column is, too');
+query($node, 'ALTER TABLE rswebhook.event DROP note');
+
 # Back over the original: it is at home there
 query($node, 'DROP EXTENSION rswebhook');
 run_ok('pg_restore', '-d', $node->connstr('postgres'), "$dump/custom");

@@ -27,6 +27,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_sequence.h"
 #include "commands/sequence.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
@@ -40,6 +41,7 @@
 #include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "api/send.h"
@@ -668,6 +670,26 @@ highest_id(Relation events, int16 slot)
 	return highest;
 }
 
+/* Beyond its end there is nothing for it to be set to. */
+static void
+check_room_in_sequence(int64 highest)
+{
+	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
+	int64		end;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for sequence %u", sequence);
+	end = ((Form_pg_sequence) GETSTRUCT(tuple))->seqmax;
+	ReleaseSysCache(tuple);
+	if (highest >= end || (uint64) end - (uint64) highest <= ID_MARGIN)
+		ereport(ERROR,
+				(errcode(ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED),
+				 errmsg("sequence \"rswebhook.event_id_seq\" has no ids left beyond those of events"),
+				 errdetail("Its MAXVALUE is " INT64_FORMAT "; an event in rswebhook.event has the id " INT64_FORMAT ".",
+						   end, highest),
+				 errhint("Run ALTER SEQUENCE rswebhook.event_id_seq AS bigint NO MAXVALUE NO CYCLE.")));
+}
+
 /* The sequence may be behind: have it go on beyond the highest id of an event. */
 static int64
 pass_used_ids(Oid owner, int64 highest)
@@ -681,6 +703,7 @@ pass_used_ids(Oid owner, int64 highest)
 	id = nextval_internal(sequence, false);
 	if (id <= highest)
 	{
+		check_room_in_sequence(highest);
 		GetUserIdAndSecContext(&user, &context);
 		SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE);
 		(void) DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence),
@@ -697,10 +720,10 @@ pass_used_ids(Oid owner, int64 highest)
 }
 
 /*
- * An id that no event has, and higher than that of any.  Receivers take two
- * events with one id for one, and retention takes the event with the highest
- * for the newest.  So after somebody has restarted the sequence, or restored it
- * to an older state, it is not used as it is.
+ * An id that no event has, and higher than that of any: receivers take two
+ * events with one id for one, and a user's events are sent in the order of
+ * their ids.  So after somebody has restarted the sequence, or restored it to an
+ * older state, it is not used as it is.
  */
 static int64
 next_id(Relation events, int16 slot)

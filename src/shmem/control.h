@@ -8,9 +8,10 @@
  * Locking.  shmem_control->lock (LWLock) guards which slots belong to which database,
  * everything about a slot's life (wanted, starting, confirmed, holds) and the
  * launcher's latch.  slot->lock (LWLock) guards what a committing backend
- * touches: the worker's PGPROC and the ranges.  Whoever changes a slot's
- * database takes both, shmem_control->lock first.  Latches are set while the lock
- * that guards the PGPROC is held, so that the process cannot leave in between.
+ * touches, such as the ranges.  Either of them guards a slot's database and the
+ * worker's PGPROC: whoever changes these takes both, shmem_control->lock first.
+ * Latches are set while a lock that guards the PGPROC is held, so that the process
+ * cannot leave in between.
  * stats_lock (LWLock) guards the table of live counters, turns_lock (LWLock) who
  * has which destination's turn, the lock in wake.c the commits under way, and the
  * one in clock.c how the system's clock was set; no other lock is ever taken while
@@ -56,10 +57,10 @@ typedef struct WorkerSlot
 
 	/* guarded by both: read under either, written under both */
 	Oid			database;		/* InvalidOid: free */
+	PGPROC	   *worker;			/* NULL: none attached */
 
 	/* guarded by lock */
 	LWLock		lock;
-	PGPROC	   *worker;			/* NULL: none attached */
 	bool		stop;
 	bool		woken;			/* by a commit or another worker, since it last
 								 * looked */

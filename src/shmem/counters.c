@@ -65,7 +65,6 @@ counters_startup(void)
 								   HASH_ELEM | HASH_BLOBS);
 }
 
-/* share: whose; -1: all workers'. */
 void
 counters_forget_mine(void)
 {
@@ -151,6 +150,31 @@ collect(const StatsEntry *first, DestinationStats *sum)
 	return true;
 }
 
+/* Copies of what all workers have counted of this database's destinations. */
+static StatsEntry *
+copy_entries(int *count)
+{
+	HASH_SEQ_STATUS scan;
+	StatsEntry *entry;
+	StatsEntry *copies;
+
+	*count = 0;
+	LWLockAcquire(&shmem_control->stats_lock, LW_SHARED);
+	copies = palloc(sizeof(StatsEntry) * Max(hash_get_num_entries(stats_table), 1));
+	hash_seq_init(&scan, stats_table);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		StatsEntry *copy = &copies[*count];
+
+		if (entry->key.database != MyDatabaseId || !collect(entry, &copy->stats))
+			continue;
+		copy->key = entry->key;
+		(*count)++;
+	}
+	LWLockRelease(&shmem_control->stats_lock);
+	return copies;
+}
+
 SQL_FUNCTION(rswebhook_worker_stats);
 
 /* The live counters of this database's destinations. */
@@ -158,39 +182,36 @@ Datum
 rswebhook_worker_stats(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	HASH_SEQ_STATUS scan;
-	StatsEntry *entry;
+	StatsEntry *entries;
+	int			count;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (shmem_control == NULL)
 		return (Datum) 0;
 
-	LWLockAcquire(&shmem_control->stats_lock, LW_SHARED);
-	hash_seq_init(&scan, stats_table);
-	while ((entry = hash_seq_search(&scan)) != NULL)
+	entries = copy_entries(&count);
+	for (int i = 0; i < count; i++)
 	{
-		DestinationStats stats;
+		const DestinationStats *stats = &entries[i].stats;
 		Datum		values[9];
 		bool		nulls[9] = {0};
 
-		if (entry->key.database != MyDatabaseId || !collect(entry, &stats))
-			continue;
-		values[0] = Int32GetDatum(entry->key.destination_id);
-		values[1] = Int32GetDatum(stats.in_flight);
-		values[2] = Int64GetDatum(stats.delivered);
-		values[3] = Int64GetDatum(stats.retried);
-		values[4] = Int64GetDatum(stats.aborted);
-		values[5] = Float8GetDatum(stats.latency_ms);
-		nulls[5] = stats.delivered == 0;
-		values[6] = TimestampTzGetDatum(stats.last_delivered_at);
-		nulls[6] = stats.last_delivered_at == 0;
-		nulls[7] = stats.last_error_at == 0;
+		CHECK_FOR_INTERRUPTS();
+		values[0] = Int32GetDatum(entries[i].key.destination_id);
+		values[1] = Int32GetDatum(stats->in_flight);
+		values[2] = Int64GetDatum(stats->delivered);
+		values[3] = Int64GetDatum(stats->retried);
+		values[4] = Int64GetDatum(stats->aborted);
+		values[5] = Float8GetDatum(stats->latency_ms);
+		nulls[5] = stats->delivered == 0;
+		values[6] = TimestampTzGetDatum(stats->last_delivered_at);
+		nulls[6] = stats->last_delivered_at == 0;
+		nulls[7] = stats->last_error_at == 0;
 		if (!nulls[7])			/* cut anywhere, in the middle of a character, too */
-			values[7] = readable_text(stats.last_error, strlen(stats.last_error));
-		values[8] = TimestampTzGetDatum(stats.last_error_at);
-		nulls[8] = stats.last_error_at == 0;
+			values[7] = readable_text(stats->last_error, strlen(stats->last_error));
+		values[8] = TimestampTzGetDatum(stats->last_error_at);
+		nulls[8] = stats->last_error_at == 0;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
-	LWLockRelease(&shmem_control->stats_lock);
 	return (Datum) 0;
 }

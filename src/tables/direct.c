@@ -342,10 +342,8 @@ delete_claimed(QueueReader *reader, const QueueRow *row)
 	return fate == ROW_DONE ? fate_of(delete_at(reader, reader->slot->tts_tid)) : fate;
 }
 
-/* Do something to each row that is still the claimed one. */
 static bool
-change_each(Relation rel, Outcome **outcomes, int count,
-			RowFate (*change) (QueueReader *reader, const QueueRow *row))
+delete_each(Relation rel, Outcome **outcomes, int count)
 {
 	QueueReader queue;
 
@@ -364,7 +362,7 @@ change_each(Relation rel, Outcome **outcomes, int count,
 		const QueueRow *row = &outcomes[i]->claimed;
 
 		CHECK_FOR_INTERRUPTS();
-		outcomes[i]->fate = find_claimed(&queue, row) ? change(&queue, row) : ROW_GONE;
+		outcomes[i]->fate = find_claimed(&queue, row) ? delete_claimed(&queue, row) : ROW_GONE;
 	}
 	queue_reader_close(&queue);
 	PopActiveSnapshot();
@@ -381,18 +379,8 @@ direct_delete(Outcome **outcomes, int count)
 	if (table_is_passive(rel))
 	{
 		CheckCmdReplicaIdentity(rel, CMD_DELETE);
-		done = change_each(rel, outcomes, count, delete_claimed);
+		done = delete_each(rel, outcomes, count);
 	}
-	table_close(rel, NoLock);
-	return done;
-}
-
-bool
-direct_lock(Outcome **outcomes, int count)
-{
-	Relation	rel = table_open(extension_relation("queue"), RowExclusiveLock);
-	bool		done = change_each(rel, outcomes, count, lock_claimed);
-
 	table_close(rel, NoLock);
 	return done;
 }

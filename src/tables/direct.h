@@ -25,10 +25,9 @@ extern int	direct_fetch(const QueueRow **rows, int count, int64 budget,
 extern bool direct_insert_deliveries(Outcome **outcomes, int count);
 
 /*
- * Delete or lock rows of the queue, if they are still those that were claimed,
- * and set their fates; without waiting for anybody who has them locked.
+ * Delete rows of the queue, if they are still those that were claimed, and set
+ * their fates; without waiting for anybody who has them locked.
  */
 extern bool direct_delete(Outcome **outcomes, int count);
-extern bool direct_lock(Outcome **outcomes, int count);
 
 #endif							/* RSWEBHOOK_DIRECT_H */

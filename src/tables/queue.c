@@ -49,6 +49,7 @@ typedef enum Statement
 	READ_BY_TIME,
 	FETCH,
 	INSERT_DELIVERIES,
+	LOCK_ROWS,
 	DELETE_ROWS,
 	RESCHEDULE_ROWS,
 	PAUSE,
@@ -62,19 +63,18 @@ typedef enum Statement
 #define COLUMNS QUEUE_COLUMN_LIST(AS_SELECTED) "q.ctid"
 
 /*
- * The rows of the queue that are still those that were claimed: known by the
- * key, and by attempts and queued_at from a later row of the same event.
- * OFFSET 0 keeps the planner from turning this round: with statistics taken
- * while the queue was nearly empty it would read the whole index, dead
- * entries included, to look its few rows up in the arrays.
+ * Is k the row of the queue that c has claimed?  Known by the key, and by
+ * attempts and queued_at from a later row of the same event.
+ *
+ * This stands in a LATERAL subquery that the planner cannot turn round, by its
+ * LIMIT or FOR UPDATE: with statistics taken while the queue was nearly empty it
+ * would read the whole index, dead entries included, to look its few rows up in
+ * the arrays.
  */
-#define CLAIMED_ROWS(more_columns) \
-	" AS c (destination_id, event_id, attempts, queued_at" more_columns ")" \
-	" CROSS JOIN LATERAL (SELECT k.ctid AS tid, k.attempts, k.queued_at" \
-	"  FROM rswebhook.queue k WHERE k.destination_id = c.destination_id" \
-	"  AND k.event_id = c.event_id OFFSET 0) AS r"
-#define STILL_CLAIMED \
-	"r.attempts = c.attempts AND r.queued_at = c.queued_at"
+#define CLAIMED_COLUMNS "destination_id, event_id, attempts, queued_at"
+#define IS_CLAIMED \
+	"k.destination_id = c.destination_id AND k.event_id = c.event_id" \
+	" AND k.attempts = c.attempts AND k.queued_at = c.queued_at"
 
 /* Who is owed something: one index probe a destination, however long its queue. */
 #define OWED_IDS \
@@ -89,7 +89,8 @@ static struct
 {
 	const char *sql;
 	int			nargs;
-	Oid			args[6];
+	Oid			args[5];
+	const char *changes;		/* this table; NULL: none */
 }			statements[] = {
 
 	[IS_HOME] = {
@@ -116,32 +117,47 @@ static struct
 	},
 	[FETCH] = {
 		"SELECT e.event::jsonb"
-		" FROM unnest($1, $2, $3, $4, $5)" CLAIMED_ROWS(", slot")
+		" FROM unnest($1, $2, $3, $4, $5) AS c (" CLAIMED_COLUMNS ", slot)"
+		" CROSS JOIN LATERAL (SELECT FROM rswebhook.queue k WHERE " IS_CLAIMED " LIMIT 1) AS r"
 		" LEFT JOIN LATERAL (SELECT e.event FROM rswebhook.event e"
-		"  WHERE e.id = c.event_id AND e.slot = c.slot OFFSET 0) AS e ON true"
-		" WHERE " STILL_CLAIMED,
+		"  WHERE e.id = c.event_id AND e.slot = c.slot OFFSET 0) AS e ON true",
 		5, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT2ARRAYOID}
 	},
-	[DELETE_ROWS] = {
-		"DELETE FROM rswebhook.queue q WHERE q.ctid = ANY (ARRAY("
-		"SELECT r.tid FROM unnest($1, $2, $3, $4)" CLAIMED_ROWS("")
-		" WHERE " STILL_CLAIMED "))",
+
+	/* see prepare_insert_deliveries() */
+	[INSERT_DELIVERIES] = {.changes = "delivery"},
+
+	/*
+	 * Where the claimed rows are that could be locked, as they are now; null of
+	 * those that somebody else has locked, and nothing of others.
+	 */
+	[LOCK_ROWS] = {
+		"SELECT c.number, r.tableoid, r.ctid"
+		" FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS c (" CLAIMED_COLUMNS ", number)"
+		" LEFT JOIN LATERAL (SELECT k.tableoid, k.ctid FROM rswebhook.queue k"
+		"  WHERE " IS_CLAIMED " FOR UPDATE SKIP LOCKED) AS r ON true"
+		" WHERE r.ctid IS NOT NULL"
+		" OR (SELECT true FROM rswebhook.queue k WHERE " IS_CLAIMED " LIMIT 1)",
 		4, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID}
+	},
+
+	/* of locked rows; a ctid is one row's in each partition and child */
+	[DELETE_ROWS] = {
+		"DELETE FROM rswebhook.queue q USING unnest($1, $2) AS l (place, tid)"
+		" WHERE q.tableoid = l.place AND q.ctid = l.tid",
+		2, {OIDARRAYOID, TIDARRAYOID}, "queue"
 	},
 	[RESCHEDULE_ROWS] = {
 		"UPDATE rswebhook.queue q"
-		" SET attempts = q.attempts + 1, retry_at = n.retry_at,"
-		"  first_attempt_at = n.first_attempt_at"
-		" FROM (SELECT r.tid, c.retry_at, c.first_attempt_at"
-		"  FROM unnest($1, $2, $3, $4, $5, $6)" CLAIMED_ROWS(", retry_at, first_attempt_at")
-		"  WHERE " STILL_CLAIMED " OFFSET 0) AS n"
-		" WHERE q.ctid = n.tid",
-		6, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
-		TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
+		" SET attempts = q.attempts + 1, retry_at = l.retry_at,"
+		"  first_attempt_at = l.first_attempt_at"
+		" FROM unnest($1, $2, $3, $4) AS l (place, tid, retry_at, first_attempt_at)"
+		" WHERE q.tableoid = l.place AND q.ctid = l.tid",
+		4, {OIDARRAYOID, TIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}, "queue"
 	},
 	[PAUSE] = {
 		"UPDATE rswebhook.destination SET paused = true WHERE id = $1 AND NOT paused",
-		1, {INT4OID}
+		1, {INT4OID}, "destination"
 	},
 	[LOAD_BREAKERS] = {
 		"SELECT destination_id::int4, failures::int4, opened_at::timestamptz,"
@@ -156,11 +172,11 @@ static struct
 		" ON CONFLICT (destination_id) DO UPDATE SET failures = EXCLUDED.failures,"
 		"  opened_at = EXCLUDED.opened_at, next_probe_at = EXCLUDED.next_probe_at,"
 		"  reason = EXCLUDED.reason",
-		5, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}
+		5, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}, "breaker"
 	},
 	[CLOSE_BREAKER] = {
 		"DELETE FROM rswebhook.breaker WHERE destination_id = $1",
-		1, {INT4OID}
+		1, {INT4OID}, "breaker"
 	},
 };
 
@@ -214,8 +230,13 @@ execute(Statement statement, Datum *values, const char *nulls, bool read_only,
 		/* made under a rule that left nothing of it, it would not hear of changes */
 		SPI_freeplan(plans[statement]);
 		plans[statement] = NULL;
-		elog(ERROR, "statement %d ended with %s", statement,
-			 SPI_result_code_string(result));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rows of \"rswebhook.%s\" were not changed",
+						statements[statement].changes),
+				 errdetail("A rule has put something else in the place of the statement."),
+				 errhint("Look for DO INSTEAD rules on rswebhook.%s.",
+						 statements[statement].changes)));
 	}
 }
 
@@ -317,7 +338,7 @@ queue_read(const ReadRequest *request, QueueRow **rows)
 	return count;
 }
 
-/* An array parameter of a fixed-length type by value, none of it null. */
+/* An array parameter of a fixed-length type, none of it null. */
 static Datum
 array_of(Datum *values, int count, Oid type)
 {
@@ -343,7 +364,7 @@ array_with_nulls(Datum *values, bool *nulls, int count, Oid type)
 											  type, length, by_value, align));
 }
 
-/* The first parameters of CLAIMED_ROWS. */
+/* Parameters for CLAIMED_COLUMNS. */
 static void
 claimed_arrays(const QueueRow **rows, int count, Datum *params)
 {
@@ -439,72 +460,92 @@ insert_by_statement(Outcome **outcomes, int count)
 }
 
 /*
- * Lock the queue's rows, so that a statement does not have to wait for them;
- * keep in the list, and count, those that are ours to change.
+ * Lock the rows of the queue that are still the claimed ones, so that a statement
+ * finds them where they are now, and waits for nobody; sets all fates.  Returns how
+ * many rows there are, whose, and their places as the first two parameters.
  */
 static int
-lock_rows(Outcome **outcomes, int count)
-{
-	int			kept = 0;
-
-	if (!direct_lock(outcomes, count))
-	{
-		for (int i = 0; i < count; i++)
-			outcomes[i]->fate = ROW_DONE;	/* so it may wait, after all */
-	}
-	for (int i = 0; i < count; i++)
-	{
-		if (outcomes[i]->fate == ROW_DONE)
-			outcomes[kept++] = outcomes[i];
-	}
-	return kept;
-}
-
-/* Run a statement on the queue's rows; params[4] and so on are filled in. */
-static void
-change_rows(Statement statement, Outcome **outcomes, int count, Datum *params,
-			int expected)
+lock_rows(Outcome **outcomes, int count, Outcome ***locked, Datum *params)
 {
 	const QueueRow **rows = palloc(sizeof(QueueRow *) * count);
+	Datum		claimed[4];
+	Datum	   *tables;
+	Datum	   *tids;
+	int			nlocked = 0;
 
 	for (int i = 0; i < count; i++)
+	{
 		rows[i] = &outcomes[i]->claimed;
-	claimed_arrays(rows, count, params);
+		outcomes[i]->fate = ROW_GONE;
+	}
+	claimed_arrays(rows, count, claimed);
+	execute(LOCK_ROWS, claimed, NULL, false, SPI_OK_SELECT);
+
+	/* without a key, there may be several of one outcome */
+	*locked = palloc(sizeof(Outcome *) * Max(SPI_processed, 1));
+	tables = palloc(sizeof(Datum) * Max(SPI_processed, 1));
+	tids = palloc(sizeof(Datum) * Max(SPI_processed, 1));
+	for (int i = 0; i < (int) SPI_processed; i++)
+	{
+		bool		busy;
+		Outcome    *outcome = outcomes[DatumGetInt64(column(i, 0, &busy)) - 1];
+
+		tables[nlocked] = column(i, 1, &busy);
+		tids[nlocked] = column(i, 2, &busy);
+		outcome->fate = busy ? ROW_BUSY : ROW_DONE;
+		if (!busy)
+			(*locked)[nlocked++] = outcome;
+	}
+	params[0] = array_of(tables, nlocked, OIDOID);
+	params[1] = array_of(tids, nlocked, TIDOID);
+	SPI_freetuptable(SPI_tuptable);
+	return nlocked;
+}
+
+/* Run a statement on locked rows. */
+static void
+change_rows(Statement statement, Outcome **locked, int count, Datum *params,
+			int expected)
+{
+	if (count == 0)
+		return;
 	execute(statement, params, NULL, false, expected);
 
-	/* which were not found is not known, so all are read again */
+	/* which somebody's trigger has left alone is not known: all are read again */
 	for (int i = 0; i < count && SPI_processed < count; i++)
-		outcomes[i]->fate = ROW_GONE;
+		locked[i]->fate = ROW_GONE;
 }
 
 static void
 delete_rows(Outcome **outcomes, int count)
 {
-	Datum		params[4];
+	Outcome   **locked;
+	Datum		params[2];
 
 	if (count == 0 || direct_delete(outcomes, count))
 		return;
-	count = lock_rows(outcomes, count);
-	if (count > 0)
-		change_rows(DELETE_ROWS, outcomes, count, params, SPI_OK_DELETE);
+	count = lock_rows(outcomes, count, &locked, params);
+	change_rows(DELETE_ROWS, locked, count, params, SPI_OK_DELETE);
 }
 
 static void
 reschedule_rows(Outcome **outcomes, int count)
 {
-	Datum	   *times = palloc(sizeof(Datum) * Max(count, 1));
-	Datum		params[6];
+	Outcome   **locked;
+	Datum	   *times;
+	Datum		params[4];
 
-	count = count == 0 ? 0 : lock_rows(outcomes, count);
 	if (count == 0)
 		return;
+	count = lock_rows(outcomes, count, &locked, params);
+	times = palloc(sizeof(Datum) * Max(count, 1));
 	for (int i = 0; i < count; i++)
-		times[i] = TimestampTzGetDatum(outcomes[i]->retry_at);
-	params[4] = array_of(times, count, TIMESTAMPTZOID);
+		times[i] = TimestampTzGetDatum(locked[i]->retry_at);
+	params[2] = array_of(times, count, TIMESTAMPTZOID);
 	for (int i = 0; i < count; i++)
-		times[i] = TimestampTzGetDatum(outcomes[i]->first_attempt_at);
-	params[5] = array_of(times, count, TIMESTAMPTZOID);
-	change_rows(RESCHEDULE_ROWS, outcomes, count, params, SPI_OK_UPDATE);
+		times[i] = TimestampTzGetDatum(locked[i]->first_attempt_at);
+	params[3] = array_of(times, count, TIMESTAMPTZOID);
+	change_rows(RESCHEDULE_ROWS, locked, count, params, SPI_OK_UPDATE);
 }
 
 void
@@ -647,24 +688,16 @@ partition_name(const char *parent_name, int16 slot)
 									  get_rel_name(partition));
 }
 
-/*
- * Is the newest row of a partition from before that time?  The newest event
- * has the highest id, or, if somebody has set the sequence back, the lowest.
- */
+/* Is the newest row of a partition from before that time?  No, if there is none. */
 static bool
 is_old(Ring ring, const char *partition, TimestampTz before)
 {
-	char	   *sql;
+	const char *column_name = ring == RING_DELIVERY ? "started_at" : "created_at";
+	char	   *sql = psprintf("SELECT (SELECT %s FROM %s ORDER BY %s DESC LIMIT 1)::timestamptz",
+							   column_name, partition, column_name);
 	Datum		newest;
 	bool		null;
 
-	if (ring == RING_DELIVERY)
-		sql = psprintf("SELECT (SELECT started_at FROM %s ORDER BY started_at DESC LIMIT 1)",
-					   partition);
-	else
-		sql = psprintf("SELECT GREATEST((SELECT created_at FROM %s ORDER BY id DESC LIMIT 1),"
-					   " (SELECT created_at FROM %s ORDER BY id LIMIT 1))",
-					   partition, partition);
 	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "unexpected result of \"%s\"", sql);
 	newest = column(0, 0, &null);

@@ -13,6 +13,7 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
+#include "commands/extension.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -29,12 +30,18 @@ extension_relation(const char *name)
 
 	if (OidIsValid(namespace))
 		relid = get_relname_relid(name, namespace);
+	if (!OidIsValid(relid) && !OidIsValid(get_extension_oid("rswebhook", true)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"rswebhook.%s\" does not exist", name),
+				 errdetail("The extension rswebhook is not in this database."),
+				 errhint("Run CREATE EXTENSION rswebhook in this database.")));
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation \"rswebhook.%s\" does not exist", name),
-				 errdetail("The tables of the extension rswebhook are missing or have been renamed."),
-				 errhint("Run CREATE EXTENSION rswebhook in this database.")));
+				 errdetail("It, or its schema, has another name now, or it is in another schema."),
+				 errhint("Rename it back, or move it back with SET SCHEMA rswebhook; \"\\dx+ rswebhook\" in psql shows what it is called now.")));
 	return relid;
 }
 
