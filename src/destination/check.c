@@ -288,8 +288,6 @@ column_number(HeapTuple tuple, TupleDesc desc, const char *column, double *numbe
 	Datum		value;
 	bool		isnull;
 
-	if (attnum <= 0)
-		return false;
 	value = SPI_getbinval(tuple, desc, attnum, &isnull);
 	if (isnull)
 		return false;

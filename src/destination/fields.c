@@ -3,8 +3,8 @@
  * fields.c
  *		The fields of a row of rswebhook.destination, as they are.
  *
- * Columns are found by name, so that their order does not matter; one that is
- * not there reads as null.
+ * Columns are found by name, so that their order does not matter.  All must be
+ * there: what is not would read as null, and be sent without credentials, say.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -20,50 +20,63 @@
 
 #include "destination/fields.h"
 
+/* What the script has made of the table. */
 static const struct
 {
 	const char *name;
 	Oid			type;
+	bool		required;		/* never null */
+	const char *value;			/* the default, NULL: none */
 }			column_types[] = {
-	{"id", INT4OID},
-	{"name", TEXTOID},
-	{"url", TEXTOID},
-	{"method", TEXTOID},
-	{"headers", JSONBOID},
-	{"auth_type", TEXTOID},
-	{"auth_username", TEXTOID},
-	{"auth_password", TEXTOID},
-	{"auth_token", TEXTOID},
-	{"auth_header", TEXTOID},
-	{"signing_secrets", JSONBOID},
-	{"allowed_hosts", TEXTARRAYOID},
-	{"event_auth_headers", BOOLOID},
-	{"enabled", BOOLOID},
-	{"paused", BOOLOID},
-	{"types", TEXTARRAYOID},
-	{"events", TEXTARRAYOID},
-	{"ordered", BOOLOID},
-	{"max_in_flight", INT4OID},
-	{"rate_limit", FLOAT8OID},
-	{"connect_timeout", INTERVALOID},
-	{"timeout", INTERVALOID},
-	{"low_speed_limit", INT4OID},
-	{"low_speed_time", INTERVALOID},
-	{"max_redirects", INT4OID},
-	{"ca_cert", TEXTOID},
-	{"client_cert", TEXTOID},
-	{"client_key", TEXTOID},
-	{"proxy", TEXTOID},
-	{"no_proxy", TEXTOID},
-	{"status_outcomes", JSONBOID},
-	{"min_backoff", INTERVALOID},
-	{"max_backoff", INTERVALOID},
-	{"retry_after_factor", FLOAT4OID},
-	{"retry_window", INTERVALOID},
-	{"min_attempts", INT4OID},
-	{"breaker_failures", INT4OID},
-	{"expires_after", INTERVALOID}
+	{"id", INT4OID, true, NULL},
+	{"name", TEXTOID, true, NULL},
+	{"url", TEXTOID, true, NULL},
+	{"method", TEXTOID, true, "'POST'"},
+	{"headers", JSONBOID, true, "'{}'"},
+	{"auth_type", TEXTOID, true, "'none'"},
+	{"auth_username", TEXTOID, false, NULL},
+	{"auth_password", TEXTOID, false, NULL},
+	{"auth_token", TEXTOID, false, NULL},
+	{"auth_header", TEXTOID, false, NULL},
+	{"signing_secrets", JSONBOID, true, "'[]'"},
+	{"allowed_hosts", TEXTARRAYOID, false, NULL},
+	{"event_auth_headers", BOOLOID, true, "false"},
+	{"enabled", BOOLOID, true, "true"},
+	{"paused", BOOLOID, true, "false"},
+	{"types", TEXTARRAYOID, false, NULL},
+	{"events", TEXTARRAYOID, false, NULL},
+	{"ordered", BOOLOID, true, "true"},
+	{"max_in_flight", INT4OID, true, "32"},
+	{"rate_limit", FLOAT8OID, false, NULL},
+	{"connect_timeout", INTERVALOID, true, "'3 s'"},
+	{"timeout", INTERVALOID, true, "'10 s'"},
+	{"low_speed_limit", INT4OID, true, "10"},
+	{"low_speed_time", INTERVALOID, true, "'30 s'"},
+	{"max_redirects", INT4OID, true, "0"},
+	{"ca_cert", TEXTOID, false, NULL},
+	{"client_cert", TEXTOID, false, NULL},
+	{"client_key", TEXTOID, false, NULL},
+	{"proxy", TEXTOID, false, NULL},
+	{"no_proxy", TEXTOID, false, NULL},
+	{"status_outcomes", JSONBOID, true, "'{}'"},
+	{"min_backoff", INTERVALOID, true, "'10 s'"},
+	{"max_backoff", INTERVALOID, true, "'5 min'"},
+	{"retry_after_factor", FLOAT4OID, true, "4"},
+	{"retry_window", INTERVALOID, true, "'3 h'"},
+	{"min_attempts", INT4OID, true, "3"},
+	{"breaker_failures", INT4OID, true, "16"},
+	{"expires_after", INTERVALOID, false, NULL}
 };
+
+/* How a column is made anew.  One that has no default is filled before it is used. */
+static char *
+column_definition(int i)
+{
+	const char *type = format_type_be(column_types[i].type);
+
+	return column_types[i].value == NULL ? psprintf("%s %s", column_types[i].name, type) :
+		psprintf("%s %s NOT NULL DEFAULT %s", column_types[i].name, type, column_types[i].value);
+}
 
 void
 destination_columns_check(TupleDesc desc)
@@ -76,7 +89,12 @@ destination_columns_check(TupleDesc desc)
 		Oid			type;
 
 		if (attnum <= 0)
-			continue;
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of relation \"rswebhook.destination\" does not exist", name),
+					 errdetail("No destination can be used without it, and what is owed waits."),
+					 errhint("If it was renamed, rename it back with ALTER TABLE rswebhook.destination RENAME COLUMN ... TO %s, else ADD COLUMN %s.",
+							 name, column_definition(i))));
 		type = TupleDescAttr(desc, attnum - 1)->atttypid;
 		if (!IsBinaryCoercible(type, wanted))
 			ereport(ERROR,
@@ -89,15 +107,35 @@ destination_columns_check(TupleDesc desc)
 	}
 }
 
+bool
+destination_column_required(const char *name)
+{
+	for (int i = 0; i < lengthof(column_types); i++)
+	{
+		if (strcmp(column_types[i].name, name) == 0)
+			return column_types[i].required;
+	}
+	return false;
+}
+
+bool
+destination_nulls_check(HeapTuple tuple, TupleDesc desc, FieldProblem *problem)
+{
+	for (int i = 0; i < lengthof(column_types); i++)
+	{
+		if (column_types[i].required &&
+			heap_attisnull(tuple, SPI_fnumber(desc, column_types[i].name), desc))
+			return set_problem(problem, column_types[i].name, NULL, "It must not be null.", NULL);
+	}
+	return true;
+}
+
 static bool
 row_value(const Row *row, const char *column, Datum *value)
 {
-	int			attnum = SPI_fnumber(row->desc, column);
 	bool		isnull;
 
-	if (attnum <= 0)
-		return false;
-	*value = heap_getattr(row->tuple, attnum, row->desc, &isnull);
+	*value = heap_getattr(row->tuple, SPI_fnumber(row->desc, column), row->desc, &isnull);
 	return !isnull;
 }
 

@@ -175,7 +175,8 @@ destination_read(HeapTuple tuple, TupleDesc desc)
 	dest->breaker_failures = (int) row_number(row, "breaker_failures");
 	dest->expires_after_us = (int64) row_number(row, "expires_after");
 
-	if (!destination_ranges_check(row->tuple, row->desc, &problem) ||
+	if (!destination_nulls_check(row->tuple, row->desc, &problem) ||
+		!destination_ranges_check(row->tuple, row->desc, &problem) ||
 		!destination_fields_check(&fields, &problem))
 	{
 		dest->problem = psprintf("Column \"%s\" is invalid: %s",

@@ -78,7 +78,8 @@ check_nulls(Relation rel, HeapTuple tuple)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 
-		if (attribute->attnotnull && !attribute->attisdropped &&
+		if (!attribute->attisdropped &&
+			(attribute->attnotnull || destination_column_required(NameStr(attribute->attname))) &&
 			heap_attisnull(tuple, i + 1, desc))
 			ereport(ERROR,
 					(errcode(ERRCODE_NOT_NULL_VIOLATION),
