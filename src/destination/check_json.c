@@ -48,6 +48,7 @@ typedef struct HeaderItems
 	HeaderItem *items;
 	int			count;
 	int			size;
+	Size		bytes;			/* of names and of values as strings */
 } HeaderItems;
 
 /* A header's value as a string, if it is of a kind that can be one. */
@@ -98,7 +99,14 @@ add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value
 			return set_part_problem(problem, "headers", part,
 									sentence(why),
 									NULL);
+		headers->bytes += item.value.val.string.len;
 	}
+	headers->bytes += item.name_len;
+	if (headers->bytes > MAX_SET_HEADER_BYTES)
+		return set_problem(problem, "headers", NULL,
+						   psprintf("Names and values of all headers have more than %d bytes.",
+									MAX_SET_HEADER_BYTES),
+						   NULL);
 	if (headers->count >= MAX_HEADERS)
 		return set_problem(problem, "headers", NULL,
 						   psprintf("There are more than %d headers.", MAX_HEADERS),

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -20,52 +21,60 @@
 
 #include "destination/fields.h"
 
-/* What the script has made of the table. */
+#define KB(n)		((n) * 1024)
+#define MAX_WORD	(NAMEDATALEN - 1)
+
+/*
+ * What the script has made of the table.  The bounds are also in its CHECK
+ * constraints: each process that sends has all rows in its memory.
+ */
 static const struct
 {
 	const char *name;
 	Oid			type;
 	bool		required;		/* never null */
 	const char *value;			/* the default, NULL: none */
+	int			max_bytes;		/* of a type without a fixed size, as it is in
+								 * memory, else 0 */
 }			column_types[] = {
-	{"id", INT4OID, true, NULL},
-	{"name", TEXTOID, true, NULL},
-	{"url", TEXTOID, true, NULL},
-	{"method", TEXTOID, true, "'POST'"},
-	{"headers", JSONBOID, true, "'{}'"},
-	{"auth_type", TEXTOID, true, "'none'"},
-	{"auth_username", TEXTOID, false, NULL},
-	{"auth_password", TEXTOID, false, NULL},
-	{"auth_token", TEXTOID, false, NULL},
-	{"auth_header", TEXTOID, false, NULL},
-	{"signing_secrets", JSONBOID, true, "'[]'"},
-	{"allowed_hosts", TEXTARRAYOID, false, NULL},
-	{"event_auth_headers", BOOLOID, true, "false"},
-	{"enabled", BOOLOID, true, "true"},
-	{"paused", BOOLOID, true, "false"},
-	{"types", TEXTARRAYOID, false, NULL},
-	{"events", TEXTARRAYOID, false, NULL},
-	{"ordered", BOOLOID, true, "true"},
-	{"max_in_flight", INT4OID, true, "32"},
-	{"rate_limit", FLOAT8OID, false, NULL},
-	{"connect_timeout", INTERVALOID, true, "'3 s'"},
-	{"timeout", INTERVALOID, true, "'10 s'"},
-	{"low_speed_limit", INT4OID, true, "10"},
-	{"low_speed_time", INTERVALOID, true, "'30 s'"},
-	{"max_redirects", INT4OID, true, "0"},
-	{"ca_cert", TEXTOID, false, NULL},
-	{"client_cert", TEXTOID, false, NULL},
-	{"client_key", TEXTOID, false, NULL},
-	{"proxy", TEXTOID, false, NULL},
-	{"no_proxy", TEXTOID, false, NULL},
-	{"status_outcomes", JSONBOID, true, "'{}'"},
-	{"min_backoff", INTERVALOID, true, "'10 s'"},
-	{"max_backoff", INTERVALOID, true, "'5 min'"},
-	{"retry_after_factor", FLOAT4OID, true, "4"},
-	{"retry_window", INTERVALOID, true, "'3 h'"},
-	{"min_attempts", INT4OID, true, "3"},
-	{"breaker_failures", INT4OID, true, "16"},
-	{"expires_after", INTERVALOID, false, NULL}
+	{"id", INT4OID, true, NULL, 0},
+	{"name", TEXTOID, true, NULL, MAX_WORD},
+	{"url", TEXTOID, true, NULL, KB(8)},
+	{"method", TEXTOID, true, "'POST'", MAX_WORD},
+	{"headers", JSONBOID, true, "'{}'", KB(128)},
+	{"auth_type", TEXTOID, true, "'none'", MAX_WORD},
+	{"auth_username", TEXTOID, false, NULL, KB(1)},
+	{"auth_password", TEXTOID, false, NULL, KB(64)},
+	{"auth_token", TEXTOID, false, NULL, KB(64)},
+	{"auth_header", TEXTOID, false, NULL, KB(1)},
+	{"signing_secrets", JSONBOID, true, "'[]'", KB(16)},
+	{"allowed_hosts", TEXTARRAYOID, false, NULL, KB(64)},
+	{"event_auth_headers", BOOLOID, true, "false", 0},
+	{"enabled", BOOLOID, true, "true", 0},
+	{"paused", BOOLOID, true, "false", 0},
+	{"types", TEXTARRAYOID, false, NULL, KB(64)},
+	{"events", TEXTARRAYOID, false, NULL, KB(64)},
+	{"ordered", BOOLOID, true, "true", 0},
+	{"max_in_flight", INT4OID, true, "32", 0},
+	{"rate_limit", FLOAT8OID, false, NULL, 0},
+	{"connect_timeout", INTERVALOID, true, "'3 s'", 0},
+	{"timeout", INTERVALOID, true, "'10 s'", 0},
+	{"low_speed_limit", INT4OID, true, "10", 0},
+	{"low_speed_time", INTERVALOID, true, "'30 s'", 0},
+	{"max_redirects", INT4OID, true, "0", 0},
+	{"ca_cert", TEXTOID, false, NULL, KB(512)},
+	{"client_cert", TEXTOID, false, NULL, KB(64)},
+	{"client_key", TEXTOID, false, NULL, KB(64)},
+	{"proxy", TEXTOID, false, NULL, KB(8)},
+	{"no_proxy", TEXTOID, false, NULL, KB(64)},
+	{"status_outcomes", JSONBOID, true, "'{}'", KB(32)},
+	{"min_backoff", INTERVALOID, true, "'10 s'", 0},
+	{"max_backoff", INTERVALOID, true, "'5 min'", 0},
+	{"retry_after_factor", FLOAT4OID, true, "4", 0},
+	{"retry_window", INTERVALOID, true, "'3 h'", 0},
+	{"min_attempts", INT4OID, true, "3", 0},
+	{"breaker_failures", INT4OID, true, "16", 0},
+	{"expires_after", INTERVALOID, false, NULL, 0}
 };
 
 /* How a column is made anew.  One that has no default is filled before it is used. */
@@ -139,12 +148,55 @@ row_value(const Row *row, const char *column, Datum *value)
 	return !isnull;
 }
 
+/* Its size without the header, which is known before it is decompressed or fetched. */
+static bool
+fits(Datum value, int max_bytes, Size *size)
+{
+	*size = toast_raw_datum_size(value) - VARHDRSZ;
+	return *size <= (Size) max_bytes;
+}
+
+bool
+destination_sizes_check(HeapTuple tuple, TupleDesc desc, FieldProblem *problem)
+{
+	const Row	row = {tuple, desc};
+	Datum		value;
+	Size		size;
+
+	for (int i = 0; i < lengthof(column_types); i++)
+	{
+		int			max_bytes = column_types[i].max_bytes;
+
+		if (max_bytes > 0 && row_value(&row, column_types[i].name, &value) &&
+			!fits(value, max_bytes, &size))
+			return set_problem(problem, column_types[i].name, NULL,
+							   psprintf("The value has %zu bytes; at most %d are allowed.", size, max_bytes),
+							   NULL);
+	}
+	return true;
+}
+
+/* What does not fit is as if it were null: it is not even looked at. */
+static bool
+row_fitting_value(const Row *row, const char *column, Datum *value)
+{
+	Size		size;
+
+	for (int i = 0; i < lengthof(column_types); i++)
+	{
+		if (strcmp(column_types[i].name, column) == 0)
+			return row_value(row, column, value) &&
+				fits(*value, column_types[i].max_bytes, &size);
+	}
+	elog(ERROR, "column \"%s\" is not known", column);
+}
+
 char *
 row_text(const Row *row, const char *column)
 {
 	Datum		value;
 
-	return row_value(row, column, &value) ? TextDatumGetCString(value) : NULL;
+	return row_fitting_value(row, column, &value) ? TextDatumGetCString(value) : NULL;
 }
 
 static Jsonb *
@@ -152,15 +204,15 @@ row_jsonb(const Row *row, const char *column)
 {
 	Datum		value;
 
-	return row_value(row, column, &value) ? DatumGetJsonbPCopy(value) : NULL;
+	return row_fitting_value(row, column, &value) ? DatumGetJsonbPCopy(value) : NULL;
 }
 
-static ArrayType *
+ArrayType *
 row_array(const Row *row, const char *column)
 {
 	Datum		value;
 
-	return row_value(row, column, &value) ? DatumGetArrayTypePCopy(value) : NULL;
+	return row_fitting_value(row, column, &value) ? DatumGetArrayTypePCopy(value) : NULL;
 }
 
 bool

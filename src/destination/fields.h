@@ -62,8 +62,16 @@ extern bool destination_column_required(const char *name);
 extern bool destination_nulls_check(HeapTuple tuple, TupleDesc desc,
 									FieldProblem *problem);
 
-/* A column of a simple type; NULL, 0 or false for null. */
+/* Values that are larger than any destination has use for. */
+extern bool destination_sizes_check(HeapTuple tuple, TupleDesc desc,
+									FieldProblem *problem);
+
+/*
+ * A column; NULL, 0 or false for null.  What is too large reads as null, here
+ * and below, and never gets into memory.
+ */
 extern char *row_text(const Row *row, const char *column);
+extern ArrayType *row_array(const Row *row, const char *column);
 extern int32 row_int(const Row *row, const char *column);
 extern bool row_bool(const Row *row, const char *column);
 
