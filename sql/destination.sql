@@ -277,6 +277,15 @@ INSERT INTO sizes (value, "column")
         AND atttypid IN ('text'::regtype, 'jsonb'::regtype, 'text[]'::regtype) AND attname NOT IN ('name', 'url');
 SELECT "column", try_column("column", value, true) AS by_trigger, try_column("column", value, false) AS by_constraint
     FROM sizes WHERE most IS NULL;
+INSERT INTO rswebhook.destination (name, url) VALUES ('bad', 'nowhere' || repeat('a', 8000));
+INSERT INTO rswebhook.destination (name, url, headers)
+    VALUES ('bad', 'https://example.com', jsonb_build_object(repeat('x ', 60000), 1));
+INSERT INTO rswebhook.destination (name, url, allowed_hosts)
+    VALUES ('bad', 'https://example.com', ARRAY[repeat('x ', 30000)]);
+INSERT INTO rswebhook.destination (name, url, status_outcomes)
+    VALUES ('bad', 'https://example.com', jsonb_build_object(repeat('4', 30000), 'retry'));
+INSERT INTO rswebhook.destination (name, url, auth_type, auth_token, auth_header)
+    VALUES ('bad', 'https://example.com', 'api_key', 'x', repeat('x ', 500));
 INSERT INTO rswebhook.destination (name, url) VALUES ('far', 'https://example.com/' || repeat('a', 8192));
 INSERT INTO rswebhook.destination (name, url, auth_type, auth_token, headers)
     VALUES ('both', 'https://example.com/', 'bearer', repeat('a', 40000), jsonb_build_object('x-a', repeat('a', 40000)));

@@ -440,7 +440,8 @@ BEGIN
         RAISE undefined_object USING
             MESSAGE = CASE WHEN name IS NULL
                 THEN 'destination must not be null'
-                ELSE format('destination "%s" does not exist', name) END,
+                ELSE format('destination "%s" does not exist',
+                            left(name, 100) || CASE WHEN length(name) > 100 THEN '...' ELSE '' END) END,
             HINT = 'Destinations are rows of rswebhook.destination.';
     END IF;
     RETURN found_id;

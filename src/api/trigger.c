@@ -33,6 +33,7 @@
 #include "utils/uuid.h"
 
 #include "api/send.h"
+#include "base/encoding.h"
 
 typedef struct Option
 {
@@ -73,7 +74,7 @@ read_options(const Trigger *trigger, int first, Option *options, int count)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid argument \"%s\" of trigger \"%s\"",
-						argument, trigger->tgname),
+						quotable_text(argument, strlen(argument)), trigger->tgname),
 				 errdetail("Options have the form key=value; the keys are: %s.", known.data),
 				 errhint("Create the trigger anew.")));
 	}
@@ -92,7 +93,8 @@ find_column(const TriggerData *trigdata, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of relation \"%s\" does not exist",
-						name, RelationGetRelationName(trigdata->tg_relation)),
+						quotable_text(name, strlen(name)),
+						RelationGetRelationName(trigdata->tg_relation)),
 				 errdetail("An argument of the trigger \"%s\" names it.",
 						   trigdata->tg_trigger->tgname),
 				 errhint("Create the trigger anew.")));
@@ -267,7 +269,8 @@ require_value(const TriggerData *trigdata, const Option *option,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value \"%s\" for option \"%s\" of trigger \"%s\"",
-						option->value, option->name, trigdata->tg_trigger->tgname),
+						quotable_text(option->value, strlen(option->value)),
+						option->name, trigdata->tg_trigger->tgname),
 				 errdetail("The value is either %s or %s.", one, other),
 				 errhint("Create the trigger anew.")));
 }

@@ -22,6 +22,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
 #include "utils/builtins.h"
@@ -184,7 +185,8 @@ check_hosts(ArrayType *hosts, FieldProblem *problem)
 		CHECK_FOR_INTERRUPTS();
 		if (url_host_problem(host) != NULL)
 			return set_problem(problem, "allowed_hosts", NULL,
-							   psprintf("\"%s\" is not a host, or a host and a port.", host),
+							   psprintf("\"%s\" is not a host, or a host and a port.",
+										quotable_text(host, strlen(host))),
 							   "Use hosts such as \"example.com\" or \"example.com:8443\".");
 	}
 	return true;
@@ -267,11 +269,13 @@ check_tls(const DestinationFields *fields, FieldProblem *problem)
 	return true;
 }
 
-static int
+/* In UTF-8, to which a character takes three times as much at the most. */
+static Size
 bytes_on_the_wire(const char *text, int len)
 {
-	(void) encoding_to_utf8(&text, &len);
-	return len;
+	if (GetDatabaseEncoding() == PG_UTF8 || encoding_is_ascii(text, len))
+		return len;
+	return (Size) len * 3;
 }
 
 /* Headers that no request could carry, with what each request has besides. */

@@ -23,6 +23,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "base/encoding.h"
 #include "destination/check_json.h"
 #include "destination/problem.h"
 #include "destination/sign.h"
@@ -79,7 +80,7 @@ add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value
 
 	item.name = name->val.string.val;
 	item.name_len = name->val.string.len;
-	part = psprintf("header \"%.*s\"", item.name_len, item.name);
+	part = psprintf("header \"%s\"", quotable_text(item.name, item.name_len));
 
 	why = header_name_problem(item.name, item.name_len);
 	if (why != NULL)
@@ -448,7 +449,7 @@ check_status_outcomes(Jsonb *map, FieldProblem *problem)
 			key = value;
 			if (!status_range(key.val.string.val, key.val.string.len, &first, &last))
 				return set_part_problem(problem, "status_outcomes",
-										psprintf("key \"%.*s\"", key.val.string.len, key.val.string.val),
+										psprintf("key \"%s\"", quotable_text(key.val.string.val, key.val.string.len)),
 										"The key is not an HTTP status.",
 										"Use a status such as \"409\", or a class such as \"4xx\".");
 		}

@@ -21,6 +21,7 @@
  */
 #define MAX_HEADER_BYTES		65536
 #define MAX_SET_HEADER_BYTES	(MAX_HEADER_BYTES - 2048)
+#define MAX_USER_AGENT			1024
 
 /* settings */
 extern int	rswebhook_max_request_size; /* bytes of a body, and of all else that
