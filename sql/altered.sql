@@ -247,6 +247,42 @@ UPDATE rswebhook.destination SET ordered = false;
 ALTER TABLE rswebhook.destination ALTER ca_cert TYPE text;
 \set VERBOSITY default
 SELECT try();
+-- and must all be there, whatever a null would mean; the hint makes one as it was, or without its NOT NULL
+ALTER TABLE rswebhook.destination RENAME signing_secrets TO secrets;
+SET ROLE regress_sender;
+SELECT try();
+RESET ROLE;
+INSERT INTO rswebhook.destination (name, url) VALUES ('new', 'https://example.com/');
+ALTER TABLE rswebhook.destination RENAME secrets TO signing_secrets;
+CREATE FUNCTION without("column" name, OUT made text, OUT differs boolean) LANGUAGE plpgsql AS $$
+DECLARE
+    message text;
+BEGIN
+    EXECUTE format('ALTER TABLE rswebhook.destination RENAME COLUMN %I TO gone', "column");
+    message := try();
+    EXECUTE format('ALTER TABLE rswebhook.destination RENAME COLUMN gone TO %I', "column");
+    made := substring(message FROM format('column "%s" of .* does not exist .* TO %1$s, else ADD COLUMN (.*)\.$', "column"));
+    EXECUTE format('CREATE TEMP TABLE made (%s)', made);
+    SELECT count(DISTINCT (a.atttypid, a.attnotnull, pg_get_expr(d.adbin, d.adrelid))) > 1 INTO differs
+        FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE a.attname = "column" AND a.attrelid IN ('rswebhook.destination'::regclass, 'pg_temp.made'::regclass);
+    DROP TABLE made;
+END
+$$;
+SELECT made, differs
+    FROM pg_attribute, without(attname) AS w
+    WHERE attrelid = 'rswebhook.destination'::regclass AND attnum > 0 AND NOT attisdropped
+    ORDER BY attnum;
+DROP FUNCTION without;
+-- so must what may never be null
+ALTER TABLE rswebhook.destination ALTER timeout DROP NOT NULL, DISABLE TRIGGER destination_check;
+UPDATE rswebhook.destination SET timeout = NULL WHERE name = 'crm';
+ALTER TABLE rswebhook.destination ENABLE TRIGGER destination_check;
+SELECT rswebhook_send('{"type": "track"}', 'crm');
+UPDATE rswebhook.destination SET ordered = false;
+UPDATE rswebhook.destination SET timeout = '10 s';
+ALTER TABLE rswebhook.destination ALTER timeout SET NOT NULL;
+SELECT try();
 
 --
 -- Ids: never one that another event has, whatever becomes of the sequence

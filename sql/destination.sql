@@ -234,6 +234,64 @@ UPDATE rswebhook.destination SET url = 'nowhere' WHERE name = 'broken';
 UPDATE rswebhook.destination SET headers = '{"x-a": "1"}' WHERE name = 'broken';
 SELECT endpoint('broken');
 
+-- sizes, by the trigger, and by the constraints where it is not asked
+CREATE FUNCTION try_column("column" text, value text, checked boolean) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+BEGIN
+    IF NOT checked THEN
+        SET LOCAL session_replication_role = replica;
+    END IF;
+    EXECUTE format('INSERT INTO rswebhook.destination (name, url, paused, %1$I) SELECT name, url, paused, value
+                    FROM (VALUES (''sized'', ''https://example.com'', true)) AS v (name, url, paused), (SELECT %2$s AS value) AS w',
+                   "column", value);
+    RAISE EXCEPTION USING ERRCODE = 'PT001';
+EXCEPTION
+    WHEN SQLSTATE 'PT001' THEN RETURN 'good';
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+        RETURN SQLERRM || CASE WHEN checked THEN ' / ' || detail ELSE '' END;
+END
+$$;
+CREATE TABLE sizes ("column" text, value text, most int);
+INSERT INTO sizes VALUES
+    ('headers', $$jsonb_build_object('x-a', repeat('a', %s - 3))$$, 63488),
+    ('allowed_hosts', $$(SELECT array_agg('example.com'::text) FROM generate_series(1, %s))$$, 1000),
+    ('allowed_hosts', $$(SELECT array_agg(repeat('a', 60) || '.example.com') FROM generate_series(1, %s))$$, 862),
+    ('types', $$(SELECT array_agg('t' || g) FROM generate_series(1, %s) AS g)$$, 1000),
+    ('types', $$ARRAY[repeat('t', %s)]$$, 65512),
+    ('events', $$(SELECT array_agg('t' || g) FROM generate_series(1, %s) AS g)$$, 1000),
+    ('events', $$ARRAY[repeat('t', %s)]$$, 65512),
+    ('proxy', $$'http://' || repeat('a', %s)$$, 8185),
+    ('no_proxy', $$repeat('a', %s)$$, 65536),
+    ('ca_cert', $$'-----BEGIN CERTIFICATE-----' || repeat('a', %s) || '-----END '$$, 524288 - 36);
+SELECT "column", most, try_column("column", replace(value, '%s', most::text), true) AS at_most,
+       try_column("column", replace(value, '%s', (most + 1)::text), true) AS more
+    FROM sizes;
+-- far beyond, with a value that compresses well
+INSERT INTO sizes (value, "column")
+    SELECT CASE WHEN atttypid = 'text'::regtype THEN $$repeat('a', 1000000)$$
+                WHEN atttypid = 'jsonb'::regtype THEN $$jsonb_build_object('x', repeat('a', 1000000))$$
+                ELSE $$ARRAY[repeat('a', 1000000)]$$ END, attname
+    FROM pg_attribute WHERE attrelid = 'rswebhook.destination'::regclass
+        AND atttypid IN ('text'::regtype, 'jsonb'::regtype, 'text[]'::regtype) AND attname NOT IN ('name', 'url');
+SELECT "column", try_column("column", value, true) AS by_trigger, try_column("column", value, false) AS by_constraint
+    FROM sizes WHERE most IS NULL;
+INSERT INTO rswebhook.destination (name, url) VALUES ('bad', 'nowhere' || repeat('a', 8000));
+INSERT INTO rswebhook.destination (name, url, headers)
+    VALUES ('bad', 'https://example.com', jsonb_build_object(repeat('x ', 60000), 1));
+INSERT INTO rswebhook.destination (name, url, allowed_hosts)
+    VALUES ('bad', 'https://example.com', ARRAY[repeat('x ', 30000)]);
+INSERT INTO rswebhook.destination (name, url, status_outcomes)
+    VALUES ('bad', 'https://example.com', jsonb_build_object(repeat('4', 30000), 'retry'));
+INSERT INTO rswebhook.destination (name, url, auth_type, auth_token, auth_header)
+    VALUES ('bad', 'https://example.com', 'api_key', 'x', repeat('x ', 500));
+INSERT INTO rswebhook.destination (name, url) VALUES ('far', 'https://example.com/' || repeat('a', 8192));
+INSERT INTO rswebhook.destination (name, url, auth_type, auth_token, headers)
+    VALUES ('both', 'https://example.com/', 'bearer', repeat('a', 40000), jsonb_build_object('x-a', repeat('a', 40000)));
+DROP TABLE sizes;
+DROP FUNCTION try_column;
+
 -- the trigger functions are for their triggers only
 CREATE TABLE other (headers jsonb);
 CREATE TRIGGER t AFTER INSERT ON other FOR EACH ROW EXECUTE FUNCTION rswebhook.destination_check();

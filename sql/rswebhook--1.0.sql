@@ -104,7 +104,36 @@ CREATE TABLE rswebhook.destination (
     CONSTRAINT destination_breaker_failures_check
         CHECK (breaker_failures >= 0),
     CONSTRAINT destination_expires_after_check
-        CHECK (expires_after > interval '0' AND expires_after <= interval '36500 days')
+        CHECK (expires_after > interval '0' AND expires_after <= interval '36500 days'),
+
+    -- every session that sends has all rows in its memory; 4 bytes are a
+    -- header of every such value
+    CONSTRAINT destination_name_check CHECK (octet_length(name) <= 63),
+    CONSTRAINT destination_url_check CHECK (octet_length(url) <= 8192),
+    CONSTRAINT destination_headers_check
+        CHECK (pg_catalog.pg_column_size(headers) <= 131072 + 4),
+    CONSTRAINT destination_auth_username_check CHECK (octet_length(auth_username) <= 1024),
+    CONSTRAINT destination_auth_password_check CHECK (octet_length(auth_password) <= 65536),
+    CONSTRAINT destination_auth_token_check CHECK (octet_length(auth_token) <= 65536),
+    CONSTRAINT destination_auth_header_check CHECK (octet_length(auth_header) <= 1024),
+    CONSTRAINT destination_signing_secrets_check
+        CHECK (pg_catalog.pg_column_size(signing_secrets) <= 16384 + 4),
+    CONSTRAINT destination_allowed_hosts_check
+        CHECK (pg_catalog.cardinality(allowed_hosts) <= 1000 AND
+               pg_catalog.pg_column_size(allowed_hosts) <= 65536 + 4),
+    CONSTRAINT destination_types_check
+        CHECK (pg_catalog.cardinality(types) <= 1000 AND
+               pg_catalog.pg_column_size(types) <= 65536 + 4),
+    CONSTRAINT destination_events_check
+        CHECK (pg_catalog.cardinality(events) <= 1000 AND
+               pg_catalog.pg_column_size(events) <= 65536 + 4),
+    CONSTRAINT destination_ca_cert_check CHECK (octet_length(ca_cert) <= 524288),
+    CONSTRAINT destination_client_cert_check CHECK (octet_length(client_cert) <= 65536),
+    CONSTRAINT destination_client_key_check CHECK (octet_length(client_key) <= 65536),
+    CONSTRAINT destination_proxy_check CHECK (octet_length(proxy) <= 8192),
+    CONSTRAINT destination_no_proxy_check CHECK (octet_length(no_proxy) <= 65536),
+    CONSTRAINT destination_status_outcomes_check
+        CHECK (pg_catalog.pg_column_size(status_outcomes) <= 32768 + 4)
 );
 
 -- What the circuit breaker of a destination remembers over a restart. Written
@@ -416,7 +445,8 @@ BEGIN
         RAISE undefined_object USING
             MESSAGE = CASE WHEN name IS NULL
                 THEN 'destination must not be null'
-                ELSE format('destination "%s" does not exist', name) END,
+                ELSE format('destination "%s" does not exist',
+                            left(name, 100) || CASE WHEN length(name) > 100 THEN '...' ELSE '' END) END,
             HINT = 'Destinations are rows of rswebhook.destination.';
     END IF;
     RETURN found_id;

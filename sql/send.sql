@@ -39,6 +39,10 @@ SELECT rswebhook_send('"text"', 'crm');
 SELECT rswebhook_send('{"type": "track", "statusCode": 200}', 'crm');
 SELECT rswebhook_send('{"type": "track", "statusCode": "x"}');
 SELECT rswebhook_send('{"type": "track"}', 'nowhere');
+-- of what is long, errors quote the beginning
+SELECT rswebhook_send('{"type": "track"}', repeat('nowhere', 100000));
+SELECT rswebhook_transform('{"type": "track"}', repeat('nowhere', 100000));
+SELECT rswebhook_pause(repeat('nowhere', 100000));
 SELECT rswebhook_send('{"type": "track"}', '');
 SET rswebhook.max_event_size = '1kB';
 SELECT rswebhook_send(jsonb_build_object('type', 'track', 'x', repeat('x', 2000)), 'crm');
@@ -114,6 +118,8 @@ SELECT forget();
 SELECT count(rswebhook_send('{"userId": "u1"}', 'crm', ordering_key => 'cart 5'));
 SELECT count(rswebhook_send('{"userId": "u1"}', 'crm', ordering_key => ''));
 SELECT ordering_key, same_hash FROM owed;
+SELECT count(rswebhook_send('{"userId": "u1"}', 'crm', ordering_key => repeat('k', 1024)));
+SELECT rswebhook_send('{"userId": "u1"}', 'crm', ordering_key => repeat('k', 1025));
 
 --
 -- Later, and not for ever

@@ -180,6 +180,28 @@ INSERT INTO outbox (event) VALUES ('{}');
 DROP TRIGGER send ON outbox;
 CREATE TRIGGER send AFTER UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox();
 UPDATE outbox SET key = 'x';
+DROP TRIGGER send ON outbox;
+-- what is too long, and errors that quote it
+CREATE TRIGGER send AFTER INSERT ON outbox
+    FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination_column=target');
+INSERT INTO outbox (event, target) VALUES ('{}', repeat('nowhere', 100000));
+DROP TRIGGER send ON outbox;
+CREATE TRIGGER send AFTER INSERT ON outbox
+    FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination=shop', 'ordering_key=key');
+INSERT INTO outbox (event, key) VALUES ('{}', repeat('k', 1025));
+DROP TRIGGER send ON outbox;
+SELECT repeat('long', 10000) AS long \gset
+\set argument 'event=' :long
+CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox(:'argument');
+INSERT INTO outbox (event) VALUES ('{}');
+DROP TRIGGER send ON outbox;
+CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox(:'long');
+INSERT INTO outbox (event) VALUES ('{}');
+DROP TRIGGER send ON outbox;
+\set argument 'type=' :long
+CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm', '', :'argument');
+INSERT INTO outbox (event) VALUES ('{}');
+DROP TRIGGER send ON outbox;
 DROP TABLE outbox;
 SELECT count(*) AS nothing FROM rswebhook.event;
 

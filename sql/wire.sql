@@ -175,3 +175,11 @@ FROM (VALUES
 SELECT pg_temp.bound(jsonb_build_object('a', repeat('x', 4194304 - 8 + more))) FROM generate_series(0, 1) more;
 -- only what is sent is bounded so, not what RudderStack would make of it
 SELECT length(rswebhook_transform(jsonb_build_object('appendPath', ARRAY[repeat('x', 2100000), repeat('x', 2100000)]), 'POST') ->> 'endpoint');
+
+-- what becomes a header of each request has to fit
+SELECT repeat('u', 1024) AS longest, repeat('u', 1025) AS longer \gset
+ALTER SYSTEM SET rswebhook.user_agent = :'longest';
+\set VERBOSITY sqlstate
+ALTER SYSTEM SET rswebhook.user_agent = :'longer';
+\set VERBOSITY default
+ALTER SYSTEM RESET rswebhook.user_agent;

@@ -57,6 +57,12 @@ check_user_agent(char **newval, void **extra, GucSource source)
 {
 	const char *problem = header_value_problem(*newval, strlen(*newval));
 
+	if (strlen(*newval) > MAX_USER_AGENT)
+	{
+		GUC_check_errdetail("It has %zu bytes; at most %d are allowed.",
+							strlen(*newval), MAX_USER_AGENT);
+		return false;
+	}
 	if (problem == NULL)
 		return true;
 	GUC_check_errdetail("It becomes a header, and %s.", problem);

@@ -19,6 +19,7 @@
 #include "utils/lsyscache.h"
 
 #include "base/compat.h"
+#include "base/encoding.h"
 #include "destination/auth.h"
 #include "destination/cache.h"
 #include "destination/check.h"
@@ -89,7 +90,8 @@ rswebhook_transform_target(PG_FUNCTION_ARGS)
 		if (dest == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("destination \"%s\" does not exist", target),
+					 errmsg("destination \"%s\" does not exist",
+							quotable_text(target, strlen(target))),
 					 errhint("%s", hint_for_target(target))));
 		if (dest->problem != NULL)
 			ereport(ERROR,

@@ -46,6 +46,7 @@
 
 #include "api/send.h"
 #include "base/compat.h"
+#include "base/encoding.h"
 #include "destination/cache.h"
 #include "destination/check.h"
 #include "destination/fields.h"
@@ -84,6 +85,8 @@ typedef struct Sink
 	bool		direct;			/* else by a statement */
 	Writer		writer;			/* of a partition of rel, or of rel itself */
 } Sink;
+
+#define MAX_ORDERING_KEY	1024
 
 /* Ids that are passed over, as other sessions may draw some at the same time. */
 #define ID_MARGIN	1000
@@ -400,6 +403,19 @@ check_event(Datum datum)
 	return event;
 }
 
+/* It is stored with the event, beside which it has no bound of its own. */
+static void
+check_ordering_key(const char *key)
+{
+	if (key != NULL && strlen(key) > MAX_ORDERING_KEY)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("ordering_key is too long"),
+				 errdetail("It has %zu bytes; at most %d are allowed.",
+						   strlen(key), MAX_ORDERING_KEY),
+				 errhint("A hash of it keeps the same order.")));
+}
+
 /* ---------------------------------------------------------------------
  * Who takes it
  * ---------------------------------------------------------------------
@@ -506,7 +522,8 @@ named_destination(const char *name, int *count)
 	if (dest == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("destination \"%s\" does not exist", name),
+				 errmsg("destination \"%s\" does not exist",
+						quotable_text(name, strlen(name))),
 				 errhint("Destinations are rows of rswebhook.destination.")));
 	if (dest->problem != NULL)
 		ereport(ERROR,
@@ -807,6 +824,7 @@ send_event(Datum event, const SendOptions *options, int64 *id)
 	caller = MemoryContextSwitchTo(mine);
 
 	checked = check_event(event);
+	check_ordering_key(options->ordering_key);
 	if (options->destination != NULL)
 		destinations = named_destination(options->destination, &count);
 	else

@@ -34,6 +34,7 @@
 
 #include "api/send.h"
 #include "base/compat.h"
+#include "base/encoding.h"
 
 typedef struct Option
 {
@@ -74,7 +75,7 @@ read_options(const Trigger *trigger, int first, Option *options, int count)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid argument \"%s\" of trigger \"%s\"",
-						argument, trigger->tgname),
+						quotable_text(argument, strlen(argument)), trigger->tgname),
 				 errdetail("Options have the form key=value; the keys are: %s.", known.data),
 				 errhint("Create the trigger anew.")));
 	}
@@ -93,7 +94,8 @@ find_column(const TriggerData *trigdata, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of relation \"%s\" does not exist",
-						name, RelationGetRelationName(trigdata->tg_relation)),
+						quotable_text(name, strlen(name)),
+						RelationGetRelationName(trigdata->tg_relation)),
 				 errdetail("An argument of the trigger \"%s\" names it.",
 						   trigdata->tg_trigger->tgname),
 				 errhint("Create the trigger anew.")));
@@ -269,7 +271,8 @@ require_value(const TriggerData *trigdata, const Option *option,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value \"%s\" for option \"%s\" of trigger \"%s\"",
-						option->value, option->name, trigdata->tg_trigger->tgname),
+						quotable_text(option->value, strlen(option->value)),
+						option->name, trigdata->tg_trigger->tgname),
 				 errdetail("The value is either %s or %s.", one, other),
 				 errhint("Create the trigger anew.")));
 }

@@ -59,6 +59,16 @@ readable_text(const char *bytes, size_t len)
 	return result;
 }
 
+#define MAX_QUOTED	100
+
+char *
+quotable_text(const char *text, int len)
+{
+	if (len <= MAX_QUOTED)
+		return pnstrdup(text, len);
+	return psprintf("%.*s...", pg_mbcliplen(text, len, MAX_QUOTED), text);
+}
+
 bool
 encoding_is_ascii(const char *string, int len)
 {

@@ -18,6 +18,12 @@
  */
 extern Datum readable_text(const char *bytes, size_t len);
 
+/*
+ * What an error quotes of a text that somebody gave us, however long it is:
+ * all of a short one, of others the beginning and "...".
+ */
+extern char *quotable_text(const char *text, int len);
+
 extern bool encoding_is_ascii(const char *string, int len);
 
 /*

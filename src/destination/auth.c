@@ -111,7 +111,7 @@ check_twice(const DestinationAuth *auth, Jsonb *headers, FieldProblem *problem)
 			header_names_equal(key.val.string.val, key.val.string.len,
 							   auth->header, strlen(auth->header)))
 			return set_part_problem(problem, "headers",
-									psprintf("header \"%s\"", auth->header),
+									psprintf("header \"%s\"", quotable_text(auth->header, strlen(auth->header))),
 									"auth_type sets this header.",
 									"Remove it from headers, or set auth_type to \"none\".");
 	}

@@ -17,7 +17,8 @@
  * Two kinds of a read are good for a while only: one among this transaction's
  * own changes of the table must go if any of them is rolled back (the
  * invalidation may not have been queued yet), and one in parallel mode, where
- * no new snapshot can be taken, must go with the transaction.
+ * no new snapshot can be taken, must go with the transaction.  One in which a
+ * row could not be read is tried again soon.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -43,8 +44,10 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "base/clock.h"
 #include "destination/auth.h"
 #include "destination/cache.h"
 #include "destination/fields.h"
@@ -64,7 +67,11 @@ static struct
 	uint64		read_at;		/* invalidations when it was read */
 	bool		own_changes;	/* read among changes of this transaction */
 	bool		parallel;		/* read in parallel mode */
+	Instant		again_at;		/* a row could not be read; 0: all could */
 }			cache;
+
+/* Memory that was lacking may be there by then. */
+#define AGAIN_US	(20 * USECS_PER_SEC)
 
 static Oid	destination_relid = InvalidOid;
 static uint64 invalidations = 1;
@@ -126,9 +133,68 @@ compare_names(const void *a, const void *b)
 	return strcmp((*(Destination *const *) a)->name, (*(Destination *const *) b)->name);
 }
 
+/* What would be so with any other row. */
+static bool
+is_about_all(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+			return true;
+		default:
+			return sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+	}
+}
+
+/*
+ * One row.  If that is an error (no memory for it, or a part of it that is
+ * damaged), it is this destination's alone: a subtransaction gives back what
+ * was held.  In parallel mode there are none.
+ */
+static Destination *
+read_row(HeapTuple tuple, TupleDesc desc, Instant *again_at)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Destination *dest = palloc0(sizeof(Destination));
+
+	if (IsInParallelMode())
+	{
+		destination_read(dest, tuple, desc);
+		return dest;
+	}
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		destination_read(dest, tuple, desc);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (is_about_all(error->sqlerrcode))
+			ReThrowError(error);
+		dest->problem = psprintf("The row cannot be read: %s", error->message);
+		*again_at = clock_now() + AGAIN_US;
+	}
+	PG_END_TRY();
+	return dest;
+}
+
 /* All rows, in the current memory context. */
 static List *
-read_table(Relation rel, Snapshot snapshot)
+read_table(Relation rel, Snapshot snapshot, Instant *again_at)
 {
 	List	   *list = NIL;
 	SysScanDesc scan;
@@ -139,7 +205,7 @@ read_table(Relation rel, Snapshot snapshot)
 	while ((tuple = systable_getnext(scan)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		list = lappend(list, destination_read(tuple, RelationGetDescr(rel)));
+		list = lappend(list, read_row(tuple, RelationGetDescr(rel), again_at));
 	}
 	systable_endscan(scan);
 	return list;
@@ -186,6 +252,7 @@ read_cache(void)
 	uint64		seen;
 	Relation	rel;
 	Snapshot	snapshot;
+	Instant		again_at = 0;
 
 	destination_relid = extension_relation("destination");
 	rel = table_open(destination_relid, AccessShareLock);
@@ -193,10 +260,11 @@ read_cache(void)
 	/* whatever arrives after the snapshot was taken makes it stale at once */
 	seen = invalidations;
 	snapshot = RegisterSnapshot(parallel ? GetActiveSnapshot() : GetLatestSnapshot());
-	replace_cache(context, read_table(rel, snapshot));
+	replace_cache(context, read_table(rel, snapshot, &again_at));
 	UnregisterSnapshot(snapshot);
 
 	cache.read_at = seen;
+	cache.again_at = again_at;
 	cache.parallel = parallel;
 	cache.own_changes = CheckRelationLockedByMe(rel, RowExclusiveLock, true);
 	table_close(rel, AccessShareLock);
@@ -219,7 +287,8 @@ refresh_cache(void)
 	/* a long transaction hears of changes, too */
 	AcceptInvalidationMessages();
 	if (cache.context == NULL || cache.read_at != invalidations ||
-		(cache.parallel && !IsInParallelMode()))
+		(cache.parallel && !IsInParallelMode()) ||
+		(cache.again_at != 0 && clock_now() >= cache.again_at))
 		read_cache();
 }
 
@@ -247,6 +316,12 @@ uint64
 destination_generation(void)
 {
 	return cache.generation;
+}
+
+Instant
+destination_again_at(void)
+{
+	return cache.again_at != 0 ? cache.again_at : INSTANT_NEVER;
 }
 
 void

@@ -10,6 +10,7 @@
 #ifndef RSWEBHOOK_DESTINATION_CACHE_H
 #define RSWEBHOOK_DESTINATION_CACHE_H
 
+#include "base/clock.h"
 #include "destination/values.h"
 
 /*
@@ -23,6 +24,9 @@ extern void destination_all(Destination ***list, int *count);
 
 /* Grows whenever the cache was reread: compare to know that things changed. */
 extern uint64 destination_generation(void);
+
+/* When to look again, since a row could not be read; INSTANT_NEVER: all could. */
+extern Instant destination_again_at(void);
 
 /*
  * For a process that holds on to destinations, as the worker does over many

@@ -22,6 +22,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
 #include "utils/builtins.h"
@@ -29,6 +30,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "base/encoding.h"
 #include "destination/auth.h"
 #include "destination/check.h"
 #include "destination/check_json.h"
@@ -37,6 +39,7 @@
 #include "destination/secret.h"
 #include "destination/values.h"
 #include "transform/config.h"
+#include "transform/request.h"
 #include "transform/url.h"
 
 /* Intervals in microseconds. */
@@ -44,6 +47,9 @@
 #define SECOND	1e6
 #define HOUR	(3600 * SECOND)
 #define DAY		(24 * HOUR)
+
+/* Elements of an array. */
+#define MAX_NAMES	1000
 
 /* The same as the table's CHECK constraints. */
 static const struct
@@ -90,8 +96,6 @@ check_name(const char *name, FieldProblem *problem)
 
 	if (len == 0)
 		detail = "A name has at least one character.";
-	else if (len >= NAMEDATALEN)
-		detail = psprintf("A name has at most %d bytes.", NAMEDATALEN - 1);
 	else if (name[0] == ' ' || name[len - 1] == ' ')
 		detail = "A name neither starts nor ends with a space.";
 	else if (has_control_character(name))
@@ -133,13 +137,18 @@ check_method(const char *method, FieldProblem *problem)
 	return true;
 }
 
-static bool
-check_names(const char *column, ArrayType *names, FieldProblem *problem)
+/* A list of text that is compared with what events say, one by one. */
+bool
+destination_names_check(const char *column, ArrayType *names, FieldProblem *problem)
 {
 	if (ARR_NDIM(names) > 1)
 		return set_problem(problem, column, NULL,
 						   "The array has more than one dimension.",
 						   "Use a plain list.");
+	if (ArrayGetNItems(ARR_NDIM(names), ARR_DIMS(names)) > MAX_NAMES)
+		return set_problem(problem, column, NULL,
+						   psprintf("The array has more than %d elements.", MAX_NAMES),
+						   NULL);
 	if (array_contains_nulls(names))
 		return set_problem(problem, column, NULL,
 						   "The array has a null element.",
@@ -166,7 +175,7 @@ check_hosts(ArrayType *hosts, FieldProblem *problem)
 	Datum	   *elements;
 	int			count;
 
-	if (!check_names("allowed_hosts", hosts, problem))
+	if (!destination_names_check("allowed_hosts", hosts, problem))
 		return false;
 	deconstruct_array(hosts, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
 	for (int i = 0; i < count; i++)
@@ -176,7 +185,8 @@ check_hosts(ArrayType *hosts, FieldProblem *problem)
 		CHECK_FOR_INTERRUPTS();
 		if (url_host_problem(host) != NULL)
 			return set_problem(problem, "allowed_hosts", NULL,
-							   psprintf("\"%s\" is not a host, or a host and a port.", host),
+							   psprintf("\"%s\" is not a host, or a host and a port.",
+										quotable_text(host, strlen(host))),
 							   "Use hosts such as \"example.com\" or \"example.com:8443\".");
 	}
 	return true;
@@ -259,20 +269,69 @@ check_tls(const DestinationFields *fields, FieldProblem *problem)
 	return true;
 }
 
+/* In UTF-8, to which a character takes three times as much at the most. */
+static Size
+bytes_on_the_wire(const char *text, int len)
+{
+	if (GetDatabaseEncoding() == PG_UTF8 || encoding_is_ascii(text, len))
+		return len;
+	return (Size) len * 3;
+}
+
+/* Headers that no request could carry, with what each request has besides. */
+static bool
+check_header_bytes(const DestinationFields *fields, FieldProblem *problem)
+{
+	DestinationAuth auth;
+	const char *text;
+	Size		bytes = 0;
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	auth_read(fields, &auth);
+	if (auth.header != NULL)
+	{
+		bytes += strlen(auth.header);
+		if (auth.secret->source == SECRET_LITERAL &&
+			(text = auth_header_value(&auth, auth.secret->text)) != NULL)
+			bytes += bytes_on_the_wire(text, strlen(text));
+	}
+	if (fields->headers != NULL)
+	{
+		it = JsonbIteratorInit(&fields->headers->root);
+		while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+		{
+			if ((token == WJB_KEY || token == WJB_VALUE) && value.type == jbvString)
+				bytes += bytes_on_the_wire(value.val.string.val, value.val.string.len);
+		}
+	}
+	if (bytes <= MAX_SET_HEADER_BYTES)
+		return true;
+	return set_problem(problem, "headers", NULL,
+					   psprintf("Names and values of all headers, with the one that auth_type makes, have %zu bytes; at most %d are allowed.",
+								bytes, MAX_SET_HEADER_BYTES),
+					   NULL);
+}
+
 /* True if the row can be used. */
 bool
-destination_fields_check(DestinationFields *fields, FieldProblem *problem)
+destination_fields_check(HeapTuple tuple, TupleDesc desc, DestinationFields *fields,
+						 FieldProblem *problem)
 {
+	destination_fields_read(tuple, desc, fields);
 	return
+		destination_sizes_check(tuple, desc, problem) &&
 		(fields->name == NULL || check_name(fields->name, problem)) &&
 		(fields->url == NULL || check_url(fields->url, problem)) &&
 		(fields->method == NULL || check_method(fields->method, problem)) &&
 		(fields->headers == NULL || check_headers(&fields->headers, problem)) &&
-		(fields->types == NULL || check_names("types", fields->types, problem)) &&
-		(fields->events == NULL || check_names("events", fields->events, problem)) &&
+		(fields->types == NULL || destination_names_check("types", fields->types, problem)) &&
+		(fields->events == NULL || destination_names_check("events", fields->events, problem)) &&
 		(fields->proxy == NULL || check_proxy(fields->proxy, problem)) &&
 		check_tls(fields, problem) &&
 		check_auth(fields, problem) &&
+		check_header_bytes(fields, problem) &&
 		(fields->allowed_hosts == NULL || check_hosts(fields->allowed_hosts, problem)) &&
 		(fields->signing_secrets == NULL ||
 		 check_signing_secrets(&fields->signing_secrets, problem)) &&
@@ -288,8 +347,6 @@ column_number(HeapTuple tuple, TupleDesc desc, const char *column, double *numbe
 	Datum		value;
 	bool		isnull;
 
-	if (attnum <= 0)
-		return false;
 	value = SPI_getbinval(tuple, desc, attnum, &isnull);
 	if (isnull)
 		return false;

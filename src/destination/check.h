@@ -15,12 +15,15 @@
 
 /*
  * Nothing here raises an error for what a row says.  True if it can be used;
- * fields are brought into a form of ours where there is one.
+ * fields are read, and brought into a form of ours where there is one.
  */
-extern bool destination_fields_check(DestinationFields *fields,
+extern bool destination_fields_check(HeapTuple tuple, TupleDesc desc,
+									 DestinationFields *fields,
 									 FieldProblem *problem);
 extern bool destination_ranges_check(HeapTuple tuple, TupleDesc desc,
 									 FieldProblem *problem);
+extern bool destination_names_check(const char *column, ArrayType *names,
+									FieldProblem *problem);
 extern double destination_number(HeapTuple tuple, TupleDesc desc, const char *column);
 
 /* The longest that an event may be told to wait, 36500 days. */

@@ -23,6 +23,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "base/encoding.h"
 #include "destination/check_json.h"
 #include "destination/problem.h"
 #include "destination/sign.h"
@@ -48,6 +49,7 @@ typedef struct HeaderItems
 	HeaderItem *items;
 	int			count;
 	int			size;
+	Size		bytes;			/* of names and of values as strings */
 } HeaderItems;
 
 /* A header's value as a string, if it is of a kind that can be one. */
@@ -78,7 +80,7 @@ add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value
 
 	item.name = name->val.string.val;
 	item.name_len = name->val.string.len;
-	part = psprintf("header \"%.*s\"", item.name_len, item.name);
+	part = psprintf("header \"%s\"", quotable_text(item.name, item.name_len));
 
 	why = header_name_problem(item.name, item.name_len);
 	if (why != NULL)
@@ -98,7 +100,14 @@ add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value
 			return set_part_problem(problem, "headers", part,
 									sentence(why),
 									NULL);
+		headers->bytes += item.value.val.string.len;
 	}
+	headers->bytes += item.name_len;
+	if (headers->bytes > MAX_SET_HEADER_BYTES)
+		return set_problem(problem, "headers", NULL,
+						   psprintf("Names and values of all headers have more than %d bytes.",
+									MAX_SET_HEADER_BYTES),
+						   NULL);
 	if (headers->count >= MAX_HEADERS)
 		return set_problem(problem, "headers", NULL,
 						   psprintf("There are more than %d headers.", MAX_HEADERS),
@@ -442,7 +451,7 @@ check_status_outcomes(Jsonb *map, FieldProblem *problem)
 			key = value;
 			if (!status_range(key.val.string.val, key.val.string.len, &first, &last))
 				return set_part_problem(problem, "status_outcomes",
-										psprintf("key \"%.*s\"", key.val.string.len, key.val.string.val),
+										psprintf("key \"%s\"", quotable_text(key.val.string.val, key.val.string.len)),
 										"The key is not an HTTP status.",
 										"Use a status such as \"409\", or a class such as \"4xx\".");
 		}

@@ -3,8 +3,8 @@
  * fields.c
  *		The fields of a row of rswebhook.destination, as they are.
  *
- * Columns are found by name, so that their order does not matter; one that is
- * not there reads as null.
+ * Columns are found by name, so that their order does not matter.  All must be
+ * there: what is not would read as null, and be sent without credentials, say.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -20,50 +21,71 @@
 
 #include "destination/fields.h"
 
+#define KB(n)		((n) * 1024)
+#define MAX_WORD	(NAMEDATALEN - 1)
+
+/*
+ * What the script has made of the table.  The bounds are also in its CHECK
+ * constraints: each process that sends has all rows in its memory.
+ */
 static const struct
 {
 	const char *name;
 	Oid			type;
+	bool		required;		/* never null */
+	const char *value;			/* the default, NULL: none */
+	int			max_bytes;		/* of a type without a fixed size, as it is in
+								 * memory, else 0 */
 }			column_types[] = {
-	{"id", INT4OID},
-	{"name", TEXTOID},
-	{"url", TEXTOID},
-	{"method", TEXTOID},
-	{"headers", JSONBOID},
-	{"auth_type", TEXTOID},
-	{"auth_username", TEXTOID},
-	{"auth_password", TEXTOID},
-	{"auth_token", TEXTOID},
-	{"auth_header", TEXTOID},
-	{"signing_secrets", JSONBOID},
-	{"allowed_hosts", TEXTARRAYOID},
-	{"event_auth_headers", BOOLOID},
-	{"enabled", BOOLOID},
-	{"paused", BOOLOID},
-	{"types", TEXTARRAYOID},
-	{"events", TEXTARRAYOID},
-	{"ordered", BOOLOID},
-	{"max_in_flight", INT4OID},
-	{"rate_limit", FLOAT8OID},
-	{"connect_timeout", INTERVALOID},
-	{"timeout", INTERVALOID},
-	{"low_speed_limit", INT4OID},
-	{"low_speed_time", INTERVALOID},
-	{"max_redirects", INT4OID},
-	{"ca_cert", TEXTOID},
-	{"client_cert", TEXTOID},
-	{"client_key", TEXTOID},
-	{"proxy", TEXTOID},
-	{"no_proxy", TEXTOID},
-	{"status_outcomes", JSONBOID},
-	{"min_backoff", INTERVALOID},
-	{"max_backoff", INTERVALOID},
-	{"retry_after_factor", FLOAT4OID},
-	{"retry_window", INTERVALOID},
-	{"min_attempts", INT4OID},
-	{"breaker_failures", INT4OID},
-	{"expires_after", INTERVALOID}
+	{"id", INT4OID, true, NULL, 0},
+	{"name", TEXTOID, true, NULL, MAX_WORD},
+	{"url", TEXTOID, true, NULL, KB(8)},
+	{"method", TEXTOID, true, "'POST'", MAX_WORD},
+	{"headers", JSONBOID, true, "'{}'", KB(128)},
+	{"auth_type", TEXTOID, true, "'none'", MAX_WORD},
+	{"auth_username", TEXTOID, false, NULL, KB(1)},
+	{"auth_password", TEXTOID, false, NULL, KB(64)},
+	{"auth_token", TEXTOID, false, NULL, KB(64)},
+	{"auth_header", TEXTOID, false, NULL, KB(1)},
+	{"signing_secrets", JSONBOID, true, "'[]'", KB(16)},
+	{"allowed_hosts", TEXTARRAYOID, false, NULL, KB(64)},
+	{"event_auth_headers", BOOLOID, true, "false", 0},
+	{"enabled", BOOLOID, true, "true", 0},
+	{"paused", BOOLOID, true, "false", 0},
+	{"types", TEXTARRAYOID, false, NULL, KB(64)},
+	{"events", TEXTARRAYOID, false, NULL, KB(64)},
+	{"ordered", BOOLOID, true, "true", 0},
+	{"max_in_flight", INT4OID, true, "32", 0},
+	{"rate_limit", FLOAT8OID, false, NULL, 0},
+	{"connect_timeout", INTERVALOID, true, "'3 s'", 0},
+	{"timeout", INTERVALOID, true, "'10 s'", 0},
+	{"low_speed_limit", INT4OID, true, "10", 0},
+	{"low_speed_time", INTERVALOID, true, "'30 s'", 0},
+	{"max_redirects", INT4OID, true, "0", 0},
+	{"ca_cert", TEXTOID, false, NULL, KB(512)},
+	{"client_cert", TEXTOID, false, NULL, KB(64)},
+	{"client_key", TEXTOID, false, NULL, KB(64)},
+	{"proxy", TEXTOID, false, NULL, KB(8)},
+	{"no_proxy", TEXTOID, false, NULL, KB(64)},
+	{"status_outcomes", JSONBOID, true, "'{}'", KB(32)},
+	{"min_backoff", INTERVALOID, true, "'10 s'", 0},
+	{"max_backoff", INTERVALOID, true, "'5 min'", 0},
+	{"retry_after_factor", FLOAT4OID, true, "4", 0},
+	{"retry_window", INTERVALOID, true, "'3 h'", 0},
+	{"min_attempts", INT4OID, true, "3", 0},
+	{"breaker_failures", INT4OID, true, "16", 0},
+	{"expires_after", INTERVALOID, false, NULL, 0}
 };
+
+/* How a column is made anew.  One that has no default is filled before it is used. */
+static char *
+column_definition(int i)
+{
+	const char *type = format_type_be(column_types[i].type);
+
+	return column_types[i].value == NULL ? psprintf("%s %s", column_types[i].name, type) :
+		psprintf("%s %s NOT NULL DEFAULT %s", column_types[i].name, type, column_types[i].value);
+}
 
 void
 destination_columns_check(TupleDesc desc)
@@ -76,7 +98,12 @@ destination_columns_check(TupleDesc desc)
 		Oid			type;
 
 		if (attnum <= 0)
-			continue;
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of relation \"rswebhook.destination\" does not exist", name),
+					 errdetail("No destination can be used without it, and what is owed waits."),
+					 errhint("If it was renamed, rename it back with ALTER TABLE rswebhook.destination RENAME COLUMN ... TO %s, else ADD COLUMN %s.",
+							 name, column_definition(i))));
 		type = TupleDescAttr(desc, attnum - 1)->atttypid;
 		if (!IsBinaryCoercible(type, wanted))
 			ereport(ERROR,
@@ -89,16 +116,79 @@ destination_columns_check(TupleDesc desc)
 	}
 }
 
+bool
+destination_column_required(const char *name)
+{
+	for (int i = 0; i < lengthof(column_types); i++)
+	{
+		if (strcmp(column_types[i].name, name) == 0)
+			return column_types[i].required;
+	}
+	return false;
+}
+
+bool
+destination_nulls_check(HeapTuple tuple, TupleDesc desc, FieldProblem *problem)
+{
+	for (int i = 0; i < lengthof(column_types); i++)
+	{
+		if (column_types[i].required &&
+			heap_attisnull(tuple, SPI_fnumber(desc, column_types[i].name), desc))
+			return set_problem(problem, column_types[i].name, NULL, "It must not be null.", NULL);
+	}
+	return true;
+}
+
 static bool
 row_value(const Row *row, const char *column, Datum *value)
 {
-	int			attnum = SPI_fnumber(row->desc, column);
 	bool		isnull;
 
-	if (attnum <= 0)
-		return false;
-	*value = heap_getattr(row->tuple, attnum, row->desc, &isnull);
+	*value = heap_getattr(row->tuple, SPI_fnumber(row->desc, column), row->desc, &isnull);
 	return !isnull;
+}
+
+/* Its size without the header, which is known before it is decompressed or fetched. */
+static bool
+fits(Datum value, int max_bytes, Size *size)
+{
+	*size = toast_raw_datum_size(value) - VARHDRSZ;
+	return *size <= (Size) max_bytes;
+}
+
+bool
+destination_sizes_check(HeapTuple tuple, TupleDesc desc, FieldProblem *problem)
+{
+	const Row	row = {tuple, desc};
+	Datum		value;
+	Size		size;
+
+	for (int i = 0; i < lengthof(column_types); i++)
+	{
+		int			max_bytes = column_types[i].max_bytes;
+
+		if (max_bytes > 0 && row_value(&row, column_types[i].name, &value) &&
+			!fits(value, max_bytes, &size))
+			return set_problem(problem, column_types[i].name, NULL,
+							   psprintf("The value has %zu bytes; at most %d are allowed.", size, max_bytes),
+							   NULL);
+	}
+	return true;
+}
+
+/* What does not fit is as if it were null: it is not even looked at. */
+static bool
+row_fitting_value(const Row *row, const char *column, Datum *value)
+{
+	Size		size;
+
+	for (int i = 0; i < lengthof(column_types); i++)
+	{
+		if (strcmp(column_types[i].name, column) == 0)
+			return row_value(row, column, value) &&
+				fits(*value, column_types[i].max_bytes, &size);
+	}
+	elog(ERROR, "column \"%s\" is not known", column);
 }
 
 char *
@@ -106,7 +196,7 @@ row_text(const Row *row, const char *column)
 {
 	Datum		value;
 
-	return row_value(row, column, &value) ? TextDatumGetCString(value) : NULL;
+	return row_fitting_value(row, column, &value) ? TextDatumGetCString(value) : NULL;
 }
 
 static Jsonb *
@@ -114,15 +204,15 @@ row_jsonb(const Row *row, const char *column)
 {
 	Datum		value;
 
-	return row_value(row, column, &value) ? DatumGetJsonbPCopy(value) : NULL;
+	return row_fitting_value(row, column, &value) ? DatumGetJsonbPCopy(value) : NULL;
 }
 
-static ArrayType *
+ArrayType *
 row_array(const Row *row, const char *column)
 {
 	Datum		value;
 
-	return row_value(row, column, &value) ? DatumGetArrayTypePCopy(value) : NULL;
+	return row_fitting_value(row, column, &value) ? DatumGetArrayTypePCopy(value) : NULL;
 }
 
 bool

@@ -20,6 +20,8 @@
 #include "utils/array.h"
 #include "utils/jsonb.h"
 
+#include "destination/problem.h"
+
 typedef struct Row
 {
 	HeapTuple	tuple;
@@ -49,11 +51,27 @@ typedef struct DestinationFields
 	Jsonb	   *status_outcomes;
 } DestinationFields;
 
-/* An error if somebody has given a column that is read another type. */
+/*
+ * An error if somebody has taken away or renamed a column, or given it another
+ * type.  All else here is for tables that have passed.
+ */
 extern void destination_columns_check(TupleDesc desc);
 
-/* A column of a simple type; NULL, 0 or false for null. */
+/* Nulls where the script allows none, whatever has become of its constraints. */
+extern bool destination_column_required(const char *name);
+extern bool destination_nulls_check(HeapTuple tuple, TupleDesc desc,
+									FieldProblem *problem);
+
+/* Values that are larger than any destination has use for. */
+extern bool destination_sizes_check(HeapTuple tuple, TupleDesc desc,
+									FieldProblem *problem);
+
+/*
+ * A column; NULL, 0 or false for null.  What is too large reads as null, here
+ * and below, and never gets into memory.
+ */
 extern char *row_text(const Row *row, const char *column);
+extern ArrayType *row_array(const Row *row, const char *column);
 extern int32 row_int(const Row *row, const char *column);
 extern bool row_bool(const Row *row, const char *column);
 

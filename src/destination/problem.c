@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "base/encoding.h"
 #include "destination/problem.h"
 
 /* Always false, so that a check can return it. */
@@ -18,7 +19,7 @@ set_problem(FieldProblem *problem, const char *column, const char *value,
 {
 	problem->column = column;
 	problem->part = NULL;
-	problem->value = value;
+	problem->value = value != NULL ? quotable_text(value, strlen(value)) : NULL;
 	problem->detail = detail;
 	problem->hint = hint;
 	return false;

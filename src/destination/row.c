@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 
 #include "base/compat.h"
+#include "base/inject.h"
 #include "destination/auth.h"
 #include "destination/check.h"
 #include "destination/check_json.h"
@@ -141,21 +142,30 @@ read_secret(const char *text)
 	return text != NULL ? secret_from_text(text, &problem) : NULL;
 }
 
-Destination *
-destination_read(HeapTuple tuple, TupleDesc desc)
+/* A list that cannot be used is none. */
+static char **
+read_filter(const Row *row, const char *column, bool fold, int *count)
+{
+	ArrayType  *names = row_array(row, column);
+	FieldProblem problem;
+
+	if (names == NULL || !destination_names_check(column, names, &problem))
+		return NULL;
+	return string_list(names, fold, count);
+}
+
+void
+destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc)
 {
 	const Row	the_row = {tuple, desc};
 	const Row  *row = &the_row;
-	Destination *dest = palloc0(sizeof(Destination));
 	DestinationFields fields;
 	FieldProblem problem;
-
-	destination_fields_read(row->tuple, row->desc, &fields);
+	char	   *name;
 
 	dest->id = row_int(row, "id");
-	dest->name = fields.name ? fields.name : "";
-	dest->url = fields.url ? fields.url : "";
-	dest->method = fields.method ? fields.method : "POST";
+	dest->name = dest->url = "";
+	dest->method = "POST";
 	dest->enabled = row_bool(row, "enabled");
 	dest->paused = row_bool(row, "paused");
 	dest->ordered = row_bool(row, "ordered");
@@ -167,8 +177,6 @@ destination_read(HeapTuple tuple, TupleDesc desc)
 	dest->low_speed_limit = (int) row_number(row, "low_speed_limit");
 	dest->low_speed_time_s = (int) (row_number(row, "low_speed_time") / 1e6);
 	dest->max_redirects = (int) row_number(row, "max_redirects");
-	dest->ca_cert = fields.ca_cert;
-	dest->no_proxy = row_text(row, "no_proxy");
 
 	dest->min_backoff_us = (int64) row_number(row, "min_backoff");
 	dest->max_backoff_us = (int64) row_number(row, "max_backoff");
@@ -178,14 +186,27 @@ destination_read(HeapTuple tuple, TupleDesc desc)
 	dest->breaker_failures = (int) row_number(row, "breaker_failures");
 	dest->expires_after_us = (int64) row_number(row, "expires_after");
 
-	if (!destination_ranges_check(row->tuple, row->desc, &problem) ||
-		!destination_fields_check(&fields, &problem))
+	/* from here on values may have to be fetched and decompressed */
+	name = row_text(row, "name");
+	if (name != NULL)
+		dest->name = name;
+	dest->types = read_filter(row, "types", true, &dest->ntypes);
+	dest->events = read_filter(row, "events", false, &dest->nevents);
+	INJECT_EVENT("destination", dest->id);
+
+	if (!destination_nulls_check(row->tuple, row->desc, &problem) ||
+		!destination_ranges_check(row->tuple, row->desc, &problem) ||
+		!destination_fields_check(row->tuple, row->desc, &fields, &problem))
 	{
 		dest->problem = psprintf("Column \"%s\" is invalid: %s",
 								 problem.column, problem.detail);
-		return dest;
+		return;
 	}
 
+	dest->url = fields.url;
+	dest->method = fields.method;
+	dest->ca_cert = fields.ca_cert;
+	dest->no_proxy = row_text(row, "no_proxy");
 	dest->client_cert = read_secret(fields.client_cert);
 	dest->client_key = read_secret(fields.client_key);
 	dest->proxy = read_secret(fields.proxy);
@@ -197,12 +218,7 @@ destination_read(HeapTuple tuple, TupleDesc desc)
 	if (fields.signing_secrets)
 		signing_secrets_read(fields.signing_secrets, &dest->signing_secrets,
 							 &dest->nsigning_secrets);
-	if (fields.types)
-		dest->types = string_list(fields.types, true, &dest->ntypes);
-	if (fields.events)
-		dest->events = string_list(fields.events, false, &dest->nevents);
 	if (fields.status_outcomes)
 		status_outcomes_read(fields.status_outcomes, &dest->status_outcomes,
 							 &dest->nstatus_outcomes);
-	return dest;
 }

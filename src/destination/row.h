@@ -16,10 +16,12 @@
 #include "destination/values.h"
 
 /*
- * In the current memory context.  If the row came past the checks, and cannot be
- * used, its problem says why.
+ * Fills what was all zeros, in the current memory context.  If the row came past
+ * the checks, and cannot be used, its problem says why.  Which it is, what
+ * becomes of requests in flight and which events it takes comes first, to be
+ * there if the rest is an error.
  */
-extern Destination *destination_read(HeapTuple tuple, TupleDesc desc);
+extern void destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc);
 
 /* A message type as filters compare it: trimmed, lower case. */
 extern char *fold_message_type(const char *type, int len);

@@ -22,6 +22,7 @@
 #include "mb/pg_wchar.h"
 #include "storage/fd.h"
 
+#include "base/encoding.h"
 #include "destination/secret.h"
 #include "transform/json.h"
 
@@ -179,7 +180,8 @@ secret_describe(const Secret *secret)
 	switch (secret->source)
 	{
 		case SECRET_ENV:
-			return psprintf("environment variable \"%s\"", secret->text);
+			return psprintf("environment variable \"%s\"",
+							quotable_text(secret->text, strlen(secret->text)));
 		case SECRET_FILE:
 			return psprintf("file \"%s\"", secret->text);
 		case SECRET_LITERAL:
@@ -223,7 +225,7 @@ secret_sources_problem(const char *list)
 		if (strncmp(element, "file:", 5) == 0 && is_plain_path(element + 5))
 			continue;
 		return psprintf("\"%s\" is none of \"env\", \"env:PREFIX\", \"file\" and \"file:/directory\".",
-						element);
+						quotable_text(element, strlen(element)));
 	}
 	return NULL;
 }

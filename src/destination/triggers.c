@@ -79,7 +79,8 @@ check_nulls(Relation rel, HeapTuple tuple)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 
-		if (attribute->attnotnull && !attribute->attisdropped &&
+		if (!attribute->attisdropped &&
+			(attribute->attnotnull || destination_column_required(NameStr(attribute->attname))) &&
 			heap_attisnull(tuple, i + 1, desc))
 			ereport(ERROR,
 					(errcode(ERRCODE_NOT_NULL_VIOLATION),
@@ -101,8 +102,7 @@ problem_is_old(Relation rel, HeapTuple old, const FieldProblem *problem)
 
 	if (old == NULL)
 		return false;
-	destination_fields_read(old, RelationGetDescr(rel), &fields);
-	return !destination_fields_check(&fields, &before) &&
+	return !destination_fields_check(old, RelationGetDescr(rel), &fields, &before) &&
 		strcmp(before.column, problem->column) == 0 &&
 		strcmp(before.part ? before.part : "", problem->part ? problem->part : "") == 0 &&
 		strcmp(before.detail, problem->detail) == 0;
@@ -167,12 +167,9 @@ warn_of_sources(Relation rel, const DestinationFields *fields, HeapTuple old)
 	FieldProblem problem;
 	ListCell   *cell;
 
-	if (forbidden != NIL && old != NULL)
-	{
-		destination_fields_read(old, RelationGetDescr(rel), &before);
-		if (destination_fields_check(&before, &problem))
-			forbidden = list_difference(forbidden, forbidden_sources(&before));
-	}
+	if (forbidden != NIL && old != NULL &&
+		destination_fields_check(old, RelationGetDescr(rel), &before, &problem))
+		forbidden = list_difference(forbidden, forbidden_sources(&before));
 	foreach(cell, forbidden)
 		ereport(WARNING,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -230,8 +227,7 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 	/* what runs after the row was changed and before the statement ends */
 	CacheInvalidateRelcache(rel);
 
-	destination_fields_read(tuple, RelationGetDescr(rel), &fields);
-	if (!destination_fields_check(&fields, &problem))
+	if (!destination_fields_check(tuple, RelationGetDescr(rel), &fields, &problem))
 	{
 		if (!problem_is_old(rel, old, &problem))
 			report_problem(rel, &problem);

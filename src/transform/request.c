@@ -33,8 +33,6 @@ char	   *rswebhook_user_agent = NULL;
 
 #define MAX_SHOWN		1024
 
-/* No receiver takes as much. */
-#define MAX_HEADER_BYTES 65536
 #define OWN_HEADERS		3
 
 typedef struct WireHeader

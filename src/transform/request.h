@@ -15,6 +15,14 @@
 /* Headers of a destination, and of a request with what its event adds. */
 #define MAX_HEADERS		200
 
+/*
+ * Bytes of their names and values: no receiver takes as much.  What a
+ * destination sets leaves room for what each request has.
+ */
+#define MAX_HEADER_BYTES		65536
+#define MAX_SET_HEADER_BYTES	(MAX_HEADER_BYTES - 2048)
+#define MAX_USER_AGENT			1024
+
 /* settings */
 extern int	rswebhook_max_request_size; /* bytes of a body, and of all else that
 										 * is written for a request */

@@ -217,7 +217,8 @@ configure_lanes(Instant now)
 			if (list[i]->problem && speaks)
 				ereport(LOG,
 						(errmsg("rswebhook cannot use destination \"%s\": %s",
-								list[i]->name, list[i]->problem)));
+								list[i]->name, list[i]->problem),
+						 errdetail("Its id is %d. What is owed to it waits.", list[i]->id)));
 		}
 		destination_free_replaced();
 		load_breakers(now);

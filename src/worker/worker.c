@@ -456,6 +456,7 @@ turn(bool look)
 	chores_record(now, recovering);
 	if (recovering && !session_extension_gone())
 		read_and_start(true);
+	next_sweep = Min(next_sweep, destination_again_at());
 	chores_expire(now);
 }
 
