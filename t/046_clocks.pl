@@ -17,7 +17,7 @@ plan(skip_all => 'a sanitizer wants to be loaded first') if $ENV{RSWEBHOOK_SANIT
 my $receiver = new_receiver();
 my $dir = temp_dir('clock');
 my $node = new_node('clocks', start => 0,
-    conf => "rswebhook.workers = 2\nrswebhook.retention = '1h'\n");
+    conf => "rswebhook.workers = 2\nrswebhook.retention = '1h'\nrestart_after_crash = on\n");
 
 system('cc', '-shared', '-fPIC', qq{-DFILE="$dir/clock"}, '-o', "$dir/wall.so",
     source_dir() . '/t/lib/wall.c', '-ldl') == 0
@@ -106,14 +106,46 @@ is_kept('when that is over');
 query($node, q{SELECT rswebhook_send('{"type": "track"}', 'good', deliver_after => clock_timestamp() + interval '2 s')});
 ok(wait_for_query($node, owed('good'), '0'), 'a time that has been shown already comes again');
 
+# What was stored while it was wrong for a moment, and no worker had any reason to
+# look, is no older after the memory of that has gone
+my %ends = (
+    'a process dies' => sub { kill_walwriter() },
+    'the server is stopped at once' => sub { $node->stop('immediate'); start() },
+    'the server is restarted' => sub { restart() });
+foreach my $how (sort keys %ends)
+{
+    add_destination($node, $how, $receiver->url('/ok'), { paused => 't', expires_after => '1 h' });
+    set_clock(-3);
+    my $sent = send_event($node, { type => 'track' }, 'good');
+    ok(wait_for_query($node, owed('good'), '0'), 'something is sent while the clock is wrong');
+    set_clock(-2);
+    send_many($how, 1);
+    set_clock(0);
+    send_many($how, 1);
+    $ends{$how}->();
+    more_attempts("after $how");
+    is_kept("when $how");
+    is(query($node, "SELECT count(*) FROM rswebhook.event WHERE id = $sent"), '1', 'also what was sent');
+    is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $sent"), '1', 'and that it was');
+    query($node, "SELECT rswebhook_resume('$how')");
+    ok(wait_for_query($node, owed($how), '0'), 'what was queued then is read');
+    is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted'}), '0', 'and sent');
+}
+
 # Those that were stored in the wrong time, read by a server that knows nothing of it
+my $file = $node->data_dir . '/pg_stat_tmp/rswebhook_clock';
 $node->stop('immediate');
+truncate($file, 100) or die "could not truncate the file: $!\n";
 start();
+is(scalar(grep { /ignoring invalid data in file "pg_stat_tmp\/rswebhook_clock"/ } log_lines()), 1,
+    'what is no memory is said, and harmless');
 more_attempts('after a crash');
 query($node, q{
     UPDATE rswebhook.queue SET retry_at = now() + interval '8 h';
     UPDATE rswebhook.breaker SET next_probe_at = now() + interval '8 h', opened_at = now() + interval '8 h'});
-restart();
+$node->stop;
+unlink($file) or die "could not remove the file: $!\n";
+start();
 more_attempts('which were to come in eight hours');
 
 $receiver->switch('down', '/ok');
@@ -228,6 +260,17 @@ sub kill_workers
 
     query($node, "SELECT pg_terminate_backend(pid) FROM ($pids) AS p");
     return wait_for('new workers', sub { 2 == grep { !$old{$_} } split /\n/, query($node, $pids) });
+}
+
+# All others have to go, and shared memory is made anew.
+sub kill_walwriter
+{
+    my $pid = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'};
+    my $old = query($node, $pid);
+
+    kill 'KILL', $old;
+    wait_for('the server', sub { (($node->psql('postgres', $pid))[1] || $old) ne $old });
+    return;
 }
 
 # Slots are looked at when settings are read again. A row that is very old, in a

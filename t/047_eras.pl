@@ -45,6 +45,28 @@ GetCurrentTimestamp(void)
 	return steady + wall_ahead;
 }
 
+static Eras written;
+static ClockFile file = CLOCK_FILE_NONE;
+
+ClockFile
+clock_file_read(Eras *eras, Instant now)
+{
+	if (file != CLOCK_FILE_NONE)
+		*eras = written;
+	return file;
+}
+
+void
+clock_file_write(const Eras *eras)
+{
+	written = *eras;
+}
+
+void
+on_shmem_exit(pg_on_exit_callback function, Datum arg)
+{
+}
+
 void *
 ShmemInitStruct(const char *name, Size size, bool *found)
 {
@@ -118,10 +140,43 @@ begin(void)
 	memset(&known, 0, sizeof(known));
 	steady = 1000 * SECOND;
 	wall_ahead = 800 * DAY;
-	looked_at = 0;
 	said = 0;
+	file = CLOCK_FILE_NONE;
+	known_changes = 0;
 	clock_startup();
 	clock_look();
+}
+
+/* Shared memory is made anew. */
+static void
+restart(void)
+{
+	memset(&known, 0, sizeof(known));
+	memset(&memory, 0, sizeof(memory));
+	known_changes = 0;
+	file = CLOCK_FILE_THIS_BOOT;
+	clock_startup();
+	clock_look();
+}
+
+/*
+ * So does the machine, which is down for a while; then its clock is off by so
+ * much.  Returns what is to be added to an instant from before.
+ */
+static int64
+reboot(int64 down, int64 off)
+{
+	int64		moved = 50 * SECOND - down - steady;
+
+	steady = 50 * SECOND;
+	wall_ahead += off - moved;
+	memset(&known, 0, sizeof(known));
+	memset(&memory, 0, sizeof(memory));
+	known_changes = 0;
+	file = CLOCK_FILE_OTHER_BOOT;
+	clock_startup();
+	clock_look();
+	return moved;
 }
 
 /* So much time passes; then the clock is set, and later somebody looks. */
@@ -140,7 +195,8 @@ set(int64 after, int64 by)
 static void
 become_another(void)
 {
-	looked_at = 0;
+	memset(&known, 0, sizeof(known));
+	known_changes = 0;
 	clock_look();
 }
 
@@ -151,6 +207,7 @@ main(void)
 	TimestampTz second;
 	Instant		first_at;
 	Instant		second_at;
+	int64		moved;
 
 	/* nobody sets it */
 	begin();
@@ -236,6 +293,87 @@ main(void)
 		is("whatever-happens-kept", clock_before(DAY, steady) <= clock_wall(steady) - DAY, 1, 1);
 	}
 	is("so-many-are-kept", memory.known.count, MAX_ERAS, MAX_ERAS);
+
+	/* back by two hours for a moment, which a worker sees by what others know of it only */
+	begin();
+	first = GetCurrentTimestamp();
+	first_at = steady;
+	steady += 30 * SECOND;
+	{
+		Eras		mine = known;
+		uint32		mine_changes = known_changes;
+
+		set(DAY, -2 * HOUR);
+		second = GetCurrentTimestamp();
+		second_at = steady;
+		set(SECOND, 2 * HOUR);
+		known = mine;
+		known_changes = mine_changes;
+	}
+	is("the-end-has-come-by-itself", clock_age(second, steady), steady - second_at, steady - second_at);
+	is("and-is-news", clock_look(), 1, 1);
+	is("once-again", clock_look(), 0, 0);
+	is("which-others-said", said, 2, 2);
+
+	/* which outlasts shared memory */
+	for (int i = 0; i < 3; i++)
+	{
+		steady += HOUR;
+		restart();
+		is("as-old-after-a-restart", clock_age(second, steady), steady - second_at, steady - second_at);
+		is("also-the-first-one", clock_age(first, steady), steady - first_at, steady - first_at);
+		is("nothing-is-past-then", clock_before(DAY, steady) <= second, 1, 1);
+	}
+	is("nothing-was-said", said, 2, 2);
+	steady += HOUR;
+	wall_ahead += HOUR;
+	restart();
+	is("set-meanwhile", said, 3, 3);
+	is("and-nothing-is-older", clock_age(second, steady), steady - second_at, steady - second_at);
+
+	/* and the machine's restart */
+	for (int down = 1; down <= 100; down += 33)
+	{
+		for (int lasted = 0; lasted < 2; lasted++)
+		{
+			begin();
+			first = GetCurrentTimestamp();
+			first_at = steady;
+			set(DAY, -2 * HOUR);
+			second = GetCurrentTimestamp();
+			second_at = steady;
+			set(SECOND, 2 * HOUR);
+			steady += lasted * 2 * DAY;
+			look_for_the_last_time(0, 0);
+			second_at += reboot(down * HOUR, 0);
+			is("a-machine-has-restarted", clock_age(second, steady), steady - second_at, steady - second_at);
+			is("there-is-nothing-to-say", said, 2, 2);
+		}
+
+		/* in the wrong time: it was as short as it may have been */
+		begin();
+		first = GetCurrentTimestamp();
+		first_at = steady;
+		set(DAY, -2 * HOUR);
+		second = GetCurrentTimestamp();
+		second_at = steady;
+		look_for_the_last_time(0, 0);
+		moved = reboot(down * HOUR, 2 * HOUR);
+		is("right-again-after-a-restart", clock_age(second, steady), steady - second_at - moved, steady - second_at - moved);
+		is("no-older-for-that", clock_age(first, steady), DAY, steady - first_at - moved);
+		is("which-is-said", said, 2, 2);
+
+		/* it begins with a time that has been, and is told the right one later */
+		begin();
+		first = GetCurrentTimestamp();
+		first_at = steady;
+		steady += DAY;
+		look_for_the_last_time(0, 0);
+		first_at += reboot(down * HOUR, -200 * HOUR);
+		is("of-a-clock-that-stood-still", clock_age(first, steady), 0, steady - first_at);
+		set(SECOND, 200 * HOUR);
+		is("and-goes-right-again", clock_age(first, steady), DAY, steady - first_at);
+	}
 
 	/* times that are none */
 	begin();

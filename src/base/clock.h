@@ -30,6 +30,13 @@ extern Size clock_size(void);
 extern void clock_startup(void);
 
 /*
+ * What is being stored with a time was stored while the wall's clock showed
+ * what it does now.  That is looked at wherever rows are queued, since no worker
+ * may look before it shows something else.
+ */
+extern void clock_note(void);
+
+/*
  * Look at the wall's clock, which the functions below go by until the next
  * look.  True: it has been set since the last one, and what was computed of
  * its times is so no more.
@@ -42,7 +49,7 @@ extern Instant clock_when(TimestampTz wall);
 
 /*
  * How long it is since the wall's clock showed this, not less than 0.  It is
- * known how it was set meanwhile, as long as the server runs.
+ * known how it was set meanwhile, also by a server before this one.
  */
 extern int64 clock_age(TimestampTz wall, Instant now);
 
