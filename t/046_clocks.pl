@@ -155,6 +155,25 @@ is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $old A
     'not the oldest, either');
 is_kept('at last');
 
+#
+# The machine sleeps for eight hours
+#
+add_destination($node, 'stale', $receiver->url('/ok'), { paused => 't', expires_after => '1 h' });
+add_destination($node, 'busy', $receiver->url('/delay/3000'), { timeout => '20 s', breaker_failures => 0 });
+send_many('stale', 1);
+send_many('busy', 1);
+ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'busy'}, '1'), 'one is in flight');
+my @said = (said('back'), said('ahead'));
+set_clock(0, 8);
+ok(wait_for_query($node, owed('busy'), '0'), 'it is answered');
+is(query($node, 'SELECT string_agg(outcome, \' \') FROM rswebhook.delivery WHERE destination_id = ' . id_of('busy')),
+    'delivered', 'and loses no time');
+query($node, q{SELECT rswebhook_resume('stale')});
+ok(wait_for_query($node, owed('stale'), '0'), 'what has waited meanwhile is read');
+is(query($node, q{SELECT string_agg(error, ' ') FROM rswebhook.delivery WHERE outcome = 'aborted'}),
+    'the event expired before it could be delivered', 'and has expired');
+is_deeply([ said('back'), said('ahead') ], \@said, 'nobody has set the clock');
+
 $node->stop;
 done_testing();
 
@@ -175,13 +194,14 @@ sub restart
     return;
 }
 
-# So many hours ahead of ours, for the server alone
+# So many hours ahead of ours, and so many that the machine has slept, for the
+# server alone
 sub set_clock
 {
-    my ($hours) = @_;
+    my ($hours, $slept) = @_;
 
     open my $out, -e "$dir/clock" ? '+<' : '>', "$dir/clock" or die "could not set the clock: $!\n";
-    syswrite($out, pack('q', $hours * 3600)) == 8 or die "could not set the clock: $!\n";
+    syswrite($out, pack('q2', map { $_ * 3600 } $hours, $slept // 0)) == 16 or die "could not set the clock: $!\n";
     close $out or die "could not set the clock: $!\n";
     return;
 }

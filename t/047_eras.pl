@@ -31,12 +31,10 @@ static NamedLWLockTranche tranche;
 static int	said = 0;
 
 /* What clock.c needs of the server. */
-int
-clock_gettime(clockid_t clock, struct timespec *ts)
+int64_t
+poller_clock(void)
 {
-	ts->tv_sec = steady / SECOND;
-	ts->tv_nsec = steady % SECOND * 1000;
-	return 0;
+	return steady;
 }
 
 TimestampTz

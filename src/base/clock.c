@@ -17,7 +17,6 @@
 #include "postgres.h"
 
 #include <math.h>
-#include <time.h>
 
 #include "common/int.h"
 #include "port/atomics.h"
@@ -28,6 +27,7 @@
 
 #include "base/clock.h"
 #include "base/clock_file.h"
+#include "http/poller.h"
 
 /* A change that is smaller is none that anybody would notice. */
 #define JUMP_US		(5 * USECS_PER_SEC)
@@ -54,10 +54,7 @@ static bool was_set = false;	/* since clock_look() was called */
 Instant
 clock_now(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (Instant) now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
+	return poller_clock();
 }
 
 /*

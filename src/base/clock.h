@@ -9,6 +9,11 @@
  * clock may be set.  So one becomes the other only where something is stored or
  * read.
  *
+ * On Linux both clocks go on while the machine is suspended: afterwards, what
+ * would have become due or too old has, and nobody has set anything.  Requests
+ * in flight are given that time back like any other in which we could not run.
+ * The kernel's timer knows it, time-outs of wait functions do not.
+ *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
