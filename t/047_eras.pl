@@ -236,8 +236,17 @@ main(void)
 	become_another();
 	is("others-know-it", said, 1, 1);
 	is("just-as-well", clock_age(first, steady), steady - first_at, steady - first_at);
+	is("what-it-shows-is-not-past", clock_is_past(clock_wall(steady), DAY, steady), 0, 0);
+	is("its-latest", clock_latest(DAY, steady) - clock_wall(steady), 0, 0);
 	steady += 10 * SECOND;
 	set(0, -8 * HOUR);
+	is("what-it-showed-is-not-past", clock_is_past(second, DAY, steady), 0, 0);
+	is("its-latest-time-was-then", clock_latest(DAY, steady) - second, 10 * SECOND, 20 * SECOND);
+	steady += DAY + 9 * HOUR;
+	is("a-day-after-it-was-shown-again-it-is", clock_is_past(second, DAY, steady), 1, 1);
+	is("the-latest-is-now", clock_latest(DAY, steady) - clock_wall(steady), 0, 0);
+	is("what-it-never-showed-is-not", clock_is_past(second + 3 * DAY, DAY, steady), 0, 0);
+	steady -= DAY + 9 * HOUR;
 	is("the-end-is-said", said, 2, 2);
 	is("the-old-one", clock_age(first, steady), steady - first_at, steady - first_at);
 	is("the-one-of-then", clock_age(second, steady), steady - second_at, steady - second_at);

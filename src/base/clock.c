@@ -178,6 +178,15 @@ move_to_this_boot(Eras *all, int64 offset, Instant now)
 	all->looked_at += moved;
 }
 
+/* Nothing is known but what it shows now. */
+static void
+know_nothing(Eras *all, int64 offset, Instant now)
+{
+	all->eras[0] = (Era) {offset, PG_INT64_MIN, PG_INT64_MAX};
+	all->count = 1;
+	all->looked_at = now;
+}
+
 /* What was known before, by the file or else by the postmaster. */
 static void
 recall(Eras *all, int64 offset, Instant now)
@@ -191,11 +200,7 @@ recall(Eras *all, int64 offset, Instant now)
 			break;
 		case CLOCK_FILE_NONE:
 			if (known.count == 0)
-			{
-				known.eras[0] = (Era) {offset, PG_INT64_MIN, PG_INT64_MAX};
-				known.count = 1;
-				known.looked_at = now;
-			}
+				know_nothing(&known, offset, now);
 			*all = known;
 			break;
 	}
@@ -253,10 +258,21 @@ clock_startup(void)
 	on_shmem_exit(look_for_the_last_time, 0);
 }
 
-/* Others may have found that it was set. */
+/* Others may have found that it was set; where there are none, nothing is known. */
 static void
 catch_up(void)
 {
+	if (shared == NULL)
+	{
+		if (known.count == 0)
+		{
+			Instant		now;
+			int64		offset = look_at_both(&now);
+
+			know_nothing(&known, offset, now);
+		}
+		return;
+	}
 	if (known_changes == pg_atomic_read_u32(&shared->changes))
 		return;
 	LWLockAcquire(&shared->lock, LW_SHARED);
@@ -294,7 +310,9 @@ clock_note(void)
 
 	catch_up();
 	offset = look_at_both(&now);
-	if (is_jump(offset - present(&known)->offset))
+	if (shared == NULL)
+		(void) follow(&known, offset, now);
+	else if (is_jump(offset - present(&known)->offset))
 		note_jump(offset, now);
 	else if (now > (Instant) pg_atomic_read_u64(&shared->looked_at) + LOOKED_US)
 		pg_atomic_write_u64(&shared->looked_at, now);
@@ -358,4 +376,26 @@ clock_before(int64 age_us, Instant now)
 			offset = Min(offset, known.eras[i].offset);
 	}
 	return add(then, offset);
+}
+
+bool
+clock_is_past(TimestampTz wall, int64 age_us, Instant now)
+{
+	return wall < clock_before(age_us, now) || clock_age(wall, now) >= age_us;
+}
+
+TimestampTz
+clock_latest(int64 age_us, Instant now)
+{
+	TimestampTz latest = PG_INT64_MIN;
+
+	catch_up();
+	for (int i = 0; i < known.count; i++)
+	{
+		const Era  *era = &known.eras[i];
+
+		if (era->until >= now - age_us)
+			latest = Max(latest, add(Min(era->until, now), era->offset));
+	}
+	return latest;
 }

@@ -58,7 +58,14 @@ extern Instant clock_when(TimestampTz wall);
  */
 extern int64 clock_age(TimestampTz wall, Instant now);
 
-/* What is stored with an earlier time than this is older than so much. */
+/*
+ * What is stored with an earlier time than this is older than so much; and what
+ * with a later one than that, if we have stored it.
+ */
 extern TimestampTz clock_before(int64 age_us, Instant now);
+extern TimestampTz clock_latest(int64 age_us, Instant now);
+
+/* Is it so by the one or the other? */
+extern bool clock_is_past(TimestampTz wall, int64 age_us, Instant now);
 
 #endif							/* RSWEBHOOK_CLOCK_H */
