@@ -179,11 +179,6 @@ CREATE TABLE rswebhook.event (
     PRIMARY KEY (id, slot)
 ) PARTITION BY LIST (slot);
 
--- Ids do not say which event is the newest: somebody may have set the clock, or
--- the sequence, back.
-CREATE INDEX event_created_at_idx
-    ON rswebhook.event (created_at);
-
 -- One row for each event and destination that is still owed. The primary key
 -- is also the order in which a worker reads ahead, destination by
 -- destination.
@@ -522,9 +517,10 @@ BEGIN
 END
 $$;
 
--- Give up all that is owed to a destination and was sent by then.
+-- Give up all that is owed to a destination and was sent by then; by default all
+-- that there is, whatever the clock shows.
 CREATE FUNCTION rswebhook_cancel(destination text,
-                                 before timestamptz DEFAULT clock_timestamp())
+                                 before timestamptz DEFAULT 'infinity')
 RETURNS bigint
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -688,6 +684,14 @@ RETURNS SETOF record
     LANGUAGE c STABLE
     AS 'MODULE_PATHNAME', 'rswebhook_worker_stats';
 
+-- How long it is since the clock showed this, as far as it is known how the clock
+-- was set meanwhile; not negative.
+CREATE FUNCTION rswebhook.time_since(at timestamptz) RETURNS interval
+    LANGUAGE c VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_time_since';
+
+-- Times that are yet to come are as late as the worker lets them be, so that
+-- those of a clock that was ahead show when something happens.
 CREATE VIEW rswebhook.status AS
 SELECT d.name AS destination,
        CASE WHEN NOT d.enabled THEN 'disabled'
@@ -698,8 +702,10 @@ SELECT d.name AS destination,
        coalesce(q.pending, 0) AS pending,
        coalesce(q.retrying, 0) AS retrying,
        coalesce(q.scheduled, 0) AS scheduled,
-       pg_catalog.clock_timestamp() - q.oldest AS oldest_pending,
-       q.next_retry_at,
+       rswebhook.time_since(q.oldest) AS oldest_pending,
+       CASE WHEN q.next_retry_at IS NOT NULL THEN
+           least(q.next_retry_at, pg_catalog.clock_timestamp() +
+                                  greatest(1.2, d.retry_after_factor) * d.max_backoff) END AS next_retry_at,
        s.in_flight,
        s.delivered,
        s.retried,
@@ -709,8 +715,10 @@ SELECT d.name AS destination,
        s.last_error,
        s.last_error_at,
        CASE WHEN b.destination_id IS NULL THEN 'closed' ELSE 'open' END AS breaker,
-       b.opened_at AS breaker_opened_at,
-       b.next_probe_at AS breaker_next_probe_at,
+       CASE WHEN b.destination_id IS NOT NULL THEN
+           least(b.opened_at, pg_catalog.clock_timestamp()) END AS breaker_opened_at,
+       CASE WHEN b.destination_id IS NOT NULL THEN
+           least(b.next_probe_at, pg_catalog.clock_timestamp() + d.max_backoff) END AS breaker_next_probe_at,
        b.reason AS breaker_reason,
        d.id AS destination_id,
        rswebhook.worker_pid() AS worker_pid,

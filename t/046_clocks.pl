@@ -17,7 +17,7 @@ plan(skip_all => 'a sanitizer wants to be loaded first') if $ENV{RSWEBHOOK_SANIT
 my $receiver = new_receiver();
 my $dir = temp_dir('clock');
 my $node = new_node('clocks', start => 0,
-    conf => "rswebhook.workers = 2\nrswebhook.retention = '1h'\n");
+    conf => "rswebhook.workers = 2\nrswebhook.retention = '1h'\nrestart_after_crash = on\n");
 
 system('cc', '-shared', '-fPIC', qq{-DFILE="$dir/clock"}, '-o', "$dir/wall.so",
     source_dir() . '/t/lib/wall.c', '-ldl') == 0
@@ -35,6 +35,7 @@ add_destination($node, 'slow', $receiver->url('/slow'), { rate_limit => 4, max_i
 add_destination($node, 'backed off', $receiver->url('/switch/down'),
     { min_backoff => '1 s', max_backoff => '2 s', breaker_failures => 2, max_in_flight => 1, ordered => 'f' });
 add_destination($node, 'paused', $receiver->url('/ok'), { paused => 't', expires_after => '2 h' });
+add_destination($node, 'unwanted', $receiver->url('/ok'), { paused => 't' });
 
 # What there is before: in the tables, and on its way to be tried again
 send_many('good', 40);
@@ -42,6 +43,7 @@ ok(wait_until_sent($node), 'all is well at first');
 my $old = send_event($node, { type => 'track', userId => 'a' }, 'down');
 send_many('backed off', 10);
 send_many('paused', 10);
+send_many('unwanted', 3);
 query($node, q{SELECT rswebhook_send('{"type": "track"}', 'paused', expires_after => '3 h')});
 ok(wait_for_query($node, attempts_of('down', 4), 't'), 'one is tried again and again');
 ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.breaker}, '1'), 'one destination is backed off');
@@ -56,6 +58,8 @@ more_attempts('after the clock was set back');
 ok(wait_for_query($node, owed('slow'), '0'), 'nor does a rate wait for the hour');
 is(said('back'), 1, 'the log says it once');
 is_kept('after the clock was set back');
+is_shown_well('after the clock was set back');
+is(query($node, q{SELECT rswebhook_cancel('unwanted')}), '3', 'what is owed can be given up, whatever its time');
 query($node, q{SELECT rswebhook_send('{"type": "track"}', 'good', deliver_after => clock_timestamp() + interval '2 s')});
 ok(wait_for_query($node, owed('good'), '0'), 'a time by the new clock comes');
 
@@ -89,6 +93,7 @@ query($node, q{SELECT rswebhook_resume('paused')});
 ok(wait_for_query($node, owed('paused'), '0'), 'what was to expire in some hours is read now');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted'}), '0', 'and sent');
 is_kept('while the clock is ahead');
+is_shown_well('while the clock is ahead');
 kill_workers();
 more_attempts('of other workers');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted'}), '0',
@@ -103,17 +108,50 @@ set_clock(0);
 more_attempts('when that is over');
 is(said('back'), $back + 1, 'the log says that as well');
 is_kept('when that is over');
+is_shown_well('when that is over');
 query($node, q{SELECT rswebhook_send('{"type": "track"}', 'good', deliver_after => clock_timestamp() + interval '2 s')});
 ok(wait_for_query($node, owed('good'), '0'), 'a time that has been shown already comes again');
 
+# What was stored while it was wrong for a moment, and no worker had any reason to
+# look, is no older after the memory of that has gone
+my %ends = (
+    'a process dies' => sub { kill_walwriter() },
+    'the server is stopped at once' => sub { $node->stop('immediate'); start() },
+    'the server is restarted' => sub { restart() });
+foreach my $how (sort keys %ends)
+{
+    add_destination($node, $how, $receiver->url('/ok'), { paused => 't', expires_after => '1 h' });
+    set_clock(-3);
+    my $sent = send_event($node, { type => 'track' }, 'good');
+    ok(wait_for_query($node, owed('good'), '0'), 'something is sent while the clock is wrong');
+    set_clock(-2);
+    send_many($how, 1);
+    set_clock(0);
+    send_many($how, 1);
+    $ends{$how}->();
+    more_attempts("after $how");
+    is_kept("when $how");
+    is(query($node, "SELECT count(*) FROM rswebhook.event WHERE id = $sent"), '1', 'also what was sent');
+    is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $sent"), '1', 'and that it was');
+    query($node, "SELECT rswebhook_resume('$how')");
+    ok(wait_for_query($node, owed($how), '0'), 'what was queued then is read');
+    is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted'}), '0', 'and sent');
+}
+
 # Those that were stored in the wrong time, read by a server that knows nothing of it
+my $file = $node->data_dir . '/pg_stat_tmp/rswebhook_clock';
 $node->stop('immediate');
+truncate($file, 100) or die "could not truncate the file: $!\n";
 start();
+is(scalar(grep { /ignoring invalid data in file "pg_stat_tmp\/rswebhook_clock"/ } log_lines()), 1,
+    'what is no memory is said, and harmless');
 more_attempts('after a crash');
 query($node, q{
     UPDATE rswebhook.queue SET retry_at = now() + interval '8 h';
     UPDATE rswebhook.breaker SET next_probe_at = now() + interval '8 h', opened_at = now() + interval '8 h'});
-restart();
+$node->stop;
+unlink($file) or die "could not remove the file: $!\n";
+start();
 more_attempts('which were to come in eight hours');
 
 $receiver->switch('down', '/ok');
@@ -122,6 +160,50 @@ is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'abort
 is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $old AND outcome = 'delivered'"), '1',
     'not the oldest, either');
 is_kept('at last');
+
+#
+# Ahead by ten years for a moment, into a slot of its own; somebody writes a row of
+# a time that was never shown; the machine sleeps for eight hours
+#
+my ($far, $free) = split /\|/, query($node, q{
+    WITH taken AS (
+        SELECT slot FROM rswebhook.event UNION SELECT slot FROM rswebhook.delivery
+        UNION SELECT rswebhook.ring_slot(now() + '8 h'::interval + n * '5 min'::interval) FROM generate_series(0, 3) AS n),
+    free AS (
+        SELECT slot FROM generate_series(0, 9) AS slot WHERE slot NOT IN (SELECT slot FROM taken))
+    SELECT hours, (SELECT max(slot) FROM free AS f WHERE f.slot <> free.slot)
+    FROM generate_series(87600, 87700) AS hours, free WHERE rswebhook.ring_slot(now() + hours * '1 h'::interval) = free.slot
+    LIMIT 1});
+set_clock($far);
+my $early = send_event($node, { type => 'track' }, 'good');
+ok(wait_for_query($node, owed('good'), '0'), 'something is sent ten years ahead');
+set_clock(0);
+query($node, qq{
+    INSERT INTO rswebhook.event (id, slot, created_at, event)
+    SELECT nextval('rswebhook.event_id_seq'), $free, '2222-02-02', '"far"'});
+is_kept('after ten years');
+add_destination($node, 'stale', $receiver->url('/ok'), { paused => 't', expires_after => '1 h' });
+add_destination($node, 'busy', $receiver->url('/delay/3000'), { timeout => '20 s', breaker_failures => 0 });
+send_many('stale', 1);
+send_many('busy', 1);
+ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'busy'}, '1'), 'one is in flight');
+my @said = (said('back'), said('ahead'));
+set_clock(0, 8);
+ok(wait_for_query($node, owed('busy'), '0'), 'it is answered');
+is(query($node, 'SELECT string_agg(outcome, \' \') FROM rswebhook.delivery WHERE destination_id = ' . id_of('busy')),
+    'delivered', 'and loses no time');
+query($node, q{SELECT rswebhook_resume('stale')});
+ok(wait_for_query($node, owed('stale'), '0'), 'what has waited meanwhile is read');
+is(query($node, q{SELECT string_agg(error, ' ') FROM rswebhook.delivery WHERE outcome = 'aborted'}),
+    'the event expired before it could be delivered', 'and has expired');
+is_deeply([ said('back'), said('ahead') ], \@said, 'nobody has set the clock');
+query($node, 'SELECT pg_reload_conf()');
+ok(wait_for_query($node, "SELECT count(*) FROM rswebhook.event WHERE id = $early", '0'),
+    'an event of ten years later goes when it has been kept for as long as any');
+ok(wait_for_query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $early", '0'), 'and its delivery');
+is(query($node, q{SELECT count(*) FROM rswebhook.event WHERE event = '"far"'}), '1', 'what was never shown stays');
+is(scalar(grep { /rswebhook keeps what is in "rswebhook.event_$free" until the retention after 2222/ } log_lines()), 1,
+    'which is said once');
 
 $node->stop;
 done_testing();
@@ -143,13 +225,14 @@ sub restart
     return;
 }
 
-# So many hours ahead of ours, for the server alone
+# So many hours ahead of ours, and so many that the machine has slept, for the
+# server alone
 sub set_clock
 {
-    my ($hours) = @_;
+    my ($hours, $slept) = @_;
 
     open my $out, -e "$dir/clock" ? '+<' : '>', "$dir/clock" or die "could not set the clock: $!\n";
-    syswrite($out, pack('q', $hours * 3600)) == 8 or die "could not set the clock: $!\n";
+    syswrite($out, pack('q2', map { $_ * 3600 } $hours, $slept // 0)) == 16 or die "could not set the clock: $!\n";
     close $out or die "could not set the clock: $!\n";
     return;
 }
@@ -202,6 +285,20 @@ sub requests
     return scalar @requests;
 }
 
+# No age is longer than this test, and nothing is far away
+sub is_shown_well
+{
+    my ($when) = @_;
+
+    is(query($node, q{
+            SELECT bool_and(oldest_pending BETWEEN '0' AND '50 min') AND bool_and(breaker_opened_at <= clock_timestamp())
+                AND bool_and(greatest(breaker_next_probe_at, next_retry_at) < clock_timestamp() + '10 min'::interval)
+                AND bool_and((breaker = 'open') = (breaker_opened_at IS NOT NULL))
+                AND bool_and((breaker = 'open') = (breaker_next_probe_at IS NOT NULL))
+            FROM rswebhook.status}), 't', "the status makes sense $when");
+    return;
+}
+
 # How often the log tells of a clock that was set
 sub said
 {
@@ -228,6 +325,17 @@ sub kill_workers
 
     query($node, "SELECT pg_terminate_backend(pid) FROM ($pids) AS p");
     return wait_for('new workers', sub { 2 == grep { !$old{$_} } split /\n/, query($node, $pids) });
+}
+
+# All others have to go, and shared memory is made anew.
+sub kill_walwriter
+{
+    my $pid = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'};
+    my $old = query($node, $pid);
+
+    kill 'KILL', $old;
+    wait_for('the server', sub { (($node->psql('postgres', $pid))[1] || $old) ne $old });
+    return;
 }
 
 # Slots are looked at when settings are read again. A row that is very old, in a

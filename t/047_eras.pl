@@ -30,18 +30,38 @@ static SharedEras memory;
 static int	said = 0;
 
 /* What clock.c needs of the server. */
-int
-clock_gettime(clockid_t clock, struct timespec *ts)
+int64_t
+poller_clock(void)
 {
-	ts->tv_sec = steady / SECOND;
-	ts->tv_nsec = steady % SECOND * 1000;
-	return 0;
+	return steady;
 }
 
 TimestampTz
 GetCurrentTimestamp(void)
 {
 	return steady + wall_ahead;
+}
+
+static Eras written;
+static ClockFile file = CLOCK_FILE_NONE;
+
+ClockFile
+clock_file_read(Eras *eras, Instant now)
+{
+	if (file != CLOCK_FILE_NONE)
+		*eras = written;
+	return file;
+}
+
+void
+clock_file_write(const Eras *eras)
+{
+	written = *eras;
+}
+
+void
+on_shmem_exit(pg_on_exit_callback function, Datum arg)
+{
 }
 
 void *
@@ -117,10 +137,43 @@ begin(void)
 	memset(&known, 0, sizeof(known));
 	steady = 1000 * SECOND;
 	wall_ahead = 800 * DAY;
-	looked_at = 0;
 	said = 0;
+	file = CLOCK_FILE_NONE;
+	known_changes = 0;
 	clock_startup();
 	clock_look();
+}
+
+/* Shared memory is made anew. */
+static void
+restart(void)
+{
+	memset(&known, 0, sizeof(known));
+	memset(&memory, 0, sizeof(memory));
+	known_changes = 0;
+	file = CLOCK_FILE_THIS_BOOT;
+	clock_startup();
+	clock_look();
+}
+
+/*
+ * So does the machine, which is down for a while; then its clock is off by so
+ * much.  Returns what is to be added to an instant from before.
+ */
+static int64
+reboot(int64 down, int64 off)
+{
+	int64		moved = 50 * SECOND - down - steady;
+
+	steady = 50 * SECOND;
+	wall_ahead += off - moved;
+	memset(&known, 0, sizeof(known));
+	memset(&memory, 0, sizeof(memory));
+	known_changes = 0;
+	file = CLOCK_FILE_OTHER_BOOT;
+	clock_startup();
+	clock_look();
+	return moved;
 }
 
 /* So much time passes; then the clock is set, and later somebody looks. */
@@ -139,7 +192,8 @@ set(int64 after, int64 by)
 static void
 become_another(void)
 {
-	looked_at = 0;
+	memset(&known, 0, sizeof(known));
+	known_changes = 0;
 	clock_look();
 }
 
@@ -150,6 +204,7 @@ main(void)
 	TimestampTz second;
 	Instant		first_at;
 	Instant		second_at;
+	int64		moved;
 
 	/* nobody sets it */
 	begin();
@@ -180,8 +235,17 @@ main(void)
 	become_another();
 	is("others-know-it", said, 1, 1);
 	is("just-as-well", clock_age(first, steady), steady - first_at, steady - first_at);
+	is("what-it-shows-is-not-past", clock_is_past(clock_wall(steady), DAY, steady), 0, 0);
+	is("its-latest", clock_latest(DAY, steady) - clock_wall(steady), 0, 0);
 	steady += 10 * SECOND;
 	set(0, -8 * HOUR);
+	is("what-it-showed-is-not-past", clock_is_past(second, DAY, steady), 0, 0);
+	is("its-latest-time-was-then", clock_latest(DAY, steady) - second, 10 * SECOND, 20 * SECOND);
+	steady += DAY + 9 * HOUR;
+	is("a-day-after-it-was-shown-again-it-is", clock_is_past(second, DAY, steady), 1, 1);
+	is("the-latest-is-now", clock_latest(DAY, steady) - clock_wall(steady), 0, 0);
+	is("what-it-never-showed-is-not", clock_is_past(second + 3 * DAY, DAY, steady), 0, 0);
+	steady -= DAY + 9 * HOUR;
 	is("the-end-is-said", said, 2, 2);
 	is("the-old-one", clock_age(first, steady), steady - first_at, steady - first_at);
 	is("the-one-of-then", clock_age(second, steady), steady - second_at, steady - second_at);
@@ -235,6 +299,87 @@ main(void)
 		is("whatever-happens-kept", clock_before(DAY, steady) <= clock_wall(steady) - DAY, 1, 1);
 	}
 	is("so-many-are-kept", memory.known.count, MAX_ERAS, MAX_ERAS);
+
+	/* back by two hours for a moment, which a worker sees by what others know of it only */
+	begin();
+	first = GetCurrentTimestamp();
+	first_at = steady;
+	steady += 30 * SECOND;
+	{
+		Eras		mine = known;
+		uint32		mine_changes = known_changes;
+
+		set(DAY, -2 * HOUR);
+		second = GetCurrentTimestamp();
+		second_at = steady;
+		set(SECOND, 2 * HOUR);
+		known = mine;
+		known_changes = mine_changes;
+	}
+	is("the-end-has-come-by-itself", clock_age(second, steady), steady - second_at, steady - second_at);
+	is("and-is-news", clock_look(), 1, 1);
+	is("once-again", clock_look(), 0, 0);
+	is("which-others-said", said, 2, 2);
+
+	/* which outlasts shared memory */
+	for (int i = 0; i < 3; i++)
+	{
+		steady += HOUR;
+		restart();
+		is("as-old-after-a-restart", clock_age(second, steady), steady - second_at, steady - second_at);
+		is("also-the-first-one", clock_age(first, steady), steady - first_at, steady - first_at);
+		is("nothing-is-past-then", clock_before(DAY, steady) <= second, 1, 1);
+	}
+	is("nothing-was-said", said, 2, 2);
+	steady += HOUR;
+	wall_ahead += HOUR;
+	restart();
+	is("set-meanwhile", said, 3, 3);
+	is("and-nothing-is-older", clock_age(second, steady), steady - second_at, steady - second_at);
+
+	/* and the machine's restart */
+	for (int down = 1; down <= 100; down += 33)
+	{
+		for (int lasted = 0; lasted < 2; lasted++)
+		{
+			begin();
+			first = GetCurrentTimestamp();
+			first_at = steady;
+			set(DAY, -2 * HOUR);
+			second = GetCurrentTimestamp();
+			second_at = steady;
+			set(SECOND, 2 * HOUR);
+			steady += lasted * 2 * DAY;
+			look_for_the_last_time(0, 0);
+			second_at += reboot(down * HOUR, 0);
+			is("a-machine-has-restarted", clock_age(second, steady), steady - second_at, steady - second_at);
+			is("there-is-nothing-to-say", said, 2, 2);
+		}
+
+		/* in the wrong time: it was as short as it may have been */
+		begin();
+		first = GetCurrentTimestamp();
+		first_at = steady;
+		set(DAY, -2 * HOUR);
+		second = GetCurrentTimestamp();
+		second_at = steady;
+		look_for_the_last_time(0, 0);
+		moved = reboot(down * HOUR, 2 * HOUR);
+		is("right-again-after-a-restart", clock_age(second, steady), steady - second_at - moved, steady - second_at - moved);
+		is("no-older-for-that", clock_age(first, steady), DAY, steady - first_at - moved);
+		is("which-is-said", said, 2, 2);
+
+		/* it begins with a time that has been, and is told the right one later */
+		begin();
+		first = GetCurrentTimestamp();
+		first_at = steady;
+		steady += DAY;
+		look_for_the_last_time(0, 0);
+		first_at += reboot(down * HOUR, -200 * HOUR);
+		is("of-a-clock-that-stood-still", clock_age(first, steady), 0, steady - first_at);
+		set(SECOND, 200 * HOUR);
+		is("and-goes-right-again", clock_age(first, steady), DAY, steady - first_at);
+	}
 
 	/* times that are none */
 	begin();

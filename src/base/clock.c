@@ -17,52 +17,44 @@
 #include "postgres.h"
 
 #include <math.h>
-#include <time.h>
 
 #include "common/int.h"
+#include "port/atomics.h"
+#include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "base/clock_file.h"
+#include "http/poller.h"
 
 /* A change that is smaller is none that anybody would notice. */
 #define JUMP_US		(5 * USECS_PER_SEC)
 
-/* Of more, the first ones become one. */
-#define MAX_ERAS	16
+/* What it has shown for so long, it goes on to show when nobody looks. */
+#define LASTING_US	USECS_PER_DAY
 
-typedef struct Era
-{
-	int64		offset;			/* from the steady clock to the wall's */
-	Instant		since;			/* at the earliest */
-	Instant		until;			/* at the latest */
-} Era;
-
-typedef struct Eras
-{
-	int			count;			/* the last one is the present one */
-	Era			eras[MAX_ERAS];
-} Eras;
+/* Often enough to say when an era began. */
+#define LOOKED_US	(USECS_PER_SEC / 10)
 
 typedef struct SharedEras
 {
 	LWLock		lock;
+	pg_atomic_uint32 changes;	/* of what is known */
+	pg_atomic_uint64 looked_at; /* the last look that found nothing new */
 	Eras		known;
 } SharedEras;
 
 static SharedEras *shared = NULL;
-static Eras known;				/* in the postmaster those of its start, which
-								 * outlast its shared memory */
-static Instant looked_at = 0;
+static Eras known;				/* in the postmaster, what it began with */
+static uint32 known_changes = 0;
+static bool was_set = false;	/* since clock_look() was called */
 
 Instant
 clock_now(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (Instant) now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
+	return poller_clock();
 }
 
 /*
@@ -107,6 +99,137 @@ present(Eras *all)
 	return &all->eras[all->count - 1];
 }
 
+/* The two first ones become one, whose times count as later rather than earlier. */
+static void
+join_first(Eras *all)
+{
+	all->eras[1].offset = Min(all->eras[0].offset, all->eras[1].offset);
+	all->eras[1].since = all->eras[0].since;
+	all->count--;
+	memmove(&all->eras[0], &all->eras[1], all->count * sizeof(Era));
+}
+
+/* So it shows itself now; returns by how much it has been set since the last look. */
+static int64
+follow(Eras *all, int64 offset, Instant now)
+{
+	int64		jump = offset - present(all)->offset;
+
+	if (is_jump(jump))
+	{
+		Era			fresh = {offset, all->looked_at, PG_INT64_MAX};
+
+		present(all)->until = now;
+		if (all->count == MAX_ERAS)
+			join_first(all);
+		all->eras[all->count++] = fresh;
+	}
+	else
+		jump = 0;
+	present(all)->offset = offset;
+	all->looked_at = now;
+	return jump;
+}
+
+static void
+report(int64 jump)
+{
+	if (jump != 0)
+		ereport(LOG_SERVER_ONLY,
+				(errmsg("the system's clock has been set %s by %.3f s",
+						jump > 0 ? "ahead" : "back",
+						fabs((double) jump / USECS_PER_SEC)),
+				 errdetail("rswebhook's pauses and limits go on as if it had not; only deliver_after goes by the time that it shows.")));
+}
+
+/*
+ * The eras of a boot before this one, as instants of this one.  How long ago
+ * that was the wall's clock knows, if it is right.  But it may have been wrong
+ * for a while at the end, so unless it had shown the same for long, it counts
+ * as what makes that time the shortest: nothing may come out older than it is.
+ */
+static void
+move_to_this_boot(Eras *all, int64 offset, Instant now)
+{
+	bool		lasting = present(all)->since < all->looked_at - LASTING_US;
+	int64		passed = PG_INT64_MAX;
+	int64		moved;
+
+	for (int i = lasting ? all->count - 1 : 0; i < all->count; i++)
+	{
+		int64		so_long = now + offset - (all->looked_at + all->eras[i].offset);
+
+		if (so_long >= 0)
+			passed = Min(passed, so_long);
+	}
+	if (passed == PG_INT64_MAX)
+		passed = 0;
+	moved = now - passed - all->looked_at;
+	for (int i = 0; i < all->count; i++)
+	{
+		Era		   *era = &all->eras[i];
+
+		era->offset -= moved;
+		if (era->since != PG_INT64_MIN)
+			era->since += moved;
+		if (era->until != PG_INT64_MAX)
+			era->until += moved;
+	}
+	all->looked_at += moved;
+}
+
+/* Nothing is known but what it shows now. */
+static void
+know_nothing(Eras *all, int64 offset, Instant now)
+{
+	all->eras[0] = (Era) {offset, PG_INT64_MIN, PG_INT64_MAX};
+	all->count = 1;
+	all->looked_at = now;
+}
+
+/* What was known before, by the file or else by the postmaster. */
+static void
+recall(Eras *all, int64 offset, Instant now)
+{
+	switch (clock_file_read(all, now))
+	{
+		case CLOCK_FILE_THIS_BOOT:
+			break;
+		case CLOCK_FILE_OTHER_BOOT:
+			move_to_this_boot(all, offset, now);
+			break;
+		case CLOCK_FILE_NONE:
+			if (known.count == 0)
+				know_nothing(&known, offset, now);
+			*all = known;
+			break;
+	}
+}
+
+/* As they are to be changed. */
+static Eras *
+shared_eras(void)
+{
+	Instant		looked_at = pg_atomic_read_u64(&shared->looked_at);
+
+	shared->known.looked_at = Max(shared->known.looked_at, looked_at);
+	return &shared->known;
+}
+
+/* The server ends in peace, when no other process is there any more. */
+static void
+look_for_the_last_time(int code, Datum arg)
+{
+	Instant		now;
+	int64		offset;
+
+	if (code != 0)
+		return;
+	offset = look_at_both(&now);
+	report(follow(shared_eras(), offset, now));
+	clock_file_write(&shared->known);
+}
+
 Size
 clock_size(void)
 {
@@ -118,86 +241,93 @@ void
 clock_startup(void)
 {
 	bool		found;
+	Instant		now;
+	int64		offset;
 
-	if (known.count == 0)
-	{
-		Instant		now;
-
-		known.eras[0] = (Era) {look_at_both(&now), PG_INT64_MIN, PG_INT64_MAX};
-		known.count = 1;
-	}
 	shared = ShmemInitStruct("rswebhook clock", clock_size(), &found);
-	if (!found)
-	{
-		LWLockInitialize(&shared->lock, GetNamedLWLockTranche("rswebhook")->lock.tranche);
-		shared->known = known;
-	}
+	if (found)
+		return;
+	LWLockInitialize(&shared->lock, GetNamedLWLockTranche("rswebhook")->lock.tranche);
+	offset = look_at_both(&now);
+	recall(&shared->known, offset, now);
+	report(follow(&shared->known, offset, now));
+	known = shared->known;
+	pg_atomic_init_u32(&shared->changes, 1);
+	pg_atomic_init_u64(&shared->looked_at, now);
+	clock_file_write(&known);
+	on_shmem_exit(look_for_the_last_time, 0);
 }
 
-/* The two first ones become one, whose times count as later rather than earlier. */
+/* Others may have found that it was set; where there are none, nothing is known. */
 static void
-join_first(Eras *all)
+catch_up(void)
 {
-	all->eras[1].offset = Min(all->eras[0].offset, all->eras[1].offset);
-	all->eras[1].since = all->eras[0].since;
-	all->count--;
-	memmove(&all->eras[0], &all->eras[1], all->count * sizeof(Era));
+	if (shared == NULL)
+	{
+		if (known.count == 0)
+		{
+			Instant		now;
+			int64		offset = look_at_both(&now);
+
+			know_nothing(&known, offset, now);
+		}
+		return;
+	}
+	if (known_changes == pg_atomic_read_u32(&shared->changes))
+		return;
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	known = shared->known;
+	known_changes = pg_atomic_read_u32(&shared->changes);
+	LWLockRelease(&shared->lock);
+	was_set = true;
 }
 
-/* The clock does not show what it should: by how much, or 0 if others knew that. */
-static int64
+/* It does not show what it should, unless others knew that. */
+static void
 note_jump(int64 offset, Instant now)
 {
-	int64		jump;
+	int64		jump = 0;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	jump = offset - present(&shared->known)->offset;
-	if (!is_jump(jump))
-		jump = 0;
-	else
+	if (is_jump(offset - present(&shared->known)->offset))
 	{
-		Era			fresh = {offset, looked_at, PG_INT64_MAX};
-
-		if (looked_at == 0)
-			fresh.since = present(&shared->known)->since;
-		present(&shared->known)->until = now;
-		if (shared->known.count == MAX_ERAS)
-			join_first(&shared->known);
-		shared->known.eras[shared->known.count++] = fresh;
+		jump = follow(shared_eras(), offset, now);
+		clock_file_write(&shared->known);
+		pg_atomic_fetch_add_u32(&shared->changes, 1);
 	}
 	known = shared->known;
+	known_changes = pg_atomic_read_u32(&shared->changes);
 	LWLockRelease(&shared->lock);
-	return jump;
+	was_set = true;
+	report(jump);
+}
+
+void
+clock_note(void)
+{
+	Instant		now;
+	int64		offset;
+
+	catch_up();
+	offset = look_at_both(&now);
+	if (shared == NULL)
+		(void) follow(&known, offset, now);
+	else if (is_jump(offset - present(&known)->offset))
+		note_jump(offset, now);
+	else if (now > (Instant) pg_atomic_read_u64(&shared->looked_at) + LOOKED_US)
+		pg_atomic_write_u64(&shared->looked_at, now);
+	present(&known)->offset = offset;
 }
 
 bool
 clock_look(void)
 {
-	Instant		now;
-	int64		offset = look_at_both(&now);
-	bool		set;
+	bool		result;
 
-	if (looked_at == 0)
-	{
-		LWLockAcquire(&shared->lock, LW_SHARED);
-		known = shared->known;
-		LWLockRelease(&shared->lock);
-	}
-	set = is_jump(offset - present(&known)->offset);
-	if (set)
-	{
-		int64		jump = note_jump(offset, now);
-
-		if (jump != 0)
-			ereport(LOG,
-					(errmsg("the system's clock has been set %s by %.3f s",
-							jump > 0 ? "ahead" : "back",
-							fabs((double) jump / USECS_PER_SEC)),
-					 errdetail("rswebhook's pauses and limits go on as if it had not; only deliver_after goes by the time that it shows.")));
-	}
-	present(&known)->offset = offset;
-	looked_at = now;
-	return set;
+	clock_note();
+	result = was_set;
+	was_set = false;
+	return result;
 }
 
 TimestampTz
@@ -218,6 +348,7 @@ clock_age(TimestampTz wall, Instant now)
 	int64		age = INSTANT_NEVER;
 	bool		shown = false;
 
+	catch_up();
 	for (int i = 0; i < known.count; i++)
 	{
 		const Era  *era = &known.eras[i];
@@ -235,12 +366,36 @@ TimestampTz
 clock_before(int64 age_us, Instant now)
 {
 	Instant		then = now - age_us;
-	int64		offset = present(&known)->offset;
+	int64		offset;
 
+	catch_up();
+	offset = present(&known)->offset;
 	for (int i = 0; i < known.count; i++)
 	{
 		if (known.eras[i].until >= then)
 			offset = Min(offset, known.eras[i].offset);
 	}
 	return add(then, offset);
+}
+
+bool
+clock_is_past(TimestampTz wall, int64 age_us, Instant now)
+{
+	return wall < clock_before(age_us, now) || clock_age(wall, now) >= age_us;
+}
+
+TimestampTz
+clock_latest(int64 age_us, Instant now)
+{
+	TimestampTz latest = PG_INT64_MIN;
+
+	catch_up();
+	for (int i = 0; i < known.count; i++)
+	{
+		const Era  *era = &known.eras[i];
+
+		if (era->until >= now - age_us)
+			latest = Max(latest, add(Min(era->until, now), era->offset));
+	}
+	return latest;
 }

@@ -9,6 +9,11 @@
  * clock may be set.  So one becomes the other only where something is stored or
  * read.
  *
+ * On Linux both clocks go on while the machine is suspended: afterwards, what
+ * would have become due or too old has, and nobody has set anything.  Requests
+ * in flight are given that time back like any other in which we could not run.
+ * The kernel's timer knows it, time-outs of wait functions do not.
+ *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
@@ -18,16 +23,20 @@
 
 #include "datatype/timestamp.h"
 
-typedef int64 Instant;			/* microseconds; 0 stands for "none" */
-
-/* Later than any that is waited for; a wait can be added to it. */
-#define INSTANT_NEVER	(PG_INT64_MAX / 2)
+#include "base/values.h"
 
 extern Instant clock_now(void);
 
 /* In shared memory, for all of the server: how the wall's clock was set. */
 extern Size clock_size(void);
 extern void clock_startup(void);
+
+/*
+ * What is being stored with a time was stored while the wall's clock showed
+ * what it does now.  That is looked at wherever rows are queued, since no worker
+ * may look before it shows something else.
+ */
+extern void clock_note(void);
 
 /*
  * Look at the wall's clock, which the functions below go by until the next
@@ -42,11 +51,18 @@ extern Instant clock_when(TimestampTz wall);
 
 /*
  * How long it is since the wall's clock showed this, not less than 0.  It is
- * known how it was set meanwhile, as long as the server runs.
+ * known how it was set meanwhile, also by a server before this one.
  */
 extern int64 clock_age(TimestampTz wall, Instant now);
 
-/* What is stored with an earlier time than this is older than so much. */
+/*
+ * What is stored with an earlier time than this is older than so much; and what
+ * with a later one than that, if we have stored it.
+ */
 extern TimestampTz clock_before(int64 age_us, Instant now);
+extern TimestampTz clock_latest(int64 age_us, Instant now);
+
+/* Is it so by the one or the other? */
+extern bool clock_is_past(TimestampTz wall, int64 age_us, Instant now);
 
 #endif							/* RSWEBHOOK_CLOCK_H */

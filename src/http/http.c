@@ -986,6 +986,13 @@ http_fd(void)
 	return poller_fd();
 }
 
+void
+http_wake_at(int64_t time_us)
+{
+	if (multi != NULL)
+		poller_wake_at(time_us);
+}
+
 /* A fresh or reused Transfer in the starting list, or NULL. */
 static Transfer *
 new_request(void)

@@ -42,6 +42,9 @@ extern bool http_init(HttpGuard guard, int max_connections, int64_t lifetime_ms,
  */
 extern int	http_fd(void);
 
+/* Be readable then as well: a wait's time-out stops while the machine sleeps. */
+extern void http_wake_at(int64_t time_us);
+
 /*
  * Start a request, which goes out with the next http_run(): call that before
  * waiting.  Never fails visibly: whatever goes wrong comes back as an answer

@@ -53,6 +53,13 @@ static int *changed = NULL;		/* as many places as watches has */
 static int	watches_size = 0;
 static int	nchanged = 0;
 
+/* With the time that the machine sleeps, where there is one that has it. */
+#ifdef __linux__
+#define STEADY_CLOCK	CLOCK_BOOTTIME
+#else
+#define STEADY_CLOCK	CLOCK_MONOTONIC
+#endif
+
 /* The descriptors that are held, of which there are few. */
 #define MAX_HELD	64
 static int	held[MAX_HELD];
@@ -71,7 +78,7 @@ poller_clock(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(STEADY_CLOCK, &now);
 	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
@@ -331,7 +338,7 @@ kernel_open(void)
 	struct epoll_event event = {.events = EPOLLIN};
 
 	poll_fd = epoll_create1(EPOLL_CLOEXEC);
-	timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	timer_fd = timerfd_create(STEADY_CLOCK, TFD_CLOEXEC | TFD_NONBLOCK);
 	event.data.fd = timer_fd;
 	if (poll_fd >= 0 && timer_fd >= 0 &&
 		epoll_ctl(poll_fd, EPOLL_CTL_ADD, timer_fd, &event) == 0)

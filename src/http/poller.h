@@ -40,7 +40,10 @@ typedef struct PollerEvent
 	bool		ended;			/* the other side has closed it */
 } PollerEvent;
 
-/* CLOCK_MONOTONIC in microseconds: the clock of poller_wake_at(). */
+/*
+ * Microseconds since the machine started, by a clock that nobody sets and that
+ * goes on while the machine sleeps: the one of poller_wake_at().
+ */
 extern int64_t poller_clock(void);
 
 /* Set up once a process; false with errno on failure. */

@@ -32,6 +32,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "base/clock.h"
 #include "base/inject.h"
 #include "shmem/control.h"
 #include "shmem/hold.h"
@@ -189,6 +190,8 @@ wake_note_queued(const QueuedRange *range)
 {
 	if (shmem_control == NULL || range->first_id > range->last_id)
 		return;
+	if (npending == 0)
+		clock_note();
 
 	/* the one in hand is nearly always the last one, or its neighbour */
 	for (int i = npending - 1; i >= 0; i--)

@@ -30,6 +30,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "base/encoding.h"
 #include "base/inject.h"
 #include "tables/columns.h"
@@ -688,21 +689,84 @@ partition_name(const char *parent_name, int16 slot)
 									  get_rel_name(partition));
 }
 
-/* Is the newest row of a partition from before that time?  No, if there is none. */
-static bool
-is_old(Ring ring, const char *partition, TimestampTz before)
+/*
+ * A row of a time that this clock has not shown, and does not for long, keeps
+ * its slot until then: say it once.
+ */
+static void
+say_it_stays(Ring ring, int slot, const char *partition, TimestampTz newest)
 {
-	const char *column_name = ring == RING_DELIVERY ? "started_at" : "created_at";
-	char	   *sql = psprintf("SELECT (SELECT %s FROM %s ORDER BY %s DESC LIMIT 1)::timestamptz",
-							   column_name, partition, column_name);
-	Datum		newest;
-	bool		null;
+	static bool said[RINGS][RING_SLOTS];
 
-	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+	if (said[ring][slot])
+		return;
+	said[ring][slot] = true;
+	ereport(LOG,
+			(errmsg("rswebhook keeps what is in \"%s\" until the retention after %s",
+					partition, timestamptz_to_str(newest)),
+			 errdetail("There is a row of that time, which is yet to come, and it is not known how long it has been there."),
+			 errhint("To have it emptied earlier, give such rows a time that is past.")));
+}
+
+/*
+ * Are all the times that a query finds older than that, and is there any?  The
+ * first column is a time up to the second parameter, which the clock has shown
+ * of late; the others are any.
+ */
+static bool
+times_are_old(Ring ring, int slot, const char *partition, int64 age_us, const char *sql)
+{
+	Oid			types[] = {TIMESTAMPTZOID};
+	Instant		now = clock_now();
+	TimestampTz latest = clock_latest(age_us, now);
+	Datum		values[] = {TimestampTzGetDatum(latest)};
+	bool		old = false;
+
+	if (SPI_execute_with_args(sql, 1, types, values, NULL, true, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
 		elog(ERROR, "unexpected result of \"%s\"", sql);
-	newest = column(0, 0, &null);
+	for (int i = 0; i < 3; i++)
+	{
+		bool		null;
+		TimestampTz at = DatumGetTimestampTz(column(0, i, &null));
+
+		if (null)
+			continue;
+		old = i == 0 ? at < clock_before(age_us, now) : clock_is_past(at, age_us, now);
+		if (!old)
+		{
+			if (at > latest && at - latest > USECS_PER_HOUR && clock_age(at, now) == 0)
+				say_it_stays(ring, slot, partition, at);
+			break;
+		}
+	}
 	SPI_freetuptable(SPI_tuptable);
-	return !null && DatumGetTimestampTz(newest) < before;
+	return old;
+}
+
+/*
+ * Are all rows of a partition older than that?  Deliveries have an index on their
+ * times, so those that were shown of late are looked at apart from those that
+ * the clock showed when it was ahead.  The newest event has the highest id, or,
+ * if somebody has set the sequence back, the lowest, whatever the clock was
+ * then: clock.c knows how old these two are.
+ */
+static bool
+is_old(Ring ring, int slot, const char *partition, int64 age_us)
+{
+	const char *sql;
+
+	if (ring == RING_DELIVERY)
+		sql = psprintf("SELECT (SELECT started_at FROM %s WHERE started_at <= $1 ORDER BY started_at DESC LIMIT 1)::timestamptz,"
+					   " (SELECT started_at FROM %s WHERE started_at > $1 ORDER BY started_at LIMIT 1)::timestamptz,"
+					   " (SELECT started_at FROM %s WHERE started_at > $1 ORDER BY started_at DESC LIMIT 1)::timestamptz",
+					   partition, partition, partition);
+	else
+		sql = psprintf("SELECT NULL::timestamptz,"
+					   " (SELECT created_at FROM %s ORDER BY id LIMIT 1)::timestamptz,"
+					   " (SELECT created_at FROM %s ORDER BY id DESC LIMIT 1)::timestamptz, $1",
+					   partition, partition);
+	return times_are_old(ring, slot, partition, age_us, sql);
 }
 
 /* Does a queue row of any destination need a payload of this partition? */
@@ -720,9 +784,9 @@ is_owed(const char *partition)
 }
 
 static bool
-may_be_emptied(Ring ring, const char *partition, TimestampTz before)
+may_be_emptied(Ring ring, int slot, const char *partition, int64 age_us)
 {
-	return is_old(ring, partition, before) && !(ring == RING_EVENT && is_owed(partition));
+	return is_old(ring, slot, partition, age_us) && !(ring == RING_EVENT && is_owed(partition));
 }
 
 /*
@@ -731,18 +795,18 @@ may_be_emptied(Ring ring, const char *partition, TimestampTz before)
  * against us.  The queue is locked by then as well.
  */
 void
-queue_expire(Ring ring, int slot, TimestampTz before)
+queue_expire(Ring ring, int slot, int64 age_us)
 {
 	char	   *partition = partition_name(ring == RING_EVENT ? "event" : "delivery", slot);
 
-	if (partition == NULL || !may_be_emptied(ring, partition, before))
+	if (partition == NULL || !may_be_emptied(ring, slot, partition, age_us))
 		return;
 
 	set_config_option("lock_timeout", EXPIRE_LOCK_TIMEOUT_MS, PGC_SUSET,
 					  PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
 	SPI_execute(psprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", partition), false, 0);
 	tables_look_again();
-	if (!may_be_emptied(ring, partition, before))
+	if (!may_be_emptied(ring, slot, partition, age_us))
 		return;
 	SPI_execute(psprintf("TRUNCATE ONLY %s", partition), false, 0);
 	ereport(LOG,

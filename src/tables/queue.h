@@ -71,10 +71,10 @@ typedef enum Ring
 #define RINGS	(RING_EVENT + 1)
 
 /*
- * Empty a slot of a ring if its newest row is from before that time and
- * nothing in it is owed.  An error if a lock is not to be had at once: try
+ * Empty a slot of a ring if all rows in it are older than that and none is
+ * owed.  An error if a lock is not to be had at once: try
  * again later.
  */
-extern void queue_expire(Ring ring, int slot, TimestampTz before);
+extern void queue_expire(Ring ring, int slot, int64 age_us);
 
 #endif							/* RSWEBHOOK_QUEUE_H */

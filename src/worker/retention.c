@@ -364,8 +364,7 @@ expire_slot(int step)
 {
 	if (!session_begin("looking for rows past the retention"))
 		return;
-	queue_expire(step / RING_SLOTS, step % RING_SLOTS,
-				 clock_before(rswebhook_retention * USECS_PER_SEC, clock_now()));
+	queue_expire(step / RING_SLOTS, step % RING_SLOTS, rswebhook_retention * USECS_PER_SEC);
 	session_commit();
 }
 

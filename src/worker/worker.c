@@ -594,6 +594,8 @@ time_to_wait(Instant now)
 	}
 	if (when <= now)
 		return 0;
+	if (when - now >= USECS_PER_SEC)
+		http_wake_at(when);
 	return (long) Min((when - now + 999) / 1000, PG_INT32_MAX);
 }
 

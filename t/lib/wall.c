@@ -3,8 +3,9 @@
  * wall.c
  *	  Preloaded into a server by a test, which sets the server's clock.
  *
- * FILE holds the seconds by which the time of day is ahead, as an int64 that
- * may change at any time.  Clocks that nobody can set are left alone.
+ * FILE holds two int64, which may change at any time: the seconds by which the
+ * time of day is ahead, and those for which the machine has slept, 0 if they are
+ * not there.  Clocks that stop meanwhile and that nobody can set are left alone.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -17,16 +18,18 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <time.h>
 
 static volatile const int64_t *ahead;
+#define slept	(ahead[1])
 
 /* Before any other process is forked from this one. */
 __attribute__((constructor)) static void
 map_file(void)
 {
 	int			fd = open(FILE, O_RDONLY | O_CLOEXEC);
-	void	   *map = mmap(NULL, sizeof(*ahead), PROT_READ, MAP_SHARED, fd, 0);
+	void	   *map = mmap(NULL, 2 * sizeof(*ahead), PROT_READ, MAP_SHARED, fd, 0);
 
 	if (fd < 0 || map == MAP_FAILED)
 		abort();
@@ -42,10 +45,27 @@ clock_gettime(clockid_t clock, struct timespec *ts)
 	if (next == NULL)
 		next = (int (*) (clockid_t, struct timespec *)) dlsym(RTLD_NEXT, "clock_gettime");
 	result = next(clock, ts);
-	if (result == 0 && ahead != NULL &&
-		(clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
-		ts->tv_sec += *ahead;
+	if (result != 0 || ahead == NULL)
+		return result;
+	if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)
+		ts->tv_sec += *ahead + slept;
+	else if (clock == CLOCK_BOOTTIME)
+		ts->tv_sec += slept;
 	return result;
+}
+
+/* The kernel's has not slept. */
+int
+timerfd_settime(int fd, int flags, const struct itimerspec *new, struct itimerspec *old)
+{
+	static int	(*next) (int, int, const struct itimerspec *, struct itimerspec *) = NULL;
+	struct itimerspec spec = *new;
+
+	if (next == NULL)
+		next = (int (*) (int, int, const struct itimerspec *, struct itimerspec *)) dlsym(RTLD_NEXT, "timerfd_settime");
+	if ((flags & TFD_TIMER_ABSTIME) && spec.it_value.tv_sec > slept)
+		spec.it_value.tv_sec -= slept;
+	return next(fd, flags, &spec, old);
 }
 
 int

@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * values.h
+ *		The time to wait by; see clock.h.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_BASE_VALUES_H
+#define RSWEBHOOK_BASE_VALUES_H
+
+typedef int64 Instant;			/* microseconds; 0 stands for "none" */
+
+/* Later than any that is waited for; a wait can be added to it. */
+#define INSTANT_NEVER	(PG_INT64_MAX / 2)
+
+#endif							/* RSWEBHOOK_BASE_VALUES_H */
