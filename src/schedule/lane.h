@@ -260,7 +260,6 @@ extern void reading_next(Lane *lane, Instant now, ReadRequest *request);
 /* ---- window.c ---- */
 extern void window_init(int share, int nshares, MemoryContext context);
 extern void window_init_lane(Lane *lane);
-extern bool window_is_mine(const QueueRow *row);
 extern Instant window_next_retry(void);
 
 /* Its row is this now. */

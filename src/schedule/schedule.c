@@ -264,12 +264,6 @@ schedule_reread(Lane *lane, Instant now)
 	lane_note_range(lane, 1, PG_INT64_MAX, now);
 }
 
-bool
-schedule_is_mine(const QueueRow *row)
-{
-	return window_is_mine(row);
-}
-
 /* The lane that reads next, and what. */
 bool
 schedule_next_read(Instant now, ReadRequest *request)

@@ -93,9 +93,6 @@ extern QueueItem *schedule_next(Instant now);
 extern const QueueRow *schedule_row(const QueueItem *item);
 extern Lane *schedule_item_lane(const QueueItem *item);
 
-/* Is it this worker's? */
-extern bool schedule_is_mine(const QueueRow *row);
-
 /* The row is no longer what was read: it is this now; NULL: it has gone. */
 extern void schedule_replace(QueueItem *item, const QueueRow *row, Instant now);
 

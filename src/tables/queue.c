@@ -45,6 +45,7 @@ typedef enum Statement
 {
 	IS_HOME,
 	OWED_DESTINATIONS,
+	IS_OWED,
 	READ_BY_ID,
 	READ_BY_TIME,
 	FETCH,
@@ -100,6 +101,12 @@ static struct
 	[OWED_DESTINATIONS] = {
 		"WITH RECURSIVE " OWED_IDS "SELECT id FROM owed WHERE id IS NOT NULL",
 		0, {0}
+	},
+	[IS_OWED] = {
+		"WITH RECURSIVE " OWED_IDS "SELECT true FROM owed CROSS JOIN LATERAL"
+		" (SELECT q.event_slot FROM rswebhook.queue q WHERE q.destination_id = owed.id"
+		"  AND q.event_id = $1 OFFSET 0) AS r WHERE r.event_slot = $2 LIMIT 1",
+		2, {INT8OID, INT2OID}
 	},
 	[READ_BY_ID] = {
 		"SELECT " COLUMNS " FROM rswebhook.queue q"
@@ -255,6 +262,18 @@ queue_owed_destinations(void)
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return result;
+}
+
+bool
+queue_owes(int64 event_id, int16 slot)
+{
+	Datum		values[] = {Int64GetDatum(event_id), Int16GetDatum(slot)};
+	bool		owed;
+
+	execute(IS_OWED, values, NULL, true, SPI_OK_SELECT);
+	owed = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return owed;
 }
 
 bool
@@ -530,6 +549,8 @@ queue_record(Outcome **outcomes, int count)
 
 	for (int i = 0; i < count; i++)
 	{
+		if (outcomes[i]->request != NULL)
+			INJECT_EVENT("outcome", outcomes[i]->claimed.event_id);
 		if (outcomes[i]->fate != ROW_BUSY)
 			recorded[nrecorded++] = outcomes[i];
 	}

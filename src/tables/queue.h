@@ -22,6 +22,9 @@
 /* Destinations that are owed something, whether configured or not. */
 extern List *queue_owed_destinations(void);
 
+/* Is anybody owed this event? */
+extern bool queue_owes(int64 event_id, int16 slot);
+
 /*
  * Is this the database that delivers, and not a copy of it?  Neither is known
  * before the first send.

@@ -69,6 +69,12 @@ int			rswebhook_response_body_limit = 4096;
 #define TIME_OF_OTHERS_MAX_US	(30 * USECS_PER_SEC)
 
 /*
+ * Before an event is prepared of which workers have died, what is in flight has so
+ * long to be answered: it would be sent again.
+ */
+#define QUIET_MAX_US	(1 * USECS_PER_SEC)
+
+/*
  * Memory that the batch's context keeps when it is reset.  Giving it back to
  * the system only to fetch it again, page by page, was a good part of what a
  * turn cost.
@@ -107,6 +113,9 @@ static QueueItem *singles[16];	/* claimed, to be prepared by themselves */
 static int	nsingles = 0;
 static bool single = false;		/* claimed[0] was one of these */
 static Instant singles_from;	/* none of these is prepared before */
+
+static QueueItem *suspect;		/* claimed, but workers have died of its event */
+static Instant suspect_from;	/* it is prepared then at the latest */
 
 static dlist_head in_flight;	/* of Attempt */
 
@@ -345,7 +354,22 @@ claim_alone(QueueItem *item, Instant now)
 		singles[nsingles++] = item;
 }
 
-/* Its request may have failed before, or the worker died at it. */
+/* Likewise, and when nothing else is in flight: workers have died of its event. */
+static void
+claim_suspect(QueueItem *item, Instant now)
+{
+	if (suspect != NULL)
+		schedule_put_off(item, now + SET_ASIDE_MIN_US, now);
+	else if (now < singles_from)
+		schedule_put_off(item, singles_from, now);
+	else
+	{
+		suspect = item;
+		suspect_from = now + QUIET_MAX_US;
+	}
+}
+
+/* Its request may have failed before, or a worker died of its event. */
 static void
 claim_warily(QueueItem *item, Instant now)
 {
@@ -358,14 +382,15 @@ claim_warily(QueueItem *item, Instant now)
 				claim(item);
 			break;
 		case SUSPECT_ALONE:
-			claim_alone(item, now);
+			if (schedule_waits_for_nothing(item))
+				claim(item);
+			else
+				claim_suspect(item, now);
 			break;
 		case SUSPECT_ASIDE:
-			suspect_put_off(schedule_row(item));
 			set_aside(item, now, "the worker died of it twice");
 			break;
 		case SUSPECT_LOST:
-			suspect_forget(schedule_row(item));
 			abort_unsent(item, now, "the worker died three times while it made the request");
 			break;
 	}
@@ -380,17 +405,51 @@ claim_single(void)
 	single = true;
 }
 
+/*
+ * Should the worker die of what it prepares next, what it has sent before and not
+ * recorded is sent again.  In the time after a death it is recorded first.
+ */
+static bool
+is_recorded(void)
+{
+	Instant		since;
+
+	return record_waiting(&since) == 0;
+}
+
+static bool
+claim_suspect_now(Instant now)
+{
+	if (nclaimed > 0 || !is_recorded() ||
+		(!dlist_is_empty(&in_flight) && now < suspect_from))
+		return nclaimed > 0;
+	claim(suspect);
+	suspect = NULL;
+	single = true;
+	return true;
+}
+
 bool
 deliver_claim(Instant now)
 {
 	QueueItem  *item;
 
+	if (suspect != NULL)
+		return claim_suspect_now(now);
+	if (nclaimed == 0 && suspect_wary() && !is_recorded())
+		return false;
 	claim_single();
-	while (!single && nclaimed < BATCH &&
+	while (!single && suspect == NULL && nclaimed < BATCH &&
 		   (item = schedule_next(now)) != NULL)
 		claim_warily(item, now);
 	claim_single();
 	return nclaimed > 0;
+}
+
+Instant
+deliver_claim_at(Instant now)
+{
+	return suspect != NULL && suspect_from > now ? suspect_from : 0;
 }
 
 /* Errors that tell of the event itself, and will be the same at each attempt. */
@@ -468,8 +527,6 @@ replace_row(int index, Instant now)
 	QueueRow   *rows;
 	int			count = queue_read(&request, &rows);
 
-	if (count == 0)
-		suspect_forget(was);
 	claimed[index] = NULL;
 	schedule_replace(item, count > 0 ? rows : NULL, now);
 	pfree(rows);
@@ -542,7 +599,6 @@ prepare_one(int index, Jsonb *event, bool missing, Instant now)
 	if (abort_reason != NULL || result == RENDER_NOT_NOW)
 	{
 		claimed[index] = NULL;
-		suspect_forget(row);
 		if (abort_reason != NULL)
 			abort_unsent(item, now, abort_reason);
 		else
@@ -588,7 +644,7 @@ prepare(Instant now)
 
 /* The claimed event that an error has to do with, -1: with none. */
 static int
-find_suspect(int sqlerrcode)
+find_noted(int sqlerrcode)
 {
 	if (ShutdownRequestPending || !may_be_of_one(sqlerrcode))
 		return -1;
@@ -605,10 +661,10 @@ find_suspect(int sqlerrcode)
  * that were to come after it.
  */
 static void
-take_out(int suspect, const ErrorData *error, Instant began)
+take_out(int index, const ErrorData *error, Instant began)
 {
 	static Repeated unmade;
-	QueueItem  *item = claimed[suspect];
+	QueueItem  *item = claimed[index];
 	const QueueRow *row = schedule_row(item);
 	Instant		now = clock_now();
 
@@ -624,7 +680,7 @@ take_out(int suspect, const ErrorData *error, Instant began)
 	singles_from = now + Min(TIME_OF_OTHERS * (now - began), TIME_OF_OTHERS_MAX_US);
 	for (int i = nclaimed - 1; i >= 0; i--)
 	{
-		if (i == suspect || claimed[i] == NULL || prepared[i].ready)
+		if (i == index || claimed[i] == NULL || prepared[i].ready)
 			continue;
 		schedule_put_back(claimed[i], now);
 		claimed[i] = NULL;
@@ -633,7 +689,7 @@ take_out(int suspect, const ErrorData *error, Instant began)
 		set_aside(item, now, error->message);
 	else
 		schedule_put_off(item, singles_from, now);
-	claimed[suspect] = NULL;
+	claimed[index] = NULL;
 	while (nsingles > 0)
 		schedule_put_off(singles[--nsingles], singles_from, now);
 }
@@ -653,11 +709,11 @@ deliver_prepare(Instant now)
 	}
 	PG_CATCH();
 	{
-		int			suspect = find_suspect(geterrcode());
+		int			index = find_noted(geterrcode());
 		ErrorData  *error;
 
 		suspect_note(NULL);
-		if (suspect < 0)
+		if (index < 0)
 			PG_RE_THROW();
 		HOLD_INTERRUPTS();
 		MemoryContextReset(event_context);	/* it may have taken all there is */
@@ -665,7 +721,7 @@ deliver_prepare(Instant now)
 		error = CopyErrorData();
 		FlushErrorState();
 		session_abort();
-		take_out(suspect, error, began);
+		take_out(index, error, began);
 		MemoryContextSwitchTo(TopMemoryContext);	/* the old one was the transaction's */
 		RESUME_INTERRUPTS();
 	}
@@ -736,7 +792,6 @@ deliver_start(void)
 							 schedule_lane_in_flight(schedule_item_lane(claimed[i])));
 		suspect_note(schedule_row(claimed[i]));
 		start_request(claimed[i], &prepared[i]);
-		suspect_forget(schedule_row(claimed[i]));
 		claimed[i] = NULL;
 	}
 	suspect_note(NULL);
@@ -753,6 +808,9 @@ deliver_reset(Instant now)
 	}
 	while (nsingles > 0)
 		schedule_put_back(singles[--nsingles], now);
+	if (suspect != NULL)
+		schedule_put_back(suspect, now);
+	suspect = NULL;
 	suspect_note(NULL);
 	forget_batch();
 }

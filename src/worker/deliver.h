@@ -23,6 +23,9 @@ extern void deliver_init(void);
 /* Anything that may be sent?  Takes it from the scheduler. */
 extern bool deliver_claim(Instant now);
 
+/* When it may have to be asked again whatever happens; 0: never. */
+extern Instant deliver_claim_at(Instant now);
+
 /*
  * Turn what was claimed into requests; what cannot be sent is decided here.
  * False: an error had to do with one event, and ended the transaction.  What was

@@ -17,6 +17,7 @@
 #include "worker/lanes.h"
 #include "worker/record.h"
 #include "worker/states.h"
+#include "worker/suspect.h"
 
 /* A row that somebody has locked is looked at again after so long, then longer. */
 #define BUSY_MIN_US		(200 * 1000)
@@ -196,6 +197,8 @@ record_chosen(void)
 
 	for (int i = 0; i < nrecording; i++)
 		chosen[i] = &recording[i]->outcome;
+	if (nrecording == 1)
+		suspect_note_recording(&chosen[0]->claimed);
 	if (nrecording > 0)
 		queue_record(chosen, nrecording);
 	pfree(chosen);
@@ -257,6 +260,7 @@ record_committed(Instant now)
 {
 	int32		acquitted = 0;	/* whose suspect it was */
 
+	suspect_note(NULL);
 	for (int i = 0; i < nrecording; i++)
 	{
 		Unrecorded *o = recording[i];
@@ -286,6 +290,7 @@ record_committed(Instant now)
 void
 record_not_committed(void)
 {
+	suspect_note(NULL);
 	nrecording = 0;
 }
 
@@ -294,6 +299,7 @@ record_failed(Instant now, int64 shortest_us, int64 longest_us)
 {
 	int32		whose = nrecording > 0 ? recording[0]->outcome.claimed.destination_id : 0;
 
+	suspect_note(NULL);
 	for (int i = 0; i < nrecording; i++)
 	{
 		Unrecorded *o = recording[i];
