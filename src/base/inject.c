@@ -82,11 +82,14 @@ inject_here(const char *place, int64 event_id)
 	ereport(LOG, (errmsg("rswebhook stops at \"%s\"", place)));
 	while (is_wanted(place, event_id, action) && !ShutdownRequestPending)
 	{
+		CHECK_FOR_INTERRUPTS();
+		if (event_id != 0)
+			continue;			/* what takes long with an event computes */
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 10, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
 	}
+	CHECK_FOR_INTERRUPTS();
 	SetLatch(MyLatch);			/* whatever it was set for is still to be done */
 }
 

@@ -245,6 +245,9 @@ extern int64 room_free_bytes(void);
 extern bool room_take(QueueItem *item, int64 bytes, Instant now);
 extern void room_leave(QueueItem *item);
 
+/* What all others take up. */
+extern int64 room_beside(const QueueItem *item);
+
 /* Before it leaves: its outcome is known. */
 extern void room_note(QueueItem *item, const Verdict *verdict, Instant now);
 

@@ -264,6 +264,12 @@ schedule_reread(Lane *lane, Instant now)
 	lane_note_range(lane, 1, PG_INT64_MAX, now);
 }
 
+int64
+schedule_bytes_beside(const QueueItem *item)
+{
+	return room_beside(item);
+}
+
 /* The lane that reads next, and what. */
 bool
 schedule_next_read(Instant now, ReadRequest *request)

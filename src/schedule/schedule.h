@@ -102,6 +102,9 @@ extern void schedule_replace(QueueItem *item, const QueueRow *row, Instant now);
  */
 extern bool schedule_admit(QueueItem *item, int64 bytes);
 
+/* How much of other large events is in flight? */
+extern int64 schedule_bytes_beside(const QueueItem *item);
+
 /* It was not sent after all, and shall be offered again. */
 extern void schedule_put_back(QueueItem *item, Instant now);
 

@@ -407,7 +407,7 @@ fetch_by_statement(const QueueRow *row, bool *missing)
 
 int
 queue_fetch(const QueueRow **rows, int count, int64 budget,
-			void (*looking_at) (const QueueRow *row), Jsonb **events, bool *missing)
+			void (*looking_at) (const QueueRow *row, int64 bytes), Jsonb **events, bool *missing)
 {
 	int			fetched = direct_fetch(rows, count, budget, looking_at, events, missing);
 
@@ -418,13 +418,13 @@ queue_fetch(const QueueRow **rows, int count, int64 budget,
 	while (fetched < count && budget >= 0)
 	{
 		CHECK_FOR_INTERRUPTS();
-		looking_at(rows[fetched]);
+		looking_at(rows[fetched], 0);
 		events[fetched] = fetch_by_statement(rows[fetched], &missing[fetched]);
 		if (events[fetched] != NULL)
 			budget -= VARSIZE(events[fetched]);
 		fetched++;
 	}
-	looking_at(NULL);
+	looking_at(NULL, 0);
 	return fetched;
 }
 

@@ -10,13 +10,15 @@
  * context that is reset after each; an attempt lives from its start to its
  * answer.
  *
- * An event whose request cannot be made, be it for want of memory or of time,
- * for a page that cannot be read or a mistake of ours, must not stop others.
+ * An event whose request cannot be made, be it for want of memory, because it
+ * takes too long, for a page that cannot be read or a mistake of ours, must not
+ * stop others.
  * An error while a batch is prepared takes the event that it came with out of
  * it, and that is prepared by itself, later.  If it fails again, that counts as an
  * attempt of this event: it is tried again after a while, like any other, but by
  * itself, and given up in the end.  However many such events there are, others
- * have most of the worker's time.
+ * have most of the worker's time.  But for want of memory it waits, with no attempt
+ * counted, unless it takes a lot of that itself and has all there is.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -55,8 +57,15 @@ int			rswebhook_response_body_limit = 4096;
 /* Requests that are prepared in one transaction. */
 #define BATCH	128
 
-/* A batch's requests are made in milliseconds, unless something is wrong. */
-#define RENDER_MS	1000
+/*
+ * A request is made in less than a millisecond, or in up to 200 of them for each
+ * MB of an event that is written out six times as large and signed with many keys.
+ * More than this of the processor means that something is wrong; and once a batch has
+ * used that, others have their turn.
+ */
+#define RENDER_US			(1 * USECS_PER_SEC)
+#define RENDER_US_A_MB		(1 * USECS_PER_SEC)
+#define BATCH_US			(1 * USECS_PER_SEC)
 
 /* An event whose request could not be made waits at least so long. */
 #define SET_ASIDE_MIN_US	(1 * USECS_PER_SEC)
@@ -67,6 +76,15 @@ int			rswebhook_response_body_limit = 4096;
  */
 #define TIME_OF_OTHERS	3
 #define TIME_OF_OTHERS_MAX_US	(30 * USECS_PER_SEC)
+
+/*
+ * An event that takes no more memory than this is not the reason why there is not
+ * enough.  One of the greatest default size takes less.
+ */
+#define ORDINARY_BYTES	(16 * 1024 * 1024)
+
+/* For want of memory, nothing is prepared by itself for so long. */
+#define LACK_US			(250 * 1000)
 
 /*
  * Before an event is prepared of which workers have died, what is in flight has so
@@ -113,6 +131,9 @@ static QueueItem *singles[16];	/* claimed, to be prepared by themselves */
 static int	nsingles = 0;
 static bool single = false;		/* claimed[0] was one of these */
 static Instant singles_from;	/* none of these is prepared before */
+
+static int64 payload_bytes;		/* of the event that is looked at; 0: not known */
+static Instant lacks_until = 0; /* there was not enough memory for one */
 
 static QueueItem *suspect;		/* claimed, but workers have died of its event */
 static Instant suspect_from;	/* it is prepared then at the latest */
@@ -460,6 +481,23 @@ is_of_event(int sqlerrcode)
 		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION;
 }
 
+/* Of the processor, to prepare an event of this size. */
+static int64
+time_for(int64 bytes)
+{
+	return RENDER_US + bytes * RENDER_US_A_MB / (1024 * 1024);
+}
+
+/* An event is about to be fetched; once more when its size is known. */
+static void
+look_at(const QueueRow *row, int64 bytes)
+{
+	suspect_note(row);
+	payload_bytes = bytes;
+	if (row != NULL)
+		session_limit_rest(time_for(bytes));
+}
+
 /* Errors that may have to do with the one event that was looked at. */
 static bool
 may_be_of_one(int sqlerrcode)
@@ -558,7 +596,7 @@ reason_to_abort(const QueueRow *row, const Destination *destination,
 	return NULL;
 }
 
-/* There was no room for the payloads of these. */
+/* There was no room for the payloads of these, or no time. */
 static void
 put_back_from(int first, Instant now)
 {
@@ -624,15 +662,21 @@ prepare(Instant now)
 	const QueueRow *rows[BATCH];
 	Jsonb	   *events[BATCH];
 	bool		missing[BATCH];
+	int64		began;			/* by what the processor has done */
 
 	for (int i = 0; i < nclaimed; i++)
 		rows[i] = schedule_row(claimed[i]);
-	put_back_from(queue_fetch(rows, nclaimed, schedule_free_bytes(), suspect_note,
+	put_back_from(queue_fetch(rows, nclaimed, schedule_free_bytes(), look_at,
 							  events, missing), now);
-	session_limit_rest(RENDER_MS);
+	began = session_processor_us();
 	for (int i = 0; i < nclaimed; i++)
 	{
-		suspect_note(schedule_row(claimed[i]));
+		if (session_processor_us() - began >= BATCH_US)
+		{
+			put_back_from(i, now);
+			break;
+		}
+		look_at(schedule_row(claimed[i]), events[i] != NULL ? VARSIZE(events[i]) : 0);
 		CHECK_FOR_INTERRUPTS();
 		prepare_one(i, events[i], missing[i], now);
 		if (events[i] != NULL)
@@ -657,11 +701,40 @@ find_noted(int sqlerrcode)
 }
 
 /*
+ * Memory that the worker lacks is nobody's fault, unless an event takes a lot of
+ * it, and no other large one any.
+ */
+static bool
+is_to_blame(const QueueItem *item, int64 bytes, int sqlerrcode)
+{
+	return sqlerrcode != ERRCODE_OUT_OF_MEMORY || schedule_waits_for_nothing(item) ||
+		(bytes > ORDINARY_BYTES && schedule_bytes_beside(item) == 0);
+}
+
+static void
+wait_for_memory(QueueItem *item, const char *why, Instant now)
+{
+	char		what[100];
+
+	snprintf(what, sizeof(what), "making a request: %s", why);
+	lack_note(what, now);
+	singles_from = Max(singles_from, now + LACK_US);
+	schedule_put_off(item, Max(singles_from, now + SET_ASIDE_MIN_US), now);
+	lacks_until = Max(singles_from, now + SET_ASIDE_MIN_US) + SET_ASIDE_MIN_US;
+}
+
+Instant
+deliver_lacks_until(Instant now)
+{
+	return lacks_until > now ? lacks_until : 0;
+}
+
+/*
  * Take one event out of the batch whose preparation began then, and put back those
- * that were to come after it.
+ * that were to come after it.  bytes: of memory that it took.
  */
 static void
-take_out(int index, const ErrorData *error, Instant began)
+take_out(int index, const ErrorData *error, int64 bytes, Instant began)
 {
 	static Repeated unmade;
 	QueueItem  *item = claimed[index];
@@ -685,13 +758,15 @@ take_out(int index, const ErrorData *error, Instant began)
 		schedule_put_back(claimed[i], now);
 		claimed[i] = NULL;
 	}
-	if (single || schedule_waits_for_nothing(item))
-		set_aside(item, now, error->message);
-	else
-		schedule_put_off(item, singles_from, now);
-	claimed[index] = NULL;
 	while (nsingles > 0)
 		schedule_put_off(singles[--nsingles], singles_from, now);
+	if (!single && !schedule_waits_for_nothing(item))
+		schedule_put_off(item, singles_from, now);
+	else if (is_to_blame(item, bytes, error->sqlerrcode))
+		set_aside(item, now, error->message);
+	else
+		wait_for_memory(item, error->message, now);
+	claimed[index] = NULL;
 }
 
 bool
@@ -710,6 +785,7 @@ deliver_prepare(Instant now)
 	PG_CATCH();
 	{
 		int			index = find_noted(geterrcode());
+		int64		bytes = payload_bytes + MemoryContextMemAllocated(event_context, true);
 		ErrorData  *error;
 
 		suspect_note(NULL);
@@ -721,7 +797,7 @@ deliver_prepare(Instant now)
 		error = CopyErrorData();
 		FlushErrorState();
 		session_abort();
-		take_out(index, error, began);
+		take_out(index, error, bytes, began);
 		MemoryContextSwitchTo(TopMemoryContext);	/* the old one was the transaction's */
 		RESUME_INTERRUPTS();
 	}

@@ -34,6 +34,9 @@ extern Instant deliver_claim_at(Instant now);
  */
 extern bool deliver_prepare(Instant now);
 
+/* There was not enough memory for an event, which waits for it; 0: there was. */
+extern Instant deliver_lacks_until(Instant now);
+
 /* Send what was prepared. */
 extern void deliver_start(void);
 

@@ -568,6 +568,9 @@ time_to_wait(Instant now)
 		due = deliver_claim_at(now);
 		if (due != 0)
 			when = Min(when, due);
+		due = deliver_lacks_until(now);
+		if (due != 0)
+			when = Min(when, due);
 		due = chores_record_at();
 		if (due != 0)
 			when = Min(when, due);
@@ -697,7 +700,7 @@ run(void)
 		else
 			(void) take_ranges(clock_now());
 		stats_publish();
-		if (schedule_lacking() == 0)
+		if (schedule_lacking() == 0 && deliver_lacks_until(clock_now()) == 0)
 			lack_over();
 		if (session_extension_gone() || ShutdownRequestPending || worker_slot_told_to_stop())
 			return;
