@@ -152,6 +152,7 @@ struct Lane
 	Instant lacks_until;	/* its end */
 	Instant lacked_at;		/* when something was lacking last */
 	int			held;			/* outcomes that cannot be recorded now */
+	int64		held_bytes;		/* of these */
 	bool		stuck;			/* it had too many of these, and still has some */
 
 	/* room */
@@ -192,8 +193,8 @@ extern void pace_stop_waiting(Lane *lane);
 extern int	pace_lacking(void);
 
 /* See schedule_held(). */
-extern bool pace_held(QueueItem *item);
-extern bool pace_held_no_more(QueueItem *item);
+extern bool pace_held(QueueItem *item, int64 bytes);
+extern bool pace_held_no_more(QueueItem *item, int64 bytes);
 
 /*
  * May the lane send one of its ready items?  If only time is in the way,

@@ -504,15 +504,15 @@ schedule_recorded(QueueItem *item, bool reread, Instant now)
 }
 
 bool
-schedule_held(QueueItem *item)
+schedule_held(QueueItem *item, int64 bytes)
 {
-	return pace_held(item);
+	return pace_held(item, bytes);
 }
 
 bool
-schedule_held_no_more(QueueItem *item)
+schedule_held_no_more(QueueItem *item, int64 bytes)
 {
-	return pace_held_no_more(item);
+	return pace_held_no_more(item, bytes);
 }
 
 int

@@ -137,13 +137,22 @@ destination_name(const Unrecorded *o)
 	return d != NULL ? d->name : "(deleted)";
 }
 
+/* Of memory; the same until it is recorded. */
+static int64
+outcome_bytes(const Outcome *outcome)
+{
+	return sizeof(Unrecorded) + outcome->response_body_len +
+		(outcome->error != NULL ? strlen(outcome->error) : 0) +
+		(outcome->request != NULL ? strlen(outcome->request) : 0);
+}
+
 static void
 hold(Unrecorded *o, Instant until)
 {
 	bool		held = o->hold_until != 0;
 
 	o->hold_until = until;
-	if (held || !schedule_held(o->item))
+	if (held || !schedule_held(o->item, outcome_bytes(&o->outcome)))
 		return;
 	ereport(LOG,
 			(errmsg("an rswebhook worker sends nothing more to destination \"%s\", since it cannot record what became of many deliveries",
@@ -155,7 +164,7 @@ hold(Unrecorded *o, Instant until)
 static void
 hold_no_more(Unrecorded *o)
 {
-	if (o->hold_until != 0 && schedule_held_no_more(o->item))
+	if (o->hold_until != 0 && schedule_held_no_more(o->item, outcome_bytes(&o->outcome)))
 		ereport(LOG,
 				(errmsg("the rswebhook worker has recorded what became of all its deliveries to destination \"%s\"",
 						destination_name(o))));
