@@ -126,6 +126,24 @@ ok(logged('all its deliveries to destination "bad"'), 'and says so');
 is(query($node, q{SELECT count(*) FROM (SELECT FROM rswebhook.delivery GROUP BY event_id, destination_id, attempt HAVING count(*) > 1) AS twice}),
     '0', 'nothing is recorded twice');
 
+# the same with large answers, of which fewer are kept
+query($node, q{ALTER SYSTEM SET rswebhook.response_body_limit = '1MB'});
+$node->reload;
+ok(wait_for_query($node, 'SHOW rswebhook.response_body_limit', '1MB'), 'much of an answer is kept');
+add_destination($node, 'wordy', $receiver->url('/body/1048576'), { %quick, ordered => 0, max_in_flight => 4, paused => 1 });
+send_many('wordy', 400);
+$session = Session->new($node);
+is($session->query(q{BEGIN; SELECT rswebhook_cancel('wordy')}), '400', 'all are locked');
+query($node, q{SELECT rswebhook_resume('wordy')});
+ok(wait_for('the message', sub { logged('sends nothing more to destination "wordy"') }), 'it stops sooner');
+ok(delivered(), 'others are delivered');
+cmp_ok(scalar(my @wordy = $receiver->requests_to('/body/1048576')), '<=', 64, 'before there are 64 MB of them');
+$session->query('ROLLBACK');
+$session->close;
+ok(wait_until_sent($node), 'and goes on when they are free');
+query($node, q{ALTER SYSTEM RESET rswebhook.response_body_limit});
+$node->reload;
+
 #
 # A destination that is to be paused, while somebody has another one's row locked
 #

@@ -1,6 +1,6 @@
-# An event whose request cannot be made, for want of memory, of time, by an error
-# or because the worker dies of it, is set aside: all others arrive, and it is
-# tried again later, and given up in the end.
+# An event whose request cannot be made, for want of time, by an error or because
+# the worker dies of it, is set aside: all others arrive, and it is tried again
+# later, and given up in the end.  For want of memory it waits.
 
 use strict;
 use warnings;
@@ -22,6 +22,7 @@ my $node = new_node('aside', conf => "restart_after_crash = on\n");
 my $file = $node->data_dir . '/rswebhook.inject';
 my $others = 200;
 my $committed;    # when the last of these were
+my $bad;
 
 # its neighbours: others of its destination, with and without order, and another destination
 add_destination($node, 'own', $receiver->url('/ok/own'), { min_backoff => '1 s', max_backoff => '1 s' });
@@ -35,27 +36,26 @@ ok(wait_until_sent($node), 'it delivers');
 # Errors
 # ---------------------------------------------------------------------
 my %message = (
-    memory => 'out of memory',
     stop => 'canceling statement due to statement timeout',
     error => 'rswebhook fails at "PLACE", as it was told'
 );
 foreach my $place (qw(rendering fetching))
 {
-    foreach my $action (qw(memory error stop))
+    foreach my $action (qw(error stop))
     {
-        next if $place eq 'fetching' && $action eq 'stop';    # ten seconds, as any transaction has
         foreach my $destination (qw(own loose))
         {
             my $id = "$place-$action-$destination";
             my $pid = worker_pid($node);
             my $message = $message{$action} =~ s/PLACE/$place/r;
-            my $bad = send_with_others($id, $destination, "$place $action");
+            $bad = send_with_others($id, $destination, "$place $action");
 
             ok(wait_for_query($node, arrived($id), 2 * $others), "$id: all others arrive");
             my $took = last_arrival($id);
             my $limit = at_once(2);
 
-            cmp_ok($took, '<', $limit, sprintf '%s: after %.3f s at the latest', $id, $took);
+            # how long a second of the processor takes is up to the machine
+            cmp_ok($took, '<', $limit, sprintf '%s: after %.3f s at the latest', $id, $took) if $action ne 'stop';
             ok(wait_for("$id to be set aside", sub { outcomes($node, $bad) =~ /retry/ }), "$id: it does not");
             is(begun_after($id, $bad, 'retry'), 0, "$id: none of the others waited for its second second") if $action eq 'stop';
             is(query($node, "SELECT DISTINCT error FROM rswebhook.delivery WHERE event_id = $bad"),
@@ -75,11 +75,47 @@ foreach my $place (qw(rendering fetching))
     }
 }
 
+# Memory that the worker lacks is charged to nobody
+foreach my $place (qw(rendering fetching))
+{
+    foreach my $destination (qw(own loose))
+    {
+        my $id = "$place-memory-$destination";
+        $bad = send_with_others($id, $destination, "$place memory");
+
+        ok(wait_for_query($node, arrived($id), 2 * $others), "$id: all others arrive");
+        ok(wait_for_query($node, 'SELECT lacks FROM rswebhook.workers()', 'making a request: out of memory'),
+            "$id: it is shown that memory is lacking");
+        is($receiver->requests_to("/ok/$destination/late-$id"), 0, "$id: its user's next one waits behind it")
+          if $destination eq 'own';
+        unlink $file;
+        ok(wait_until_sent($node), "$id: it is sent when there is enough");
+        is(outcomes($node, $bad), 'delivered 200 1', "$id: and no attempt was counted before");
+        ok(wait_for_query($node, 'SELECT lacks IS NULL FROM rswebhook.workers()', 't'), "$id: nothing is lacking any more");
+    }
+}
+
+# Nor is time in which the process could not run
+{
+    my $log = -s $node->logfile;
+    my $pid = worker_pid($node);
+
+    $bad = send_bad('stopped', 'own', 'rendering stop');
+    ok(wait_for('the worker to stop', sub { logged($log) =~ /stops at "rendering"/ }), 'a worker in the middle of an event');
+    freeze($pid);
+    unlink $file;
+    pass_time(3);
+    thaw();
+    ok(wait_until_sent($node), 'it goes on after a while');
+    is(outcomes($node, $bad), 'delivered 200 1', 'with the event');
+    unlike(logged($log), qr/could not make the request/, 'which has not taken long');
+}
+
 # Several at once, in one batch
 {
     my $log = -s $node->logfile;
     my $start = time();
-    my $bad = send_bad('several-1', 'own', 'rendering memory 0');
+    $bad = send_bad('several-1', 'own', 'rendering error 0');
     query($node, join ';', map { sending("several-$_", 'own') } 2 .. 20);
     ok(wait_for_query($node, q{
             SELECT count(DISTINCT event_id) FROM rswebhook.delivery d
@@ -96,11 +132,11 @@ foreach my $place (qw(rendering fetching))
 # It is not tried for ever
 add_destination($node, 'short', $receiver->url('/ok/short'),
     { min_backoff => '1 s', max_backoff => '1 s', retry_window => '1 ms', min_attempts => 2 });
-my $bad = send_with_others('given-up', 'short', 'rendering memory');
+$bad = send_with_others('given-up', 'short', 'rendering error');
 ok(wait_until_sent($node), 'in the end it is given up');
 is(outcomes($node, $bad), 'retry 1, aborted 2', 'as any event is');
 is(query($node, "SELECT error FROM rswebhook.delivery WHERE event_id = $bad AND outcome = 'aborted'"),
-    'the request could not be made: out of memory; given up after 2 attempts', 'with the reason');
+    'the request could not be made: rswebhook fails at "rendering", as it was told; given up after 2 attempts', 'with the reason');
 unlink $file;
 query($node, "SELECT rswebhook_replay($bad)");
 ok(wait_until_sent($node), 'it can be replayed');
@@ -144,12 +180,11 @@ foreach my $place (qw(rendering fetching))
     ok(wait_until_sent($node), 'it arrives after an immediate shutdown');
     unlike(logged($log), qr/died while it prepared/, 'and nobody blames it');
 }
-is(scalar(my @notes = notes()), 1, 'a file for the worker');
+is(scalar(my @notes = notes()), 1, 'a file for the database');
 $node->stop;
 is(join(' ', notes()), '', 'and none when it has left with nothing to remember');
 
-# Nor does it remember what is owed no more, or not as the same, or by nobody in
-# this place any more
+# Nor does it remember what is owed no more, whoever sends it in the end
 $node->start;
 my ($elsewhere) = @{ (users_by_share($node, 2, 'dying', [ map { "u$_" } 1 .. 20 ]))[1] };
 foreach my $what (
@@ -169,11 +204,11 @@ foreach my $what (
     query($node, $what =~ s/BAD/$bad/r);
     $node->stop('immediate');
     my ($note) = notes();
-    my @strange = ($note =~ s/\d+\.0$/4294967295.0/r, $note =~ s/0$/2/r);    # no such database, no such worker
-    link $note, $_ or die "could not link: $!\n" foreach @strange;
+    my $strange = $note =~ s/\d+$/4294967295/r;    # no such database
+    link $note, $strange or die "could not link: $!\n";
     $node->start;
     await_worker($node);
-    is(scalar(grep { -e } @strange), 0, 'files that nobody has are removed');
+    ok(!-e $strange, 'a file that nobody has is removed');
     query($node, 'ALTER SYSTEM RESET rswebhook.workers');
     wait_until_sent($node);
     $node->stop;
@@ -240,7 +275,7 @@ sub send_with_others
     my $next = query($node, 'SELECT last_value FROM rswebhook.event_id_seq') + 1 + 2 * $half + 1;
 
     inject("$action $next");
-    my ($bad, $now) = query($node, qq{
+    my ($bad, $now) = query_before_death(qq{
         BEGIN;
         SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', n, 'messageId', '$id-' || n), d))
             FROM generate_series(1, $half) n, unnest(ARRAY['$destination', 'other']) d;
@@ -263,7 +298,16 @@ sub send_bad
     my $next = query($node, 'SELECT last_value FROM rswebhook.event_id_seq') + 1;
 
     inject($action =~ / \d+$/ ? $action : "$action $next");
-    return query($node, sending($id, $destination, $user));
+    query_before_death(sending($id, $destination, $user));
+    return $next;
+}
+
+# The worker may bring the server down as soon as this is committed.
+sub query_before_death
+{
+    my ($sql) = @_;
+
+    return ($node->psql('postgres', $sql))[1];
 }
 
 sub sending

@@ -68,6 +68,32 @@ ok(wait_until_sent($node, undef, 120), 'with more memory, all are sent');
 is(query($node, q{SELECT count(DISTINCT event_id) FROM rswebhook.delivery WHERE outcome = 'delivered' AND destination_id <> rswebhook.destination_id('small')}),
     56, 'the large ones, too');
 
+# what takes longest to make of what may be sent: it takes one attempt, and nobody's turn for long
+my $keys = join ', ', map { '"' . query($node, 'SELECT private_key FROM rswebhook_generate_key_pair()') . '"' } 1 .. 8;
+add_destination($node, 'signed', $receiver->url('/signed'), { %quick, signing_secrets => "[$keys]" });
+$log = -s $node->logfile;
+query($node, q{SELECT rswebhook_send(jsonb_build_object('type', 'track', 'a', repeat('x', 60000000)), 'signed')});
+small_ones_go_on(2, 'while the largest is signed eight times');
+ok(wait_until_sent($node), 'it is sent');
+is(query($node, q{SELECT outcome || attempt FROM rswebhook.delivery WHERE destination_id = rswebhook.destination_id('signed')}),
+    'delivered1', 'at the first attempt');
+unlike(logged($log), qr/could not make the request/, 'and was made once');
+
+# ordinary events are not charged for memory that is lacking, not even as the last that is tried
+add_destination($node, 'ordinary', $receiver->url('/ordinary'),
+    { %quick, ordered => 0, retry_window => '0', min_attempts => 1, paused => 1 });
+query($node, q{SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'a', repeat('x', 6000000)), 'ordinary')) FROM generate_series(1, 3)});
+$limit = process_field($pid, 'VmSize') * 1024 + 4 * 1024 * 1024;
+is(system("prlimit --pid $pid --as=$limit:"), 0, 'hardly any memory');
+query($node, q{SELECT rswebhook_resume('ordinary')});
+ok(wait_for_query($node, 'SELECT lacks FROM rswebhook.workers()', 'making a request: out of memory'), 'it is shown what they wait for');
+small_ones_go_on(3, 'meanwhile');
+is(query($node, owed('ordinary')), 3, 'they wait');
+is(system("prlimit --pid $pid --as=unlimited:"), 0, 'no limit any more');
+ok(wait_until_sent($node), 'then they are sent');
+is(query($node, q{SELECT string_agg(DISTINCT outcome || attempt, ' ') FROM rswebhook.delivery WHERE destination_id = rswebhook.destination_id('ordinary')}),
+    'delivered1', 'with no attempt counted before');
+
 done_testing();
 
 # Nobody waits for longer than for what is tried once; in the end all large ones

@@ -5,8 +5,8 @@
  *
  * Only with -DRSWEBHOOK_INJECTION, which no release is built with.  The file
  * rswebhook.inject in the data directory names a place, and may say after it
- * what to do there, or a process' id, and after that an event's id.  A process
- * that comes by, or only that one, with any event, or only that one, writes a
+ * what to do there, or a process' id, and after that ids of events.  A process
+ * that comes by, or only that one, with any event, or only those, writes a
  * line to the log and waits until the file is gone ("stop", or nothing), raises
  * an error ("error"), is out of memory ("memory") or dies ("crash").
  *
@@ -42,16 +42,19 @@ is_wanted(const char *place, int64 event_id, char *action)
 	FILE	   *file = AllocateFile(INJECT_FILE, "r");
 	char		named[64] = "";
 	long long	event = 0;
+	bool		found;
 
 	action[0] = '\0';
 	if (file == NULL)
 		return false;
 	if (fscanf(file, "%63s %63s %lld", named, action, &event) < 1)
 		named[0] = '\0';
+	do
+		found = event == 0 || event == event_id;
+	while (!found && fscanf(file, "%lld", &event) == 1);
 	FreeFile(file);
-	return strcmp(named, place) == 0 &&
-		(atoi(action) == 0 || atoi(action) == MyProcPid) &&
-		(event == 0 || event == event_id);
+	return found && strcmp(named, place) == 0 &&
+		(atoi(action) == 0 || atoi(action) == MyProcPid);
 }
 
 void
@@ -79,11 +82,14 @@ inject_here(const char *place, int64 event_id)
 	ereport(LOG, (errmsg("rswebhook stops at \"%s\"", place)));
 	while (is_wanted(place, event_id, action) && !ShutdownRequestPending)
 	{
+		CHECK_FOR_INTERRUPTS();
+		if (event_id != 0)
+			continue;			/* what takes long with an event computes */
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 10, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
 	}
+	CHECK_FOR_INTERRUPTS();
 	SetLatch(MyLatch);			/* whatever it was set for is still to be done */
 }
 

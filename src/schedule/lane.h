@@ -152,6 +152,7 @@ struct Lane
 	Instant lacks_until;	/* its end */
 	Instant lacked_at;		/* when something was lacking last */
 	int			held;			/* outcomes that cannot be recorded now */
+	int64		held_bytes;		/* of these */
 	bool		stuck;			/* it had too many of these, and still has some */
 
 	/* room */
@@ -192,8 +193,8 @@ extern void pace_stop_waiting(Lane *lane);
 extern int	pace_lacking(void);
 
 /* See schedule_held(). */
-extern bool pace_held(QueueItem *item);
-extern bool pace_held_no_more(QueueItem *item);
+extern bool pace_held(QueueItem *item, int64 bytes);
+extern bool pace_held_no_more(QueueItem *item, int64 bytes);
 
 /*
  * May the lane send one of its ready items?  If only time is in the way,
@@ -245,6 +246,9 @@ extern int64 room_free_bytes(void);
 extern bool room_take(QueueItem *item, int64 bytes, Instant now);
 extern void room_leave(QueueItem *item);
 
+/* What all others take up. */
+extern int64 room_beside(const QueueItem *item);
+
 /* Before it leaves: its outcome is known. */
 extern void room_note(QueueItem *item, const Verdict *verdict, Instant now);
 
@@ -260,7 +264,6 @@ extern void reading_next(Lane *lane, Instant now, ReadRequest *request);
 /* ---- window.c ---- */
 extern void window_init(int share, int nshares, MemoryContext context);
 extern void window_init_lane(Lane *lane);
-extern bool window_is_mine(const QueueRow *row);
 extern Instant window_next_retry(void);
 
 /* Its row is this now. */

@@ -44,6 +44,9 @@
 #define MAX_HELD		2000
 #define FEW_HELD		10
 
+/* Likewise of their bytes, which is for answers that are large. */
+#define MAX_HELD_BYTES	(64 * 1024 * 1024)
+
 static const Turns *turns;
 static int	nshares = 1;
 static int	my_share = 0;
@@ -53,6 +56,7 @@ static int	total_in_flight;
 static int	total_unproven;		/* of these, see is_unproven() */
 static int	nlacking;			/* lanes with lacks_us */
 static int	total_held;
+static int64 total_held_bytes;
 
 static dlist_head waiting;		/* lanes, for a turn */
 static dlist_head changed_breakers; /* of lanes */
@@ -210,6 +214,7 @@ pace_forget_lane(Lane *lane)
 	wait_for_turn(lane, 0);
 	nlacking -= lane->lacks_us != 0;
 	total_held -= lane->held;
+	total_held_bytes -= lane->held_bytes;
 	if (lane->breaker_changed)
 		dlist_delete(&lane->changed_node);
 }
@@ -262,32 +267,43 @@ note_no_lack(QueueItem *item)
  * ---------------------------------------------------------------------
  */
 
+/* Those in flight are expected to become what the ones that are held are. */
 static bool
 holds_too_many(const Lane *lane)
 {
-	return lane->held >= Max(FEW_HELD, MAX_HELD - total_held);
+	int64		bytes;
+
+	if (lane->held == 0)
+		return false;
+	bytes = lane->held_bytes / lane->held * lane->in_flight;
+	return lane->held >= Max(FEW_HELD, MAX_HELD - total_held) ||
+		lane->held_bytes + bytes >= MAX_HELD_BYTES - total_held_bytes;
 }
 
 bool
-pace_held(QueueItem *item)
+pace_held(QueueItem *item, int64 bytes)
 {
 	Lane	   *lane = item->lane;
 	bool		stuck = lane->stuck;
 
 	lane->held++;
 	total_held++;
+	lane->held_bytes += bytes;
+	total_held_bytes += bytes;
 	lane->stuck |= holds_too_many(lane);
 	return lane->stuck && !stuck;
 }
 
 bool
-pace_held_no_more(QueueItem *item)
+pace_held_no_more(QueueItem *item, int64 bytes)
 {
 	Lane	   *lane = item->lane;
 	bool		stuck = lane->stuck;
 
 	lane->held--;
 	total_held--;
+	lane->held_bytes -= bytes;
+	total_held_bytes -= bytes;
 	lane->stuck &= lane->held > 0;
 	return stuck && !lane->stuck;
 }

@@ -152,6 +152,12 @@ room_leave(QueueItem *item)
 	item->bytes = 0;
 }
 
+int64
+room_beside(const QueueItem *item)
+{
+	return total_bytes + (beside != NULL ? beside->bytes : 0) - item->bytes;
+}
+
 /* Before it leaves: what a large event's outcome shows of its destination. */
 void
 room_note(QueueItem *item, const Verdict *verdict, Instant now)

@@ -264,10 +264,10 @@ schedule_reread(Lane *lane, Instant now)
 	lane_note_range(lane, 1, PG_INT64_MAX, now);
 }
 
-bool
-schedule_is_mine(const QueueRow *row)
+int64
+schedule_bytes_beside(const QueueItem *item)
 {
-	return window_is_mine(row);
+	return room_beside(item);
 }
 
 /* The lane that reads next, and what. */
@@ -504,15 +504,15 @@ schedule_recorded(QueueItem *item, bool reread, Instant now)
 }
 
 bool
-schedule_held(QueueItem *item)
+schedule_held(QueueItem *item, int64 bytes)
 {
-	return pace_held(item);
+	return pace_held(item, bytes);
 }
 
 bool
-schedule_held_no_more(QueueItem *item)
+schedule_held_no_more(QueueItem *item, int64 bytes)
 {
-	return pace_held_no_more(item);
+	return pace_held_no_more(item, bytes);
 }
 
 int

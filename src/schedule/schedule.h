@@ -93,9 +93,6 @@ extern QueueItem *schedule_next(Instant now);
 extern const QueueRow *schedule_row(const QueueItem *item);
 extern Lane *schedule_item_lane(const QueueItem *item);
 
-/* Is it this worker's? */
-extern bool schedule_is_mine(const QueueRow *row);
-
 /* The row is no longer what was read: it is this now; NULL: it has gone. */
 extern void schedule_replace(QueueItem *item, const QueueRow *row, Instant now);
 
@@ -104,6 +101,9 @@ extern void schedule_replace(QueueItem *item, const QueueRow *row, Instant now);
  * has to be put back; it is not handed out again before there is.
  */
 extern bool schedule_admit(QueueItem *item, int64 bytes);
+
+/* How much of other large events is in flight? */
+extern int64 schedule_bytes_beside(const QueueItem *item);
 
 /* It was not sent after all, and shall be offered again. */
 extern void schedule_put_back(QueueItem *item, Instant now);
@@ -137,12 +137,12 @@ extern void schedule_finished(QueueItem *item, const Verdict *verdict, Instant n
 extern void schedule_recorded(QueueItem *item, bool reread, Instant now);
 
 /*
- * The outcome cannot be recorded now, and will be tried again; or it is not held
- * for that any more.  A lane with many of these sends nothing.  True: that
+ * The outcome, of so many bytes, cannot be recorded now, and will be tried again;
+ * or it is not held for that any more.  A lane with many of these sends nothing.  True: that
  * begins, or all of them are through and it had been so.
  */
-extern bool schedule_held(QueueItem *item);
-extern bool schedule_held_no_more(QueueItem *item);
+extern bool schedule_held(QueueItem *item, int64 bytes);
+extern bool schedule_held_no_more(QueueItem *item, int64 bytes);
 
 /* Is there something to read, of the queue or of a new lane's destination? */
 extern bool schedule_wants_read(Instant now);

@@ -346,8 +346,8 @@ forget_missing(const ReadRequest *request, const QueueRow *rows, int nrows,
 	}
 }
 
-bool
-window_is_mine(const QueueRow *row)
+static bool
+is_mine(const QueueRow *row)
 {
 	return share_of(row->destination_id,
 					row->has_key ? row->ordering_key : row->event_id,
@@ -400,7 +400,7 @@ add_row(const ReadRequest *request, const QueueRow *row, Instant now)
 	KeyQueue   *key = NULL;
 	QueueItem  *item;
 
-	if (!window_is_mine(row) || hash_search(items, &id, HASH_FIND, NULL) != NULL)
+	if (!is_mine(row) || hash_search(items, &id, HASH_FIND, NULL) != NULL)
 		return;
 	if (row->deliver_after > clock_wall(now) && !lane->policy.gone)
 	{

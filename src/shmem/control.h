@@ -122,7 +122,7 @@ extern void slots_free_if_unused(WorkerSlot *first);
  * Wait longer after each failure in a row, from a second to a minute; the
  * caller holds shmem_control->lock.
  */
-extern void slots_back_off(WorkerSlot *slot);
+extern int	slots_back_off(WorkerSlot *slot);
 
 /* Wake the launcher; the caller holds shmem_control->lock. */
 extern void slots_wake_launcher(void);

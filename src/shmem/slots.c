@@ -204,15 +204,16 @@ slots_want_workers(Oid database)
 
 /*
  * Wait longer after each failure in a row, from a second to a minute; the
- * caller holds shmem_control->lock.
+ * caller holds shmem_control->lock.  How many seconds?
  */
-void
+int
 slots_back_off(WorkerSlot *slot)
 {
 	int			seconds = Min(60, 1 << Min(slot->crashes, 6));
 
 	slot->crashes++;
 	slot->start_after = clock_now() + seconds * USECS_PER_SEC;
+	return seconds;
 }
 
 void

@@ -147,6 +147,27 @@ start_worker_gone(int slot_number, uint32 generation)
 	LWLockRelease(&shmem_control->lock);
 }
 
+int
+start_put_off(int slot_number, uint32 generation, int failures)
+{
+	WorkerSlot *slot = &shmem_control->slots[slot_number];
+	WorkerSlot *first = slots_first_of(slot);
+	int			seconds = 0;
+
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	if (slot->generation == generation && slot->crashes < failures)
+	{
+		for (int share = 0; share < rswebhook_workers; share++)
+		{
+			first[share].crashes = failures - 1;
+			seconds = slots_back_off(&first[share]);
+		}
+		slot->starting = false;
+	}
+	LWLockRelease(&shmem_control->lock);
+	return seconds;
+}
+
 void
 start_database_gone(int slot_number, uint32 generation)
 {

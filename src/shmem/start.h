@@ -24,6 +24,12 @@ extern bool start_next(int *slot, Oid *database, uint32 *generation);
  */
 extern void start_worker_gone(int slot, uint32 generation);
 
+/*
+ * So many of its database have failed one after the other: it is started later, as
+ * are the others, in so many seconds.  0: it has waited for that.
+ */
+extern int	start_put_off(int slot, uint32 generation, int failures);
+
 /* None needs to be started there ever again. */
 extern void start_database_gone(int slot, uint32 generation);
 

@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -140,7 +141,8 @@ event_reader_close(EventReader *reader)
 
 /* A copy of the payload; NULL: there is none. */
 static Jsonb *
-read_event(EventReader *reader, const QueueRow *row)
+read_event(EventReader *reader, const QueueRow *row,
+		   void (*looking_at) (const QueueRow *row, int64 bytes))
 {
 	bool		null;
 	Datum		event;
@@ -150,6 +152,7 @@ read_event(EventReader *reader, const QueueRow *row)
 						 Int16GetDatum(row->event_slot), reader->slot))
 		return NULL;
 	event = slot_getattr(reader->slot, EVENT_EVENT + 1, &null);
+	looking_at(row, toast_raw_datum_size(event));
 	return DatumGetJsonbPCopy(event);
 }
 
@@ -171,7 +174,7 @@ open_readers(EventReader *readers, Relation parent, const QueueRow **rows, int c
 
 int
 direct_fetch(const QueueRow **rows, int count, int64 budget,
-			 void (*looking_at) (const QueueRow *row), Jsonb **events, bool *missing)
+			 void (*looking_at) (const QueueRow *row, int64 bytes), Jsonb **events, bool *missing)
 {
 	Relation	rel = table_open(extension_relation("queue"), AccessShareLock);
 	Relation	parent = table_open(extension_relation("event"), AccessShareLock);
@@ -186,18 +189,18 @@ direct_fetch(const QueueRow **rows, int count, int64 budget,
 	for (int i = 0; i < count && opened && budget >= 0; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		looking_at(rows[i]);
+		looking_at(rows[i], 0);
 		INJECT_EVENT("fetching", rows[i]->event_id);
 		fetched++;
 		events[i] = NULL;
 		missing[i] = false;
 		if (!find_claimed(&queue, rows[i]))
 			continue;
-		events[i] = read_event(&readers[rows[i]->event_slot], rows[i]);
+		events[i] = read_event(&readers[rows[i]->event_slot], rows[i], looking_at);
 		missing[i] = events[i] == NULL;
 		budget -= missing[i] ? 0 : (int64) VARSIZE(events[i]);
 	}
-	looking_at(NULL);
+	looking_at(NULL, 0);
 
 	for (int slot = 0; slot < RING_SLOTS; slot++)
 	{

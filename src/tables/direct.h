@@ -19,7 +19,7 @@
 
 /* As queue_fetch(), but for that it returns 0 in that case. */
 extern int	direct_fetch(const QueueRow **rows, int count, int64 budget,
-						 void (*looking_at) (const QueueRow *row),
+						 void (*looking_at) (const QueueRow *row, int64 bytes),
 						 Jsonb **events, bool *missing);
 
 extern bool direct_insert_deliveries(Outcome **outcomes, int count);

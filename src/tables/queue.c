@@ -46,6 +46,7 @@ typedef enum Statement
 {
 	IS_HOME,
 	OWED_DESTINATIONS,
+	IS_OWED,
 	READ_BY_ID,
 	READ_BY_TIME,
 	FETCH,
@@ -102,6 +103,12 @@ static struct
 	[OWED_DESTINATIONS] = {
 		"WITH RECURSIVE " OWED_IDS "SELECT id FROM owed WHERE id IS NOT NULL",
 		0, {0}
+	},
+	[IS_OWED] = {
+		"WITH RECURSIVE " OWED_IDS "SELECT true FROM owed CROSS JOIN LATERAL"
+		" (SELECT q.event_slot FROM rswebhook.queue q WHERE q.destination_id = owed.id"
+		"  AND q.event_id = $1 OFFSET 0) AS r WHERE r.event_slot = $2 LIMIT 1",
+		2, {INT8OID, INT2OID}
 	},
 	[READ_BY_ID] = {
 		"SELECT " COLUMNS " FROM rswebhook.queue q"
@@ -280,6 +287,18 @@ queue_owed_destinations(void)
 }
 
 bool
+queue_owes(int64 event_id, int16 slot)
+{
+	Datum		values[] = {Int64GetDatum(event_id), Int16GetDatum(slot)};
+	bool		owed;
+
+	execute(IS_OWED, values, NULL, true, SPI_OK_SELECT);
+	owed = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return owed;
+}
+
+bool
 queue_is_home(bool *is_copy)
 {
 	bool		null;
@@ -410,7 +429,7 @@ fetch_by_statement(const QueueRow *row, bool *missing)
 
 int
 queue_fetch(const QueueRow **rows, int count, int64 budget,
-			void (*looking_at) (const QueueRow *row), Jsonb **events, bool *missing)
+			void (*looking_at) (const QueueRow *row, int64 bytes), Jsonb **events, bool *missing)
 {
 	int			fetched = direct_fetch(rows, count, budget, looking_at, events, missing);
 
@@ -421,13 +440,13 @@ queue_fetch(const QueueRow **rows, int count, int64 budget,
 	while (fetched < count && budget >= 0)
 	{
 		CHECK_FOR_INTERRUPTS();
-		looking_at(rows[fetched]);
+		looking_at(rows[fetched], 0);
 		events[fetched] = fetch_by_statement(rows[fetched], &missing[fetched]);
 		if (events[fetched] != NULL)
 			budget -= VARSIZE(events[fetched]);
 		fetched++;
 	}
-	looking_at(NULL);
+	looking_at(NULL, 0);
 	return fetched;
 }
 
@@ -572,6 +591,8 @@ queue_record(Outcome **outcomes, int count)
 
 	for (int i = 0; i < count; i++)
 	{
+		if (outcomes[i]->request != NULL)
+			INJECT_EVENT("outcome", outcomes[i]->claimed.event_id);
 		if (outcomes[i]->fate != ROW_BUSY)
 			recorded[nrecorded++] = outcomes[i];
 	}

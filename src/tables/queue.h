@@ -22,6 +22,9 @@
 /* Destinations that are owed something, whether configured or not. */
 extern List *queue_owed_destinations(void);
 
+/* Is anybody owed this event? */
+extern bool queue_owes(int64 event_id, int16 slot);
+
 /*
  * Is this the database that delivers, and not a copy of it?  Neither is known
  * before the first send.
@@ -39,10 +42,11 @@ extern int	queue_read(const ReadRequest *request, QueueRow **rows);
  * is no longer what was read; missing[i] says that the row is there but its
  * payload is not.  In the current memory context.  Ends early once there are
  * more than budget bytes of payload; returns how many rows were looked at.
- * looking_at is called with each row before it is read, with NULL at the end.
+ * looking_at is called with each row before its payload is read, and again once
+ * the size of that is known, if it is before it is there; with NULL at the end.
  */
 extern int	queue_fetch(const QueueRow **rows, int count, int64 budget,
-						void (*looking_at) (const QueueRow *row),
+						void (*looking_at) (const QueueRow *row, int64 bytes),
 						Jsonb **events, bool *missing);
 
 /*

@@ -10,13 +10,15 @@
  * context that is reset after each; an attempt lives from its start to its
  * answer.
  *
- * An event whose request cannot be made, be it for want of memory or of time,
- * for a page that cannot be read or a mistake of ours, must not stop others.
+ * An event whose request cannot be made, be it for want of memory, because it
+ * takes too long, for a page that cannot be read or a mistake of ours, must not
+ * stop others.
  * An error while a batch is prepared takes the event that it came with out of
  * it, and that is prepared by itself, later.  If it fails again, that counts as an
  * attempt of this event: it is tried again after a while, like any other, but by
  * itself, and given up in the end.  However many such events there are, others
- * have most of the worker's time.
+ * have most of the worker's time.  But for want of memory it waits, with no attempt
+ * counted, unless it takes a lot of that itself and has all there is.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -56,8 +58,15 @@ int			rswebhook_response_body_limit = 4096;
 /* Requests that are prepared in one transaction. */
 #define BATCH	128
 
-/* A batch's requests are made in milliseconds, unless something is wrong. */
-#define RENDER_MS	1000
+/*
+ * A request is made in less than a millisecond, or in up to 200 of them for each
+ * MB of an event that is written out six times as large and signed with many keys.
+ * More than this of the processor means that something is wrong; and once a batch has
+ * used that, others have their turn.
+ */
+#define RENDER_US			(1 * USECS_PER_SEC)
+#define RENDER_US_A_MB		(1 * USECS_PER_SEC)
+#define BATCH_US			(1 * USECS_PER_SEC)
 
 /* An event whose request could not be made waits at least so long. */
 #define SET_ASIDE_MIN_US	(1 * USECS_PER_SEC)
@@ -68,6 +77,21 @@ int			rswebhook_response_body_limit = 4096;
  */
 #define TIME_OF_OTHERS	3
 #define TIME_OF_OTHERS_MAX_US	(30 * USECS_PER_SEC)
+
+/*
+ * An event that takes no more memory than this is not the reason why there is not
+ * enough.  One of the greatest default size takes less.
+ */
+#define ORDINARY_BYTES	(16 * 1024 * 1024)
+
+/* For want of memory, nothing is prepared by itself for so long. */
+#define LACK_US			(250 * 1000)
+
+/*
+ * Before an event is prepared of which workers have died, what is in flight has so
+ * long to be answered: it would be sent again.
+ */
+#define QUIET_MAX_US	(1 * USECS_PER_SEC)
 
 /*
  * Memory that the batch's context keeps when it is reset.  Giving it back to
@@ -108,6 +132,12 @@ static QueueItem *singles[16];	/* claimed, to be prepared by themselves */
 static int	nsingles = 0;
 static bool single = false;		/* claimed[0] was one of these */
 static Instant singles_from;	/* none of these is prepared before */
+
+static int64 payload_bytes;		/* of the event that is looked at; 0: not known */
+static Instant lacks_until = 0; /* there was not enough memory for one */
+
+static QueueItem *suspect;		/* claimed, but workers have died of its event */
+static Instant suspect_from;	/* it is prepared then at the latest */
 
 static dlist_head in_flight;	/* of Attempt */
 
@@ -346,7 +376,22 @@ claim_alone(QueueItem *item, Instant now)
 		singles[nsingles++] = item;
 }
 
-/* Its request may have failed before, or the worker died at it. */
+/* Likewise, and when nothing else is in flight: workers have died of its event. */
+static void
+claim_suspect(QueueItem *item, Instant now)
+{
+	if (suspect != NULL)
+		schedule_put_off(item, now + SET_ASIDE_MIN_US, now);
+	else if (now < singles_from)
+		schedule_put_off(item, singles_from, now);
+	else
+	{
+		suspect = item;
+		suspect_from = now + QUIET_MAX_US;
+	}
+}
+
+/* Its request may have failed before, or a worker died of its event. */
 static void
 claim_warily(QueueItem *item, Instant now)
 {
@@ -359,14 +404,15 @@ claim_warily(QueueItem *item, Instant now)
 				claim(item);
 			break;
 		case SUSPECT_ALONE:
-			claim_alone(item, now);
+			if (schedule_waits_for_nothing(item))
+				claim(item);
+			else
+				claim_suspect(item, now);
 			break;
 		case SUSPECT_ASIDE:
-			suspect_put_off(schedule_row(item));
 			set_aside(item, now, "the worker died of it twice");
 			break;
 		case SUSPECT_LOST:
-			suspect_forget(schedule_row(item));
 			abort_unsent(item, now, "the worker died three times while it made the request");
 			break;
 	}
@@ -381,17 +427,51 @@ claim_single(void)
 	single = true;
 }
 
+/*
+ * Should the worker die of what it prepares next, what it has sent before and not
+ * recorded is sent again.  In the time after a death it is recorded first.
+ */
+static bool
+is_recorded(void)
+{
+	Instant		since;
+
+	return record_waiting(&since) == 0;
+}
+
+static bool
+claim_suspect_now(Instant now)
+{
+	if (nclaimed > 0 || !is_recorded() ||
+		(!dlist_is_empty(&in_flight) && now < suspect_from))
+		return nclaimed > 0;
+	claim(suspect);
+	suspect = NULL;
+	single = true;
+	return true;
+}
+
 bool
 deliver_claim(Instant now)
 {
 	QueueItem  *item;
 
+	if (suspect != NULL)
+		return claim_suspect_now(now);
+	if (nclaimed == 0 && suspect_wary() && !is_recorded())
+		return false;
 	claim_single();
-	while (!single && nclaimed < BATCH &&
+	while (!single && suspect == NULL && nclaimed < BATCH &&
 		   (item = schedule_next(now)) != NULL)
 		claim_warily(item, now);
 	claim_single();
 	return nclaimed > 0;
+}
+
+Instant
+deliver_claim_at(Instant now)
+{
+	return suspect != NULL && suspect_from > now ? suspect_from : 0;
 }
 
 /* Errors that tell of the event itself, and will be the same at each attempt. */
@@ -400,6 +480,23 @@ is_of_event(int sqlerrcode)
 {
 	return sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED ||
 		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION;
+}
+
+/* Of the processor, to prepare an event of this size. */
+static int64
+time_for(int64 bytes)
+{
+	return RENDER_US + bytes * RENDER_US_A_MB / (1024 * 1024);
+}
+
+/* An event is about to be fetched; once more when its size is known. */
+static void
+look_at(const QueueRow *row, int64 bytes)
+{
+	suspect_note(row);
+	payload_bytes = bytes;
+	if (row != NULL)
+		session_limit_rest(time_for(bytes));
 }
 
 /* Errors that may have to do with the one event that was looked at. */
@@ -469,8 +566,6 @@ replace_row(int index, Instant now)
 	QueueRow   *rows;
 	int			count = queue_read(&request, &rows);
 
-	if (count == 0)
-		suspect_forget(was);
 	claimed[index] = NULL;
 	schedule_replace(item, count > 0 ? rows : NULL, now);
 	pfree(rows);
@@ -502,7 +597,7 @@ reason_to_abort(const QueueRow *row, const Destination *destination,
 	return NULL;
 }
 
-/* There was no room for the payloads of these. */
+/* There was no room for the payloads of these, or no time. */
 static void
 put_back_from(int first, Instant now)
 {
@@ -543,7 +638,6 @@ prepare_one(int index, Jsonb *event, bool missing, Instant now)
 	if (abort_reason != NULL || result == RENDER_NOT_NOW)
 	{
 		claimed[index] = NULL;
-		suspect_forget(row);
 		if (abort_reason != NULL)
 			abort_unsent(item, now, abort_reason);
 		else
@@ -569,15 +663,21 @@ prepare(Instant now)
 	const QueueRow *rows[BATCH];
 	Jsonb	   *events[BATCH];
 	bool		missing[BATCH];
+	int64		began;			/* by what the processor has done */
 
 	for (int i = 0; i < nclaimed; i++)
 		rows[i] = schedule_row(claimed[i]);
-	put_back_from(queue_fetch(rows, nclaimed, schedule_free_bytes(), suspect_note,
+	put_back_from(queue_fetch(rows, nclaimed, schedule_free_bytes(), look_at,
 							  events, missing), now);
-	session_limit_rest(RENDER_MS);
+	began = session_processor_us();
 	for (int i = 0; i < nclaimed; i++)
 	{
-		suspect_note(schedule_row(claimed[i]));
+		if (session_processor_us() - began >= BATCH_US)
+		{
+			put_back_from(i, now);
+			break;
+		}
+		look_at(schedule_row(claimed[i]), events[i] != NULL ? VARSIZE(events[i]) : 0);
 		CHECK_FOR_INTERRUPTS();
 		prepare_one(i, events[i], missing[i], now);
 		if (events[i] != NULL)
@@ -589,7 +689,7 @@ prepare(Instant now)
 
 /* The claimed event that an error has to do with, -1: with none. */
 static int
-find_suspect(int sqlerrcode)
+find_noted(int sqlerrcode)
 {
 	if (ShutdownRequestPending || !may_be_of_one(sqlerrcode))
 		return -1;
@@ -602,14 +702,43 @@ find_suspect(int sqlerrcode)
 }
 
 /*
+ * Memory that the worker lacks is nobody's fault, unless an event takes a lot of
+ * it, and no other large one any.
+ */
+static bool
+is_to_blame(const QueueItem *item, int64 bytes, int sqlerrcode)
+{
+	return sqlerrcode != ERRCODE_OUT_OF_MEMORY || schedule_waits_for_nothing(item) ||
+		(bytes > ORDINARY_BYTES && schedule_bytes_beside(item) == 0);
+}
+
+static void
+wait_for_memory(QueueItem *item, const char *why, Instant now)
+{
+	char		what[100];
+
+	snprintf(what, sizeof(what), "making a request: %s", why);
+	lack_note(what, now);
+	singles_from = Max(singles_from, now + LACK_US);
+	schedule_put_off(item, Max(singles_from, now + SET_ASIDE_MIN_US), now);
+	lacks_until = Max(singles_from, now + SET_ASIDE_MIN_US) + SET_ASIDE_MIN_US;
+}
+
+Instant
+deliver_lacks_until(Instant now)
+{
+	return lacks_until > now ? lacks_until : 0;
+}
+
+/*
  * Take one event out of the batch whose preparation began then, and put back those
- * that were to come after it.
+ * that were to come after it.  bytes: of memory that it took.
  */
 static void
-take_out(int suspect, const ErrorData *error, Instant began)
+take_out(int index, const ErrorData *error, int64 bytes, Instant began)
 {
 	static Repeated unmade;
-	QueueItem  *item = claimed[suspect];
+	QueueItem  *item = claimed[index];
 	const QueueRow *row = schedule_row(item);
 	Instant		now = clock_now();
 
@@ -625,18 +754,20 @@ take_out(int suspect, const ErrorData *error, Instant began)
 	singles_from = now + Min(TIME_OF_OTHERS * (now - began), TIME_OF_OTHERS_MAX_US);
 	for (int i = nclaimed - 1; i >= 0; i--)
 	{
-		if (i == suspect || claimed[i] == NULL || prepared[i].ready)
+		if (i == index || claimed[i] == NULL || prepared[i].ready)
 			continue;
 		schedule_put_back(claimed[i], now);
 		claimed[i] = NULL;
 	}
-	if (single || schedule_waits_for_nothing(item))
-		set_aside(item, now, error->message);
-	else
-		schedule_put_off(item, singles_from, now);
-	claimed[suspect] = NULL;
 	while (nsingles > 0)
 		schedule_put_off(singles[--nsingles], singles_from, now);
+	if (!single && !schedule_waits_for_nothing(item))
+		schedule_put_off(item, singles_from, now);
+	else if (is_to_blame(item, bytes, error->sqlerrcode))
+		set_aside(item, now, error->message);
+	else
+		wait_for_memory(item, error->message, now);
+	claimed[index] = NULL;
 }
 
 bool
@@ -654,11 +785,12 @@ deliver_prepare(Instant now)
 	}
 	PG_CATCH();
 	{
-		int			suspect = find_suspect(geterrcode());
+		int			index = find_noted(geterrcode());
+		int64		bytes = payload_bytes + MemoryContextMemAllocated(event_context, true);
 		ErrorData  *error;
 
 		suspect_note(NULL);
-		if (suspect < 0)
+		if (index < 0)
 			PG_RE_THROW();
 		HOLD_INTERRUPTS();
 		MemoryContextReset(event_context);	/* it may have taken all there is */
@@ -666,7 +798,7 @@ deliver_prepare(Instant now)
 		error = CopyErrorData();
 		FlushErrorState();
 		session_abort();
-		take_out(suspect, error, began);
+		take_out(index, error, bytes, began);
 		MemoryContextSwitchTo(TopMemoryContext);	/* the old one was the transaction's */
 		RESUME_INTERRUPTS();
 	}
@@ -737,7 +869,6 @@ deliver_start(void)
 							 schedule_lane_in_flight(schedule_item_lane(claimed[i])));
 		suspect_note(schedule_row(claimed[i]));
 		start_request(claimed[i], &prepared[i]);
-		suspect_forget(schedule_row(claimed[i]));
 		claimed[i] = NULL;
 	}
 	suspect_note(NULL);
@@ -754,6 +885,9 @@ deliver_reset(Instant now)
 	}
 	while (nsingles > 0)
 		schedule_put_back(singles[--nsingles], now);
+	if (suspect != NULL)
+		schedule_put_back(suspect, now);
+	suspect = NULL;
 	suspect_note(NULL);
 	forget_batch();
 }

@@ -23,6 +23,9 @@ extern void deliver_init(void);
 /* Anything that may be sent?  Takes it from the scheduler. */
 extern bool deliver_claim(Instant now);
 
+/* When it may have to be asked again whatever happens; 0: never. */
+extern Instant deliver_claim_at(Instant now);
+
 /*
  * Turn what was claimed into requests; what cannot be sent is decided here.
  * False: an error had to do with one event, and ended the transaction.  What was
@@ -30,6 +33,9 @@ extern bool deliver_claim(Instant now);
  * event is prepared by itself after the next batch.
  */
 extern bool deliver_prepare(Instant now);
+
+/* There was not enough memory for an event, which waits for it; 0: there was. */
+extern Instant deliver_lacks_until(Instant now);
 
 /* Send what was prepared. */
 extern void deliver_start(void);

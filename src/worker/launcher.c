@@ -35,7 +35,6 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "suspect.h"
 #include "tcop/tcopprot.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -50,6 +49,7 @@
 #include "shmem/start.h"
 #include "worker/ddl.h"
 #include "worker/launcher.h"
+#include "worker/suspect.h"
 
 /* A worker that this launcher started and has not seen end. */
 typedef struct Child
@@ -117,7 +117,7 @@ list_databases(void)
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
-	suspect_clean_up(all, rswebhook_workers);
+	suspect_clean_up(all);
 	CommitTransactionCommand();
 }
 
@@ -224,6 +224,24 @@ reap_children(void)
 	}
 }
 
+/*
+ * Workers of this database have died: the next one waits, longer each time, but
+ * for the first time.  A restart of the server, which the slots do not outlast,
+ * makes no difference.
+ */
+static bool
+waits_after_deaths(int slot, Oid database, uint32 generation)
+{
+	int			deaths = suspect_count_deaths(database, slot % rswebhook_workers);
+	int			seconds = deaths > 1 ? start_put_off(slot, generation, deaths - 1) : 0;
+
+	if (seconds > 0)
+		ereport(LOG,
+				(errmsg("rswebhook starts a worker for database %u in %d s, since %d have died in a row",
+						database, seconds, deaths)));
+	return seconds > 0;
+}
+
 /* Start what is wanted; returns false if no more workers can be started. */
 static bool
 start_wanted(MemoryContext context)
@@ -237,6 +255,11 @@ start_wanted(MemoryContext context)
 		Reachable	reachable;
 
 		CHECK_FOR_INTERRUPTS();
+		if (waits_after_deaths(slot, database, generation))
+		{
+			unseen = list_delete_oid(unseen, database);
+			continue;
+		}
 		reachable = look_up_database(database);
 		MemoryContextSwitchTo(context);
 		unseen = list_delete_oid(unseen, database);

@@ -17,6 +17,7 @@
 #include "worker/lanes.h"
 #include "worker/record.h"
 #include "worker/states.h"
+#include "worker/suspect.h"
 
 /* A row that somebody has locked is looked at again after so long, then longer. */
 #define BUSY_MIN_US		(200 * 1000)
@@ -136,13 +137,22 @@ destination_name(const Unrecorded *o)
 	return d != NULL ? d->name : "(deleted)";
 }
 
+/* Of memory; the same until it is recorded. */
+static int64
+outcome_bytes(const Outcome *outcome)
+{
+	return sizeof(Unrecorded) + outcome->response_body_len +
+		(outcome->error != NULL ? strlen(outcome->error) : 0) +
+		(outcome->request != NULL ? strlen(outcome->request) : 0);
+}
+
 static void
 hold(Unrecorded *o, Instant until)
 {
 	bool		held = o->hold_until != 0;
 
 	o->hold_until = until;
-	if (held || !schedule_held(o->item))
+	if (held || !schedule_held(o->item, outcome_bytes(&o->outcome)))
 		return;
 	ereport(LOG,
 			(errmsg("an rswebhook worker sends nothing more to destination \"%s\", since it cannot record what became of many deliveries",
@@ -154,7 +164,7 @@ hold(Unrecorded *o, Instant until)
 static void
 hold_no_more(Unrecorded *o)
 {
-	if (o->hold_until != 0 && schedule_held_no_more(o->item))
+	if (o->hold_until != 0 && schedule_held_no_more(o->item, outcome_bytes(&o->outcome)))
 		ereport(LOG,
 				(errmsg("the rswebhook worker has recorded what became of all its deliveries to destination \"%s\"",
 						destination_name(o))));
@@ -196,6 +206,8 @@ record_chosen(void)
 
 	for (int i = 0; i < nrecording; i++)
 		chosen[i] = &recording[i]->outcome;
+	if (nrecording == 1)
+		suspect_note_recording(&chosen[0]->claimed);
 	if (nrecording > 0)
 		queue_record(chosen, nrecording);
 	pfree(chosen);
@@ -257,6 +269,7 @@ record_committed(Instant now)
 {
 	int32		acquitted = 0;	/* whose suspect it was */
 
+	suspect_note(NULL);
 	for (int i = 0; i < nrecording; i++)
 	{
 		Unrecorded *o = recording[i];
@@ -286,6 +299,7 @@ record_committed(Instant now)
 void
 record_not_committed(void)
 {
+	suspect_note(NULL);
 	nrecording = 0;
 }
 
@@ -294,6 +308,7 @@ record_failed(Instant now, int64 shortest_us, int64 longest_us)
 {
 	int32		whose = nrecording > 0 ? recording[0]->outcome.claimed.destination_id : 0;
 
+	suspect_note(NULL);
 	for (int i = 0; i < nrecording; i++)
 	{
 		Unrecorded *o = recording[i];

@@ -201,6 +201,7 @@ signatures(const Destination *destination, TimestampTz now, const StringInfo sig
 		char	   *signature;
 		char	   *key;
 
+		CHECK_FOR_INTERRUPTS();
 		if (signing->expires_at <= now)
 			continue;
 		if (!fetch(signing->secret, &key, why))

@@ -23,6 +23,7 @@
 #include "worker/retention.h"
 #include "worker/session.h"
 #include "worker/states.h"
+#include "worker/suspect.h"
 
 /*
  * Outcomes are recorded together: so many, or after so long.  The longer time
@@ -287,7 +288,7 @@ record_group(void)
 	ErrorData  *error;
 
 	INJECT("answered");
-	error = try_to(record_some, RECORD_GROUP);
+	error = try_to(record_some, suspect_very_wary() ? 1 : RECORD_GROUP);
 	if (error == NULL)
 		return;
 	record_not_committed();

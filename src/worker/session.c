@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include <signal.h>
+#include <time.h>
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -77,6 +78,7 @@ static bool impatient = false;
 static volatile Instant counted_until;	/* of the last transaction */
 static volatile int64 taken_us; /* likewise */
 static bool overran = false;	/* likewise, TRANSACTION_TIMEOUT_MS */
+static volatile int64 processor_limit = 0;	/* of its rest; 0: the time above */
 
 static void
 set(const char *name, const char *value)
@@ -105,6 +107,15 @@ pin_settings(void)
 	set("enable_mergejoin", "off");
 	set("max_parallel_workers_per_gather", "0");
 	set("jit", "off");
+}
+
+int64
+session_processor_us(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return used.tv_sec * INT64CONST(1000000) + used.tv_nsec / 1000;
 }
 
 /* This and the next four are called from signal handlers. */
@@ -137,6 +148,8 @@ static void
 step_timeout_handler(void)
 {
 	count_step();
+	if (processor_limit != 0 && session_processor_us() >= processor_limit)
+		enable_timeout_after(STATEMENT_TIMEOUT, 1);
 }
 
 void
@@ -172,6 +185,7 @@ stop_timeouts(void)
 
 	disable_timeouts(timeouts, lengthof(timeouts));
 	overdue = false;
+	processor_limit = 0;
 }
 
 void
@@ -268,9 +282,11 @@ session_set_impatient(bool value)
 }
 
 void
-session_limit_rest(int ms)
+session_limit_rest(int64 us)
 {
-	enable_timeout_after(STATEMENT_TIMEOUT, ms);
+	if (processor_limit == 0)
+		disable_timeout(STATEMENT_TIMEOUT, false);
+	processor_limit = session_processor_us() + us;
 }
 
 void
@@ -279,6 +295,7 @@ session_commit(void)
 	SetUserIdAndSecContext(outer_user, outer_context);
 	SPI_finish();
 	PopActiveSnapshot();
+	processor_limit = 0;
 	disable_timeout(STATEMENT_TIMEOUT, false);	/* not while a standby is waited for */
 	if (leaving)
 		set("synchronous_commit", "local");

@@ -31,8 +31,13 @@ extern void session_commit(void);
 extern void session_wait_little(void);
 extern void session_set_impatient(bool impatient);
 
-/* What is left to do in this transaction takes so long at the most. */
-extern void session_limit_rest(int ms);
+/*
+ * What is left to do in this transaction, until it is limited again, takes so much
+ * of the processor at the most, or a little more; how long it takes for that is up
+ * to the machine.  And what the process has used.
+ */
+extern void session_limit_rest(int64 us);
+extern int64 session_processor_us(void);
 
 /*
  * Before the worker is idle: autovacuum, for one, should hear of what the last

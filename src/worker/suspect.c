@@ -1,16 +1,22 @@
 /*-------------------------------------------------------------------------
  *
  * suspect.c
- *		Which event a worker is at, and which it died at.
+ *		Which event a worker is at, and of which workers died.
  *
  * The death of a worker by a signal restarts all of PostgreSQL; if an event is
  * the reason, it must not happen again and again.  Shared memory is made anew
  * in such a restart, and a table would cost a write for each event.  So the
- * note is in a file that is mapped into the process: what is stored there is
- * there after its death, and a store is all it costs.
+ * note is in a file that is mapped into the workers of a database: what is
+ * stored there is there after their death, and a store is all it costs.
  *
- * After its first death at an event the worker looks at that one by itself.
- * After the second it leaves it for a while, and after the third for good.
+ * Deaths are counted by event, whatever destination it was prepared for and
+ * whichever worker died.  After the first the event is prepared by itself.  After
+ * the second it is left for a while, and after the third for good.  An event is
+ * forgotten once nobody is owed it, and not before: what was decided of it may
+ * not be recorded yet when the worker dies of another one.
+ *
+ * The launcher counts, before it starts the next worker, since only then is it
+ * sure that whoever has left a note is dead.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -19,6 +25,7 @@
 #include "postgres.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,80 +34,251 @@
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
+#include "utils/timestamp.h"
 
+#include "shmem/share.h"
 #include "worker/suspect.h"
 
 /* A directory for what need not last, which backups leave out. */
 #define NOTE_DIRECTORY	"pg_stat_tmp"
-#define NOTE_NAME		"rswebhook.%u.%d"
-#define NOTE_VERSION	2
+#define NOTE_NAME		"rswebhook.%u"
+#define NOTE_VERSION	3
 
 #define DEATHS_ASIDE	2
 #define DEATHS_LOST		3
 
-typedef struct Suspect
+/* Beyond these, the one that did least harm is forgotten for the next. */
+#define MAX_SUSPECTS	256
+
+/* A worker that has lasted so long is not one more of those that died in a row. */
+#define LASTED_US		(60 * USECS_PER_SEC)
+
+/* How often it is looked whether suspects are owed still. */
+#define REVIEW_US		(5 * USECS_PER_SEC)
+
+/* An event; an id can be that of another one when the slots have gone round. */
+typedef struct Payload
 {
 	int64		event_id;		/* 0: none */
-	TimestampTz queued_at;		/* an id can be that of another event one day */
-	int32		destination_id;
-	int16		deaths;
-	bool		put_off;		/* since the last of these */
+	int16		slot;
+	bool		recording;		/* its outcome was recorded, not its request made */
+	int32		destination_id; /* for which that was */
+} Payload;
+
+typedef struct Suspect
+{
+	Payload		payload;
+	TimestampTz died_at;		/* the last time; when that was counted */
+	int32		deaths;
+	int32		padding;
 } Suspect;
+
+/* A worker's part of the note. */
+typedef struct Place
+{
+	Payload		at;				/* what it is at */
+	Instant		since;			/* when it began */
+	int32		pid;			/* 0: it has left, or was made to by others */
+	int32		padding;
+} Place;
 
 typedef struct Note
 {
 	uint32		version;
-	Suspect		at;				/* what the worker is at */
-	Suspect		suspects[16];
+	int16		deaths;			/* of workers, in a row */
+	bool		unknown;		/* of what one of these died */
+	Place		places[MAX_SHARES];
+	Suspect		suspects[MAX_SUSPECTS];
 } Note;
 
 static volatile Note *note;		/* NULL: there is no file */
+static volatile Place *mine;	/* likewise */
 static char note_path[MAXPGPATH];
 static int	nsuspects = 0;
-static Suspect current;			/* as note->at, with or without a file */
+static Instant next_review = 0;
+static Payload current;			/* as mine->at, with or without a file */
 
 /* ---------------------------------------------------------------------
  * The file
  * ---------------------------------------------------------------------
  */
 
-/* That others die, or the server, says nothing of the event. */
-static void
-handle_sigquit(SIGNAL_ARGS)
+/*
+ * Open it, locked until it is closed: nobody else makes or removes it meanwhile.
+ * -1: see errno.
+ */
+static int
+open_locked(const char *path, int flags)
 {
-	note->at.event_id = 0;
-	_exit(2);					/* as the handler that this one replaces */
-}
+	for (;;)
+	{
+		int			fd = BasicOpenFile(path, O_RDWR | flags | PG_BINARY);
+		struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+		struct stat st;
+		int			save_errno;
 
-static void
-close_note(int code, Datum arg)
-{
-	note->at.event_id = 0;
-	if (nsuspects == 0)
-		(void) unlink(note_path);
+		if (fd < 0)
+			return -1;
+		if (fcntl(fd, F_SETLKW, &lock) == 0 && fstat(fd, &st) == 0)
+		{
+			if (st.st_nlink > 0)
+				return fd;
+			close(fd);			/* somebody has just removed it */
+			continue;
+		}
+		save_errno = errno;
+		close(fd);
+		if (save_errno == EINTR)
+			continue;
+		errno = save_errno;
+		return -1;
+	}
 }
 
 /* Of its full size, so that no store can fail for want of space. */
 static volatile Note *
-map_file(const char *path)
+map_file(int fd)
 {
-	int			fd = BasicOpenFile(path, O_RDWR | O_CREAT | PG_BINARY);
+	static const Note empty = {.version = NOTE_VERSION};
 	struct stat st;
-	Note		empty = {.version = NOTE_VERSION};
-	void	   *map = MAP_FAILED;
-	int			save_errno;
+	Note	   *map;
 
-	if (fd < 0)
+	if (fstat(fd, &st) != 0)
 		return NULL;
 	errno = ENOSPC;				/* what a short write means */
-	if (fstat(fd, &st) == 0 &&
-		(st.st_size == sizeof(Note) ||
-		 (write(fd, &empty, sizeof(Note)) == sizeof(Note) && ftruncate(fd, sizeof(Note)) == 0)))
-		map = mmap(NULL, sizeof(Note), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	save_errno = errno;
+	if (st.st_size != sizeof(Note) &&
+		(write(fd, &empty, sizeof(Note)) != sizeof(Note) || ftruncate(fd, sizeof(Note)) != 0))
+		return NULL;
+	map = mmap(NULL, sizeof(Note), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return NULL;
+	if (map->version != NOTE_VERSION)
+		*map = empty;
+	return map;
+}
+
+/* That others die, or the server, says nothing of the event. */
+static void
+handle_sigquit(SIGNAL_ARGS)
+{
+	mine->at.event_id = 0;
+	mine->pid = 0;
+	_exit(2);					/* as the handler that this one replaces */
+}
+
+static bool
+is_empty(void)
+{
+	bool		used = note->deaths > 0;
+
+	for (int i = 0; i < MAX_SHARES; i++)
+		used |= note->places[i].pid != 0;
+	for (int i = 0; i < MAX_SUSPECTS; i++)
+		used |= note->suspects[i].payload.event_id != 0;
+	return !used;
+}
+
+/* One that ends as it should, or has lasted, breaks the row of those that died. */
+static void
+close_note(int code, Datum arg)
+{
+	int			fd = open_locked(note_path, 0);
+
+	mine->at.event_id = 0;
+	mine->pid = 0;
+	if (code == 0 || clock_now() - mine->since >= LASTED_US)
+		note->deaths = 0;
+	if (fd < 0)
+		return;
+	if (is_empty())
+		(void) unlink(note_path);
 	close(fd);
-	errno = save_errno;
-	return map == MAP_FAILED ? NULL : map;
+}
+
+/* ---------------------------------------------------------------------
+ * Deaths
+ * ---------------------------------------------------------------------
+ */
+
+static bool
+is_same(const volatile Payload *a, const volatile Payload *b)
+{
+	return a->event_id == b->event_id && a->slot == b->slot;
+}
+
+static volatile Suspect *
+find(volatile Note *in, const volatile Payload *wanted)
+{
+	for (int i = 0; i < MAX_SUSPECTS; i++)
+	{
+		if (is_same(&in->suspects[i].payload, wanted))
+			return &in->suspects[i];
+	}
+	return NULL;
+}
+
+/* Remember it instead of one that did less harm. */
+static void
+count_against(volatile Note *in, const volatile Payload *payload)
+{
+	volatile Suspect *suspect = find(in, payload);
+
+	if (suspect == NULL)
+	{
+		suspect = &in->suspects[0];
+		for (int i = 1; i < MAX_SUSPECTS; i++)
+		{
+			if (in->suspects[i].deaths < suspect->deaths)
+				suspect = &in->suspects[i];
+		}
+		suspect->deaths = 0;
+	}
+	suspect->payload = *payload;
+	suspect->died_at = GetCurrentTimestamp();
+	suspect->deaths++;
+	ereport(LOG,
+			(errmsg("an rswebhook worker died while it %s event " INT64_FORMAT " for destination %d, %d time(s) by now",
+					payload->recording ? "recorded the outcome of" : "prepared",
+					payload->event_id, payload->destination_id, suspect->deaths),
+			 errdetail("It is prepared by itself now; put off after the second time, and given up after the third.")));
+}
+
+int
+suspect_count_deaths(Oid database, int share)
+{
+	char		path[MAXPGPATH];
+	volatile Note *seen;
+	Instant		now = clock_now();
+	int			deaths = 0;
+	int			fd;
+
+	snprintf(path, sizeof(path), NOTE_DIRECTORY "/" NOTE_NAME, database);
+	fd = open_locked(path, 0);
+	if (fd < 0)
+		return 0;				/* as a rule */
+	seen = map_file(fd);
+	for (int i = 0; seen != NULL && i < MAX_SHARES; i++)
+	{
+		volatile Place *place = &seen->places[i];
+
+		if (place->pid == 0 || (i != share && kill(place->pid, 0) == 0))
+			continue;
+		if (now < place->since || now - place->since >= LASTED_US)
+			seen->deaths = 0;
+		seen->unknown = place->at.event_id == 0 || (seen->unknown && seen->deaths > 0);
+		seen->deaths = Min(seen->deaths + 1, PG_INT16_MAX);
+		place->pid = 0;
+		if (place->at.event_id != 0)
+			count_against(seen, &place->at);
+		place->at.event_id = 0;
+	}
+	if (seen != NULL)
+	{
+		deaths = seen->deaths;
+		munmap(unvolatize(Note *, seen), sizeof(Note));
+	}
+	close(fd);
+	return deaths;
 }
 
 /* ---------------------------------------------------------------------
@@ -108,183 +286,148 @@ map_file(const char *path)
  * ---------------------------------------------------------------------
  */
 
-static bool
-is_same(const volatile Suspect *a, const volatile Suspect *b)
-{
-	return a->event_id == b->event_id &&
-		a->destination_id == b->destination_id &&
-		a->queued_at == b->queued_at;
-}
-
-static volatile Suspect *
-find(const volatile Suspect *wanted)
-{
-	for (int i = 0; note != NULL && i < lengthof(note->suspects); i++)
-	{
-		if (is_same(&note->suspects[i], wanted))
-			return &note->suspects[i];
-	}
-	return NULL;
-}
-
-static Suspect
-suspect_of(const QueueRow *row)
-{
-	return (Suspect) {
-		.event_id = row->event_id,
-		.queued_at = row->queued_at,
-		.destination_id = row->destination_id
-	};
-}
-
-static volatile Suspect *
-find_row(const QueueRow *row)
-{
-	Suspect		wanted = suspect_of(row);
-
-	return find(&wanted);
-}
-
 static void
 count_suspects(void)
 {
 	nsuspects = 0;
-	for (int i = 0; i < lengthof(note->suspects); i++)
-		nsuspects += note->suspects[i].event_id != 0;
-}
-
-static void
-forget(volatile Suspect *suspect)
-{
-	suspect->event_id = 0;
-	suspect->deaths = 0;
-}
-
-/* The worker died at what the note says: remember it instead of one that did less harm. */
-static void
-count_death(void)
-{
-	volatile Suspect *suspect = find(&note->at);
-
-	if (suspect == NULL)
-	{
-		suspect = &note->suspects[0];
-		for (int i = 1; i < lengthof(note->suspects); i++)
-		{
-			if (note->suspects[i].deaths < suspect->deaths)
-				suspect = &note->suspects[i];
-		}
-		*suspect = note->at;
-		suspect->deaths = 0;
-	}
-	suspect->deaths++;
-	suspect->put_off = false;
-	ereport(LOG,
-			(errmsg("an rswebhook worker died while it prepared event " INT64_FORMAT " for destination %d, %d time(s) by now",
-					suspect->event_id, suspect->destination_id, suspect->deaths),
-			 errdetail("It is prepared by itself now; put off after the second time, and given up after the third.")));
+	for (int i = 0; i < MAX_SUSPECTS; i++)
+		nsuspects += note->suspects[i].payload.event_id != 0;
 }
 
 void
-suspect_init(int share)
+suspect_init(Oid database, int share)
 {
-	snprintf(note_path, sizeof(note_path), NOTE_DIRECTORY "/" NOTE_NAME, MyDatabaseId, share);
-	note = map_file(note_path);
+	int			fd;
+
+	snprintf(note_path, sizeof(note_path), NOTE_DIRECTORY "/" NOTE_NAME, database);
+	fd = open_locked(note_path, O_CREAT);
+	note = fd >= 0 ? map_file(fd) : NULL;
 	if (note == NULL)
 	{
 		ereport(LOG,
 				(errcode_for_file_access(),
 				 errmsg("could not map file \"%s\": %m", note_path),
 				 errdetail("Should an event be the death of this rswebhook worker, that will not be known.")));
+		if (fd >= 0)
+			close(fd);
 		return;
 	}
-	if (note->version != NOTE_VERSION)
-	{
-		memset(unvolatize(Note *, note), 0, sizeof(Note));
-		note->version = NOTE_VERSION;
-	}
-	if (note->at.event_id != 0)
-		count_death();
-	note->at.event_id = 0;
+	mine = &note->places[share];
+	mine->at.event_id = 0;
+	mine->since = clock_now();
+	mine->pid = MyProcPid;
+	close(fd);
 	count_suspects();
 	before_shmem_exit(close_note, 0);	/* before another worker has the share */
 	pqsignal(SIGQUIT, handle_sigquit);
 }
 
+bool
+suspect_wary(void)
+{
+	return nsuspects > 0 || suspect_very_wary();
+}
+
+bool
+suspect_very_wary(void)
+{
+	return note != NULL && note->deaths > 0 &&
+		(note->unknown || note->deaths >= DEATHS_ASIDE) &&
+		clock_now() - mine->since < LASTED_US;
+}
+
+static Payload
+payload_of(const QueueRow *row)
+{
+	return (Payload) {
+		.event_id = row->event_id,
+		.slot = row->event_slot,
+		.destination_id = row->destination_id
+	};
+}
+
+static void
+set_current(Payload payload)
+{
+	current = payload;
+	if (mine == NULL)
+		return;
+	mine->at.event_id = 0;		/* nothing, while it is half written */
+	mine->at.slot = payload.slot;
+	mine->at.recording = payload.recording;
+	mine->at.destination_id = payload.destination_id;
+	mine->at.event_id = payload.event_id;
+}
+
 void
 suspect_note(const QueueRow *row)
 {
-	current = row != NULL ? suspect_of(row) : (Suspect) {0};
-	if (note == NULL)
-		return;
-	note->at.event_id = 0;		/* nothing, while it is half written */
-	note->at.destination_id = current.destination_id;
-	note->at.queued_at = current.queued_at;
-	note->at.event_id = current.event_id;
+	set_current(row != NULL ? payload_of(row) : (Payload) {0});
+}
+
+void
+suspect_note_recording(const QueueRow *row)
+{
+	Payload		payload = payload_of(row);
+
+	payload.recording = true;
+	set_current(payload);
 }
 
 bool
 suspect_is(const QueueRow *row)
 {
-	Suspect		wanted = suspect_of(row);
+	Payload		wanted = payload_of(row);
 
-	return is_same(&current, &wanted);
+	return is_same(&current, &wanted) && current.destination_id == wanted.destination_id;
+}
+
+static void
+forget(volatile Suspect *suspect)
+{
+	suspect->payload.event_id = 0;
+	suspect->deaths = 0;
 }
 
 SuspectFate
 suspect_fate(const QueueRow *row)
 {
+	Payload		payload = payload_of(row);
 	volatile Suspect *suspect;
 
 	if (nsuspects == 0)
 		return SUSPECT_NOT;
-	suspect = find_row(row);
+	suspect = find(note, &payload);
 	if (suspect == NULL)
 		return SUSPECT_NOT;
+	if (suspect->deaths >= DEATHS_LOST && row->queued_at > suspect->died_at)
+		suspect->deaths = 0;	/* somebody has it replayed */
 	if (suspect->deaths >= DEATHS_LOST)
 		return SUSPECT_LOST;
-	return suspect->deaths >= DEATHS_ASIDE && !suspect->put_off ?
+	return suspect->deaths >= DEATHS_ASIDE && row->retry_at <= suspect->died_at ?
 		SUSPECT_ASIDE : SUSPECT_ALONE;
 }
 
-void
-suspect_put_off(const QueueRow *row)
+bool
+suspect_review_is_due(Instant now)
 {
-	volatile Suspect *suspect = find_row(row);
-
-	if (suspect != NULL)
-		suspect->put_off = true;
+	return nsuspects > 0 && now >= next_review;
 }
 
 void
-suspect_forget(const QueueRow *row)
+suspect_review(bool (*owed) (int64 event_id, int16 slot))
 {
-	volatile Suspect *suspect;
-
-	if (nsuspects == 0)
-		return;
-	suspect = find_row(row);
-	if (suspect == NULL)
-		return;
-	forget(suspect);
-	count_suspects();
-}
-
-void
-suspect_review(bool (*owed) (int32 destination_id, int64 event_id, TimestampTz queued_at))
-{
-	if (nsuspects == 0)
-		return;
-	for (int i = 0; i < lengthof(note->suspects); i++)
+	for (int i = 0; i < MAX_SUSPECTS && nsuspects > 0; i++)
 	{
 		volatile Suspect *suspect = &note->suspects[i];
 
-		if (suspect->event_id != 0 &&
-			(owed == NULL ||
-			 !owed(suspect->destination_id, suspect->event_id, suspect->queued_at)))
+		if (suspect->payload.event_id != 0 &&
+			(owed == NULL || !owed(suspect->payload.event_id, suspect->payload.slot)))
 			forget(suspect);
 	}
-	count_suspects();
+	if (nsuspects > 0)
+		count_suspects();
+	next_review = clock_now() + REVIEW_US;
 }
 
 /* ---------------------------------------------------------------------
@@ -293,7 +436,7 @@ suspect_review(bool (*owed) (int32 destination_id, int64 event_id, TimestampTz q
  */
 
 void
-suspect_clean_up(const List *databases, int nshares)
+suspect_clean_up(const List *databases)
 {
 	DIR		   *dir = AllocateDir(NOTE_DIRECTORY);
 	struct dirent *entry;
@@ -301,11 +444,10 @@ suspect_clean_up(const List *databases, int nshares)
 	while ((entry = ReadDirExtended(dir, NOTE_DIRECTORY, LOG)) != NULL)
 	{
 		Oid			database;
-		int			share;
 		char		path[MAXPGPATH];
 
-		if (sscanf(entry->d_name, NOTE_NAME, &database, &share) != 2 ||
-			(list_member_oid(databases, database) && share < nshares))
+		if (sscanf(entry->d_name, NOTE_NAME, &database) != 1 ||
+			list_member_oid(databases, database))
 			continue;
 		snprintf(path, sizeof(path), NOTE_DIRECTORY "/%s", entry->d_name);
 		(void) unlink(path);

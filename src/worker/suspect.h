@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * suspect.h
- *		Which event a worker is at, and which it died at.
+ *		Which event a worker is at, and of which workers died.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -12,16 +12,22 @@
 
 #include "nodes/pg_list.h"
 
+#include "base/clock.h"
 #include "tables/values.h"
 
 /*
- * Once a process that is connected to its database: if the process before it
- * died at an event, that is counted, and said in the log.
+ * In the launcher, before a worker is started for that share: those that have
+ * died since the last one are counted, and said in the log.  How many have died
+ * in a row, of this database?
  */
-extern void suspect_init(int share);
+extern int	suspect_count_deaths(Oid database, int share);
+
+/* Once a worker, before it does anything that it might die of. */
+extern void suspect_init(Oid database, int share);
 
 /* Whatever goes wrong from now on has to do with this row's event; NULL: with none. */
 extern void suspect_note(const QueueRow *row);
+extern void suspect_note_recording(const QueueRow *row);
 
 /* Has it to do with this one at present? */
 extern bool suspect_is(const QueueRow *row);
@@ -37,18 +43,18 @@ typedef enum SuspectFate
 
 extern SuspectFate suspect_fate(const QueueRow *row);
 
-/* It is not now, and has been put off; or it went well, or is given up. */
-extern void suspect_put_off(const QueueRow *row);
-extern void suspect_forget(const QueueRow *row);
-
-/* Forget those that are owed no more; owed: who says so, NULL: none are. */
-extern void suspect_review(bool (*owed) (int32 destination_id, int64 event_id,
-										 TimestampTz queued_at));
-
 /*
- * In the launcher: remove what is left of databases that are not among these,
- * and of workers beyond so many of one.
+ * Workers have died lately: what was sent is recorded before anything else is
+ * prepared; and, if they did so again or it is not known of what, one by one.
  */
-extern void suspect_clean_up(const List *databases, int nshares);
+extern bool suspect_wary(void);
+extern bool suspect_very_wary(void);
+
+/* Now and then: forget those that are owed no more; owed: who says so, NULL: none are. */
+extern bool suspect_review_is_due(Instant now);
+extern void suspect_review(bool (*owed) (int64 event_id, int16 slot));
+
+/* In the launcher: remove what is left of databases that are not among these. */
+extern void suspect_clean_up(const List *databases);
 
 #endif							/* RSWEBHOOK_SUSPECT_H */

@@ -123,7 +123,6 @@ static int64 pause_us = 0;		/* after the last that did not just pass */
 static int	unsaid = 0;			/* errors that were not logged */
 static Lane *reading = NULL;	/* whose rows are being read */
 static int	nunreadable = 0;	/* lanes in a row that could not be read */
-static bool review_suspects = true;
 
 /*
  * The default handler for background workers throws out of whatever code it
@@ -194,6 +193,7 @@ connect_to_database(void)
 	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
 	if (!worker_slot_attach(args.slot, args.generation))
 		proc_exit(0);
+	suspect_init(args.database, slots_my_share());
 	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
 	report_name();
 	session_init();
@@ -373,25 +373,6 @@ read_queue(Instant now)
 	error_context_stack = context.previous;
 }
 
-/* Is that row of the queue still there, and this worker's? */
-static bool
-is_mine(int32 destination_id, int64 event_id, TimestampTz queued_at)
-{
-	ReadRequest request = {
-		.kind = READ_RANGE,
-		.destination_id = destination_id,
-		.after_id = event_id - 1,
-		.upto_id = event_id,
-		.limit = 1
-	};
-	QueueRow   *row;
-	bool		mine = queue_read(&request, &row) > 0 &&
-		row->queued_at == queued_at && schedule_is_mine(row);
-
-	pfree(row);
-	return mine;
-}
-
 /*
  * Read ahead, and start what may go: one transaction that only reads.  With
  * nothing to read or send, not even that, as when somebody queues events for a
@@ -414,9 +395,8 @@ read_and_start(bool look)
 	tables_lock_and_look("queue");
 	if (schedule_wants_read(now))
 		note_untold_ranges(now);
-	if (review_suspects)
-		suspect_review(is_mine);
-	review_suspects = false;
+	if (suspect_review_is_due(now))
+		suspect_review(queue_owes);
 	read_queue(now);
 	if (!deliver_claim(now) || deliver_prepare(now))
 		session_commit();
@@ -442,7 +422,6 @@ turn(bool look)
 	{
 		schedule_each_lane(reread_lane, &now);
 		destination_forget();
-		review_suspects = true;
 		look = true;
 		next_sweep = now + SWEEP_INTERVAL_US;
 	}
@@ -588,6 +567,12 @@ time_to_wait(Instant now)
 		due = schedule_wake_at();
 		if (due != 0)
 			when = Min(when, due);
+		due = deliver_claim_at(now);
+		if (due != 0)
+			when = Min(when, due);
+		due = deliver_lacks_until(now);
+		if (due != 0)
+			when = Min(when, due);
 		due = chores_record_at();
 		if (due != 0)
 			when = Min(when, due);
@@ -624,6 +609,18 @@ await_answers(void)
 	}
 }
 
+/* For the next worker, which need not be wary of what is owed no more. */
+static void
+review_suspects(void)
+{
+	if (!suspect_wary() || session_extension_gone() ||
+		!session_begin("looking for what is owed still"))
+		return;
+	tables_lock_and_look("queue");
+	suspect_review(queue_owes);
+	session_commit();
+}
+
 /* Record what is known and what was in flight; the next worker goes on. */
 static void
 finish(void)
@@ -635,6 +632,7 @@ finish(void)
 		await_answers();
 		deliver_give_up_in_flight(clock_now());
 		chores_finish();
+		review_suspects();
 	}
 	PG_CATCH();
 	{
@@ -706,7 +704,7 @@ run(void)
 		else
 			(void) take_ranges(clock_now());
 		stats_publish();
-		if (schedule_lacking() == 0)
+		if (schedule_lacking() == 0 && deliver_lacks_until(clock_now()) == 0)
 			lack_over();
 		if (session_extension_gone() || ShutdownRequestPending || worker_slot_told_to_stop())
 			return;
@@ -746,7 +744,6 @@ rswebhook_worker_main(Datum arg)
 	if (look_around())
 	{
 		worker_slot_confirm();
-		suspect_init(slots_my_share());
 		apply_settings();
 		make_wait_set();
 		run();

@@ -1,0 +1,133 @@
+# Events of which the worker dies by a signal, which restarts the server: three
+# times each at the most, whatever destinations they are owed to and however many
+# there are, with longer and longer pauses, and all others arrive.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Shares;
+use Test::More;
+
+my $conf = $ENV{RSWEBHOOK_INJECTED_CONF};
+plan skip_all => 'needs a build with -DRSWEBHOOK_INJECTION' unless ($conf // '') ne '';
+$ENV{RSWEBHOOK_CONF} = $conf;
+
+my $receiver = new_receiver();
+my $node = new_node('deaths', conf => "restart_after_crash = on\n");
+my $file = $node->data_dir . '/rswebhook.inject';
+my $others = 50;
+my $more = 0;    # workers than one
+my $log;    # from where on it is looked at
+
+add_destination($node, $_, $receiver->url("/ok/$_"), { min_backoff => '1 s', max_backoff => '1 s' }) foreach qw(a b);
+add_destination($node, 'other', $receiver->url('/ok/other'), { types => '{none}' });    # only if it is named
+send_event($node, { type => 'track', messageId => 'warm-up' }, $_) foreach qw(a b other);
+ok(wait_until_sent($node), 'it delivers');
+
+# one event, to two destinations
+dies_of('both', 'rendering', 0, ['u1']);
+is(pauses(), '1 2', 'each time there is a longer pause before a worker is started');
+
+# two, one of which is found only when the other is known
+dies_of('two', 'rendering', 0, [ 'u1', 'a' ], [ 'u2', 'a' ]);
+is(pauses(), '1 2 4 8 16', 'a longer pause each time');
+
+# when it records what it has sent: of which, shows as soon as that is done one by one
+dies_of('recorded', 'outcome', 2, [ 'u1', 'a' ]);
+
+$more = 1;
+query($node, 'ALTER SYSTEM SET rswebhook.workers = 2');
+$node->restart;
+ok(wait_for_workers($node, 2), 'two workers');
+my @users = map { "u$_" } 1 .. 40;
+my @of_a = users_by_share($node, 2, 'a', \@users);
+my @of_b = users_by_share($node, 2, 'b', \@users);
+my %first_of_b = map { $_ => 1 } @{ $of_b[0] };
+my ($apart) = grep { !$first_of_b{$_} } @{ $of_a[0] };
+
+dies_of('both-apart', 'rendering', 0, [$apart]);
+dies_of('two-apart', 'rendering', 0, map { [ $of_a[$_][0], 'a' ] } 0, 1);
+
+$node->restart;
+ok(wait_for_workers($node, 2), 'workers after the pause');
+# a worker that ends as it should remembers nothing that is not owed
+$node->stop;
+is(join(' ', glob $node->data_dir . '/pg_stat_tmp/rswebhook.*'), '', 'nothing is remembered');
+
+done_testing();
+
+# ---------------------------------------------------------------------
+
+# Events, each of a user, to a destination or to a and b, and others after them.
+# The worker dies of each three times; and unknown times before it knows of which.
+sub dies_of
+{
+    my ($id, $place, $unknown, @events) = @_;
+    my $next = query($node, 'SELECT last_value FROM rswebhook.event_id_seq') + 1;
+    my @bad = $next .. $next + $#events;
+    my $sends = join ' ', map { sprintf q{SELECT rswebhook_send('{"type": "track", "userId": "%s"}'%s);}, $_->[0],
+        defined $_->[1] ? ", '$_->[1]'" : '' } @events;
+    my %times;
+
+    $node->restart;    # which begins a new row of deaths
+    $log = -s $node->logfile;
+    open my $out, '>', "$file.new" or die "could not write: $!\n";
+    print $out "$place crash @bad\n";
+    close $out;
+    rename "$file.new", $file or die "could not rename: $!\n";
+    # the server may be down as soon as this is committed
+    is(($node->psql('postgres', qq{
+            BEGIN; $sends
+            SELECT FROM (SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', n, 'messageId', '$id-' || n), 'other'))
+                FROM generate_series(1, $others) n) AS s; COMMIT}))[1] =~ s/\s+/ /gr =~ s/ $//r, "@bad", "$id: the ids are the expected ones");
+
+    ok(wait_for('all to be given up', \&nothing_owed, 60, sub { scalar deaths() }), "$id: they are given up in the end");
+    my $deaths = () = deaths();
+    cmp_ok($deaths, '>=', 3, "$id: the worker has died");    # of two at once the log has one
+    cmp_ok($deaths, '<=', 3 * @bad + $unknown, "$id: of each three times, and no more");
+    unlink $file;
+    foreach my $event (@bad)
+    {
+        is(query($node, qq{SELECT string_agg(DISTINCT error, '; ' ORDER BY error) FROM rswebhook.delivery WHERE event_id = $event}),
+            'the request could not be made: the worker died of it twice; the worker died three times while it made the request',
+            "$id: and each was set aside before");
+    }
+    foreach ($receiver->requests_to('/ok/other'))
+    {
+        $times{ $_->{headers}{'webhook-id'} }++ if $_->{headers}{'webhook-id'} =~ /^$id-/;
+    }
+    is(scalar keys %times, $others, "$id: all others arrive");
+    # once more at the most if it was another worker that died
+    is(scalar(grep { $_ > 1 + $unknown + $more } values %times), 0, "$id: and are not sent again each time");
+    return;
+}
+
+# The server may be down at times.
+sub nothing_owed
+{
+    my ($status, $owed) = $node->psql('postgres', 'SELECT count(*) FROM rswebhook.queue');
+
+    return $status == 0 && $owed eq '0';
+}
+
+sub deaths
+{
+    return logged() =~ /terminated by signal 11/g;
+}
+
+sub pauses
+{
+    return join ' ', logged() =~ /starts a worker for database \d+ in (\d+) s/g;
+}
+
+sub logged
+{
+    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
+    seek $in, $log, 0;
+    local $/;
+    return <$in> // '';
+}
