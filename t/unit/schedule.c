@@ -313,6 +313,15 @@ nothing_goes(const char *name)
 	is_int(next_id(), 0, name);
 }
 
+static bool
+is_taken(int64 id)
+{
+	for (int i = 0; i < ntaken; i++)
+		if (schedule_row(taken[i])->event_id == id)
+			return true;
+	return false;
+}
+
 /* How many may go now, all that may. */
 static int
 take_all(void)
@@ -623,6 +632,10 @@ late_ranges(void)
 static void
 spilled(void)
 {
+	int			least = KEY_ITEMS_ROOMY;
+	int			count = 0;
+	QueueItem  *item;
+
 	begin(&usual);
 	queue_many(1, 1, 3000, 100);
 	(void) goes(1, "the first of many");
@@ -633,7 +646,9 @@ spilled(void)
 		is_int(next_id(), i + 2, "the next");
 		if (schedule_lane(1, t)->nitems > KEY_ITEMS_ROOMY)
 			ok(false, "no more are kept");
+		least = Min(least, schedule_lane(1, t)->nitems);
 	}
+	is_between(least, KEY_ITEMS / 2, KEY_ITEMS, "and in good time");
 	ok(nreads[READ_HUNGRY] > 0, "they are read back");
 	is_between(nreads[READ_HUNGRY], 2, 600 / 50, "many at a time");
 
@@ -648,6 +663,37 @@ spilled(void)
 	commit(1, 10000, 10249);
 	deliver(taken[0]);
 	all_go(3000 - 601 + 2 + 500, false, "they all go");
+	end();
+
+	/* nobody reads for a while */
+	begin(&usual);
+	queue_many(1, 1, 400, 100);
+	read_all();
+	while ((item = schedule_next(t)) != NULL)
+	{
+		taken[ntaken++] = item;
+		deliver(item);
+		count++;
+	}
+	is_int(count, KEY_ITEMS_ROOMY, "all that is in memory goes");
+	all_go(400 - KEY_ITEMS_ROOMY, true, "and then the others");
+	end();
+
+	/* what commits late behind what was left there waits, even when that is wanted */
+	begin(&usual);
+	for (int id = 2; id <= 800; id += 2)
+		insert(1, id, 100);
+	commit(1, 2, 800);
+	read_all();
+	for (int i = 0; i < 250; i++)
+	{
+		item = schedule_next(t);
+		taken[ntaken++] = item;
+		deliver(item);
+	}
+	insert(1, 701, 100);
+	commit(1, 701, 701);
+	all_go(400 - 250 + 1, true, "in order with it");
 	end();
 
 	/* one that goes before what is kept takes the place of the last of these */
@@ -812,6 +858,34 @@ changed_rows(void)
 	item = goes(6, "instead of what was to be tried again");
 	deliver(item);
 
+	/* edited while they wait, one thing at a time */
+	for (int what = 0; what < 4; what++)
+	{
+		int			id = 40000 + 10 * what;
+
+		queue_many(1, id, 2, 500 + what);
+		retry(goes(id, "one that fails"), SIGNAL_NONE, HOUR);
+		if (what == 0)
+			table[1][id].row.retry_at = 0;
+		else if (what == 1)
+			table[1][id].row.attempts = 7;
+		else if (what == 2)
+			table[1][id + 1].row.ordering_key = 900;
+		else
+			table[1][id + 1].row.has_key = false;
+		commit(1, id, id + 1);
+		if (what == 1)
+		{
+			nothing_goes("attempts make no difference");
+			t += HOUR;
+			item = goes(id, "but are seen");
+			is_int(schedule_row(item)->attempts, 7, "as they are now");
+		}
+		else
+			(void) goes(what == 0 ? id : id + 1, "what makes one is seen at once");
+		all_go(1, false, "the other goes");
+	}
+
 	/* told of too many to look for each: it is found when it is claimed */
 	queue_many(1, 50000, 2, 300);
 	item = goes(50000, "one that fails");
@@ -895,15 +969,25 @@ due_rows(void)
 	(void) next_item();
 	ok(schedule_lane(1, t)->cursor < 150, "some are not read yet");
 	t += 2 * SECOND;
-	while (ntaken > 0 || next_item() != NULL)
+	ok(read_once() && last_read.kind == READ_DUE, "what is due is read first");
+	deliver_all();
+	while ((item = schedule_next(t)) != NULL)
 	{
-		int64		id = schedule_row(taken[0])->event_id;
-
-		if (id == 200)
-			ok(!table[1][150].exists, "what is due goes behind what precedes it");
-		deliver(taken[0]);
+		taken[ntaken++] = item;
+		deliver(item);
 	}
-	ok(!table[1][200].exists, "and goes");
+	ok(table[1][200].exists, "but goes when what precedes it is read, too");
+	ok(drain(true) > 0 && !table[1][200].exists, "in order");
+
+	/* one that nobody told us of yet */
+	insert(1, 300, 1)->row.deliver_after = clock_wall(t + SECOND);
+	commit(1, 300, 300);
+	nothing_goes("one waits");
+	insert(1, 301, 2)->row.deliver_after = clock_wall(t + SECOND);
+	table[1][301].visible = true;
+	t += SECOND;
+	is_int(take_all(), 2, "another one is found beside it");
+	deliver_all();
 	end();
 }
 
@@ -1015,6 +1099,12 @@ retries(void)
 	retry(item, SIGNAL_NONE, 0);
 	item = goes(10, "again");
 	ok(!schedule_is_alone(item), "then it is not any more");
+	not_taken(item);
+	schedule_put_off(item, t + HOUR, t);
+	table[1][10].row.queued_at = 1;
+	commit(1, 10, 10);
+	item = goes(10, "queued again");
+	ok(!schedule_is_alone(item), "it is another one");
 
 	/* a status that pauses the destination */
 	schedule_finished(item, &verdict, t);
@@ -1176,6 +1266,7 @@ static void
 large_events(void)
 {
 	int64		all;
+	int64		large;
 	QueueItem  *one;
 	QueueItem  *other;
 
@@ -1193,13 +1284,25 @@ large_events(void)
 	ok(schedule_row(other)->destination_id != schedule_row(one)->destination_id, "one of another destination");
 	ok(!schedule_admit(other, 30 * 1024 * 1024), "but only one");
 	put_back(other);
+	table[2][11].exists = false;
+	commit(2, 11, 11);
+	insert(2, 14, NO_KEY);
+	commit(2, 14, 14);
+	take_all();
+	ok(is_taken(14), "when it is cancelled, another one goes");
+	while (taken[ntaken - 1] != one)
+		put_back(taken[ntaken - 1]);
+	other = next_item();
+	large = schedule_row(other)->event_id;
+	ok(!schedule_admit(other, 30 * 1024 * 1024), "another large one");
+	put_back(other);
 	while ((other = next_item()) != NULL)
 	{
 		ok(schedule_row(other)->destination_id == 1, "that destination waits for room");
 		ok(schedule_admit(other, 10), "others do not");
 	}
 	deliver(one);
-	other = goes(11, "it goes first when there is room");
+	other = goes(large, "it goes first when there is room");
 	ok(schedule_admit(other, 30 * 1024 * 1024), "and has it");
 	finish(other, VERDICT_RETRY, SIGNAL_NONE, 0);
 	is_int(schedule_free_bytes(), all, "which it gives back");
@@ -1660,6 +1763,19 @@ configurations(void)
 	t += SECOND;
 	nothing_goes("though another one were due");
 	all_go(15 - 2, true, "then all of them go");
+
+	/* more of a user in flight than are kept of one */
+	unordered.max_in_flight = 400;
+	configure(1, &unordered);
+	lane->allowed = 400;
+	schedule_set_max_in_flight(1000, 64 * 1024 * 1024);
+	queue_many(1, 1001, 300, 7);
+	is_int(take_all(), 300, "very many without order");
+	configure(1, &usual);
+	queue_many(1, 2001, 20, 7);
+	nothing_goes("those that come wait for all of them");
+	all_go(20, true, "and go then");
+	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
 
 	/* everything from the start */
 	for (int id = 20; id < 30; id++)
