@@ -1,25 +1,18 @@
-# room.c by itself, without a server: who gets room for large events, with many
-# destinations that hang, were good, or are busy.
+/*-------------------------------------------------------------------------
+ *
+ * room.c
+ *		Unit tests of who gets room for large events, with many destinations that
+ *		hang, were good, or are busy.
+ *
+ * room.c is part of it, so that what it counts is seen.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "unit.h"
 
-use strict;
-use warnings;
-
-use FindBin;
-use lib "$FindBin::RealBin/lib";
-
-use File::Temp;
-use RswebhookTest;
-use Test::More;
-
-my $dir = File::Temp->newdir('rswebhook_room_XXXXXX', TMPDIR => 1);
-my $src = source_dir() . '/src';
-chomp(my $include = qx(pg_config --includedir-server));
-
-open my $out, '>', "$dir/room_test.c" or die "could not write: $!\n";
-print $out <<'END';
 #include "schedule/room.c"
-
-#undef printf					/* the server's */
 
 #define MB			1000000
 #define LANES		400
@@ -27,7 +20,7 @@ print $out <<'END';
 
 static Lane lanes[LANES];
 static QueueItem items[LANES][EACH];
-static TimestampTz now;
+static Instant at;
 
 static void
 begin(void)
@@ -36,7 +29,7 @@ begin(void)
 	memset(items, 0, sizeof(items));
 	total_bytes = held[0] = held[1] = held[2] = 0;
 	beside = NULL;
-	now = USECS_PER_SEC;
+	at = USECS_PER_SEC;
 	for (int i = 0; i < LANES; i++)
 		for (int j = 0; j < EACH; j++)
 			items[i][j].lane = &lanes[i];
@@ -58,9 +51,9 @@ take_all(int lane, int64 size)
 
 	for (int j = 0; j < EACH; j++)
 	{
-		if (items[lane][j].bytes == 0 && room_take(&items[lane][j], size, now))
+		if (items[lane][j].bytes == 0 && room_take(&items[lane][j], size, at))
 		{
-			items[lane][j].taken_at = now;
+			items[lane][j].taken_at = at;
 			count++;
 		}
 	}
@@ -78,11 +71,11 @@ finish(QueueItem *item, VerdictSignal signal)
 	if (signal == SIGNAL_ALIVE)
 	{
 		lane->failing = 0;
-		lane->alive_at = now;
+		lane->alive_at = at;
 	}
 	else
 		lane->failing++;
-	room_note(item, &verdict, now);
+	room_note(item, &verdict, at);
 	room_leave(item);
 }
 
@@ -100,49 +93,49 @@ warm_up(int lane)
 	for (int round = 0; round < 10; round++)
 	{
 		take_all(lane, MB);
-		now += 10000;
+		at += 10000;
 		finish_all(lane, SIGNAL_ALIVE);
 	}
 }
 
+/* A lane by itself. */
 static void
-is(const char *what, int64 got, int64 least, int64 most)
+a_lane_alone(void)
 {
-	printf("%s %lld %lld %lld\n", what, (long long) got, (long long) least, (long long) most);
-}
-
-int
-main(void)
-{
-	int			count;
-
-	/* a lane by itself */
 	begin();
-	is("a-new-lane-has-one", take_all(0, MB), 1, 1);
-	now += 10000;
+	is_int(take_all(0, MB), 1, "a new lane has one");
+	at += 10000;
 	finish_all(0, SIGNAL_ALIVE);
-	is("then-two", take_all(0, MB), 2, 2);
-	now += 10000;
+	is_int(take_all(0, MB), 2, "then two");
+	at += 10000;
 	finish_all(0, SIGNAL_ALIVE);
 	warm_up(0);
-	is("then-half-of-the-room", take_all(0, MB), 25, 25);
-	is("small-ones-take-none", take_all(0, 1000), EACH - 25, EACH - 25);
-	now += 10 * USECS_PER_SEC;
+	is_int(take_all(0, MB), 25, "then half of the room");
+	is_int(take_all(0, 1000), EACH - 25, "small ones take none");
+	at += 10 * USECS_PER_SEC;
 	finish_all(0, SIGNAL_FAILING);
-	is("after-a-time-out-one", take_all(0, MB), 1, 1);
-	is("nothing-is-lost", total_bytes, MB, MB);
+	is_int(take_all(0, MB), 1, "after a time out one");
+	is_int(total_bytes, MB, "nothing is lost");
+}
 
-	/* a slow one has several */
+/* A slow one has several. */
+static void
+a_slow_lane(void)
+{
 	begin();
 	for (int round = 0; round < 10; round++)
 	{
 		take_all(0, MB);
-		now += 3 * USECS_PER_SEC;
+		at += 3 * USECS_PER_SEC;
 		finish_all(0, SIGNAL_ALIVE);
 	}
-	is("a-slow-lane-has-several", take_all(0, MB), 12, 17);
+	is_between(take_all(0, MB), 12, 17, "a slow lane has several");
+}
 
-	/* those that hang, for however long; a healthy one, and a new one */
+/* Those that hang, for however long; a healthy one, and a new one. */
+static void
+hanging(void)
+{
 	for (int hanging = 20; hanging <= 300; hanging += 70)
 	{
 		begin();
@@ -151,18 +144,22 @@ main(void)
 		{
 			for (int i = 0; i < hanging; i++)
 				take_all((i + 37 * round) % hanging, MB);	/* in turns */
-			is("beside-many-that-hang-one", take_all(LANES - 1, MB), 1, EACH);
+			is_between(take_all(LANES - 1, MB), 1, EACH, "beside many that hang one");
 			finish_all(LANES - 1, SIGNAL_ALIVE);
-			now += 10 * USECS_PER_SEC;
+			at += 10 * USECS_PER_SEC;
 			if (round == 20)
-				is("a-new-one-too", take_all(LANES - 3, MB), 1, 1);
+				is_int(take_all(LANES - 3, MB), 1, "a new one too");
 			finish_all(LANES - 3, SIGNAL_ALIVE);
 			for (int i = 0; i < hanging; i++)
 				finish_all(i, SIGNAL_FAILING);
 		}
 	}
+}
 
-	/* some that were good, with many in flight, hang all at once beside them */
+/* Some that were good, with many in flight, hang all at once beside them. */
+static void
+good_ones_that_hang(void)
+{
 	for (int good = 1; good <= 12; good++)
 	{
 		begin();
@@ -173,20 +170,25 @@ main(void)
 			take_all(i, MB);
 		for (int round = 0; round < 5; round++)
 		{
-			now += USECS_PER_SEC;
+			at += USECS_PER_SEC;
 			for (int i = 100; i < 300; i++)
 				take_all(i, MB);
 			for (int i = 0; i < good; i++)
 				take_all(i, MB);
 		}
-		is("beside-good-ones-that-hang", take_all(LANES - 1, MB), 1, EACH);
+		is_between(take_all(LANES - 1, MB), 1, EACH, "beside good ones that hang");
 	}
+}
 
-	/* many that are busy: a slow and a new one get their turn, as they come first */
+/* Many that are busy: a slow and a new one get their turn, as they come first. */
+static void
+busy(void)
+{
+	int			count = 0;
+
 	begin();
 	for (int i = 0; i < 100; i++)
 		warm_up(i);
-	count = 0;
 	lanes[200].slow = true;
 	for (int round = 0; round < 1000; round++)
 	{
@@ -196,7 +198,7 @@ main(void)
 		count += slow > 0 && fresh > 0;
 		for (int i = 0; i < 100; i++)
 			take_all((i + round) % 100, MB);
-		now += 10000;
+		at += 10000;
 		for (int i = 0; i < 300; i++)
 			if ((i + round) % 3 == 0 || i >= 200)
 				finish(&items[i][round % EACH], SIGNAL_ALIVE), finish(&items[i][0], SIGNAL_ALIVE);
@@ -204,42 +206,32 @@ main(void)
 		finish_all(201 + round % 50, SIGNAL_ALIVE);
 		lanes[201 + round % 50].alive_at = 0;
 	}
-	is("beside-busy-ones", count, 900, 1000);
+	is_between(count, 900, 1000, "beside busy ones");
 	for (int i = 0; i < LANES; i++)
 		finish_all(i, SIGNAL_ALIVE);
-	is("nothing-is-lost", total_bytes, 0, 0);
-	is("of-any-repute", held[0] | held[1] | held[2], 0, 0);
+	is_int(total_bytes, 0, "nothing is lost");
+	is_int(held[0] | held[1] | held[2], 0, "of any repute");
+}
 
-	/* the bound, but for one beside it */
+/* The bound, but for one beside it. */
+static void
+bound(void)
+{
 	begin();
 	was_alive(0, LANES);
 	for (int i = 0; i < LANES; i++)
 		take_all(i, i % 2 ? 30 * MB : MB);
-	is("the-bound", total_bytes, 40 * MB, max_bytes);
-	is("one-beside", beside != NULL ? beside->bytes : 0, MB, 30 * MB);
-	return 0;
+	is_between(total_bytes, 40 * MB, max_bytes, "the bound");
+	is_between(beside != NULL ? beside->bytes : 0, MB, 30 * MB, "one beside");
 }
-END
-close $out or die "could not write: $!\n";
 
-my $ok = system("cc -std=gnu11 -O1 -o $dir/room_test -I$src -I$include $dir/room_test.c 2>$dir/errors") == 0;
-diag(slurp("$dir/errors")) unless $ok;
-ok($ok, 'it builds by itself') or BAIL_OUT('no test program');
-foreach (qx($dir/room_test))
+static void
+tests(void)
 {
-    my ($what, $got, $least, $most) = split ' ';
-
-    ok($got >= $least && $got <= $most, $what =~ tr/-/ /r) or diag("$got is not from $least to $most");
-}
-is($?, 0, 'the program has come to its end');
-
-done_testing();
-
-sub slurp
-{
-    my ($file) = @_;
-
-    open my $in, '<', $file or return '';
-    local $/;
-    return <$in>;
+	a_lane_alone();
+	a_slow_lane();
+	hanging();
+	good_ones_that_hang();
+	busy();
+	bound();
 }

@@ -1,0 +1,394 @@
+/*-------------------------------------------------------------------------
+ *
+ * clock.c
+ *		Unit tests of how old something is whose time was stored before the clock
+ *		was set.
+ *
+ * The clocks, shared memory and the file are the test's own, so clock.c is part
+ * of it.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "unit.h"
+
+#include <math.h>
+
+#include "common/int.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+
+#define SECOND	USECS_PER_SEC
+#define HOUR	(3600 * SECOND)
+#define DAY		(24 * HOUR)
+
+static TimestampTz read_wall(void);
+static void *find_memory(bool *found);
+static LWLockPadded *find_lock(void);
+
+/* What clock.c has of the server, in its place. */
+#define GetCurrentTimestamp()			read_wall()
+#define ShmemInitStruct(name, size, found) find_memory(found)
+#define GetNamedLWLockTranche(name)		find_lock()
+#define LWLockInitialize(lock, id)		((void) (lock), (void) (id))
+#define LWLockAcquire(lock, mode)		((void) (lock))
+#define LWLockRelease(lock)				((void) (lock))
+#define on_shmem_exit(function, arg)	((void) (function))
+
+#include "base/clock.c"
+
+static Instant steady = 1000 * SECOND;
+static int64 wall_ahead = 800 * DAY;
+static SharedEras memory;
+static int	said = 0;
+
+static Eras written;
+static ClockFile file = CLOCK_FILE_NONE;
+
+static TimestampTz first;
+static TimestampTz second;
+static Instant first_at;
+static Instant second_at;
+static int64 moved;
+
+int64_t
+poller_clock(void)
+{
+	return steady;
+}
+
+static TimestampTz
+read_wall(void)
+{
+	return steady + wall_ahead;
+}
+
+static void *
+find_memory(bool *found)
+{
+	*found = false;
+	return &memory;
+}
+
+static LWLockPadded *
+find_lock(void)
+{
+	static LWLockPadded lock;
+
+	return &lock;
+}
+
+ClockFile
+clock_file_read(Eras *eras, Instant now)
+{
+	if (file != CLOCK_FILE_NONE)
+		*eras = written;
+	return file;
+}
+
+void
+clock_file_write(const Eras *eras)
+{
+	written = *eras;
+}
+
+static void
+note_said(ErrorData *error)
+{
+	said++;
+	error->output_to_server = false;
+}
+
+static void
+begin(void)
+{
+	memset(&known, 0, sizeof(known));
+	steady = 1000 * SECOND;
+	wall_ahead = 800 * DAY;
+	said = 0;
+	file = CLOCK_FILE_NONE;
+	known_changes = 0;
+	clock_startup();
+	clock_look();
+}
+
+/* Shared memory is made anew. */
+static void
+restart(void)
+{
+	memset(&known, 0, sizeof(known));
+	memset(&memory, 0, sizeof(memory));
+	known_changes = 0;
+	file = CLOCK_FILE_THIS_BOOT;
+	clock_startup();
+	clock_look();
+}
+
+/*
+ * So does the machine, which is down for a while; then its clock is off by so
+ * much.  Returns what is to be added to an instant from before.
+ */
+static int64
+reboot(int64 down, int64 off)
+{
+	int64		moved = 50 * SECOND - down - steady;
+
+	steady = 50 * SECOND;
+	wall_ahead += off - moved;
+	memset(&known, 0, sizeof(known));
+	memset(&memory, 0, sizeof(memory));
+	known_changes = 0;
+	file = CLOCK_FILE_OTHER_BOOT;
+	clock_startup();
+	clock_look();
+	return moved;
+}
+
+/* So much time passes; then the clock is set, and later somebody looks. */
+static void
+set(int64 after, int64 by)
+{
+	steady += after;
+	clock_look();
+	steady += 2 * SECOND;
+	wall_ahead += by;
+	steady += 3 * SECOND;
+	clock_look();
+}
+
+/* As another process that has the memory only. */
+static void
+become_another(void)
+{
+	memset(&known, 0, sizeof(known));
+	known_changes = 0;
+	clock_look();
+}
+
+static void
+nobody_sets_it(void)
+{
+	/* nobody sets it */
+	begin();
+	first = GetCurrentTimestamp();
+	first_at = steady;
+	is_int(clock_when(clock_wall(steady + DAY)) - steady, DAY, "there and back");
+	steady += 5 * HOUR;
+	is_int(clock_look(), 0, "nothing to say");
+	is_int(clock_age(first, steady), 5 * HOUR, "an age");
+	is_int(clock_age(first - 30 * DAY, steady), 30 * DAY + 5 * HOUR, "of what was before us");
+	is_int(clock_age(clock_wall(steady) + HOUR, steady), 0, "of what will be");
+	wall_ahead += 4 * SECOND;
+	is_int(clock_look(), 0, "a little is no jump");
+	is_int(clock_wall(steady) - GetCurrentTimestamp(), 0, "and is followed");
+}
+
+static void
+ahead_by_eight_hours_for_a_while_and_rig(void)
+{
+	/* ahead by eight hours, for a while, and right again */
+	begin();
+	first = GetCurrentTimestamp();
+	first_at = steady;
+	set(HOUR, 8 * HOUR);
+	is_int(said, 1, "it is said");
+	is_int(clock_look(), 0, "once");
+	is_int(clock_age(first, steady), steady - first_at, "no older than before");
+	is_between(clock_before(DAY, steady), first_at + 800 * DAY - DAY + HOUR, first_at + 800 * DAY - DAY + HOUR + 5 * SECOND, "nothing is past it");
+	second = GetCurrentTimestamp();
+	second_at = steady;
+	become_another();
+	is_int(said, 1, "others know it");
+	is_int(clock_age(first, steady), steady - first_at, "just as well");
+	is_int(clock_is_past(clock_wall(steady), DAY, steady), 0, "what it shows is not past");
+	is_int(clock_latest(DAY, steady) - clock_wall(steady), 0, "its latest");
+	steady += 10 * SECOND;
+	set(0, -8 * HOUR);
+	is_int(clock_is_past(second, DAY, steady), 0, "what it showed is not past");
+	is_between(clock_latest(DAY, steady) - second, 10 * SECOND, 20 * SECOND, "its latest time was then");
+	steady += DAY + 9 * HOUR;
+	is_int(clock_is_past(second, DAY, steady), 1, "a day after it was shown again it is");
+	is_int(clock_latest(DAY, steady) - clock_wall(steady), 0, "the latest is now");
+	is_int(clock_is_past(second + 3 * DAY, DAY, steady), 0, "what it never showed is not");
+	steady -= DAY + 9 * HOUR;
+	is_int(said, 2, "the end is said");
+	is_int(clock_age(first, steady), steady - first_at, "the old one");
+	is_int(clock_age(second, steady), steady - second_at, "the one of then");
+	is_between(clock_before(DAY, steady), PG_INT64_MIN, clock_wall(steady) - DAY, "still nothing is past");
+	steady += 100 * HOUR;
+	is_int(clock_age(first, steady), steady - first_at, "the old one later");
+	is_int(clock_before(DAY, steady), clock_wall(steady) - DAY, "and retention goes on");
+}
+
+static void
+ahead_for_good(void)
+{
+	/* ahead for good */
+	begin();
+	first = GetCurrentTimestamp();
+	first_at = steady;
+	set(HOUR, 8 * HOUR);
+	second = GetCurrentTimestamp();
+	second_at = steady;
+	for (int hours = 0; hours < 30; hours++)
+	{
+		is_int(clock_age(first, steady), steady - first_at, "ahead for good");
+		is_int(clock_age(second, steady), steady - second_at, "and since");
+		is_int(clock_before(12 * HOUR, steady) <= clock_wall(steady) - 12 * HOUR, 1, "what is past");
+		steady += HOUR;
+	}
+	is_int(clock_before(12 * HOUR, steady), clock_wall(steady) - 12 * HOUR, "in the end as ever");
+}
+
+static void
+back_by_an_hour_the_hour_comes_twice_and(void)
+{
+	/* back by an hour: the hour comes twice, and nothing is made older for that */
+	begin();
+	first = GetCurrentTimestamp();
+	first_at = steady;
+	set(2 * HOUR, -HOUR);
+	second = GetCurrentTimestamp();
+	second_at = steady;
+	for (int minutes = 0; minutes < 600; minutes += 20)
+	{
+		is_between(clock_age(first, steady), steady - first_at - HOUR, steady - first_at, "not older");
+		is_int(clock_age(second, steady), steady - second_at, "exact");
+		is_between(clock_before(DAY, steady), PG_INT64_MIN, clock_wall(steady) - DAY, "nothing more is past");
+		steady += 20 * 60 * SECOND;
+	}
+}
+
+static void
+again_and_again_more_often_than_is_kept(void)
+{
+	/* again and again, more often than is kept */
+	begin();
+	first = GetCurrentTimestamp();
+	first_at = steady;
+	for (int i = 0; i < 100; i++)
+	{
+		set(60 * SECOND, (i % 2 ? -1 : 1) * (i + 1) * HOUR);
+		second = GetCurrentTimestamp();
+		second_at = steady;
+		is_between(clock_age(first, steady), 0, steady - first_at, "whatever happens not older");
+		is_int(clock_age(second, steady), 0, "whatever happens exact");
+		is_int(clock_before(DAY, steady) <= clock_wall(steady) - DAY, 1, "whatever happens kept");
+	}
+	is_int(memory.known.count, MAX_ERAS, "so many are kept");
+}
+
+static void
+back_by_two_hours_for_a_moment_which_a_w(void)
+{
+	/* back by two hours for a moment, which a worker sees by what others know of it only */
+	begin();
+	first = GetCurrentTimestamp();
+	first_at = steady;
+	steady += 30 * SECOND;
+	{
+		Eras		mine = known;
+		uint32		mine_changes = known_changes;
+
+		set(DAY, -2 * HOUR);
+		second = GetCurrentTimestamp();
+		second_at = steady;
+		set(SECOND, 2 * HOUR);
+		known = mine;
+		known_changes = mine_changes;
+	}
+	is_int(clock_age(second, steady), steady - second_at, "the end has come by itself");
+	is_int(clock_look(), 1, "and is news");
+	is_int(clock_look(), 0, "once again");
+	is_int(said, 2, "which others said");
+
+	/* which outlasts shared memory */
+	for (int i = 0; i < 3; i++)
+	{
+		steady += HOUR;
+		restart();
+		is_int(clock_age(second, steady), steady - second_at, "as old after a restart");
+		is_int(clock_age(first, steady), steady - first_at, "also the first one");
+		is_int(clock_before(DAY, steady) <= second, 1, "nothing is past then");
+	}
+	is_int(said, 2, "nothing was said");
+	steady += HOUR;
+	wall_ahead += HOUR;
+	restart();
+	is_int(said, 3, "set meanwhile");
+	is_int(clock_age(second, steady), steady - second_at, "and nothing is older");
+
+	/* and the machine's restart */
+	for (int down = 1; down <= 100; down += 33)
+	{
+		for (int lasted = 0; lasted < 2; lasted++)
+		{
+			begin();
+			first = GetCurrentTimestamp();
+			first_at = steady;
+			set(DAY, -2 * HOUR);
+			second = GetCurrentTimestamp();
+			second_at = steady;
+			set(SECOND, 2 * HOUR);
+			steady += lasted * 2 * DAY;
+			look_for_the_last_time(0, 0);
+			second_at += reboot(down * HOUR, 0);
+			is_int(clock_age(second, steady), steady - second_at, "a machine has restarted");
+			is_int(said, 2, "there is nothing to say");
+		}
+
+		/* in the wrong time: it was as short as it may have been */
+		begin();
+		first = GetCurrentTimestamp();
+		first_at = steady;
+		set(DAY, -2 * HOUR);
+		second = GetCurrentTimestamp();
+		second_at = steady;
+		look_for_the_last_time(0, 0);
+		moved = reboot(down * HOUR, 2 * HOUR);
+		is_int(clock_age(second, steady), steady - second_at - moved, "right again after a restart");
+		is_between(clock_age(first, steady), DAY, steady - first_at - moved, "no older for that");
+		is_int(said, 2, "which is said");
+
+		/* it begins with a time that has been, and is told the right one later */
+		begin();
+		first = GetCurrentTimestamp();
+		first_at = steady;
+		steady += DAY;
+		look_for_the_last_time(0, 0);
+		first_at += reboot(down * HOUR, -200 * HOUR);
+		is_between(clock_age(first, steady), 0, steady - first_at, "of a clock that stood still");
+		set(SECOND, 200 * HOUR);
+		is_between(clock_age(first, steady), DAY, steady - first_at, "and goes right again");
+	}
+}
+
+static void
+times_that_are_none(void)
+{
+	/* times that are none */
+	begin();
+	is_int(clock_when(DT_NOEND), INSTANT_NEVER, "infinity is ahead");
+	is_int(clock_when(INT64CONST(7800000000000000000)), INSTANT_NEVER, "the year 250000");
+	is_int(clock_when(DT_NOBEGIN), 1, "infinitely long ago");
+	is_between(clock_age(DT_NOBEGIN, steady), INSTANT_NEVER, PG_INT64_MAX, "its age");
+	is_int(clock_age(DT_NOEND, steady), 0, "the other age");
+}
+
+static void
+tests(void)
+{
+	emit_log_hook = note_said;
+	nobody_sets_it();
+	ahead_by_eight_hours_for_a_while_and_rig();
+	ahead_for_good();
+	back_by_an_hour_the_hour_comes_twice_and();
+	again_and_again_more_often_than_is_kept();
+	back_by_two_hours_for_a_moment_which_a_w();
+	times_that_are_none();
+}
