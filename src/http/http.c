@@ -29,6 +29,14 @@
 #include <string.h>
 
 #include "http/http.h"
+#include "http/http_answer.h"
+#include "http/http_curl.h"
+#include "http/http_dns.h"
+#include "http/http_names.h"
+#include "http/http_pool.h"
+#include "http/http_request.h"
+#include "http/http_socket.h"
+#include "http/http_time.h"
 #include "http/poller.h"
 #include "http/transfer.h"
 

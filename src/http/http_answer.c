@@ -22,6 +22,11 @@
 
 #include <openssl/rand.h>
 
+#include "http/http_answer.h"
+#include "http/http_curl.h"
+#include "http/http_pool.h"
+#include "http/http_socket.h"
+#include "http/http_unasked.h"
 #include "http/poller.h"
 #include "http/transfer.h"
 

@@ -27,9 +27,12 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http/http_curl.h"
 #include "http/http_dns.h"
-#include "http/transfer.h"
+#include "http/http_files.h"
+#include "http/http_names.h"
 #include "http/poller.h"
+#include "http/transfer.h"
 
 /* All of a look-up, whatever the servers, rounds and search domains. */
 #define LOOK_UP_US			(INT64_C(10) * 1000 * 1000)

@@ -30,8 +30,12 @@
 
 #include <openssl/ssl.h>
 
-#include "http/transfer.h"
+#include "http/http_curl.h"
+#include "http/http_pool.h"
+#include "http/http_socket.h"
+#include "http/http_unasked.h"
 #include "http/poller.h"
+#include "http/transfer.h"
 
 /*
  * Requests on one HTTP/2 connection: RFC 9113 recommends that receivers take no

@@ -19,8 +19,15 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "http/transfer.h"
+#include "http/http_answer.h"
+#include "http/http_curl.h"
+#include "http/http_names.h"
+#include "http/http_pool.h"
+#include "http/http_request.h"
+#include "http/http_socket.h"
+#include "http/http_time.h"
 #include "http/poller.h"
+#include "http/transfer.h"
 
 /* Set an option unless an earlier one failed already. */
 #define SETOPT(t, option, value) \

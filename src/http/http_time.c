@@ -21,6 +21,9 @@
  */
 #include <stdio.h>
 
+#include "http/http_answer.h"
+#include "http/http_socket.h"
+#include "http/http_time.h"
 #include "http/transfer.h"
 
 /* How often to look at a request whose connection is being set up. */
