@@ -32,8 +32,11 @@
 #include "http/http_answer.h"
 #include "http/http_curl.h"
 #include "http/http_dns.h"
+#include "http/http_hop.h"
+#include "http/http_message.h"
 #include "http/http_names.h"
 #include "http/http_pool.h"
+#include "http/http_redirect.h"
 #include "http/http_request.h"
 #include "http/http_socket.h"
 #include "http/http_time.h"
@@ -262,7 +265,7 @@ recycle(Transfer *t)
 	if (t->connection != NULL)
 		http_pool_release(t, poller_clock());
 	http_pool_leave(t);
-	http_request_forget_names(t);
+	http_hop_forget_names(t);
 	http_socket_drop_early(t);
 	if (keep_handle)
 	{
@@ -365,7 +368,7 @@ run_on_new(Transfer *t, int64_t now_us)
 {
 	int			lacking = 0;
 
-	switch (http_request_resolve(t))
+	switch (http_hop_resolve(t))
 	{
 		case NAME_FAILED:
 			move_to_done(t, now_us);
@@ -522,7 +525,7 @@ conclude(Transfer *t, CURLcode result, bool repeat, int64_t now_us)
 		http_pool_answered(t);
 	http_pool_release(t, now_us);
 	if (repeat ? http_request_repeat(t) :
-		http_answer_is_whole(t, result) && http_request_follow(t))
+		http_answer_is_whole(t, result) && http_redirect_follow(t))
 		move_to(&starting, t);
 	else
 	{
@@ -929,6 +932,7 @@ set_up(const char **error)
 	http_upwards.answered_early = look_soon;
 	http_upwards.name_settled = on_name_settled;
 	http_upwards.pool_settled = on_pool_settled;
+	http_message_init(info);
 	http_request_init(info);
 	http_pool_init(info);
 	if (!http_names_init())
@@ -1033,7 +1037,7 @@ http_start(const HttpRequest *request)
 	http_answer_begin(t);
 	t->answer.tag = request->tag;
 
-	if ((t->easy == NULL && !http_request_open(t)) || !http_request_copy(t, request))
+	if ((t->easy == NULL && !http_request_open(t)) || !http_message_copy(t, request))
 		fail_early(t, false, http_no_memory);
 	else
 	{

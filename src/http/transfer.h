@@ -6,7 +6,8 @@
  *		header of its name.
  *
  * http.c has the doors, the lists and the loop; http_request.c turns a request
- * into an easy handle and follows redirects; http_answer.c listens to what
+ * into an easy handle, of which http_message.c copies what is sent and http_hop.c
+ * says where it goes; http_redirect.c follows redirects; http_answer.c listens to what
  * comes back and judges it; http_time.c knows how long that may take;
  * http_pool.c keeps connections; http_unasked.c knows what was not said in
  * answer; http_socket.c knows descriptors; http_names.c finds addresses,
@@ -37,7 +38,7 @@
 /* libcurl tells when a connection is about to be used since 7.80. */
 #define HTTP_TELLS_CONNECTED	(LIBCURL_VERSION_NUM >= 0x075000)
 
-/* Headers for which we have a line of our own; see http_request.c. */
+/* Headers for which we have a line of our own; see http_message.c. */
 #define HTTP_OWN_LINES		4
 
 /* A request that was repeated so often has a connection to itself. */
