@@ -38,6 +38,7 @@
 #include "http/http_pool.h"
 #include "http/http_redirect.h"
 #include "http/http_request.h"
+#include "http/http_result.h"
 #include "http/http_socket.h"
 #include "http/http_time.h"
 #include "http/poller.h"
@@ -525,11 +526,11 @@ conclude(Transfer *t, CURLcode result, bool repeat, int64_t now_us)
 		http_pool_answered(t);
 	http_pool_release(t, now_us);
 	if (repeat ? http_request_repeat(t) :
-		http_answer_is_whole(t, result) && http_redirect_follow(t))
+		http_result_is_whole(t, result) && http_redirect_follow(t))
 		move_to(&starting, t);
 	else
 	{
-		http_answer_judge(t, result);
+		http_result_judge(t, result);
 		move_to_done(t, now_us);
 	}
 }
@@ -547,7 +548,7 @@ look_soon(Transfer *t)
 
 /*
  * It has a success for an answer.  If the connection ends before the request
- * has arrived, it is none (http_answer.c says why).
+ * has arrived, it is none (http_result.c says why).
  */
 static void
 settle_early(Transfer *t, int64_t now_us)
@@ -560,7 +561,7 @@ settle_early(Transfer *t, int64_t now_us)
 		return;
 	}
 	if (arrival != ARRIVED)
-		http_answer_refute(t);
+		http_result_refute(t);
 	conclude(t, CURLE_OK, false, now_us);
 }
 
@@ -599,11 +600,11 @@ finish(Transfer *t, CURLcode result, int64_t now_us)
 {
 	bool		repeat;
 
-	if (http_answer_blames_connection(result))
+	if (http_result_blames_connection(result))
 		http_answer_overhear(t);
-	repeat = http_answer_wants_repeat(t, result, now_us);
+	repeat = http_result_wants_repeat(t, result, now_us);
 	take_out(t);
-	if (!repeat && http_answer_is_early(t, result))
+	if (!repeat && http_result_is_early(t, result))
 		settle_early(t, now_us);
 	else
 		conclude(t, result, repeat, now_us);
@@ -701,7 +702,7 @@ collect_finished(void)
 		t = (Transfer *) owner;
 		curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
 		t->worn = t->worn || connects > 0 || result != CURLE_OK;
-		if (t->connection->ntransfers > 1 && http_answer_blames_connection(result))
+		if (t->connection->ntransfers > 1 && http_result_blames_connection(result))
 			some_broken |= http_pool_broken(t->connection, false);
 		finish(t, result, now_us);
 	}
@@ -731,7 +732,7 @@ wake_forgotten(int64_t now_us)
 	forgotten_us = -1;
 	for (Transfer *t = running.first; t != NULL; t = t->next)
 	{
-		bool		connected = http_answer_was_connected(t);
+		bool		connected = http_result_was_connected(t);
 		int			closed;
 
 		if (!t->pool->choice || t->head_bytes > 0)

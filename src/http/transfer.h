@@ -5,10 +5,10 @@
  *		connection that it uses.  What each file does for the others is in the
  *		header of its name.
  *
- * http.c has the doors, the lists and the loop; http_request.c turns a request
- * into an easy handle, of which http_message.c copies what is sent and http_hop.c
- * says where it goes; http_redirect.c follows redirects; http_answer.c listens to what
- * comes back and judges it; http_time.c knows how long that may take;
+ * http.c has the doors, the lists and the loop.  A request becomes a handle in
+ * http_request.c; http_message.c copies what is sent, http_hop.c says where it
+ * goes, and http_redirect.c follows redirects.  http_answer.c listens to what comes
+ * back, http_result.c says what it is worth, and http_time.c how long it may take.
  * http_pool.c keeps connections; http_unasked.c knows what was not said in
  * answer; http_socket.c knows descriptors; http_names.c finds addresses,
  * http_files.c reads the files that say how, and http_dns.c asks name servers.
