@@ -30,6 +30,8 @@
 
 #include "http/http.h"
 #include "http/http_answer.h"
+#include "http/http_carry.h"
+#include "http/http_connection.h"
 #include "http/http_curl.h"
 #include "http/http_dns.h"
 #include "http/http_hop.h"
@@ -212,7 +214,7 @@ static void
 move_to_done(Transfer *t, int64_t now_us)
 {
 	if (t->answer.lacking)
-		http_pool_give_way();
+		http_connection_give_way();
 	t->answer.duration_us = now_us - t->started_us;
 	move_to(&done, t);
 }
@@ -264,7 +266,7 @@ recycle(Transfer *t)
 	list_remove(t);
 	nin_flight--;
 	if (t->connection != NULL)
-		http_pool_release(t, poller_clock());
+		http_carry_release(t, poller_clock());
 	http_pool_leave(t);
 	http_hop_forget_names(t);
 	http_socket_drop_early(t);
@@ -356,7 +358,7 @@ run(Transfer *t, int64_t now_us)
 		t->closed_seen = closed_sockets(t->connection);
 		return;
 	}
-	http_pool_release(t, now_us);
+	http_carry_release(t, now_us);
 	if (t->setup != CURLE_OK)
 		fail_setup(t);
 	else
@@ -380,7 +382,7 @@ run_on_new(Transfer *t, int64_t now_us)
 		case NAME_KNOWN:
 			break;
 	}
-	if (http_pool_open(t, &lacking))
+	if (http_carry_open(t, &lacking))
 		run(t, now_us);
 	else
 		fail_early(t, false, lacking == EMFILE ? "too many open files" : http_no_memory);
@@ -432,9 +434,9 @@ run_starting(void)
 
 		if (t->setup != CURLE_OK)
 			fail_setup(t);
-		else if (!alone && http_pool_take(t, now_us))
+		else if (!alone && http_carry_take(t, now_us))
 			run(t, now_us);
-		else if (!alone && !t->patient && http_pool_is_opening(t))
+		else if (!alone && !t->patient && http_carry_is_opening(t))
 		{
 			t->name = NULL;
 			t->waits_since_us = now_us;
@@ -523,8 +525,8 @@ static void
 conclude(Transfer *t, CURLcode result, bool repeat, int64_t now_us)
 {
 	if (t->head_done && !repeat)
-		http_pool_answered(t);
-	http_pool_release(t, now_us);
+		http_carry_answered(t);
+	http_carry_release(t, now_us);
 	if (repeat ? http_request_repeat(t) :
 		http_result_is_whole(t, result) && http_redirect_follow(t))
 		move_to(&starting, t);
@@ -703,7 +705,7 @@ collect_finished(void)
 		curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
 		t->worn = t->worn || connects > 0 || result != CURLE_OK;
 		if (t->connection->ntransfers > 1 && http_result_blames_connection(result))
-			some_broken |= http_pool_broken(t->connection, false);
+			some_broken |= http_connection_broken(t->connection, false);
 		finish(t, result, now_us);
 	}
 	leave_deserted(now_us);
@@ -765,7 +767,7 @@ end_those_late(int64_t now_us)
 
 		next = t->next;
 		if (http_time_is_held(t, now_us))
-			http_pool_not_taken(t);
+			http_carry_not_taken(t);
 		late = http_time_is_up(t, now_us);
 		if (late == NULL)
 		{
@@ -787,7 +789,7 @@ next_due(void)
 		return 0;
 	return sooner(sooner(sooner(sooner(curl_deadline_us, look_at_us), patience_until_us),
 						 sooner(settling_until_us, poller_held_until())),
-				  sooner(sooner(http_names_next(), http_pool_next_expiry()),
+				  sooner(sooner(http_names_next(), http_connection_next_expiry()),
 						 forgotten_us));
 }
 
@@ -841,16 +843,16 @@ take_event(const PollerEvent *event)
 	if (http_dns_event(event->fd, event->events))
 		return;
 	if (event->events == 0)
-		http_pool_unasked(event->fd, event->ended);
+		http_connection_unasked(event->fd, event->ended);
 	else
 		curl_multi_socket_action(multi, event->fd, event->events, &still_running);
 	connection = http_socket_owner(event->fd);
 	if (connection == NULL)
 		return;
 	if (event->events == POLLER_OUT)
-		http_pool_could_write(connection, event->fd);
+		http_connection_could_write(connection, event->fd);
 	if (event->ended && connection->multiplexed)
-		some_broken |= http_pool_broken(connection, event->events == 0);
+		some_broken |= http_connection_broken(connection, event->events == 0);
 }
 
 /*
@@ -879,7 +881,7 @@ run_once(void)
 		return true;
 	}
 	http_names_run(now_us);
-	http_pool_expire(now_us);
+	http_connection_expire(now_us);
 	end_patience(now_us);
 	settle_those_due(now_us);
 	run_starting();
@@ -936,6 +938,8 @@ set_up(const char **error)
 	http_message_init(info);
 	http_request_init(info);
 	http_pool_init(info);
+	http_connection_init();
+	http_carry_init(info);
 	if (!http_names_init())
 	{
 		*error = "could not initialize c-ares";
@@ -975,7 +979,7 @@ http_init(HttpGuard guard, int max_connections, int64_t lifetime_ms, const char 
 	if (multi == NULL && !set_up(error))
 		return false;
 	http_socket_init(guard);
-	http_pool_set_lifetime(lifetime_ms * 1000);
+	http_connection_set_lifetime(lifetime_ms * 1000);
 
 	/* Memory put by for the time when there is none. */
 	if (max_connections > max_starved)

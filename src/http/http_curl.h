@@ -41,16 +41,16 @@ typedef struct HttpUpwards
 	void		(*name_settled) (const struct Name *name, const char *error, bool lacking);
 	void		(*pool_settled) (Pool *pool, bool failed);
 
-	/* http_pool.c: a connection has its socket */
+	/* http_connection.c: a connection has its socket */
 	void		(*opened) (Connection *connection);
 
 	/*
-	 * http_pool.c: it is about to be sent, from this port of ours.  False: not on
+	 * http_carry.c: it is about to be sent, from this port of ours.  False: not on
 	 * this connection.
 	 */
 	bool		(*connected) (Transfer *t, int local_port);
 
-	/* http_pool.c: the receiver has not taken it, and libcurl would send it again */
+	/* http_carry.c: the receiver has not taken it, and libcurl would send it again */
 	void		(*not_taken) (Transfer *t);
 } HttpUpwards;
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "http/http_answer.h"
+#include "http/http_carry.h"
 #include "http/http_curl.h"
 #include "http/http_hop.h"
 #include "http/http_message.h"
@@ -210,7 +211,7 @@ void
 http_request_connect(Transfer *t, int64_t now_us)
 {
 	SETOPT(t, CURLOPT_SHARE, t->connection->share);
-	if (http_pool_hides_remains(t))
+	if (http_carry_hides_remains(t))
 		SETOPT(t, CURLOPT_FRESH_CONNECT, 1L);
 	else
 		SETOPT_DEFAULT(t, CURLOPT_FRESH_CONNECT, 0L);

@@ -9,8 +9,9 @@
  * http_request.c; http_message.c copies what is sent, http_hop.c says where it
  * goes, and http_redirect.c follows redirects.  http_answer.c listens to what comes
  * back, http_result.c says what it is worth, and http_time.c how long it may take.
- * http_pool.c keeps connections; http_unasked.c knows what was not said in
- * answer; http_socket.c knows descriptors; http_names.c finds addresses,
+ * http_carry.c finds the connection that carries a request, http_connection.c keeps
+ * them, and http_pool.c says who may use them; http_unasked.c knows what was not
+ * said in answer; http_socket.c knows descriptors; http_names.c finds addresses,
  * http_files.c reads the files that say how, and http_dns.c asks name servers.
  * These are the only files that know libcurl and c-ares, and nobody else includes
  * this header.  Their rules:
@@ -100,7 +101,7 @@ typedef struct Connection
 
 /*
  * The connections of one owner to one origin, with one set of credentials: what
- * they have in common, and what http_pool.c and http_unasked.c know of it.
+ * they have in common, and what is known of it.
  */
 typedef struct Pool
 {
