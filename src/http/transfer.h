@@ -11,8 +11,9 @@
  * back, http_result.c says what it is worth, and http_time.c how long it may take.
  * http_carry.c finds the connection that carries a request, http_connection.c keeps
  * them, and http_pool.c says who may use them; http_unasked.c knows what was not
- * said in answer; http_socket.c knows descriptors; http_names.c finds addresses,
- * http_files.c reads the files that say how, and http_dns.c asks name servers.
+ * said in answer; http_socket.c knows descriptors.  http_names.c finds addresses,
+ * which http_book.c keeps; http_files.c reads the files that say how, and
+ * http_dns.c asks name servers.
  * These are the only files that know libcurl and c-ares, and nobody else includes
  * this header.  Their rules:
  *
