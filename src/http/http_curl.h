@@ -18,24 +18,27 @@
  */
 typedef struct HttpUpwards
 {
-	/* http.c: one of several addresses is tried; libcurl may forget the next one */
+	/*
+	 * http_untold.c: one of several addresses is tried; libcurl may forget the
+	 * next one.
+	 */
 	void		(*trying) (void);
 
 	/*
-	 * http.c: libcurl was about to send a request again, on another connection:
-	 * because its stream was refused, or because its connection is over, of
-	 * which it may tell no other.
+	 * http_untold.c: libcurl was about to send a request again, on another
+	 * connection: because its stream was refused, or because its connection is
+	 * over, of which it may tell no other.
 	 */
 	void		(*deserted) (Connection *connection);
 
 	/*
-	 * http.c: it was answered before all of it had arrived: look soon what
+	 * http_finish.c: it was answered before all of it had arrived: look soon what
 	 * becomes of that, whether or not libcurl is through with it.
 	 */
 	void		(*answered_early) (Transfer *t);
 
 	/*
-	 * http.c: those that wait for this name, or for a connection of this pool,
+	 * http_wait.c: those that wait for this name, or for a connection of this pool,
 	 * may go on; or, with an error, not.
 	 */
 	void		(*name_settled) (const struct Name *name, const char *error, bool lacking);
@@ -50,7 +53,10 @@ typedef struct HttpUpwards
 	 */
 	bool		(*connected) (Transfer *t, int local_port);
 
-	/* http_carry.c: the receiver has not taken it, and libcurl would send it again */
+	/*
+	 * http_carry.c: the receiver has not taken it, and libcurl would send it
+	 * again.
+	 */
 	void		(*not_taken) (Transfer *t);
 } HttpUpwards;
 

@@ -5,15 +5,23 @@
  *		connection that it uses.  What each file does for the others is in the
  *		header of its name.
  *
- * http.c has the doors, the lists and the loop.  A request becomes a handle in
- * http_request.c; http_message.c copies what is sent, http_hop.c says where it
- * goes, and http_redirect.c follows redirects.  http_answer.c listens to what comes
- * back, http_result.c says what it is worth, and http_time.c how long it may take.
- * http_carry.c finds the connection that carries a request, http_connection.c keeps
- * them, and http_pool.c says who may use them; http_unasked.c knows what was not
- * said in answer; http_socket.c knows descriptors.  http_names.c finds addresses,
- * which http_book.c keeps; http_files.c reads the files that say how, and
- * http_dns.c asks name servers.
+ * http.c has the doors and the cycle.  http_lists.c knows where each request is,
+ * http_wait.c who waits, http_multi.c what libcurl has and wants, http_untold.c
+ * what that does not tell, and http_finish.c how a request ends.
+ *
+ * One becomes a handle in http_request.c; http_message.c copies what is sent,
+ * http_hop.c says where it goes, and http_redirect.c follows redirects.
+ * http_answer.c listens to what comes back, http_result.c says what it is worth,
+ * and http_time.c how long it may take.
+ *
+ * http_carry.c finds the connection that carries a request, http_connection.c
+ * keeps them, and http_pool.c says who may use them; http_unasked.c knows what was
+ * not said in answer; http_socket.c knows descriptors.
+ *
+ * http_names.c finds addresses, which http_book.c keeps; http_files.c reads the
+ * files that say how, and http_dns.c asks name servers.  http_curl.c stands below
+ * all others.
+ *
  * These are the only files that know libcurl and c-ares, and nobody else includes
  * this header.  Their rules:
  *
