@@ -3,8 +3,8 @@
  * http.h
  *		The HTTP room: many requests at once through libcurl's multi interface.
  *
- * This header and http.c know nothing of PostgreSQL: no palloc, no ereport,
- * no SPI, no interrupts.  Memory is malloc's and belongs to this room until
+ * Nothing in this folder knows of PostgreSQL: no palloc, no ereport, no SPI,
+ * no interrupts.  Memory is malloc's and belongs to this room until
  * an answer is handed out; an answer belongs to the caller until
  * http_answer_free().  Nothing here blocks: the caller waits for http_fd() to
  * become readable in a wait of its own and then calls http_run().

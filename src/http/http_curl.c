@@ -8,6 +8,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "http/http_curl.h"
 #include "http/transfer.h"
 
 HttpUpwards http_upwards;

@@ -28,9 +28,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "http/http_curl.h"
 #include "http/http_dns.h"
-#include "http/transfer.h"
+#include "http/http_files.h"
+#include "http/http_socket.h"
 #include "http/poller.h"
+#include "http/transfer.h"
 
 /* A name server has so long to answer, before the next one is asked; twice as
  * long in each further round. */

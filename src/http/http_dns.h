@@ -12,7 +12,7 @@
 
 #include <ares.h>
 
-#include "http/transfer.h"
+#include "http/http_files.h"
 
 /*
  * Does resolv.conf say something new?  CHANGED: all that was asked has ended, with
@@ -42,5 +42,8 @@ extern bool http_dns_note_lack(int error);
 
 /* Is there a way to it?  UDP sends nothing to find that out. */
 extern bool http_dns_is_reachable(const struct sockaddr *address, socklen_t len);
+
+/* Is this descriptor one of the resolver's?  It does what it can. */
+extern bool http_dns_event(int fd, int events);
 
 #endif							/* RSWEBHOOK_HTTP_DNS_H */

@@ -23,8 +23,9 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "http/transfer.h"
+#include "http/http_files.h"
 #include "http/poller.h"
+#include "http/transfer.h"
 
 /* What is beyond is not read. */
 #define MOST_BYTES			(16 << 20)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * http_names.c
- *		The HTTP room, its names: who waits for which, and what was found.
+ *		The HTTP room, its names: who waits for which, and who is asked for them.
  *
  * libcurl would look names up in threads, which nothing bounds and nobody can
  * stop.  c-ares needs none (http_dns.c): it asks over two sockets a name server
@@ -10,8 +10,9 @@
  * name is all there is to it.
  *
  * Each name is asked for once, whoever waits for it, and what is found is kept
- * as long as it says.  IPv6 and IPv4 are asked for apart, so that a name server
- * that is silent about one of them does not hold up the other (RFC 8305, 3).
+ * as long as it says (http_book.c).  IPv6 and IPv4 are asked for apart, so that a
+ * name server that is silent about one of them does not hold up the other
+ * (RFC 8305, 3).
  *
  * See transfer.h for the rules of the room.
  *
@@ -19,17 +20,19 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "http/http_book.h"
+#include "http/http_curl.h"
 #include "http/http_dns.h"
-#include "http/transfer.h"
+#include "http/http_files.h"
+#include "http/http_names.h"
 #include "http/poller.h"
+#include "http/transfer.h"
 
 /* All of a look-up, whatever the servers, rounds and search domains. */
 #define LOOK_UP_US			(INT64_C(10) * 1000 * 1000)
@@ -37,25 +40,12 @@
 /* For addresses of the other family, once there are some. */
 #define OTHER_FAMILY_US		(50 * 1000)
 
-/* An answer is kept so long, whatever it says. */
-#define MIN_TTL_S			1
-#define MAX_TTL_S			600
-
-/* Addresses of one family that are used, and their text. */
-#define MAX_ADDRESSES		16
-#define FAMILY_SIZE			(MAX_ADDRESSES * (INET6_ADDRSTRLEN + 3))
-
 /*
  * From 1.31, c-ares gives up all that it has asked on a socket when there is an
  * answer to any of it that cannot be read; ask so often again, after a moment.
  */
 #define MAX_REPEATS			4
 #define REPEAT_US			(100 * 1000)
-
-/* Names that are remembered; a new one takes the place of the oldest. */
-#define MAX_NAMES			1000
-
-#define BUCKETS				256
 
 #define LATE				"Could not resolve host: %.200s (timed out)"
 
@@ -68,37 +58,6 @@
  */
 #define MAX_LOOKUPS			2
 
-typedef struct Family
-{
-	bool		asked;			/* and not answered */
-	int			lookups;		/* that have not ended, answered or not */
-	int64_t		began_us;		/* the last of them */
-	int			repeats;
-	int64_t		again_us;		/* when to ask again, while asked; -1: no need */
-	int			status;			/* of c-ares */
-	int			naddresses;
-	char		addresses[FAMILY_SIZE]; /* separated by commas */
-} Family;
-
-typedef struct Name
-{
-	struct Name *next;			/* in its bucket */
-	struct Name *younger;		/* in the order in which they came */
-	struct Name *next_asked;
-	bool		asking;			/* somebody waits for it ... */
-	int64_t		asked_us;		/* ... since then */
-	int64_t		give_up_us;		/* then, while asking */
-	int64_t		settle_us;		/* likewise, with what there is; -1: no */
-	int64_t		good_until_us;	/* 0: there are no addresses */
-	int			ttl_s;
-	Family		family[2];		/* IPv6, IPv4 */
-	bool		v4_first;		/* there is no way to the IPv6 addresses */
-	unsigned	hosts_version;	/* in which it was looked for last */
-	char		error[300];
-	bool		lacking;
-	char		host[];
-} Name;
-
 /* What c-ares hands back. */
 typedef struct Lookup
 {
@@ -107,17 +66,11 @@ typedef struct Lookup
 	int64_t		began_us;
 } Lookup;
 
-static Name *buckets[BUCKETS];
-static Name *eldest = NULL;
-static Name *youngest = NULL;
-static int	nnames = 0;
+/* Those that somebody waits for. */
 static Name *asked = NULL;
 
 static int64_t looked_us = 0;	/* at the files ... */
 static unsigned looked_version = 0;	/* ... of which the hosts file was this */
-
-/* The list of addresses that was handed out last. */
-static char found[2 * FAMILY_SIZE];
 
 bool
 http_names_init(void)
@@ -129,92 +82,9 @@ http_names_init(void)
 }
 
 /* ---------------------------------------------------------------------
- * Names
+ * What is found
  * ---------------------------------------------------------------------
  */
-
-static Name **
-bucket_of(const char *host)
-{
-	unsigned	hash = 2166136261u;
-
-	for (; *host != '\0'; host++)
-		hash = (hash ^ (unsigned char) *host) * 16777619u;
-	return &buckets[(hash ^ (hash >> 16)) % BUCKETS];
-}
-
-static bool
-is_asked(const Name *name)
-{
-	return name->asking || name->family[0].lookups > 0 || name->family[1].lookups > 0;
-}
-
-static void
-add_youngest(Name *name)
-{
-	name->younger = NULL;
-	if (youngest != NULL)
-		youngest->younger = name;
-	else
-		eldest = name;
-	youngest = name;
-}
-
-/* Forget the eldest one, unless it is asked for: then it counts as new. */
-static void
-forget_eldest(void)
-{
-	Name	   *name = eldest;
-	Name	  **link;
-
-	eldest = name->younger;
-	if (eldest == NULL)
-		youngest = NULL;
-	if (is_asked(name))
-	{
-		add_youngest(name);
-		return;
-	}
-	link = bucket_of(name->host);
-	while (*link != NULL && *link != name)
-		link = &(*link)->next;
-	if (*link != NULL)
-		*link = name->next;
-	free(name);
-	nnames--;
-}
-
-static Name *
-find_name(const char *host)
-{
-	Name	  **bucket = bucket_of(host);
-	Name	   *name;
-	size_t		size = strlen(host) + 1;
-
-	for (name = *bucket; name != NULL; name = name->next)
-	{
-		if (strcmp(name->host, host) == 0)
-			return name;
-	}
-	if (nnames >= MAX_NAMES)
-		forget_eldest();
-	name = calloc(1, sizeof(Name) + size);
-	if (name == NULL)
-		return NULL;
-	memcpy(name->host, host, size);
-	name->family[0].again_us = name->family[1].again_us = -1;
-	name->next = *bucket;
-	*bucket = name;
-	add_youngest(name);
-	nnames++;
-	return name;
-}
-
-static bool
-has_addresses(const Name *name)
-{
-	return name->family[0].naddresses > 0 || name->family[1].naddresses > 0;
-}
 
 const char *
 http_names_late(const Name *name, bool *lacking)
@@ -229,13 +99,6 @@ http_names_late(const Name *name, bool *lacking)
 	return text;
 }
 
-static void
-keep_ttl(Name *name, int ttl_s)
-{
-	if (ttl_s < name->ttl_s)
-		name->ttl_s = ttl_s > MIN_TTL_S ? ttl_s : MIN_TTL_S;
-}
-
 /*
  * Whoever waits for it goes on, with what there is.  A family that is missing for
  * a lack of ours may be the one to which there is a way.
@@ -245,7 +108,7 @@ settle(Name *name, int64_t now_us)
 {
 	int			status = name->family[1].status;
 	const char *lack = http_dns_lack_since(name->asked_us);
-	bool		usable = has_addresses(name);
+	bool		usable = http_book_has_addresses(name);
 
 	if (!name->asking)
 		return;
@@ -267,7 +130,7 @@ settle(Name *name, int64_t now_us)
 	}
 	if (lack != NULL)
 	{
-		keep_ttl(name, MIN_TTL_S);
+		http_book_keep_ttl(name, MIN_TTL_S);
 		usable = name->family[1].naddresses > 0 || (usable && !name->v4_first);
 	}
 	if (usable)
@@ -291,48 +154,6 @@ settle(Name *name, int64_t now_us)
 					 "Could not resolve host: %.200s (%s)", name->host, ares_strerror(status));
 	}
 	http_upwards.name_settled(name, usable ? NULL : name->error, name->lacking);
-}
-
-static void
-forget_addresses(Family *family)
-{
-	family->naddresses = 0;
-	family->addresses[0] = '\0';
-}
-
-static void
-keep_address(Name *name, const struct sockaddr *address, socklen_t len)
-{
-	bool		is_v6 = address->sa_family == AF_INET6;
-	Family	   *family = &name->family[is_v6 ? 0 : 1];
-	size_t		used = strlen(family->addresses);
-	char		text[INET6_ADDRSTRLEN];
-	const void *bytes = is_v6 ?
-		(const void *) &((const struct sockaddr_in6 *) address)->sin6_addr :
-		(const void *) &((const struct sockaddr_in *) address)->sin_addr;
-
-	if (family->naddresses == MAX_ADDRESSES ||
-		inet_ntop(address->sa_family, bytes, text, sizeof(text)) == NULL)
-		return;
-	family->naddresses++;
-	if (is_v6 && used == 0)
-		name->v4_first = !http_dns_is_reachable(address, len);
-	snprintf(family->addresses + used, sizeof(family->addresses) - used,
-			 is_v6 ? "%s[%s]" : "%s%s", used > 0 ? "," : "", text);
-}
-
-static void
-keep_addresses(Name *name, const struct ares_addrinfo *result)
-{
-	for (const struct ares_addrinfo_cname *alias = result->cnames; alias != NULL; alias = alias->next)
-		keep_ttl(name, alias->ttl);
-	for (const struct ares_addrinfo_node *node = result->nodes; node != NULL; node = node->ai_next)
-	{
-		if (node->ai_family != AF_INET6 && node->ai_family != AF_INET)
-			continue;
-		keep_address(name, node->ai_addr, node->ai_addrlen);
-		keep_ttl(name, node->ai_ttl);
-	}
 }
 
 /*
@@ -378,10 +199,10 @@ on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 	family->asked = false;
 	family->again_us = -1;
 	family->status = status;
-	forget_addresses(family);
+	http_book_forget_addresses(family);
 	if (status == ARES_SUCCESS)
 	{
-		keep_addresses(name, result);
+		http_book_keep_answer(name, result);
 		ares_freeaddrinfo(result);
 	}
 
@@ -398,6 +219,11 @@ on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 	else if (family->naddresses > 0)
 		name->settle_us = poller_clock() + OTHER_FAMILY_US;
 }
+
+/* ---------------------------------------------------------------------
+ * Look-ups begin, go on, and begin anew
+ * ---------------------------------------------------------------------
+ */
 
 static void
 ask(Name *name, int which)
@@ -418,15 +244,10 @@ ask(Name *name, int which)
 	http_dns_ask(name->host, which == 0 ? AF_INET6 : AF_INET, on_found, lookup);
 }
 
-/* ---------------------------------------------------------------------
- * Look-ups begin, go on, and begin anew
- * ---------------------------------------------------------------------
- */
-
 static void
 keep_host(void *arg, const struct sockaddr *address, socklen_t len)
 {
-	keep_address(arg, address, len);
+	http_book_keep_address(arg, address, len);
 }
 
 /*
@@ -441,10 +262,10 @@ find_in_hosts(Name *name, int64_t now_us)
 	for (int i = 0; i < 2; i++)
 	{
 		name->family[i].asked = false;
-		forget_addresses(&name->family[i]);
+		http_book_forget_addresses(&name->family[i]);
 	}
 	(void) http_hosts_find(name->host, keep_host, name);
-	keep_ttl(name, MIN_TTL_S);
+	http_book_keep_ttl(name, MIN_TTL_S);
 	settle(name, now_us);
 	return true;
 }
@@ -487,7 +308,7 @@ start(Name *name, int64_t now_us)
 		family->again_us = joins ? -1 : now_us;
 		family->repeats = 0;
 		family->status = ARES_ETIMEOUT;
-		forget_addresses(family);
+		http_book_forget_addresses(family);
 	}
 	if (find_in_hosts(name, now_us))
 		return;
@@ -551,6 +372,11 @@ look_at_files(int64_t now_us)
 	return until_us;
 }
 
+/* ---------------------------------------------------------------------
+ * The doors
+ * ---------------------------------------------------------------------
+ */
+
 /* Names that are this machine's, whatever a name server says (RFC 6761, 6.3). */
 static bool
 is_localhost(const char *host)
@@ -578,7 +404,7 @@ http_names_find(const char *host, Name **name, const char **addresses,
 		*addresses = "[::1],127.0.0.1";
 		return NAME_KNOWN;
 	}
-	known = find_name(host);
+	known = http_book_find(host);
 	*name = known;
 	if (known == NULL)
 	{
@@ -592,23 +418,13 @@ http_names_find(const char *host, Name **name, const char **addresses,
 		return NAME_ASKED;
 	if (known->good_until_us > 0)
 	{
-		const char *first = known->family[known->v4_first ? 1 : 0].addresses;
-		const char *second = known->family[known->v4_first ? 0 : 1].addresses;
-
-		snprintf(found, sizeof(found), "%s%s%s", first,
-				 first[0] != '\0' && second[0] != '\0' ? "," : "", second);
-		*addresses = found;
+		*addresses = http_book_addresses(known);
 		return NAME_KNOWN;
 	}
 	*error = known->error;
 	*lacking = known->lacking;
 	return NAME_FAILED;
 }
-
-/* ---------------------------------------------------------------------
- * The loop's part
- * ---------------------------------------------------------------------
- */
 
 static bool
 is_due(const Family *family, int64_t now_us)

@@ -28,8 +28,10 @@
 #include <linux/tcp.h>
 #endif
 
-#include "http/transfer.h"
+#include "http/http_curl.h"
+#include "http/http_socket.h"
 #include "http/poller.h"
+#include "http/transfer.h"
 
 /* Of tcpi_state; the kernel's name for it is in no header that goes along. */
 #define STATE_CLOSED		7

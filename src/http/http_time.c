@@ -21,6 +21,10 @@
  */
 #include <stdio.h>
 
+#include "http/http_answer.h"
+#include "http/http_result.h"
+#include "http/http_socket.h"
+#include "http/http_time.h"
 #include "http/transfer.h"
 
 /* How often to look at a request whose connection is being set up. */
@@ -149,7 +153,7 @@ http_time_is_up(Transfer *t, int64_t now_us)
 	static char text[128];
 	long long	took_ms = (now_us - t->started_us) / 1000;
 
-	if (t->connect_by_us >= 0 && http_answer_was_connected(t))
+	if (t->connect_by_us >= 0 && http_result_was_connected(t))
 		t->connect_by_us = -1;
 	if (t->connect_by_us >= 0 && now_us >= t->connect_by_us)
 		snprintf(text, sizeof(text), "Connection timed out after %lld milliseconds", took_ms);
@@ -187,7 +191,7 @@ http_time_is_held(Transfer *t, int64_t now_us)
 	if (t->head_bytes > 0)
 		return http_answer_head_is_lost(t);
 	curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-	return t->body_len > 0 && sent == 0 && !t->opened && http_answer_was_connected(t);
+	return t->body_len > 0 && sent == 0 && !t->opened && http_result_was_connected(t);
 }
 
 /* Move a time by so much, unless there is none, and beyond another one. */

@@ -23,8 +23,10 @@
 
 #include <openssl/ssl.h>
 
-#include "http/transfer.h"
+#include "http/http_socket.h"
+#include "http/http_unasked.h"
 #include "http/poller.h"
+#include "http/transfer.h"
 
 /*
  * After the first so many requests, and in a flow of them, the poller's word of

@@ -3,8 +3,9 @@
  * poller.h
  *		One descriptor that tells when any of many sockets, or a timer, is due.
  *
- * http.c's helper: epoll with a timerfd inside it on Linux, kqueue elsewhere.
- * Like http.c it knows nothing of PostgreSQL, and neither does it of libcurl.
+ * That is epoll with a timerfd inside it on Linux, kqueue elsewhere.  Like the
+ * rest of this folder it knows nothing of PostgreSQL, and neither does it of
+ * libcurl.
  *
  * Changes of interest are remembered and handed to the kernel together by
  * poller_settle(), because libcurl drops and renews its interest in the same

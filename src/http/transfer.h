@@ -2,14 +2,26 @@
  *
  * transfer.h
  *		What the files of the HTTP room share: the request in flight, and the
- *		connection that it uses.
+ *		connection that it uses.  What each file does for the others is in the
+ *		header of its name.
  *
- * http.c has the doors, the lists and the loop; http_request.c turns a request
- * into an easy handle and follows redirects; http_answer.c listens to what
- * comes back and judges it; http_time.c knows how long that may take;
- * http_pool.c keeps connections; http_unasked.c knows what was not said in
- * answer; http_socket.c knows descriptors; http_names.c finds addresses,
- * http_files.c reads the files that say how, and http_dns.c asks name servers.
+ * http.c has the doors and the cycle.  http_lists.c knows where each request is,
+ * http_wait.c who waits, http_multi.c what libcurl has and wants, http_untold.c
+ * what that does not tell, and http_finish.c how a request ends.
+ *
+ * One becomes a handle in http_request.c; http_message.c copies what is sent,
+ * http_hop.c says where it goes, and http_redirect.c follows redirects.
+ * http_answer.c listens to what comes back, http_result.c says what it is worth,
+ * and http_time.c how long it may take.
+ *
+ * http_carry.c finds the connection that carries a request, http_connection.c
+ * keeps them, and http_pool.c says who may use them; http_unasked.c knows what was
+ * not said in answer; http_socket.c knows descriptors.
+ *
+ * http_names.c finds addresses, which http_book.c keeps; http_files.c reads the
+ * files that say how, and http_dns.c asks name servers.  http_curl.c stands below
+ * all others.
+ *
  * These are the only files that know libcurl and c-ares, and nobody else includes
  * this header.  Their rules:
  *
@@ -26,7 +38,6 @@
 #define RSWEBHOOK_TRANSFER_H
 
 #include <curl/curl.h>
-#include <sys/stat.h>
 
 #include "http/values.h"
 
@@ -37,7 +48,7 @@
 /* libcurl tells when a connection is about to be used since 7.80. */
 #define HTTP_TELLS_CONNECTED	(LIBCURL_VERSION_NUM >= 0x075000)
 
-/* Headers for which we have a line of our own; see http_request.c. */
+/* Headers for which we have a line of our own; see http_message.c. */
 #define HTTP_OWN_LINES		4
 
 /* A request that was repeated so often has a connection to itself. */
@@ -99,7 +110,7 @@ typedef struct Connection
 
 /*
  * The connections of one owner to one origin, with one set of credentials: what
- * they have in common, and what http_pool.c and http_unasked.c know of it.
+ * they have in common, and what is known of it.
  */
 typedef struct Pool
 {
@@ -237,408 +248,5 @@ sooner(int64_t a, int64_t b)
 {
 	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
-
-/*
- * What those below tell those above, which set it: who waits for what happens
- * here, and what it means, is their affair.
- */
-typedef struct HttpUpwards
-{
-	/* http.c: one of several addresses is tried; libcurl may forget the next one */
-	void		(*trying) (void);
-
-	/*
-	 * http.c: libcurl was about to send a request again, on another connection:
-	 * because its stream was refused, or because its connection is over, of
-	 * which it may tell no other.
-	 */
-	void		(*deserted) (Connection *connection);
-
-	/*
-	 * http.c: it was answered before all of it had arrived: look soon what
-	 * becomes of that, whether or not libcurl is through with it.
-	 */
-	void		(*answered_early) (Transfer *t);
-
-	/*
-	 * http.c: those that wait for this name, or for a connection of this pool,
-	 * may go on; or, with an error, not.
-	 */
-	void		(*name_settled) (const struct Name *name, const char *error, bool lacking);
-	void		(*pool_settled) (Pool *pool, bool failed);
-
-	/* http_pool.c: a connection has its socket */
-	void		(*opened) (Connection *connection);
-
-	/*
-	 * http_pool.c: it is about to be sent, from this port of ours.  False: not on
-	 * this connection.
-	 */
-	bool		(*connected) (Transfer *t, int local_port);
-
-	/* http_pool.c: the receiver has not taken it, and libcurl would send it again */
-	void		(*not_taken) (Transfer *t);
-} HttpUpwards;
-
-/* ---- http_curl.c ---- */
-
-extern HttpUpwards http_upwards;
-
-/* The error of last resort: static, so never freed. */
-extern char http_no_memory[];
-
-/* After GOAWAY or REFUSED_STREAM, of which libcurl does not tell more. */
-extern const char http_not_taken[];
-
-extern void http_curl_init(const curl_version_info_data *info);
-
-/* May a connection speak HTTP/2?  May a handle serve a second request? */
-extern long http_version_wanted(void);
-extern bool http_handles_keep(void);
-
-/* ---- http_socket.c ---- */
-
-/* See http_room(). */
-extern int	http_socket_room(int max_connections, int kept_descriptors);
-
-/* Sockets that are open, and how many there may be. */
-extern int	http_sockets_open(void);
-extern int	http_sockets_most(void);
-extern void http_socket_init(HttpGuard guard);
-
-/* libcurl's callbacks */
-extern curl_socket_t http_on_open_socket(void *request, curlsocktype purpose,
-										 struct curl_sockaddr *address);
-extern int	http_on_close_socket(void *nobody, curl_socket_t fd);
-#if HTTP_TELLS_CONNECTED
-extern int	http_on_connected(void *request, char *remote_ip, char *local_ip,
-							  int remote_port, int local_port);
-#endif
-
-/* Whose it is; NULL: nobody's that we know. */
-extern Connection *http_socket_owner(int fd);
-
-/* The one that a request went out on, or our own end of it; -1: it is closed. */
-extern int	http_socket_used(const Transfer *t);
-
-/*
- * Forget those of its sockets that libcurl has closed without a word: their
- * numbers may be those of the server's own files by now.
- */
-extern void http_sockets_disown_closed(Connection *connection);
-
-/* Neither libcurl nor the poller knows it, whatever was said of its number. */
-extern void http_socket_is_others(int fd);
-
-/* Forget whose the connection's sockets are. */
-extern void http_sockets_disown(Connection *connection);
-
-/*
- * End the connection as the other side sees it; libcurl finds that out.  For a
- * socket that http_sockets_disown_closed() has just left.
- */
-extern void http_socket_shut(int fd);
-
-typedef enum SocketState
-{
-	SOCKET_QUIET,				/* nothing to be read */
-	SOCKET_SPOKE,				/* bytes */
-	SOCKET_GONE					/* closed by the other side, or broken */
-} SocketState;
-
-extern SocketState http_socket_state(int fd);
-
-/* Bytes that the other side has not acknowledged; -1: that cannot be known. */
-extern int	http_socket_unacknowledged(int fd);
-
-/* The other side has reset it, with what was under way and is to be read. */
-extern bool http_socket_is_reset(int fd);
-
-typedef enum Arrival
-{
-	ARRIVED,					/* the other side's system has all of it */
-	ARRIVING,
-	ARRIVES_NEVER				/* the connection has ended */
-} Arrival;
-
-/* Has all of the request arrived, as far as that can be known? */
-extern Arrival http_socket_arrival(const Transfer *t);
-
-/* Keep an eye on its socket, whatever libcurl does; and not any more. */
-extern void http_socket_keep_early(Transfer *t);
-extern void http_socket_drop_early(Transfer *t);
-
-/* Bytes that were handed to it in all; -1: that cannot be known. */
-extern int64_t http_socket_sent(int fd);
-
-/* How long a byte takes there and back, in microseconds. */
-extern int64_t http_socket_round_trip(int fd);
-
-/* ---- http_pool.c ---- */
-
-/* Learns what libcurl does. */
-extern void http_pool_init(const curl_version_info_data *libcurl);
-
-/*
- * Find or make the pool of connections that a request may use; false if there
- * is no memory.  For a later hop: the same owner's to that hop's origin.
- */
-extern bool http_pool_join(Transfer *t, const HttpRequest *request);
-extern bool http_pool_join_hop(Transfer *t, bool same_origin);
-extern void http_pool_leave(Transfer *t);
-
-/* Use a connection that is open, and new enough; false: there is none. */
-extern bool http_pool_take(Transfer *t, int64_t now_us);
-
-/* Is one being set up that may turn out to take several requests? */
-extern bool http_pool_is_opening(const Transfer *t);
-
-/* Use a new one.  False with the errno of what we lack for it. */
-extern bool http_pool_open(Transfer *t, int *lacking);
-
-
-/* Close some that nobody has used for a while, since we lack what they hold. */
-extern void http_pool_give_way(void);
-
-/* Might libcurl use what is left of an earlier one in its place? */
-extern bool http_pool_hides_remains(const Transfer *t);
-
-/* The request does not use its connection any more. */
-extern void http_pool_release(Transfer *t, int64_t now_us);
-
-
-/* It was sent, and libcurl wants to do that again, on another connection. */
-extern void http_pool_not_taken(Transfer *t);
-
-/*
- * Answers over HTTP/2 get lost on the way through libcurl.  True: the receiver is
- * spoken to by HTTP/1.1 from now on.  If it does not do that, it is not.
- */
-extern bool http_pool_give_up_http2(Transfer *t);
-extern void http_pool_needs_http2(Transfer *t);
-extern bool http_pool_speaks_http1(const Transfer *t);
-
-/* It has an answer, and libcurl knows more of the connection. */
-extern void http_pool_answered(Transfer *t);
-
-/*
- * One of several requests failed as if the connection had, or the other side
- * has closed it.  It takes no more of them; true: it has indeed ended, for all
- * of them, and nothing is left to be read, or nobody who would (unheard).
- */
-extern bool http_pool_broken(Connection *connection, bool unheard);
-
-/* libcurl was told that it could write; it may have nothing that it may. */
-extern void http_pool_could_write(Connection *connection, int fd);
-
-/* Something came on a socket that nobody listens to; ended: or its end. */
-extern void http_pool_unasked(int fd, bool ended);
-
-/*
- * How long a connection may live, in microseconds; close those that were
- * unused for too long; when is the next one, -1: never.
- */
-extern void http_pool_set_lifetime(int64_t lifetime_us);
-extern void http_pool_expire(int64_t now_us);
-extern int64_t http_pool_next_expiry(void);
-
-/* Whom it trusts, and its proxy, or NULL. */
-extern bool http_pool_trusts_system(const Transfer *t);
-extern const char *http_pool_proxy(const Transfer *t);
-extern const char *http_pool_no_proxy(const Transfer *t);
-
-/* ---- http_unasked.c ---- */
-
-/*
- * The request is about to be sent, on a connection that was open before, or
- * that is new: has the other side said something already?
- */
-extern bool http_unasked_on_kept(Transfer *t);
-extern bool http_unasked_on_new(const Transfer *t);
-
-/*
- * An answer begins to come, on a connection that was open before.  True: it
- * was under way when the request went out, so it is not to that.
- */
-extern bool http_unasked_crossed(Transfer *t);
-
-/* Something came unasked: from now on, look closely. */
-extern void http_unasked_note(Connection *connection);
-
-/* Over TLS, an answer is read even if the request cannot be sent to its end. */
-extern void http_unasked_keep_listening(Connection *connection);
-
-/* OpenSSL's SSL that the request is about to use; NULL: not to be had. */
-extern void *http_unasked_tls(const Transfer *t);
-
-/* ---- http_time.c ---- */
-
-/* The attempt begins; libcurl has it from now on, once for each connection. */
-extern void http_time_start(Transfer *t, const HttpRequest *request, int64_t now_us);
-extern void http_time_run(Transfer *t, int64_t now_us);
-
-/*
- * Of one that libcurl has: has it taken too long?  Then what is to be said of
- * that, good until the next call.  NULL: no, ask again at look_at_us.
- */
-extern const char *http_time_is_up(Transfer *t, int64_t now_us);
-
-/*
- * Likewise: is it held back?  Some receivers take no more streams before they
- * end a connection, and libcurl looks only at those that are in use.  Or is half
- * of its head lost?  That is looked at in a second, for those beside a lost answer.
- */
-extern bool http_time_is_held(Transfer *t, int64_t now_us);
-extern void http_time_look_soon(Transfer *t, int64_t now_us);
-
-/* So much of its time was not its own. */
-extern void http_time_give_back(Transfer *t, int64_t away_us, int64_t now_us);
-
-/* ---- http_names.c ---- */
-
-typedef enum NameState
-{
-	NAME_KNOWN,
-	NAME_ASKED,					/* name_settled() comes later */
-	NAME_FAILED
-} NameState;
-
-/*
- * The addresses of a host, as CURLOPT_RESOLVE takes them, good until the next
- * call; or why there are none, and whether that is because we lack something.
- */
-extern NameState http_names_find(const char *host, struct Name **name,
-								 const char **addresses, const char **error,
-								 bool *lacking);
-
-/*
- * Why nobody waits any longer for it, good until the next call, and whether that
- * may be because we lack something.
- */
-extern const char *http_names_late(const struct Name *name, bool *lacking);
-
-extern bool http_names_init(void);
-
-extern void http_names_run(int64_t now_us);
-
-/* So much of the time for look-ups was not theirs. */
-extern void http_names_give_back(int64_t away_us);
-extern int64_t http_names_next(void);
-
-/* ---- http_dns.c ---- */
-
-/* Is this descriptor one of the resolver's?  It does what it can. */
-extern bool http_dns_event(int fd, int events);
-
-/* ---- http_files.c ---- */
-
-typedef struct HttpFile
-{
-	const char *path;
-	bool		known;			/* it was read ... */
-	struct stat seen;			/* ... when it was this; zeros: it was not there */
-	uint64_t	hash;			/* of what it said */
-	bool		was_empty;
-	bool		doubted;		/* it is empty now, and was not */
-	int64_t		again_us;		/* not to be read before */
-} HttpFile;
-
-typedef enum HttpFileState
-{
-	HTTP_FILE_SAME,
-	HTTP_FILE_CHANGED,
-	HTTP_FILE_LATER,			/* it may have changed: look at again_us */
-	HTTP_FILE_UNREADABLE		/* errno */
-} HttpFileState;
-
-/* CHANGED: what it says now, which the caller frees. */
-extern HttpFileState http_file_look(HttpFile *file, int64_t now_us, char **text, size_t *size);
-
-/* Is it still the one that was looked at? */
-extern bool http_file_is_same(const HttpFile *file);
-
-/*
- * Has the hosts file changed?  LATER: until http_hosts_again(), what is found is of
- * an earlier version.
- */
-extern HttpFileState http_hosts_look(int64_t now_us, unsigned *version);
-extern int64_t http_hosts_again(void);
-
-/* Is the name there?  Each address goes to the function, which may be NULL. */
-typedef void HttpHostsAddress(void *arg, const struct sockaddr *address, socklen_t len);
-extern bool http_hosts_find(const char *host, HttpHostsAddress *each, void *arg);
-
-/* ---- http_request.c ---- */
-
-/*
- * Initialization learns what libcurl can do.  Opening makes the handle, and
- * copying takes what must outlive http_start(); both are false if memory runs
- * out.  Following a redirect is false if the answer is none, or not one that
- * we follow: then it is the final answer.  Repeating prepares the same request
- * for a new connection.
- */
-extern void http_request_init(const curl_version_info_data *libcurl);
-extern bool http_request_open(Transfer *t);
-extern bool http_request_copy(Transfer *t, const HttpRequest *request);
-extern void http_request_setup(Transfer *t, const HttpRequest *request);
-extern bool http_request_follow(Transfer *t);
-extern bool http_request_repeat(Transfer *t);
-
-/*
- * The addresses that it needs, or that it has to wait for them.  On failure
- * the request has its answer.
- */
-extern NameState http_request_resolve(Transfer *t);
-
-/* The last options: the connection, and the time that is left. */
-extern void http_request_connect(Transfer *t, int64_t now_us);
-extern void http_request_forget_names(Transfer *t);
-
-/* ---- http_answer.c ---- */
-
-/* libcurl's callbacks for data */
-extern size_t http_on_header(char *line, size_t one, size_t len, void *request);
-extern size_t http_on_body(char *data, size_t one, size_t len, void *request);
-
-/*
- * The answer as it is before anything came; as it is when a request cannot be
- * tried (refused: nor ever could be; lacking: for lack of something of ours);
- * when its name has no addresses; and as it is when libcurl is through.
- */
-extern void http_answer_begin(Transfer *t);
-extern void http_answer_not_tried(Transfer *t, bool refused, const char *error);
-extern void http_answer_lacking(Transfer *t, const char *error);
-extern void http_answer_unresolved(Transfer *t, const char *error, bool lacking);
-extern void http_answer_judge(Transfer *t, CURLcode result);
-
-/* Is there a whole head, and is it the answer, whatever became of the rest? */
-extern bool http_answer_is_whole(const Transfer *t, CURLcode result);
-
-/*
- * Did the request go out on a connection that was open before, or is shared
- * with others, without a single byte coming back?  Then it is to be sent again
- * on another one.
- */
-extern bool http_answer_wants_repeat(Transfer *t, CURLcode result, int64_t now_us);
-
-/* Half of a head has come over HTTP/2, which has been given up since. */
-extern bool http_answer_head_is_lost(const Transfer *t);
-/*
- * libcurl could not send the rest of a request, and so did not look whether the
- * answer had come: take that.
- */
-extern void http_answer_overhear(Transfer *t);
-
-/* Is it still to be seen whether what came early is a success? */
-extern bool http_answer_is_early(const Transfer *t, CURLcode result);
-
-/* It is none: the request did not arrive whole. */
-extern void http_answer_refute(Transfer *t);
-
-/* Did its connection come about, so that it could go out? */
-extern bool http_answer_was_connected(const Transfer *t);
-
-/* Does the result speak of the connection rather than of one request on it? */
-extern bool http_answer_blames_connection(CURLcode result);
 
 #endif							/* RSWEBHOOK_TRANSFER_H */

@@ -1450,7 +1450,7 @@ held(void)
 	{
 		items[nheld] = goes(id, "one");
 		finish(items[nheld], VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
-		ntold += schedule_held(items[nheld++]);
+		ntold += schedule_held(items[nheld++], 100);
 		if (id == 999)
 			is_int(ntold, 0, "a lane that holds less than is left for others goes on");
 	}
@@ -1464,20 +1464,20 @@ held(void)
 	{
 		(void) goes(3001 + i, "another lane has half of what is left");
 		finish(taken[ntaken - 1], VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
-		is_int(schedule_held(taken[ntaken - 1]), i == 499, "when it holds that, it is told");
+		is_int(schedule_held(taken[ntaken - 1], 100), i == 499, "when it holds that, it is told");
 	}
 	nothing_goes("then it sends nothing either");
 	for (int i = ntaken - 1; i >= 1000; i--)
-		ntold += schedule_held_no_more(taken[i]);
+		ntold += schedule_held_no_more(taken[i], 100);
 	is_int(ntold, 2, "that all of them are through is told");
 	(void) goes(3501, "then it sends again");
 
-	ntold = schedule_held_no_more(items[--nheld]);
+	ntold = schedule_held_no_more(items[--nheld], 100);
 	is_int(next_id(), 2001, "the first one, too, when it holds less");
 	while (nheld > 0)
 	{
 		is_int(ntold, 0, "it is told that all are through");
-		ntold += schedule_held_no_more(items[--nheld]);
+		ntold += schedule_held_no_more(items[--nheld], 100);
 	}
 	is_int(ntold, 1, "when they are");
 	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
@@ -1876,7 +1876,7 @@ static void
 unclaim(Claimed *c)
 {
 	if (c->is_held)
-		schedule_held_no_more(c->item);
+		schedule_held_no_more(c->item, 100);
 	*c = claimed[--nclaimed];
 }
 
@@ -2018,7 +2018,7 @@ decide(Claimed *c)
 	c->final = kind != VERDICT_RETRY;
 	if (any(10) == 0)
 	{
-		schedule_held(c->item);
+		schedule_held(c->item, 100);
 		c->is_held = true;
 	}
 }

@@ -1,0 +1,372 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_carry.c
+ *		The HTTP room, which connection carries a request: from when that takes it
+ *		until it is released.
+ *
+ * See transfer.h for the rules of the room.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <openssl/ssl.h>
+
+#include "http/http_carry.h"
+#include "http/http_connection.h"
+#include "http/http_curl.h"
+#include "http/http_socket.h"
+#include "http/http_unasked.h"
+#include "http/poller.h"
+#include "http/transfer.h"
+
+/* What comes so soon after an answer came with it. */
+#define SAME_BREATH_US		(20 * 1000)
+
+/* From 8.22, libcurl looks at an unused connection once a second at most. */
+#define LOOKS_EVERY_US		(1000 * 1000)
+static bool looks_rarely = false;
+
+/* ---------------------------------------------------------------------
+ * It takes one
+ * ---------------------------------------------------------------------
+ */
+
+static void
+use(Transfer *t, Connection *connection)
+{
+	connection->ntransfers++;
+	connection->ncarried++;
+	connection->user = t;
+	http_connection_set_unused(connection, false);
+	t->connection = connection;
+	http_connection_settle(connection);
+}
+
+static bool
+is_quiet(const Connection *connection)
+{
+	for (int i = 0; i < connection->nsockets; i++)
+	{
+		if (http_socket_state(connection->sockets[i]) != SOCKET_QUIET)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * May HTTP/2 have said goodbye where libcurl will not look before the next
+ * request?  What it reads after that request is too late.
+ */
+static bool
+may_have_left(const Connection *connection, int64_t now_us)
+{
+	int64_t		unused_us = now_us - connection->unused_since_us;
+
+	return looks_rarely && connection->unused && connection->multiplexed &&
+		unused_us > SAME_BREATH_US && unused_us < LOOKS_EVERY_US &&
+		!is_quiet(connection);
+}
+
+/* May it be used?  If not now, it never may again. */
+static bool
+is_good(const Connection *connection, int64_t now_us)
+{
+#if !HTTP_TELLS_CONNECTED
+	if (!is_quiet(connection))
+		return false;
+#endif
+	return connection->nsockets > 0 && !http_connection_is_old(connection, now_us) &&
+		!may_have_left(connection, now_us);
+}
+
+static bool
+take_from(Connection *list, Transfer *t, int64_t now_us)
+{
+	while (list != NULL)
+	{
+		Connection *connection = list;
+
+		list = connection->next;
+		if (connection->opened_us < t->not_before_us ||
+			(t->pool->http1 && connection->multiplexed))
+			continue;
+		if (is_good(connection, now_us))
+		{
+			use(t, connection);
+			return true;
+		}
+		connection->ended = true;
+		http_connection_settle(connection);
+		if (connection->ntransfers == 0)
+			http_connection_retire(connection);
+	}
+	return false;
+}
+
+bool
+http_carry_take(Transfer *t, int64_t now_us)
+{
+	return take_from(t->pool->shared, t, now_us) || take_from(t->pool->unused, t, now_us);
+}
+
+/*
+ * libcurl has to find out that what is left there has ended, and there may not
+ * be too much of that.
+ */
+static bool
+is_usable_spare(const Connection *spare)
+{
+	if (looks_rarely && poller_clock() - spare->unused_since_us < LOOKS_EVERY_US)
+		return false;
+	return spare->nsockets <= HTTP_MAX_SOCKETS / 2;
+}
+
+bool
+http_carry_open(Transfer *t, int *lacking)
+{
+	Pool	   *pool = t->pool;
+	Connection *connection;
+
+	/* that may take the spare one */
+	if (!http_connection_has_room())
+	{
+		*lacking = EMFILE;
+		return false;
+	}
+	connection = pool->spare;
+	if (connection != NULL && !is_usable_spare(connection))
+	{
+		http_connection_discard(connection);
+		connection = NULL;
+	}
+	pool->spare = NULL;
+	if (connection == NULL)
+		connection = http_connection_make(pool, t->host != NULL || t->proxied);
+	if (connection == NULL)
+	{
+		*lacking = ENOMEM;
+		return false;
+	}
+
+	/* reading what is left of HTTP/2 would spoil the TLS session */
+	connection->remains = connection->nsockets > 0 && connection->multiplexed;
+	connection->most = 1;
+	connection->ncarried = 0;
+	connection->multiplexed = false;
+	connection->opened_us = poller_clock();
+	http_connection_set_unopened(connection, true);
+	pool->opening++;
+	use(t, connection);
+	return true;
+}
+
+bool
+http_carry_hides_remains(const Transfer *t)
+{
+	return !t->connection->known && t->connection->remains;
+}
+
+bool
+http_carry_is_opening(const Transfer *t)
+{
+	return t->pool->tls && t->pool->opening > 0 && !t->pool->single && !t->pool->http1 &&
+		http_version_wanted() != CURL_HTTP_VERSION_1_1;
+}
+
+/* ---------------------------------------------------------------------
+ * It lets go of it
+ * ---------------------------------------------------------------------
+ */
+
+/* It is connected, or is found not to be. */
+static void
+became_known(Connection *connection, bool failed)
+{
+	http_connection_set_unopened(connection, false);
+	connection->pool->opening--;
+	http_upwards.pool_settled(connection->pool, failed);
+}
+
+void
+http_carry_release(Transfer *t, int64_t now_us)
+{
+	Connection *connection = t->connection;
+
+	if (connection == NULL)
+		return;
+	t->connection = NULL;
+	if (connection->user == t)
+		connection->user = NULL;
+	(void) curl_easy_setopt(t->easy, CURLOPT_SHARE, NULL);
+	connection->ntransfers--;
+	if (!connection->known && !connection->ended)
+	{
+		connection->ended = true;
+		became_known(connection, true);
+	}
+	if (connection->nsockets == 0 || http_connection_is_old(connection, now_us) ||
+		(connection->pool->babbles && !connection->multiplexed))
+		connection->ended = true;
+	http_connection_settle(connection);
+	if (connection->ntransfers > 0)
+		return;
+	if (connection->ended)
+		http_connection_retire(connection);
+	else
+		http_connection_set_unused(connection, true);
+}
+
+/* ---------------------------------------------------------------------
+ * Just before it goes out
+ * ---------------------------------------------------------------------
+ */
+
+#if HTTP_TELLS_CONNECTED
+
+static bool
+speaks_http2(const Transfer *t)
+{
+	SSL		   *tls = http_unasked_tls(t);
+	const unsigned char *protocol = NULL;
+	unsigned int len = 0;
+
+	if (tls != NULL)
+		SSL_get0_alpn_selected(tls, &protocol, &len);
+	return len == 2 && memcmp(protocol, "h2", 2) == 0;
+}
+
+static int
+local_port_of(int fd)
+{
+	union
+	{
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	}			address;
+	socklen_t	len = sizeof(address);
+
+	if (getsockname(fd, &address.any, &len) != 0)
+		return -1;
+	if (address.any.sa_family == AF_INET)
+		return ntohs(address.v4.sin_port);
+	return address.any.sa_family == AF_INET6 ? ntohs(address.v6.sin6_port) : -1;
+}
+
+/* There are others while libcurl says goodbye on an earlier one. */
+static int
+socket_of(const Connection *connection, int local_port)
+{
+	if (connection->nsockets == 1)
+		return connection->sockets[0];
+	for (int i = 0; i < connection->nsockets; i++)
+	{
+		if (local_port_of(connection->sockets[i]) == local_port)
+			return connection->sockets[i];
+	}
+	return -1;
+}
+
+static bool
+connected_anew(Transfer *t)
+{
+	Connection *connection = t->connection;
+
+	connection->opened_us = t->connected_us;
+	connection->round_trip_us = http_socket_round_trip(t->fd);
+	connection->tls = t->fd >= 0 ? http_unasked_tls(t) : NULL;
+	connection->tls_socket = t->fd;
+	if (!connection->known)
+	{
+		connection->known = true;
+		connection->multiplexed = speaks_http2(t);
+		connection->most = connection->multiplexed ? t->pool->most_streams : 1;
+		connection->ended = t->repeats >= HTTP_MAX_REPEATS; /* for others */
+		t->pool->single = !connection->multiplexed;
+		became_known(connection, false);
+		http_connection_settle(connection);
+	}
+	else if (connection->multiplexed && connection->ntransfers > 1)
+	{
+		/* the receiver takes no more, so libcurl had to open another one */
+		connection->most = connection->ntransfers;
+		t->pool->most_streams = connection->ntransfers - 1;
+		http_connection_settle(connection);
+	}
+	if (!connection->multiplexed)
+		http_unasked_keep_listening(connection);
+	if (http_unasked_on_new(t))
+	{
+		t->fault = "the receiver answered before it was asked";
+		return false;
+	}
+	return true;
+}
+
+static bool
+on_connected(Transfer *t, int local_port)
+{
+	t->connected_us = poller_clock();
+	if (t->opened && t->connection->nsockets > 1)
+		http_sockets_disown_closed(t->connection);
+	t->fd = socket_of(t->connection, local_port);
+	if (t->opened)
+		return connected_anew(t);
+	t->again = http_unasked_on_kept(t);
+	return !t->again;
+}
+
+#endif							/* HTTP_TELLS_CONNECTED */
+
+/* ---------------------------------------------------------------------
+ * And after
+ * ---------------------------------------------------------------------
+ */
+
+void
+http_carry_not_taken(Transfer *t)
+{
+	t->again = true;
+	t->fault = http_not_taken;
+	t->connection->ended = true;
+	http_connection_settle(t->connection);
+	http_upwards.deserted(t->connection);
+}
+
+void
+http_carry_answered(Transfer *t)
+{
+	Connection *connection = t->connection;
+	long		version = 0;
+
+	if (!connection->known)
+	{
+		connection->known = true;
+		became_known(connection, false);
+	}
+	if (!t->pool->tls || connection->multiplexed)
+		return;
+	curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
+	if (version >= CURL_HTTP_VERSION_2_0)
+	{
+		connection->multiplexed = true;
+		connection->most = t->pool->most_streams;
+		t->pool->single = false;
+	}
+}
+
+void
+http_carry_init(const curl_version_info_data *libcurl)
+{
+	looks_rarely = libcurl->version_num >= 0x081600;
+#if HTTP_TELLS_CONNECTED
+	http_upwards.connected = on_connected;
+#endif
+	http_upwards.not_taken = http_carry_not_taken;
+}

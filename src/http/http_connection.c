@@ -1,0 +1,360 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_connection.c
+ *		The HTTP room, the lives of connections: how they begin, how long they are
+ *		kept, and what ends them.
+ *
+ * An answer is the answer to a request only on a connection on which nothing
+ * was said before it (RFC 9112, 9.2), so whatever comes on a connection that
+ * nobody uses ends it at once, and each is looked at once more as a request is
+ * about to go out (http_carry.c).  HTTP/2 names the request that an answer is
+ * for, so there only the unused ones are of interest.
+ *
+ * See transfer.h for the rules of the room.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdlib.h>
+
+#include <openssl/ssl.h>
+
+#include "http/http_connection.h"
+#include "http/http_curl.h"
+#include "http/http_pool.h"
+#include "http/http_socket.h"
+#include "http/http_unasked.h"
+#include "http/poller.h"
+#include "http/transfer.h"
+
+/* A connection that is ready for writing in vain so often need not be asked. */
+#define VAIN_WRITES			4
+
+/*
+ * Connections that are closed for lack of what they hold.  One that was used of
+ * late lets its destination go on, so it is kept.
+ */
+#define GIVEN_AT_ONCE		8
+#define GIVEN_AFTER_US		(10 * 1000 * 1000)
+
+/* How long a connection is kept while nobody uses it. */
+#define MAX_UNUSED_US		(INT64_C(110) * 1000 * 1000)
+
+/*
+ * Windows, acknowledgements and pings of HTTP/2 may come so long after the last
+ * answer without meaning anything.
+ */
+#define LAST_WORDS_US		(1000 * 1000)
+
+static Connection *oldest = NULL;	/* of those that nobody uses */
+static Connection *newest = NULL;
+
+/* Those of all pools that will have a socket, and have none yet. */
+static int	nunopened = 0;
+
+static int64_t lifetime_us = INT64_C(600) * 1000 * 1000;
+
+/* ---------------------------------------------------------------------
+ * Lists
+ * ---------------------------------------------------------------------
+ */
+
+static void
+unlist(Connection *connection)
+{
+	if (connection->listed == NULL)
+		return;
+	if (connection->prev)
+		connection->prev->next = connection->next;
+	else
+		*connection->listed = connection->next;
+	if (connection->next)
+		connection->next->prev = connection->prev;
+	connection->listed = NULL;
+}
+
+static void
+list_first(Connection **list, Connection *connection)
+{
+	connection->listed = list;
+	connection->prev = NULL;
+	connection->next = *list;
+	if (*list)
+		(*list)->prev = connection;
+	*list = connection;
+}
+
+void
+http_connection_set_unused(Connection *connection, bool unused)
+{
+	if (connection->unused == unused)
+		return;
+	connection->unused = unused;
+	if (unused)
+	{
+		connection->unused_since_us = poller_clock();
+		connection->newer = NULL;
+		connection->older = newest;
+		if (newest)
+			newest->newer = connection;
+		else
+			oldest = connection;
+		newest = connection;
+		return;
+	}
+	if (connection->older)
+		connection->older->newer = connection->newer;
+	else
+		oldest = connection->newer;
+	if (connection->newer)
+		connection->newer->older = connection->older;
+	else
+		newest = connection->older;
+}
+
+void
+http_connection_settle(Connection *connection)
+{
+	Pool	   *pool = connection->pool;
+
+	unlist(connection);
+	if (connection->ended || !connection->known)
+		return;
+	if (connection->ntransfers == 0)
+		list_first(&pool->unused, connection);
+	else if (connection->ntransfers < connection->most)
+		list_first(&pool->shared, connection);
+}
+
+void
+http_connection_set_unopened(Connection *connection, bool unopened)
+{
+	nunopened += unopened - connection->unopened;
+	connection->unopened = unopened;
+}
+
+static void
+on_opened(Connection *connection)
+{
+	http_connection_set_unopened(connection, false);
+}
+
+void
+http_connection_init(void)
+{
+	http_upwards.opened = on_opened;
+}
+
+/* ---------------------------------------------------------------------
+ * They begin
+ * ---------------------------------------------------------------------
+ */
+
+static CURLSH *
+make_share(bool tls, bool named)
+{
+	CURLSH	   *share = curl_share_init();
+
+	if (share == NULL)
+		return NULL;
+	if (curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK &&
+		(!named ||
+		 curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) == CURLSHE_OK) &&
+		(!tls ||
+		 curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK))
+		return share;
+	(void) curl_share_cleanup(share);
+	return NULL;
+}
+
+Connection *
+http_connection_make(Pool *pool, bool named)
+{
+	Connection *connection = calloc(1, sizeof(Connection));
+
+	if (connection == NULL)
+		return NULL;
+	connection->share = make_share(pool->tls, named);
+	if (connection->share == NULL)
+	{
+		free(connection);
+		return NULL;
+	}
+	connection->pool = pool;
+	pool->nconnections++;
+	return connection;
+}
+
+/* ---------------------------------------------------------------------
+ * They end
+ * ---------------------------------------------------------------------
+ */
+
+void
+http_connection_discard(Connection *connection)
+{
+	Pool	   *pool = connection->pool;
+
+	unlist(connection);
+	http_connection_set_unused(connection, false);
+	if (pool->spare == connection)
+		pool->spare = NULL;
+	(void) curl_share_cleanup(connection->share);
+	http_sockets_disown(connection);
+	free(connection);
+	pool->nconnections--;
+	http_pool_drop_if_empty(pool);
+}
+
+/*
+ * It has ended, and nobody uses it.  One of each pool is kept for the TLS
+ * sessions in its cache, which the next connection resumes; to the other side
+ * it has ended all the same.
+ */
+void
+http_connection_retire(Connection *connection)
+{
+	Pool	   *pool = connection->pool;
+
+	if (!(pool->tls || pool->babbles) || pool->spare != NULL || !connection->known)
+	{
+		http_connection_discard(connection);
+		return;
+	}
+
+	/* a session whose connection was cut off is not resumed */
+	if (connection->tls != NULL)
+		SSL_set_shutdown(connection->tls, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	connection->tls = NULL;
+	http_sockets_disown_closed(connection);
+	for (int i = 0; i < connection->nsockets; i++)
+		http_socket_shut(connection->sockets[i]);
+	unlist(connection);
+	connection->known = connection->ended = connection->broken = false;
+	pool->spare = connection;
+	http_connection_set_unused(connection, true);
+}
+
+bool
+http_connection_has_room(void)
+{
+	while (http_sockets_open() + nunopened >= http_sockets_most())
+	{
+		if (oldest == NULL)
+			return false;
+		http_connection_discard(oldest);
+	}
+	return true;
+}
+
+void
+http_connection_give_way(void)
+{
+	int64_t		before_us = poller_clock() - GIVEN_AFTER_US;
+
+	for (int i = 0; i < GIVEN_AT_ONCE && oldest != NULL &&
+		 oldest->unused_since_us <= before_us; i++)
+		http_connection_discard(oldest);
+}
+
+bool
+http_connection_broken(Connection *connection, bool unheard)
+{
+	connection->ended = true;
+	unlist(connection);
+	for (int i = 0; i < connection->nsockets && !unheard; i++)
+	{
+		if (http_socket_state(connection->sockets[i]) != SOCKET_GONE)
+			return false;
+	}
+	connection->broken = connection->ntransfers > 0;
+	return true;
+}
+
+/*
+ * What comes over HTTP/2 says itself what it belongs to, and libcurl reads it
+ * before the next request.  Later than a moment after the last answer it is a
+ * farewell as a rule, and never worth keeping the connection for.
+ */
+void
+http_connection_unasked(int fd, bool ended)
+{
+	Connection *connection = http_socket_owner(fd);
+
+	if (connection == NULL || connection->pool->spare == connection)
+		return;
+	if (connection->ntransfers > 0 ||
+		(connection->multiplexed && !ended &&
+		 poller_clock() - connection->unused_since_us < LAST_WORDS_US))
+	{
+		poller_socket_may_speak(fd);
+		return;
+	}
+	if (!connection->multiplexed && http_socket_state(fd) == SOCKET_SPOKE)
+		http_unasked_note(connection);
+	connection->ended = true;
+	http_connection_retire(connection);
+}
+
+/*
+ * Some versions of libcurl want to write while the receiver of an HTTP/2 stream
+ * lets them write nothing, which would have us run in circles until it does.
+ */
+void
+http_connection_could_write(Connection *connection, int fd)
+{
+	int64_t		sent;
+	int			doublings;
+
+	if (!connection->multiplexed)
+		return;
+	sent = http_socket_sent(fd);
+	if (sent < 0 || sent != connection->written)
+	{
+		connection->written = sent;
+		connection->vain_writes = 0;
+		return;
+	}
+	if (++connection->vain_writes <= VAIN_WRITES)
+		return;
+	doublings = connection->vain_writes - VAIN_WRITES;
+	poller_hold_out(fd, poller_clock() + (doublings < 6 ? 1000 << doublings : 64000));
+}
+
+/* ---------------------------------------------------------------------
+ * Their time
+ * ---------------------------------------------------------------------
+ */
+
+void
+http_connection_set_lifetime(int64_t the_lifetime_us)
+{
+	lifetime_us = the_lifetime_us;
+}
+
+bool
+http_connection_is_old(const Connection *connection, int64_t now_us)
+{
+	return now_us - connection->opened_us >= lifetime_us;
+}
+
+/* What is unused is not needed any more when its life would be over, either. */
+static int64_t
+unused_limit(void)
+{
+	return lifetime_us < MAX_UNUSED_US ? lifetime_us : MAX_UNUSED_US;
+}
+
+void
+http_connection_expire(int64_t now_us)
+{
+	while (oldest != NULL && now_us - oldest->unused_since_us >= unused_limit())
+		http_connection_discard(oldest);
+}
+
+int64_t
+http_connection_next_expiry(void)
+{
+	return oldest != NULL ? oldest->unused_since_us + unused_limit() : -1;
+}

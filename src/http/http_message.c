@@ -1,0 +1,204 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_message.c
+ *		The HTTP room, what is sent: a request's lines and its body, as copies of
+ *		our own, since they outlive http_start().
+ *
+ * See transfer.h for the rules of the room.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "http/http_message.h"
+#include "http/transfer.h"
+
+#define ACCEPT_ENCODING		"Accept-Encoding: "
+
+/*
+ * The lines that we send unless we were told to send such a header.  Most keep
+ * libcurl from sending one of its own, since we send what we were told to and
+ * nothing else; waiting for "100 Continue" would cost a round trip or, with
+ * most receivers, a second.  The last one asks for all that libcurl can unpack,
+ * which it would compose for each request.
+ */
+static struct
+{
+	const char *name;
+	char		line[64];
+}			own_lines[HTTP_OWN_LINES] = {
+	{"Accept", "Accept:"},
+	{"Content-Type", "Content-Type:"},
+	{"Expect", "Expect:"},
+	{"Accept-Encoding", ACCEPT_ENCODING}
+};
+
+void
+http_message_init(const curl_version_info_data *libcurl)
+{
+	snprintf(own_lines[HTTP_OWN_LINES - 1].line, sizeof(own_lines[0].line),
+			 ACCEPT_ENCODING "%s%s%s",
+			 (libcurl->features & CURL_VERSION_LIBZ) ? "deflate, gzip" : "identity",
+			 (libcurl->features & CURL_VERSION_BROTLI) ? ", br" : "",
+			 (libcurl->features & CURL_VERSION_ZSTD) ? ", zstd" : "");
+}
+
+const char *
+http_message_encodings(void)
+{
+	return own_lines[HTTP_OWN_LINES - 1].line + strlen(ACCEPT_ENCODING);
+}
+
+/* Is this the line of the header called name?  "Name: v", "Name:" or "Name;". */
+static bool
+is_header(const char *line, const char *name)
+{
+	size_t		len = strlen(name);
+
+	return strncasecmp(line, name, len) == 0 && (line[len] == ':' || line[len] == ';');
+}
+
+static bool
+has_header(const struct curl_slist *lines, const char *name)
+{
+	for (; lines != NULL; lines = lines->next)
+	{
+		if (is_header(lines->data, name))
+			return true;
+	}
+	return false;
+}
+
+static void
+add_own_lines(Transfer *t)
+{
+	for (int i = 0; i < HTTP_OWN_LINES; i++)
+	{
+		if (has_header(t->headers, own_lines[i].name))
+			continue;
+		t->own_lines[i].data = own_lines[i].line;
+		t->own_lines[i].next = t->headers;
+		t->headers = &t->own_lines[i];
+	}
+}
+
+/* A block of that size at least, whose content is void; false: no memory. */
+static bool
+make_room(Transfer *t, size_t size)
+{
+	if (size <= t->block_size)
+		return true;
+	free(t->block);
+	t->block_size = 0;
+	size = (size | 1023) + 1;	/* the next one may be a little longer */
+	t->block = malloc(size);
+	if (t->block == NULL)
+		return false;
+	t->block_size = size;
+	return true;
+}
+
+/* Put len bytes and a NUL at *place, which moves on; what was put. */
+static char *
+put(char **place, const char *data, size_t len)
+{
+	char	   *start = *place;
+
+	if (len > 0)
+		memcpy(start, data, len);
+	start[len] = '\0';
+	*place = start + len + 1;
+	return start;
+}
+
+/* The same with a header's line, for which its size and two bytes are enough. */
+static char *
+put_header(char **place, const HttpHeader *header)
+{
+	char	   *line = put(place, header->name, strlen(header->name));
+	const char *value = header->value;
+
+	/* libcurl takes "Name:" as the wish to send no such header at all. */
+	if (value[strspn(value, " \t")] == '\0')
+	{
+		(*place)[-1] = ';';
+		(void) put(place, "", 0);
+	}
+	else
+	{
+		(*place)[-1] = ':';
+		*(*place)++ = ' ';
+		(void) put(place, value, strlen(value));
+	}
+	return line;
+}
+
+bool
+http_message_copy(Transfer *t, const HttpRequest *request)
+{
+	bool		wants_body = request->body != NULL ||
+		strcmp(request->method, "POST") == 0 ||
+		strcmp(request->method, "PUT") == 0 ||
+		strcmp(request->method, "PATCH") == 0;
+	size_t		body_len = request->body ? request->body_len : 0;
+	size_t		method_len = strlen(request->method);
+	size_t		url_len = strlen(request->url);
+	size_t		size = method_len + url_len + body_len + 3;
+	struct curl_slist *nodes;
+	char	   *place;
+
+	for (int i = 0; i < request->nheaders; i++)
+		size += sizeof(struct curl_slist) + strlen(request->headers[i].name) +
+			strlen(request->headers[i].value) + 3;
+	if (!make_room(t, size))
+		return false;
+	nodes = (void *) t->block;
+	place = t->block + request->nheaders * sizeof(struct curl_slist);
+
+	for (int i = request->nheaders - 1; i >= 0; i--)
+	{
+		nodes[i].data = put_header(&place, &request->headers[i]);
+		nodes[i].next = t->headers;
+		t->headers = &nodes[i];
+	}
+	add_own_lines(t);
+
+	t->method = put(&place, request->method, method_len);
+	t->url = put(&place, request->url, url_len);
+
+	/* An empty body is one, too: it is sent as Content-Length: 0. */
+	if (wants_body)
+	{
+		t->body = put(&place, request->body, body_len);
+		t->body_len = body_len;
+	}
+	return true;
+}
+
+/*
+ * Any header may be a credential, whatever its name, so only those that describe
+ * the message go to another origin.
+ */
+void
+http_message_filter(Transfer *t, bool same_origin)
+{
+	struct curl_slist **link = &t->headers;
+
+	while (*link != NULL)
+	{
+		const char *line = (*link)->data;
+
+		if (!same_origin && !is_header(line, "Content-Type") &&
+			!is_header(line, "User-Agent") && !is_header(line, "Accept") &&
+			!is_header(line, "webhook-id"))
+			*link = (*link)->next;
+		else
+			link = &(*link)->next;
+	}
+	add_own_lines(t);
+}

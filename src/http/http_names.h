@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_names.h
+ *		The addresses of hosts.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_HTTP_NAMES_H
+#define RSWEBHOOK_HTTP_NAMES_H
+
+#include "http/transfer.h"
+
+typedef enum NameState
+{
+	NAME_KNOWN,
+	NAME_ASKED,					/* name_settled() comes later */
+	NAME_FAILED
+} NameState;
+
+/*
+ * The addresses of a host, as CURLOPT_RESOLVE takes them, good until the next
+ * call; or why there are none, and whether that is because we lack something.
+ */
+extern NameState http_names_find(const char *host, struct Name **name,
+								 const char **addresses, const char **error,
+								 bool *lacking);
+
+/*
+ * Why nobody waits any longer for it, good until the next call, and whether that
+ * may be because we lack something.
+ */
+extern const char *http_names_late(const struct Name *name, bool *lacking);
+
+extern bool http_names_init(void);
+
+extern void http_names_run(int64_t now_us);
+
+/* So much of the time for look-ups was not theirs. */
+extern void http_names_give_back(int64_t away_us);
+extern int64_t http_names_next(void);
+
+#endif							/* RSWEBHOOK_HTTP_NAMES_H */

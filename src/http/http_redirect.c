@@ -1,0 +1,148 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_redirect.c
+ *		The HTTP room, redirects: which are followed, where to, and what goes along.
+ *
+ * They are followed here and not by libcurl, because libcurl takes all headers
+ * but Authorization and Cookie along to a foreign host.  See transfer.h for the
+ * rules of the room.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "http/http_answer.h"
+#include "http/http_message.h"
+#include "http/http_redirect.h"
+#include "http/http_request.h"
+#include "http/transfer.h"
+
+/*
+ * The event goes along to where it is sent, whatever browsers make of the older
+ * statuses: a success for a request without it is none.  303 leads to something
+ * else, which can be had by GET.
+ */
+static bool
+is_followed(const Transfer *t)
+{
+	switch (t->answer.status)
+	{
+		case 301:
+		case 302:
+		case 307:
+		case 308:
+			return t->hops_left > 0;
+		case 303:
+			return t->hops_left > 0 && strcmp(t->method, "GET") == 0;
+		default:
+			return false;
+	}
+}
+
+static bool
+same_url_part(CURLU *a, CURLU *b, CURLUPart part)
+{
+	char	   *part_a = NULL;
+	char	   *part_b = NULL;
+	bool		same;
+
+	same = curl_url_get(a, part, &part_a, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+		curl_url_get(b, part, &part_b, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+		strcasecmp(part_a, part_b) == 0;
+	curl_free(part_a);
+	curl_free(part_b);
+	return same;
+}
+
+/* Without a body, the event is in the query, and has to go along. */
+static bool
+keeps_query(CURLU *from, CURLU *to)
+{
+	char	   *wanted = NULL;
+	char	   *got = NULL;
+	bool		kept;
+
+	if (curl_url_get(from, CURLUPART_QUERY, &wanted, 0) != CURLUE_OK)
+		return true;
+	kept = curl_url_get(to, CURLUPART_QUERY, &got, 0) == CURLUE_OK &&
+		strcmp(wanted, got) == 0;
+	curl_free(wanted);
+	curl_free(got);
+	return kept;
+}
+
+/*
+ * Where the answer sends us, as an URL of curl_free()'s; NULL if that is not a
+ * place to take the event to.
+ */
+static char *
+redirect_target(Transfer *t, bool *same_origin)
+{
+	char	   *target = NULL;
+	char	   *scheme = NULL;
+	unsigned	flags = CURLU_URLENCODE;
+	CURLU	   *from = curl_url();
+	CURLU	   *to = curl_url();
+
+#if LIBCURL_VERSION_NUM >= 0x074e00
+	flags |= CURLU_ALLOW_SPACE;
+#endif
+
+	/* it may be relative to where we are */
+	if (t->location != NULL && from != NULL && to != NULL &&
+		curl_url_set(from, CURLUPART_URL, t->url, flags) == CURLUE_OK &&
+		curl_url_set(to, CURLUPART_URL, t->url, flags) == CURLUE_OK &&
+		curl_url_set(to, CURLUPART_URL, t->location, flags) == CURLUE_OK &&
+		curl_url_get(to, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+		(strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0) &&
+		(t->body != NULL || keeps_query(from, to)))
+	{
+		*same_origin = same_url_part(from, to, CURLUPART_SCHEME) &&
+			same_url_part(from, to, CURLUPART_HOST) &&
+			same_url_part(from, to, CURLUPART_PORT);
+		if (!*same_origin)
+		{
+			curl_url_set(to, CURLUPART_USER, NULL, 0);
+			curl_url_set(to, CURLUPART_PASSWORD, NULL, 0);
+		}
+		if (curl_url_get(to, CURLUPART_URL, &target, 0) != CURLUE_OK)
+			target = NULL;
+	}
+	curl_free(scheme);
+	curl_url_cleanup(from);
+	curl_url_cleanup(to);
+	return target;
+}
+
+bool
+http_redirect_follow(Transfer *t)
+{
+	bool		same_origin = false;
+	char	   *target;
+
+	if (!is_followed(t))
+		return false;
+	target = redirect_target(t, &same_origin);
+	if (target == NULL)
+		return false;
+	if (!http_request_refresh(t))
+	{
+		curl_free(target);
+		return false;
+	}
+	http_message_filter(t, same_origin);
+	curl_free(t->target);
+	t->target = target;
+	t->url = target;
+	t->hops_left--;
+	t->repeats = 0;
+	t->not_before_us = 0;
+	t->patient = false;
+	http_answer_begin(t);
+	http_request_hop(t, same_origin);
+	return true;
+}

@@ -1,0 +1,387 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_result.c
+ *		The HTTP room, what a request came to: how far it got, whether it is to be
+ *		sent again, and what libcurl's result and an answer are worth together.
+ *
+ * See transfer.h for the rules of the room.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <openssl/rand.h>
+
+#include "http/http_answer.h"
+#include "http/http_curl.h"
+#include "http/http_pool.h"
+#include "http/http_result.h"
+#include "http/transfer.h"
+
+static const char long_header[] = "the answer has a header that is too long";
+
+/* ---------------------------------------------------------------------
+ * How far it came
+ * ---------------------------------------------------------------------
+ */
+
+/* Bytes of it, or of what a proxy was asked for, went out. */
+static bool
+was_begun(const Transfer *t)
+{
+	long		request_size = 0;
+
+	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	return request_size > 0;
+}
+
+bool
+http_result_was_connected(const Transfer *t)
+{
+#if HTTP_TELLS_CONNECTED
+	return t->connected;
+#else
+	return was_begun(t);
+#endif
+}
+
+/* A proxy has not let it through to the receiver. */
+static bool
+waits_for_proxy(const Transfer *t)
+{
+	long		status = 0;
+
+	curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	return t->proxied && was_begun(t) && (status < 200 || status > 299);
+}
+
+/* Of a request that has no complete answer: by what happened to it. */
+static HttpPhase
+phase_reached(const Transfer *t, CURLcode result)
+{
+	curl_off_t	connected = 0;
+	long		local_port = 0;
+
+	if (t->head_bytes > 0 && http_answer_status(t) > 0)
+		return HTTP_PHASE_RECEIVE;
+	if (http_result_was_connected(t))
+		return t->again || http_answer_is_sent(t) ? HTTP_PHASE_WAIT : HTTP_PHASE_SEND;
+
+	if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_RESOLVE_PROXY)
+		return HTTP_PHASE_RESOLVE;
+	if (result == CURLE_COULDNT_CONNECT || !t->opened || waits_for_proxy(t) ||
+		strncasecmp(t->url, "https:", 6) != 0)
+		return HTTP_PHASE_CONNECT;
+
+	/* some versions note the time only when TLS is through, too */
+	curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	curl_easy_getinfo(t->easy, CURLINFO_LOCAL_PORT, &local_port);
+	return connected > 0 || local_port > 0 ? HTTP_PHASE_TLS : HTTP_PHASE_CONNECT;
+}
+
+/* ---------------------------------------------------------------------
+ * What we lack
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * EADDRNOTAVAIL: all local ports to that address are taken; or we have no
+ * address to go there from, as with IPv6 where there is none, which is no
+ * passing lack of ours.  UDP has ports of its own, so it tells.
+ */
+static bool
+lacks_ports(const Transfer *t)
+{
+	int			fd = socket(t->address.family, SOCK_DGRAM, 0);
+	bool		reached;
+
+	if (fd < 0)
+		return false;
+	reached = connect(fd, &t->address.addr, t->address.addrlen) == 0;
+	close(fd);
+	return reached;
+}
+
+/* NULL: nothing, so that it was an attempt. */
+static const char *
+lacked(const Transfer *t, CURLcode result)
+{
+	long		os_errno = 0;
+
+	/* the only address that answers may be one that there was no socket for */
+	if (t->lacking != 0 && phase_reached(t, result) == HTTP_PHASE_CONNECT)
+		return t->lacking == EMFILE ? "too many open files" : strerror(t->lacking);
+	switch (result)
+	{
+		case CURLE_OUT_OF_MEMORY:
+			/* what a receiver can cause is not ours: that is what a long header is */
+			return http_result_was_connected(t) || was_begun(t) ? NULL : http_no_memory;
+		case CURLE_FAILED_INIT:
+		case CURLE_SSL_ENGINE_NOTFOUND:
+		case CURLE_SSL_ENGINE_SETFAILED:
+		case CURLE_SSL_ENGINE_INITFAILED:
+			return curl_easy_strerror(result);
+		case CURLE_SSL_CACERT_BADFILE:
+			return http_pool_trusts_system(t) ? "the system's CA certificates cannot be read" : NULL;
+		case CURLE_SSL_CONNECT_ERROR:
+			return RAND_status() != 1 ? "no entropy for TLS" : NULL;
+		case CURLE_COULDNT_CONNECT:
+		case CURLE_SEND_ERROR:
+		case CURLE_RECV_ERROR:
+			break;
+		default:
+			return NULL;
+	}
+	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &os_errno);
+	switch (os_errno)
+	{
+		case EMFILE:
+		case ENFILE:
+			return "too many open files";
+		case ENOMEM:
+		case ENOBUFS:
+			return strerror((int) os_errno);
+		case EADDRNOTAVAIL:
+			return lacks_ports(t) ? "no local port is free" : NULL;
+		default:
+			return NULL;
+	}
+}
+
+/* ---------------------------------------------------------------------
+ * Once more
+ * ---------------------------------------------------------------------
+ */
+
+bool
+http_result_blames_connection(CURLcode result)
+{
+	return result == CURLE_SEND_ERROR || result == CURLE_RECV_ERROR ||
+		result == CURLE_GOT_NOTHING || result == CURLE_PARTIAL_FILE ||
+		result == CURLE_HTTP2;
+}
+
+/*
+ * Over HTTP/2, some versions of libcurl lose an answer when the stream is reset
+ * together with it, or when another request on that connection reads it.
+ */
+static bool
+may_be_lost(Transfer *t, CURLcode result)
+{
+	return (result == CURLE_HTTP2_STREAM || result == CURLE_GOT_NOTHING) &&
+		(t->repeats < HTTP_MAX_REPEATS || http_pool_give_up_http2(t));
+}
+
+/*
+ * Over HTTP/2, these versions also lose a head that is longer than their buffer,
+ * or half of it, and take what is left for HTTP/0.9.
+ */
+static bool
+head_is_lost(const Transfer *t, CURLcode result)
+{
+	return result == CURLE_UNSUPPORTED_PROTOCOL && t->connection->multiplexed;
+}
+
+/* The receiver does not speak HTTP/1.1, which it was spoken to by for our sake. */
+static bool
+needs_http2(const Transfer *t, CURLcode result)
+{
+	return result == CURLE_SSL_CONNECT_ERROR && t->http1 && !http_result_was_connected(t);
+}
+
+bool
+http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
+{
+	if (t->deadline_us >= 0 && now_us >= t->deadline_us)
+		return false;
+	if (t->again)
+		return t->fault == NULL || t->repeats < HTTP_MAX_REPEATS;
+	if (t->barred || t->fault != NULL || t->head_bytes > 0)
+		return false;
+	if (head_is_lost(t, result))
+	{
+		if (http_pool_give_up_http2(t))
+			return true;
+		t->fault = long_header;
+		return false;
+	}
+	if (needs_http2(t, result))
+	{
+		http_pool_needs_http2(t);
+		return true;
+	}
+	if (t->opened && t->connection->ncarried == 1)
+		return t->connection->multiplexed &&
+			(may_be_lost(t, result) ||
+			 (result == CURLE_HTTP2 && t->repeats < HTTP_MAX_REPEATS));
+	return http_result_blames_connection(result) || result == CURLE_HTTP2_STREAM;
+}
+
+/* ---------------------------------------------------------------------
+ * The end
+ * ---------------------------------------------------------------------
+ */
+
+static bool
+is_http2(const Transfer *t)
+{
+	long		version = 0;
+
+	curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
+	return version >= CURL_HTTP_VERSION_2_0;
+}
+
+/* The proxy speaks, and not the receiver; with TLS only libcurl hears it. */
+static bool
+proxy_refused(const Transfer *t)
+{
+	long		status = t->answer.status;
+
+	if (!t->proxied)
+		return false;
+	if (!t->head_done)
+		curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	return status == 407;
+}
+
+/*
+ * Is the head that came all there is to know, whatever became of the rest?
+ *
+ * Over HTTP/2 an answer names its request, and a receiver that does not need
+ * the rest of that answers and then resets the stream (RFC 9113, 8.1).  It may
+ * also leave it at that, and then libcurl does not tell whether the answer has
+ * ended; so neither does it matter when the time is up after the head.  Over
+ * HTTP/1.1 one that is no success may come as early, and how much was sent by
+ * then is a matter of chance; a success means that the receiver has the event.
+ */
+static bool
+head_is_enough(const Transfer *t, CURLcode result)
+{
+	if (t->enough)
+		return true;
+	if (result == CURLE_OK || !t->head_done)
+		return false;
+	if (is_http2(t))
+		return http_result_blames_connection(result) || result == CURLE_HTTP2_STREAM ||
+			result == CURLE_OPERATION_TIMEDOUT;
+	return http_result_blames_connection(result) && !http_answer_is_success(t->answer.status);
+}
+
+bool
+http_result_is_whole(const Transfer *t, CURLcode result)
+{
+	return (result == CURLE_OK && t->head_done) || head_is_enough(t, result);
+}
+
+bool
+http_result_is_early(const Transfer *t, CURLcode result)
+{
+	return t->early && http_answer_is_sent(t) &&
+		(result == CURLE_OK || result == CURLE_BAD_CONTENT_ENCODING || t->enough);
+}
+
+void
+http_result_refute(Transfer *t)
+{
+	if (t->fault == NULL)
+		t->fault = "the answer came before the request was sent";
+}
+
+/* A success for what was not sent is none. */
+static bool
+is_premature(const Transfer *t)
+{
+	return t->head_done && http_answer_is_success(t->answer.status) &&
+		!http_answer_is_sent(t) && !is_http2(t);
+}
+
+/*
+ * A body that cannot be unpacked does not take back the status: asking again
+ * would deliver the event twice for the sake of a courtesy.  Some ways to pack
+ * one are refused as soon as they are named, before the head is complete.
+ */
+static void
+accept_undecodable(Transfer *t)
+{
+	int			status = http_answer_status(t);
+
+	if (status < 200)
+		return;
+	t->answer.status = status;
+	t->answer.body_cut = true;
+	t->head_done = t->enough = true;
+}
+
+static const char *
+error_of(const Transfer *t, CURLcode result)
+{
+	if (t->fault)
+		return t->fault;
+	if (result == CURLE_OK)
+		return "the connection ended before a final answer";
+	if (result == CURLE_OUT_OF_MEMORY)
+		return long_header;
+	if (result == CURLE_HTTP2 && t->curl_error[0] == '\0')
+		return http_not_taken;
+	return t->curl_error[0] != '\0' ? t->curl_error : curl_easy_strerror(result);
+}
+
+void
+http_result_judge(Transfer *t, CURLcode result)
+{
+	HttpAnswer *answer = &t->answer;
+	const char *lack;
+	bool		refused;
+	long		request_size = 0;
+
+	if (result == CURLE_BAD_CONTENT_ENCODING)
+		accept_undecodable(t);
+	refused = proxy_refused(t);
+	if (refused)
+	{
+		answer->status = 0;
+		t->fault = "the proxy wants other credentials (HTTP status 407)";
+	}
+	else if (is_premature(t) || (t->early && result == CURLE_SEND_ERROR))
+		http_result_refute(t);
+
+	if (t->fault == NULL && http_result_is_whole(t, result))
+	{
+		answer->answered = true;
+		answer->body_cut |= result != CURLE_OK;
+		answer->phase = HTTP_PHASE_DONE;
+		return;
+	}
+
+	lack = t->fault == NULL && !t->barred ? lacked(t, result) : NULL;
+	if (lack != NULL)
+	{
+		http_answer_lacking(t, lack);
+		return;
+	}
+
+	/* libcurl has the same errors for a bad URL and for a bad answer. */
+	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request_size);
+
+	/* Another address of the same name may have been allowed, and failed. */
+	if (t->barred && !t->opened && !t->head_done)
+		http_answer_not_tried(t, true, t->why);
+	else if (request_size == 0 &&
+			 (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL))
+		http_answer_not_tried(t, true, error_of(t, result));
+	else
+	{
+		HttpPhase	phase = phase_reached(t, result);
+
+		if (answer->status == 0 && phase == HTTP_PHASE_RECEIVE && !refused &&
+			http_answer_status(t) >= 200)
+			answer->status = http_answer_status(t);	/* of half a head, to be seen */
+		http_answer_failed(t, phase, error_of(t, result));
+	}
+}

@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_time.h
+ *		The time that a request may take.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_HTTP_TIME_H
+#define RSWEBHOOK_HTTP_TIME_H
+
+#include "http/transfer.h"
+
+/* The attempt begins; libcurl has it from now on, once for each connection. */
+extern void http_time_start(Transfer *t, const HttpRequest *request, int64_t now_us);
+extern void http_time_run(Transfer *t, int64_t now_us);
+
+/*
+ * Of one that libcurl has: has it taken too long?  Then what is to be said of
+ * that, good until the next call.  NULL: no, ask again at look_at_us.
+ */
+extern const char *http_time_is_up(Transfer *t, int64_t now_us);
+
+/*
+ * Likewise: is it held back?  Some receivers take no more streams before they
+ * end a connection, and libcurl looks only at those that are in use.  Or is half
+ * of its head lost?  That is looked at in a second, for those beside a lost answer.
+ */
+extern bool http_time_is_held(Transfer *t, int64_t now_us);
+extern void http_time_look_soon(Transfer *t, int64_t now_us);
+
+/* So much of its time was not its own. */
+extern void http_time_give_back(Transfer *t, int64_t away_us, int64_t now_us);
+
+#endif							/* RSWEBHOOK_HTTP_TIME_H */

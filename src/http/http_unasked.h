@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_unasked.h
+ *		What was said unasked.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_HTTP_UNASKED_H
+#define RSWEBHOOK_HTTP_UNASKED_H
+
+#include "http/transfer.h"
+
+/*
+ * The request is about to be sent, on a connection that was open before, or
+ * that is new: has the other side said something already?
+ */
+extern bool http_unasked_on_kept(Transfer *t);
+extern bool http_unasked_on_new(const Transfer *t);
+
+/*
+ * An answer begins to come, on a connection that was open before.  True: it
+ * was under way when the request went out, so it is not to that.
+ */
+extern bool http_unasked_crossed(Transfer *t);
+
+/* Something came unasked: from now on, look closely. */
+extern void http_unasked_note(Connection *connection);
+
+/* Over TLS, an answer is read even if the request cannot be sent to its end. */
+extern void http_unasked_keep_listening(Connection *connection);
+
+/* OpenSSL's SSL that the request is about to use; NULL: not to be had. */
+extern void *http_unasked_tls(const Transfer *t);
+
+#endif							/* RSWEBHOOK_HTTP_UNASKED_H */
