@@ -7,8 +7,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef RSWEBHOOK_OUTCOME_H
-#define RSWEBHOOK_OUTCOME_H
+#ifndef RSWEBHOOK_VERDICT_H
+#define RSWEBHOOK_VERDICT_H
 
 #include "destination/values.h"
 
@@ -50,4 +50,4 @@ extern int64 verdict_max_wait_us(const Destination *destination);
 /* min(max, min * 2^(n-1)), +-20 %; microseconds.  n from 1. */
 extern int64 verdict_backoff_us(int64 min_us, int64 max_us, int n, double jitter);
 
-#endif							/* RSWEBHOOK_OUTCOME_H */
+#endif							/* RSWEBHOOK_VERDICT_H */

@@ -77,7 +77,7 @@ read_limit(const Lane *lane)
 }
 
 /*
- * Enough is ready for the next turns.  More would be of no use, and with order
+ * Enough is ready for the next cycles.  More would be of no use, and with order
  * it may not come however much is read: a user has one item ready at most.
  */
 static bool
@@ -107,7 +107,7 @@ reading_wants(const Lane *lane, Instant now)
 
 /*
  * What this lane wants read most.  Late rows come before all others: they have
- * lower ids.  Hungry keys and the rows ahead take turns.
+ * lower ids.  Hungry keys and the rows ahead alternate.
  */
 void
 reading_next(Lane *lane, Instant now, ReadRequest *request)

@@ -62,7 +62,7 @@ int			rswebhook_response_body_limit = 4096;
  * A request is made in less than a millisecond, or in up to 200 of them for each
  * MB of an event that is written out six times as large and signed with many keys.
  * More than this of the processor means that something is wrong; and once a batch has
- * used that, others have their turn.
+ * used that, others go on.
  */
 #define RENDER_US			(1 * USECS_PER_SEC)
 #define RENDER_US_A_MB		(1 * USECS_PER_SEC)
@@ -96,7 +96,7 @@ int			rswebhook_response_body_limit = 4096;
 /*
  * Memory that the batch's context keeps when it is reset.  Giving it back to
  * the system only to fetch it again, page by page, was a good part of what a
- * turn cost.
+ * cycle cost.
  */
 #define BATCH_SIZES	(Size) (1024 * 1024), (Size) (1024 * 1024), (Size) ALLOCSET_DEFAULT_MAXSIZE
 
@@ -277,7 +277,7 @@ deliver_answers(void)
 	while (http_next(&answer))
 	{
 		Attempt    *attempt = (Attempt *) (uintptr_t) answer.tag;
-		const Destination *destination = configured_destination(attempt->claimed.destination_id);
+		const Destination *destination = lanes_destination(attempt->claimed.destination_id);
 		Verdict		verdict;
 
 		if (now == 0)
@@ -345,7 +345,7 @@ deliver_give_up_in_flight(Instant now)
 static void
 set_aside(QueueItem *item, Instant now, const char *why)
 {
-	const Destination *destination = configured_destination(schedule_row(item)->destination_id);
+	const Destination *destination = lanes_destination(schedule_row(item)->destination_id);
 	char		reason[256];
 
 	snprintf(reason, sizeof(reason), "the request could not be made: %s", why);
@@ -628,7 +628,7 @@ prepare_one(int index, Jsonb *event, bool missing, Instant now)
 		return;
 	}
 
-	p->destination = configured_destination(row->destination_id);
+	p->destination = lanes_destination(row->destination_id);
 	abort_reason = reason_to_abort(row, p->destination, missing, now);
 	if (abort_reason == NULL)
 		result = render_safely(event, row->event_id, p, &why);

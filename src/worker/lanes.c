@@ -43,7 +43,7 @@ static bool at_home = false;
 static bool breakers_changed = false;
 
 void
-configure_init(void)
+lanes_init(void)
 {
 	HASHCTL		info = {0};
 
@@ -57,7 +57,7 @@ configure_init(void)
 }
 
 const Destination *
-configured_destination(int32 id)
+lanes_destination(int32 id)
 {
 	KnownDestination *entry = hash_search(known, &id, HASH_FIND, NULL);
 
@@ -67,7 +67,7 @@ configured_destination(int32 id)
 static void
 configure_lane(Lane *lane, Instant now)
 {
-	const Destination *d = configured_destination(schedule_lane_id(lane));
+	const Destination *d = lanes_destination(schedule_lane_id(lane));
 	LanePolicy	policy = {0};
 
 	if (!delivering)
@@ -95,7 +95,7 @@ reconfigure(Lane *lane, void *now)
 {
 	int32		id = schedule_lane_id(lane);
 
-	if (delivering && configured_destination(id) == NULL)
+	if (delivering && lanes_destination(id) == NULL)
 	{
 		stats_forget(id);
 		if (schedule_remove(lane))
@@ -184,13 +184,13 @@ may_deliver(void)
 }
 
 void
-configure_breakers_changed(void)
+lanes_breakers_changed(void)
 {
 	breakers_changed = true;
 }
 
 void
-configure_lanes(Instant now)
+lanes_configure(Instant now)
 {
 	Destination **list;
 	int			count;

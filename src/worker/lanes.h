@@ -7,8 +7,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef RSWEBHOOK_CONFIGURE_H
-#define RSWEBHOOK_CONFIGURE_H
+#ifndef RSWEBHOOK_LANES_H
+#define RSWEBHOOK_LANES_H
 
 #include "destination/values.h"
 
@@ -17,18 +17,18 @@
 extern bool rswebhook_enabled;	/* setting: the workers deliver */
 
 /* Once a process. */
-extern void configure_init(void);
+extern void lanes_init(void);
 
 /*
  * Take over the destinations as they are now, if they have changed, and
  * configure lanes that have come up; in the transaction of session_begin().
  */
-extern void configure_lanes(Instant now);
+extern void lanes_configure(Instant now);
 
 /* Another worker has opened or closed breakers: take them over with that. */
-extern void configure_breakers_changed(void);
+extern void lanes_breakers_changed(void);
 
-/* NULL: there is none of that id.  Good until configure_lanes() is called. */
-extern const Destination *configured_destination(int32 id);
+/* NULL: there is none of that id.  Good until lanes_configure() is called. */
+extern const Destination *lanes_destination(int32 id);
 
-#endif							/* RSWEBHOOK_CONFIGURE_H */
+#endif							/* RSWEBHOOK_LANES_H */

@@ -132,7 +132,7 @@ record_suspects_until(void)
 static const char *
 destination_name(const Unrecorded *o)
 {
-	const Destination *d = configured_destination(o->outcome.claimed.destination_id);
+	const Destination *d = lanes_destination(o->outcome.claimed.destination_id);
 
 	return d != NULL ? d->name : "(deleted)";
 }

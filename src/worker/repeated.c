@@ -17,7 +17,7 @@
 
 #include "worker/repeated.h"
 
-/* In a minute, of one kind, and of all if several take turns. */
+/* In a minute, of one kind, and of all of several together. */
 #define COUNTED_US		(60 * USECS_PER_SEC)
 #define MOST_OF_KIND	5
 #define MOST			30
@@ -46,4 +46,29 @@ repeated_say(Repeated *what, int kind, Instant now)
 	what->said_of_kind++;
 	what->unsaid = 0;
 	return true;
+}
+
+void
+error_report(ErrorData *error)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		ReThrowError(error);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		EmitErrorReport();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+}
+
+void
+repeated_report(Repeated *what, ErrorData *error)
+{
+	if (repeated_say(what, error->sqlerrcode, clock_now()))
+		error_report(error);
 }

@@ -28,4 +28,8 @@ typedef struct Repeated
  */
 extern bool repeated_say(Repeated *what, int kind, Instant now);
 
+/* An error to the log, always or if it may be said; and go on. */
+extern void error_report(ErrorData *error);
+extern void repeated_report(Repeated *what, ErrorData *error);
+
 #endif							/* RSWEBHOOK_REPEATED_H */

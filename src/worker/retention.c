@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * retention.c
- *		What a worker writes: outcomes, states of destinations, and the rings'
- *		slots that are emptied.  When, how much at once, and what if it fails.
+ *		When the rings' slots are looked at that may be past the retention.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -10,50 +9,12 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
-#include "postmaster/interrupt.h"
-#include "utils/memutils.h"
-
-#include "base/inject.h"
 #include "shmem/slots.h"
 #include "tables/queue.h"
 #include "tables/tables.h"
-#include "worker/record.h"
 #include "worker/repeated.h"
 #include "worker/retention.h"
 #include "worker/session.h"
-#include "worker/states.h"
-#include "worker/suspect.h"
-
-/*
- * Outcomes are recorded together: so many, or after so long.  The longer time
- * is for when there are many: a crash repeats what is not recorded, but a
- * record of few costs nearly as much as one of many.
- */
-#define RECORD_GROUP		1000
-#define RECORD_MANY			32
-#define RECORD_DELAY_US		(3 * 1000)
-#define RECORD_MANY_DELAY_US	(25 * 1000)
-
-/*
- * An outcome that could not be recorded is tried again, alone, after a pause that
- * grows up to so long; one that has taken too long holds everybody up each time.
- * No more of these are tried than one in so long.
- */
-#define LOCKED_PAUSE_US		(5 * USECS_PER_SEC)
-#define FAILED_PAUSE_US		(60 * USECS_PER_SEC)
-#define OVERRAN_MIN_US		(60 * USECS_PER_SEC)
-#define OVERRAN_PAUSE_US	(600 * USECS_PER_SEC)
-#define SUSPECT_PAUSE_US	(500 * 1000)
-
-/* So many that fail one after the other mean that nothing can be recorded. */
-#define MAX_FAILURES		3
-
-/* How much smaller the groups become in which one is looked for that fails. */
-#define TAKE_APART			8
-
-/* States of destinations wait so long after somebody had one locked. */
-#define SAVE_RETRY_US		(1 * USECS_PER_SEC)
 
 /*
  * How often slots are looked at that may be past the retention.  From then on
@@ -65,300 +26,12 @@
 #define EXPIRES_A_RETENTION	32
 #define EXPIRE_RETRY_US		(60 * USECS_PER_SEC)
 
-/* When something is due that waits for nothing. */
-#define AT_ONCE		((Instant) 1)
-
-/* Outcomes that a worker that leaves records at once. */
-#define FINISH_GROUP		200
-
 static Instant next_expire = 0;
 static int	expire_step = 0;	/* of RINGS * RING_SLOTS */
 static bool expire_again = false;
-static Instant next_save = 0;	/* of states of destinations; 0: at once */
-static Instant next_suspect = 0;
 
-/* Errors of these, for the log. */
-static Repeated unrecorded;
-static Repeated unsaved;
+/* Errors of it, for the log. */
 static Repeated unexpired;
-
-static bool
-tables_are_locked(void)
-{
-	bool		locked;
-
-	if (!session_begin("looking for locks"))
-		return false;
-	locked = queue_is_locked();
-	session_commit();
-	return locked;
-}
-
-/*
- * Is the error that has ended the last transaction about nothing in particular?
- * A lock may be one of somebody's row, for which a trigger waits.
- */
-static bool
-concerns_all(int sqlerrcode)
-{
-	if (sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
-		return tables_are_locked();
-	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
-	{
-		case ERRCODE_INVALID_TRANSACTION_STATE:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-			return true;
-		case ERRCODE_OPERATOR_INTERVENTION:
-			return sqlerrcode != ERRCODE_QUERY_CANCELED || ShutdownRequestPending;
-		default:
-			return false;
-	}
-}
-
-/* Do it; the error that ended it, or NULL.  It is good until the next call. */
-static ErrorData *
-try_to(void (*work) (int limit), int limit)
-{
-	static MemoryContext errors = NULL;
-	MemoryContext context = CurrentMemoryContext;
-	ErrorData  *volatile error = NULL;
-
-	if (errors == NULL)
-		errors = AllocSetContextCreate(TopMemoryContext, "rswebhook errors",
-									   ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(errors);
-	PG_TRY();
-	{
-		work(limit);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(errors);
-		HOLD_INTERRUPTS();
-		error = CopyErrorData();
-		MemoryContextSwitchTo(context);
-		FlushErrorState();
-		session_abort();
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	return error;
-}
-
-/* Write it to the log, and go on. */
-static void
-report(ErrorData *error)
-{
-	MemoryContext context = CurrentMemoryContext;
-
-	PG_TRY();
-	{
-		ReThrowError(error);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		EmitErrorReport();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-}
-
-/* What is tried again and again is said when it begins, and now and then. */
-static void
-report_now_and_then(Repeated *what, ErrorData *error)
-{
-	if (repeated_say(what, error->sqlerrcode, clock_now()))
-		report(error);
-}
-
-/* The first of two times, of which each is 0 for never. */
-static Instant
-sooner(Instant a, Instant b)
-{
-	return a == 0 || (b != 0 && b < a) ? b : a;
-}
-
-/* When outcomes have to be recorded together; 0: there are none. */
-static Instant
-group_due_at(bool hurry)
-{
-	Instant		since;
-	int			count = record_waiting(&since);
-	Instant due = 0;
-
-	if (count > 0 && (hurry || count >= RECORD_GROUP))
-		return AT_ONCE;
-	if (count > 0)
-		due = since + (count < RECORD_MANY ? RECORD_DELAY_US : RECORD_MANY_DELAY_US);
-	return sooner(due, record_busy_until());
-}
-
-/* When one that has failed has to be tried again; 0: there is none. */
-static Instant
-suspect_due_at(void)
-{
-	Instant due = record_suspects_until();
-
-	return due == 0 ? 0 : Max(due, next_suspect);
-}
-
-/* Record so many outcomes at the most, in one transaction. */
-static void
-record_some(int limit)
-{
-	if (!session_begin("recording outcomes"))
-		return;
-	record_outcomes(limit, clock_now());
-	session_commit();
-	INJECT("recorded");
-	record_committed(clock_now());
-}
-
-/* One that has failed, which may be for a lock for which a trigger waits. */
-static void
-record_one_suspect(int unused)
-{
-	if (!session_begin("recording an outcome again"))
-		return;
-	session_wait_little();
-	record_suspect(clock_now());
-	session_commit();
-	record_committed(clock_now());
-}
-
-/*
- * It is for the outcome that was to be recorded that this has failed; whose that
- * is.
- */
-static int32
-hold_failed(int sqlerrcode)
-{
-	Instant		now = clock_now();
-
-	if (session_overran())
-		return record_failed(now, OVERRAN_MIN_US, OVERRAN_PAUSE_US);
-	return record_failed(now, 0, session_error_passes(sqlerrcode) ? LOCKED_PAUSE_US : FAILED_PAUSE_US);
-}
-
-/*
- * Some of them cannot be recorded, perhaps because of what somebody's trigger
- * thinks of one: such are held, and the others are recorded.  If those of several
- * destinations fail in a row, so would all.
- */
-static void
-take_apart(int limit)
-{
-	int			failures = 0;
-	int32		failed = 0;		/* the last one's destination */
-	Instant		due;
-
-	session_set_impatient(true);
-	while ((due = group_due_at(true)) != 0 && due <= clock_now() &&
-		   !session_extension_gone())
-	{
-		ErrorData  *error = try_to(record_some, limit);
-		int32		before;
-
-		CHECK_FOR_INTERRUPTS();
-		if (error == NULL)
-		{
-			failures = failed = 0;
-			limit = Min(limit * 2, RECORD_GROUP);
-			continue;
-		}
-		if (limit > 1)
-		{
-			record_not_committed();
-			limit = session_overran() ? 1 : Max(limit / TAKE_APART, 1);
-			continue;
-		}
-		before = failed;
-		failed = hold_failed(error->sqlerrcode);
-		failures += failed != before;
-		if (failures == MAX_FAILURES || concerns_all(error->sqlerrcode))
-			ReThrowError(error);
-		report_now_and_then(&unrecorded, error);
-	}
-}
-
-static void
-record_group(void)
-{
-	ErrorData  *error;
-
-	INJECT("answered");
-	error = try_to(record_some, suspect_very_wary() ? 1 : RECORD_GROUP);
-	if (error == NULL)
-		return;
-	record_not_committed();
-	if (concerns_all(error->sqlerrcode))
-		ReThrowError(error);
-	/* the error comes again, from the one to blame */
-	take_apart(session_overran() ? 1 : RECORD_GROUP / TAKE_APART);
-}
-
-static void
-try_suspect(void)
-{
-	ErrorData  *error = try_to(record_one_suspect, 0);
-
-	next_suspect = 0;
-	if (error == NULL)
-		return;
-	next_suspect = clock_now() + SUSPECT_PAUSE_US;
-	(void) hold_failed(error->sqlerrcode);
-	if (!session_error_passes(error->sqlerrcode))
-		report_now_and_then(&unrecorded, error);
-}
-
-static void
-save_states(int limit)
-{
-	if (!session_begin("recording the states of destinations"))
-		return;
-	session_wait_little();
-	states_save(limit);
-	session_commit();
-	states_committed();
-}
-
-/*
- * Whoever edits a destination may take his time to commit.  The others' are
- * recorded without it; if several in a row fail, so would all.
- */
-static void
-save_states_now(void)
-{
-	int			limit = PG_INT32_MAX;
-	int			failures = 0;
-	ErrorData  *error;
-
-	next_save = 0;
-	while (states_changed() && failures < MAX_FAILURES && !session_extension_gone())
-	{
-		error = try_to(save_states, limit);
-		if (error == NULL)
-		{
-			if (limit > 1)
-				return;
-			continue;
-		}
-		states_failed();
-		failures++;
-		limit = 1;
-		next_save = clock_now() + SAVE_RETRY_US;
-		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
-			report_now_and_then(&unsaved, error);
-	}
-}
-
-/* When states of destinations have to be saved; 0: none have changed. */
-static Instant
-save_due_at(void)
-{
-	return !states_changed() ? 0 : next_save != 0 ? next_save : AT_ONCE;
-}
 
 static void
 expire_slot(int step)
@@ -386,23 +59,23 @@ expire_interval(void)
 }
 
 /*
- * Look at one slot of one ring a turn, each in a transaction of its own, in the
+ * Look at one slot of one ring a cycle, each in a transaction of its own, in the
  * database's first worker only.  If somebody reads there, or anything else is
  * in the way, that must hold up neither deliveries nor the other slots: this
- * one gets its turn again later.
+ * one is looked at again later.
  */
 void
-chores_expire(Instant now)
+retention_run(Instant now)
 {
 	ErrorData  *error;
 
-	if (session_extension_gone() || now < chores_expire_at())
+	if (session_extension_gone() || now < retention_due_at())
 		return;
-	error = try_to(expire_slot, expire_step);
+	error = session_try(expire_slot, expire_step);
 	if (error != NULL && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 		expire_again = true;
 	else if (error != NULL)
-		report_now_and_then(&unexpired, error);
+		repeated_report(&unexpired, error);
 
 	expire_step = (expire_step + 1) % (RINGS * RING_SLOTS);
 	next_expire = clock_now();
@@ -411,78 +84,13 @@ chores_expire(Instant now)
 }
 
 Instant
-chores_expire_at(void)
+retention_due_at(void)
 {
 	return slots_my_share() == 0 ? next_expire : INSTANT_NEVER;
 }
 
 void
-chores_reload(void)
+retention_reload(void)
 {
 	next_expire = clock_now();
-}
-
-/* ---------------------------------------------------------------------
- * Doors to the recording
- * ---------------------------------------------------------------------
- */
-
-void
-chores_record(Instant now, bool hurry)
-{
-	Instant due = group_due_at(hurry);
-
-	if (due != 0 && due <= now && !session_extension_gone())
-		record_group();
-	due = suspect_due_at();
-	if (due != 0 && due <= now && !session_extension_gone())
-		try_suspect();
-	due = save_due_at();
-	if (due != 0 && due <= now && !session_extension_gone())
-		save_states_now();
-}
-
-Instant
-chores_record_at(void)
-{
-	return sooner(sooner(group_due_at(false), suspect_due_at()), save_due_at());
-}
-
-/* In pieces, since a transaction of a worker that is to leave has little time. */
-void
-chores_finish(void)
-{
-	Instant		since;
-	int			limit = FINISH_GROUP;
-	int			failures = 0;
-
-	while (record_waiting(&since) > 0 && !session_extension_gone() &&
-		   failures < MAX_FAILURES)
-	{
-		ErrorData  *error = try_to(record_some, limit);
-
-		if (error == NULL)
-		{
-			limit = Min(limit * 2, FINISH_GROUP);
-			continue;
-		}
-		if (limit > 1)
-		{
-			record_not_committed();
-			limit = 1;
-			continue;
-		}
-		(void) hold_failed(error->sqlerrcode);
-		report(error);
-		failures++;
-	}
-	if (states_changed() && !session_extension_gone())
-		save_states_now();
-}
-
-void
-chores_reset(void)
-{
-	record_not_committed();
-	states_failed();
 }

@@ -30,6 +30,7 @@
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
@@ -329,6 +330,35 @@ bool
 session_overran(void)
 {
 	return overran;
+}
+
+ErrorData *
+session_try(void (*work) (int limit), int limit)
+{
+	static MemoryContext errors = NULL;
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+
+	if (errors == NULL)
+		errors = AllocSetContextCreate(TopMemoryContext, "rswebhook errors",
+									   ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(errors);
+	PG_TRY();
+	{
+		work(limit);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(errors);
+		HOLD_INTERRUPTS();
+		error = CopyErrorData();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		session_abort();
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	return error;
 }
 
 bool

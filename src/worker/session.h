@@ -48,6 +48,9 @@ extern void session_report_statistics(void);
 /* After an error: whatever is open is rolled back. */
 extern void session_abort(void);
 
+/* Do it; the error that ended it, or NULL.  It is good until the next call. */
+extern ErrorData *session_try(void (*work) (int limit), int limit);
+
 /*
  * May the same go well a moment later, as whatever was in the way passes by
  * itself: a lock, a deadlock, a conflict with another transaction, somebody who

@@ -3,7 +3,7 @@
  * stats.c
  *		The worker's live counters of its destinations.
  *
- * Counted in the worker's own memory and copied to shared memory once a turn
+ * Counted in the worker's own memory and copied to shared memory once a cycle
  * of its loop, for those that changed.  They start at zero with each worker;
  * what must last is in tables.
  *

@@ -8,7 +8,7 @@
  * nothing to do the worker sleeps until one of them, or until the time that
  * the scheduler names.  No transaction is open while it waits.
  *
- * Each turn: take the answers that came, start what may start (one read-only
+ * Each cycle: take the answers that came, start what may start (one read-only
  * transaction), record what is decided (one transaction that writes, a few
  * milliseconds or a few hundred outcomes after the first).
  *
@@ -34,6 +34,7 @@
 #include "shmem/worker_slot.h"
 #include "tables/tables.h"
 #include "worker/launcher.h"
+#include "worker/recording.h"
 #include "worker/repeated.h"
 #include "worker/worker.h"
 
@@ -117,7 +118,7 @@ static const Turns turns = {turns_take, turns_leave, turns_withdraw};
 static uint32 wait_event = 0;
 static WaitEventSet *wait_set;
 static Instant next_sweep;
-static bool recovering = false; /* the last turn has ended with an error */
+static bool recovering = false; /* the last cycle has ended with an error */
 static Instant pause_until = 0; /* after that */
 static int64 pause_us = 0;		/* after the last that did not just pass */
 static int	unsaid = 0;			/* errors that were not logged */
@@ -255,7 +256,7 @@ apply_settings(void)
 		ereport(FATAL,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 				 errmsg("rswebhook could not start libcurl: %s", error)));
-	chores_reload();
+	retention_reload();
 }
 
 static void
@@ -294,7 +295,7 @@ look_around(void)
 	owed = queue_owed_destinations();
 	foreach(lc, owed)
 		(void) schedule_lane(lfirst_int(lc), now);
-	configure_lanes(now);
+	lanes_configure(now);
 	session_commit();
 
 	next_sweep = now + SWEEP_INTERVAL_US;
@@ -302,7 +303,7 @@ look_around(void)
 }
 
 /* ---------------------------------------------------------------------
- * A turn of the loop
+ * A cycle of the loop
  * ---------------------------------------------------------------------
  */
 
@@ -319,7 +320,7 @@ take_ranges(Instant now)
 	if (news.turns)
 		schedule_turns_left(now);
 	if (news.breakers)
-		configure_breakers_changed();
+		lanes_breakers_changed();
 	return news.changed || news.breakers;
 }
 
@@ -391,7 +392,7 @@ read_and_start(bool look)
 	if (!session_begin("reading the queue"))
 		return;
 	INJECT("reading");
-	configure_lanes(now);
+	lanes_configure(now);
 	tables_lock_and_look("queue");
 	if (schedule_wants_read(now))
 		note_untold_ranges(now);
@@ -414,7 +415,7 @@ reread_lane(Lane *lane, void *now)
 }
 
 static void
-turn(bool look)
+cycle(bool look)
 {
 	Instant now = clock_now();
 
@@ -432,11 +433,11 @@ turn(bool look)
 	 */
 	if (!recovering)
 		read_and_start(look);
-	chores_record(now, recovering);
+	recording_run(now, recovering);
 	if (recovering && !session_extension_gone())
 		read_and_start(true);
 	next_sweep = Min(next_sweep, destination_again_at());
-	chores_expire(now);
+	retention_run(now);
 }
 
 /* Those that pass are said when they begin, and now and then while that goes on. */
@@ -493,7 +494,7 @@ recover(MemoryContext context)
 	say_error(sqlerrcode, passes, now);
 	FlushErrorState();
 	deliver_reset(now);
-	chores_reset();
+	recording_reset();
 	schedule_settle_all(now);
 	RESUME_INTERRUPTS();
 
@@ -529,7 +530,7 @@ recovered(void)
 }
 
 static void
-guarded_turn(bool look)
+guarded_cycle(bool look)
 {
 	MemoryContext context = CurrentMemoryContext;
 
@@ -537,7 +538,7 @@ guarded_turn(bool look)
 	session_set_impatient(recovering && unsaid % PATIENT_EACH != 0);
 	PG_TRY();
 	{
-		turn(look);
+		cycle(look);
 		recovered();
 	}
 	PG_CATCH();
@@ -552,7 +553,7 @@ guarded_turn(bool look)
 static long
 time_to_wait(Instant now)
 {
-	Instant		when = Min(next_sweep, chores_expire_at());
+	Instant		when = Min(next_sweep, retention_due_at());
 	Instant		due;
 
 	/* whatever waited for a lock meanwhile has reset the latch */
@@ -573,7 +574,7 @@ time_to_wait(Instant now)
 		due = deliver_lacks_until(now);
 		if (due != 0)
 			when = Min(when, due);
-		due = chores_record_at();
+		due = recording_due_at();
 		if (due != 0)
 			when = Min(when, due);
 	}
@@ -631,7 +632,7 @@ finish(void)
 	{
 		await_answers();
 		deliver_give_up_in_flight(clock_now());
-		chores_finish();
+		recording_finish();
 		review_suspects();
 	}
 	PG_CATCH();
@@ -655,7 +656,7 @@ run_http(bool told)
 }
 
 /*
- * Each turn costs a transaction, so as long as most requests are still on
+ * Each cycle costs a transaction, so as long as most requests are still on
  * their way, what comes meanwhile is taken along.
  */
 static void
@@ -698,7 +699,7 @@ run(void)
 		gather_answers(told);
 		if (!recovering || clock_now() >= pause_until)
 		{
-			guarded_turn(reloaded);
+			guarded_cycle(reloaded);
 			reloaded = false;
 		}
 		else
@@ -737,7 +738,7 @@ rswebhook_worker_main(Datum arg)
 
 	schedule_init(slots_my_share(), rswebhook_workers, &turns);
 	stats_init();
-	configure_init();
+	lanes_init();
 	deliver_init();
 	record_init();
 

@@ -1,0 +1,348 @@
+/*-------------------------------------------------------------------------
+ *
+ * recording.c
+ *		When a worker records outcomes and the states of destinations, how much
+ *		at once, and what if it fails.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
+#include "utils/memutils.h"
+
+#include "base/inject.h"
+#include "tables/queue.h"
+#include "worker/record.h"
+#include "worker/recording.h"
+#include "worker/repeated.h"
+#include "worker/session.h"
+#include "worker/states.h"
+#include "worker/suspect.h"
+
+/*
+ * Outcomes are recorded together: so many, or after so long.  The longer time
+ * is for when there are many: a crash repeats what is not recorded, but a
+ * record of few costs nearly as much as one of many.
+ */
+#define RECORD_GROUP		1000
+#define RECORD_MANY			32
+#define RECORD_DELAY_US		(3 * 1000)
+#define RECORD_MANY_DELAY_US	(25 * 1000)
+
+/*
+ * An outcome that could not be recorded is tried again, alone, after a pause that
+ * grows up to so long; one that has taken too long holds everybody up each time.
+ * No more of these are tried than one in so long.
+ */
+#define LOCKED_PAUSE_US		(5 * USECS_PER_SEC)
+#define FAILED_PAUSE_US		(60 * USECS_PER_SEC)
+#define OVERRAN_MIN_US		(60 * USECS_PER_SEC)
+#define OVERRAN_PAUSE_US	(600 * USECS_PER_SEC)
+#define SUSPECT_PAUSE_US	(500 * 1000)
+
+/* So many that fail one after the other mean that nothing can be recorded. */
+#define MAX_FAILURES		3
+
+/* How much smaller the groups become in which one is looked for that fails. */
+#define TAKE_APART			8
+
+/* States of destinations wait so long after somebody had one locked. */
+#define SAVE_RETRY_US		(1 * USECS_PER_SEC)
+
+/* When something is due that waits for nothing. */
+#define AT_ONCE		((Instant) 1)
+
+/* Outcomes that a worker that leaves records at once. */
+#define FINISH_GROUP		200
+
+static Instant next_save = 0;	/* of states of destinations; 0: at once */
+static Instant next_suspect = 0;
+
+/* Errors of these, for the log. */
+static Repeated unrecorded;
+static Repeated unsaved;
+
+static bool
+tables_are_locked(void)
+{
+	bool		locked;
+
+	if (!session_begin("looking for locks"))
+		return false;
+	locked = queue_is_locked();
+	session_commit();
+	return locked;
+}
+
+/*
+ * Is the error that has ended the last transaction about nothing in particular?
+ * A lock may be one of somebody's row, for which a trigger waits.
+ */
+static bool
+concerns_all(int sqlerrcode)
+{
+	if (sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		return tables_are_locked();
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_INVALID_TRANSACTION_STATE:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+			return true;
+		case ERRCODE_OPERATOR_INTERVENTION:
+			return sqlerrcode != ERRCODE_QUERY_CANCELED || ShutdownRequestPending;
+		default:
+			return false;
+	}
+}
+
+/* The first of two times, of which each is 0 for never. */
+static Instant
+sooner(Instant a, Instant b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+/* When outcomes have to be recorded together; 0: there are none. */
+static Instant
+group_due_at(bool hurry)
+{
+	Instant		since;
+	int			count = record_waiting(&since);
+	Instant due = 0;
+
+	if (count > 0 && (hurry || count >= RECORD_GROUP))
+		return AT_ONCE;
+	if (count > 0)
+		due = since + (count < RECORD_MANY ? RECORD_DELAY_US : RECORD_MANY_DELAY_US);
+	return sooner(due, record_busy_until());
+}
+
+/* When one that has failed has to be tried again; 0: there is none. */
+static Instant
+suspect_due_at(void)
+{
+	Instant due = record_suspects_until();
+
+	return due == 0 ? 0 : Max(due, next_suspect);
+}
+
+/* Record so many outcomes at the most, in one transaction. */
+static void
+record_some(int limit)
+{
+	if (!session_begin("recording outcomes"))
+		return;
+	record_outcomes(limit, clock_now());
+	session_commit();
+	INJECT("recorded");
+	record_committed(clock_now());
+}
+
+/* One that has failed, which may be for a lock for which a trigger waits. */
+static void
+record_one_suspect(int unused)
+{
+	if (!session_begin("recording an outcome again"))
+		return;
+	session_wait_little();
+	record_suspect(clock_now());
+	session_commit();
+	record_committed(clock_now());
+}
+
+/*
+ * It is for the outcome that was to be recorded that this has failed; whose that
+ * is.
+ */
+static int32
+hold_failed(int sqlerrcode)
+{
+	Instant		now = clock_now();
+
+	if (session_overran())
+		return record_failed(now, OVERRAN_MIN_US, OVERRAN_PAUSE_US);
+	return record_failed(now, 0, session_error_passes(sqlerrcode) ? LOCKED_PAUSE_US : FAILED_PAUSE_US);
+}
+
+/*
+ * Some of them cannot be recorded, perhaps because of what somebody's trigger
+ * thinks of one: such are held, and the others are recorded.  If those of several
+ * destinations fail in a row, so would all.
+ */
+static void
+take_apart(int limit)
+{
+	int			failures = 0;
+	int32		failed = 0;		/* the last one's destination */
+	Instant		due;
+
+	session_set_impatient(true);
+	while ((due = group_due_at(true)) != 0 && due <= clock_now() &&
+		   !session_extension_gone())
+	{
+		ErrorData  *error = session_try(record_some, limit);
+		int32		before;
+
+		CHECK_FOR_INTERRUPTS();
+		if (error == NULL)
+		{
+			failures = failed = 0;
+			limit = Min(limit * 2, RECORD_GROUP);
+			continue;
+		}
+		if (limit > 1)
+		{
+			record_not_committed();
+			limit = session_overran() ? 1 : Max(limit / TAKE_APART, 1);
+			continue;
+		}
+		before = failed;
+		failed = hold_failed(error->sqlerrcode);
+		failures += failed != before;
+		if (failures == MAX_FAILURES || concerns_all(error->sqlerrcode))
+			ReThrowError(error);
+		repeated_report(&unrecorded, error);
+	}
+}
+
+static void
+record_group(void)
+{
+	ErrorData  *error;
+
+	INJECT("answered");
+	error = session_try(record_some, suspect_very_wary() ? 1 : RECORD_GROUP);
+	if (error == NULL)
+		return;
+	record_not_committed();
+	if (concerns_all(error->sqlerrcode))
+		ReThrowError(error);
+	/* the error comes again, from the one to blame */
+	take_apart(session_overran() ? 1 : RECORD_GROUP / TAKE_APART);
+}
+
+static void
+try_suspect(void)
+{
+	ErrorData  *error = session_try(record_one_suspect, 0);
+
+	next_suspect = 0;
+	if (error == NULL)
+		return;
+	next_suspect = clock_now() + SUSPECT_PAUSE_US;
+	(void) hold_failed(error->sqlerrcode);
+	if (!session_error_passes(error->sqlerrcode))
+		repeated_report(&unrecorded, error);
+}
+
+static void
+save_states(int limit)
+{
+	if (!session_begin("recording the states of destinations"))
+		return;
+	session_wait_little();
+	states_save(limit);
+	session_commit();
+	states_committed();
+}
+
+/*
+ * Whoever edits a destination may take his time to commit.  The others' are
+ * recorded without it; if several in a row fail, so would all.
+ */
+static void
+save_states_now(void)
+{
+	int			limit = PG_INT32_MAX;
+	int			failures = 0;
+	ErrorData  *error;
+
+	next_save = 0;
+	while (states_changed() && failures < MAX_FAILURES && !session_extension_gone())
+	{
+		error = session_try(save_states, limit);
+		if (error == NULL)
+		{
+			if (limit > 1)
+				return;
+			continue;
+		}
+		states_failed();
+		failures++;
+		limit = 1;
+		next_save = clock_now() + SAVE_RETRY_US;
+		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+			repeated_report(&unsaved, error);
+	}
+}
+
+/* When states of destinations have to be saved; 0: none have changed. */
+static Instant
+save_due_at(void)
+{
+	return !states_changed() ? 0 : next_save != 0 ? next_save : AT_ONCE;
+}
+
+void
+recording_run(Instant now, bool hurry)
+{
+	Instant due = group_due_at(hurry);
+
+	if (due != 0 && due <= now && !session_extension_gone())
+		record_group();
+	due = suspect_due_at();
+	if (due != 0 && due <= now && !session_extension_gone())
+		try_suspect();
+	due = save_due_at();
+	if (due != 0 && due <= now && !session_extension_gone())
+		save_states_now();
+}
+
+Instant
+recording_due_at(void)
+{
+	return sooner(sooner(group_due_at(false), suspect_due_at()), save_due_at());
+}
+
+/* In pieces, since a transaction of a worker that is to leave has little time. */
+void
+recording_finish(void)
+{
+	Instant		since;
+	int			limit = FINISH_GROUP;
+	int			failures = 0;
+
+	while (record_waiting(&since) > 0 && !session_extension_gone() &&
+		   failures < MAX_FAILURES)
+	{
+		ErrorData  *error = session_try(record_some, limit);
+
+		if (error == NULL)
+		{
+			limit = Min(limit * 2, FINISH_GROUP);
+			continue;
+		}
+		if (limit > 1)
+		{
+			record_not_committed();
+			limit = 1;
+			continue;
+		}
+		(void) hold_failed(error->sqlerrcode);
+		error_report(error);
+		failures++;
+	}
+	if (states_changed() && !session_extension_gone())
+		save_states_now();
+}
+
+void
+recording_reset(void)
+{
+	record_not_committed();
+	states_failed();
+}
