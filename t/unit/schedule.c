@@ -1723,6 +1723,25 @@ turns_with_others(void)
 	ok(next_item() != NULL, "what is only to be given up needs none");
 	deliver_all();
 	end();
+
+	/* one that waits for a turn takes up no room */
+	policy = usual;
+	policy.max_in_flight = 1;
+	begin_as(0, 2, &policy);
+	configure(2, &policy);
+	configure(3, &policy);
+	for (int i = 1; i <= 3; i++)
+		queue_many(i, 100 * i, 50, NO_KEY);
+	is_int(take_all(), 3, "one of each");
+	for (int i = 0; i < 3; i++)
+		is_int(schedule_admit(taken[i], 17 * 1024 * 1024), i < 2, "of three large ones, two fit");
+	put_back(taken[2]);
+	turns_refused = true;
+	deliver_all();
+	nothing_goes("others have all turns");
+	is_int(schedule_free_bytes(), 64 * 1024 * 1024, "none takes up room");
+	turns_refused = false;
+	end();
 }
 
 /* ---------------------------------------------------------------------
