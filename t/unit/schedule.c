@@ -1223,6 +1223,20 @@ bounds(void)
 	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
 	end();
 
+	/* one lane takes what is free, but leaves as much */
+	begin(&policy);
+	queue_many(1, 1, 400, NO_KEY);
+	schedule_set_max_in_flight(40, 64 * 1024 * 1024);
+	for (int round = 0; round < 40; round++)
+	{
+		take_all();
+		deliver_all();
+	}
+	queue_many(1, 1001, 100, NO_KEY);
+	is_int(take_all(), 20, "one lane by itself has half of all");
+	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
+	end();
+
 	/* those that hang leave room to those that answer */
 	begin(&policy);
 	for (int i = 2; i <= NDESTS; i++)
@@ -1437,6 +1451,7 @@ held(void)
 {
 	LanePolicy	policy = usual;
 	QueueItem  *items[1000];
+	QueueItem  *one;
 	int			nheld = 0;
 	int			ntold = 0;
 
@@ -1445,16 +1460,22 @@ held(void)
 	begin(&policy);
 	configure(2, &policy);
 	schedule_set_max_in_flight(8000, 64 * 1024 * 1024);
-	queue_many(1, 1, 1000, NO_KEY);
-	for (int id = 1; id <= 1000; id++)
+	queue_many(1, 1, 1001, NO_KEY);
+	for (int id = 1; id <= 999; id++)
 	{
 		items[nheld] = goes(id, "one");
 		finish(items[nheld], VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
 		ntold += schedule_held(items[nheld++], 100);
-		if (id == 999)
-			is_int(ntold, 0, "a lane that holds less than is left for others goes on");
 	}
-	is_int(ntold, 1, "one that holds more does not, which is told");
+	is_int(ntold, 0, "a lane that holds less than is left for others goes on");
+	one = goes(1000, "one");
+	items[nheld] = goes(1001, "another");
+	finish(items[nheld], VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
+	ok(schedule_held(items[nheld++], 100), "when it holds more, it is told");
+	finish(one, VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
+	ok(!schedule_held(one, 100), "once");
+	schedule_held_no_more(one, 100);
+	record(one);
 	queue_many(1, 2001, 20, NO_KEY);
 	nothing_goes("it sends nothing");
 
@@ -1469,7 +1490,7 @@ held(void)
 	nothing_goes("then it sends nothing either");
 	for (int i = ntaken - 1; i >= 1000; i--)
 		ntold += schedule_held_no_more(taken[i], 100);
-	is_int(ntold, 2, "that all of them are through is told");
+	is_int(ntold, 1, "that all of them are through is told");
 	(void) goes(3501, "then it sends again");
 
 	ntold = schedule_held_no_more(items[--nheld], 100);
@@ -1714,6 +1735,25 @@ turns_with_others(void)
 	configure(1, &policy);
 	ok(next_item() != NULL, "what is only to be given up needs none");
 	deliver_all();
+	end();
+
+	/* one that waits for a turn takes up no room */
+	policy = usual;
+	policy.max_in_flight = 1;
+	begin_as(0, 2, &policy);
+	configure(2, &policy);
+	configure(3, &policy);
+	for (int i = 1; i <= 3; i++)
+		queue_many(i, 100 * i, 50, NO_KEY);
+	is_int(take_all(), 3, "one of each");
+	for (int i = 0; i < 3; i++)
+		is_int(schedule_admit(taken[i], 17 * 1024 * 1024), i < 2, "of three large ones, two fit");
+	put_back(taken[2]);
+	turns_refused = true;
+	deliver_all();
+	nothing_goes("others have all turns");
+	is_int(schedule_free_bytes(), 64 * 1024 * 1024, "none takes up room");
+	turns_refused = false;
 	end();
 }
 
