@@ -24,6 +24,7 @@ SETTINGS
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,9 +32,9 @@ SETTINGS
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* "call number [port]": that call fails so, connections only to that port */
+/* "call number [which]": that call fails so, connections only to that port */
 static int
-fault(const char *call, int port)
+fault(const char *call, int which)
 {
 	char		text[100];
 	char		name[50];
@@ -49,7 +50,7 @@ fault(const char *call, int port)
 	text[len] = '\0';
 	if (sscanf(text, "%49s %d %d", name, &number, &only) < 2 || strcmp(name, call) != 0)
 		return 0;
-	return port == only ? number : 0;
+	return which == only ? number : 0;
 }
 
 static int
@@ -86,6 +87,23 @@ connect(int fd, const struct sockaddr *address, socklen_t len)
 		return syscall(SYS_connect, fd, address, len);
 	errno = number;
 	return -1;
+}
+
+/* whatever the option takes is as wide as a pointer */
+int
+curl_easy_setopt(void *handle, int option, ...)
+{
+	static int	(*next) (void *, int, ...) = NULL;
+	int			number = fault("setopt", option);
+	va_list		args;
+	void	   *value;
+
+	if (next == NULL)
+		next = (int (*) (void *, int, ...)) dlsym(dlopen("libcurl.so.4", RTLD_LAZY), "curl_easy_setopt");
+	va_start(args, option);
+	value = va_arg(args, void *);
+	va_end(args);
+	return number != 0 ? number : next(handle, option, value);
 }
 END
 close $out or die "could not write: $!\n";
@@ -167,15 +185,43 @@ foreach ([ 'connect', 'ECONNREFUSED' ], [ 'any-connect', 'EADDRNOTAVAIL' ])
 }
 is(worker_pid($node), $pid, 'the worker is the same');
 
+#
+# An option that libcurl does not take, whatever it calls that: said is which one.
+# The server starts with the fault, since handles that were made before are used
+# again.
+#
+foreach ([ 'CURLOPT_NOSIGNAL', 99, 48 ], [ 'CURLOPT_URL', 10002, 1 ], [ 'CURLOPT_URL', 10002, 3 ])
+{
+    my ($option, $number, $result) = @$_;
+    my $name = "$option $result";
+
+    add_destination($node, $name, $receiver->url('/' . ++$n), { breaker_failures => 1 });
+    $node->stop;
+    set_fault('setopt', $result, $number);
+    {
+        local $ENV{LD_PRELOAD} = "$dir/lacking.so";
+        $node->start;
+    }
+    await_worker($node);
+    send_event($node, { type => 'track', messageId => "setopt-$n" }, $name);
+    ok(wait_for_query($node, q{SELECT lacks IS NOT NULL FROM rswebhook.workers()}, 't'), "$name: it is shown");
+    like(query($node, q{SELECT lacks FROM rswebhook.workers()}), qr/^$option: ./, "$name: by its name");
+    is(query($node, qq{SELECT count(*), max(attempts) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('$name')}),
+        '1|0', "$name: the event waits, and no attempt is counted");
+    clear_fault();
+    ok(wait_until_sent($node), "$name: then it is sent");
+    is(join(' ', map { $_->{headers}{'webhook-id'} } $receiver->requests_to("/$n")), "setopt-$n", "$name: once");
+}
+
 done_testing();
 
 # As a new file in the place of the old one: no reader sees half of it.
 sub set_fault
 {
-    my ($call, $errno, $port) = @_;
+    my ($call, $errno, $which) = @_;
 
     open my $file, '>', "$dir/fault.new" or die "could not write: $!\n";
-    print $file "$call $number{$errno} $port\n";
+    print $file "$call ", $number{$errno} // $errno, " $which\n";
     close $file or die "could not write: $!\n";
     chmod 0644, "$dir/fault.new";
     rename "$dir/fault.new", "$dir/fault" or die "could not rename: $!\n";

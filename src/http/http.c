@@ -89,21 +89,22 @@ fail_early(Transfer *t, bool refused, const char *error)
 	http_lists_done(t, poller_clock());
 }
 
+/* Only what is wrong with a URL is not ours to mend. */
 static void
 fail_setup(Transfer *t)
 {
 	char		error[128];
 
-	if (t->setup == CURLE_URL_MALFORMAT || t->setup == CURLE_UNSUPPORTED_PROTOCOL)
-		fail_early(t, true, curl_easy_strerror(t->setup));
-	else if (t->failed_option == NULL)
-		fail_early(t, false, curl_easy_strerror(t->setup));
-	else
+	if (t->failed_option != NULL)
 	{
 		snprintf(error, sizeof(error), "%s: %s", t->failed_option,
 				 curl_easy_strerror(t->setup));
 		fail_early(t, false, error);
 	}
+	else if (t->setup == CURLE_OUT_OF_MEMORY)
+		fail_early(t, false, http_no_memory);
+	else
+		fail_early(t, true, curl_easy_strerror(t->setup));
 }
 
 /* Hand a request to libcurl, on the connection that it has. */
@@ -430,7 +431,9 @@ http_start(const HttpRequest *request)
 	http_answer_begin(t);
 	t->answer.tag = request->tag;
 
-	if ((t->easy == NULL && !http_request_open(t)) || !http_message_copy(t, request))
+	if (t->easy == NULL && !http_request_open(t))
+		fail_setup(t);
+	else if (!http_message_copy(t, request))
 		fail_early(t, false, http_no_memory);
 	else
 	{
@@ -501,10 +504,4 @@ http_cancel(uint64_t tag)
 	restore_signals(&saved);
 	settle();
 	return true;
-}
-
-const char *
-http_version(void)
-{
-	return curl_version();
 }

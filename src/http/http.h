@@ -69,7 +69,4 @@ extern int	http_in_flight(void);
 /* Give up a request at once; no answer comes for it.  False: not found. */
 extern bool http_cancel(uint64_t tag);
 
-/* "libcurl/7.88.1 OpenSSL/3.0.19 ...", for the log and the status. */
-extern const char *http_version(void);
-
 #endif							/* RSWEBHOOK_HTTP_H */

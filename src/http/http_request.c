@@ -89,9 +89,8 @@ bool
 http_request_open(Transfer *t)
 {
 	t->easy = curl_easy_init();
-	if (t->easy == NULL)
-		return false;
-	t->setup = CURLE_OK;
+	t->setup = t->easy != NULL ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+	t->failed_option = NULL;
 	set_constants(t);
 	if (t->setup == CURLE_OK)
 		return true;

@@ -15,7 +15,7 @@
 /* Learns what libcurl can do. */
 extern void http_request_init(const curl_version_info_data *libcurl);
 
-/* Make the handle; false: no memory. */
+/* Make the handle; false: see setup and failed_option. */
 extern bool http_request_open(Transfer *t);
 
 /* Tell it of the request, whose copy has been made. */

@@ -193,8 +193,8 @@ typedef struct Transfer
 	int64_t		look_at_us;		/* when to ask whether its time is up */
 	bool		spared;			/* it was to be over when we came back late */
 
-	CURLcode	setup;			/* first failure of a curl_easy_setopt() */
-	const char *failed_option;	/* whose that was */
+	CURLcode	setup;			/* why it cannot be sent */
+	const char *failed_option;	/* of which curl_easy_setopt() that is; NULL: none */
 
 	/* where it goes */
 	Pool	   *pool;			/* the connections that it may use */
