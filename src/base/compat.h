@@ -145,6 +145,45 @@ push_jsonb_value(JsonbInState *state, JsonbIteratorToken token, JsonbValue *valu
 #define pushJsonbValue(state, token, value) push_jsonb_value((state), (token), (value))
 #endif
 
+/*
+ * False if it cannot be read as a time; since 16 the type's own input function
+ * can say so.
+ */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#include "utils/fmgrprotos.h"
+#else
+#include "utils/datetime.h"
+#endif
+
+static inline bool
+timestamptz_from_text(char *text, TimestampTz *time)
+{
+#if PG_VERSION_NUM >= 160000
+	ErrorSaveContext context = {T_ErrorSaveContext};
+	Datum		value;
+
+	if (!DirectInputFunctionCallSafe(timestamptz_in, text, InvalidOid, -1,
+									 (Node *) &context, &value))
+		return false;
+	*time = DatumGetTimestampTz(value);
+	return true;
+#else
+	char		work[MAXDATELEN + MAXDATEFIELDS];
+	char	   *fields[MAXDATEFIELDS];
+	int			types[MAXDATEFIELDS];
+	int			nfields;
+	int			type;
+	struct pg_tm tm;
+	fsec_t		fraction;
+	int			zone;
+
+	return ParseDateTime(text, work, sizeof(work), fields, types, MAXDATEFIELDS, &nfields) == 0 &&
+		DecodeDateTime(fields, types, nfields, &type, &tm, &fraction, &zone) == 0 &&
+		type == DTK_DATE && tm2timestamp(&tm, fraction, &zone, time) == 0;
+#endif
+}
+
 /* 18 has it before a declaration: it does not return. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn		_Noreturn

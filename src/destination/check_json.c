@@ -23,6 +23,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/encoding.h"
 #include "destination/check_json.h"
 #include "destination/problem.h"
@@ -228,37 +229,13 @@ check_headers(Jsonb **headers, FieldProblem *problem)
  * ---------------------------------------------------------------------
  */
 
-/*
- * A point in time as people write it.  The parser throws, and holds nothing
- * that would have to be given back.
- */
+/* A point in time as people write it. */
 static bool
 parse_time(const JsonbValue *value, TimestampTz *time)
 {
-	MemoryContext context = CurrentMemoryContext;
-	char	   *text;
-	volatile bool good = false;
-
-	if (value->type != jbvString)
-		return false;
-	text = pnstrdup(value->val.string.val, value->val.string.len);
-	PG_TRY();
-	{
-		*time = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
-														CStringGetDatum(text),
-														ObjectIdGetDatum(InvalidOid),
-														Int32GetDatum(-1)));
-		good = !TIMESTAMP_NOT_FINITE(*time);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		if (geterrcode() == ERRCODE_OUT_OF_MEMORY)
-			PG_RE_THROW();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	return good;
+	return value->type == jbvString &&
+		timestamptz_from_text(pnstrdup(value->val.string.val, value->val.string.len), time) &&
+		!TIMESTAMP_NOT_FINITE(*time);
 }
 
 /*

@@ -517,38 +517,6 @@ may_be_of_one(int sqlerrcode)
 	}
 }
 
-/*
- * In the event's memory context.  These rooms hold no resource that a rollback
- * would have to give back when they find fault with an event, so such an error
- * can end here.
- */
-static RenderResult
-render_safely(Jsonb *event, int64 event_id, Prepared *p, char **why)
-{
-	MemoryContext context = MemoryContextSwitchTo(event_context);
-	volatile RenderResult result = RENDER_REFUSED;
-
-	PG_TRY();
-	{
-		INJECT_EVENT("rendering", event_id);
-		result = render_request(event, event_id, p->destination, &p->rendered, why);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		if (!is_of_event(geterrcode()))
-			PG_RE_THROW();
-		MemoryContextSwitchTo(event_context);
-		error = CopyErrorData();
-		FlushErrorState();
-		*why = error->message;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	return result;
-}
-
 /* A claimed row that is no longer what was read: what is it now? */
 static void
 replace_row(int index, Instant now)
@@ -631,7 +599,13 @@ prepare_one(int index, Jsonb *event, bool missing, Instant now)
 	p->destination = lanes_destination(row->destination_id);
 	abort_reason = reason_to_abort(row, p->destination, missing, now);
 	if (abort_reason == NULL)
-		result = render_safely(event, row->event_id, p, &why);
+	{
+		MemoryContext context = MemoryContextSwitchTo(event_context);
+
+		INJECT_EVENT("rendering", row->event_id);
+		result = render_request(event, row->event_id, p->destination, &p->rendered, &why);
+		MemoryContextSwitchTo(context);
+	}
 	if (result == RENDER_REFUSED)
 		abort_reason = why;
 
@@ -742,6 +716,20 @@ take_out(int index, const ErrorData *error, int64 bytes, Instant began)
 	const QueueRow *row = schedule_row(item);
 	Instant		now = clock_now();
 
+	claimed[index] = NULL;
+	for (int i = nclaimed - 1; i >= 0; i--)
+	{
+		if (claimed[i] == NULL || prepared[i].ready)
+			continue;
+		schedule_put_back(claimed[i], now);
+		claimed[i] = NULL;
+	}
+	if (is_of_event(error->sqlerrcode))
+	{
+		abort_unsent(item, now, error->message);
+		return;
+	}
+
 	if (repeated_say(&unmade, error->sqlerrcode, now))
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
@@ -752,13 +740,6 @@ take_out(int index, const ErrorData *error, int64 bytes, Instant began)
 				 errhint("It is tried again by itself.")));
 
 	singles_from = now + Min(TIME_OF_OTHERS * (now - began), TIME_OF_OTHERS_MAX_US);
-	for (int i = nclaimed - 1; i >= 0; i--)
-	{
-		if (i == index || claimed[i] == NULL || prepared[i].ready)
-			continue;
-		schedule_put_back(claimed[i], now);
-		claimed[i] = NULL;
-	}
 	while (nsingles > 0)
 		schedule_put_off(singles[--nsingles], singles_from, now);
 	if (!single && !schedule_waits_for_nothing(item))
@@ -767,7 +748,6 @@ take_out(int index, const ErrorData *error, int64 bytes, Instant began)
 		set_aside(item, now, error->message);
 	else
 		wait_for_memory(item, error->message, now);
-	claimed[index] = NULL;
 }
 
 bool
