@@ -150,12 +150,15 @@ by_time(const void *a, const void *b)
 static int
 select_rows(const ReadRequest *request, QueueRow *rows)
 {
+	int64	   *least = &lowest[request->destination_id];
 	int			count = 0;
 	int64		id = 0;
 
+	while (*least < highest && !table[request->destination_id][*least].exists)
+		(*least)++;
 	if (request->kind != READ_DUE)
 		id = request->after_id + 1;
-	for (id = Max(id, lowest[request->destination_id]); id <= highest; id++)
+	for (id = Max(id, *least); id <= highest; id++)
 	{
 		TableRow   *r = &table[request->destination_id][id];
 
