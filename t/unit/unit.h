@@ -7,7 +7,8 @@
  * work before main(): so the rooms that it is about find all that they need of
  * PostgreSQL, from palloc() to jsonb, and no server ever starts.  Its first
  * comment names the sources of the rooms after "rooms:"; scripts/check builds
- * it with these and runs it.
+ * it with these and runs it.  What a room asks of others that are not named is
+ * the test's own; a test that looks into a room includes its source instead.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
