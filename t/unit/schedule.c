@@ -645,10 +645,12 @@ late_ranges(void)
 static void
 spilled(void)
 {
+	LanePolicy	unordered = usual;
 	int			least = KEY_ITEMS_ROOMY;
 	int			count = 0;
 	QueueItem  *item;
 
+	unordered.ordered = false;
 	begin(&usual);
 	queue_many(1, 1, 3000, 100);
 	(void) goes(1, "the first of many");
@@ -707,6 +709,42 @@ spilled(void)
 	insert(1, 701, 100);
 	commit(1, 701, 701);
 	all_go(400 - 250 + 1, true, "in order with it");
+	end();
+
+	/* nor is it wanted when there is no order any more */
+	begin(&usual);
+	queue_many(1, 1, 400, 100);
+	read_all();
+	for (int i = 0; i < 250; i++)
+	{
+		item = schedule_next(t);
+		taken[ntaken++] = item;
+		deliver(item);
+	}
+	ok(!pairingheap_is_empty(&schedule_lane(1, t)->hungry), "it is wanted");
+	configure(1, &unordered);
+	ok(pairingheap_is_empty(&schedule_lane(1, t)->hungry), "it is not any more");
+	all_go(150, false, "but read again with all others");
+	end();
+
+	/* what is left there does not keep others from being read, nor they it */
+	begin(&usual);
+	for (int id = 1; id <= 6000; id++)
+		insert(1, id, id <= 257 || id > 5000 ? 100 : 200);
+	commit(1, 1, 6000);
+	read_all();
+	for (int i = 0; i < 500; i++)
+	{
+		item = schedule_next(t);
+		taken[ntaken++] = item;
+		deliver(item);
+	}
+	queue_many(1, 6001, 4000, 200);
+	for (int i = 0; i < 4; i++)
+	{
+		ok(read_once(), "there is something to read");
+		is_int(last_read.kind, i % 2 ? READ_AHEAD : READ_HUNGRY, "both in turns");
+	}
 	end();
 
 	/* one that goes before what is kept takes the place of the last of these */
@@ -917,6 +955,7 @@ changed_rows(void)
 static void
 due_rows(void)
 {
+	LanePolicy	policy = usual;
 	QueueItem  *item;
 
 	begin(&usual);
@@ -945,6 +984,10 @@ due_rows(void)
 	commit(1, 10, 12);
 	nothing_goes("all wait");
 	is_between(schedule_wake_at() - t, 1, 60 * SECOND, "we look at the clock now and then");
+	policy.halted = true;
+	configure(1, &policy);
+	is_int(schedule_wake_at(), 0, "but not for a destination that is halted");
+	configure(1, &usual);
 	wall_ahead += HOUR;
 	t += 60 * SECOND;
 	deliver(goes(10, "a clock that was set ahead is seen within a minute"));
@@ -1285,6 +1328,16 @@ fairness(void)
 	}
 	for (int i = 1; i <= 3; i++)
 		is_int(nof[i], 30, "each has its turn");
+
+	/* which who had to be put back has not had */
+	(void) next_item();
+	(void) next_item();
+	nof[0] = schedule_row(taken[1])->destination_id;
+	put_back(taken[1]);
+	(void) next_item();			/* the third */
+	schedule_admit(taken[0], 10);
+	schedule_admit(taken[1], 10);
+	is_int(schedule_row(next_item())->destination_id, nof[0], "what was put back comes first");
 	end();
 }
 
@@ -1544,6 +1597,7 @@ breakers(void)
 	retry(taken[0], SIGNAL_FAILING, HOUR);
 	ok(!schedule_breaker_changed() && schedule_next_changed_breaker() == NULL, "two failures are not enough");
 	ok(next_item() != NULL, "it sends");
+	schedule_set_breaker(lane, &stored, t);
 	retry(taken[0], SIGNAL_FAILING, SECOND);
 	ok(schedule_breaker_changed(), "the third in a row opens the breaker");
 	ok(schedule_next_changed_breaker() == lane, "of this lane");
@@ -1623,7 +1677,6 @@ breakers(void)
 	stored.next_probe_at = t + HOUR;
 	schedule_set_breaker(lane, &stored, t);
 	is_int(schedule_wake_at(), t + 60 * SECOND, "the table's time is bounded, too");
-	ok(!schedule_remove(lane), "a lane whose breaker is open stays");
 	policy.breaker_failures = 0;
 	configure(1, &policy);
 	ok(schedule_next_changed_breaker() == lane, "a destination that is to have none has none");
@@ -1635,6 +1688,16 @@ breakers(void)
 		(void) next_item();
 	}
 	ok(!schedule_breaker_changed(), "however often it fails");
+
+	/* one that has nothing but an open breaker */
+	policy.breaker_failures = 3;
+	configure(2, &policy);
+	read_all();
+	stored.next_probe_at = t + SECOND;
+	schedule_set_breaker(schedule_lane(2, t), &stored, t);
+	ok(!schedule_remove(schedule_lane(2, t)), "a lane stays for that alone");
+	memset(&stored, 0, sizeof(stored));
+	schedule_set_breaker(schedule_lane(2, t), &stored, t);
 	end();
 }
 
@@ -1827,6 +1890,7 @@ configurations(void)
 	configure(1, &usual);
 	queue_many(1, 2001, 20, 7);
 	nothing_goes("those that come wait for all of them");
+	is_int(lane->nitems, 301, "the first of these is kept");
 	all_go(20, true, "and go then");
 	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
 
@@ -1945,7 +2009,6 @@ judge(QueueItem *item, bool all_read)
 	TableRow   *r = &table[destination][row->event_id];
 	int			in_flight = 1;
 	int			total = 1;
-	int			probes = 1;
 
 	must(claim_of(destination, row->event_id) == NULL, "handed out twice at a time", destination, row->event_id);
 	must(is_mine(row), "another worker's", destination, row->event_id);
@@ -1957,7 +2020,6 @@ judge(QueueItem *item, bool all_read)
 
 		total += !c->decided;
 		in_flight += same && !c->decided;
-		probes += same && !c->decided && c->item == schedule_lane(destination, t)->probe;
 		if (same && policy->ordered && !policy->gone && row->has_key && c->row.has_key &&
 			c->row.ordering_key == row->ordering_key)
 			must(c->final, "two of a user at a time", destination, row->event_id);
@@ -2135,9 +2197,6 @@ interfere(void)
 	r->exists = false;
 	if (any(2) == 0)
 	{
-		TableRow	was = *r;
-
-		*r = was;
 		r->exists = true;
 		r->row.queued_at = stamp++;
 		r->row.attempts = 0;
