@@ -402,8 +402,9 @@ http_socket_state(int fd)
 	return SOCKET_GONE;
 }
 
-bool
-http_socket_is_reset(int fd)
+/* The other side has reset it, with what was under way and is to be read. */
+static bool
+is_reset(int fd)
 {
 #if defined(__linux__) && defined(TCP_INFO)
 	struct tcp_info info;
@@ -457,7 +458,7 @@ http_socket_arrival(const Transfer *t)
 		return ARRIVES_NEVER;
 	if (http_socket_unacknowledged(fd) <= 0)
 		return ARRIVED;
-	if (!http_socket_is_reset(fd))
+	if (!is_reset(fd))
 		return ARRIVING;
 
 	/* what was acknowledged before a reset is still known, and may be more by now */

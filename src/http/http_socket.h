@@ -65,9 +65,6 @@ extern SocketState http_socket_state(int fd);
 /* Bytes that the other side has not acknowledged; -1: that cannot be known. */
 extern int	http_socket_unacknowledged(int fd);
 
-/* The other side has reset it, with what was under way and is to be read. */
-extern bool http_socket_is_reset(int fd);
-
 typedef enum Arrival
 {
 	ARRIVED,					/* the other side's system has all of it */
