@@ -13,6 +13,8 @@
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "worker/repeated.h"
@@ -66,9 +68,29 @@ error_report(ErrorData *error)
 	PG_END_TRY();
 }
 
+/* What is said of one column, say, does not keep another from being named. */
+static int
+kind_of(const ErrorData *error)
+{
+	return (int) hash_bytes((const unsigned char *) error->message, strlen(error->message));
+}
+
+void
+repeated_emit(Repeated *what, Instant now)
+{
+	MemoryContext context = MemoryContextSwitchTo(TopMemoryContext);
+	ErrorData  *error = CopyErrorData();
+	bool		say = repeated_say(what, kind_of(error), now);
+
+	FreeErrorData(error);
+	MemoryContextSwitchTo(context);
+	if (say)
+		EmitErrorReport();
+}
+
 void
 repeated_report(Repeated *what, ErrorData *error)
 {
-	if (repeated_say(what, error->sqlerrcode, clock_now()))
+	if (repeated_say(what, kind_of(error), clock_now()))
 		error_report(error);
 }

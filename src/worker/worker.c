@@ -442,15 +442,14 @@ cycle(bool look)
 
 /* Those that pass are said when they begin, and now and then while that goes on. */
 static void
-say_error(int sqlerrcode, bool passes, Instant now)
+say_error(bool passes, Instant now)
 {
 	static Instant said_at = 0;
 	static Repeated others;
 
 	if (!passes)
 	{
-		if (repeated_say(&others, sqlerrcode, now))
-			EmitErrorReport();
+		repeated_emit(&others, now);
 		return;
 	}
 	if (recovering && now >= said_at && now - said_at < SAY_AGAIN_US)
@@ -491,7 +490,7 @@ recover(MemoryContext context)
 	HOLD_INTERRUPTS();
 	session_abort();
 	passes = session_error_passes(sqlerrcode);
-	say_error(sqlerrcode, passes, now);
+	say_error(passes, now);
 	FlushErrorState();
 	deliver_reset(now);
 	recording_reset();
