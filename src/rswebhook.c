@@ -20,7 +20,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "api/send.h"
+#include "api/accept.h"
 #include "base/compat.h"
 #include "destination/secret.h"
 #include "http/guard.h"

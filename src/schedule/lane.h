@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * lane.h
- *		What the parts of the scheduler share: window.c knows the rows of a lane
- *		and their order, reading.c which are to be read, pace.c how many may be
- *		in flight, room.c how much room large ones take up, and schedule.c which
+ *		What the parts of the scheduler share: window.c knows the rows of a lane,
+ *		order.c their order, reading.c which are to be read, pace.c how many may
+ *		be in flight, room.c how much room large ones take up, and next.c which
  *		lane comes next.
  *
  * Copyright (c) 2026, the rswebhook maintainers
@@ -164,7 +164,7 @@ struct Lane
 	Instant		moved_at;		/* when it began to have any in flight, or last
 								 * answered one */
 
-	/* where schedule.c has put it */
+	/* where next.c has put it */
 	bool		sendable;
 	bool		in_readers;
 	bool		in_timers;
@@ -173,6 +173,18 @@ struct Lane
 	dlist_node	reader_node;
 	pairingheap_node timer_node;
 };
+
+/* Of items, or of keys. */
+static inline HTAB *
+make_table(MemoryContext context, const char *name, Size keysize, Size entrysize)
+{
+	HASHCTL		info = {0};
+
+	info.keysize = keysize;
+	info.entrysize = entrysize;
+	info.hcxt = context;
+	return hash_create(name, 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
 
 /* ---- pace.c ---- */
 extern void pace_init(int share, int nshares, const Turns *turns);
@@ -261,16 +273,50 @@ extern void reading_note_range(Lane *lane, int64 first_id, int64 last_id);
 extern bool reading_wants(const Lane *lane, Instant now);
 extern void reading_next(Lane *lane, Instant now, ReadRequest *request);
 
+/* ---- order.c ---- */
+extern void order_init(MemoryContext context);
+extern void order_init_lane(Lane *lane);
+
+/*
+ * Offer an item for sending, or take it out of wherever it waits; it is the
+ * caller's then.
+ */
+extern void order_offer(QueueItem *item, Instant now);
+extern void order_withdraw(QueueItem *item);
+
+/* Offer the first item whose retry has come; returns its lane, NULL: none has. */
+extern Lane *order_offer_timed(Instant now);
+extern Instant order_next_retry(void);
+
+/* A user's key, which is made if there is none. */
+extern KeyQueue *order_key(Lane *lane, int64 ordering_key);
+extern void order_forget_key(KeyQueue *key);
+
+/* An item takes its place among those of its key. */
+extern void order_insert(KeyQueue *key, QueueItem *item, Instant now);
+
+/* Offer the first item of a key, if none of the key is on its way. */
+extern void order_promote(KeyQueue *key, Instant now);
+
+/* From there on, all rows of the key are in the table only. */
+extern void order_spill(KeyQueue *key, int64 spilled_from);
+extern void order_check_hunger(KeyQueue *key);
+
+/* A read for hungry keys has seen these rows. */
+extern void order_feed(Lane *lane, int64 after, int64 upto, bool all);
+
+/*
+ * Of a lane that is read again: forget which rows were left in the table, and
+ * all keys but those that have items on their way.
+ */
+extern void order_forget_spilled(Lane *lane);
+
 /* ---- window.c ---- */
 extern void window_init(int share, int nshares, MemoryContext context);
 extern void window_init_lane(Lane *lane);
-extern Instant window_next_retry(void);
 
 /* Its row is this now. */
 extern void window_set_row(QueueItem *item, const QueueRow *row, Instant now);
-
-/* Offer the first item whose retry has come; returns its lane, NULL: none has. */
-extern Lane *window_offer_timed(Instant now);
 
 /* The first ready item, taken out for sending. */
 extern QueueItem *window_take(Lane *lane);
@@ -290,5 +336,26 @@ extern void window_rows_read(const ReadRequest *request, const QueueRow *rows,
 
 /* Forget what waits, to read it again under other rules. */
 extern void window_forget_waiting(Lane *lane, Instant now);
+
+/* ---- next.c ---- */
+extern void next_init(void);
+
+/* After any change of a lane: put it where it belongs now. */
+extern void next_settle(Lane *lane, Instant now);
+extern void next_forget_lane(Lane *lane);
+
+/* Whoever waited for a time that has come; and when that is next, 0: never. */
+extern void next_run_timers(Instant now);
+extern Instant next_wake_at(void);
+
+/* The lane that reads next, taken out of the list; NULL: none. */
+extern Lane *next_to_read(void);
+extern bool next_wants_read(void);
+
+/* See schedule_next(). */
+extern QueueItem *next_to_send(Instant now);
+
+/* It goes behind all others that can send. */
+extern void next_move_back(Lane *lane);
 
 #endif							/* RSWEBHOOK_LANE_H */

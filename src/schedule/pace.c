@@ -4,8 +4,8 @@
  *		What a destination may have in flight: windows, rates, circuit breakers,
  *		turns among the workers, and a pause for want of something of ours.
  *
- * The third part of the scheduler; schedule.c asks it before an item is sent,
- * and tells it what came of that.
+ * The third part of the scheduler; next.c asks it before an item is sent, and
+ * schedule.c tells it what came of that.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

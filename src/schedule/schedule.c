@@ -1,18 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * schedule.c
- *		What may go next: the destinations' lanes, and which of them it is.
+ *		What may go next: the scheduler's doors, and the destinations' lanes.
  *
  * Each destination has a lane: a window of queue rows that were read ahead
- * (window.c) and a pace (pace.c).  Every step costs the same whatever the
- * number of lanes, the backlog or the history: lanes that can send are in a list
- * and go to its end with each request, and lanes that wait for a time (rate,
- * breaker, deliver_after) are in a heap.  Only those that could send if there
- * were room for it are passed over each time.
- *
- * lane_settle() is where all conditions of a lane meet: after any change it
- * puts the lane into that list, the heap and the list of readers, or takes it
- * out.
+ * (window.c), in an order (order.c), and a pace (pace.c).  Whatever changes of a
+ * lane, next_settle() comes last (next.c).
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -31,24 +24,8 @@
 #define UNREAD_MIN_US	(1 * USECS_PER_SEC)
 #define UNREAD_MAX_US	(60 * USECS_PER_SEC)
 
-/* How late a deliver_after may be noticed at which the clock was set. */
-#define DUE_LOOK_US		(60 * USECS_PER_SEC)
-
 static HTAB *lanes;				/* by destination_id */
-static dlist_head sendable;
-static dlist_head readers;
-static pairingheap *lane_timers;
 static int	unconfigured;
-
-/* Earliest first: the pairing heap hands out the largest. */
-static int
-later_lane(const pairingheap_node *a, const pairingheap_node *b, void *arg)
-{
-	Instant		ta = pairingheap_const_container(Lane, timer_node, a)->wake_at;
-	Instant		tb = pairingheap_const_container(Lane, timer_node, b)->wake_at;
-
-	return ta < tb ? 1 : ta > tb ? -1 : 0;
-}
 
 void
 schedule_init(int share, int nshares, const Turns *turns)
@@ -65,100 +42,16 @@ schedule_init(int share, int nshares, const Turns *turns)
 	info.hcxt = context;
 	lanes = hash_create("rswebhook lanes", 64, &info,
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	dlist_init(&sendable);
-	dlist_init(&readers);
-	lane_timers = pairingheap_allocate(later_lane, NULL);
+	next_init();
 	window_init(share, nshares, context);
 	pace_init(share, nshares, turns);
 	MemoryContextSwitchTo(old);
 }
 
 /* ---------------------------------------------------------------------
- * Lanes, and where all conditions meet
+ * Lanes
  * ---------------------------------------------------------------------
  */
-
-/*
- * When to look whether the time has come that the wall's clock is to show.  That
- * clock may be set while nothing else happens.
- */
-static Instant
-next_look(const Lane *lane, Instant now)
-{
-	Instant		at = now + DUE_LOOK_US;
-
-	if (lane->in_timers && lane->wake_at > now)
-		at = Min(at, lane->wake_at);	/* the timer need not be moved each time */
-	return Min(at, clock_when(lane->next_due));
-}
-
-/*
- * Put the lane where it belongs now.  Whatever it waits for lies ahead
- * afterwards: run_timers() relies on it.
- */
-static void
-lane_settle(Lane *lane, Instant now)
-{
-	Instant		when = 0;
-	bool		sends = pace_allows(lane, now, &when);
-	bool		reads = reading_wants(lane, now);
-
-	if (sends != lane->sendable)
-	{
-		if (sends)
-			dlist_push_tail(&sendable, &lane->sendable_node);
-		else
-			dlist_delete(&lane->sendable_node);
-		lane->sendable = sends;
-	}
-	if (reads != lane->in_readers)
-	{
-		if (reads)
-			dlist_push_tail(&readers, &lane->reader_node);
-		else
-			dlist_delete(&lane->reader_node);
-		lane->in_readers = reads;
-	}
-
-	if (lane->next_due > clock_wall(now) && (when == 0 || next_look(lane, now) < when))
-		when = next_look(lane, now);
-	if (lane->unread_until > now && (when == 0 || lane->unread_until < when))
-		when = lane->unread_until;
-	if (when != 0)
-		when = Max(when, now + 1);
-	if (lane->policy.halted)
-		when = 0;
-	if (lane->in_timers && lane->wake_at != when)
-	{
-		pairingheap_remove(lane_timers, &lane->timer_node);
-		lane->in_timers = false;
-	}
-	if (when != 0 && !lane->in_timers)
-	{
-		lane->wake_at = when;
-		pairingheap_add(lane_timers, &lane->timer_node);
-		lane->in_timers = true;
-	}
-}
-
-/* Whoever waited for a time that has come. */
-static void
-run_timers(Instant now)
-{
-	Lane	   *timed;
-
-	while ((timed = window_offer_timed(now)) != NULL)
-		lane_settle(timed, now);
-	while (!pairingheap_is_empty(lane_timers))
-	{
-		Lane	   *lane = pairingheap_container(Lane, timer_node,
-												 pairingheap_first(lane_timers));
-
-		if (lane->wake_at > now)
-			break;
-		lane_settle(lane, now);
-	}
-}
 
 Lane *
 schedule_lane(int32 destination_id, Instant now)
@@ -216,12 +109,7 @@ schedule_remove(Lane *lane)
 		!pairingheap_is_empty(&lane->hungry) || lane->breaker.opened_at != 0)
 		return false;
 	pace_forget_lane(lane);
-	if (lane->sendable)
-		dlist_delete(&lane->sendable_node);
-	if (lane->in_readers)
-		dlist_delete(&lane->reader_node);
-	if (lane->in_timers)
-		pairingheap_remove(lane_timers, &lane->timer_node);
+	next_forget_lane(lane);
 	if (!lane->configured)
 		unconfigured--;
 	hash_search(lanes, &lane->destination_id, HASH_REMOVE, NULL);
@@ -237,7 +125,7 @@ static void
 lane_note_range(Lane *lane, int64 first_id, int64 last_id, Instant now)
 {
 	reading_note_range(lane, first_id, last_id);
-	lane_settle(lane, now);
+	next_settle(lane, now);
 }
 
 void
@@ -274,12 +162,10 @@ schedule_bytes_beside(const QueueItem *item)
 bool
 schedule_next_read(Instant now, ReadRequest *request)
 {
-	Lane	   *lane;
+	Lane	   *lane = next_to_read();
 
-	if (dlist_is_empty(&readers))
+	if (lane == NULL)
 		return false;
-	lane = dlist_container(Lane, reader_node, dlist_pop_head_node(&readers));
-	lane->in_readers = false;	/* schedule_rows_read() settles that again */
 	reading_next(lane, now, request);
 	return true;
 }
@@ -287,8 +173,8 @@ schedule_next_read(Instant now, ReadRequest *request)
 bool
 schedule_wants_read(Instant now)
 {
-	run_timers(now);
-	return unconfigured > 0 || !dlist_is_empty(&readers);
+	next_run_timers(now);
+	return unconfigured > 0 || next_wants_read();
 }
 
 void
@@ -299,7 +185,7 @@ schedule_settle_all(Instant now)
 
 	hash_seq_init(&scan, lanes);
 	while ((lane = hash_seq_search(&scan)) != NULL)
-		lane_settle(lane, now);
+		next_settle(lane, now);
 }
 
 void
@@ -308,7 +194,7 @@ schedule_read_failed(Lane *lane, Instant now)
 	lane->unread_us = lane->unread_us == 0 ? UNREAD_MIN_US :
 		Min(lane->unread_us * 2, UNREAD_MAX_US);
 	lane->unread_until = now + lane->unread_us;
-	lane_settle(lane, now);
+	next_settle(lane, now);
 }
 
 void
@@ -317,7 +203,7 @@ schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
 {
 	request->lane->unread_us = 0;
 	window_rows_read(request, rows, nrows, now);
-	lane_settle(request->lane, now);
+	next_settle(request->lane, now);
 }
 
 /* ---------------------------------------------------------------------
@@ -325,44 +211,10 @@ schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
  * ---------------------------------------------------------------------
  */
 
-static void
-to_end(Lane *lane)
-{
-	if (!lane->sendable)
-		return;
-	dlist_delete(&lane->sendable_node);
-	dlist_push_tail(&sendable, &lane->sendable_node);
-}
-
-/*
- * One lane after the other.  Those that are passed over for lack of room keep their
- * place, and so come before all that have sent since when there is room again.
- */
 QueueItem *
 schedule_next(Instant now)
 {
-	dlist_mutable_iter iter;
-
-	run_timers(now);
-	if (pace_is_full())
-		return NULL;
-	dlist_foreach_modify(iter, &sendable)
-	{
-		Lane	   *lane = dlist_container(Lane, sendable_node, iter.cur);
-		QueueItem  *item = dlist_head_element(QueueItem, in_ready, &lane->ready);
-
-		if (!pace_take(item, now))
-		{
-			if (lane->waits_until != 0) /* for a turn, not for room */
-				lane_settle(lane, now);
-			continue;
-		}
-		to_end(lane);
-		item = window_take(lane);
-		lane_settle(lane, now);
-		return item;
-	}
-	return NULL;
+	return next_to_send(now);
 }
 
 const QueueRow *
@@ -382,7 +234,7 @@ schedule_admit(QueueItem *item, int64 bytes)
 {
 	if (!pace_admit(item, bytes))
 		return false;
-	to_end(item->lane);		/* behind those that are put back */
+	next_move_back(item->lane);	/* behind those that are put back */
 	return true;
 }
 
@@ -402,7 +254,7 @@ schedule_replace(QueueItem *item, const QueueRow *row, Instant now)
 	{
 		window_set_row(item, row, now);
 		window_return(item, now);
-		lane_settle(lane, now);
+		next_settle(lane, now);
 		return;
 	}
 
@@ -411,7 +263,7 @@ schedule_replace(QueueItem *item, const QueueRow *row, Instant now)
 	if (row != NULL)
 		lane_note_range(lane, event_id, event_id, now);
 	else
-		lane_settle(lane, now);
+		next_settle(lane, now);
 }
 
 void
@@ -421,7 +273,7 @@ schedule_put_back(QueueItem *item, Instant now)
 
 	pace_take_back(item, now);
 	window_return(item, now);
-	lane_settle(lane, now);
+	next_settle(lane, now);
 }
 
 void
@@ -451,7 +303,7 @@ schedule_lacked(QueueItem *item, Instant now)
 
 	pace_lacked(item, now);
 	window_return(item, now);
-	lane_settle(lane, now);
+	next_settle(lane, now);
 }
 
 /* ---------------------------------------------------------------------
@@ -480,7 +332,7 @@ schedule_finished(QueueItem *item, const Verdict *verdict, Instant now)
 	}
 	else
 		window_release_key(item, now);
-	lane_settle(lane, now);
+	next_settle(lane, now);
 }
 
 void
@@ -500,7 +352,7 @@ schedule_recorded(QueueItem *item, bool reread, Instant now)
 	if (reread)
 		lane_note_range(lane, event_id, event_id, now);
 	else
-		lane_settle(lane, now);
+		next_settle(lane, now);
 }
 
 bool
@@ -530,7 +382,7 @@ void
 schedule_set_breaker(Lane *lane, const Breaker *breaker, Instant now)
 {
 	if (pace_set_breaker(lane, breaker, now))
-		lane_settle(lane, now);
+		next_settle(lane, now);
 }
 
 const Breaker *
@@ -555,7 +407,7 @@ void
 schedule_breaker_saved(Lane *lane, Instant now)
 {
 	pace_breaker_saved(lane, now);
-	lane_settle(lane, now);
+	next_settle(lane, now);
 }
 
 void
@@ -568,7 +420,7 @@ static void
 try_turn(Lane *lane, Instant now)
 {
 	lane->waits_until = now;
-	lane_settle(lane, now);
+	next_settle(lane, now);
 	if (!lane->sendable)
 		pace_stop_waiting(lane);
 }
@@ -611,7 +463,7 @@ schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 	if (policy->breaker_failures == 0 && lane->breaker.opened_at != 0)
 		pace_note_alive(lane, now);
 	pace_bound_breaker(lane, now);
-	lane_settle(lane, now);
+	next_settle(lane, now);
 }
 
 Lane *
@@ -633,15 +485,5 @@ schedule_next_unconfigured(void)
 Instant
 schedule_wake_at(void)
 {
-	Instant		when = window_next_retry();
-
-	if (!pairingheap_is_empty(lane_timers))
-	{
-		Lane	   *lane = pairingheap_container(Lane, timer_node,
-												 pairingheap_first(lane_timers));
-
-		if (when == 0 || lane->wake_at < when)
-			when = lane->wake_at;
-	}
-	return when;
+	return next_wake_at();
 }

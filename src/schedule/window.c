@@ -1,20 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * window.c
- *		The rows of a lane that are in memory, and their order.
+ *		The rows of a lane that are in memory.
  *
- * Order per user.  Items with an ordering key belong to the key's queue, which
- * is sorted by event id; only its first item is offered for sending, and none
- * while one is in flight or waits for its retry.  Of a key only its first
- * KEY_ITEMS or so are kept; all rows from some id on are left in the table
- * ("spilled").  When the key has moved on and little is left of it, it is
- * "hungry": its rows are read again, from that id on.  Such a read feeds all
- * hungry keys whose first missing row lies in it.
- *
- * Reading (reading.c says what).  Rows of other workers' shares are read with
- * the rest, and passed over.  Rows whose deliver_after has come are looked up by
- * that, but must not overtake their user's: beyond the cursor, they are left to
- * be read ahead.
+ * What is read (reading.c says what) comes in here, and into its order (order.c).
+ * Rows of other workers' shares are read with the rest, and passed over.  Rows
+ * whose deliver_after has come are looked up by that, but must not overtake their
+ * user's: beyond the cursor, they are left to be read ahead.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -29,40 +21,8 @@
 #include "shmem/share.h"
 
 static HTAB *items;				/* by QueueItemId */
-static HTAB *keys;				/* by KeyQueueKey */
-static pairingheap *item_timers;
 static int	my_share = 0;
 static int	nshares = 1;
-
-/* Earliest first: the pairing heap hands out the largest. */
-static int
-later_item(const pairingheap_node *a, const pairingheap_node *b, void *arg)
-{
-	Instant		ta = pairingheap_const_container(QueueItem, in_timers, a)->ready_at;
-	Instant		tb = pairingheap_const_container(QueueItem, in_timers, b)->ready_at;
-
-	return ta < tb ? 1 : ta > tb ? -1 : 0;
-}
-
-static int
-later_key(const pairingheap_node *a, const pairingheap_node *b, void *arg)
-{
-	int64		ka = pairingheap_const_container(KeyQueue, in_hungry, a)->spilled_from;
-	int64		kb = pairingheap_const_container(KeyQueue, in_hungry, b)->spilled_from;
-
-	return ka < kb ? 1 : ka > kb ? -1 : 0;
-}
-
-static HTAB *
-make_table(MemoryContext context, const char *name, Size keysize, Size entrysize)
-{
-	HASHCTL		info = {0};
-
-	info.keysize = keysize;
-	info.entrysize = entrysize;
-	info.hcxt = context;
-	return hash_create(name, 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
 
 void
 window_init(int share, int shares, MemoryContext context)
@@ -70,131 +30,14 @@ window_init(int share, int shares, MemoryContext context)
 	my_share = share;
 	nshares = shares;
 	items = make_table(context, "rswebhook items", sizeof(QueueItemId), sizeof(QueueItem));
-	keys = make_table(context, "rswebhook keys", sizeof(KeyQueueKey), sizeof(KeyQueue));
-	item_timers = pairingheap_allocate(later_item, NULL);
+	order_init(context);
 }
 
 void
 window_init_lane(Lane *lane)
 {
-	dlist_init(&lane->ready);
-	lane->hungry.ph_compare = later_key;
+	order_init_lane(lane);
 	lane->more = true;
-}
-
-/* Take an item out of wherever it waits; it is the caller's then. */
-static void
-item_withdraw(QueueItem *item)
-{
-	if (item->state == ITEM_READY)
-	{
-		dlist_delete(&item->in_ready);
-		item->lane->nready--;
-	}
-	else if (item->state == ITEM_TIMED)
-		pairingheap_remove(item_timers, &item->in_timers);
-	item->state = ITEM_WAITING;
-}
-
-/*
- * Offer an item for sending, when its time has come.  What is owed to a
- * destination that is gone waits for nothing: it is only to be given up.  One
- * for which there was no room goes first: its lane waits for that room.
- */
-static void
-item_offer(QueueItem *item, Instant now)
-{
-	if (item->ready_at > now && !item->lane->policy.gone)
-	{
-		pairingheap_add(item_timers, &item->in_timers);
-		item->state = ITEM_TIMED;
-		return;
-	}
-	if (item->size > 0)
-		dlist_push_head(&item->lane->ready, &item->in_ready);
-	else
-		dlist_push_tail(&item->lane->ready, &item->in_ready);
-	item->lane->nready++;
-	item->state = ITEM_READY;
-}
-
-/* Offer the first item of a key, if none of the key is on its way. */
-static void
-key_promote(KeyQueue *key, Instant now)
-{
-	QueueItem  *first;
-
-	if (key->running > 0 || dlist_is_empty(&key->waiting))
-		return;
-	first = dlist_head_element(QueueItem, in_key, &key->waiting);
-	if (first->state == ITEM_WAITING)
-		item_offer(first, now);
-}
-
-/* Put an item into its key's queue, which is sorted by event id. */
-static void
-key_insert(KeyQueue *key, QueueItem *item, Instant now)
-{
-	QueueItem  *first = NULL;
-	QueueItem  *before = NULL;
-	dlist_iter	iter;
-
-	if (!dlist_is_empty(&key->waiting))
-		first = dlist_head_element(QueueItem, in_key, &key->waiting);
-
-	/* nearly always the last one */
-	dlist_reverse_foreach(iter, &key->waiting)
-	{
-		QueueItem  *other = dlist_container(QueueItem, in_key, iter.cur);
-
-		if (other->id.event_id < item->id.event_id)
-		{
-			before = other;
-			break;
-		}
-	}
-	if (before != NULL)
-		dlist_insert_after(&before->in_key, &item->in_key);
-	else
-	{
-		dlist_push_head(&key->waiting, &item->in_key);
-		if (first != NULL)
-			item_withdraw(first);	/* it was on offer; it is not first any more */
-	}
-	key_promote(key, now);
-}
-
-/*
- * From spilled_from on, all rows of the key are in the table only.  It is not
- * hungry afterwards.
- */
-static void
-key_spill(KeyQueue *key, int64 spilled_from)
-{
-	if (key->hungry)
-		pairingheap_remove(&key->lane->hungry, &key->in_hungry);
-	key->hungry = false;
-	key->spilled = true;
-	key->spilled_from = spilled_from;
-}
-
-/* Want the spilled rows back, once little is left of the key. */
-static void
-key_check_hunger(KeyQueue *key)
-{
-	if (key->spilled && !key->hungry && key->nitems <= KEY_ITEMS / 2)
-	{
-		key->hungry = true;
-		pairingheap_add(&key->lane->hungry, &key->in_hungry);
-	}
-}
-
-static void
-key_forget(KeyQueue *key)
-{
-	KeyQueueKey id = key->id;
-
-	hash_search(keys, &id, HASH_REMOVE, NULL);
 }
 
 void
@@ -211,9 +54,9 @@ window_free(QueueItem *item)
 	{
 		key->nitems--;
 		if (key->nitems == 0 && !key->spilled)
-			key_forget(key);
+			order_forget_key(key);
 		else
-			key_check_hunger(key);
+			order_check_hunger(key);
 	}
 }
 
@@ -223,32 +66,13 @@ item_discard(QueueItem *item, Instant now)
 {
 	KeyQueue   *key = item->key;
 
-	item_withdraw(item);
+	order_withdraw(item);
 	if (key != NULL)
 	{
 		dlist_delete(&item->in_key);
-		key_promote(key, now);
+		order_promote(key, now);
 	}
 	window_free(item);
-}
-
-static KeyQueue *
-find_key(Lane *lane, int64 ordering_key)
-{
-	KeyQueueKey id = {ordering_key, lane->destination_id, 0};
-	bool		found;
-	KeyQueue   *key = hash_search(keys, &id, HASH_ENTER, &found);
-
-	if (!found)
-	{
-		key->lane = lane;
-		dlist_init(&key->waiting);
-		key->running = 0;
-		key->nitems = 0;
-		key->spilled = false;
-		key->hungry = false;
-	}
-	return key;
 }
 
 /*
@@ -277,12 +101,12 @@ key_has_room(KeyQueue *key, int64 event_id, const ReadRequest *request,
 	last = dlist_tail_element(QueueItem, in_key, &key->waiting);
 	if (last->id.event_id < event_id)
 	{
-		key_spill(key, event_id);
+		order_spill(key, event_id);
 		return false;
 	}
 
 	/* this one committed late, and goes before it */
-	key_spill(key, last->id.event_id);
+	order_spill(key, last->id.event_id);
 	item_discard(last, now);
 	return true;
 }
@@ -416,7 +240,7 @@ add_row(const ReadRequest *request, const QueueRow *row, Instant now)
 			lane->more = true;
 			return;
 		}
-		key = find_key(lane, row->ordering_key);
+		key = order_key(lane, row->ordering_key);
 		if (!key_has_room(key, row->event_id, request, now))
 			return;
 	}
@@ -433,35 +257,10 @@ add_row(const ReadRequest *request, const QueueRow *row, Instant now)
 	if (key != NULL)
 	{
 		key->nitems++;
-		key_insert(key, item, now);
+		order_insert(key, item, now);
 	}
 	else
-		item_offer(item, now);
-}
-
-/*
- * A read for hungry keys has seen all rows up to this id (all: whatever there
- * is): those whose missing rows began there are fed, or look further on.  Keys
- * that met a row for which there was no room are hungry no more.
- */
-static void
-feed_hungry(Lane *lane, int64 after, int64 upto, bool all)
-{
-	while (!pairingheap_is_empty(&lane->hungry))
-	{
-		KeyQueue   *key = pairingheap_container(KeyQueue, in_hungry,
-												pairingheap_first(&lane->hungry));
-
-		if (key->spilled_from <= after || (key->spilled_from > upto && !all))
-			break;
-		key_spill(key, upto + 1);
-		if (all)
-			key->spilled = false;
-		if (key->nitems == 0 && !key->spilled)
-			key_forget(key);
-		else
-			key_check_hunger(key);
-	}
+		order_offer(item, now);
 }
 
 /* ---------------------------------------------------------------------
@@ -507,7 +306,7 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 			}
 			break;
 		case READ_HUNGRY:
-			feed_hungry(lane, request->after_id, last, all);
+			order_feed(lane, request->after_id, last, all);
 			break;
 		case READ_DUE:
 			/*
@@ -542,7 +341,7 @@ join_key(QueueItem *item)
 
 	if (!running || item->key != NULL || !item->row.has_key)
 		return;
-	item->key = find_key(item->lane, item->row.ordering_key);
+	item->key = order_key(item->lane, item->row.ordering_key);
 	item->key->nitems++;
 	item->key->running++;
 }
@@ -553,7 +352,6 @@ window_forget_waiting(Lane *lane, Instant now)
 {
 	HASH_SEQ_STATUS scan;
 	QueueItem  *item;
-	KeyQueue   *key;
 
 	hash_seq_init(&scan, items);
 	while ((item = hash_seq_search(&scan)) != NULL)
@@ -563,18 +361,7 @@ window_forget_waiting(Lane *lane, Instant now)
 			item_discard(item, now);
 	}
 
-	/* the keys that are left have items on their way, or only spilled rows */
-	hash_seq_init(&scan, keys);
-	while ((key = hash_seq_search(&scan)) != NULL)
-	{
-		if (key->lane != lane)
-			continue;
-		key->spilled = false;
-		key->hungry = false;
-		if (key->nitems == 0)
-			key_forget(key);
-	}
-	pairingheap_reset(&lane->hungry);
+	order_forget_spilled(lane);
 	lane->cursor = 0;
 	lane->more = true;
 	lane->nranges = 0;
@@ -593,30 +380,6 @@ window_forget_waiting(Lane *lane, Instant now)
  * Sending
  * ---------------------------------------------------------------------
  */
-
-Lane *
-window_offer_timed(Instant now)
-{
-	QueueItem  *item;
-
-	if (pairingheap_is_empty(item_timers))
-		return NULL;
-	item = pairingheap_container(QueueItem, in_timers, pairingheap_first(item_timers));
-	if (item->ready_at > now)
-		return NULL;
-	item_withdraw(item);
-	item_offer(item, now);
-	return item->lane;
-}
-
-Instant
-window_next_retry(void)
-{
-	if (pairingheap_is_empty(item_timers))
-		return 0;
-	return pairingheap_container(QueueItem, in_timers,
-								 pairingheap_first(item_timers))->ready_at;
-}
 
 QueueItem *
 window_take(Lane *lane)
@@ -640,7 +403,7 @@ window_release_key(QueueItem *item, Instant now)
 	if (item->key == NULL)
 		return;
 	item->key->running--;
-	key_promote(item->key, now);
+	order_promote(item->key, now);
 }
 
 void
@@ -650,8 +413,8 @@ window_return(QueueItem *item, Instant now)
 	if (item->key != NULL)
 	{
 		item->key->running--;
-		key_insert(item->key, item, now);
+		order_insert(item->key, item, now);
 	}
 	else
-		item_offer(item, now);
+		order_offer(item, now);
 }

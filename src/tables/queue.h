@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * queue.h
- *		Every SQL statement that the worker runs.
+ *		What the worker reads: whom something is owed, rows of the queue, payloads.
  *
- * All of it happens between session_begin() and session_commit(): one short
- * transaction, as the extension's owner in a security-restricted context.
- * Nothing here waits for the network.
+ * This, and what is in the headers that begin with queue_, happens between
+ * session_begin() and session_commit(): one short transaction, as the
+ * extension's owner in a security-restricted context.  Nothing here waits for
+ * the network.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -48,37 +49,5 @@ extern int	queue_read(const ReadRequest *request, QueueRow **rows);
 extern int	queue_fetch(const QueueRow **rows, int count, int64 budget,
 						void (*looking_at) (const QueueRow *row, int64 bytes),
 						Jsonb **events, bool *missing);
-
-/*
- * Record outcomes: delivery rows, and the queue's rows deleted or rescheduled
- * if they are still those that were claimed; sets the fate of each.  Waits for
- * nobody who has locked rows of the queue.
- */
-extern void queue_record(Outcome **outcomes, int count);
-
-/* Has somebody locked one of the tables that this takes? */
-extern bool queue_is_locked(void);
-
-extern void queue_pause(int32 destination_id);
-
-/* All of them, by the id of their destination; palloc'd. */
-extern int	queue_load_breakers(StoredBreaker **breakers);
-extern void queue_save_breaker(int32 destination_id, const Breaker *breaker);
-
-/* The tables whose rows are in slots. */
-typedef enum Ring
-{
-	RING_DELIVERY,
-	RING_EVENT
-} Ring;
-
-#define RINGS	(RING_EVENT + 1)
-
-/*
- * Empty a slot of a ring if all rows in it are older than that and none is
- * owed.  An error if a lock is not to be had at once: try
- * again later.
- */
-extern void queue_expire(Ring ring, int slot, int64 age_us);
 
 #endif							/* RSWEBHOOK_QUEUE_H */

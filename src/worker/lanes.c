@@ -23,6 +23,7 @@
 #include "shmem/slots.h"
 #include "shmem/worker_slot.h"
 #include "tables/queue.h"
+#include "tables/queue_states.h"
 #include "worker/lanes.h"
 #include "worker/states.h"
 #include "worker/stats.h"

@@ -13,7 +13,7 @@
 
 #include "destination/values.h"
 #include "schedule/schedule.h"
-#include "tables/queue.h"
+#include "tables/queue_record.h"
 #include "worker/lanes.h"
 #include "worker/record.h"
 #include "worker/states.h"

@@ -15,7 +15,7 @@
 #include "utils/memutils.h"
 
 #include "base/inject.h"
-#include "tables/queue.h"
+#include "tables/queue_record.h"
 #include "worker/record.h"
 #include "worker/recording.h"
 #include "worker/repeated.h"

@@ -10,7 +10,7 @@
 #include "postgres.h"
 
 #include "shmem/slots.h"
-#include "tables/queue.h"
+#include "tables/queue_expire.h"
 #include "tables/tables.h"
 #include "worker/repeated.h"
 #include "worker/retention.h"

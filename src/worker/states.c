@@ -14,7 +14,7 @@
 
 #include "schedule/schedule.h"
 #include "shmem/worker_slot.h"
-#include "tables/queue.h"
+#include "tables/queue_states.h"
 #include "worker/states.h"
 
 static List *pauses = NIL;		/* destinations that are to be paused */

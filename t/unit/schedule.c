@@ -8,7 +8,8 @@
  * cases one by one, and ends with random steps of which each is judged by a few
  * rules that know nothing of how the scheduler works.
  *
- * rooms: schedule/schedule.c schedule/window.c schedule/reading.c
+ * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
+ * rooms: schedule/reading.c
  * rooms: schedule/pace.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers

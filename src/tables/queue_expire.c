@@ -1,0 +1,186 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue_expire.c
+ *		Emptying a slot of a ring whose rows are past the retention.
+ *
+ * The statements are about one partition, whatever its name, and run seldom: they
+ * are not prepared.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "tables/queue_expire.h"
+#include "tables/rows.h"
+#include "tables/statement.h"
+#include "tables/tables.h"
+
+/* Emptying a slot may make readers of old rows wait this long at the most. */
+#define EXPIRE_LOCK_TIMEOUT_MS	"50"
+
+static bool
+query_is_true(const char *sql)
+{
+	bool		null;
+	bool		result;
+
+	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "unexpected result of \"%s\"", sql);
+	result = DatumGetBool(statement_column(0, 0, &null)) && !null;
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
+
+/*
+ * The partition for a slot as statements name it; NULL: there is none.  Its
+ * parent says which one it is: a table that somebody has taken out of the ring
+ * is his, whatever its name.
+ */
+static char *
+partition_name(const char *parent_name, int16 slot)
+{
+	Relation	parent = table_open(extension_relation(parent_name), AccessShareLock);
+	Oid			partition = partition_of_slot(parent, slot);
+
+	table_close(parent, NoLock);
+	if (!OidIsValid(partition))
+		return NULL;
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(partition)),
+									  get_rel_name(partition));
+}
+
+/*
+ * A row of a time that this clock has not shown, and does not for long, keeps
+ * its slot until then: say it once.
+ */
+static void
+say_it_stays(Ring ring, int slot, const char *partition, TimestampTz newest)
+{
+	static bool said[RINGS][RING_SLOTS];
+
+	if (said[ring][slot])
+		return;
+	said[ring][slot] = true;
+	ereport(LOG,
+			(errmsg("rswebhook keeps what is in \"%s\" until the retention after %s",
+					partition, timestamptz_to_str(newest)),
+			 errdetail("There is a row of that time, which is yet to come, and it is not known how long it has been there."),
+			 errhint("To have it emptied earlier, give such rows a time that is past.")));
+}
+
+/*
+ * Are all the times that a query finds older than that, and is there any?  The
+ * first column is a time up to the second parameter, which the clock has shown
+ * of late; the others are any.
+ */
+static bool
+times_are_old(Ring ring, int slot, const char *partition, int64 age_us, const char *sql)
+{
+	Oid			types[] = {TIMESTAMPTZOID};
+	Instant		now = clock_now();
+	TimestampTz latest = clock_latest(age_us, now);
+	Datum		values[] = {TimestampTzGetDatum(latest)};
+	bool		old = false;
+
+	if (SPI_execute_with_args(sql, 1, types, values, NULL, true, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "unexpected result of \"%s\"", sql);
+	for (int i = 0; i < 3; i++)
+	{
+		bool		null;
+		TimestampTz at = DatumGetTimestampTz(statement_column(0, i, &null));
+
+		if (null)
+			continue;
+		old = i == 0 ? at < clock_before(age_us, now) : clock_is_past(at, age_us, now);
+		if (!old)
+		{
+			if (at > latest && at - latest > USECS_PER_HOUR && clock_age(at, now) == 0)
+				say_it_stays(ring, slot, partition, at);
+			break;
+		}
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return old;
+}
+
+/*
+ * Are all rows of a partition older than that?  Deliveries have an index on their
+ * times, so those that were shown of late are looked at apart from those that
+ * the clock showed when it was ahead.  The newest event has the highest id, or,
+ * if somebody has set the sequence back, the lowest, whatever the clock was
+ * then: clock.c knows how old these two are.
+ */
+static bool
+is_old(Ring ring, int slot, const char *partition, int64 age_us)
+{
+	const char *sql;
+
+	if (ring == RING_DELIVERY)
+		sql = psprintf("SELECT (SELECT started_at FROM %s WHERE started_at <= $1 ORDER BY started_at DESC LIMIT 1)::timestamptz,"
+					   " (SELECT started_at FROM %s WHERE started_at > $1 ORDER BY started_at LIMIT 1)::timestamptz,"
+					   " (SELECT started_at FROM %s WHERE started_at > $1 ORDER BY started_at DESC LIMIT 1)::timestamptz",
+					   partition, partition, partition);
+	else
+		sql = psprintf("SELECT NULL::timestamptz,"
+					   " (SELECT created_at FROM %s ORDER BY id LIMIT 1)::timestamptz,"
+					   " (SELECT created_at FROM %s ORDER BY id DESC LIMIT 1)::timestamptz, $1",
+					   partition, partition);
+	return times_are_old(ring, slot, partition, age_us, sql);
+}
+
+/* Does a queue row of any destination need a payload of this partition? */
+static bool
+is_owed(const char *partition)
+{
+	return query_is_true(psprintf("WITH RECURSIVE ids AS ("
+								  " SELECT (SELECT id FROM %s ORDER BY id LIMIT 1) AS low,"
+								  "  (SELECT id FROM %s ORDER BY id DESC LIMIT 1) AS high),"
+								  " " OWED_IDS
+								  "SELECT EXISTS (SELECT FROM owed, ids, LATERAL"
+								  " (SELECT FROM rswebhook.queue q WHERE q.destination_id = owed.id"
+								  "  AND q.event_id BETWEEN ids.low AND ids.high LIMIT 1) AS found)",
+								  partition, partition));
+}
+
+static bool
+may_be_emptied(Ring ring, int slot, const char *partition, int64 age_us)
+{
+	return is_old(ring, slot, partition, age_us) && !(ring == RING_EVENT && is_owed(partition));
+}
+
+/*
+ * Checked once without the lock that TRUNCATE takes, since the answer is nearly
+ * always no, and again with it: a send that is still open holds the partition
+ * against us.  The queue is locked by then as well.
+ */
+void
+queue_expire(Ring ring, int slot, int64 age_us)
+{
+	char	   *partition = partition_name(ring == RING_EVENT ? "event" : "delivery", slot);
+
+	if (partition == NULL || !may_be_emptied(ring, slot, partition, age_us))
+		return;
+
+	set_config_option("lock_timeout", EXPIRE_LOCK_TIMEOUT_MS, PGC_SUSET,
+					  PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
+	SPI_execute(psprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", partition), false, 0);
+	tables_look_again();
+	if (!may_be_emptied(ring, slot, partition, age_us))
+		return;
+	SPI_execute(psprintf("TRUNCATE ONLY %s", partition), false, 0);
+	ereport(LOG,
+			(errmsg("rswebhook emptied \"%s\", which was past the retention", partition)));
+}

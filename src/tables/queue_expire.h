@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue_expire.h
+ *		Emptying a slot of a ring whose rows are past the retention.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_QUEUE_EXPIRE_H
+#define RSWEBHOOK_QUEUE_EXPIRE_H
+
+/* The tables whose rows are in slots. */
+typedef enum Ring
+{
+	RING_DELIVERY,
+	RING_EVENT
+} Ring;
+
+#define RINGS	(RING_EVENT + 1)
+
+/*
+ * Empty a slot of a ring if all rows in it are older than that and none is
+ * owed.  An error if a lock is not to be had at once: try again later.
+ */
+extern void queue_expire(Ring ring, int slot, int64 age_us);
+
+#endif							/* RSWEBHOOK_QUEUE_EXPIRE_H */

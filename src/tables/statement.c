@@ -1,0 +1,252 @@
+/*-------------------------------------------------------------------------
+ *
+ * statement.c
+ *		The statements that the worker runs, each once, but for those that look at
+ *		one partition (queue_expire.c).
+ *
+ * Statements are set-wise: one for many rows, with a column an array.  They
+ * are prepared once and always run by a generic plan of index scans; the
+ * tables' statistics, taken when the queue happened to be empty, must not
+ * turn a look-up into a scan of millions of rows.
+ *
+ * What is done for each event that is delivered (FETCH, INSERT_DELIVERIES,
+ * DELETE_ROWS) is a statement only if direct.c cannot do it.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "tables/columns.h"
+#include "tables/statement.h"
+
+/* Of these types, whatever somebody has made of the table; the ctid comes last. */
+#define AS_SELECTED(number, name, type, sql_type, nullable) "q." name "::" sql_type ", "
+#define COLUMNS QUEUE_COLUMN_LIST(AS_SELECTED) "q.ctid"
+
+/*
+ * Is k the row of the queue that c has claimed?  Known by the key, and by
+ * attempts and queued_at from a later row of the same event.
+ *
+ * This stands in a LATERAL subquery that the planner cannot turn round, by its
+ * LIMIT or FOR UPDATE: with statistics taken while the queue was nearly empty it
+ * would read the whole index, dead entries included, to look its few rows up in
+ * the arrays.
+ */
+#define CLAIMED_COLUMNS "destination_id, event_id, attempts, queued_at"
+#define IS_CLAIMED \
+	"k.destination_id = c.destination_id AND k.event_id = c.event_id" \
+	" AND k.attempts = c.attempts AND k.queued_at = c.queued_at"
+
+static struct
+{
+	const char *sql;
+	int			nargs;
+	Oid			args[5];
+	const char *changes;		/* this table; NULL: none */
+}			statements[] = {
+
+	[IS_HOME] = {
+		"SELECT rswebhook.is_home()",
+		0, {0}
+	},
+
+	[OWED_DESTINATIONS] = {
+		"WITH RECURSIVE " OWED_IDS "SELECT id FROM owed WHERE id IS NOT NULL",
+		0, {0}
+	},
+	[IS_OWED] = {
+		"WITH RECURSIVE " OWED_IDS "SELECT true FROM owed CROSS JOIN LATERAL"
+		" (SELECT q.event_slot FROM rswebhook.queue q WHERE q.destination_id = owed.id"
+		"  AND q.event_id = $1 OFFSET 0) AS r WHERE r.event_slot = $2 LIMIT 1",
+		2, {INT8OID, INT2OID}
+	},
+	[READ_BY_ID] = {
+		"SELECT " COLUMNS " FROM rswebhook.queue q"
+		" WHERE q.destination_id = $1 AND q.event_id > $2 AND q.event_id <= $3"
+		" ORDER BY q.event_id LIMIT $4",
+		4, {INT4OID, INT8OID, INT8OID, INT8OID}
+	},
+	[READ_BY_TIME] = {
+		"SELECT " COLUMNS " FROM rswebhook.queue q"
+		" WHERE q.destination_id = $1 AND q.deliver_after IS NOT NULL"
+		" AND (q.deliver_after, q.event_id) > ($2, $3)"
+		" ORDER BY q.deliver_after, q.event_id LIMIT $4",
+		4, {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID}
+	},
+	[FETCH] = {
+		"SELECT e.event::jsonb"
+		" FROM unnest($1, $2, $3, $4, $5) AS c (" CLAIMED_COLUMNS ", slot)"
+		" CROSS JOIN LATERAL (SELECT FROM rswebhook.queue k WHERE " IS_CLAIMED " LIMIT 1) AS r"
+		" LEFT JOIN LATERAL (SELECT e.event FROM rswebhook.event e"
+		"  WHERE e.id = c.event_id AND e.slot = c.slot OFFSET 0) AS e ON true",
+		5, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT2ARRAYOID}
+	},
+
+	/* see prepare_insert_deliveries() */
+	[INSERT_DELIVERIES] = {.changes = "delivery"},
+
+	/*
+	 * Where the claimed rows are that could be locked, as they are now; null of
+	 * those that somebody else has locked, and nothing of others.
+	 */
+	[LOCK_ROWS] = {
+		"SELECT c.number, r.tableoid, r.ctid"
+		" FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS c (" CLAIMED_COLUMNS ", number)"
+		" LEFT JOIN LATERAL (SELECT k.tableoid, k.ctid FROM rswebhook.queue k"
+		"  WHERE " IS_CLAIMED " FOR UPDATE SKIP LOCKED) AS r ON true"
+		" WHERE r.ctid IS NOT NULL"
+		" OR (SELECT true FROM rswebhook.queue k WHERE " IS_CLAIMED " LIMIT 1)",
+		4, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID}
+	},
+
+	/* of locked rows; a ctid is one row's in each partition and child */
+	[DELETE_ROWS] = {
+		"DELETE FROM rswebhook.queue q USING unnest($1, $2) AS l (place, tid)"
+		" WHERE q.tableoid = l.place AND q.ctid = l.tid",
+		2, {OIDARRAYOID, TIDARRAYOID}, "queue"
+	},
+	[RESCHEDULE_ROWS] = {
+		"UPDATE rswebhook.queue q"
+		" SET attempts = q.attempts + 1, retry_at = l.retry_at,"
+		"  first_attempt_at = l.first_attempt_at"
+		" FROM unnest($1, $2, $3, $4) AS l (place, tid, retry_at, first_attempt_at)"
+		" WHERE q.tableoid = l.place AND q.ctid = l.tid",
+		4, {OIDARRAYOID, TIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}, "queue"
+	},
+	[PAUSE] = {
+		"UPDATE rswebhook.destination SET paused = true WHERE id = $1 AND NOT paused",
+		1, {INT4OID}, "destination"
+	},
+	[LOAD_BREAKERS] = {
+		"SELECT destination_id::int4, failures::int4, opened_at::timestamptz,"
+		"  next_probe_at::timestamptz, reason::text"
+		" FROM rswebhook.breaker ORDER BY destination_id",
+		0, {0}
+	},
+	[SAVE_BREAKER] = {
+		"INSERT INTO rswebhook.breaker AS b"
+		" (destination_id, failures, opened_at, next_probe_at, reason)"
+		" VALUES ($1, $2, $3, $4, $5)"
+		" ON CONFLICT (destination_id) DO UPDATE SET failures = EXCLUDED.failures,"
+		"  opened_at = EXCLUDED.opened_at, next_probe_at = EXCLUDED.next_probe_at,"
+		"  reason = EXCLUDED.reason",
+		5, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}, "breaker"
+	},
+	[CLOSE_BREAKER] = {
+		"DELETE FROM rswebhook.breaker WHERE destination_id = $1",
+		1, {INT4OID}, "breaker"
+	},
+};
+
+static SPIPlanPtr plans[lengthof(statements)];
+
+/* All columns of rswebhook.delivery, each an array. */
+static SPIPlanPtr
+prepare_insert_deliveries(void)
+{
+	StringInfoData names;
+	StringInfoData arrays;
+	Oid			types[DELIVERY_COLUMNS];
+
+	initStringInfo(&names);
+	initStringInfo(&arrays);
+	for (int i = 0; i < DELIVERY_COLUMNS; i++)
+	{
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", delivery_columns[i].name);
+		appendStringInfo(&arrays, "%s$%d", i > 0 ? ", " : "", i + 1);
+		types[i] = get_array_type(delivery_columns[i].type);
+	}
+	return SPI_prepare(psprintf("INSERT INTO rswebhook.delivery (%s)"
+								" SELECT %s FROM unnest(%s) AS c (%s)",
+								names.data, names.data, arrays.data, names.data),
+					   DELIVERY_COLUMNS, types);
+}
+
+void
+statement_execute(Statement statement, Datum *values, const char *nulls,
+				  bool read_only, int expected)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int			result;
+
+	if (plans[statement] == NULL)
+	{
+		SPIPlanPtr	plan = statement == INSERT_DELIVERIES ?
+			prepare_insert_deliveries() :
+			SPI_prepare(statements[statement].sql, statements[statement].nargs,
+						statements[statement].args);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare statement %d: %s", statement,
+				 SPI_result_code_string(SPI_result));
+		plans[statement] = plan;
+	}
+	result = SPI_execute_plan(plans[statement], values, nulls, read_only, 0);
+	MemoryContextSwitchTo(caller);	/* SPI leaves us in its own */
+	if (result != expected)
+	{
+		/* made under a rule that left nothing of it, it would not hear of changes */
+		SPI_freeplan(plans[statement]);
+		plans[statement] = NULL;
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rows of \"rswebhook.%s\" were not changed",
+						statements[statement].changes),
+				 errdetail("A rule has put something else in the place of the statement."),
+				 errhint("Look for DO INSTEAD rules on rswebhook.%s.",
+						 statements[statement].changes)));
+	}
+}
+
+Datum
+statement_column(int row, int number, bool *null)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number + 1, null);
+}
+
+TimestampTz
+statement_time(int row, int number)
+{
+	bool		null;
+	Datum		value = statement_column(row, number, &null);
+
+	return null ? 0 : DatumGetTimestampTz(value);
+}
+
+Datum
+statement_array(Datum *values, int count, Oid type)
+{
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_array(values, count, type, length, by_value, align));
+}
+
+void
+statement_claimed(const QueueRow **rows, int count, Datum *params)
+{
+	Datum	   *values = palloc(sizeof(Datum) * count);
+
+	for (int i = 0; i < count; i++)
+		values[i] = Int32GetDatum(rows[i]->destination_id);
+	params[0] = statement_array(values, count, INT4OID);
+	for (int i = 0; i < count; i++)
+		values[i] = Int64GetDatum(rows[i]->event_id);
+	params[1] = statement_array(values, count, INT8OID);
+	for (int i = 0; i < count; i++)
+		values[i] = Int32GetDatum(rows[i]->attempts);
+	params[2] = statement_array(values, count, INT4OID);
+	for (int i = 0; i < count; i++)
+		values[i] = TimestampTzGetDatum(rows[i]->queued_at);
+	params[3] = statement_array(values, count, TIMESTAMPTZOID);
+}

@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * statement.h
+ *		The statements that the worker runs, and how.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_STATEMENT_H
+#define RSWEBHOOK_STATEMENT_H
+
+#include "datatype/timestamp.h"
+
+#include "tables/values.h"
+
+typedef enum Statement
+{
+	IS_HOME,
+	OWED_DESTINATIONS,
+	IS_OWED,
+	READ_BY_ID,
+	READ_BY_TIME,
+	FETCH,
+	INSERT_DELIVERIES,
+	LOCK_ROWS,
+	DELETE_ROWS,
+	RESCHEDULE_ROWS,
+	PAUSE,
+	LOAD_BREAKERS,
+	SAVE_BREAKER,
+	CLOSE_BREAKER
+} Statement;
+
+/* Who is owed something: one index probe a destination, however long its queue. */
+#define OWED_IDS \
+	"owed (id) AS (" \
+	" (SELECT destination_id FROM rswebhook.queue ORDER BY destination_id LIMIT 1)" \
+	" UNION ALL" \
+	" SELECT (SELECT q.destination_id FROM rswebhook.queue q" \
+	"   WHERE q.destination_id > owed.id ORDER BY q.destination_id LIMIT 1)" \
+	" FROM owed WHERE owed.id IS NOT NULL) "
+
+/*
+ * Run a statement, which has to end with this result of SPI's; else a rule is
+ * in its place, which is an error.  What it returns is in SPI_tuptable.
+ */
+extern void statement_execute(Statement statement, Datum *values, const char *nulls,
+							  bool read_only, int expected);
+
+/* Of what it returned; number: from 0.  A time that is null is 0. */
+extern Datum statement_column(int row, int number, bool *null);
+extern TimestampTz statement_time(int row, int number);
+
+/* An array parameter of a fixed-length type, none of it null. */
+extern Datum statement_array(Datum *values, int count, Oid type);
+
+/* The first four parameters of what looks for claimed rows. */
+extern void statement_claimed(const QueueRow **rows, int count, Datum *params);
+
+#endif							/* RSWEBHOOK_STATEMENT_H */
