@@ -21,7 +21,7 @@
 
 /* In a minute, of one kind, and of all of several together. */
 #define COUNTED_US		(60 * USECS_PER_SEC)
-#define MOST_OF_KIND	5
+#define MOST_OF_KIND	2
 #define MOST			30
 
 bool
