@@ -48,6 +48,8 @@
 #include "worker/retention.h"
 #include "base/clock.h"
 #include "worker/lanes.h"
+#include "worker/attempt.h"
+#include "worker/claim.h"
 #include "worker/deliver.h"
 #include "http/guard.h"
 #include "base/inject.h"
@@ -568,10 +570,10 @@ time_to_wait(Instant now)
 		due = schedule_wake_at();
 		if (due != 0)
 			when = Min(when, due);
-		due = deliver_claim_at(now);
+		due = claim_next_at(now);
 		if (due != 0)
 			when = Min(when, due);
-		due = deliver_lacks_until(now);
+		due = claim_lacks_until(now);
 		if (due != 0)
 			when = Min(when, due);
 		due = recording_due_at();
@@ -599,7 +601,7 @@ await_answers(void)
 	for (;;)
 	{
 		http_run();
-		deliver_answers();
+		attempt_answers();
 		if (http_in_flight() == 0 || now >= end)
 			break;
 		ResetLatch(MyLatch);
@@ -631,7 +633,7 @@ finish(void)
 	PG_TRY();
 	{
 		await_answers();
-		deliver_give_up_in_flight(clock_now());
+		attempt_give_up_all(clock_now());
 		recording_finish();
 		review_suspects();
 	}
@@ -652,7 +654,7 @@ run_http(bool told)
 	if (!told && http_in_flight() == 0)
 		return 0;
 	http_run();
-	return deliver_answers();
+	return attempt_answers();
 }
 
 /*
@@ -705,7 +707,7 @@ run(void)
 		else
 			(void) take_ranges(clock_now());
 		stats_publish();
-		if (schedule_lacking() == 0 && deliver_lacks_until(clock_now()) == 0)
+		if (schedule_lacking() == 0 && claim_lacks_until(clock_now()) == 0)
 			lack_over();
 		if (session_extension_gone() || ShutdownRequestPending || worker_slot_told_to_stop())
 			return;
