@@ -141,7 +141,7 @@ lane_settle(Lane *lane, Instant now)
 	}
 }
 
-/* Whoever waited for a time that has come. */
+/* Settle the lanes whose time has come. */
 static void
 run_timers(Instant now)
 {
@@ -174,7 +174,7 @@ schedule_lane(int32 destination_id, Instant now)
 		pace_init_lane(lane, now);
 		lane->due_after = clock_wall(now);
 		lane->next_due = DUE_NOW;	/* the first read tells when it really is */
-		lane->policy.halted = true; /* until it is configured */
+		lane->policy.halted = true; /* until the lane is configured */
 		unconfigured++;
 	}
 	return lane;
@@ -279,7 +279,7 @@ schedule_next_read(Instant now, ReadRequest *request)
 	if (dlist_is_empty(&readers))
 		return false;
 	lane = dlist_container(Lane, reader_node, dlist_pop_head_node(&readers));
-	lane->in_readers = false;	/* schedule_rows_read() settles that again */
+	lane->in_readers = false;	/* schedule_rows_read() settles the lane again */
 	reading_next(lane, now, request);
 	return true;
 }
@@ -382,7 +382,7 @@ schedule_admit(QueueItem *item, int64 bytes)
 {
 	if (!pace_admit(item, bytes))
 		return false;
-	to_end(item->lane);		/* behind those that are put back */
+	to_end(item->lane);		/* behind the lanes that are put back */
 	return true;
 }
 

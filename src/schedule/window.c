@@ -159,7 +159,7 @@ key_insert(KeyQueue *key, QueueItem *item, Instant now)
 	{
 		dlist_push_head(&key->waiting, &item->in_key);
 		if (first != NULL)
-			item_withdraw(first);	/* it was on offer; it is not first any more */
+			item_withdraw(first);	/* the first one so far was on offer */
 	}
 	key_promote(key, now);
 }
@@ -257,7 +257,7 @@ find_key(Lane *lane, int64 ordering_key)
  * What is in memory is always the beginning of what the key is owed: of rows
  * that were spilled only those may come back that follow upon it, which are
  * those that a read for hungry keys finds from spilled_from on.  If there is
- * no room, the row with the highest id goes, be it this one or another.
+ * no room, the row with the highest id goes, be it the new one or another.
  */
 static bool
 key_has_room(KeyQueue *key, int64 event_id, const ReadRequest *request,
@@ -281,7 +281,7 @@ key_has_room(KeyQueue *key, int64 event_id, const ReadRequest *request,
 		return false;
 	}
 
-	/* this one committed late, and goes before it */
+	/* the new row committed late, and goes before the last item */
 	key_spill(key, last->id.event_id);
 	item_discard(last, now);
 	return true;

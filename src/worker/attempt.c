@@ -212,7 +212,7 @@ end_attempt(Attempt *attempt)
 	pfree(attempt);
 }
 
-/* Nothing was sent, and nothing of it is charged to anybody. */
+/* We lacked something to send it with: nobody is charged with an attempt. */
 static void
 put_back_lacking(Attempt *attempt, const HttpAnswer *answer, Instant now)
 {

@@ -10,8 +10,8 @@
  * the batch, and that event is prepared by itself, later.  If it fails again, that
  * counts as an attempt of this event: it is tried again after a while, like any
  * other, but by itself, and given up in the end.  However many such events there
- * are, others have most of the worker's time.  But for want of memory it waits,
- * with no attempt counted, unless it takes a lot of that itself and has all there is.
+ * are, others have most of the worker's time.  But for want of memory an event
+ * waits, with no attempt counted, unless it takes a lot itself, and no other does.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -48,8 +48,8 @@
 #define LACK_US			(250 * 1000)
 
 /*
- * Before an event is prepared of which workers have died, what is in flight has so
- * long to be answered: it would be sent again.
+ * Before an event is prepared of which workers have died, requests in flight have
+ * so long to be answered: should the worker die, they would be sent again.
  */
 #define QUIET_MAX_US	(1 * USECS_PER_SEC)
 
@@ -75,7 +75,7 @@ claim(Batch *batch, QueueItem *item)
 	batch->claimed[batch->nclaimed++] = item;
 }
 
-/* A request that failed before: by itself, soon or when others have had their time. */
+/* An item whose request failed before: by itself, soon or when others have had their time. */
 static void
 claim_alone(Batch *batch, QueueItem *item, Instant now)
 {
@@ -89,7 +89,7 @@ claim_alone(Batch *batch, QueueItem *item, Instant now)
 		singles[nsingles++] = item;
 }
 
-/* One of whose event workers have died: by itself, when nothing is in flight. */
+/* An item of whose event workers have died: by itself, when nothing is in flight. */
 static void
 claim_suspect(QueueItem *item, Instant now)
 {
@@ -141,8 +141,8 @@ claim_single(Batch *batch)
 }
 
 /*
- * Should the worker die of what it prepares next, what it has sent before and not
- * recorded is sent again.  In the time after a death it is recorded first.
+ * Should the worker die of what it prepares next, whatever it has sent and not
+ * recorded is sent again.  In the time after a death all is recorded first.
  */
 static bool
 is_recorded(void)
@@ -189,7 +189,7 @@ claim_next_at(Instant now)
 
 /*
  * Memory that the worker lacks is nobody's fault, unless an event takes a lot of
- * it, and no other large one any.
+ * it while no other large event takes any.
  */
 static bool
 is_to_blame(const QueueItem *item, int64 bytes, int sqlerrcode)

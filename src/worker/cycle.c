@@ -53,8 +53,8 @@
 #define SWEEP_INTERVAL_US	(10 * 60 * USECS_PER_SEC)
 
 /*
- * The pause after an error doubles from here to there, but after one that passes
- * by itself it is always the same, and such errors are not all logged.
+ * The pause after an error doubles from the least to the most.  After an error that
+ * passes by itself the pause is LOCK_PAUSE_US, and not all such errors are logged.
  */
 #define ERROR_PAUSE_MIN_US	(1 * USECS_PER_SEC)
 #define ERROR_PAUSE_MAX_US	(60 * USECS_PER_SEC)
@@ -62,13 +62,13 @@
 #define SAY_AGAIN_US		(60 * USECS_PER_SEC)
 #define PATIENT_EACH		10
 
-/* So many lanes that cannot be read, one after the other, and it is not them. */
+/* So many lanes in a row that cannot be read: the reason is not in the lanes. */
 #define MAX_UNREADABLE		3
 
 static Instant next_sweep;
 static bool recovering = false; /* the last cycle has ended with an error */
-static Instant pause_until = 0; /* after that */
-static int64 pause_us = 0;		/* after the last that did not just pass */
+static Instant pause_until = 0; /* if recovering */
+static int64 pause_us = 0;		/* after the last error that does not pass by itself */
 static int	unsaid = 0;			/* errors that were not logged */
 static Lane *reading = NULL;	/* whose rows are being read */
 static int	nunreadable = 0;	/* lanes in a row that could not be read */
@@ -79,7 +79,7 @@ cycle_init(Instant now)
 	next_sweep = now + SWEEP_INTERVAL_US;
 }
 
-/* What commits have told; true: it concerns more than events to be read. */
+/* Take what commits have told; true: that is more than events to be read. */
 static bool
 take_ranges(Instant now)
 {
@@ -149,14 +149,14 @@ read_queue(Instant now)
 /*
  * Read ahead, and start what may go: one transaction that only reads.  With
  * nothing to read or send, not even that, as when somebody queues events for a
- * destination that is paused; look: there may be other news.
+ * destination that is paused; look: read anyway, since there may be other news.
  */
 static void
 read_and_start(bool look)
 {
 	Instant now = clock_now();
 
-	/* news may change what can be claimed */
+	/* news first, since they may change what can be claimed */
 	look |= take_ranges(now);
 	if (!look && !deliver_claim(now) && !schedule_wants_read(now))
 		return;
@@ -212,7 +212,7 @@ cycle(bool look)
 	retention_run(now);
 }
 
-/* Those that pass are said when they begin, and now and then while that goes on. */
+/* Errors that pass are said when they begin, and now and then while they go on. */
 static void
 say_error(int sqlerrcode, bool passes, Instant now)
 {
@@ -311,7 +311,7 @@ cycle_run(bool look)
 		return false;
 	}
 
-	/* now and then it waits for a lock as usual, which others may want, too */
+	/* now and then the worker waits for a lock as usual: others may queue for it, too */
 	session_set_impatient(recovering && unsaid % PATIENT_EACH != 0);
 	PG_TRY();
 	{

@@ -37,8 +37,8 @@
 /*
  * A request is made in less than a millisecond, or in up to 200 of them for each
  * MB of an event that is written out six times as large and signed with many keys.
- * More than this of the processor means that something is wrong; and once a batch has
- * used that, others go on.
+ * More of the processor's time means that something is wrong; and a batch that has
+ * used BATCH_US is ended, so that others go on.
  */
 #define RENDER_US			(1 * USECS_PER_SEC)
 #define RENDER_US_A_MB		(1 * USECS_PER_SEC)
@@ -85,7 +85,7 @@ deliver_claim(Instant now)
 	return claim_next(&batch, now);
 }
 
-/* Of the processor, to prepare an event of this size. */
+/* The processor's time that preparing an event of this size may take. */
 static int64
 time_for(int64 bytes)
 {
@@ -124,7 +124,7 @@ replace_row(int index, Instant now)
 	pfree(rows);
 }
 
-/* It counts how long the event has waited, and not what the clock shows. */
+/* How long the event has waited counts, and not what the clock shows. */
 static bool
 has_expired(const QueueRow *row, const Destination *destination, Instant now)
 {
@@ -150,7 +150,7 @@ reason_to_abort(const QueueRow *row, const Destination *destination,
 	return NULL;
 }
 
-/* There was no room for the payloads of these, or no time. */
+/* From first on there was no room for payloads, or no time. */
 static void
 put_back_from(int first, Instant now)
 {
@@ -222,7 +222,7 @@ prepare(Instant now)
 	const QueueRow *rows[BATCH];
 	Jsonb	   *events[BATCH];
 	bool		missing[BATCH];
-	int64		began;			/* by what the processor has done */
+	int64		began;			/* by session_processor_us() */
 
 	memset(prepared, 0, batch.nclaimed * sizeof(Prepared));
 	for (int i = 0; i < batch.nclaimed; i++)
@@ -243,11 +243,11 @@ prepare(Instant now)
 		if (events[i] != NULL)
 			pfree(events[i]);	/* before the next one takes memory */
 	}
-	CHECK_FOR_INTERRUPTS();		/* the limit is on these, not on what follows */
+	CHECK_FOR_INTERRUPTS();		/* the limit is on events, not on what follows */
 	suspect_note(NULL);
 }
 
-/* Errors that tell of the event itself, and will be the same at each attempt. */
+/* Errors that tell of the event itself, and will come again at each attempt. */
 static bool
 is_of_event(int sqlerrcode)
 {
@@ -288,8 +288,8 @@ find_noted(int sqlerrcode)
 }
 
 /*
- * Take one event out of the batch whose preparation began then, and put back those
- * that were to come after it.  bytes: of memory that it took.
+ * Take one event out of the batch, and put back those that were to come after it.
+ * bytes: of memory that it took; began: when the preparation of the batch did.
  */
 static void
 take_out(int index, const ErrorData *error, int64 bytes, Instant began)
@@ -348,7 +348,7 @@ deliver_prepare(Instant now)
 		if (index < 0)
 			PG_RE_THROW();
 		HOLD_INTERRUPTS();
-		MemoryContextReset(event_context);	/* it may have taken all there is */
+		MemoryContextReset(event_context);	/* the event may have taken all memory */
 		MemoryContextSwitchTo(batch_context);
 		error = CopyErrorData();
 		FlushErrorState();
