@@ -30,7 +30,7 @@
 #include "shmem/wake.h"
 #include "tables/tables.h"
 #include "transform/request.h"
-#include "worker/deliver.h"
+#include "worker/attempt.h"
 #include "worker/lanes.h"
 #include "worker/launcher.h"
 #include "worker/session.h"

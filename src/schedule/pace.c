@@ -44,7 +44,7 @@
 #define MAX_HELD		2000
 #define FEW_HELD		10
 
-/* Likewise of their bytes, which is for answers that are large. */
+/* And about so many bytes of them, for when answers are large. */
 #define MAX_HELD_BYTES	(64 * 1024 * 1024)
 
 static const Turns *turns;
@@ -53,7 +53,7 @@ static int	my_share = 0;
 
 static int	max_in_flight;
 static int	total_in_flight;
-static int	total_unproven;		/* of these, see is_unproven() */
+static int	total_unproven;		/* of those in flight; see is_unproven() */
 static int	nlacking;			/* lanes with lacks_us */
 static int	total_held;
 static int64 total_held_bytes;
@@ -91,7 +91,7 @@ pace_set_max_in_flight(int n, int64 bytes)
  * ---------------------------------------------------------------------
  */
 
-/* How many requests it may have in flight now, of all workers. */
+/* How many requests the destination may have in flight now, of all workers. */
 static int
 most_in_flight(const Lane *lane)
 {
@@ -104,7 +104,7 @@ takes_turns(const Lane *lane)
 	return most_in_flight(lane) < nshares && !lane->policy.gone;
 }
 
-/* This worker's part of them, or the one that it has a turn for. */
+/* This worker's part of most_in_flight(), or the request that it has a turn for. */
 static int
 my_part(const Lane *lane)
 {
@@ -182,8 +182,8 @@ take_turn(Lane *lane, QueueItem *item, Instant now)
 }
 
 /*
- * The turn, if the lane has one, is over.  But nobody else may probe before he
- * knows what this worker's probe has shown.
+ * The turn, if the lane has one, is over.  But no other worker may probe before
+ * it knows what this worker's probe has shown.
  */
 static void
 leave_turn(Lane *lane, Instant now)
@@ -238,8 +238,8 @@ set_lacks(Lane *lane, int64 wait_us)
 }
 
 /*
- * Several may come back at once; those that were taken before the lane began to
- * wait tell nothing new.
+ * Several items may come back at once; those that were taken before the lane
+ * began to wait tell nothing new.
  */
 static void
 note_lack(QueueItem *item, Instant now)
@@ -254,7 +254,7 @@ note_lack(QueueItem *item, Instant now)
 	lane->lacks_until = now + lane->lacks_us;
 }
 
-/* One has been sent since. */
+/* An item that was taken since has been sent. */
 static void
 note_no_lack(QueueItem *item)
 {
@@ -267,7 +267,7 @@ note_no_lack(QueueItem *item)
  * ---------------------------------------------------------------------
  */
 
-/* Those in flight are expected to become what the ones that are held are. */
+/* What is in flight is expected to be held, too, with as many bytes each. */
 static bool
 holds_too_many(const Lane *lane)
 {
@@ -325,8 +325,8 @@ has_its_share(const Lane *lane)
 }
 
 /*
- * Those that have not answered lately, or ever, leave a quarter to the others:
- * however many hang, who answers need not wait for them.
+ * Destinations that have not answered lately, or ever, leave a quarter to others:
+ * however many hang, the others need not wait for them.
  */
 static bool
 is_unproven(const Lane *lane)
@@ -557,7 +557,7 @@ pace_bound_breaker(Lane *lane, Instant now)
 										  now + lane->policy.max_backoff_us);
 }
 
-/* False: it stays as it is. */
+/* False: the lane's breaker stays as it is. */
 bool
 pace_set_breaker(Lane *lane, const Breaker *breaker, Instant now)
 {

@@ -40,7 +40,7 @@ add_late_range(Lane *lane, Range late)
 		end = first + 1;
 	}
 
-	/* those from first to before end become one with it */
+	/* ranges from first to before end become one with this range */
 	for (int i = first; i < end; i++)
 	{
 		late.after = Min(late.after, lane->ranges[i].after);
@@ -87,7 +87,7 @@ wants_more(const Lane *lane)
 		lane->nready < Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
 }
 
-/* Has a deliver_after come, or is it to be seen which one is next? */
+/* Has a deliver_after come, or has the next one to be found? */
 static bool
 is_due(const Lane *lane, Instant now)
 {

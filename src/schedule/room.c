@@ -33,8 +33,8 @@ static int	max_in_flight;
 static int64 small_event;		/* of this size, events take up no room */
 static int64 max_bytes;
 static int64 total_bytes;
-static int64 held[REPUTE_SLOW + 1]; /* of these, by lanes of each repute */
-static QueueItem *beside;		/* the one in flight that did not fit */
+static int64 held[REPUTE_SLOW + 1]; /* bytes, by lanes of each repute */
+static QueueItem *beside;		/* the event in flight that did not fit */
 
 void
 room_set(int requests, int64 bytes)

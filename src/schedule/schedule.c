@@ -67,7 +67,7 @@ schedule_lane(int32 destination_id, Instant now)
 		pace_init_lane(lane, now);
 		lane->due_after = clock_wall(now);
 		lane->next_due = DUE_NOW;	/* the first read tells when it really is */
-		lane->policy.halted = true; /* until it is configured */
+		lane->policy.halted = true; /* until the lane is configured */
 		unconfigured++;
 	}
 	return lane;

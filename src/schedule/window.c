@@ -81,7 +81,7 @@ item_discard(QueueItem *item, Instant now)
  * What is in memory is always the beginning of what the key is owed: of rows
  * that were spilled only those may come back that follow upon it, which are
  * those that a read for hungry keys finds from spilled_from on.  If there is
- * no room, the row with the highest id goes, be it this one or another.
+ * no room, the row with the highest id goes, be it the new one or another.
  */
 static bool
 key_has_room(KeyQueue *key, int64 event_id, const ReadRequest *request,

@@ -23,7 +23,7 @@
 #include "shmem/counters.h"
 #include "shmem/slots.h"
 
-/* Destinations of the cluster that have some, an entry a worker. */
+/* Destinations of the cluster that have counters, an entry a worker. */
 #define MAX_TRACKED_DESTINATIONS	4096
 
 typedef struct StatsKey
@@ -105,7 +105,7 @@ counters_forget(int32 destination_id)
 	LWLockRelease(&shmem_control->stats_lock);
 }
 
-/* Add what another worker has counted of the same destination. */
+/* Add what another worker has counted of a destination. */
 static void
 add_up(DestinationStats *sum, const DestinationStats *other)
 {

@@ -22,7 +22,7 @@
 /* A worker that leaves when told to needs milliseconds; give up far later. */
 #define HOLD_TIMEOUT_US				(10 * USECS_PER_SEC)
 
-/* One that is stuck in a transaction hears signals only. */
+/* A worker that is stuck in a transaction hears signals only. */
 #define HOLD_GRACE_US				(400 * 1000)
 
 /*

@@ -79,14 +79,14 @@ slots_share_of(const WorkerSlot *slot)
 	return (slot - shmem_control->slots) % rswebhook_workers;
 }
 
-/* The first slot of the same database. */
+/* The first slot of a slot's database. */
 WorkerSlot *
 slots_first_of(WorkerSlot *slot)
 {
 	return slot - slots_share_of(slot);
 }
 
-/* No worker, and nothing known that it would have to look at; the caller has the lock. */
+/* No worker, and nothing known that one would have to look at; the caller has the lock. */
 void
 slots_clear(WorkerSlot *slot)
 {

@@ -4,8 +4,8 @@
  *		Turns that a database's workers take with a destination.
  *
  * Where a destination allows fewer requests at once than there are workers, a
- * worker may send to it only while it has a turn.  Nobody may keep one from
- * another: who leaves it while others want one, waits until it is offered
+ * worker may send to it only while it has a turn.  Nobody may keep a turn
+ * from others: who leaves it while others want one, waits until it is offered
  * again.  A turn ends with the worker that has it, whatever becomes of that.
  *
  * Copyright (c) 2026, the rswebhook maintainers
@@ -19,7 +19,7 @@
 #include "shmem/turns.h"
 #include "shmem/worker_slot.h"
 
-/* Of a set of destinations, where one is; -1: it is not in there. */
+/* Where a destination is in a set of them; -1: it is not there. */
 static int
 place_of(const TurnSet *set, int32 destination_id)
 {
@@ -31,7 +31,7 @@ place_of(const TurnSet *set, int32 destination_id)
 	return -1;
 }
 
-/* False: there is no room for it. */
+/* False: there is no room for another destination. */
 static bool
 add_to(TurnSet *set, int32 destination_id)
 {

@@ -8,11 +8,11 @@
  * commit out of order, and a transaction that commits late would otherwise have
  * to be found by reading again what lies behind the cursor.
  *
- * It tells that a moment after its rows have become visible.  In that moment a
- * worker may see some of them beyond its cursor, while others of the same user,
- * with lower ids, lie behind it.  So a backend also announces what it is about
- * to commit, and a worker, before it reads, looks for announcements of
- * transactions that its snapshot sees.
+ * The backend tells that a moment after its rows have become visible.  In that
+ * moment a worker may see some of them beyond its cursor, while others of the
+ * same user, with lower ids, lie behind it.  So a backend also announces what
+ * it is about to commit, and a worker, before it reads, looks for
+ * announcements of transactions that its snapshot sees.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -79,7 +79,7 @@ static bool commits_async = false;
 
 /*
  * Every process that commits for users, walsenders for logical replication
- * included: they run SQL as well.  Each announces one at a time.
+ * included: they run SQL as well.  Each announces one transaction at a time.
  */
 static int
 max_commits(void)
@@ -193,7 +193,7 @@ wake_note_queued(const QueuedRange *range)
 	if (npending == 0)
 		clock_note();
 
-	/* the one in hand is nearly always the last one, or its neighbour */
+	/* what is looked for is nearly always in the last range, or next to it */
 	for (int i = npending - 1; i >= 0; i--)
 	{
 		if (pending[i].destination_id == range->destination_id)

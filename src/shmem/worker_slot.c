@@ -28,7 +28,7 @@ static bool found_nothing = false;
 
 /*
  * There is nothing to do for us in this database, nor for those of its workers
- * that are not there.  But whoever created the extension anew, after this one
+ * that are not there.  But whoever created the extension anew, after this worker
  * had looked for it in vain, has woken it and counts on it; others that wake it
  * only have it look once more.  The caller holds shmem_control->lock.
  */

@@ -165,7 +165,7 @@ static const QueuedRange everything = {0, ALL_SHARES, 1, PG_INT64_MAX};
  *
  * Its locks tell, as they are kept until its end and outlive a restart.  They
  * are listed by a virtual transaction, which differs between versions and after
- * a restart, but is the same as that of the lock on the transaction's own id.
+ * a restart, but is also that of the lock on the transaction's own id.
  * Two transactions may share one, which only makes the worker look in vain.
  *
  * Nothing here may keep somebody from committing: neither what they may read

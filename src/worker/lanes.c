@@ -105,7 +105,7 @@ reconfigure(Lane *lane, void *now)
 	configure_lane(lane, *(Instant *) now);
 }
 
-/* Those that send nothing need not be woken for. */
+/* A commit need not wake us for lanes that send nothing. */
 static void
 note_quiet(Lane *lane, void *arg)
 {

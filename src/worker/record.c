@@ -23,7 +23,7 @@
 #define BUSY_MIN_US		(200 * 1000)
 #define BUSY_MAX_US		(1 * USECS_PER_SEC)
 
-/* The pause after recording one has failed doubles from here. */
+/* The pause after an outcome could not be recorded doubles from here. */
 #define FAILED_MIN_US	(1 * USECS_PER_SEC)
 
 typedef struct Unrecorded
@@ -32,18 +32,18 @@ typedef struct Unrecorded
 	QueueItem  *item;			/* NULL: it is recorded */
 	Instant		hold_until;		/* 0: not tried yet */
 	bool		suspect;		/* it failed, and is tried alone */
-	int			failures;		/* to record it */
+	int			failures;		/* attempts to record it that failed */
 	int			nbusy;			/* times that its row was locked */
 } Unrecorded;
 
-static MemoryContext outcome_context;	/* their strings */
+static MemoryContext outcome_context;	/* strings of outcomes */
 static Unrecorded *outcomes;
 static int	noutcomes = 0;
 static int	max_outcomes = 1024;
-static int	nheld = 0;			/* of these */
-static Instant busy_until = 0;	/* of these, the first of those whose rows are
-								 * locked; 0: none */
-static Instant suspects_until = 0;	/* the first of those that failed */
+static int	nheld = 0;			/* of outcomes */
+static Instant busy_until = 0;	/* the first hold_until of held outcomes whose
+								 * rows are locked; 0: none */
+static Instant suspects_until = 0;	/* likewise of suspects */
 
 /* what record_outcomes() is about; as many places as outcomes has */
 static Unrecorded **recording;
@@ -137,7 +137,7 @@ destination_name(const Unrecorded *o)
 	return d != NULL ? d->name : "(deleted)";
 }
 
-/* Of memory; the same until it is recorded. */
+/* Of memory that an outcome takes up until it is recorded. */
 static int64
 outcome_bytes(const Outcome *outcome)
 {
@@ -248,9 +248,9 @@ record_suspect(Instant now)
 }
 
 /*
- * One that had failed is recorded, so whatever the reason was may be gone for its
- * destination's others, too: they are tried now, each by itself still.  Should
- * one fail, it waits for longer than before.
+ * A suspect is recorded, so whatever the reason was may be gone for its destination's
+ * other suspects, too: they are tried now, each by itself still.  One that fails
+ * again waits for longer than before.
  */
 static void
 hurry_suspects(int32 destination_id, Instant now)

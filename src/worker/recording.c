@@ -25,8 +25,8 @@
 
 /*
  * Outcomes are recorded together: so many, or after so long.  The longer time
- * is for when there are many: a crash repeats what is not recorded, but a
- * record of few costs nearly as much as one of many.
+ * is for when there are many: a crash repeats what is not recorded, but to
+ * record few costs nearly as much as to record many.
  */
 #define RECORD_GROUP		1000
 #define RECORD_MANY			32
@@ -35,8 +35,8 @@
 
 /*
  * An outcome that could not be recorded is tried again, alone, after a pause that
- * grows up to so long; one that has taken too long holds everybody up each time.
- * No more of these are tried than one in so long.
+ * grows up to so long; an outcome that has taken too long holds everybody up each
+ * time.  Not more than one is tried in SUSPECT_PAUSE_US.
  */
 #define LOCKED_PAUSE_US		(5 * USECS_PER_SEC)
 #define FAILED_PAUSE_US		(60 * USECS_PER_SEC)
@@ -44,10 +44,10 @@
 #define OVERRAN_PAUSE_US	(600 * USECS_PER_SEC)
 #define SUSPECT_PAUSE_US	(500 * 1000)
 
-/* So many that fail one after the other mean that nothing can be recorded. */
+/* So many outcomes that fail in a row mean that nothing can be recorded. */
 #define MAX_FAILURES		3
 
-/* How much smaller the groups become in which one is looked for that fails. */
+/* How much smaller groups become while the outcome that fails is looked for. */
 #define TAKE_APART			8
 
 /* States of destinations wait so long after somebody had one locked. */
@@ -62,7 +62,7 @@
 static Instant next_save = 0;	/* of states of destinations; 0: at once */
 static Instant next_suspect = 0;
 
-/* Errors of these, for the log. */
+/* Errors, for the log: of outcomes, of states of destinations. */
 static Repeated unrecorded;
 static Repeated unsaved;
 
@@ -121,7 +121,7 @@ group_due_at(bool hurry)
 	return sooner(due, record_busy_until());
 }
 
-/* When one that has failed has to be tried again; 0: there is none. */
+/* When a suspect has to be tried again; 0: there is none. */
 static Instant
 suspect_due_at(void)
 {
@@ -142,7 +142,7 @@ record_some(int limit)
 	record_committed(clock_now());
 }
 
-/* One that has failed, which may be for a lock for which a trigger waits. */
+/* The outcome may have failed for a lock for which a trigger waits. */
 static void
 record_one_suspect(int unused)
 {
@@ -154,10 +154,7 @@ record_one_suspect(int unused)
 	record_committed(clock_now());
 }
 
-/*
- * It is for the outcome that was to be recorded that this has failed; whose that
- * is.
- */
+/* Hold the outcome that could not be recorded; the id of its destination. */
 static int32
 hold_failed(int sqlerrcode)
 {
@@ -169,15 +166,15 @@ hold_failed(int sqlerrcode)
 }
 
 /*
- * Some of them cannot be recorded, perhaps because of what somebody's trigger
- * thinks of one: such are held, and the others are recorded.  If those of several
+ * Some outcomes cannot be recorded, perhaps because of what somebody's trigger
+ * thinks of one: such are held, and the others are recorded.  If outcomes of several
  * destinations fail in a row, so would all.
  */
 static void
 take_apart(int limit)
 {
 	int			failures = 0;
-	int32		failed = 0;		/* the last one's destination */
+	int32		failed = 0;		/* destination of the last that did */
 	Instant		due;
 
 	session_set_impatient(true);
@@ -221,7 +218,7 @@ record_group(void)
 	record_not_committed();
 	if (concerns_all(error->sqlerrcode))
 		ReThrowError(error);
-	/* the error comes again, from the one to blame */
+	/* the error comes again, from the outcome to blame */
 	take_apart(session_overran() ? 1 : RECORD_GROUP / TAKE_APART);
 }
 
@@ -251,8 +248,8 @@ save_states(int limit)
 }
 
 /*
- * Whoever edits a destination may take his time to commit.  The others' are
- * recorded without it; if several in a row fail, so would all.
+ * Whoever edits a destination may be slow to commit.  The states of the others are
+ * saved without that one's; if several in a row fail, so would all.
  */
 static void
 save_states_now(void)

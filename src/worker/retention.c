@@ -30,7 +30,7 @@ static Instant next_expire = 0;
 static int	expire_step = 0;	/* of RINGS * RING_SLOTS */
 static bool expire_again = false;
 
-/* Errors of it, for the log. */
+/* Errors of emptying slots, for the log. */
 static Repeated unexpired;
 
 static void
@@ -61,8 +61,8 @@ expire_interval(void)
 /*
  * Look at one slot of one ring a cycle, each in a transaction of its own, in the
  * database's first worker only.  If somebody reads there, or anything else is
- * in the way, that must hold up neither deliveries nor the other slots: this
- * one is looked at again later.
+ * in the way, that must hold up neither deliveries nor the other slots: the slot
+ * is looked at again later.
  */
 void
 retention_run(Instant now)

@@ -77,9 +77,9 @@ static bool extension_gone = false;
 static bool statistics_held_back = false;
 static bool impatient = false;
 static volatile Instant counted_until;	/* of the last transaction */
-static volatile int64 taken_us; /* likewise */
-static bool overran = false;	/* likewise, TRANSACTION_TIMEOUT_MS */
-static volatile int64 processor_limit = 0;	/* of its rest; 0: the time above */
+static volatile int64 taken_us; /* by the last transaction, as counted */
+static bool overran = false;	/* the last one took TRANSACTION_TIMEOUT_MS */
+static volatile int64 processor_limit = 0;	/* of its rest; 0: as TRANSACTION_TIMEOUT_MS */
 
 static void
 set(const char *name, const char *value)
@@ -197,7 +197,7 @@ session_init(void)
 	pin_settings();
 }
 
-/* Those that a reload can change. */
+/* Settings that a reload can change. */
 void
 session_apply_settings(void)
 {
@@ -322,7 +322,7 @@ session_abort(void)
 	stop_timeouts();
 	count_step();
 	overran = taken_us >= (TRANSACTION_TIMEOUT_MS - STEP_MS) * INT64CONST(1000);
-	AbortCurrentTransaction();	/* the user and SPI go back with it */
+	AbortCurrentTransaction();	/* which resets the user and SPI, too */
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 

@@ -18,7 +18,7 @@
 #include "worker/states.h"
 
 static List *pauses = NIL;		/* destinations that are to be paused */
-static int	nsaved_pauses = 0;	/* the first of these, by states_save() */
+static int	nsaved_pauses = 0;	/* the first so many of pauses, by states_save() */
 static Lane *saved_breakers[64];
 static int	nsaved_breakers = 0;
 

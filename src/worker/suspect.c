@@ -47,10 +47,10 @@
 #define DEATHS_ASIDE	2
 #define DEATHS_LOST		3
 
-/* Beyond these, the one that did least harm is forgotten for the next. */
+/* Beyond so many, the suspect that did least harm is forgotten for the next. */
 #define MAX_SUSPECTS	256
 
-/* A worker that has lasted so long is not one more of those that died in a row. */
+/* The death of a worker that has lasted so long is not one more in a row. */
 #define LASTED_US		(60 * USECS_PER_SEC)
 
 /* How often it is looked whether suspects are owed still. */
@@ -62,7 +62,7 @@ typedef struct Payload
 	int64		event_id;		/* 0: none */
 	int16		slot;
 	bool		recording;		/* its outcome was recorded, not its request made */
-	int32		destination_id; /* for which that was */
+	int32		destination_id; /* whose request or outcome that was */
 } Payload;
 
 typedef struct Suspect
@@ -76,7 +76,7 @@ typedef struct Suspect
 /* A worker's part of the note. */
 typedef struct Place
 {
-	Payload		at;				/* what it is at */
+	Payload		at;				/* what the worker is at */
 	Instant		since;			/* when it began */
 	int32		pid;			/* 0: it has left, or was made to by others */
 	int32		padding;
@@ -86,13 +86,13 @@ typedef struct Note
 {
 	uint32		version;
 	int16		deaths;			/* of workers, in a row */
-	bool		unknown;		/* of what one of these died */
+	bool		unknown;		/* one of them died of who knows what */
 	Place		places[MAX_SHARES];
 	Suspect		suspects[MAX_SUSPECTS];
 } Note;
 
 static volatile Note *note;		/* NULL: there is no file */
-static volatile Place *mine;	/* likewise */
+static volatile Place *mine;	/* NULL, too, then */
 static char note_path[MAXPGPATH];
 static int	nsuspects = 0;
 static Instant next_review = 0;
@@ -104,7 +104,7 @@ static Payload current;			/* as mine->at, with or without a file */
  */
 
 /*
- * Open it, locked until it is closed: nobody else makes or removes it meanwhile.
+ * Open the file, locked until it is closed: nobody else makes or removes it meanwhile.
  * -1: see errno.
  */
 static int
@@ -157,13 +157,13 @@ map_file(int fd)
 	return map;
 }
 
-/* That others die, or the server, says nothing of the event. */
+/* Another process died, or the server is to stop: that says nothing of the event. */
 static void
 handle_sigquit(SIGNAL_ARGS)
 {
 	mine->at.event_id = 0;
 	mine->pid = 0;
-	_exit(2);					/* as the handler that this one replaces */
+	_exit(2);					/* as the default handler does */
 }
 
 static bool
@@ -178,7 +178,7 @@ is_empty(void)
 	return !used;
 }
 
-/* One that ends as it should, or has lasted, breaks the row of those that died. */
+/* A worker that ends as it should, or has lasted, ends a row of deaths. */
 static void
 close_note(int code, Datum arg)
 {
@@ -217,7 +217,7 @@ find(volatile Note *in, const volatile Payload *wanted)
 	return NULL;
 }
 
-/* Remember it instead of one that did less harm. */
+/* Count a death against an event, if need be in the place of a lesser suspect. */
 static void
 count_against(volatile Note *in, const volatile Payload *payload)
 {

@@ -4,20 +4,14 @@
  *		A worker of a database: one loop over one wait event set.
  *
  * The set has three events: the latch (a commit, a signal), the postmaster's
- * death, and the HTTP room's descriptor (sockets and its timers).  With
+ * death, and the descriptor of http/ (its sockets and timers).  With
  * nothing to do the worker sleeps until one of them, or until the time that
  * the scheduler names.  No transaction is open while it waits.
  *
- * Each cycle: take the answers that came, start what may start (one read-only
- * transaction), record what is decided (one transaction that writes, a few
- * milliseconds or a few hundred outcomes after the first).
+ * Each time round it takes the answers that came, and does a cycle (cycle.c).
  *
- * With rswebhook.workers above 1, each worker does all that for its own share
+ * With rswebhook.workers above 1, each worker does so for its own share
  * of the queue (share.h); only retention is the first one's affair alone.
- *
- * An error in one of these transactions is logged, what it was about goes back
- * to where it was, and the worker tries again after a pause: a short one if
- * somebody had locked what it needs, a longer one each time otherwise.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -25,67 +19,56 @@
  */
 #include "postgres.h"
 
-#include "destination/cache.h"
-#include "destination/values.h"
-#include "http/http.h"
-#include "shmem/slots.h"
-#include "shmem/turns.h"
-#include "shmem/wake.h"
-#include "shmem/worker_slot.h"
-#include "tables/tables.h"
-#include "worker/launcher.h"
-#include "worker/recording.h"
-#include "worker/repeated.h"
-#include "worker/worker.h"
+#include <sys/resource.h>
 
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
 
-#include <sys/resource.h>
-
-#include "access/xact.h"
-#include "worker/retention.h"
-#include "base/clock.h"
-#include "worker/lanes.h"
-#include "worker/deliver.h"
-#include "http/guard.h"
-#include "base/inject.h"
-#include "worker/lack.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "tables/queue.h"
-#include "worker/record.h"
-#include "schedule/schedule.h"
-#include "worker/session.h"
-#include "worker/stats.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "storage/sinval.h"
-#include "worker/suspect.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/compat.h"
+#include "destination/cache.h"
+#include "destination/values.h"
+#include "http/guard.h"
+#include "http/http.h"
+#include "schedule/schedule.h"
+#include "shmem/slots.h"
+#include "shmem/turns.h"
+#include "shmem/worker_slot.h"
+#include "tables/queue.h"
+#include "tables/tables.h"
+#include "worker/attempt.h"
+#include "worker/claim.h"
+#include "worker/cycle.h"
+#include "worker/deliver.h"
+#include "worker/lack.h"
+#include "worker/lanes.h"
+#include "worker/launcher.h"
+#include "worker/record.h"
+#include "worker/recording.h"
+#include "worker/retention.h"
+#include "worker/session.h"
+#include "worker/stats.h"
+#include "worker/suspect.h"
+#include "worker/worker.h"
 
 int			rswebhook_max_in_flight = 256;
 int			rswebhook_max_in_flight_size = 64 * 1024;
 int			rswebhook_connection_lifetime = 10 * 60 * 1000;
-
-/* Reads in one transaction, so that sending is not held up by reading. */
-#define READS_A_TURN		8
-
-/*
- * How often everything is looked at again from the start, destinations and the
- * queue.  Rows that rswebhook_send() made are never missed without it; this is
- * for what somebody edits by hand, perhaps with triggers disabled.
- */
-#define SWEEP_INTERVAL_US	(10 * 60 * USECS_PER_SEC)
 
 /* A wait that is meant to be at least so long is one of an idle worker. */
 #define IDLE_MS				500
@@ -100,30 +83,10 @@ int			rswebhook_connection_lifetime = 10 * 60 * 1000;
 /* A worker that leaves waits so long for answers to what it has sent. */
 #define FINISH_GRACE_US		(200 * 1000)
 
-/*
- * The pause after an error doubles from here to there, but after one that passes
- * by itself it is always the same, and such errors are not all logged.
- */
-#define ERROR_PAUSE_MIN_US	(1 * USECS_PER_SEC)
-#define ERROR_PAUSE_MAX_US	(60 * USECS_PER_SEC)
-#define LOCK_PAUSE_US		(200 * 1000)
-#define SAY_AGAIN_US		(60 * USECS_PER_SEC)
-#define PATIENT_EACH		10
-
-/* So many lanes that cannot be read, one after the other, and it is not them. */
-#define MAX_UNREADABLE		3
-
 static const Turns turns = {turns_take, turns_leave, turns_withdraw};
 
 static uint32 wait_event = 0;
 static WaitEventSet *wait_set;
-static Instant next_sweep;
-static bool recovering = false; /* the last cycle has ended with an error */
-static Instant pause_until = 0; /* after that */
-static int64 pause_us = 0;		/* after the last that did not just pass */
-static int	unsaid = 0;			/* errors that were not logged */
-static Lane *reading = NULL;	/* whose rows are being read */
-static int	nunreadable = 0;	/* lanes in a row that could not be read */
 
 /*
  * The default handler for background workers throws out of whatever code it
@@ -298,290 +261,8 @@ look_around(void)
 	lanes_configure(now);
 	session_commit();
 
-	next_sweep = now + SWEEP_INTERVAL_US;
+	cycle_init(now);
 	return true;
-}
-
-/* ---------------------------------------------------------------------
- * A cycle of the loop
- * ---------------------------------------------------------------------
- */
-
-/* What commits have told; true: it concerns more than events to be read. */
-static bool
-take_ranges(Instant now)
-{
-	QueuedRange ranges[SLOT_MAX_RANGES];
-	News		news;
-	int			count = worker_slot_take_ranges(ranges, &news);
-
-	for (int i = 0; i < count; i++)
-		schedule_note_range(&ranges[i], now);
-	if (news.turns)
-		schedule_turns_left(now);
-	if (news.breakers)
-		lanes_breakers_changed();
-	return news.changed || news.breakers;
-}
-
-/*
- * Rows that this transaction sees for the first time, and that lie behind a
- * cursor: they come before whatever is read ahead.
- */
-static void
-note_untold_ranges(Instant now)
-{
-	int			count;
-	const QueuedRange *ranges = wake_untold_ranges(GetActiveSnapshot(), &count);
-
-	for (int i = 0; i < count; i++)
-		schedule_note_range(&ranges[i], now);
-}
-
-/* For the log: whose rows could not be read. */
-static void
-add_reading_context(void *unused)
-{
-	if (reading != NULL)
-		errcontext("while reading what is owed to the destination with the id %d",
-				   schedule_lane_id(reading));
-}
-
-static void
-read_queue(Instant now)
-{
-	ErrorContextCallback context = {
-		.callback = add_reading_context,
-		.previous = error_context_stack
-	};
-	ReadRequest request;
-
-	error_context_stack = &context;
-	for (int i = 0; i < READS_A_TURN && schedule_next_read(now, &request); i++)
-	{
-		QueueRow   *rows;
-		int			count;
-
-		CHECK_FOR_INTERRUPTS();
-		reading = request.lane;
-		INJECT_EVENT("reading", request.destination_id);
-		count = queue_read(&request, &rows);
-		reading = NULL;
-		nunreadable = 0;
-		schedule_rows_read(&request, rows, count, now);
-		pfree(rows);
-	}
-	error_context_stack = context.previous;
-}
-
-/*
- * Read ahead, and start what may go: one transaction that only reads.  With
- * nothing to read or send, not even that, as when somebody queues events for a
- * destination that is paused; look: there may be other news.
- */
-static void
-read_and_start(bool look)
-{
-	Instant now = clock_now();
-
-	/* news may change what can be claimed */
-	look |= take_ranges(now);
-	if (!look && !deliver_claim(now) && !schedule_wants_read(now))
-		return;
-
-	if (!session_begin("reading the queue"))
-		return;
-	INJECT("reading");
-	lanes_configure(now);
-	tables_lock_and_look("queue");
-	if (schedule_wants_read(now))
-		note_untold_ranges(now);
-	if (suspect_review_is_due(now))
-		suspect_review(queue_owes);
-	read_queue(now);
-	if (!deliver_claim(now) || deliver_prepare(now))
-		session_commit();
-	INJECT("claimed");
-	if (ShutdownRequestPending)
-		return;					/* what is claimed is so in memory only */
-	wake_flush_commits();
-	deliver_start();
-}
-
-static void
-reread_lane(Lane *lane, void *now)
-{
-	schedule_reread(lane, *(Instant *) now);
-}
-
-static void
-cycle(bool look)
-{
-	Instant now = clock_now();
-
-	if (now >= next_sweep)
-	{
-		schedule_each_lane(reread_lane, &now);
-		destination_forget();
-		look = true;
-		next_sweep = now + SWEEP_INTERVAL_US;
-	}
-
-	/*
-	 * After an error, what is decided comes first: nothing new is started
-	 * before it is recorded.
-	 */
-	if (!recovering)
-		read_and_start(look);
-	recording_run(now, recovering);
-	if (recovering && !session_extension_gone())
-		read_and_start(true);
-	next_sweep = Min(next_sweep, destination_again_at());
-	retention_run(now);
-}
-
-/* Those that pass are said when they begin, and now and then while that goes on. */
-static void
-say_error(bool passes, Instant now)
-{
-	static Instant said_at = 0;
-	static Repeated others;
-
-	if (!passes)
-	{
-		repeated_emit(&others, now);
-		return;
-	}
-	if (recovering && now >= said_at && now - said_at < SAY_AGAIN_US)
-	{
-		unsaid++;
-		return;
-	}
-	EmitErrorReport();
-	said_at = now;
-}
-
-/* Can it be that only the lane that was being read has this error? */
-static bool
-is_about_lane(int sqlerrcode, bool passes)
-{
-	if (reading == NULL || passes || nunreadable >= MAX_UNREADABLE)
-		return false;
-	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
-	{
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-			return false;
-		case ERRCODE_OPERATOR_INTERVENTION:
-			return session_overran();
-		default:
-			return true;
-	}
-}
-
-/* After an error: put everything back, and wait before the next try. */
-static void
-recover(MemoryContext context)
-{
-	Instant now = clock_now();
-	int			sqlerrcode = geterrcode();
-	bool		passes;
-
-	MemoryContextSwitchTo(context);
-	HOLD_INTERRUPTS();
-	session_abort();
-	passes = session_error_passes(sqlerrcode);
-	say_error(passes, now);
-	FlushErrorState();
-	deliver_reset(now);
-	recording_reset();
-	schedule_settle_all(now);
-	RESUME_INTERRUPTS();
-
-	recovering = true;
-	if (passes)
-		pause_until = now + LOCK_PAUSE_US;
-	else if (is_about_lane(sqlerrcode, passes))
-	{
-		nunreadable++;
-		schedule_read_failed(reading, now);
-		pause_until = now;
-	}
-	else
-	{
-		pause_us = pause_us == 0 ? ERROR_PAUSE_MIN_US :
-			Min(pause_us * 2, ERROR_PAUSE_MAX_US);
-		pause_until = now + pause_us;
-	}
-	reading = NULL;
-}
-
-static void
-recovered(void)
-{
-	if (unsaid > 0)
-		ereport(LOG,
-				(errmsg("the rswebhook worker goes on, after %d more errors like the last one",
-						unsaid)));
-	unsaid = 0;
-	nunreadable = 0;
-	recovering = false;
-	pause_us = 0;
-}
-
-static void
-guarded_cycle(bool look)
-{
-	MemoryContext context = CurrentMemoryContext;
-
-	/* now and then it waits for a lock as usual, which others may want, too */
-	session_set_impatient(recovering && unsaid % PATIENT_EACH != 0);
-	PG_TRY();
-	{
-		cycle(look);
-		recovered();
-	}
-	PG_CATCH();
-	{
-		recover(context);
-	}
-	PG_END_TRY();
-	session_set_impatient(false);
-}
-
-/* Milliseconds until something is due, -1: nothing ever is. */
-static long
-time_to_wait(Instant now)
-{
-	Instant		when = Min(next_sweep, retention_due_at());
-	Instant		due;
-
-	/* whatever waited for a lock meanwhile has reset the latch */
-	if (worker_slot_woken())
-		return 0;
-	if (recovering)
-		when = pause_until;
-	else
-	{
-		if (schedule_wants_read(now) || deliver_claim(now))
-			return 0;
-		due = schedule_wake_at();
-		if (due != 0)
-			when = Min(when, due);
-		due = deliver_claim_at(now);
-		if (due != 0)
-			when = Min(when, due);
-		due = deliver_lacks_until(now);
-		if (due != 0)
-			when = Min(when, due);
-		due = recording_due_at();
-		if (due != 0)
-			when = Min(when, due);
-	}
-	if (when <= now)
-		return 0;
-	if (when - now >= USECS_PER_SEC)
-		http_wake_at(when);
-	return (long) Min((when - now + 999) / 1000, PG_INT32_MAX);
 }
 
 /*
@@ -598,7 +279,7 @@ await_answers(void)
 	for (;;)
 	{
 		http_run();
-		deliver_answers();
+		attempt_answers();
 		if (http_in_flight() == 0 || now >= end)
 			break;
 		ResetLatch(MyLatch);
@@ -630,20 +311,25 @@ finish(void)
 	PG_TRY();
 	{
 		await_answers();
-		deliver_give_up_in_flight(clock_now());
+		attempt_give_up_all(clock_now());
 		recording_finish();
 		review_suspects();
 	}
 	PG_CATCH();
 	{
-		recover(context);
+		cycle_recover(context);
 	}
 	PG_END_TRY();
 }
 
+/* ---------------------------------------------------------------------
+ * The loop
+ * ---------------------------------------------------------------------
+ */
+
 /*
- * Let the HTTP room go on, if it has anything to do: requests, or something
- * that its descriptor tells of.  How many answers came?
+ * Let libcurl go on, if it has anything to do: requests, or something
+ * that http_fd() tells of.  How many answers came?
  */
 static int
 run_http(bool told)
@@ -651,7 +337,7 @@ run_http(bool told)
 	if (!told && http_in_flight() == 0)
 		return 0;
 	http_run();
-	return deliver_answers();
+	return attempt_answers();
 }
 
 /*
@@ -696,21 +382,16 @@ run(void)
 			ProcessCatchupInterrupt();
 
 		gather_answers(told);
-		if (!recovering || clock_now() >= pause_until)
-		{
-			guarded_cycle(reloaded);
+		if (cycle_run(reloaded))
 			reloaded = false;
-		}
-		else
-			(void) take_ranges(clock_now());
 		stats_publish();
-		if (schedule_lacking() == 0 && deliver_lacks_until(clock_now()) == 0)
+		if (schedule_lacking() == 0 && claim_lacks_until(clock_now()) == 0)
 			lack_over();
 		if (session_extension_gone() || ShutdownRequestPending || worker_slot_told_to_stop())
 			return;
 
 		/* what was started goes out now; what has been answered is not waited for */
-		timeout = run_http(false) > 0 ? 0 : time_to_wait(clock_now());
+		timeout = run_http(false) > 0 ? 0 : cycle_time_to_wait(clock_now());
 		if (timeout < 0 || timeout >= IDLE_MS)
 			session_report_statistics();
 		count = WaitEventSetWait(wait_set, timeout, events, lengthof(events),

@@ -1,0 +1,289 @@
+/*-------------------------------------------------------------------------
+ *
+ * attempt.c
+ *		Requests in flight, and what becomes of events: every outcome is made here.
+ *
+ * An attempt lives from its start to its answer.  An event whose request could
+ * not be made has an outcome as well: it is given up, or that counts as an attempt.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+#include "lib/ilist.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "destination/values.h"
+#include "destination/verdict.h"
+#include "http/http.h"
+#include "schedule/schedule.h"
+#include "transform/values.h"
+#include "worker/attempt.h"
+#include "worker/lack.h"
+#include "worker/lanes.h"
+#include "worker/record.h"
+#include "worker/render.h"
+#include "worker/stats.h"
+
+int			rswebhook_response_body_limit = 4096;
+
+/* An event whose request could not be made waits at least so long. */
+#define SET_ASIDE_MIN_US	(1 * USECS_PER_SEC)
+
+/* A request in flight. */
+typedef struct Attempt
+{
+	QueueItem  *item;
+	QueueRow	claimed;
+	TimestampTz started_at;
+	Instant		started;		/* started_at, by the clock that is never set */
+	char	   *request;		/* for people; holds no secret */
+	dlist_node	node;
+} Attempt;
+
+static MemoryContext attempt_context;
+static dlist_head in_flight;	/* of Attempt */
+
+void
+attempt_init(void)
+{
+	attempt_context = AllocSetContextCreate(TopMemoryContext, "rswebhook attempts",
+											ALLOCSET_DEFAULT_SIZES);
+	dlist_init(&in_flight);
+}
+
+bool
+attempt_in_flight(void)
+{
+	return !dlist_is_empty(&in_flight);
+}
+
+static void
+finished(QueueItem *item, const Verdict *verdict, Instant now)
+{
+	Lane	   *lane = schedule_item_lane(item);
+
+	schedule_finished(item, verdict, now);
+	stats_note_in_flight(schedule_lane_id(lane), schedule_lane_in_flight(lane));
+}
+
+/* What came of an attempt that had started at started_at. */
+static void
+decide(const HttpAnswer *answer, const Destination *destination, const QueueRow *row,
+	   TimestampTz started_at, Instant now, Verdict *verdict)
+{
+	TimestampTz first_at = row->first_attempt_at != 0 ? row->first_attempt_at : started_at;
+
+	verdict_decide(answer, destination, row->attempts + 1, clock_age(first_at, now),
+				   now, pg_prng_double(&pg_global_prng_state), verdict);
+	verdict->first_attempt_at = first_at;
+}
+
+/* ---------------------------------------------------------------------
+ * What was not sent
+ * ---------------------------------------------------------------------
+ */
+
+void
+attempt_abort_unsent(QueueItem *item, Instant now, const char *reason)
+{
+	QueueRow	row = *schedule_row(item);
+	Verdict		verdict;
+	Outcome    *outcome;
+
+	verdict_abort(&verdict, reason);
+	outcome = record_add(item, &row, &verdict);
+	outcome->started_at = clock_wall(now);
+	stats_note_outcome(row.destination_id, &verdict, 0, clock_wall(now));
+	finished(item, &verdict, now);
+}
+
+void
+attempt_fail_unsent(QueueItem *item, const Destination *destination, Instant now,
+					Blame blame, char *reason)
+{
+	QueueRow	row = *schedule_row(item);
+	HttpAnswer	answer = {.phase = HTTP_PHASE_REFUSED, .retry_after_s = -1, .error = reason};
+	Verdict		verdict;
+	Outcome    *outcome;
+
+	decide(&answer, destination, &row, clock_wall(now), now, &verdict);
+	if (blame == BLAME_EVENT)
+	{
+		verdict.signal = SIGNAL_UNSENT;
+		if (verdict.kind == VERDICT_RETRY)
+			verdict.retry_at = Max(verdict.retry_at, now + SET_ASIDE_MIN_US);
+	}
+	outcome = record_add(item, &row, &verdict);
+	outcome->attempted = true;
+	outcome->started_at = clock_wall(now);
+	stats_note_outcome(row.destination_id, &verdict, 0, clock_wall(now));
+	finished(item, &verdict, now);
+}
+
+void
+attempt_set_aside(QueueItem *item, Instant now, const char *why)
+{
+	const Destination *destination = lanes_destination(schedule_row(item)->destination_id);
+	char		reason[256];
+
+	snprintf(reason, sizeof(reason), "the request could not be made: %s", why);
+	if (destination != NULL)
+		attempt_fail_unsent(item, destination, now, BLAME_EVENT, reason);
+	else
+		attempt_abort_unsent(item, now, "destination was deleted");
+}
+
+/* ---------------------------------------------------------------------
+ * What is sent, and its answers
+ * ---------------------------------------------------------------------
+ */
+
+void
+attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
+{
+	const WireRequest *wire = &rendered->wire;
+	MemoryContext old = MemoryContextSwitchTo(attempt_context);
+	Attempt    *attempt = palloc(sizeof(Attempt));
+	HttpRequest request = {0};
+
+	attempt->item = item;
+	attempt->claimed = *schedule_row(item);
+	attempt->started_at = GetCurrentTimestamp();
+	attempt->started = clock_now();
+	attempt->request = pstrdup(wire->shown);
+	dlist_push_tail(&in_flight, &attempt->node);
+	MemoryContextSwitchTo(old);
+
+	request.method = wire->method;
+	request.url = wire->url;
+	request.headers = wire->headers;
+	request.nheaders = wire->nheaders;
+	request.body = wire->body;
+	request.body_len = wire->body_len;
+	request.connect_timeout_ms = d->connect_timeout_ms;
+	request.timeout_ms = d->timeout_ms;
+	request.low_speed_limit = d->low_speed_limit;
+	request.low_speed_time_s = d->low_speed_time_s;
+	request.max_redirects = d->max_redirects;
+	request.response_limit = rswebhook_response_body_limit;
+	request.ca_cert = d->ca_cert;
+	request.client_cert = rendered->client_cert;
+	request.client_key = rendered->client_key;
+	request.proxy = rendered->proxy;
+	request.no_proxy = d->no_proxy;
+	request.owner = (uint64) d->id;
+	request.tag = (uint64) (uintptr_t) attempt;
+	http_start(&request);
+}
+
+static void
+record_attempt(const Attempt *attempt, const HttpAnswer *answer,
+			   const Verdict *verdict, Instant now)
+{
+	Outcome    *outcome = record_add(attempt->item, &attempt->claimed, verdict);
+
+	outcome->attempted = true;
+	outcome->started_at = attempt->started_at;
+	outcome->duration_us = answer->duration_us;
+	outcome->status = answer->status;
+	outcome->request = record_string(attempt->request, strlen(attempt->request));
+	if (answer->body_len > 0)
+	{
+		outcome->response_body = record_string(answer->body, answer->body_len);
+		outcome->response_body_len = answer->body_len;
+	}
+
+	stats_note_outcome(attempt->claimed.destination_id, verdict,
+					   answer->duration_us, clock_wall(now));
+	finished(attempt->item, verdict, now);
+}
+
+static void
+end_attempt(Attempt *attempt)
+{
+	dlist_delete(&attempt->node);
+	pfree(attempt->request);
+	pfree(attempt);
+}
+
+/* We lacked something to send it with: nobody is charged with an attempt. */
+static void
+put_back_lacking(Attempt *attempt, const HttpAnswer *answer, Instant now)
+{
+	lack_note(answer->error, now);
+	schedule_lacked(attempt->item, now);
+	stats_note_in_flight(attempt->claimed.destination_id,
+						 schedule_lane_in_flight(schedule_item_lane(attempt->item)));
+}
+
+int
+attempt_answers(void)
+{
+	HttpAnswer	answer;
+	Instant		now = 0;
+	int			count = 0;
+
+	while (http_next(&answer))
+	{
+		Attempt    *attempt = (Attempt *) (uintptr_t) answer.tag;
+		const Destination *destination = lanes_destination(attempt->claimed.destination_id);
+		Verdict		verdict;
+
+		if (now == 0)
+			now = clock_now();
+		count++;
+		if (answer.lacking)
+		{
+			put_back_lacking(attempt, &answer, now);
+			end_attempt(attempt);
+			http_answer_free(&answer);
+			continue;
+		}
+
+		if (destination != NULL)
+			decide(&answer, destination, &attempt->claimed, attempt->started_at, now,
+				   &verdict);
+		else
+		{
+			/* deleted meanwhile: what was delivered was delivered */
+			verdict_abort(&verdict, "destination was deleted");
+			if (answer.answered && answer.status >= 200 && answer.status <= 299)
+			{
+				verdict.kind = VERDICT_DELIVERED;
+				verdict.reason[0] = '\0';
+			}
+		}
+		record_attempt(attempt, &answer, &verdict, now);
+		end_attempt(attempt);
+		http_answer_free(&answer);
+	}
+	return count;
+}
+
+void
+attempt_give_up_all(Instant now)
+{
+	while (!dlist_is_empty(&in_flight))
+	{
+		Attempt    *attempt = dlist_head_element(Attempt, node, &in_flight);
+		HttpAnswer	answer = {0};
+		Verdict		verdict = {0};
+
+		verdict.kind = VERDICT_RETRY;
+		verdict.retry_at = now;
+		verdict.first_attempt_at = attempt->claimed.first_attempt_at != 0 ?
+			attempt->claimed.first_attempt_at : attempt->started_at;
+		strlcpy(verdict.reason, "the worker was stopped before an answer came",
+				sizeof(verdict.reason));
+		answer.duration_us = now - attempt->started;
+		http_cancel((uint64) (uintptr_t) attempt);
+		record_attempt(attempt, &answer, &verdict, now);
+		end_attempt(attempt);
+	}
+}

@@ -1,0 +1,242 @@
+/*-------------------------------------------------------------------------
+ *
+ * claim.c
+ *		Which events are prepared next: many together, one by itself, or later.
+ *
+ * An event whose request cannot be made, be it for want of memory, because it
+ * takes too long, for a page that cannot be read or a mistake of ours, must not
+ * stop others.
+ * An error while a batch is prepared takes the event that it came with out of
+ * the batch, and that event is prepared by itself, later.  If it fails again, that
+ * counts as an attempt of this event: it is tried again after a while, like any
+ * other, but by itself, and given up in the end.  However many such events there
+ * are, others have most of the worker's time.  But for want of memory an event
+ * waits, with no attempt counted, unless it takes a lot itself, and no other does.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "schedule/schedule.h"
+#include "worker/attempt.h"
+#include "worker/claim.h"
+#include "worker/lack.h"
+#include "worker/record.h"
+#include "worker/suspect.h"
+
+/* An event that cannot be prepared yet is looked at again after so long. */
+#define PUT_OFF_US		(1 * USECS_PER_SEC)
+
+/*
+ * After a failure, the next event that is prepared by itself waits so many times
+ * as long as what failed took, but at most so long: the process may have been
+ * stopped meanwhile.
+ */
+#define TIME_OF_OTHERS	3
+#define TIME_OF_OTHERS_MAX_US	(30 * USECS_PER_SEC)
+
+/*
+ * An event that takes no more memory than this is not the reason why there is not
+ * enough.  One of the greatest default size takes less.
+ */
+#define ORDINARY_BYTES	(16 * 1024 * 1024)
+
+/* For want of memory, nothing is prepared by itself for so long. */
+#define LACK_US			(250 * 1000)
+
+/*
+ * Before an event is prepared of which workers have died, requests in flight have
+ * so long to be answered: should the worker die, they would be sent again.
+ */
+#define QUIET_MAX_US	(1 * USECS_PER_SEC)
+
+static QueueItem *singles[16];	/* claimed, to be prepared by themselves */
+static int	nsingles = 0;
+static Instant singles_from;	/* no single is prepared before */
+
+static Instant lacks_until = 0; /* there was not enough memory for an event */
+
+static QueueItem *suspect;		/* claimed, but workers have died of its event */
+static Instant suspect_from;	/* when that is prepared at the latest */
+
+void
+claim_init(void)
+{
+	/* should the worker die of a single, what others are owed is on its way */
+	singles_from = clock_now() + PUT_OFF_US;
+}
+
+static void
+claim(Batch *batch, QueueItem *item)
+{
+	batch->claimed[batch->nclaimed++] = item;
+}
+
+/* An item whose request failed before: by itself, soon or when others have had their time. */
+static void
+claim_alone(Batch *batch, QueueItem *item, Instant now)
+{
+	if (schedule_waits_for_nothing(item))
+		claim(batch, item);		/* it is only to be given up */
+	else if (now < singles_from)
+		schedule_put_off(item, singles_from, now);
+	else if (nsingles == lengthof(singles))
+		schedule_put_off(item, now + PUT_OFF_US, now);
+	else
+		singles[nsingles++] = item;
+}
+
+/* An item of whose event workers have died: by itself, when nothing is in flight. */
+static void
+claim_suspect(QueueItem *item, Instant now)
+{
+	if (suspect != NULL)
+		schedule_put_off(item, now + PUT_OFF_US, now);
+	else if (now < singles_from)
+		schedule_put_off(item, singles_from, now);
+	else
+	{
+		suspect = item;
+		suspect_from = now + QUIET_MAX_US;
+	}
+}
+
+/* The item's request may have failed before, or a worker died of its event. */
+static void
+claim_warily(Batch *batch, QueueItem *item, Instant now)
+{
+	switch (suspect_fate(schedule_row(item)))
+	{
+		case SUSPECT_NOT:
+			if (schedule_is_alone(item))
+				claim_alone(batch, item, now);
+			else
+				claim(batch, item);
+			break;
+		case SUSPECT_ALONE:
+			if (schedule_waits_for_nothing(item))
+				claim(batch, item);
+			else
+				claim_suspect(item, now);
+			break;
+		case SUSPECT_ASIDE:
+			attempt_set_aside(item, now, "the worker died of it twice");
+			break;
+		case SUSPECT_LOST:
+			attempt_abort_unsent(item, now, "the worker died three times while it made the request");
+			break;
+	}
+}
+
+static void
+claim_single(Batch *batch)
+{
+	if (batch->nclaimed > 0 || nsingles == 0)
+		return;
+	claim(batch, singles[--nsingles]);
+	batch->single = true;
+}
+
+/*
+ * Should the worker die of what it prepares next, whatever it has sent and not
+ * recorded is sent again.  In the time after a death all is recorded first.
+ */
+static bool
+is_recorded(void)
+{
+	Instant		since;
+
+	return record_waiting(&since) == 0;
+}
+
+static bool
+claim_suspect_now(Batch *batch, Instant now)
+{
+	if (batch->nclaimed > 0 || !is_recorded() ||
+		(attempt_in_flight() && now < suspect_from))
+		return batch->nclaimed > 0;
+	claim(batch, suspect);
+	suspect = NULL;
+	batch->single = true;
+	return true;
+}
+
+bool
+claim_next(Batch *batch, Instant now)
+{
+	QueueItem  *item;
+
+	if (suspect != NULL)
+		return claim_suspect_now(batch, now);
+	if (batch->nclaimed == 0 && suspect_wary() && !is_recorded())
+		return false;
+	claim_single(batch);
+	while (!batch->single && suspect == NULL && batch->nclaimed < BATCH &&
+		   (item = schedule_next(now)) != NULL)
+		claim_warily(batch, item, now);
+	claim_single(batch);
+	return batch->nclaimed > 0;
+}
+
+Instant
+claim_next_at(Instant now)
+{
+	return suspect != NULL && suspect_from > now ? suspect_from : 0;
+}
+
+/*
+ * Memory that the worker lacks is nobody's fault, unless an event takes a lot of
+ * it while no other large event takes any.
+ */
+static bool
+is_to_blame(const QueueItem *item, int64 bytes, int sqlerrcode)
+{
+	return sqlerrcode != ERRCODE_OUT_OF_MEMORY || schedule_waits_for_nothing(item) ||
+		(bytes > ORDINARY_BYTES && schedule_bytes_beside(item) == 0);
+}
+
+static void
+wait_for_memory(QueueItem *item, const char *why, Instant now)
+{
+	char		what[100];
+
+	snprintf(what, sizeof(what), "making a request: %s", why);
+	lack_note(what, now);
+	singles_from = Max(singles_from, now + LACK_US);
+	schedule_put_off(item, Max(singles_from, now + PUT_OFF_US), now);
+	lacks_until = Max(singles_from, now + PUT_OFF_US) + PUT_OFF_US;
+}
+
+Instant
+claim_lacks_until(Instant now)
+{
+	return lacks_until > now ? lacks_until : 0;
+}
+
+void
+claim_failed(QueueItem *item, bool single, const ErrorData *error, int64 bytes,
+			 Instant began, Instant now)
+{
+	singles_from = now + Min(TIME_OF_OTHERS * (now - began), TIME_OF_OTHERS_MAX_US);
+	while (nsingles > 0)
+		schedule_put_off(singles[--nsingles], singles_from, now);
+	if (!single && !schedule_waits_for_nothing(item))
+		schedule_put_off(item, singles_from, now);
+	else if (is_to_blame(item, bytes, error->sqlerrcode))
+		attempt_set_aside(item, now, error->message);
+	else
+		wait_for_memory(item, error->message, now);
+}
+
+void
+claim_reset(Instant now)
+{
+	while (nsingles > 0)
+		schedule_put_back(singles[--nsingles], now);
+	if (suspect != NULL)
+		schedule_put_back(suspect, now);
+	suspect = NULL;
+}
