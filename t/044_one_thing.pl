@@ -177,7 +177,7 @@ SKIP:
     close $out;
     rename "$file.new", $file or die "could not rename: $!\n";
     my $unread = send_to('bad');
-    ok(wait_for('the error', sub { logged("fails at \"reading\"", $log) >= 4 }), 'a destination cannot be read, again and again');
+    ok(wait_for('the error', sub { logged("fails at \"reading\"", $log) >= 2 }), 'a destination cannot be read, again and again');
     ok(logged("owed to the destination with the id $id", $log) > 0, 'the log says which');
     my $errors = logged("fails at \"reading\"", $log);
     ok(delivered(), 'others are delivered');

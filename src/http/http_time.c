@@ -205,17 +205,28 @@ move(int64_t *time_us, int64_t by_us, int64_t beyond_us)
 		*time_us = beyond_us;
 }
 
+/* Would less than so much be left until then? */
+static bool
+leaves_less(int64_t time_us, int64_t now_us, int64_t than_us)
+{
+	return time_us >= 0 && time_us - now_us < than_us;
+}
+
+/*
+ * Whatever had less than that left when we went away may need several steps yet:
+ * all of those in flight, and not only the first, have as much once.
+ */
 void
 http_time_give_back(Transfer *t, int64_t away_us, int64_t now_us)
 {
 	int64_t		lost_us = now_us - t->started_us < away_us ? now_us - t->started_us : away_us;
-	bool		over = (t->deadline_us >= 0 && t->deadline_us + lost_us <= now_us) ||
-		(t->connect_by_us >= 0 && t->connect_by_us + lost_us <= now_us);
+	int64_t		spare_us = lost_us < SPARED_US ? lost_us : SPARED_US;
 	int64_t		beyond_us = 0;
 
-	if (over && !t->spared)
+	if (!t->spared && (leaves_less(t->deadline_us, now_us, spare_us - lost_us) ||
+					   leaves_less(t->connect_by_us, now_us, spare_us - lost_us)))
 	{
-		beyond_us = now_us + (lost_us < SPARED_US ? lost_us : SPARED_US);
+		beyond_us = now_us + spare_us;
 		t->spared = true;
 	}
 	move(&t->deadline_us, lost_us, beyond_us);
