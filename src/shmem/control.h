@@ -108,9 +108,8 @@ extern WorkerSlot *slots_find(Oid database);
 /* Likewise, taking free ones if there are none; NULL: all are taken. */
 extern WorkerSlot *slots_claim(Oid database);
 
-/* The first slot of the same database, and which one of these it is. */
+/* The first slot of the same database. */
 extern WorkerSlot *slots_first_of(WorkerSlot *slot);
-extern int	slots_share_of(const WorkerSlot *slot);
 
 /* No worker, and nothing that it was told; the caller has the slot's lock. */
 extern void slots_clear(WorkerSlot *slot);

@@ -73,8 +73,8 @@ slots_find(Oid database)
 	return first >= 0 ? &shmem_control->slots[first] : NULL;
 }
 
-int
-slots_share_of(const WorkerSlot *slot)
+static int
+share_of_slot(const WorkerSlot *slot)
 {
 	return (slot - shmem_control->slots) % rswebhook_workers;
 }
@@ -83,7 +83,7 @@ slots_share_of(const WorkerSlot *slot)
 WorkerSlot *
 slots_first_of(WorkerSlot *slot)
 {
-	return slot - slots_share_of(slot);
+	return slot - share_of_slot(slot);
 }
 
 /* No worker, and nothing known that one would have to look at; the caller has the lock. */
@@ -231,5 +231,5 @@ slots_mine(void)
 int
 slots_my_share(void)
 {
-	return slots_share_of(mine);
+	return share_of_slot(mine);
 }
