@@ -222,17 +222,19 @@ prepare(Instant now)
 	const QueueRow *rows[BATCH];
 	Jsonb	   *events[BATCH];
 	bool		missing[BATCH];
-	int64		began;			/* by session_processor_us() */
+	Instant		began;
+	int64		used;			/* by session_processor_us(), a system call */
 
 	memset(prepared, 0, batch.nclaimed * sizeof(Prepared));
 	for (int i = 0; i < batch.nclaimed; i++)
 		rows[i] = schedule_row(batch.claimed[i]);
 	put_back_from(queue_fetch(rows, batch.nclaimed, schedule_free_bytes(), look_at,
 							  events, missing), now);
-	began = session_processor_us();
+	began = clock_now();
+	used = session_processor_us();
 	for (int i = 0; i < batch.nclaimed; i++)
 	{
-		if (session_processor_us() - began >= BATCH_US)
+		if (clock_now() - began >= BATCH_US && session_processor_us() - used >= BATCH_US)
 		{
 			put_back_from(i, now);
 			break;

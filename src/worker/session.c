@@ -79,7 +79,8 @@ static bool impatient = false;
 static volatile Instant counted_until;	/* of the last transaction */
 static volatile int64 taken_us; /* by the last transaction, as counted */
 static bool overran = false;	/* the last one took TRANSACTION_TIMEOUT_MS */
-static volatile int64 processor_limit = 0;	/* of its rest; 0: as TRANSACTION_TIMEOUT_MS */
+static volatile int64 rest_us = 0;	/* of the processor; 0: as TRANSACTION_TIMEOUT_MS */
+static volatile int64 rest_until = 0;	/* when that is used up; 0: not begun to count */
 
 static void
 set(const char *name, const char *value)
@@ -145,11 +146,16 @@ count_step(void)
 	counted_until = now;
 }
 
+/* A rest is counted from its first step on: asking for the time costs a system call. */
 static void
 step_timeout_handler(void)
 {
 	count_step();
-	if (processor_limit != 0 && session_processor_us() >= processor_limit)
+	if (rest_us == 0)
+		return;
+	if (rest_until == 0)
+		rest_until = session_processor_us() + rest_us;
+	else if (session_processor_us() >= rest_until)
 		enable_timeout_after(STATEMENT_TIMEOUT, 1);
 }
 
@@ -186,7 +192,7 @@ stop_timeouts(void)
 
 	disable_timeouts(timeouts, lengthof(timeouts));
 	overdue = false;
-	processor_limit = 0;
+	rest_us = 0;
 }
 
 void
@@ -285,9 +291,10 @@ session_set_impatient(bool value)
 void
 session_limit_rest(int64 us)
 {
-	if (processor_limit == 0)
+	if (rest_us == 0)
 		disable_timeout(STATEMENT_TIMEOUT, false);
-	processor_limit = session_processor_us() + us;
+	rest_us = us;
+	rest_until = 0;
 }
 
 void
@@ -296,7 +303,7 @@ session_commit(void)
 	SetUserIdAndSecContext(outer_user, outer_context);
 	SPI_finish();
 	PopActiveSnapshot();
-	processor_limit = 0;
+	rest_us = 0;
 	disable_timeout(STATEMENT_TIMEOUT, false);	/* not while a standby is waited for */
 	if (leaving)
 		set("synchronous_commit", "local");
