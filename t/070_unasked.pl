@@ -78,6 +78,8 @@ my $missing = tls_is_missing();
     test_prompt('http', map { $_ => $at{$_} } keys %prompt);
 }
 
+test_ahead();
+
 SKIP:
 {
     skip $missing, 1 if $missing;
@@ -163,6 +165,21 @@ sub test_prompt
     }
     ok(wait_until_sent($node), "$protocol, in one turn: nothing is owed any more");
     judge("$protocol-turn", "$protocol, in one turn");
+    return;
+}
+
+# A receiver that is an answer ahead of what it has read gets to read it: the
+# connection, on which one more answer shows that, is not reset under it.
+sub test_ahead
+{
+    my $receiver = new_receiver();
+    my $url = 'http://127.0.0.1:' . $receiver->port;
+
+    push @judged, $receiver;
+    add_destination($node, 'ahead', $url, \%hasty);
+    send_all($node, [ 'ahead', 'ahead_1', "$url/ahead/3/200/ok", 'u' ], [ 'ahead', 'ahead_2', "$url/ok", 'u' ]);
+    ok(wait_until_sent($node), 'ahead: nothing is owed any more');
+    judge('ahead', 'ahead');
     return;
 }
 

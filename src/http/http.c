@@ -31,6 +31,7 @@
 #include "http/http_dns.h"
 #include "http/http_finish.h"
 #include "http/http_hop.h"
+#include "http/http_linger.h"
 #include "http/http_lists.h"
 #include "http/http_message.h"
 #include "http/http_multi.h"
@@ -209,7 +210,7 @@ next_due(void)
 	return sooner(sooner(sooner(http_multi_next(), http_untold_next()),
 						 sooner(http_wait_next(), http_finish_next())),
 				  sooner(sooner(http_names_next(), http_connection_next_expiry()),
-						 poller_held_until()));
+						 sooner(http_linger_next(), poller_held_until())));
 }
 
 static bool
@@ -299,6 +300,7 @@ run_once(void)
 	}
 	http_names_run(now_us);
 	http_connection_expire(now_us);
+	http_linger_expire(now_us);
 	http_wait_end(now_us);
 	http_finish_settling(now_us);
 	run_starting();

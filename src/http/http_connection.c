@@ -232,6 +232,7 @@ http_connection_retire(Connection *connection)
 		http_socket_shut(connection->sockets[i]);
 	unlist(connection);
 	connection->known = connection->ended = connection->broken = false;
+	connection->unasked = false;
 	pool->spare = connection;
 	http_connection_set_unused(connection, true);
 }

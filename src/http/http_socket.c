@@ -29,6 +29,7 @@
 #endif
 
 #include "http/http_curl.h"
+#include "http/http_linger.h"
 #include "http/http_socket.h"
 #include "http/poller.h"
 #include "http/transfer.h"
@@ -330,6 +331,8 @@ http_on_close_socket(void *arg, curl_socket_t fd)
 		http_socket_keep_early(t);	/* see http_answer_overhear() */
 	if (t != NULL && t->early_fd >= 0)
 		poller_socket_ended(fd);	/* the kernel does not forget it with this */
+	if (connection != NULL && connection->unasked)
+		http_linger(fd, connection->unused_since_us);
 	disown(fd);
 	poller_socket_closed(fd);
 	return close(fd);
@@ -522,6 +525,8 @@ http_socket_shut(int fd)
 {
 	int			dead = dead_socket();
 
+	if (owners[fd].connection->unasked)
+		http_linger(fd, owners[fd].connection->unused_since_us);
 	poller_socket_ended(fd);
 	if (dead >= 0 && dup2(dead, fd) == fd)
 	{

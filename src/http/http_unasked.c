@@ -48,6 +48,7 @@
 void
 http_unasked_note(Connection *connection)
 {
+	connection->unasked = true;
 	connection->pool->suspect = true;
 	if (poller_clock() - connection->unused_since_us < SECOND_ANSWER_US)
 		connection->pool->babbles = true;

@@ -93,6 +93,7 @@ typedef struct Connection
 	bool		multiplexed;	/* that is HTTP/2 */
 	bool		ended;			/* it takes no more requests */
 	bool		broken;			/* under those that use it, too */
+	bool		unasked;		/* something came on it that nobody had asked for */
 	bool		deserted;		/* a request of it was not taken, or is repeated */
 	bool		remains;		/* something of an earlier one is in its cache */
 	int64_t		opened_us;		/* when it was connected */

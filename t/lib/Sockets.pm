@@ -27,9 +27,9 @@ sub sockets_to
     my @states;
 
     open my $in, '<', '/proc/net/tcp' or die "could not read /proc/net/tcp: $!\n";
-    while (<$in>)
+    while (my $line = <$in>)
     {
-        my (undef, undef, $remote, $state, undef, undef, undef, undef, undef, $inode) = split ' ';
+        my (undef, undef, $remote, $state, undef, undef, undef, undef, undef, $inode) = split ' ', $line;
         next unless $remote =~ /:([0-9A-F]{4})$/ && hex($1) == $port && $own{$inode};
         push @states, $state_name{$state} // "state $state";
     }
