@@ -52,7 +52,7 @@ delivery_row(const Outcome *o, Datum *values, bool *nulls)
 	memset(nulls, 0, DELIVERY_COLUMNS * sizeof(bool));
 	duration->time = o->duration_us;
 
-	values[DELIVERY_SLOT] = Int16GetDatum(ring_slot(o->started_at));
+	values[DELIVERY_SLOT] = Int16GetDatum(tables_ring_part(o->started_at));
 	values[DELIVERY_ATTEMPT] = Int32GetDatum(o->claimed.attempts + (o->attempted ? 1 : 0));
 	values[DELIVERY_EVENT_ID] = Int64GetDatum(o->claimed.event_id);
 	values[DELIVERY_DESTINATION_ID] = Int32GetDatum(o->claimed.destination_id);

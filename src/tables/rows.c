@@ -131,7 +131,7 @@ parts_of_ring(Relation parent)
  * out of the ring.
  */
 Oid
-partition_of_slot(Relation parent, int16 slot)
+rows_partition(Relation parent, int16 ring_part)
 {
 	PartitionDesc desc = parts_of_ring(parent);
 
@@ -139,19 +139,19 @@ partition_of_slot(Relation parent, int16 slot)
 		return InvalidOid;
 	for (int i = 0; i < desc->boundinfo->ndatums; i++)
 	{
-		if (DatumGetInt16(desc->boundinfo->datums[i][0]) == slot)
+		if (DatumGetInt16(desc->boundinfo->datums[i][0]) == ring_part)
 			return desc->oids[desc->boundinfo->indexes[i]];
 	}
 	return InvalidOid;
 }
 
 bool
-ring_lacks_slot(Relation parent, int16 slot)
+rows_lacks_partition(Relation parent, int16 ring_part)
 {
 	PartitionDesc desc = parts_of_ring(parent);
 
 	return desc != NULL && !OidIsValid(get_default_oid_from_partdesc(desc)) &&
-		!OidIsValid(partition_of_slot(parent, slot));
+		!OidIsValid(rows_partition(parent, ring_part));
 }
 
 /* ---------------------------------------------------------------------

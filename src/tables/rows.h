@@ -44,11 +44,11 @@ extern bool table_is_passive(Relation rel);
  */
 extern bool table_takes_rows(Relation rel, const Column *columns, int count);
 
-/* The partition for rows of a slot of a ring; InvalidOid: none, or who knows. */
-extern Oid	partition_of_slot(Relation parent, int16 slot);
+/* The partition for a part of a ring; InvalidOid: none, or who knows. */
+extern Oid	rows_partition(Relation parent, int16 ring_part);
 
 /* Is it certain that there is no partition for them? */
-extern bool ring_lacks_slot(Relation parent, int16 slot);
+extern bool rows_lacks_partition(Relation parent, int16 ring_part);
 
 /* ---------------------------------------------------------------------
  * Looking up by a primary key of two columns

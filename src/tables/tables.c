@@ -64,14 +64,14 @@ tables_lock_and_look(const char *table)
 }
 
 int16
-ring_slot(TimestampTz at)
+tables_ring_part(TimestampTz at)
 {
 	int64		unix_epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
 	int64		span = Max(rswebhook_retention / 8, 1);
 	int64		seconds = at / USECS_PER_SEC + unix_epoch;
 
-	/* times before 1970 only come by a wrong clock, but need a slot as well */
-	return (int16) (Max(seconds, 0) / span % RING_SLOTS);
+	/* times before 1970 only come by a wrong clock, but need a part as well */
+	return (int16) (Max(seconds, 0) / span % RING_PARTS);
 }
 
 static const char *const outcome_names[] = {

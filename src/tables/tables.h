@@ -30,9 +30,12 @@ extern void tables_look_again(void);
 /* Both at once, for a table of ours that is to be read. */
 extern void tables_lock_and_look(const char *table);
 
-/* The ring slot for a moment; see rswebhook--1.0.sql. */
-#define RING_SLOTS	10
-extern int16 ring_slot(TimestampTz at);
+/*
+ * The part of a ring for a moment, which rows have in "slot" or "event_slot"; see
+ * rswebhook--1.0.sql.
+ */
+#define RING_PARTS	10
+extern int16 tables_ring_part(TimestampTz at);
 
 /* "delivered", "retry", "aborted", "pause", as in tables and settings. */
 extern const char *outcome_name(VerdictKind kind);
