@@ -319,7 +319,7 @@ http_connection_could_write(Connection *connection, int fd)
 	if (++connection->vain_writes <= VAIN_WRITES)
 		return;
 	doublings = connection->vain_writes - VAIN_WRITES;
-	poller_hold_out(fd, poller_clock() + (doublings < 6 ? 1000 << doublings : 64000));
+	poller_delay_out(fd, poller_clock() + (doublings < 6 ? 1000 << doublings : 64000));
 }
 
 /* ---------------------------------------------------------------------

@@ -139,7 +139,7 @@ typedef struct Pool
 	bool		http1;			/* answers over HTTP/2 were lost ... */
 	bool		http2_only;		/* ... but it does not speak HTTP/1.1 */
 	int			probation;		/* requests on kept connections, up to PROBATION */
-	bool		suspect;		/* something has come unasked: look closely ... */
+	bool		unasked;		/* something has come unasked: look closely ... */
 	bool		babbles;		/* ... soon after an answer: each connection is
 								 * for one request */
 	int			most_streams;	/* that a connection has taken */

@@ -26,7 +26,7 @@ typedef struct Claimed
 	QueueRow	row;			/* as it was claimed */
 	bool		decided;
 	bool		final;			/* it is not to be tried again */
-	bool		is_held;
+	bool		is_deferred;
 	Instant		retry_from;
 	int			retry_clock;
 } Claimed;
@@ -81,8 +81,8 @@ claim_of(int destination, int64 id)
 static void
 unclaim(Claimed *c)
 {
-	if (c->is_held)
-		schedule_held_no_more(c->item, 100);
+	if (c->is_deferred)
+		schedule_deferred_no_more(c->item, 100);
 	*c = claimed[--nclaimed];
 }
 
@@ -222,8 +222,8 @@ decide(Claimed *c)
 	c->final = kind != VERDICT_RETRY;
 	if (any(10) == 0)
 	{
-		schedule_held(c->item, 100);
-		c->is_held = true;
+		schedule_deferred(c->item, 100);
+		c->is_deferred = true;
 	}
 }
 

@@ -268,12 +268,12 @@ lacking(void)
 }
 
 static void
-held(void)
+deferred(void)
 {
 	LanePolicy	policy = usual;
 	QueueItem  *items[1000];
 	QueueItem  *one;
-	int			nheld = 0;
+	int			ndeferred = 0;
 	int			ntold = 0;
 
 	policy.ordered = false;
@@ -284,18 +284,18 @@ held(void)
 	queue_many(1, 1, 1001, NO_KEY);
 	for (int id = 1; id <= 999; id++)
 	{
-		items[nheld] = goes(id, "one");
-		finish(items[nheld], VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
-		ntold += schedule_held(items[nheld++], 100);
+		items[ndeferred] = goes(id, "one");
+		finish(items[ndeferred], VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
+		ntold += schedule_deferred(items[ndeferred++], 100);
 	}
-	is_int(ntold, 0, "a lane that holds less than is left for others goes on");
+	is_int(ntold, 0, "a lane that defers less than is left for others goes on");
 	one = goes(1000, "one");
-	items[nheld] = goes(1001, "another");
-	finish(items[nheld], VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
-	ok(schedule_held(items[nheld++], 100), "when it holds more, it is told");
+	items[ndeferred] = goes(1001, "another");
+	finish(items[ndeferred], VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
+	ok(schedule_deferred(items[ndeferred++], 100), "when it defers more, it is told");
 	finish(one, VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
-	ok(!schedule_held(one, 100), "once");
-	schedule_held_no_more(one, 100);
+	ok(!schedule_deferred(one, 100), "once");
+	schedule_deferred_no_more(one, 100);
 	record(one);
 	queue_many(1, 2001, 20, NO_KEY);
 	nothing_goes("it sends nothing");
@@ -306,20 +306,20 @@ held(void)
 	{
 		(void) goes(3001 + i, "another lane has half of what is left");
 		finish(taken[ntaken - 1], VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
-		is_int(schedule_held(taken[ntaken - 1], 100), i == 499, "when it holds that, it is told");
+		is_int(schedule_deferred(taken[ntaken - 1], 100), i == 499, "when it defers that, it is told");
 	}
 	nothing_goes("then it sends nothing either");
 	for (int i = ntaken - 1; i >= 1000; i--)
-		ntold += schedule_held_no_more(taken[i], 100);
+		ntold += schedule_deferred_no_more(taken[i], 100);
 	is_int(ntold, 1, "that all of them are through is told");
 	(void) goes(3501, "then it sends again");
 
-	ntold = schedule_held_no_more(items[--nheld], 100);
-	is_int(next_id(), 2001, "the first one, too, when it holds less");
-	while (nheld > 0)
+	ntold = schedule_deferred_no_more(items[--ndeferred], 100);
+	is_int(next_id(), 2001, "the first one, too, when it defers less");
+	while (ndeferred > 0)
 	{
 		is_int(ntold, 0, "it is told that all are through");
-		ntold += schedule_held_no_more(items[--nheld], 100);
+		ntold += schedule_deferred_no_more(items[--ndeferred], 100);
 	}
 	is_int(ntold, 1, "when they are");
 	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
@@ -417,6 +417,6 @@ tests(void)
 	fairness();
 	large_events();
 	lacking();
-	held();
+	deferred();
 	configurations();
 }
