@@ -55,7 +55,7 @@ static const struct config_enum_entry synchronous_commit_options[] = {
 static bool
 check_user_agent(char **newval, void **extra, GucSource source)
 {
-	const char *problem = header_value_problem(*newval, strlen(*newval));
+	const char *problem = request_header_value_problem(*newval, strlen(*newval));
 
 	if (strlen(*newval) > MAX_USER_AGENT)
 	{

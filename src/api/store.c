@@ -57,9 +57,9 @@ typedef struct Target
 	SPIPlanPtr	plan;			/* of its INSERT; NULL: not needed so far */
 } Target;
 
-static Target event_target = {.name = "event", .columns = event_columns, .ncolumns = EVENT_COLUMNS};
-static Target queue_target = {.name = "queue", .columns = queue_columns, .ncolumns = QUEUE_COLUMNS};
-static Target home_target = {.name = "home", .columns = home_columns, .ncolumns = HOME_COLUMNS};
+static Target event_target = {.name = "event", .columns = columns_of_event, .ncolumns = EVENT_COLUMNS};
+static Target queue_target = {.name = "queue", .columns = columns_of_queue, .ncolumns = QUEUE_COLUMNS};
+static Target home_target = {.name = "home", .columns = columns_of_home, .ncolumns = HOME_COLUMNS};
 static Target *const targets[] = {&event_target, &queue_target, &home_target};
 
 /* A target while rows are written to it. */
@@ -121,8 +121,8 @@ look_up_relations(void)
 		registered = true;
 	}
 	for (int i = 0; i < lengthof(targets); i++)
-		targets[i]->relid = extension_relation(targets[i]->name);
-	sequence = extension_relation("event_id_seq");
+		targets[i]->relid = tables_relation(targets[i]->name);
+	sequence = tables_relation("event_id_seq");
 	home_written = false;
 	looked_up_at = seen;
 }
@@ -151,7 +151,7 @@ sink_open(Sink *sink, Target *target)
 {
 	sink->target = target;
 	sink->rel = open_target(target);
-	sink->direct = table_takes_rows(sink->rel, target->columns, target->ncolumns);
+	sink->direct = rows_table_takes(sink->rel, target->columns, target->ncolumns);
 	if (sink->direct)
 		writer_open(&sink->writer, sink->rel);
 }
@@ -174,11 +174,11 @@ sink_open_part(Sink *sink, Target *target, int16 ring_part)
 				 errhint("Attach the one that was taken away, with ALTER TABLE rswebhook.%s ATTACH PARTITION ... FOR VALUES IN (%d).",
 						 target->name, ring_part)));
 	partition = rows_partition(sink->rel, ring_part);
-	if (OidIsValid(partition) && table_is_passive(sink->rel))
+	if (OidIsValid(partition) && rows_table_is_passive(sink->rel))
 	{
 		Relation	rel = table_open(partition, RowExclusiveLock);
 
-		sink->direct = table_takes_rows(rel, target->columns, target->ncolumns);
+		sink->direct = rows_table_takes(rel, target->columns, target->ncolumns);
 		if (sink->direct)
 			writer_open(&sink->writer, rel);
 		else
@@ -374,7 +374,7 @@ highest_id_in(Relation events, int16 ring_part)
 	Oid			partition = rows_partition(events, ring_part);
 	int64		id;
 
-	return OidIsValid(partition) && highest_key(partition, event_key, &id) ? id : 0;
+	return OidIsValid(partition) && rows_highest_key(partition, rows_event_key, &id) ? id : 0;
 }
 
 /* Where anything was sent in the time of this part, that came last. */

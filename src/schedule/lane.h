@@ -176,7 +176,7 @@ struct Lane
 
 /* Of items, or of keys. */
 static inline HTAB *
-make_table(MemoryContext context, const char *name, Size keysize, Size entrysize)
+lane_make_table(MemoryContext context, const char *name, Size keysize, Size entrysize)
 {
 	HASHCTL		info = {0};
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pace.c
- *		What a destination may have in flight: windows, rates, circuit breakers,
+ *		What a destination may have in flight: bounds, rates, circuit breakers,
  *		turns among the workers, and a pause for want of something of ours.
  *
  * The third part of the scheduler; next.c asks it before an item is sent, and

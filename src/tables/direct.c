@@ -54,8 +54,8 @@ typedef struct QueueReader
 static bool
 queue_reader_open(QueueReader *reader, Relation rel)
 {
-	if (!table_is_known(rel, queue_columns, QUEUE_COLUMNS_READ) ||
-		!key_lookup_open(&reader->by_key, rel, queue_key))
+	if (!rows_table_is_known(rel, columns_of_queue, QUEUE_COLUMNS_READ) ||
+		!key_lookup_open(&reader->by_key, rel, rows_queue_key))
 		return false;
 	reader->rel = rel;
 	reader->snapshot = GetActiveSnapshot();
@@ -120,8 +120,8 @@ event_reader_open(EventReader *reader, Relation parent, int16 ring_part)
 	if (!OidIsValid(partition))
 		return false;
 	rel = table_open(partition, AccessShareLock);
-	if (!table_is_known(rel, event_columns, EVENT_COLUMNS) ||
-		!key_lookup_open(&reader->by_key, rel, event_key))
+	if (!rows_table_is_known(rel, columns_of_event, EVENT_COLUMNS) ||
+		!key_lookup_open(&reader->by_key, rel, rows_event_key))
 	{
 		table_close(rel, NoLock);
 		return false;
@@ -176,8 +176,8 @@ int
 direct_fetch(const QueueRow **rows, int count, int64 budget,
 			 void (*looking_at) (const QueueRow *row, int64 bytes), Jsonb **events, bool *missing)
 {
-	Relation	rel = table_open(extension_relation("queue"), AccessShareLock);
-	Relation	parent = table_open(extension_relation("event"), AccessShareLock);
+	Relation	rel = table_open(tables_relation("queue"), AccessShareLock);
+	Relation	parent = table_open(tables_relation("event"), AccessShareLock);
 	EventReader readers[RING_PARTS] = {{0}};
 	QueueReader queue;
 	bool		usable = open_readers(readers, parent, rows, count);
@@ -230,7 +230,7 @@ delivery_writer(Relation parent, int16 ring_part)
 	if (!OidIsValid(partition))
 		return NULL;
 	rel = table_open(partition, RowExclusiveLock);
-	if (!table_takes_rows(rel, delivery_columns, DELIVERY_COLUMNS))
+	if (!rows_table_takes(rel, columns_of_delivery, DELIVERY_COLUMNS))
 	{
 		table_close(rel, NoLock);
 		return NULL;
@@ -247,7 +247,7 @@ write_delivery(Writer *writer, const Outcome *outcome)
 	Datum		values[DELIVERY_COLUMNS];
 	bool		nulls[DELIVERY_COLUMNS];
 
-	delivery_row(outcome, values, nulls);
+	columns_delivery_row(outcome, values, nulls);
 	writer_start_row(writer);
 	for (int i = 0; i < DELIVERY_COLUMNS; i++)
 	{
@@ -262,9 +262,9 @@ write_delivery(Writer *writer, const Outcome *outcome)
 bool
 direct_insert_deliveries(Outcome **outcomes, int count)
 {
-	Relation	parent = table_open(extension_relation("delivery"), RowExclusiveLock);
+	Relation	parent = table_open(tables_relation("delivery"), RowExclusiveLock);
 	Writer	   *writers[RING_PARTS] = {NULL};
-	bool		usable = table_is_passive(parent);
+	bool		usable = rows_table_is_passive(parent);
 
 	for (int i = 0; i < count && usable; i++)
 	{
@@ -376,10 +376,10 @@ delete_each(Relation rel, Outcome **outcomes, int count)
 bool
 direct_delete(Outcome **outcomes, int count)
 {
-	Relation	rel = table_open(extension_relation("queue"), RowExclusiveLock);
+	Relation	rel = table_open(tables_relation("queue"), RowExclusiveLock);
 	bool		done = false;
 
-	if (table_is_passive(rel))
+	if (rows_table_is_passive(rel))
 	{
 		CheckCmdReplicaIdentity(rel, CMD_DELETE);
 		done = delete_each(rel, outcomes, count);

@@ -51,7 +51,7 @@ query_is_true(const char *sql)
 static char *
 partition_name(const char *parent_name, int16 ring_part)
 {
-	Relation	parent = table_open(extension_relation(parent_name), AccessShareLock);
+	Relation	parent = table_open(tables_relation(parent_name), AccessShareLock);
 	Oid			partition = rows_partition(parent, ring_part);
 
 	table_close(parent, NoLock);

@@ -23,7 +23,7 @@
 int			rswebhook_retention = 7 * SECS_PER_DAY;
 
 Oid
-extension_relation(const char *name)
+tables_relation(const char *name)
 {
 	Oid			namespace = get_namespace_oid("rswebhook", true);
 	Oid			relid = InvalidOid;
@@ -55,7 +55,7 @@ tables_look_again(void)
 void
 tables_lock_and_look(const char *table)
 {
-	Relation	rel = table_open(extension_relation(table), AccessShareLock);
+	Relation	rel = table_open(tables_relation(table), AccessShareLock);
 
 	if (rel->rd_rel->relhassubclass)
 		(void) find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL);
@@ -82,13 +82,13 @@ static const char *const outcome_names[] = {
 };
 
 const char *
-outcome_name(VerdictKind kind)
+tables_outcome_name(VerdictKind kind)
 {
 	return outcome_names[kind];
 }
 
 bool
-outcome_by_name(const char *name, VerdictKind *kind)
+tables_outcome_by_name(const char *name, VerdictKind *kind)
 {
 	for (int i = 0; i < lengthof(outcome_names); i++)
 	{

@@ -330,7 +330,7 @@ recording_finish(void)
 			continue;
 		}
 		(void) defer_failed(error->sqlerrcode);
-		error_report(error);
+		repeated_report_always(error);
 		failures++;
 	}
 	if (states_changed() && !session_extension_gone())
