@@ -97,8 +97,8 @@ fail_setup(Transfer *t)
 
 	if (t->failed_option != NULL)
 	{
-		snprintf(error, sizeof(error), "%s: %s", t->failed_option,
-				 curl_easy_strerror(t->setup));
+		snprintf(error, sizeof(error), "%s: %s", t->failed_option, t->failed_why);
+		t->answer.unsupported = t->setup != CURLE_OUT_OF_MEMORY;
 		fail_early(t, false, error);
 	}
 	else if (t->setup == CURLE_OUT_OF_MEMORY)
@@ -148,6 +148,8 @@ run_on_new(Transfer *t, int64_t now_us)
 	}
 	if (http_carry_open(t, &lacking))
 		run(t, now_us);
+	else if (t->setup != CURLE_OK)
+		fail_setup(t);
 	else
 		fail_early(t, false, lacking == EMFILE ? "too many open files" : http_no_memory);
 }

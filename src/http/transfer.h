@@ -194,7 +194,8 @@ typedef struct Transfer
 	bool		spared;			/* it was to be over when we came back late */
 
 	CURLcode	setup;			/* why it cannot be sent */
-	const char *failed_option;	/* of which curl_easy_setopt() that is; NULL: none */
+	const char *failed_option;	/* which option that is; NULL: none */
+	const char *failed_why;		/* what libcurl says to it */
 
 	/* where it goes */
 	Pool	   *pool;			/* the connections that it may use */
