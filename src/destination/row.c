@@ -154,15 +154,10 @@ read_filter(const Row *row, const char *column, bool fold, int *count)
 	return string_list(names, fold, count);
 }
 
-void
-destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc)
+/* What is of a fixed size, and there whatever is wrong with the rest. */
+static void
+read_fixed(Destination *dest, const Row *row)
 {
-	const Row	the_row = {tuple, desc};
-	const Row  *row = &the_row;
-	DestinationFields fields;
-	FieldProblem problem;
-	char	   *name;
-
 	dest->id = fields_int(row, "id");
 	dest->name = dest->url = "";
 	dest->method = "POST";
@@ -185,6 +180,18 @@ destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc)
 	dest->min_attempts = (int) row_number(row, "min_attempts");
 	dest->breaker_failures = (int) row_number(row, "breaker_failures");
 	dest->expires_after_us = (int64) row_number(row, "expires_after");
+}
+
+void
+destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc)
+{
+	const Row	the_row = {tuple, desc};
+	const Row  *row = &the_row;
+	DestinationFields fields;
+	FieldProblem problem;
+	char	   *name;
+
+	read_fixed(dest, row);
 
 	/* from here on values may have to be fetched and decompressed */
 	name = fields_text(row, "name");
