@@ -55,7 +55,7 @@ static const struct config_enum_entry synchronous_commit_options[] = {
 static bool
 check_user_agent(char **newval, void **extra, GucSource source)
 {
-	const char *problem = header_value_problem(*newval, strlen(*newval));
+	const char *problem = request_header_value_problem(*newval, strlen(*newval));
 
 	if (strlen(*newval) > MAX_USER_AGENT)
 	{
@@ -109,15 +109,8 @@ assign_allowed_networks(const char *newval, void *extra)
 }
 
 static void
-define_settings(void)
+define_limits(void)
 {
-	DefineCustomBoolVariable("rswebhook.enabled",
-							 "Whether what is queued is delivered.",
-							 "Off, events are queued all the same, and wait.",
-							 &rswebhook_enabled,
-							 true,
-							 PGC_SIGHUP, 0, NULL, NULL, NULL);
-
 	DefineCustomIntVariable("rswebhook.max_event_size",
 							"Largest event that rswebhook_send() accepts.",
 							"Bytes of the event's jsonb form.",
@@ -153,19 +146,30 @@ define_settings(void)
 							64 * 1024, 1024, MAX_KILOBYTES,
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("rswebhook.connection_lifetime",
-							"How long a connection that is kept is used for new requests.",
-							"A name that has moved is followed after so long at the latest; with 0, each connection serves one request.",
-							&rswebhook_connection_lifetime,
-							10 * 60 * 1000, 0, 24 * 60 * 60 * 1000,
-							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
-
 	DefineCustomIntVariable("rswebhook.retention",
 							"How long events and deliveries are kept.",
 							"An event that is still owed is kept however old it is.",
 							&rswebhook_retention,
 							7 * SECS_PER_DAY, SECS_PER_HOUR, 365 * SECS_PER_DAY,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+static void
+define_delivery(void)
+{
+	DefineCustomBoolVariable("rswebhook.enabled",
+							 "Whether what is queued is delivered.",
+							 "Off, events are queued all the same, and wait.",
+							 &rswebhook_enabled,
+							 true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("rswebhook.connection_lifetime",
+							"How long a connection that is kept is used for new requests.",
+							"A name that has moved is followed after so long at the latest; with 0, each connection serves one request.",
+							&rswebhook_connection_lifetime,
+							10 * 60 * 1000, 0, 24 * 60 * 60 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	DefineCustomStringVariable("rswebhook.user_agent",
 							   "User-Agent of requests whose destination and event set none.",
@@ -181,7 +185,11 @@ define_settings(void)
 							 SYNCHRONOUS_COMMIT_LOCAL_FLUSH,
 							 synchronous_commit_options,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
 
+static void
+define_security(void)
+{
 	DefineCustomStringVariable("rswebhook.blocked_networks",
 							   "Networks that no request may go to, whatever its name or redirect.",
 							   "A list of addresses and CIDR ranges; default and strict stand for lists of their own.",
@@ -205,25 +213,35 @@ define_settings(void)
 							   "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY,
 							   check_secret_sources, NULL, NULL);
+}
 
-	/* these can only be defined while preloading, and mean nothing otherwise */
+/* These can only be defined while preloading, and mean nothing otherwise. */
+static void
+define_processes(void)
+{
+	DefineCustomIntVariable("rswebhook.workers",
+							"Workers that deliver for a database.",
+							"Each has about an equal share of the users, and an equal part of what a destination allows.",
+							&rswebhook_workers,
+							1, 1, MAX_SHARES,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("rswebhook.max_databases",
+							"Databases of the cluster that can have workers.",
+							NULL,
+							&rswebhook_max_databases,
+							64, 1, 10000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+}
+
+static void
+define_settings(void)
+{
+	define_limits();
+	define_delivery();
+	define_security();
 	if (process_shared_preload_libraries_in_progress)
-	{
-		DefineCustomIntVariable("rswebhook.workers",
-								"Workers that deliver for a database.",
-								"Each has about an equal share of the users, and an equal part of what a destination allows.",
-								&rswebhook_workers,
-								1, 1, MAX_SHARES,
-								PGC_POSTMASTER, 0, NULL, NULL, NULL);
-
-		DefineCustomIntVariable("rswebhook.max_databases",
-								"Databases of the cluster that can have workers.",
-								NULL,
-								&rswebhook_max_databases,
-								64, 1, 10000,
-								PGC_POSTMASTER, 0, NULL, NULL, NULL);
-	}
-
+		define_processes();
 	MarkGUCPrefixReserved("rswebhook");
 }
 

@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use Certificates;
+use Http2;
 use IO::Socket::INET;
 use Ledgers;
 use Nginx;
@@ -16,9 +17,7 @@ use RswebhookTest;
 use Sockets;
 use Test::More;
 
-plan skip_all => 'libcurl before 7.80 is not asked to speak HTTP/2' unless libcurl_at_least(7, 80);
-plan skip_all => 'no openssl' unless Certificates::program();
-plan skip_all => NodeReceiver::missing() if NodeReceiver::missing();
+plan skip_all => Http2::missing() if Http2::missing();
 
 my $certificates = Certificates->new(temp_dir('certificates'));
 my $receiver = NodeReceiver->new(temp_dir('node'), $certificates);
@@ -27,14 +26,7 @@ my $narrow = NodeReceiver->new(temp_dir('node'), $certificates, max_streams => 1
 # room for many large events at once, of a destination that is new
 my $node = new_node('http2', conf => "rswebhook.max_in_flight_size = 1GB\n");
 my $pid = worker_pid($node);
-my %hasty = (
-    ca_cert => $certificates->text('ca.pem'),
-    min_backoff => '20 ms',
-    max_backoff => '50 ms',
-    retry_window => '0',
-    min_attempts => 2,
-    breaker_failures => 0,
-    timeout => '30 s');
+my %hasty = (Http2::hasty($certificates), timeout => '30 s');
 my @ids;    # of events that must agree with the ledgers
 
 test_early();

@@ -10,6 +10,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use File::Temp;
+use PostgreSQL::Test::Utils qw(slurp_file);
 use RswebhookTest;
 use Test::More;
 
@@ -105,6 +106,24 @@ curl_easy_setopt(void *handle, int option, ...)
 	va_end(args);
 	return number != 0 ? number : next(handle, option, value);
 }
+
+int
+curl_share_setopt(void *share, int option, ...)
+{
+	static int	(*next) (void *, int, ...) = NULL;
+	int			number = 0;
+	va_list		args;
+	void	   *value;
+
+	if (next == NULL)
+		next = (int (*) (void *, int, ...)) dlsym(dlopen("libcurl.so.4", RTLD_LAZY), "curl_share_setopt");
+	va_start(args, option);
+	value = va_arg(args, void *);
+	va_end(args);
+	if (option == 1)			/* CURLSHOPT_SHARE */
+		number = fault("share", (int) (long) value);
+	return number != 0 ? number : next(share, option, value);
+}
 END
 close $out or die "could not write: $!\n";
 plan skip_all => 'no compiler'
@@ -186,18 +205,28 @@ foreach ([ 'connect', 'ECONNREFUSED' ], [ 'any-connect', 'EADDRNOTAVAIL' ])
 is(worker_pid($node), $pid, 'the worker is the same');
 
 #
-# An option that libcurl does not take, whatever it calls that: said is which one.
-# The server starts with the fault, since handles that were made before are used
-# again.
+# An option that libcurl does not take, whatever it calls that: said is which one,
+# and where to look.  The server starts with the fault, since handles that were
+# made before are used again.
 #
-foreach ([ 'CURLOPT_NOSIGNAL', 99, 48 ], [ 'CURLOPT_URL', 10002, 1 ], [ 'CURLOPT_URL', 10002, 3 ])
+my $of_libcurl = qr/which libcurl the server loads/;
+my $of_machine = qr/limits of the server's processes/;
+foreach (
+    [ 'setopt', 'CURLOPT_NOSIGNAL', 99, 48, $of_libcurl ],
+    [ 'setopt', 'CURLOPT_URL', 10002, 1, $of_libcurl ],
+    [ 'setopt', 'CURLOPT_URL', 10002, 3, $of_libcurl ],
+    [ 'setopt', 'CURLOPT_URL', 10002, 27, $of_machine ],
+    [ 'share', 'CURLSHOPT_SHARE of CURL_LOCK_DATA_CONNECT', 5, 1, $of_libcurl ],
+    [ 'share', 'CURLSHOPT_SHARE of CURL_LOCK_DATA_CONNECT', 5, 5, $of_libcurl ],
+    [ 'share', 'CURLSHOPT_SHARE of CURL_LOCK_DATA_CONNECT', 5, 4, $of_machine ])
 {
-    my ($option, $number, $result) = @$_;
+    my ($call, $option, $number, $result, $hint) = @$_;
     my $name = "$option $result";
 
     add_destination($node, $name, $receiver->url('/' . ++$n), { breaker_failures => 1 });
     $node->stop;
-    set_fault('setopt', $result, $number);
+    my $said = -s $node->logfile;
+    set_fault($call, $result, $number);
     {
         local $ENV{LD_PRELOAD} = "$dir/lacking.so";
         $node->start;
@@ -205,7 +234,11 @@ foreach ([ 'CURLOPT_NOSIGNAL', 99, 48 ], [ 'CURLOPT_URL', 10002, 1 ], [ 'CURLOPT
     await_worker($node);
     send_event($node, { type => 'track', messageId => "setopt-$n" }, $name);
     ok(wait_for_query($node, q{SELECT lacks IS NOT NULL FROM rswebhook.workers()}, 't'), "$name: it is shown");
-    like(query($node, q{SELECT lacks FROM rswebhook.workers()}), qr/^$option: ./, "$name: by its name");
+    like(query($node, q{SELECT lacks FROM rswebhook.workers()}), qr/^\Q$option\E: ./, "$name: by its name");
+    my $line = qr/has to wait with requests: \Q$option\E: .*\n.*DETAIL.*\n.*HINT: (.*)/;
+    ok(wait_for("the log to say so", sub { substr(slurp_file($node->logfile), $said) =~ $line }), "$name: in the log");
+    my ($where) = substr(slurp_file($node->logfile), $said) =~ $line;
+    like($where, $hint, "$name: with where to look");
     is(query($node, qq{SELECT count(*), max(attempts) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('$name')}),
         '1|0', "$name: the event waits, and no attempt is counted");
     clear_fault();

@@ -9,29 +9,19 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use Certificates;
+use Http2;
 use JSON::PP;
 use Ledgers;
-use NodeReceiver;
-use POSIX ();
 use RswebhookTest;
 use Test::More;
 
-plan skip_all => 'libcurl before 7.80 is not asked to speak HTTP/2' unless libcurl_at_least(7, 80);
-plan skip_all => 'no openssl' unless Certificates::program();
-plan skip_all => NodeReceiver::missing() if NodeReceiver::missing();
+plan skip_all => Http2::missing() if Http2::missing();
 
-my @children;
-my @dirs;    # that live as long as the test
 my $certificates = Certificates->new(temp_dir('certificates'));
 my $node = new_node('http2_goaway', conf => "rswebhook.max_in_flight_size = 1GB\n");
 my $pid = worker_pid($node);
 my %hasty = (
-    ca_cert => $certificates->text('ca.pem'),
-    min_backoff => '20 ms',
-    max_backoff => '50 ms',
-    retry_window => '0',
-    min_attempts => 2,
-    breaker_failures => 0,
+    Http2::hasty($certificates),
     ordered => 0,
     max_in_flight => 32,
     # much longer than the test may wait
@@ -150,13 +140,13 @@ sub run_receivers
 {
     my ($told, $events, %columns) = @_;
     my @names = sort keys %$told;
-    my ($file, @ports) = receivers(map { $told->{$_} } @names);
+    my ($file, @urls) = Http2::told($certificates, map { $told->{$_} } @names);
     my %url;
     my @events;
 
     foreach my $name (@names)
     {
-        $url{$name} = 'https://127.0.0.1:' . shift(@ports) . '/';
+        $url{$name} = shift @urls;
         add_destination($node, $name, $url{$name}, { %hasty, %columns });
     }
     foreach my $name (@names)
@@ -178,47 +168,4 @@ sub run_receivers
         $answered{$id}++;
     }
     return \%answered;
-}
-
-# The port file and the ports
-sub receivers
-{
-    my @told = @_;
-    my $dir = temp_dir('frames');
-    my $file = "$dir/port";
-
-    push @dirs, $dir;
-    my $json = JSON::PP->new->encode([ map { numbers($_) } @told ]);
-    my $child = fork() // die "could not fork: $!\n";
-
-    if ($child == 0)
-    {
-        exec 'node', "$FindBin::RealBin/lib/frames.js", 'told', $json, $file,
-          $certificates->file('server.pem'), $certificates->file('server.key')
-          or POSIX::_exit(127);
-    }
-    push @children, $child;
-    wait_for('the receivers', sub { -e $file }) or die "the receivers did not start\n";
-    open my $in, '<', $file or die "could not read \"$file\": $!\n";
-    return ($file, split ' ', <$in>);
-}
-
-# A copy in which what looks like a number is one
-sub numbers
-{
-    my ($told) = @_;
-
-    return { map { $_ => $told->{$_} =~ /^\d+$/ ? $told->{$_} + 0 : $told->{$_} } keys %$told };
-}
-
-END
-{
-    my $status = $?;
-
-    foreach (@children)
-    {
-        kill 'TERM', $_;
-        waitpid $_, 0;
-    }
-    $? = $status;
 }

@@ -225,7 +225,7 @@ accept_by_filters(Jsonb *event, int *count)
 
 	type = string_of_event(event, "type");
 	if (type != NULL)
-		type = fold_message_type(type, strlen(type));
+		type = destination_fold_type(type, strlen(type));
 	name = string_of_event(event, "event");
 
 	destination_all(&all, &nall);
@@ -254,7 +254,7 @@ accept_by_name(const char *name, int *count)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("destination \"%s\" does not exist",
-						quotable_text(name, strlen(name))),
+						encoding_quotable(name, strlen(name))),
 				 errhint("Destinations are rows of rswebhook.destination.")));
 	if (dest->problem != NULL)
 		ereport(ERROR,
@@ -299,7 +299,7 @@ accept_expiry_time(const Interval *expires_after, TimestampTz deliver_after, Tim
 
 	if (expires_after == NULL)
 		return 0;
-	if (!(fabs(interval_us(expires_after)) <= MAX_LIFETIME_US))
+	if (!(fabs(fields_interval_us(expires_after)) <= MAX_LIFETIME_US))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("expires_after is out of range: \"%s\"",

@@ -41,7 +41,7 @@ static const char *const shown_columns[] = {
 static const TransformConfig *
 visible_config(const Destination *dest)
 {
-	Oid			relid = extension_relation("destination");
+	Oid			relid = tables_relation("destination");
 	Oid			user = GetUserId();
 
 	if (pg_class_aclcheck(relid, user, ACL_SELECT) == ACLCHECK_OK)
@@ -61,7 +61,7 @@ visible_config(const Destination *dest)
 static const char *
 hint_for_target(const char *target)
 {
-	const char *method = method_by_name(target);
+	const char *method = config_method(target);
 
 	if (target[strspn(target, " \t\r\n")] == '{')
 		return "To use a configuration instead of a destination's name, cast it to jsonb.";
@@ -77,7 +77,7 @@ rswebhook_transform_target(PG_FUNCTION_ARGS)
 {
 	Jsonb	   *event = PG_GETARG_JSONB_P(0);
 	char	   *target = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	const char *method = method_by_name(target);
+	const char *method = config_method(target);
 	const TransformConfig *config;
 	Transformed transformed;
 
@@ -91,7 +91,7 @@ rswebhook_transform_target(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("destination \"%s\" does not exist",
-							quotable_text(target, strlen(target))),
+							encoding_quotable(target, strlen(target))),
 					 errhint("%s", hint_for_target(target))));
 		if (dest->problem != NULL)
 			ereport(ERROR,

@@ -128,5 +128,5 @@ rswebhook_ring_slot(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("timestamp out of range")));
-	PG_RETURN_INT16(ring_slot(at));
+	PG_RETURN_INT16(tables_ring_part(at));
 }

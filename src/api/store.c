@@ -57,9 +57,9 @@ typedef struct Target
 	SPIPlanPtr	plan;			/* of its INSERT; NULL: not needed so far */
 } Target;
 
-static Target event_target = {.name = "event", .columns = event_columns, .ncolumns = EVENT_COLUMNS};
-static Target queue_target = {.name = "queue", .columns = queue_columns, .ncolumns = QUEUE_COLUMNS};
-static Target home_target = {.name = "home", .columns = home_columns, .ncolumns = HOME_COLUMNS};
+static Target event_target = {.name = "event", .columns = columns_of_event, .ncolumns = EVENT_COLUMNS};
+static Target queue_target = {.name = "queue", .columns = columns_of_queue, .ncolumns = QUEUE_COLUMNS};
+static Target home_target = {.name = "home", .columns = columns_of_home, .ncolumns = HOME_COLUMNS};
 static Target *const targets[] = {&event_target, &queue_target, &home_target};
 
 /* A target while rows are written to it. */
@@ -121,8 +121,8 @@ look_up_relations(void)
 		registered = true;
 	}
 	for (int i = 0; i < lengthof(targets); i++)
-		targets[i]->relid = extension_relation(targets[i]->name);
-	sequence = extension_relation("event_id_seq");
+		targets[i]->relid = tables_relation(targets[i]->name);
+	sequence = tables_relation("event_id_seq");
 	home_written = false;
 	looked_up_at = seen;
 }
@@ -151,34 +151,34 @@ sink_open(Sink *sink, Target *target)
 {
 	sink->target = target;
 	sink->rel = open_target(target);
-	sink->direct = table_takes_rows(sink->rel, target->columns, target->ncolumns);
+	sink->direct = rows_table_takes(sink->rel, target->columns, target->ncolumns);
 	if (sink->direct)
 		writer_open(&sink->writer, sink->rel);
 }
 
-/* Likewise for the partition of a slot. */
+/* Likewise for the partition for a part of the ring. */
 static void
-sink_open_slot(Sink *sink, Target *target, int16 slot)
+sink_open_part(Sink *sink, Target *target, int16 ring_part)
 {
 	Oid			partition;
 
 	sink->target = target;
 	sink->rel = open_target(target);
 	sink->direct = false;
-	if (ring_lacks_slot(sink->rel, slot))
+	if (rows_lacks_partition(sink->rel, ring_part))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("relation \"rswebhook.%s\" has no partition for slot %d",
-						target->name, slot),
+						target->name, ring_part),
 				 errdetail("What is sent now belongs there."),
 				 errhint("Attach the one that was taken away, with ALTER TABLE rswebhook.%s ATTACH PARTITION ... FOR VALUES IN (%d).",
-						 target->name, slot)));
-	partition = partition_of_slot(sink->rel, slot);
-	if (OidIsValid(partition) && table_is_passive(sink->rel))
+						 target->name, ring_part)));
+	partition = rows_partition(sink->rel, ring_part);
+	if (OidIsValid(partition) && rows_table_is_passive(sink->rel))
 	{
 		Relation	rel = table_open(partition, RowExclusiveLock);
 
-		sink->direct = table_takes_rows(rel, target->columns, target->ncolumns);
+		sink->direct = rows_table_takes(rel, target->columns, target->ncolumns);
 		if (sink->direct)
 			writer_open(&sink->writer, rel);
 		else
@@ -294,14 +294,14 @@ sink_insert(Sink *sink, NewRow *row)
  */
 
 static void
-insert_event(Sink *sink, int64 id, int16 slot, TimestampTz now,
+insert_event(Sink *sink, int64 id, int16 ring_part, TimestampTz now,
 			const char *ordering_key, Datum event)
 {
 	NewRow		row;
 
 	row_clear(&row);
 	row_set(&row, EVENT_ID, Int64GetDatum(id));
-	row_set(&row, EVENT_SLOT, Int16GetDatum(slot));
+	row_set(&row, EVENT_SLOT, Int16GetDatum(ring_part));
 	row_set(&row, EVENT_CREATED_AT, TimestampTzGetDatum(now));
 	if (ordering_key != NULL)
 		row_set(&row, EVENT_ORDERING_KEY, CStringGetTextDatum(ordering_key));
@@ -369,21 +369,21 @@ note_queued(int32 destination_id, int64 event_id, int64 key)
 
 /* 0: there is none, or it cannot be had. */
 static int64
-highest_id_in(Relation events, int16 slot)
+highest_id_in(Relation events, int16 ring_part)
 {
-	Oid			partition = partition_of_slot(events, slot);
+	Oid			partition = rows_partition(events, ring_part);
 	int64		id;
 
-	return OidIsValid(partition) && highest_key(partition, event_key, &id) ? id : 0;
+	return OidIsValid(partition) && rows_highest_key(partition, rows_event_key, &id) ? id : 0;
 }
 
-/* Where anything was sent in the time of this slot, that came last. */
+/* Where anything was sent in the time of this part, that came last. */
 static int64
-highest_id(Relation events, int16 slot)
+highest_id(Relation events, int16 ring_part)
 {
-	int64		highest = highest_id_in(events, slot);
+	int64		highest = highest_id_in(events, ring_part);
 
-	for (int16 other = 0; other < RING_SLOTS && highest == 0; other++)
+	for (int16 other = 0; other < RING_PARTS && highest == 0; other++)
 		highest = Max(highest, highest_id_in(events, other));
 	return highest;
 }
@@ -444,13 +444,13 @@ pass_used_ids(Oid owner, int64 highest)
  * older state, it is not used as it is.
  */
 static int64
-next_id(Relation events, int16 slot)
+next_id(Relation events, int16 ring_part)
 {
 	int64		id = nextval_internal(sequence, false);
 
 	if (newest_id == 0 || id <= newest_id)
 	{
-		int64		highest = highest_id(events, slot);
+		int64		highest = highest_id(events, ring_part);
 
 		/* beyond some id there is nowhere to go on */
 		if (id <= highest && highest <= PG_INT64_MAX - 2 * ID_MARGIN)
@@ -468,7 +468,7 @@ store_event(Datum datum, Jsonb *event, const SendOptions *options,
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz deliver_after = accept_delivery_time(options->deliver_after, now);
 	TimestampTz expires_at = accept_expiry_time(options->expires_after, deliver_after, now);
-	int16		slot = ring_slot(now);
+	int16		ring_part = tables_ring_part(now);
 	int64		hash = 0;
 	bool		keyed = accept_ordering_hash(event, options->ordering_key, &hash);
 	int64		id;
@@ -479,9 +479,9 @@ store_event(Datum datum, Jsonb *event, const SendOptions *options,
 	look_up_relations();
 	(void) GetCurrentTransactionId();	/* which the rows will have */
 	write_home();
-	sink_open_slot(&events, &event_target, slot);
-	id = next_id(events.rel, slot);
-	insert_event(&events, id, slot, now, options->ordering_key, datum);
+	sink_open_part(&events, &event_target, ring_part);
+	id = next_id(events.rel, ring_part);
+	insert_event(&events, id, ring_part, now, options->ordering_key, datum);
 	sink_close(&events);
 
 	sink_open(&queue, &queue_target);
@@ -490,7 +490,7 @@ store_event(Datum datum, Jsonb *event, const SendOptions *options,
 		CHECK_FOR_INTERRUPTS();
 		row_clear(&row);
 		row_set(&row, QUEUE_DESTINATION_ID, Int32GetDatum(destinations[i]));
-		row_set(&row, QUEUE_EVENT_SLOT, Int16GetDatum(slot));
+		row_set(&row, QUEUE_EVENT_SLOT, Int16GetDatum(ring_part));
 		row_set(&row, QUEUE_ATTEMPTS, Int32GetDatum(0));
 		row_set(&row, QUEUE_EVENT_ID, Int64GetDatum(id));
 		row_set(&row, QUEUE_QUEUED_AT, TimestampTzGetDatum(now));

@@ -75,7 +75,7 @@ read_options(const Trigger *trigger, int first, Option *options, int count)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid argument \"%s\" of trigger \"%s\"",
-						quotable_text(argument, strlen(argument)), trigger->tgname),
+						encoding_quotable(argument, strlen(argument)), trigger->tgname),
 				 errdetail("Options have the form key=value; the keys are: %s.", known.data),
 				 errhint("Create the trigger anew.")));
 	}
@@ -94,7 +94,7 @@ find_column(const TriggerData *trigdata, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of relation \"%s\" does not exist",
-						quotable_text(name, strlen(name)),
+						encoding_quotable(name, strlen(name)),
 						RelationGetRelationName(trigdata->tg_relation)),
 				 errdetail("An argument of the trigger \"%s\" names it.",
 						   trigdata->tg_trigger->tgname),
@@ -271,7 +271,7 @@ require_value(const TriggerData *trigdata, const Option *option,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value \"%s\" for option \"%s\" of trigger \"%s\"",
-						quotable_text(option->value, strlen(option->value)),
+						encoding_quotable(option->value, strlen(option->value)),
 						option->name, trigdata->tg_trigger->tgname),
 				 errdetail("The value is either %s or %s.", one, other),
 				 errhint("Create the trigger anew.")));

@@ -34,7 +34,7 @@ valid_character(const unsigned char *s, size_t left)
 }
 
 Datum
-readable_text(const char *bytes, size_t len)
+encoding_readable(const char *bytes, size_t len)
 {
 	StringInfoData out;
 	size_t		i = 0;
@@ -62,7 +62,7 @@ readable_text(const char *bytes, size_t len)
 #define MAX_QUOTED	100
 
 char *
-quotable_text(const char *text, int len)
+encoding_quotable(const char *text, int len)
 {
 	if (len <= MAX_QUOTED)
 		return pnstrdup(text, len);

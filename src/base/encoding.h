@@ -16,13 +16,13 @@
  * and any other byte (NUL, a broken sequence, in other encodings all but
  * ASCII) as \xNN.  Never fails.
  */
-extern Datum readable_text(const char *bytes, size_t len);
+extern Datum encoding_readable(const char *bytes, size_t len);
 
 /*
  * What an error quotes of a text that somebody gave us, however long it is:
  * all of a short one, of others the beginning and "...".
  */
-extern char *quotable_text(const char *text, int len);
+extern char *encoding_quotable(const char *text, int len);
 
 extern bool encoding_is_ascii(const char *string, int len);
 

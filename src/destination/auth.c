@@ -71,10 +71,10 @@ check_secret(const char *column, const char *text, FieldProblem *problem)
 	const Secret *secret = secret_from_text(text, &detail);
 
 	if (secret == NULL)
-		return set_problem(problem, column, NULL, detail, NULL);
+		return problem_set(problem, column, NULL, detail, NULL);
 	if (secret->source == SECRET_LITERAL)
-		detail = header_value_problem(text, strlen(text));
-	return detail == NULL || set_problem(problem, column, NULL, sentence(detail), NULL);
+		detail = request_header_value_problem(text, strlen(text));
+	return detail == NULL || problem_set(problem, column, NULL, problem_sentence(detail), NULL);
 }
 
 static bool
@@ -86,11 +86,11 @@ check_columns(AuthType type, const char *const *values, FieldProblem *problem)
 		bool		given = values[i] != NULL;
 
 		if (given && need == UNUSED)
-			return set_problem(problem, columns[i], NULL,
+			return problem_set(problem, columns[i], NULL,
 							   psprintf("It has no meaning with auth_type \"%s\".", types[type].name),
 							   "Set auth_type to \"basic\", \"bearer\" or \"api_key\", or the column to null.");
 		if (need == NEEDED && (!given || values[i][0] == '\0'))
-			return set_problem(problem, columns[i], NULL,
+			return problem_set(problem, columns[i], NULL,
 							   psprintf("auth_type \"%s\" needs it, and it is empty.", types[type].name),
 							   NULL);
 	}
@@ -108,10 +108,10 @@ check_twice(const DestinationAuth *auth, Jsonb *headers, FieldProblem *problem)
 	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY &&
-			header_names_equal(key.val.string.val, key.val.string.len,
-							   auth->header, strlen(auth->header)))
-			return set_part_problem(problem, "headers",
-									psprintf("header \"%s\"", quotable_text(auth->header, strlen(auth->header))),
+			request_header_names_equal(key.val.string.val, key.val.string.len,
+									   auth->header, strlen(auth->header)))
+			return problem_set_part(problem, "headers",
+									psprintf("header \"%s\"", encoding_quotable(auth->header, strlen(auth->header))),
 									"auth_type sets this header.",
 									"Remove it from headers, or set auth_type to \"none\".");
 	}
@@ -119,7 +119,7 @@ check_twice(const DestinationAuth *auth, Jsonb *headers, FieldProblem *problem)
 }
 
 bool
-check_auth(const DestinationFields *fields, FieldProblem *problem)
+auth_check(const DestinationFields *fields, FieldProblem *problem)
 {
 	const char *values[AUTH_COLUMNS] = {
 		fields->auth_username, fields->auth_password,
@@ -131,7 +131,7 @@ check_auth(const DestinationFields *fields, FieldProblem *problem)
 	if (fields->auth_type == NULL)
 		return true;
 	if (!type_by_name(fields->auth_type, &auth.type))
-		return set_problem(problem, "auth_type", fields->auth_type,
+		return problem_set(problem, "auth_type", fields->auth_type,
 						   "There is no such type of authentication.",
 						   "Use \"none\", \"basic\", \"bearer\" or \"api_key\".");
 	if (!check_columns(auth.type, values, problem))
@@ -139,19 +139,19 @@ check_auth(const DestinationFields *fields, FieldProblem *problem)
 
 	if (fields->auth_username != NULL)
 	{
-		why = header_value_problem(fields->auth_username, strlen(fields->auth_username));
+		why = request_header_value_problem(fields->auth_username, strlen(fields->auth_username));
 		if (why != NULL)
-			return set_problem(problem, "auth_username", NULL, sentence(why), NULL);
+			return problem_set(problem, "auth_username", NULL, problem_sentence(why), NULL);
 		if (strchr(fields->auth_username, ':') != NULL)
-			return set_problem(problem, "auth_username", NULL,
+			return problem_set(problem, "auth_username", NULL,
 							   "A user name has no colon in it, since that is where the password begins.",
 							   NULL);
 	}
 	if (fields->auth_header != NULL)
 	{
-		why = header_name_problem(fields->auth_header, strlen(fields->auth_header));
+		why = request_header_name_problem(fields->auth_header, strlen(fields->auth_header));
 		if (why != NULL)
-			return set_problem(problem, "auth_header", fields->auth_header, sentence(why), NULL);
+			return problem_set(problem, "auth_header", fields->auth_header, problem_sentence(why), NULL);
 	}
 	if (fields->auth_password && !check_secret("auth_password", fields->auth_password, problem))
 		return false;
@@ -187,7 +187,7 @@ basic_value(const char *username, const char *password)
 
 	if (!encoding_to_utf8(&pair, &len))
 		return NULL;
-	return psprintf("Basic %s", base64_encode(pair, len));
+	return psprintf("Basic %s", sign_base64(pair, len));
 }
 
 char *
@@ -220,7 +220,7 @@ auth_is_header(const DestinationAuth *auth, const char *name, int len)
 	};
 
 	if (auth->header != NULL &&
-		header_names_equal(name, len, auth->header, strlen(auth->header)))
+		request_header_names_equal(name, len, auth->header, strlen(auth->header)))
 		return true;
 	for (int i = 0; i < lengthof(words); i++)
 	{

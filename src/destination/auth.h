@@ -15,7 +15,7 @@
 #include "destination/values.h"
 
 /* The auth_ columns fit together and with the headers, or a problem. */
-extern bool check_auth(const DestinationFields *fields, FieldProblem *problem);
+extern bool auth_check(const DestinationFields *fields, FieldProblem *problem);
 
 /* Of columns that passed the check. */
 extern void auth_read(const DestinationFields *fields, DestinationAuth *auth);

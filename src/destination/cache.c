@@ -254,7 +254,7 @@ read_cache(void)
 	Snapshot	snapshot;
 	Instant		again_at = 0;
 
-	destination_relid = extension_relation("destination");
+	destination_relid = tables_relation("destination");
 	rel = table_open(destination_relid, AccessShareLock);
 
 	/* whatever arrives after the snapshot was taken makes it stale at once */

@@ -100,12 +100,12 @@ check_name(const char *name, FieldProblem *problem)
 		detail = "A name neither starts nor ends with a space.";
 	else if (has_control_character(name))
 		detail = "A name has no control characters.";
-	else if (method_by_name(name) != NULL)
+	else if (config_method(name) != NULL)
 		detail = "The names of methods stand for requests without a destination.";
 
 	if (detail == NULL)
 		return true;
-	return set_problem(problem, "name", name, detail, "Choose another name.");
+	return problem_set(problem, "name", name, detail, "Choose another name.");
 }
 
 static bool
@@ -116,22 +116,22 @@ check_url(const char *url, FieldProblem *problem)
 
 	if (why == NULL)
 		return true;
-	return set_problem(problem, "url", plain ? url : NULL,
-					   sentence(why),
+	return problem_set(problem, "url", plain ? url : NULL,
+					   problem_sentence(why),
 					   "Use a URL such as \"https://example.com/hooks\".");
 }
 
 static bool
 check_method(const char *method, FieldProblem *problem)
 {
-	const char *meant = method_by_name(method);
+	const char *meant = config_method(method);
 
 	if (meant == NULL)
-		return set_problem(problem, "method", method,
+		return problem_set(problem, "method", method,
 						   "There is no such method.",
 						   "Use " METHODS_IN_WORDS ".");
 	if (strcmp(meant, method) != 0)
-		return set_problem(problem, "method", method,
+		return problem_set(problem, "method", method,
 						   "Methods are written in upper case.",
 						   psprintf("Use %s.", meant));
 	return true;
@@ -142,15 +142,15 @@ bool
 destination_names_check(const char *column, ArrayType *names, FieldProblem *problem)
 {
 	if (ARR_NDIM(names) > 1)
-		return set_problem(problem, column, NULL,
+		return problem_set(problem, column, NULL,
 						   "The array has more than one dimension.",
 						   "Use a plain list.");
 	if (ArrayGetNItems(ARR_NDIM(names), ARR_DIMS(names)) > MAX_NAMES)
-		return set_problem(problem, column, NULL,
+		return problem_set(problem, column, NULL,
 						   psprintf("The array has more than %d elements.", MAX_NAMES),
 						   NULL);
 	if (array_contains_nulls(names))
-		return set_problem(problem, column, NULL,
+		return problem_set(problem, column, NULL,
 						   "The array has a null element.",
 						   "Take it out, or use a null instead of the array.");
 	return true;
@@ -164,7 +164,7 @@ check_source(const char *column, const char *text, bool *elsewhere, FieldProblem
 	const Secret *secret = secret_from_text(text, &detail);
 
 	if (secret == NULL)
-		return set_problem(problem, column, NULL, detail, NULL);
+		return problem_set(problem, column, NULL, detail, NULL);
 	*elsewhere = secret->source != SECRET_LITERAL;
 	return true;
 }
@@ -184,9 +184,9 @@ check_hosts(ArrayType *hosts, FieldProblem *problem)
 
 		CHECK_FOR_INTERRUPTS();
 		if (url_host_problem(host) != NULL)
-			return set_problem(problem, "allowed_hosts", NULL,
+			return problem_set(problem, "allowed_hosts", NULL,
 							   psprintf("\"%s\" is not a host, or a host and a port.",
-										quotable_text(host, strlen(host))),
+										encoding_quotable(host, strlen(host))),
 							   "Use hosts such as \"example.com\" or \"example.com:8443\".");
 	}
 	return true;
@@ -211,11 +211,11 @@ check_proxy(const char *proxy, FieldProblem *problem)
 			rest = proxy + strlen(schemes[i]);
 	}
 	if (rest == NULL)
-		return set_problem(problem, "proxy", NULL,
+		return problem_set(problem, "proxy", NULL,
 						   "The proxy does not start with the scheme of one.",
 						   "Use http://, https://, socks4://, socks4a://, socks5:// or socks5h://.");
 	if (*rest == '\0' || *rest == '/' || strchr(proxy, ' ') || has_control_character(proxy))
-		return set_problem(problem, "proxy", NULL,
+		return problem_set(problem, "proxy", NULL,
 						   "The proxy's URL has no host, or a space or control character.",
 						   "Use a URL such as \"http://proxy.example.com:3128\".");
 	return true;
@@ -235,18 +235,18 @@ check_pem(const char *column, const char *pem, bool is_key, FieldProblem *proble
 	{
 		if (begin == NULL || strstr(begin, "PRIVATE KEY-----") == NULL ||
 			strstr(begin, "-----END ") == NULL)
-			return set_problem(problem, column, NULL,
+			return problem_set(problem, column, NULL,
 							   "The value is not a private key in PEM form.",
 							   "Give the text of the file, not its name.");
 		if (strstr(begin, "ENCRYPTED") != NULL)
-			return set_problem(problem, column, NULL,
+			return problem_set(problem, column, NULL,
 							   "The private key is encrypted.",
 							   "Store the key without a passphrase.");
 		return true;
 	}
 	if (begin == NULL || strstr(begin, "CERTIFICATE-----") == NULL ||
 		strstr(begin, "-----END ") == NULL)
-		return set_problem(problem, column, NULL,
+		return problem_set(problem, column, NULL,
 						   "The value is not a certificate in PEM form.",
 						   "Give the text of the file, not its name.");
 	return true;
@@ -263,7 +263,7 @@ check_tls(const DestinationFields *fields, FieldProblem *problem)
 		return false;
 
 	if ((fields->client_cert == NULL) != (fields->client_key == NULL))
-		return set_problem(problem, fields->client_cert ? "client_key" : "client_cert", NULL,
+		return problem_set(problem, fields->client_cert ? "client_key" : "client_cert", NULL,
 						   "A client certificate and its key are of use only together.",
 						   "Set both client_cert and client_key, or neither.");
 	return true;
@@ -308,7 +308,7 @@ check_header_bytes(const DestinationFields *fields, FieldProblem *problem)
 	}
 	if (bytes <= MAX_SET_HEADER_BYTES)
 		return true;
-	return set_problem(problem, "headers", NULL,
+	return problem_set(problem, "headers", NULL,
 					   psprintf("Names and values of all headers, with the one that auth_type makes, have %zu bytes; at most %d are allowed.",
 								bytes, MAX_SET_HEADER_BYTES),
 					   NULL);
@@ -325,18 +325,18 @@ destination_fields_check(HeapTuple tuple, TupleDesc desc, DestinationFields *fie
 		(fields->name == NULL || check_name(fields->name, problem)) &&
 		(fields->url == NULL || check_url(fields->url, problem)) &&
 		(fields->method == NULL || check_method(fields->method, problem)) &&
-		(fields->headers == NULL || check_headers(&fields->headers, problem)) &&
+		(fields->headers == NULL || destination_headers_check(&fields->headers, problem)) &&
 		(fields->types == NULL || destination_names_check("types", fields->types, problem)) &&
 		(fields->events == NULL || destination_names_check("events", fields->events, problem)) &&
 		(fields->proxy == NULL || check_proxy(fields->proxy, problem)) &&
 		check_tls(fields, problem) &&
-		check_auth(fields, problem) &&
+		auth_check(fields, problem) &&
 		check_header_bytes(fields, problem) &&
 		(fields->allowed_hosts == NULL || check_hosts(fields->allowed_hosts, problem)) &&
 		(fields->signing_secrets == NULL ||
-		 check_signing_secrets(&fields->signing_secrets, problem)) &&
+		 destination_secrets_check(&fields->signing_secrets, problem)) &&
 		(fields->status_outcomes == NULL ||
-		 check_status_outcomes(fields->status_outcomes, problem));
+		 destination_outcomes_check(fields->status_outcomes, problem));
 }
 
 /* The value of a column of any of the numeric types in use here. */
@@ -362,7 +362,7 @@ column_number(HeapTuple tuple, TupleDesc desc, const char *column, double *numbe
 			*number = DatumGetFloat8(value);
 			return true;
 		case INTERVALOID:
-			*number = interval_us(DatumGetIntervalP(value));
+			*number = fields_interval_us(DatumGetIntervalP(value));
 			return true;
 		default:
 			return false;
@@ -408,7 +408,7 @@ destination_ranges_check(HeapTuple tuple, TupleDesc desc, FieldProblem *problem)
 		/* so that NaN is refused as well */
 		if (number >= min && number <= ranges[i].max)
 			continue;
-		return set_problem(problem, ranges[i].column,
+		return problem_set(problem, ranges[i].column,
 						   SPI_getvalue(tuple, desc, SPI_fnumber(desc, ranges[i].column)),
 						   psprintf("The value must be %s.", ranges[i].allowed),
 						   ranges[i].hint);

@@ -81,45 +81,45 @@ add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value
 
 	item.name = name->val.string.val;
 	item.name_len = name->val.string.len;
-	part = psprintf("header \"%s\"", quotable_text(item.name, item.name_len));
+	part = psprintf("header \"%s\"", encoding_quotable(item.name, item.name_len));
 
-	why = header_name_problem(item.name, item.name_len);
+	why = request_header_name_problem(item.name, item.name_len);
 	if (why != NULL)
-		return set_part_problem(problem, "headers", part,
-								sentence(why),
+		return problem_set_part(problem, "headers", part,
+								problem_sentence(why),
 								NULL);
 
 	item.value = *value;
 	scalar_to_string(&item.value);
 	if (secret_from_json(&item.value, &detail) == NULL)
-		return set_part_problem(problem, "headers", part, detail,
+		return problem_set_part(problem, "headers", part, detail,
 								"Give the value as a JSON string.");
 	if (item.value.type == jbvString)
 	{
-		why = header_value_problem(item.value.val.string.val, item.value.val.string.len);
+		why = request_header_value_problem(item.value.val.string.val, item.value.val.string.len);
 		if (why != NULL)
-			return set_part_problem(problem, "headers", part,
-									sentence(why),
+			return problem_set_part(problem, "headers", part,
+									problem_sentence(why),
 									NULL);
 		headers->bytes += item.value.val.string.len;
 	}
 	headers->bytes += item.name_len;
 	if (headers->bytes > MAX_SET_HEADER_BYTES)
-		return set_problem(problem, "headers", NULL,
+		return problem_set(problem, "headers", NULL,
 						   psprintf("Names and values of all headers have more than %d bytes.",
 									MAX_SET_HEADER_BYTES),
 						   NULL);
 	if (headers->count >= MAX_HEADERS)
-		return set_problem(problem, "headers", NULL,
+		return problem_set(problem, "headers", NULL,
 						   psprintf("There are more than %d headers.", MAX_HEADERS),
 						   NULL);
 
 	for (int i = 0; i < headers->count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (header_names_equal(headers->items[i].name, headers->items[i].name_len,
-							   item.name, item.name_len))
-			return set_part_problem(problem, "headers", part,
+		if (request_header_names_equal(headers->items[i].name, headers->items[i].name_len,
+									   item.name, item.name_len))
+			return problem_set_part(problem, "headers", part,
 									"The header is given twice; case does not matter in names.",
 									"Give each header once.");
 	}
@@ -149,12 +149,12 @@ add_header_element(HeaderItems *headers, const JsonbValue *element, int position
 	bool		has_to;
 
 	if (element->type != jbvBinary || !JsonContainerIsObject(element->val.binary.data))
-		return set_part_problem(problem, "headers", part,
+		return problem_set_part(problem, "headers", part,
 								"The element is not an object.",
 								"Give each header as {\"from\": name, \"to\": value}.");
 	if (!getKeyJsonValueFromContainer(element->val.binary.data, "from", 4, &from) ||
 		from.type != jbvString)
-		return set_part_problem(problem, "headers", part,
+		return problem_set_part(problem, "headers", part,
 								"The element has no string \"from\".",
 								"Give each header as {\"from\": name, \"to\": value}.");
 	has_to = getKeyJsonValueFromContainer(element->val.binary.data, "to", 2, &to) != NULL;
@@ -191,7 +191,7 @@ headers_object(const HeaderItems *headers)
  * an object of names to strings and sources of secrets.
  */
 bool
-check_headers(Jsonb **headers, FieldProblem *problem)
+destination_headers_check(Jsonb **headers, FieldProblem *problem)
 {
 	HeaderItems items = {0};
 	JsonbIterator *it;
@@ -201,7 +201,7 @@ check_headers(Jsonb **headers, FieldProblem *problem)
 	int			position = 0;
 
 	if (JB_ROOT_IS_SCALAR(*headers))
-		return set_problem(problem, "headers", NULL,
+		return problem_set(problem, "headers", NULL,
 						   "The value is neither an object nor an array.",
 						   "Use an object such as {\"authorization\": \"Bearer ...\"}.");
 
@@ -269,7 +269,7 @@ read_signing_secret(const JsonbValue *element, SigningSecret *signing)
 		return detail;
 	if (signing->secret->source == SECRET_LITERAL)
 	{
-		why = signing_key_problem(signing->secret->text);
+		why = sign_key_problem(signing->secret->text);
 		if (why != NULL)
 			return psprintf("The secret cannot sign: %s.", why);
 	}
@@ -316,7 +316,7 @@ push_signing_secret(JsonbInState *state, const SigningSecret *signing)
 
 /* Also brings them into the form that is stored. */
 bool
-check_signing_secrets(Jsonb **secrets, FieldProblem *problem)
+destination_secrets_check(Jsonb **secrets, FieldProblem *problem)
 {
 	JsonbInState state = {0};
 	JsonbIterator *it;
@@ -325,7 +325,7 @@ check_signing_secrets(Jsonb **secrets, FieldProblem *problem)
 	int			count = 0;
 
 	if (!JB_ROOT_IS_ARRAY(*secrets) || JB_ROOT_IS_SCALAR(*secrets))
-		return set_problem(problem, "signing_secrets", NULL,
+		return problem_set(problem, "signing_secrets", NULL,
 						   "The value is not an array.",
 						   "Use an array such as [\"whsec_...\"].");
 
@@ -342,7 +342,7 @@ check_signing_secrets(Jsonb **secrets, FieldProblem *problem)
 		detail = ++count > MAX_SIGNING_SECRETS ?
 			"There are more than 8 of them." : read_signing_secret(&element, &signing);
 		if (detail != NULL)
-			return set_part_problem(problem, "signing_secrets",
+			return problem_set_part(problem, "signing_secrets",
 									psprintf("element %d", count), detail,
 									"rswebhook_generate_secret() makes one.");
 		push_signing_secret(&state, &signing);
@@ -353,7 +353,7 @@ check_signing_secrets(Jsonb **secrets, FieldProblem *problem)
 }
 
 void
-signing_secrets_read(Jsonb *secrets, SigningSecret **list, int *count)
+destination_secrets_read(Jsonb *secrets, SigningSecret **list, int *count)
 {
 	JsonbIterator *it = JsonbIteratorInit(&secrets->root);
 	JsonbIteratorToken token;
@@ -399,11 +399,11 @@ static bool
 read_outcome(const JsonbValue *value, VerdictKind *outcome)
 {
 	return value->type == jbvString &&
-		outcome_by_name(pnstrdup(value->val.string.val, value->val.string.len), outcome);
+		tables_outcome_by_name(pnstrdup(value->val.string.val, value->val.string.len), outcome);
 }
 
 bool
-check_status_outcomes(Jsonb *map, FieldProblem *problem)
+destination_outcomes_check(Jsonb *map, FieldProblem *problem)
 {
 	JsonbIterator *it;
 	JsonbIteratorToken token;
@@ -411,7 +411,7 @@ check_status_outcomes(Jsonb *map, FieldProblem *problem)
 	JsonbValue	value;
 
 	if (!JB_ROOT_IS_OBJECT(map))
-		return set_problem(problem, "status_outcomes", NULL,
+		return problem_set(problem, "status_outcomes", NULL,
 						   "The value is not an object.",
 						   "Use an object such as {\"409\": \"delivered\"}.");
 
@@ -427,13 +427,13 @@ check_status_outcomes(Jsonb *map, FieldProblem *problem)
 		{
 			key = value;
 			if (!status_range(key.val.string.val, key.val.string.len, &first, &last))
-				return set_part_problem(problem, "status_outcomes",
-										psprintf("key \"%s\"", quotable_text(key.val.string.val, key.val.string.len)),
+				return problem_set_part(problem, "status_outcomes",
+										psprintf("key \"%s\"", encoding_quotable(key.val.string.val, key.val.string.len)),
 										"The key is not an HTTP status.",
 										"Use a status such as \"409\", or a class such as \"4xx\".");
 		}
 		else if (token == WJB_VALUE && !read_outcome(&value, &outcome))
-			return set_part_problem(problem, "status_outcomes",
+			return problem_set_part(problem, "status_outcomes",
 									psprintf("outcome of \"%.*s\"", key.val.string.len, key.val.string.val),
 									"There is no such outcome.",
 									"Use \"delivered\", \"retry\", \"aborted\" or \"pause\".");
@@ -445,7 +445,7 @@ check_status_outcomes(Jsonb *map, FieldProblem *problem)
  * A single status says more than its class, so classes are filled in first.
  */
 void
-status_outcomes_read(Jsonb *map, StatusOutcome **list, int *count)
+destination_outcomes_read(Jsonb *map, StatusOutcome **list, int *count)
 {
 	int			by_status[MAX_STATUS + 1];
 	int			n = 0;

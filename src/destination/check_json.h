@@ -15,15 +15,15 @@
 #include "destination/problem.h"
 #include "destination/values.h"
 
-extern bool check_headers(Jsonb **headers, FieldProblem *problem);
-extern bool check_signing_secrets(Jsonb **secrets, FieldProblem *problem);
-extern bool check_status_outcomes(Jsonb *map, FieldProblem *problem);
+extern bool destination_headers_check(Jsonb **headers, FieldProblem *problem);
+extern bool destination_secrets_check(Jsonb **secrets, FieldProblem *problem);
+extern bool destination_outcomes_check(Jsonb *map, FieldProblem *problem);
 
 /* Of a value that has passed the check. */
-extern void signing_secrets_read(Jsonb *secrets, SigningSecret **list, int *count);
+extern void destination_secrets_read(Jsonb *secrets, SigningSecret **list, int *count);
 
 /* Of a value that has passed the check: sorted by status, none twice. */
-extern void status_outcomes_read(Jsonb *outcomes, StatusOutcome **list,
-								 int *count);
+extern void destination_outcomes_read(Jsonb *outcomes, StatusOutcome **list,
+									  int *count);
 
 #endif							/* RSWEBHOOK_CHECK_JSON_H */

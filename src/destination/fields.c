@@ -134,7 +134,7 @@ destination_nulls_check(HeapTuple tuple, TupleDesc desc, FieldProblem *problem)
 	{
 		if (column_types[i].required &&
 			heap_attisnull(tuple, SPI_fnumber(desc, column_types[i].name), desc))
-			return set_problem(problem, column_types[i].name, NULL, "It must not be null.", NULL);
+			return problem_set(problem, column_types[i].name, NULL, "It must not be null.", NULL);
 	}
 	return true;
 }
@@ -169,7 +169,7 @@ destination_sizes_check(HeapTuple tuple, TupleDesc desc, FieldProblem *problem)
 
 		if (max_bytes > 0 && row_value(&row, column_types[i].name, &value) &&
 			!fits(value, max_bytes, &size))
-			return set_problem(problem, column_types[i].name, NULL,
+			return problem_set(problem, column_types[i].name, NULL,
 							   psprintf("The value has %zu bytes; at most %d are allowed.", size, max_bytes),
 							   NULL);
 	}
@@ -192,7 +192,7 @@ row_fitting_value(const Row *row, const char *column, Datum *value)
 }
 
 char *
-row_text(const Row *row, const char *column)
+fields_text(const Row *row, const char *column)
 {
 	Datum		value;
 
@@ -208,7 +208,7 @@ row_jsonb(const Row *row, const char *column)
 }
 
 ArrayType *
-row_array(const Row *row, const char *column)
+fields_array(const Row *row, const char *column)
 {
 	Datum		value;
 
@@ -216,7 +216,7 @@ row_array(const Row *row, const char *column)
 }
 
 bool
-row_bool(const Row *row, const char *column)
+fields_bool(const Row *row, const char *column)
 {
 	Datum		value;
 
@@ -224,7 +224,7 @@ row_bool(const Row *row, const char *column)
 }
 
 int32
-row_int(const Row *row, const char *column)
+fields_int(const Row *row, const char *column)
 {
 	Datum		value;
 
@@ -232,7 +232,7 @@ row_int(const Row *row, const char *column)
 }
 
 double
-interval_us(const Interval *interval)
+fields_interval_us(const Interval *interval)
 {
 	return (double) interval->time +
 		((double) interval->month * DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
@@ -243,22 +243,22 @@ destination_fields_read(HeapTuple tuple, TupleDesc desc, DestinationFields *fiel
 {
 	Row			row = {tuple, desc};
 
-	fields->name = row_text(&row, "name");
-	fields->url = row_text(&row, "url");
-	fields->method = row_text(&row, "method");
+	fields->name = fields_text(&row, "name");
+	fields->url = fields_text(&row, "url");
+	fields->method = fields_text(&row, "method");
 	fields->headers = row_jsonb(&row, "headers");
-	fields->types = row_array(&row, "types");
-	fields->events = row_array(&row, "events");
-	fields->ca_cert = row_text(&row, "ca_cert");
-	fields->client_cert = row_text(&row, "client_cert");
-	fields->client_key = row_text(&row, "client_key");
-	fields->proxy = row_text(&row, "proxy");
-	fields->auth_type = row_text(&row, "auth_type");
-	fields->auth_username = row_text(&row, "auth_username");
-	fields->auth_password = row_text(&row, "auth_password");
-	fields->auth_token = row_text(&row, "auth_token");
-	fields->auth_header = row_text(&row, "auth_header");
-	fields->allowed_hosts = row_array(&row, "allowed_hosts");
+	fields->types = fields_array(&row, "types");
+	fields->events = fields_array(&row, "events");
+	fields->ca_cert = fields_text(&row, "ca_cert");
+	fields->client_cert = fields_text(&row, "client_cert");
+	fields->client_key = fields_text(&row, "client_key");
+	fields->proxy = fields_text(&row, "proxy");
+	fields->auth_type = fields_text(&row, "auth_type");
+	fields->auth_username = fields_text(&row, "auth_username");
+	fields->auth_password = fields_text(&row, "auth_password");
+	fields->auth_token = fields_text(&row, "auth_token");
+	fields->auth_header = fields_text(&row, "auth_header");
+	fields->allowed_hosts = fields_array(&row, "allowed_hosts");
 	fields->signing_secrets = row_jsonb(&row, "signing_secrets");
 	fields->status_outcomes = row_jsonb(&row, "status_outcomes");
 }

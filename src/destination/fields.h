@@ -70,14 +70,14 @@ extern bool destination_sizes_check(HeapTuple tuple, TupleDesc desc,
  * A column; NULL, 0 or false for null.  What is too large reads as null, here
  * and below, and never gets into memory.
  */
-extern char *row_text(const Row *row, const char *column);
-extern ArrayType *row_array(const Row *row, const char *column);
-extern int32 row_int(const Row *row, const char *column);
-extern bool row_bool(const Row *row, const char *column);
+extern char *fields_text(const Row *row, const char *column);
+extern ArrayType *fields_array(const Row *row, const char *column);
+extern int32 fields_int(const Row *row, const char *column);
+extern bool fields_bool(const Row *row, const char *column);
 
 extern void destination_fields_read(HeapTuple tuple, TupleDesc desc,
 									DestinationFields *fields);
 /* A month has 30 days, a day 24 hours. */
-extern double interval_us(const Interval *interval);
+extern double fields_interval_us(const Interval *interval);
 
 #endif							/* RSWEBHOOK_FIELDS_H */

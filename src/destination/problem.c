@@ -14,12 +14,12 @@
 
 /* Always false, so that a check can return it. */
 bool
-set_problem(FieldProblem *problem, const char *column, const char *value,
+problem_set(FieldProblem *problem, const char *column, const char *value,
 			const char *detail, const char *hint)
 {
 	problem->column = column;
 	problem->part = NULL;
-	problem->value = value != NULL ? quotable_text(value, strlen(value)) : NULL;
+	problem->value = value != NULL ? encoding_quotable(value, strlen(value)) : NULL;
 	problem->detail = detail;
 	problem->hint = hint;
 	return false;
@@ -27,17 +27,17 @@ set_problem(FieldProblem *problem, const char *column, const char *value,
 
 /* Likewise, of one part of a column's value. */
 bool
-set_part_problem(FieldProblem *problem, const char *column, const char *part,
+problem_set_part(FieldProblem *problem, const char *column, const char *part,
 				 const char *detail, const char *hint)
 {
-	set_problem(problem, column, NULL, detail, hint);
+	problem_set(problem, column, NULL, detail, hint);
 	problem->part = part;
 	return false;
 }
 
 /* "the name is empty" to "The name is empty." */
 char *
-sentence(const char *clause)
+problem_sentence(const char *clause)
 {
 	char	   *text = psprintf("%s.", clause);
 

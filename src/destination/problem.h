@@ -21,10 +21,10 @@ typedef struct FieldProblem
 } FieldProblem;
 
 /* For the rules: remember a problem and return false. */
-extern bool set_problem(FieldProblem *problem, const char *column,
+extern bool problem_set(FieldProblem *problem, const char *column,
 						const char *value, const char *detail, const char *hint);
-extern bool set_part_problem(FieldProblem *problem, const char *column,
+extern bool problem_set_part(FieldProblem *problem, const char *column,
 							 const char *part, const char *detail, const char *hint);
-extern char *sentence(const char *clause);
+extern char *problem_sentence(const char *clause);
 
 #endif							/* RSWEBHOOK_PROBLEM_H */

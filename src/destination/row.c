@@ -102,7 +102,7 @@ row_number(const Row *row, const char *column)
 }
 
 char *
-fold_message_type(const char *type, int len)
+destination_fold_type(const char *type, int len)
 {
 	char	   *folded;
 
@@ -128,7 +128,7 @@ string_list(ArrayType *array, bool fold, int *count)
 	{
 		list[i] = TextDatumGetCString(elements[i]);
 		if (fold)
-			list[i] = fold_message_type(list[i], strlen(list[i]));
+			list[i] = destination_fold_type(list[i], strlen(list[i]));
 	}
 	return list;
 }
@@ -146,7 +146,7 @@ read_secret(const char *text)
 static char **
 read_filter(const Row *row, const char *column, bool fold, int *count)
 {
-	ArrayType  *names = row_array(row, column);
+	ArrayType  *names = fields_array(row, column);
 	FieldProblem problem;
 
 	if (names == NULL || !destination_names_check(column, names, &problem))
@@ -154,21 +154,16 @@ read_filter(const Row *row, const char *column, bool fold, int *count)
 	return string_list(names, fold, count);
 }
 
-void
-destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc)
+/* What is of a fixed size, and there whatever is wrong with the rest. */
+static void
+read_fixed(Destination *dest, const Row *row)
 {
-	const Row	the_row = {tuple, desc};
-	const Row  *row = &the_row;
-	DestinationFields fields;
-	FieldProblem problem;
-	char	   *name;
-
-	dest->id = row_int(row, "id");
+	dest->id = fields_int(row, "id");
 	dest->name = dest->url = "";
 	dest->method = "POST";
-	dest->enabled = row_bool(row, "enabled");
-	dest->paused = row_bool(row, "paused");
-	dest->ordered = row_bool(row, "ordered");
+	dest->enabled = fields_bool(row, "enabled");
+	dest->paused = fields_bool(row, "paused");
+	dest->ordered = fields_bool(row, "ordered");
 	dest->max_in_flight = (int) row_number(row, "max_in_flight");
 	dest->rate_limit = row_number(row, "rate_limit");
 
@@ -185,9 +180,21 @@ destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc)
 	dest->min_attempts = (int) row_number(row, "min_attempts");
 	dest->breaker_failures = (int) row_number(row, "breaker_failures");
 	dest->expires_after_us = (int64) row_number(row, "expires_after");
+}
+
+void
+destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc)
+{
+	const Row	the_row = {tuple, desc};
+	const Row  *row = &the_row;
+	DestinationFields fields;
+	FieldProblem problem;
+	char	   *name;
+
+	read_fixed(dest, row);
 
 	/* from here on values may have to be fetched and decompressed */
-	name = row_text(row, "name");
+	name = fields_text(row, "name");
 	if (name != NULL)
 		dest->name = name;
 	dest->types = read_filter(row, "types", true, &dest->ntypes);
@@ -206,19 +213,19 @@ destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc)
 	dest->url = fields.url;
 	dest->method = fields.method;
 	dest->ca_cert = fields.ca_cert;
-	dest->no_proxy = row_text(row, "no_proxy");
+	dest->no_proxy = fields_text(row, "no_proxy");
 	dest->client_cert = read_secret(fields.client_cert);
 	dest->client_key = read_secret(fields.client_key);
 	dest->proxy = read_secret(fields.proxy);
 	auth_read(&fields, &dest->auth);
-	dest->event_auth_headers = row_bool(row, "event_auth_headers");
+	dest->event_auth_headers = fields_bool(row, "event_auth_headers");
 	make_configs(dest, fields.headers);
 	if (fields.allowed_hosts)
 		dest->allowed_hosts = string_list(fields.allowed_hosts, false, &dest->nallowed_hosts);
 	if (fields.signing_secrets)
-		signing_secrets_read(fields.signing_secrets, &dest->signing_secrets,
-							 &dest->nsigning_secrets);
+		destination_secrets_read(fields.signing_secrets, &dest->signing_secrets,
+								 &dest->nsigning_secrets);
 	if (fields.status_outcomes)
-		status_outcomes_read(fields.status_outcomes, &dest->status_outcomes,
-							 &dest->nstatus_outcomes);
+		destination_outcomes_read(fields.status_outcomes, &dest->status_outcomes,
+								  &dest->nstatus_outcomes);
 }

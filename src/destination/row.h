@@ -24,6 +24,6 @@
 extern void destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc);
 
 /* A message type as filters compare it: trimmed, lower case. */
-extern char *fold_message_type(const char *type, int len);
+extern char *destination_fold_type(const char *type, int len);
 
 #endif							/* RSWEBHOOK_ROW_H */

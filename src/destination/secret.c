@@ -69,7 +69,7 @@ is_variable_name(const char *name)
 		return false;
 	for (const char *at = name; *at; at++)
 	{
-		if (!is_ascii_alnum(*at) && *at != '_')
+		if (!json_is_alnum(*at) && *at != '_')
 			return false;
 	}
 	return name[0] != '\0';
@@ -181,7 +181,7 @@ secret_describe(const Secret *secret)
 	{
 		case SECRET_ENV:
 			return psprintf("environment variable \"%s\"",
-							quotable_text(secret->text, strlen(secret->text)));
+							encoding_quotable(secret->text, strlen(secret->text)));
 		case SECRET_FILE:
 			return psprintf("file \"%s\"", secret->text);
 		case SECRET_LITERAL:
@@ -225,7 +225,7 @@ secret_sources_problem(const char *list)
 		if (strncmp(element, "file:", 5) == 0 && is_plain_path(element + 5))
 			continue;
 		return psprintf("\"%s\" is none of \"env\", \"env:PREFIX\", \"file\" and \"file:/directory\".",
-						quotable_text(element, strlen(element)));
+						encoding_quotable(element, strlen(element)));
 	}
 	return NULL;
 }

@@ -56,7 +56,7 @@ SQL_FUNCTION(rswebhook_generate_key_pair);
  */
 
 char *
-base64_encode(const void *bytes, int len)
+sign_base64(const void *bytes, int len)
 {
 	int			size = pg_b64_enc_len(len);
 	char	   *text = palloc(size + 1);
@@ -134,7 +134,7 @@ read_key(const char *text, SigningKey *key)
 }
 
 const char *
-signing_key_problem(const char *text)
+sign_key_problem(const char *text)
 {
 	SigningKey	key;
 	const char *problem = read_key(text, &key);
@@ -186,7 +186,7 @@ sign_bytes(const char *text, const char *bytes, size_t len)
 	OPENSSL_cleanse(&key, sizeof(key));
 	if (!ok)
 		return NULL;
-	return psprintf("%s,%s", version, base64_encode(signature, signature_len));
+	return psprintf("%s,%s", version, sign_base64(signature, signature_len));
 }
 
 /* ---------------------------------------------------------------------
@@ -211,7 +211,7 @@ rswebhook_generate_secret(PG_FUNCTION_ARGS)
 
 	fill_randomly(bytes, sizeof(bytes));
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s%s", HMAC_PREFIX,
-											  base64_encode(bytes, sizeof(bytes)))));
+											  sign_base64(bytes, sizeof(bytes)))));
 }
 
 /* rswebhook_generate_key_pair(OUT private_key, OUT public_key) */
@@ -233,8 +233,8 @@ rswebhook_generate_key_pair(PG_FUNCTION_ARGS)
 				 errmsg("libcrypto could not generate an Ed25519 key")));
 
 	values[0] = CStringGetTextDatum(psprintf("%s%s", PRIVATE_PREFIX,
-											 base64_encode(key.bytes, 2 * ED25519_BYTES)));
+											 sign_base64(key.bytes, 2 * ED25519_BYTES)));
 	values[1] = CStringGetTextDatum(psprintf("%s%s", PUBLIC_PREFIX,
-											 base64_encode(public, ED25519_BYTES)));
+											 sign_base64(public, ED25519_BYTES)));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -15,11 +15,11 @@
 #define RSWEBHOOK_SIGN_H
 
 /* NULL if it is a key, else a clause that says why not, without its text. */
-extern const char *signing_key_problem(const char *key);
+extern const char *sign_key_problem(const char *key);
 
 /* "v1,..." or "v1a,..." of the bytes; NULL if libcrypto cannot do that. */
 extern char *sign_bytes(const char *key, const char *bytes, size_t len);
 
-extern char *base64_encode(const void *bytes, int len);
+extern char *sign_base64(const void *bytes, int len);
 
 #endif							/* RSWEBHOOK_SIGN_H */

@@ -129,7 +129,7 @@ forbidden_sources(const DestinationFields *fields)
 			secrets = lappend(secrets, secret_from_text(texts[i], &problem));
 	}
 	if (fields->signing_secrets != NULL)
-		signing_secrets_read(fields->signing_secrets, &signing, &nsigning);
+		destination_secrets_read(fields->signing_secrets, &signing, &nsigning);
 	for (int i = 0; i < nsigning; i++)
 		secrets = lappend(secrets, signing[i].secret);
 	if (fields->headers != NULL)

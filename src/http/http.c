@@ -98,8 +98,8 @@ fail_setup(Transfer *t)
 
 	if (t->failed_option != NULL)
 	{
-		snprintf(error, sizeof(error), "%s: %s", t->failed_option,
-				 curl_easy_strerror(t->setup));
+		snprintf(error, sizeof(error), "%s: %s", t->failed_option, t->failed_why);
+		t->answer.unsupported = t->setup != CURLE_OUT_OF_MEMORY;
 		fail_early(t, false, error);
 	}
 	else if (t->setup == CURLE_OUT_OF_MEMORY)
@@ -149,6 +149,8 @@ run_on_new(Transfer *t, int64_t now_us)
 	}
 	if (http_carry_open(t, &lacking))
 		run(t, now_us);
+	else if (t->setup != CURLE_OK)
+		fail_setup(t);
 	else
 		fail_early(t, false, lacking == EMFILE ? "too many open files" : http_no_memory);
 }
@@ -210,7 +212,11 @@ next_due(void)
 	return sooner(sooner(sooner(http_multi_next(), http_untold_next()),
 						 sooner(http_wait_next(), http_finish_next())),
 				  sooner(sooner(http_names_next(), http_connection_next_expiry()),
+<<<<<<< HEAD
 						 sooner(http_linger_next(), poller_held_until())));
+=======
+						 poller_delayed_until()));
+>>>>>>> words
 }
 
 static bool

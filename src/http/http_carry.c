@@ -147,7 +147,7 @@ http_carry_open(Transfer *t, int *lacking)
 	}
 	pool->spare = NULL;
 	if (connection == NULL)
-		connection = http_connection_make(pool, t->host != NULL || t->proxied);
+		connection = http_connection_make(t);
 	if (connection == NULL)
 	{
 		*lacking = ENOMEM;

@@ -21,7 +21,7 @@ extern bool http_carry_take(Transfer *t, int64_t now_us);
 /* Is one being set up that may turn out to take several requests? */
 extern bool http_carry_is_opening(const Transfer *t);
 
-/* Use a new one.  False with the errno of what we lack for it. */
+/* Use a new one.  False with the errno of what we lack for it, or see setup. */
 extern bool http_carry_open(Transfer *t, int *lacking);
 
 /* Might libcurl use what is left of an earlier one in its place? */

@@ -151,31 +151,47 @@ http_connection_init(void)
  * ---------------------------------------------------------------------
  */
 
+/* Addresses are kept for those that a name leads to, sessions for TLS. */
 static CURLSH *
-make_share(bool tls, bool named)
+make_share(Transfer *t)
 {
+	const struct
+	{
+		curl_lock_data data;
+		bool		wanted;
+		const char *option;
+	}			kept[] = {
+		{CURL_LOCK_DATA_CONNECT, true, "CURLSHOPT_SHARE of CURL_LOCK_DATA_CONNECT"},
+		{CURL_LOCK_DATA_DNS, t->host != NULL || t->proxied, "CURLSHOPT_SHARE of CURL_LOCK_DATA_DNS"},
+		{CURL_LOCK_DATA_SSL_SESSION, t->pool->tls, "CURLSHOPT_SHARE of CURL_LOCK_DATA_SSL_SESSION"}
+	};
 	CURLSH	   *share = curl_share_init();
 
-	if (share == NULL)
-		return NULL;
-	if (curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK &&
-		(!named ||
-		 curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) == CURLSHE_OK) &&
-		(!tls ||
-		 curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK))
-		return share;
-	(void) curl_share_cleanup(share);
-	return NULL;
+	for (size_t i = 0; share != NULL && i < sizeof(kept) / sizeof(kept[0]); i++)
+	{
+		CURLSHcode	rc = kept[i].wanted ?
+			curl_share_setopt(share, CURLSHOPT_SHARE, kept[i].data) : CURLSHE_OK;
+
+		if (rc == CURLSHE_OK)
+			continue;
+		t->setup = rc == CURLSHE_NOMEM ? CURLE_OUT_OF_MEMORY : CURLE_UNKNOWN_OPTION;
+		t->failed_option = kept[i].option;
+		t->failed_why = curl_share_strerror(rc);
+		(void) curl_share_cleanup(share);
+		share = NULL;
+	}
+	return share;
 }
 
 Connection *
-http_connection_make(Pool *pool, bool named)
+http_connection_make(Transfer *t)
 {
+	Pool	   *pool = t->pool;
 	Connection *connection = calloc(1, sizeof(Connection));
 
 	if (connection == NULL)
 		return NULL;
-	connection->share = make_share(pool->tls, named);
+	connection->share = make_share(t);
 	if (connection->share == NULL)
 	{
 		free(connection);
@@ -320,7 +336,7 @@ http_connection_could_write(Connection *connection, int fd)
 	if (++connection->vain_writes <= VAIN_WRITES)
 		return;
 	doublings = connection->vain_writes - VAIN_WRITES;
-	poller_hold_out(fd, poller_clock() + (doublings < 6 ? 1000 << doublings : 64000));
+	poller_delay_out(fd, poller_clock() + (doublings < 6 ? 1000 << doublings : 64000));
 }
 
 /* ---------------------------------------------------------------------

@@ -14,8 +14,8 @@
 
 extern void http_connection_init(void);
 
-/* A new one of the pool, to where a name leads or not; NULL: no memory. */
-extern Connection *http_connection_make(Pool *pool, bool named);
+/* A new one of its pool; NULL: no memory, or see setup and failed_option. */
+extern Connection *http_connection_make(Transfer *t);
 
 /* Room for another socket, if need be by closing what nobody uses. */
 extern bool http_connection_has_room(void);

@@ -55,7 +55,7 @@
 #define MAX_SOCKETS			256
 
 static ares_channel channel = NULL;
-static HttpFile config = {.path = "/etc/resolv.conf"};
+static HttpFile resolv_conf = {.path = "/etc/resolv.conf"};
 static int	nasked = 0;			/* look-ups that have not ended */
 
 static int	sockets[MAX_SOCKETS];
@@ -268,7 +268,7 @@ http_dns_refresh(int64_t now_us)
 	char	   *text;
 	size_t		size;
 	ares_channel fresh;
-	HttpFileState state = http_file_look(&config, now_us, &text, &size);
+	HttpFileState state = http_file_look(&resolv_conf, now_us, &text, &size);
 
 	if (state == HTTP_FILE_UNREADABLE)
 	{
@@ -283,15 +283,15 @@ http_dns_refresh(int64_t now_us)
 	free(text);
 	if (!open_channel(&fresh))
 	{
-		config.known = false;
+		resolv_conf.known = false;
 		if (channel != NULL)
 			return HTTP_FILE_SAME;
 		note(http_no_memory);
 		return HTTP_FILE_UNREADABLE;
 	}
-	config.again_us = poller_clock() + KEEP_US;
-	if (!http_file_is_same(&config))
-		config.known = false;	/* c-ares has read another one */
+	resolv_conf.again_us = poller_clock() + KEEP_US;
+	if (!http_file_is_same(&resolv_conf))
+		resolv_conf.known = false;	/* c-ares has read another one */
 	if (channel != NULL)
 		ares_destroy(channel);
 	channel = fresh;
@@ -301,7 +301,7 @@ http_dns_refresh(int64_t now_us)
 int64_t
 http_dns_again(void)
 {
-	return config.again_us;
+	return resolv_conf.again_us;
 }
 
 bool

@@ -30,7 +30,10 @@
 	do { \
 		if ((t)->setup == CURLE_OK && \
 			((t)->setup = curl_easy_setopt((t)->easy, option, value)) != CURLE_OK) \
+		{ \
 			(t)->failed_option = #option; \
+			(t)->failed_why = curl_easy_strerror((t)->setup); \
+		} \
 	} while (0)
 
 /* The same for what is the default: a fresh handle need not be told. */

@@ -181,7 +181,7 @@ http_time_look_soon(Transfer *t, int64_t now_us)
 }
 
 bool
-http_time_is_held(Transfer *t, int64_t now_us)
+http_time_is_stalled(Transfer *t, int64_t now_us)
 {
 	curl_off_t	sent = 0;
 

@@ -23,11 +23,11 @@ extern void http_time_run(Transfer *t, int64_t now_us);
 extern const char *http_time_is_up(Transfer *t, int64_t now_us);
 
 /*
- * Likewise: is it held back?  Some receivers take no more streams before they
+ * Likewise: has it stalled?  Some receivers take no more streams before they
  * end a connection, and libcurl looks only at those that are in use.  Or is half
  * of its head lost?  That is looked at in a second, for those beside a lost answer.
  */
-extern bool http_time_is_held(Transfer *t, int64_t now_us);
+extern bool http_time_is_stalled(Transfer *t, int64_t now_us);
 extern void http_time_look_soon(Transfer *t, int64_t now_us);
 
 /* So much of its time was not its own. */

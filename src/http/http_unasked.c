@@ -49,7 +49,7 @@ void
 http_unasked_note(Connection *connection)
 {
 	connection->unasked = true;
-	connection->pool->suspect = true;
+	connection->pool->unasked = true;
 	if (poller_clock() - connection->unused_since_us < SECOND_ANSWER_US)
 		connection->pool->babbles = true;
 }
@@ -111,7 +111,7 @@ http_unasked_keep_listening(Connection *connection)
 static bool
 looks_closely(const Pool *pool)
 {
-	return pool->suspect || pool->probation < PROBATION;
+	return pool->unasked || pool->probation < PROBATION;
 }
 
 /*

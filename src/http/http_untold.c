@@ -201,7 +201,7 @@ http_untold_late(int64_t now_us)
 		const char *late;
 
 		next = t->next;
-		if (http_time_is_held(t, now_us))
+		if (http_time_is_stalled(t, now_us))
 			http_carry_not_taken(t);
 		late = http_time_is_up(t, now_us);
 		if (late == NULL)

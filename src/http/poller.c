@@ -42,7 +42,7 @@ typedef struct Watch
 	bool		owned;			/* we see its opening and closing */
 	bool		ended;			/* nothing of it is of interest any more */
 	bool		spoke;			/* while nobody listened, and it may */
-	int64_t		held_until;		/* not told that it can be written; 0: it is */
+	int64_t		delayed_until;	/* not told that it can be written; 0: it is */
 	bool		listed;			/* is in changed[] */
 } Watch;
 
@@ -60,10 +60,10 @@ static int	nchanged = 0;
 #define STEADY_CLOCK	CLOCK_MONOTONIC
 #endif
 
-/* The descriptors that are held, of which there are few. */
-#define MAX_HELD	64
-static int	held[MAX_HELD];
-static int	nheld = 0;
+/* The descriptors that are delayed, of which there are few. */
+#define MAX_DELAYED	64
+static int	delayed[MAX_DELAYED];
+static int	ndelayed = 0;
 
 static int64_t waited_at = 0;	/* the last look at what is due */
 static int64_t armed_for = -1;	/* when the kernel's timer fires; -1: it is off */
@@ -142,7 +142,7 @@ reset_watch(int fd, bool owned)
 	watch->owned = owned;
 	watch->ended = false;
 	watch->spoke = false;
-	watch->held_until = 0;
+	watch->delayed_until = 0;
 }
 
 void
@@ -180,26 +180,26 @@ change(int fd)
 }
 
 void
-poller_hold_out(int fd, int64_t until_us)
+poller_delay_out(int fd, int64_t until_us)
 {
 	Watch	   *watch = watch_of(fd);
 
-	if (watch == NULL || nheld == MAX_HELD)
+	if (watch == NULL || ndelayed == MAX_DELAYED)
 		return;
-	if (watch->held_until == 0)
-		held[nheld++] = fd;
-	watch->held_until = until_us;
+	if (watch->delayed_until == 0)
+		delayed[ndelayed++] = fd;
+	watch->delayed_until = until_us;
 	change(fd);
 }
 
 int64_t
-poller_held_until(void)
+poller_delayed_until(void)
 {
 	int64_t		first = -1;
 
-	for (int i = 0; i < nheld; i++)
+	for (int i = 0; i < ndelayed; i++)
 	{
-		int64_t		until = watches[held[i]].held_until;
+		int64_t		until = watches[delayed[i]].delayed_until;
 
 		if (first < 0 || until < first)
 			first = until;
@@ -209,17 +209,17 @@ poller_held_until(void)
 
 /* Those whose time has come; their interest is passed on with the others'. */
 static void
-release_held(int64_t now_us)
+end_delays(int64_t now_us)
 {
-	for (int i = 0; i < nheld; i++)
+	for (int i = 0; i < ndelayed; i++)
 	{
-		Watch	   *watch = &watches[held[i]];
+		Watch	   *watch = &watches[delayed[i]];
 
-		if (watch->held_until > now_us)
+		if (watch->delayed_until > now_us)
 			continue;
-		watch->held_until = 0;
-		change(held[i]);
-		held[i--] = held[--nheld];
+		watch->delayed_until = 0;
+		change(delayed[i]);
+		delayed[i--] = delayed[--ndelayed];
 	}
 }
 
@@ -267,7 +267,7 @@ settle_one(int fd)
 	Watch	   *watch = &watches[fd];
 	int			events = watch->wanted;
 
-	if (watch->held_until != 0 && (events & POLLER_OUT))
+	if (watch->delayed_until != 0 && (events & POLLER_OUT))
 		events = POLLER_IN;
 	if (events == 0)
 		events = watch->spoke ? POLLER_IN | POLLER_EDGE : POLLER_IN;
@@ -320,8 +320,8 @@ wanted_event(int fd, int events, bool failed, bool ended, PollerEvent *event)
 		return watch->owned && !watch->ended && (event->ended || (events & POLLER_IN) != 0);
 	}
 
-	if (watch->held_until != 0 && (events & POLLER_IN))
-		watch->held_until = 1;	/* its time has come */
+	if (watch->delayed_until != 0 && (events & POLLER_IN))
+		watch->delayed_until = 1;	/* its time has come */
 
 	/* An error shows itself to whatever is tried next, so let all be tried. */
 	event->events = failed ? watch->wanted : (events & watch->wanted);
@@ -394,7 +394,7 @@ poller_wait(PollerEvent *events, int max, bool *more)
 	int			n = 0;
 
 	waited_at = poller_clock();
-	release_held(waited_at);
+	end_delays(waited_at);
 	max = max < 128 ? max : 128;
 	ndue = epoll_wait(poll_fd, due, max, 0);
 	*more = ndue == max;
@@ -477,7 +477,7 @@ poller_wait(PollerEvent *events, int max, bool *more)
 	int			n = 0;
 
 	waited_at = poller_clock();
-	release_held(waited_at);
+	end_delays(waited_at);
 	max = max < 128 ? max : 128;
 	ndue = kevent(poll_fd, NULL, 0, due, max, &no_time);
 	*more = ndue == max;

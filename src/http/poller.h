@@ -70,8 +70,8 @@ extern void poller_socket_may_speak(int fd);
  * Until then, or until it can be read, do not say that it can be written; and
  * the first of such times, -1: none.
  */
-extern void poller_hold_out(int fd, int64_t until_us);
-extern int64_t poller_held_until(void);
+extern void poller_delay_out(int fd, int64_t until_us);
+extern int64_t poller_delayed_until(void);
 
 /* Wait for these events from now on; 0: for none. */
 extern void poller_want(int fd, int events);

@@ -140,7 +140,7 @@ typedef struct Pool
 	bool		http1;			/* answers over HTTP/2 were lost ... */
 	bool		http2_only;		/* ... but it does not speak HTTP/1.1 */
 	int			probation;		/* requests on kept connections, up to PROBATION */
-	bool		suspect;		/* something has come unasked: look closely ... */
+	bool		unasked;		/* something has come unasked: look closely ... */
 	bool		babbles;		/* ... soon after an answer: each connection is
 								 * for one request */
 	int			most_streams;	/* that a connection has taken */
@@ -195,7 +195,8 @@ typedef struct Transfer
 	bool		spared;			/* it was to be over when we came back late */
 
 	CURLcode	setup;			/* why it cannot be sent */
-	const char *failed_option;	/* of which curl_easy_setopt() that is; NULL: none */
+	const char *failed_option;	/* which option that is; NULL: none */
+	const char *failed_why;		/* what libcurl says to it */
 
 	/* where it goes */
 	Pool	   *pool;			/* the connections that it may use */

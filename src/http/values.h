@@ -74,6 +74,7 @@ typedef struct HttpAnswer
 	bool		refused;		/* not tried, and never could be: see error */
 	bool		lacking;		/* we lacked what error says: no attempt was
 								 * made of it */
+	bool		unsupported;	/* that is an option, which libcurl refused */
 	HttpPhase	phase;
 	int			status;			/* 0: no status line arrived */
 	int64_t		retry_after_s;	/* seconds from now; -1: none or nonsense */

@@ -151,8 +151,8 @@ struct Lane
 								 * something for them; 0: we do not */
 	Instant lacks_until;	/* its end */
 	Instant lacked_at;		/* when something was lacking last */
-	int			held;			/* outcomes that cannot be recorded now */
-	int64		held_bytes;		/* of these */
+	int			deferred;		/* outcomes that cannot be recorded now */
+	int64		deferred_bytes; /* of these */
 	bool		stuck;			/* it had too many of these, and still has some */
 
 	/* room */
@@ -176,7 +176,7 @@ struct Lane
 
 /* Of items, or of keys. */
 static inline HTAB *
-make_table(MemoryContext context, const char *name, Size keysize, Size entrysize)
+lane_make_table(MemoryContext context, const char *name, Size keysize, Size entrysize)
 {
 	HASHCTL		info = {0};
 
@@ -204,9 +204,9 @@ extern void pace_stop_waiting(Lane *lane);
 /* How many lanes wait because we lack something? */
 extern int	pace_lacking(void);
 
-/* See schedule_held(). */
-extern bool pace_held(QueueItem *item, int64 bytes);
-extern bool pace_held_no_more(QueueItem *item, int64 bytes);
+/* See schedule_deferred(). */
+extern bool pace_deferred(QueueItem *item, int64 bytes);
+extern bool pace_deferred_no_more(QueueItem *item, int64 bytes);
 
 /*
  * May the lane send one of its ready items?  If only time is in the way,

@@ -45,7 +45,7 @@ later_key(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 void
 order_init(MemoryContext context)
 {
-	keys = make_table(context, "rswebhook keys", sizeof(KeyQueueKey), sizeof(KeyQueue));
+	keys = lane_make_table(context, "rswebhook keys", sizeof(KeyQueueKey), sizeof(KeyQueue));
 	item_timers = pairingheap_allocate(later_item, NULL);
 }
 

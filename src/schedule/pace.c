@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pace.c
- *		What a destination may have in flight: windows, rates, circuit breakers,
+ *		What a destination may have in flight: bounds, rates, circuit breakers,
  *		turns among the workers, and a pause for want of something of ours.
  *
  * The third part of the scheduler; next.c asks it before an item is sent, and
@@ -41,11 +41,11 @@
  * What cannot be recorded would be sent again after a crash, so there are about
  * so many of all lanes.  A lane has no more than are left for others, or a few.
  */
-#define MAX_HELD		2000
-#define FEW_HELD		10
+#define MAX_DEFERRED	2000
+#define FEW_DEFERRED	10
 
 /* And about so many bytes of them, for when answers are large. */
-#define MAX_HELD_BYTES	(64 * 1024 * 1024)
+#define MAX_DEFERRED_BYTES	(64 * 1024 * 1024)
 
 static const Turns *turns;
 static int	nshares = 1;
@@ -55,8 +55,8 @@ static int	max_in_flight;
 static int	total_in_flight;
 static int	total_unproven;		/* of those in flight; see is_unproven() */
 static int	nlacking;			/* lanes with lacks_us */
-static int	total_held;
-static int64 total_held_bytes;
+static int	total_deferred;
+static int64 total_deferred_bytes;
 
 static dlist_head waiting;		/* lanes, for a turn */
 static dlist_head changed_breakers; /* of lanes */
@@ -213,8 +213,8 @@ pace_forget_lane(Lane *lane)
 	turns->withdraw(lane->destination_id);
 	wait_for_turn(lane, 0);
 	nlacking -= lane->lacks_us != 0;
-	total_held -= lane->held;
-	total_held_bytes -= lane->held_bytes;
+	total_deferred -= lane->deferred;
+	total_deferred_bytes -= lane->deferred_bytes;
 	if (lane->breaker_changed)
 		dlist_delete(&lane->changed_node);
 }
@@ -267,44 +267,44 @@ note_no_lack(QueueItem *item)
  * ---------------------------------------------------------------------
  */
 
-/* What is in flight is expected to be held, too, with as many bytes each. */
+/* What is in flight is expected to be deferred, too, with as many bytes each. */
 static bool
-holds_too_many(const Lane *lane)
+defers_too_many(const Lane *lane)
 {
 	int64		bytes;
 
-	if (lane->held == 0)
+	if (lane->deferred == 0)
 		return false;
-	bytes = lane->held_bytes / lane->held * lane->in_flight;
-	return lane->held >= Max(FEW_HELD, MAX_HELD - total_held) ||
-		lane->held_bytes + bytes >= MAX_HELD_BYTES - total_held_bytes;
+	bytes = lane->deferred_bytes / lane->deferred * lane->in_flight;
+	return lane->deferred >= Max(FEW_DEFERRED, MAX_DEFERRED - total_deferred) ||
+		lane->deferred_bytes + bytes >= MAX_DEFERRED_BYTES - total_deferred_bytes;
 }
 
 bool
-pace_held(QueueItem *item, int64 bytes)
+pace_deferred(QueueItem *item, int64 bytes)
 {
 	Lane	   *lane = item->lane;
 	bool		stuck = lane->stuck;
 
-	lane->held++;
-	total_held++;
-	lane->held_bytes += bytes;
-	total_held_bytes += bytes;
-	lane->stuck |= holds_too_many(lane);
+	lane->deferred++;
+	total_deferred++;
+	lane->deferred_bytes += bytes;
+	total_deferred_bytes += bytes;
+	lane->stuck |= defers_too_many(lane);
 	return lane->stuck && !stuck;
 }
 
 bool
-pace_held_no_more(QueueItem *item, int64 bytes)
+pace_deferred_no_more(QueueItem *item, int64 bytes)
 {
 	Lane	   *lane = item->lane;
 	bool		stuck = lane->stuck;
 
-	lane->held--;
-	total_held--;
-	lane->held_bytes -= bytes;
-	total_held_bytes -= bytes;
-	lane->stuck &= lane->held > 0;
+	lane->deferred--;
+	total_deferred--;
+	lane->deferred_bytes -= bytes;
+	total_deferred_bytes -= bytes;
+	lane->stuck &= lane->deferred > 0;
 	return stuck && !lane->stuck;
 }
 
@@ -398,7 +398,7 @@ pace_take(QueueItem *item, Instant now)
 {
 	Lane	   *lane = item->lane;
 
-	if (has_its_share(lane) || leaves_no_room(lane) || holds_too_many(lane) ||
+	if (has_its_share(lane) || leaves_no_room(lane) || defers_too_many(lane) ||
 		!room_take(item, item->size, now))
 	{
 		pace_stop_waiting(lane);		/* others may have the turn meanwhile */

@@ -6,7 +6,7 @@
  * Events up to a certain size take up none: a quarter of what there is is put
  * by for them, an equal part for each request that may be in flight.  The rest
  * is for larger ones.  Who gets how much of it depends on how soon destinations
- * have given back what they held:
+ * have given back what they took:
  *
  * - The last quarter is for those that answer soon, a single event each.  So
  *   however many hang, the others find room.
@@ -33,7 +33,7 @@ static int	max_in_flight;
 static int64 small_event;		/* of this size, events take up no room */
 static int64 max_bytes;
 static int64 total_bytes;
-static int64 held[REPUTE_SLOW + 1]; /* bytes, by lanes of each repute */
+static int64 taken[REPUTE_SLOW + 1]; /* bytes, by lanes of each repute */
 static QueueItem *beside;		/* the event in flight that did not fit */
 
 void
@@ -50,9 +50,9 @@ room_free_bytes(void)
 	return Max(max_bytes - total_bytes, 0) + small_event * max_in_flight;
 }
 
-/* What a lane holds of the room. */
+/* What a lane has taken of the room. */
 static int64
-held_by(const Lane *lane)
+taken_by(const Lane *lane)
 {
 	return lane->bytes -
 		(beside != NULL && beside->lane == lane ? beside->bytes : 0);
@@ -75,8 +75,8 @@ judge(Lane *lane, Instant now)
 	else if (lane->alive_at == 0)
 		repute = REPUTE_NEW;
 
-	held[lane->repute] -= held_by(lane);
-	held[repute] += held_by(lane);
+	taken[lane->repute] -= taken_by(lane);
+	taken[repute] += taken_by(lane);
 	lane->repute = repute;
 }
 
@@ -91,10 +91,10 @@ fits(const Lane *lane, int64 bytes)
 	int64		room = max_bytes - total_bytes;
 
 	if (!first ||
-		(lane->repute != REPUTE_GOOD && held[lane->repute] + bytes > max_bytes / 16))
+		(lane->repute != REPUTE_GOOD && taken[lane->repute] + bytes > max_bytes / 16))
 		room -= max_bytes / 4;
 	if (lane->repute == REPUTE_SLOW)
-		room = Min(room, max_bytes / 2 - held[REPUTE_SLOW]);
+		room = Min(room, max_bytes / 2 - taken[REPUTE_SLOW]);
 	if (first)
 		return bytes <= room / (bytes <= max_bytes / 8 ? 1 : 2);
 	return lane->bytes + bytes <= Min(lane->allowed_bytes, 2 * (room - bytes));
@@ -123,7 +123,7 @@ room_take(QueueItem *item, int64 bytes, Instant now)
 	if (fits(lane, bytes))
 	{
 		total_bytes += bytes;
-		held[lane->repute] += bytes;
+		taken[lane->repute] += bytes;
 	}
 	else if (fits_beside(lane, bytes))
 		beside = item;
@@ -146,7 +146,7 @@ room_leave(QueueItem *item)
 	else
 	{
 		total_bytes -= item->bytes;
-		held[lane->repute] -= item->bytes;
+		taken[lane->repute] -= item->bytes;
 	}
 	lane->bytes -= item->bytes;
 	item->bytes = 0;

@@ -356,15 +356,15 @@ schedule_recorded(QueueItem *item, bool reread, Instant now)
 }
 
 bool
-schedule_held(QueueItem *item, int64 bytes)
+schedule_deferred(QueueItem *item, int64 bytes)
 {
-	return pace_held(item, bytes);
+	return pace_deferred(item, bytes);
 }
 
 bool
-schedule_held_no_more(QueueItem *item, int64 bytes)
+schedule_deferred_no_more(QueueItem *item, int64 bytes)
 {
-	return pace_held_no_more(item, bytes);
+	return pace_deferred_no_more(item, bytes);
 }
 
 int

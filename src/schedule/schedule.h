@@ -138,11 +138,11 @@ extern void schedule_recorded(QueueItem *item, bool reread, Instant now);
 
 /*
  * The outcome, of so many bytes, cannot be recorded now, and will be tried again;
- * or it is not held for that any more.  A lane with many of these sends nothing.
+ * or it is not deferred for that any more.  A lane with many of these sends nothing.
  * True: that begins, or all of them are through and it had been so.
  */
-extern bool schedule_held(QueueItem *item, int64 bytes);
-extern bool schedule_held_no_more(QueueItem *item, int64 bytes);
+extern bool schedule_deferred(QueueItem *item, int64 bytes);
+extern bool schedule_deferred_no_more(QueueItem *item, int64 bytes);
 
 /* Is there something to read, of the queue or of a new lane's destination? */
 extern bool schedule_wants_read(Instant now);

@@ -29,7 +29,7 @@ window_init(int share, int shares, MemoryContext context)
 {
 	my_share = share;
 	nshares = shares;
-	items = make_table(context, "rswebhook items", sizeof(QueueItemId), sizeof(QueueItem));
+	items = lane_make_table(context, "rswebhook items", sizeof(QueueItemId), sizeof(QueueItem));
 	order_init(context);
 }
 

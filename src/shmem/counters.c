@@ -208,7 +208,7 @@ rswebhook_worker_stats(PG_FUNCTION_ARGS)
 		nulls[6] = stats->last_delivered_at == 0;
 		nulls[7] = stats->last_error_at == 0;
 		if (!nulls[7])			/* cut anywhere, in the middle of a character, too */
-			values[7] = readable_text(stats->last_error, strlen(stats->last_error));
+			values[7] = encoding_readable(stats->last_error, strlen(stats->last_error));
 		values[8] = TimestampTzGetDatum(stats->last_error_at);
 		nulls[8] = stats->last_error_at == 0;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);

@@ -20,19 +20,19 @@
 #define AS_COLUMN(number, name, type, sql_type, nullable) \
 	[number] = {name, type, nullable},
 
-const Column event_columns[EVENT_COLUMNS] = {
+const Column columns_of_event[EVENT_COLUMNS] = {
 	EVENT_COLUMN_LIST(AS_COLUMN)
 };
 
-const Column queue_columns[QUEUE_COLUMNS] = {
+const Column columns_of_queue[QUEUE_COLUMNS] = {
 	QUEUE_COLUMN_LIST(AS_COLUMN)
 };
 
-const Column delivery_columns[DELIVERY_COLUMNS] = {
+const Column columns_of_delivery[DELIVERY_COLUMNS] = {
 	DELIVERY_COLUMN_LIST(AS_COLUMN)
 };
 
-const Column home_columns[HOME_COLUMNS] = {
+const Column columns_of_home[HOME_COLUMNS] = {
 	HOME_COLUMN_LIST(AS_COLUMN)
 };
 
@@ -41,18 +41,18 @@ static void
 set_text(Datum *value, bool *null, const char *text, size_t len)
 {
 	*null = text == NULL;
-	*value = text == NULL ? (Datum) 0 : readable_text(text, len);
+	*value = text == NULL ? (Datum) 0 : encoding_readable(text, len);
 }
 
 void
-delivery_row(const Outcome *o, Datum *values, bool *nulls)
+columns_delivery_row(const Outcome *o, Datum *values, bool *nulls)
 {
 	Interval   *duration = palloc0(sizeof(Interval));
 
 	memset(nulls, 0, DELIVERY_COLUMNS * sizeof(bool));
 	duration->time = o->duration_us;
 
-	values[DELIVERY_SLOT] = Int16GetDatum(ring_slot(o->started_at));
+	values[DELIVERY_SLOT] = Int16GetDatum(tables_ring_part(o->started_at));
 	values[DELIVERY_ATTEMPT] = Int32GetDatum(o->claimed.attempts + (o->attempted ? 1 : 0));
 	values[DELIVERY_EVENT_ID] = Int64GetDatum(o->claimed.event_id);
 	values[DELIVERY_DESTINATION_ID] = Int32GetDatum(o->claimed.destination_id);
@@ -62,7 +62,7 @@ delivery_row(const Outcome *o, Datum *values, bool *nulls)
 	values[DELIVERY_DURATION] = IntervalPGetDatum(duration);
 	values[DELIVERY_RETRY_AT] = TimestampTzGetDatum(o->retry_at);
 	nulls[DELIVERY_RETRY_AT] = o->kind != VERDICT_RETRY;
-	values[DELIVERY_OUTCOME] = CStringGetTextDatum(outcome_name(o->kind));
+	values[DELIVERY_OUTCOME] = CStringGetTextDatum(tables_outcome_name(o->kind));
 	set_text(&values[DELIVERY_ERROR], &nulls[DELIVERY_ERROR],
 			 o->error, o->error ? strlen(o->error) : 0);
 	set_text(&values[DELIVERY_REQUEST], &nulls[DELIVERY_REQUEST],

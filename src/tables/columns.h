@@ -86,12 +86,12 @@ typedef struct Column
 	bool		nullable;
 } Column;
 
-extern const Column event_columns[EVENT_COLUMNS];
-extern const Column queue_columns[QUEUE_COLUMNS];
-extern const Column delivery_columns[DELIVERY_COLUMNS];
-extern const Column home_columns[HOME_COLUMNS];
+extern const Column columns_of_event[EVENT_COLUMNS];
+extern const Column columns_of_queue[QUEUE_COLUMNS];
+extern const Column columns_of_delivery[DELIVERY_COLUMNS];
+extern const Column columns_of_home[HOME_COLUMNS];
 
 /* The row of rswebhook.delivery for an outcome; in the current memory context. */
-extern void delivery_row(const Outcome *outcome, Datum *values, bool *nulls);
+extern void columns_delivery_row(const Outcome *outcome, Datum *values, bool *nulls);
 
 #endif							/* RSWEBHOOK_COLUMNS_H */

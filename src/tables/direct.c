@@ -6,7 +6,7 @@
  * A statement takes all ten partitions of a ring into its hands, and finds
  * each row of the queue by its key once to send it and once more to delete it.
  * Here a row of the queue is where it was read, as long as it has not been
- * moved, and a partition is the one that its slot says.
+ * moved, and a partition is the one for its part of the ring.
  *
  * Where a row was read is a hint: what is there is compared with the row that
  * was claimed, and if it is another one, or none, the row is looked up by its
@@ -54,8 +54,8 @@ typedef struct QueueReader
 static bool
 queue_reader_open(QueueReader *reader, Relation rel)
 {
-	if (!table_is_known(rel, queue_columns, QUEUE_COLUMNS_READ) ||
-		!key_lookup_open(&reader->by_key, rel, queue_key))
+	if (!rows_table_is_known(rel, columns_of_queue, QUEUE_COLUMNS_READ) ||
+		!key_lookup_open(&reader->by_key, rel, rows_queue_key))
 		return false;
 	reader->rel = rel;
 	reader->snapshot = GetActiveSnapshot();
@@ -112,16 +112,16 @@ typedef struct EventReader
 } EventReader;
 
 static bool
-event_reader_open(EventReader *reader, Relation parent, int16 ring_slot)
+event_reader_open(EventReader *reader, Relation parent, int16 ring_part)
 {
-	Oid			partition = partition_of_slot(parent, ring_slot);
+	Oid			partition = rows_partition(parent, ring_part);
 	Relation	rel;
 
 	if (!OidIsValid(partition))
 		return false;
 	rel = table_open(partition, AccessShareLock);
-	if (!table_is_known(rel, event_columns, EVENT_COLUMNS) ||
-		!key_lookup_open(&reader->by_key, rel, event_key))
+	if (!rows_table_is_known(rel, columns_of_event, EVENT_COLUMNS) ||
+		!key_lookup_open(&reader->by_key, rel, rows_event_key))
 	{
 		table_close(rel, NoLock);
 		return false;
@@ -162,11 +162,11 @@ open_readers(EventReader *readers, Relation parent, const QueueRow **rows, int c
 {
 	for (int i = 0; i < count; i++)
 	{
-		int16		slot = rows[i]->event_slot;
+		int16		ring_part = rows[i]->event_slot;
 
-		if (slot < 0 || slot >= RING_SLOTS ||
-			(readers[slot].rel == NULL &&
-			 !event_reader_open(&readers[slot], parent, slot)))
+		if (ring_part < 0 || ring_part >= RING_PARTS ||
+			(readers[ring_part].rel == NULL &&
+			 !event_reader_open(&readers[ring_part], parent, ring_part)))
 			return false;
 	}
 	return true;
@@ -176,9 +176,9 @@ int
 direct_fetch(const QueueRow **rows, int count, int64 budget,
 			 void (*looking_at) (const QueueRow *row, int64 bytes), Jsonb **events, bool *missing)
 {
-	Relation	rel = table_open(extension_relation("queue"), AccessShareLock);
-	Relation	parent = table_open(extension_relation("event"), AccessShareLock);
-	EventReader readers[RING_SLOTS] = {{0}};
+	Relation	rel = table_open(tables_relation("queue"), AccessShareLock);
+	Relation	parent = table_open(tables_relation("event"), AccessShareLock);
+	EventReader readers[RING_PARTS] = {{0}};
 	QueueReader queue;
 	bool		usable = open_readers(readers, parent, rows, count);
 	bool		opened;
@@ -202,10 +202,10 @@ direct_fetch(const QueueRow **rows, int count, int64 budget,
 	}
 	looking_at(NULL, 0);
 
-	for (int slot = 0; slot < RING_SLOTS; slot++)
+	for (int ring_part = 0; ring_part < RING_PARTS; ring_part++)
 	{
-		if (readers[slot].rel != NULL)
-			event_reader_close(&readers[slot]);
+		if (readers[ring_part].rel != NULL)
+			event_reader_close(&readers[ring_part]);
 	}
 	if (opened)
 		queue_reader_close(&queue);
@@ -221,16 +221,16 @@ direct_fetch(const QueueRow **rows, int count, int64 budget,
 
 /* NULL if its rows have to be inserted by a statement. */
 static Writer *
-delivery_writer(Relation parent, int16 slot)
+delivery_writer(Relation parent, int16 ring_part)
 {
-	Oid			partition = partition_of_slot(parent, slot);
+	Oid			partition = rows_partition(parent, ring_part);
 	Relation	rel;
 	Writer	   *writer;
 
 	if (!OidIsValid(partition))
 		return NULL;
 	rel = table_open(partition, RowExclusiveLock);
-	if (!table_takes_rows(rel, delivery_columns, DELIVERY_COLUMNS))
+	if (!rows_table_takes(rel, columns_of_delivery, DELIVERY_COLUMNS))
 	{
 		table_close(rel, NoLock);
 		return NULL;
@@ -247,7 +247,7 @@ write_delivery(Writer *writer, const Outcome *outcome)
 	Datum		values[DELIVERY_COLUMNS];
 	bool		nulls[DELIVERY_COLUMNS];
 
-	delivery_row(outcome, values, nulls);
+	columns_delivery_row(outcome, values, nulls);
 	writer_start_row(writer);
 	for (int i = 0; i < DELIVERY_COLUMNS; i++)
 	{
@@ -262,29 +262,29 @@ write_delivery(Writer *writer, const Outcome *outcome)
 bool
 direct_insert_deliveries(Outcome **outcomes, int count)
 {
-	Relation	parent = table_open(extension_relation("delivery"), RowExclusiveLock);
-	Writer	   *writers[RING_SLOTS] = {NULL};
-	bool		usable = table_is_passive(parent);
+	Relation	parent = table_open(tables_relation("delivery"), RowExclusiveLock);
+	Writer	   *writers[RING_PARTS] = {NULL};
+	bool		usable = rows_table_is_passive(parent);
 
 	for (int i = 0; i < count && usable; i++)
 	{
-		int16		slot = ring_slot(outcomes[i]->started_at);
+		int16		ring_part = tables_ring_part(outcomes[i]->started_at);
 
-		if (writers[slot] == NULL)
-			writers[slot] = delivery_writer(parent, slot);
-		usable = writers[slot] != NULL;
+		if (writers[ring_part] == NULL)
+			writers[ring_part] = delivery_writer(parent, ring_part);
+		usable = writers[ring_part] != NULL;
 	}
 	for (int i = 0; i < count && usable; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		write_delivery(writers[ring_slot(outcomes[i]->started_at)], outcomes[i]);
+		write_delivery(writers[tables_ring_part(outcomes[i]->started_at)], outcomes[i]);
 	}
-	for (int slot = 0; slot < RING_SLOTS; slot++)
+	for (int ring_part = 0; ring_part < RING_PARTS; ring_part++)
 	{
-		if (writers[slot] == NULL)
+		if (writers[ring_part] == NULL)
 			continue;
-		writer_flush(writers[slot]);
-		writer_close(writers[slot]);
+		writer_flush(writers[ring_part]);
+		writer_close(writers[ring_part]);
 	}
 	table_close(parent, NoLock);
 	CommandCounterIncrement();
@@ -376,10 +376,10 @@ delete_each(Relation rel, Outcome **outcomes, int count)
 bool
 direct_delete(Outcome **outcomes, int count)
 {
-	Relation	rel = table_open(extension_relation("queue"), RowExclusiveLock);
+	Relation	rel = table_open(tables_relation("queue"), RowExclusiveLock);
 	bool		done = false;
 
-	if (table_is_passive(rel))
+	if (rows_table_is_passive(rel))
 	{
 		CheckCmdReplicaIdentity(rel, CMD_DELETE);
 		done = delete_each(rel, outcomes, count);

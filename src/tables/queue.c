@@ -38,9 +38,9 @@ queue_owed_destinations(void)
 }
 
 bool
-queue_owes(int64 event_id, int16 slot)
+queue_owes(int64 event_id, int16 ring_part)
 {
-	Datum		values[] = {Int64GetDatum(event_id), Int16GetDatum(slot)};
+	Datum		values[] = {Int64GetDatum(event_id), Int16GetDatum(ring_part)};
 	bool		owed;
 
 	statement_execute(IS_OWED, values, NULL, true, SPI_OK_SELECT);
@@ -114,11 +114,11 @@ static Jsonb *
 fetch_by_statement(const QueueRow *row, bool *missing)
 {
 	Datum		params[5];
-	Datum		slot = Int16GetDatum(row->event_slot);
+	Datum		ring_part = Int16GetDatum(row->event_slot);
 	Jsonb	   *result = NULL;
 
 	statement_claimed(&row, 1, params);
-	params[4] = statement_array(&slot, 1, INT2OID);
+	params[4] = statement_array(&ring_part, 1, INT2OID);
 	statement_execute(FETCH, params, NULL, false, SPI_OK_SELECT); /* see tables_look_again() */
 	*missing = false;
 	if (SPI_processed > 0)

@@ -24,7 +24,7 @@
 extern List *queue_owed_destinations(void);
 
 /* Is anybody owed this event? */
-extern bool queue_owes(int64 event_id, int16 slot);
+extern bool queue_owes(int64 event_id, int16 ring_part);
 
 /*
  * Is this the database that delivers, and not a copy of it?  Neither is known

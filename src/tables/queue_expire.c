@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * queue_expire.c
- *		Emptying a slot of a ring whose rows are past the retention.
+ *		Emptying a part of a ring whose rows are past the retention.
  *
  * The statements are about one partition, whatever its name, and run seldom: they
  * are not prepared.
@@ -27,7 +27,7 @@
 #include "tables/statement.h"
 #include "tables/tables.h"
 
-/* Emptying a slot may make readers of old rows wait this long at the most. */
+/* Emptying a part may make readers of old rows wait this long at the most. */
 #define EXPIRE_LOCK_TIMEOUT_MS	"50"
 
 static bool
@@ -44,15 +44,15 @@ query_is_true(const char *sql)
 }
 
 /*
- * The partition for a slot as statements name it; NULL: there is none.  Its
+ * The partition for a part as statements name it; NULL: there is none.  Its
  * parent says which one it is: a table that somebody has taken out of the ring
  * is his, whatever its name.
  */
 static char *
-partition_name(const char *parent_name, int16 slot)
+partition_name(const char *parent_name, int16 ring_part)
 {
-	Relation	parent = table_open(extension_relation(parent_name), AccessShareLock);
-	Oid			partition = partition_of_slot(parent, slot);
+	Relation	parent = table_open(tables_relation(parent_name), AccessShareLock);
+	Oid			partition = rows_partition(parent, ring_part);
 
 	table_close(parent, NoLock);
 	if (!OidIsValid(partition))
@@ -63,16 +63,16 @@ partition_name(const char *parent_name, int16 slot)
 
 /*
  * A row of a time that this clock has not shown, and does not for long, keeps
- * its slot until then: say it once.
+ * its part of the ring until then: say it once.
  */
 static void
-say_it_stays(Ring ring, int slot, const char *partition, TimestampTz newest)
+say_it_stays(Ring ring, int ring_part, const char *partition, TimestampTz newest)
 {
-	static bool said[RINGS][RING_SLOTS];
+	static bool said[RINGS][RING_PARTS];
 
-	if (said[ring][slot])
+	if (said[ring][ring_part])
 		return;
-	said[ring][slot] = true;
+	said[ring][ring_part] = true;
 	ereport(LOG,
 			(errmsg("rswebhook keeps what is in \"%s\" until the retention after %s",
 					partition, timestamptz_to_str(newest)),
@@ -86,7 +86,7 @@ say_it_stays(Ring ring, int slot, const char *partition, TimestampTz newest)
  * of late; the others are any.
  */
 static bool
-times_are_old(Ring ring, int slot, const char *partition, int64 age_us, const char *sql)
+times_are_old(Ring ring, int ring_part, const char *partition, int64 age_us, const char *sql)
 {
 	Oid			types[] = {TIMESTAMPTZOID};
 	Instant		now = clock_now();
@@ -108,7 +108,7 @@ times_are_old(Ring ring, int slot, const char *partition, int64 age_us, const ch
 		if (!old)
 		{
 			if (at > latest && at - latest > USECS_PER_HOUR && clock_age(at, now) == 0)
-				say_it_stays(ring, slot, partition, at);
+				say_it_stays(ring, ring_part, partition, at);
 			break;
 		}
 	}
@@ -124,7 +124,7 @@ times_are_old(Ring ring, int slot, const char *partition, int64 age_us, const ch
  * then: clock.c knows how old these two are.
  */
 static bool
-is_old(Ring ring, int slot, const char *partition, int64 age_us)
+is_old(Ring ring, int ring_part, const char *partition, int64 age_us)
 {
 	const char *sql;
 
@@ -138,7 +138,7 @@ is_old(Ring ring, int slot, const char *partition, int64 age_us)
 					   " (SELECT created_at FROM %s ORDER BY id LIMIT 1)::timestamptz,"
 					   " (SELECT created_at FROM %s ORDER BY id DESC LIMIT 1)::timestamptz, $1",
 					   partition, partition);
-	return times_are_old(ring, slot, partition, age_us, sql);
+	return times_are_old(ring, ring_part, partition, age_us, sql);
 }
 
 /* Does a queue row of any destination need a payload of this partition? */
@@ -156,9 +156,9 @@ is_owed(const char *partition)
 }
 
 static bool
-may_be_emptied(Ring ring, int slot, const char *partition, int64 age_us)
+may_be_emptied(Ring ring, int ring_part, const char *partition, int64 age_us)
 {
-	return is_old(ring, slot, partition, age_us) && !(ring == RING_EVENT && is_owed(partition));
+	return is_old(ring, ring_part, partition, age_us) && !(ring == RING_EVENT && is_owed(partition));
 }
 
 /*
@@ -167,18 +167,18 @@ may_be_emptied(Ring ring, int slot, const char *partition, int64 age_us)
  * against us.  The queue is locked by then as well.
  */
 void
-queue_expire(Ring ring, int slot, int64 age_us)
+queue_expire(Ring ring, int ring_part, int64 age_us)
 {
-	char	   *partition = partition_name(ring == RING_EVENT ? "event" : "delivery", slot);
+	char	   *partition = partition_name(ring == RING_EVENT ? "event" : "delivery", ring_part);
 
-	if (partition == NULL || !may_be_emptied(ring, slot, partition, age_us))
+	if (partition == NULL || !may_be_emptied(ring, ring_part, partition, age_us))
 		return;
 
 	set_config_option("lock_timeout", EXPIRE_LOCK_TIMEOUT_MS, PGC_SUSET,
 					  PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
 	SPI_execute(psprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", partition), false, 0);
 	tables_look_again();
-	if (!may_be_emptied(ring, slot, partition, age_us))
+	if (!may_be_emptied(ring, ring_part, partition, age_us))
 		return;
 	SPI_execute(psprintf("TRUNCATE ONLY %s", partition), false, 0);
 	ereport(LOG,

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * queue_expire.h
- *		Emptying a slot of a ring whose rows are past the retention.
+ *		Emptying a part of a ring whose rows are past the retention.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -10,7 +10,7 @@
 #ifndef RSWEBHOOK_QUEUE_EXPIRE_H
 #define RSWEBHOOK_QUEUE_EXPIRE_H
 
-/* The tables whose rows are in slots. */
+/* The tables that are rings of partitions. */
 typedef enum Ring
 {
 	RING_DELIVERY,
@@ -20,9 +20,9 @@ typedef enum Ring
 #define RINGS	(RING_EVENT + 1)
 
 /*
- * Empty a slot of a ring if all rows in it are older than that and none is
+ * Empty a part of a ring if all rows in it are older than that and none is
  * owed.  An error if a lock is not to be had at once: try again later.
  */
-extern void queue_expire(Ring ring, int slot, int64 age_us);
+extern void queue_expire(Ring ring, int ring_part, int64 age_us);
 
 #endif							/* RSWEBHOOK_QUEUE_EXPIRE_H */

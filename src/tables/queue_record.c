@@ -48,7 +48,7 @@ insert_by_statement(Outcome **outcomes, int count)
 	Datum		params[DELIVERY_COLUMNS];
 
 	for (int i = 0; i < count; i++)
-		delivery_row(outcomes[i], values + i * DELIVERY_COLUMNS, nulls + i * DELIVERY_COLUMNS);
+		columns_delivery_row(outcomes[i], values + i * DELIVERY_COLUMNS, nulls + i * DELIVERY_COLUMNS);
 	for (int column = 0; column < DELIVERY_COLUMNS; column++)
 	{
 		for (int i = 0; i < count; i++)
@@ -57,7 +57,7 @@ insert_by_statement(Outcome **outcomes, int count)
 			column_nulls[i] = nulls[i * DELIVERY_COLUMNS + column];
 		}
 		params[column] = array_with_nulls(column_values, column_nulls, count,
-										  delivery_columns[column].type);
+										  columns_of_delivery[column].type);
 	}
 	statement_execute(INSERT_DELIVERIES, params, NULL, false, SPI_OK_INSERT);
 }
@@ -186,8 +186,8 @@ queue_record(Outcome **outcomes, int count)
 bool
 queue_is_locked(void)
 {
-	Oid			queue = extension_relation("queue");
-	Oid			delivery = extension_relation("delivery");
+	Oid			queue = tables_relation("queue");
+	Oid			delivery = tables_relation("delivery");
 	List	   *tables;
 	ListCell   *lc;
 

@@ -66,6 +66,6 @@ queue_save_breaker(int32 destination_id, const Breaker *breaker)
 	values[1] = Int32GetDatum(breaker->failures);
 	values[2] = TimestampTzGetDatum(breaker->opened_at);
 	values[3] = TimestampTzGetDatum(clock_wall(breaker->next_probe_at));
-	values[4] = readable_text(breaker->reason, strlen(breaker->reason));
+	values[4] = encoding_readable(breaker->reason, strlen(breaker->reason));
 	statement_execute(SAVE_BREAKER, values, NULL, false, SPI_OK_INSERT);
 }

@@ -35,7 +35,7 @@
  * ---------------------------------------------------------------------
  */
 bool
-table_is_known(Relation rel, const Column *columns, int count)
+rows_table_is_known(Relation rel, const Column *columns, int count)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 
@@ -56,7 +56,7 @@ table_is_known(Relation rel, const Column *columns, int count)
 
 /* Policies are passed over by the owner of the table, unless they are forced. */
 bool
-table_is_passive(Relation rel)
+rows_table_is_passive(Relation rel)
 {
 	return rel->trigdesc == NULL && rel->rd_rules == NULL &&
 		!(rel->rd_rel->relrowsecurity && rel->rd_rel->relforcerowsecurity);
@@ -96,7 +96,7 @@ forget_asked(Datum arg, Oid table)
 }
 
 bool
-table_takes_rows(Relation rel, const Column *columns, int count)
+rows_table_takes(Relation rel, const Column *columns, int count)
 {
 	static bool registered = false;
 	Oid			table = RelationGetRelid(rel);
@@ -108,8 +108,8 @@ table_takes_rows(Relation rel, const Column *columns, int count)
 	if (asked[place].table != table)
 	{
 		asked[place].table = table;
-		asked[place].takes_rows = table_is_known(rel, columns, count) &&
-			table_is_passive(rel) && columns_take_values(RelationGetDescr(rel), count);
+		asked[place].takes_rows = rows_table_is_known(rel, columns, count) &&
+			rows_table_is_passive(rel) && columns_take_values(RelationGetDescr(rel), count);
 	}
 	return asked[place].takes_rows;
 }
@@ -131,7 +131,7 @@ parts_of_ring(Relation parent)
  * out of the ring.
  */
 Oid
-partition_of_slot(Relation parent, int16 slot)
+rows_partition(Relation parent, int16 ring_part)
 {
 	PartitionDesc desc = parts_of_ring(parent);
 
@@ -139,31 +139,31 @@ partition_of_slot(Relation parent, int16 slot)
 		return InvalidOid;
 	for (int i = 0; i < desc->boundinfo->ndatums; i++)
 	{
-		if (DatumGetInt16(desc->boundinfo->datums[i][0]) == slot)
+		if (DatumGetInt16(desc->boundinfo->datums[i][0]) == ring_part)
 			return desc->oids[desc->boundinfo->indexes[i]];
 	}
 	return InvalidOid;
 }
 
 bool
-ring_lacks_slot(Relation parent, int16 slot)
+rows_lacks_partition(Relation parent, int16 ring_part)
 {
 	PartitionDesc desc = parts_of_ring(parent);
 
 	return desc != NULL && !OidIsValid(get_default_oid_from_partdesc(desc)) &&
-		!OidIsValid(partition_of_slot(parent, slot));
+		!OidIsValid(rows_partition(parent, ring_part));
 }
 
 /* ---------------------------------------------------------------------
  * Looking up by a primary key of two columns
  * ---------------------------------------------------------------------
  */
-const KeyColumn event_key[2] = {
+const KeyColumn rows_event_key[2] = {
 	{EVENT_ID, INT8OID, F_INT8EQ},
 	{EVENT_SLOT, INT2OID, F_INT2EQ}
 };
 
-const KeyColumn queue_key[2] = {
+const KeyColumn rows_queue_key[2] = {
 	{QUEUE_DESTINATION_ID, INT4OID, F_INT4EQ},
 	{QUEUE_EVENT_ID, INT8OID, F_INT8EQ}
 };
@@ -226,7 +226,7 @@ key_lookup_close(KeyLookup *lookup)
 }
 
 bool
-highest_key(Oid table, const KeyColumn *key, int64 *value)
+rows_highest_key(Oid table, const KeyColumn *key, int64 *value)
 {
 	Relation	rel;
 	KeyLookup	lookup;

@@ -33,22 +33,22 @@
  * ---------------------------------------------------------------------
  */
 /* Is it an ordinary table that begins with these columns? */
-extern bool table_is_known(Relation rel, const Column *columns, int count);
+extern bool rows_table_is_known(Relation rel, const Column *columns, int count);
 
 /* Does nothing but the change itself happen when its rows are changed? */
-extern bool table_is_passive(Relation rel);
+extern bool rows_table_is_passive(Relation rel);
 
 /*
  * Is all that an INSERT of a row with these columns does to store it?  The
  * answer is remembered until the table is another one.
  */
-extern bool table_takes_rows(Relation rel, const Column *columns, int count);
+extern bool rows_table_takes(Relation rel, const Column *columns, int count);
 
-/* The partition for rows of a slot of a ring; InvalidOid: none, or who knows. */
-extern Oid	partition_of_slot(Relation parent, int16 slot);
+/* The partition for a part of a ring; InvalidOid: none, or who knows. */
+extern Oid	rows_partition(Relation parent, int16 ring_part);
 
 /* Is it certain that there is no partition for them? */
-extern bool ring_lacks_slot(Relation parent, int16 slot);
+extern bool rows_lacks_partition(Relation parent, int16 ring_part);
 
 /* ---------------------------------------------------------------------
  * Looking up by a primary key of two columns
@@ -70,8 +70,8 @@ typedef struct KeyLookup
 } KeyLookup;
 
 /* Our primary keys. */
-extern const KeyColumn event_key[2];
-extern const KeyColumn queue_key[2];
+extern const KeyColumn rows_event_key[2];
+extern const KeyColumn rows_queue_key[2];
 
 /* False, with nothing to close, if there is no index of such a key. */
 extern bool key_lookup_open(KeyLookup *lookup, Relation rel, const KeyColumn *key);
@@ -83,7 +83,7 @@ extern void key_lookup_close(KeyLookup *lookup);
  * The highest value of the key's first column, a bigint, of any row whether
  * committed or not.  False: there is none, or it cannot be had at once.  Keeps no lock.
  */
-extern bool highest_key(Oid table, const KeyColumn *key, int64 *value);
+extern bool rows_highest_key(Oid table, const KeyColumn *key, int64 *value);
 
 /* ---------------------------------------------------------------------
  * Inserting

@@ -160,9 +160,9 @@ prepare_insert_deliveries(void)
 	initStringInfo(&arrays);
 	for (int i = 0; i < DELIVERY_COLUMNS; i++)
 	{
-		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", delivery_columns[i].name);
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", columns_of_delivery[i].name);
 		appendStringInfo(&arrays, "%s$%d", i > 0 ? ", " : "", i + 1);
-		types[i] = get_array_type(delivery_columns[i].type);
+		types[i] = get_array_type(columns_of_delivery[i].type);
 	}
 	return SPI_prepare(psprintf("INSERT INTO rswebhook.delivery (%s)"
 								" SELECT %s FROM unnest(%s) AS c (%s)",

@@ -23,7 +23,7 @@
 int			rswebhook_retention = 7 * SECS_PER_DAY;
 
 Oid
-extension_relation(const char *name)
+tables_relation(const char *name)
 {
 	Oid			namespace = get_namespace_oid("rswebhook", true);
 	Oid			relid = InvalidOid;
@@ -55,7 +55,7 @@ tables_look_again(void)
 void
 tables_lock_and_look(const char *table)
 {
-	Relation	rel = table_open(extension_relation(table), AccessShareLock);
+	Relation	rel = table_open(tables_relation(table), AccessShareLock);
 
 	if (rel->rd_rel->relhassubclass)
 		(void) find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL);
@@ -64,14 +64,14 @@ tables_lock_and_look(const char *table)
 }
 
 int16
-ring_slot(TimestampTz at)
+tables_ring_part(TimestampTz at)
 {
 	int64		unix_epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
 	int64		span = Max(rswebhook_retention / 8, 1);
 	int64		seconds = at / USECS_PER_SEC + unix_epoch;
 
-	/* times before 1970 only come by a wrong clock, but need a slot as well */
-	return (int16) (Max(seconds, 0) / span % RING_SLOTS);
+	/* times before 1970 only come by a wrong clock, but need a part as well */
+	return (int16) (Max(seconds, 0) / span % RING_PARTS);
 }
 
 static const char *const outcome_names[] = {
@@ -82,13 +82,13 @@ static const char *const outcome_names[] = {
 };
 
 const char *
-outcome_name(VerdictKind kind)
+tables_outcome_name(VerdictKind kind)
 {
 	return outcome_names[kind];
 }
 
 bool
-outcome_by_name(const char *name, VerdictKind *kind)
+tables_outcome_by_name(const char *name, VerdictKind *kind)
 {
 	for (int i = 0; i < lengthof(outcome_names); i++)
 	{

@@ -18,7 +18,7 @@
 extern int	rswebhook_retention;	/* setting; seconds */
 
 /* Oid of one of the extension's tables or sequences in schema rswebhook. */
-extern Oid	extension_relation(const char *name);
+extern Oid	tables_relation(const char *name);
 
 /*
  * A command that rewrites a table, as ALTER TABLE does, leaves nothing there for
@@ -30,12 +30,15 @@ extern void tables_look_again(void);
 /* Both at once, for a table of ours that is to be read. */
 extern void tables_lock_and_look(const char *table);
 
-/* The ring slot for a moment; see rswebhook--1.0.sql. */
-#define RING_SLOTS	10
-extern int16 ring_slot(TimestampTz at);
+/*
+ * The part of a ring for a moment, which rows have in "slot" or "event_slot"; see
+ * rswebhook--1.0.sql.
+ */
+#define RING_PARTS	10
+extern int16 tables_ring_part(TimestampTz at);
 
 /* "delivered", "retry", "aborted", "pause", as in tables and settings. */
-extern const char *outcome_name(VerdictKind kind);
-extern bool outcome_by_name(const char *name, VerdictKind *kind);
+extern const char *tables_outcome_name(VerdictKind kind);
+extern bool tables_outcome_by_name(const char *name, VerdictKind *kind);
 
 #endif							/* RSWEBHOOK_TABLES_H */

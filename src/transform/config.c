@@ -34,7 +34,7 @@ static const struct
 };
 
 const char *
-method_by_name(const char *name)
+config_method(const char *name)
 {
 	for (int i = 0; i < lengthof(methods); i++)
 	{

@@ -33,7 +33,7 @@ extern TransformConfig *transform_config_from_parts(const char *url,
 #define METHODS_IN_WORDS "POST, PUT, PATCH, GET or DELETE"
 
 /* The one that is spelled so, whatever the case; NULL: none. */
-extern const char *method_by_name(const char *name);
+extern const char *config_method(const char *name);
 
 /* ---- what it holds, for config.c and transform.c only ---- */
 

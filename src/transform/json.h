@@ -47,7 +47,7 @@ json_key_cmp(const char *a, int a_len, const char *b, int b_len)
 }
 
 static inline bool
-is_ascii_alnum(unsigned char c)
+json_is_alnum(unsigned char c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }

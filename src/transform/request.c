@@ -127,17 +127,17 @@ request_to_jsonb(const Transformed *transformed)
 static bool
 is_token_char(unsigned char c)
 {
-	return is_ascii_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+	return json_is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
 bool
-header_names_equal(const char *a, int a_len, const char *b, int b_len)
+request_header_names_equal(const char *a, int a_len, const char *b, int b_len)
 {
 	return a_len == b_len && pg_strncasecmp(a, b, a_len) == 0;
 }
 
 const char *
-header_name_problem(const char *name, int len)
+request_header_name_problem(const char *name, int len)
 {
 	/* those that say how the message itself travels, which is ours to say */
 	static const char *const reserved[] = {
@@ -156,7 +156,7 @@ header_name_problem(const char *name, int len)
 	}
 	for (int i = 0; i < lengthof(reserved); i++)
 	{
-		if (header_names_equal(name, len, reserved[i], strlen(reserved[i])))
+		if (request_header_names_equal(name, len, reserved[i], strlen(reserved[i])))
 			return "HTTP itself sets this header";
 	}
 	if (len >= strlen(webhook) && pg_strncasecmp(name, webhook, strlen(webhook)) == 0)
@@ -165,7 +165,7 @@ header_name_problem(const char *name, int len)
 }
 
 const char *
-header_value_problem(const char *value, int len)
+request_header_value_problem(const char *value, int len)
 {
 	for (int i = 0; i < len; i++)
 	{
@@ -261,7 +261,7 @@ printable_name(const char *name, int len)
 static bool
 convert_header(const NamedValue *named, HttpHeader *header, char **why)
 {
-	const char *problem = header_name_problem(named->name, named->name_len);
+	const char *problem = request_header_name_problem(named->name, named->name_len);
 	const char *value = NULL;
 	int			len;
 
@@ -271,7 +271,7 @@ convert_header(const NamedValue *named, HttpHeader *header, char **why)
 		if (value == NULL)
 			problem = "the value is not valid UTF-8";
 		else
-			problem = header_value_problem(value, len);
+			problem = request_header_value_problem(value, len);
 	}
 	if (problem != NULL)
 	{

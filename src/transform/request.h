@@ -50,10 +50,10 @@ extern void request_check_size(Jsonb *event);
 extern void request_add_header(WireRequest *wire, const char *name, const char *value);
 
 /* Names of headers are the same whatever their case. */
-extern bool header_names_equal(const char *a, int a_len, const char *b, int b_len);
+extern bool request_header_names_equal(const char *a, int a_len, const char *b, int b_len);
 
 /* NULL if the header may be configured, else the reason it may not. */
-extern const char *header_name_problem(const char *name, int len);
-extern const char *header_value_problem(const char *value, int len);
+extern const char *request_header_name_problem(const char *name, int len);
+extern const char *request_header_value_problem(const char *value, int len);
 
 #endif							/* RSWEBHOOK_REQUEST_H */

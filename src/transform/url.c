@@ -84,7 +84,7 @@ host_problem(const char *host, int len)
 		unsigned char c = host[i];
 
 		if (is_address ? !(hex_value(c) >= 0 || c == ':' || c == '.') :
-			!(is_ascii_alnum(c) || c == '-' || c == '.' || c == '_' || IS_HIGHBIT_SET(c)))
+			!(json_is_alnum(c) || c == '-' || c == '.' || c == '_' || IS_HIGHBIT_SET(c)))
 			return "the URL's host has a character that is not allowed in one";
 	}
 	return NULL;
@@ -266,7 +266,7 @@ url_masked(const char *url)
 static bool
 is_unreserved(unsigned char c)
 {
-	return is_ascii_alnum(c) || c == '-' || c == '_' || c == '.' || c == '~';
+	return json_is_alnum(c) || c == '-' || c == '_' || c == '.' || c == '~';
 }
 
 static void

@@ -216,7 +216,7 @@ end_attempt(Attempt *attempt)
 static void
 put_back_lacking(Attempt *attempt, const HttpAnswer *answer, Instant now)
 {
-	lack_note(answer->error, now);
+	lack_note(answer->error, answer->unsupported, now);
 	schedule_lacked(attempt->item, now);
 	stats_note_in_flight(attempt->claimed.destination_id,
 						 schedule_lane_in_flight(schedule_item_lane(attempt->item)));

@@ -204,7 +204,7 @@ wait_for_memory(QueueItem *item, const char *why, Instant now)
 	char		what[100];
 
 	snprintf(what, sizeof(what), "making a request: %s", why);
-	lack_note(what, now);
+	lack_note(what, false, now);
 	singles_from = Max(singles_from, now + LACK_US);
 	schedule_put_off(item, Max(singles_from, now + PUT_OFF_US), now);
 	lacks_until = Max(singles_from, now + PUT_OFF_US) + PUT_OFF_US;

@@ -4,8 +4,9 @@
  *		What the worker lacks to send with, said in the log and shown by
  *		rswebhook.workers().
  *
- * Descriptors, memory, threads, local ports: where one is missing, requests
- * wait, and nobody is charged for it.  So this is the only place where it shows.
+ * Descriptors, memory, threads, local ports, an option of libcurl's: where one is
+ * missing, requests wait, and nobody is charged for it.  So this is the only place
+ * where it shows.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -25,7 +26,7 @@ static bool said;				/* that it began */
 static Instant said_at;
 
 void
-lack_note(const char *what, Instant now)
+lack_note(const char *what, bool unsupported, Instant now)
 {
 	if (lacks[0] == '\0')
 	{
@@ -43,6 +44,8 @@ lack_note(const char *what, Instant now)
 	ereport(LOG,
 			(errmsg("rswebhook has to wait with requests: %s", what),
 			 errdetail("This is no fault of their destinations: no attempt is counted, and they are sent once it is possible."),
+			 unsupported ?
+			 errhint("Look at which libcurl the server loads: it is to be the one that rswebhook was built with, or a later one, with all that this had.") :
 			 errhint("Look at the limits of the server's processes (open files, memory, threads), and at the machine's memory and its local ports.")));
 	said = true;
 	said_at = now;

@@ -13,8 +13,8 @@
 
 #include "base/clock.h"
 
-/* A request was not sent for want of this. */
-extern void lack_note(const char *what, Instant now);
+/* A request was not sent for want of this; unsupported: which is an option of libcurl's. */
+extern void lack_note(const char *what, bool unsupported, Instant now);
 
 /* Nothing waits for that any more, if anything did. */
 extern void lack_over(void);

@@ -30,8 +30,8 @@ typedef struct Unrecorded
 {
 	Outcome		outcome;
 	QueueItem  *item;			/* NULL: it is recorded */
-	Instant		hold_until;		/* 0: not tried yet */
-	bool		suspect;		/* it failed, and is tried alone */
+	Instant		deferred_until; /* 0: not tried yet */
+	bool		failed;			/* and is tried alone */
 	int			failures;		/* attempts to record it that failed */
 	int			nbusy;			/* times that its row was locked */
 } Unrecorded;
@@ -40,10 +40,10 @@ static MemoryContext outcome_context;	/* strings of outcomes */
 static Unrecorded *outcomes;
 static int	noutcomes = 0;
 static int	max_outcomes = 1024;
-static int	nheld = 0;			/* of outcomes */
-static Instant busy_until = 0;	/* the first hold_until of held outcomes whose
+static int	ndeferred = 0;		/* of outcomes */
+static Instant busy_until = 0;	/* the first deferred_until of outcomes whose
 								 * rows are locked; 0: none */
-static Instant suspects_until = 0;	/* likewise of suspects */
+static Instant failed_until = 0;	/* likewise of those that failed */
 
 /* what record_outcomes() is about; as many places as outcomes has */
 static Unrecorded **recording;
@@ -106,7 +106,7 @@ int
 record_waiting(Instant *since)
 {
 	static Instant first_seen = 0;
-	int			count = noutcomes - nheld;
+	int			count = noutcomes - ndeferred;
 
 	if (count == 0)
 		first_seen = 0;
@@ -123,9 +123,9 @@ record_busy_until(void)
 }
 
 Instant
-record_suspects_until(void)
+record_failed_until(void)
 {
-	return suspects_until;
+	return failed_until;
 }
 
 /* For the log. */
@@ -147,12 +147,12 @@ outcome_bytes(const Outcome *outcome)
 }
 
 static void
-hold(Unrecorded *o, Instant until)
+defer(Unrecorded *o, Instant until)
 {
-	bool		held = o->hold_until != 0;
+	bool		deferred = o->deferred_until != 0;
 
-	o->hold_until = until;
-	if (held || !schedule_held(o->item, outcome_bytes(&o->outcome)))
+	o->deferred_until = until;
+	if (deferred || !schedule_deferred(o->item, outcome_bytes(&o->outcome)))
 		return;
 	ereport(LOG,
 			(errmsg("an rswebhook worker sends nothing more to destination \"%s\", since it cannot record what became of many deliveries",
@@ -162,35 +162,35 @@ hold(Unrecorded *o, Instant until)
 }
 
 static void
-hold_no_more(Unrecorded *o)
+defer_no_more(Unrecorded *o)
 {
-	if (o->hold_until != 0 && schedule_held_no_more(o->item, outcome_bytes(&o->outcome)))
+	if (o->deferred_until != 0 && schedule_deferred_no_more(o->item, outcome_bytes(&o->outcome)))
 		ereport(LOG,
 				(errmsg("the rswebhook worker has recorded what became of all its deliveries to destination \"%s\"",
 						destination_name(o))));
-	o->hold_until = 0;
+	o->deferred_until = 0;
 }
 
-/* Forget those that are recorded, and count what is held. */
+/* Forget those that are recorded, and count what is deferred. */
 static void
 compact(void)
 {
 	int			kept = 0;
 
-	nheld = 0;
-	busy_until = suspects_until = 0;
+	ndeferred = 0;
+	busy_until = failed_until = 0;
 	for (int i = 0; i < noutcomes; i++)
 	{
 		Unrecorded *o = &outcomes[i];
-		Instant    *until = o->suspect ? &suspects_until : &busy_until;
+		Instant    *until = o->failed ? &failed_until : &busy_until;
 
 		if (o->item == NULL)
 			continue;
-		if (o->hold_until != 0)
+		if (o->deferred_until != 0)
 		{
-			nheld++;
-			if (*until == 0 || o->hold_until < *until)
-				*until = o->hold_until;
+			ndeferred++;
+			if (*until == 0 || o->deferred_until < *until)
+				*until = o->deferred_until;
 		}
 		if (kept != i)
 			outcomes[kept] = *o;
@@ -213,21 +213,21 @@ record_chosen(void)
 	pfree(chosen);
 }
 
-/* New ones first: many may be held. */
+/* New ones first: many may be deferred. */
 int
 record_outcomes(int limit, Instant now)
 {
 	nrecording = 0;
 	for (int i = 0; i < noutcomes && nrecording < limit; i++)
 	{
-		if (outcomes[i].hold_until == 0)
+		if (outcomes[i].deferred_until == 0)
 			recording[nrecording++] = &outcomes[i];
 	}
-	for (int i = 0; i < noutcomes && nrecording < limit && nheld > 0; i++)
+	for (int i = 0; i < noutcomes && nrecording < limit && ndeferred > 0; i++)
 	{
 		Unrecorded *o = &outcomes[i];
 
-		if (o->hold_until != 0 && o->hold_until <= now && !o->suspect)
+		if (o->deferred_until != 0 && o->deferred_until <= now && !o->failed)
 			recording[nrecording++] = o;
 	}
 	record_chosen();
@@ -235,12 +235,12 @@ record_outcomes(int limit, Instant now)
 }
 
 int
-record_suspect(Instant now)
+record_one_failed(Instant now)
 {
 	nrecording = 0;
 	for (int i = 0; i < noutcomes && nrecording == 0; i++)
 	{
-		if (outcomes[i].suspect && outcomes[i].hold_until <= now)
+		if (outcomes[i].failed && outcomes[i].deferred_until <= now)
 			recording[nrecording++] = &outcomes[i];
 	}
 	record_chosen();
@@ -248,26 +248,26 @@ record_suspect(Instant now)
 }
 
 /*
- * A suspect is recorded, so whatever the reason was may be gone for its destination's
- * other suspects, too: they are tried now, each by itself still.  One that fails
+ * One that failed is recorded, so whatever the reason was may be gone for its
+ * destination's others, too: they are tried now, each by itself still.  One that fails
  * again waits for longer than before.
  */
 static void
-hurry_suspects(int32 destination_id, Instant now)
+hurry_failed(int32 destination_id, Instant now)
 {
 	for (int i = 0; i < noutcomes; i++)
 	{
 		Unrecorded *o = &outcomes[i];
 
-		if (o->item != NULL && o->suspect && o->outcome.claimed.destination_id == destination_id)
-			o->hold_until = Min(o->hold_until, now);
+		if (o->item != NULL && o->failed && o->outcome.claimed.destination_id == destination_id)
+			o->deferred_until = Min(o->deferred_until, now);
 	}
 }
 
 void
 record_committed(Instant now)
 {
-	int32		acquitted = 0;	/* whose suspect it was */
+	int32		cleared = 0;	/* whose outcome that had failed is recorded */
 
 	suspect_note(NULL);
 	for (int i = 0; i < nrecording; i++)
@@ -276,14 +276,14 @@ record_committed(Instant now)
 
 		if (o->outcome.fate == ROW_BUSY)
 		{
-			o->suspect = false;
-			hold(o, now + Min(BUSY_MIN_US << Min(o->nbusy, 10), BUSY_MAX_US));
+			o->failed = false;
+			defer(o, now + Min(BUSY_MIN_US << Min(o->nbusy, 10), BUSY_MAX_US));
 			o->nbusy++;
 			continue;
 		}
-		if (o->suspect)
-			acquitted = o->outcome.claimed.destination_id;
-		hold_no_more(o);
+		if (o->failed)
+			cleared = o->outcome.claimed.destination_id;
+		defer_no_more(o);
 		schedule_recorded(o->item, o->outcome.fate == ROW_GONE, now);
 		free_string(o->outcome.error);
 		free_string(o->outcome.request);
@@ -291,8 +291,8 @@ record_committed(Instant now)
 		o->item = NULL;
 	}
 	nrecording = 0;
-	if (acquitted != 0)
-		hurry_suspects(acquitted, now);
+	if (cleared != 0)
+		hurry_failed(cleared, now);
 	compact();
 }
 
@@ -315,8 +315,8 @@ record_failed(Instant now, int64 shortest_us, int64 longest_us)
 
 		int64		pause_us = Max(FAILED_MIN_US, shortest_us);
 
-		o->suspect = true;
-		hold(o, now + Min(pause_us << Min(o->failures, 10), longest_us));
+		o->failed = true;
+		defer(o, now + Min(pause_us << Min(o->failures, 10), longest_us));
 		o->failures++;
 	}
 	nrecording = 0;

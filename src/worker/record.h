@@ -5,8 +5,8 @@
  *
  * An outcome waits here until it is recorded, a moment as a rule.  What cannot
  * be recorded now, because somebody else has its row of the queue locked or
- * because recording it fails, is held and tried again later, while everything
- * else goes on; its destination only sends nothing more once many are held.
+ * because recording it fails, is deferred and tried again later, while everything
+ * else goes on; its destination only sends nothing more once many are deferred.
  *
  * record_outcomes() needs the transaction of session_begin(); the others must be
  * outside of one.
@@ -36,21 +36,21 @@ extern char *record_string(const char *data, size_t len);
 extern int	record_waiting(Instant *since);
 
 /*
- * Of those that are held because somebody has their rows locked, when the next
+ * Of those that are deferred because somebody has their rows locked, when the next
  * is to be tried, and likewise of those that failed; 0: there is none.
  */
 extern Instant record_busy_until(void);
-extern Instant record_suspects_until(void);
+extern Instant record_failed_until(void);
 
 /*
- * Record some that are new, or held no longer; or, one at a time, those that
+ * Record some that are new, or deferred no longer; or, one at a time, those that
  * failed.  Returns how many were tried.  After the commit, record_committed()
  * tells the scheduler of them.  If there was none, because of an error, they wait
  * as before; or, if it is for them that it failed, until they are tried again
  * alone, within these bounds.
  */
 extern int	record_outcomes(int limit, Instant now);
-extern int	record_suspect(Instant now);
+extern int	record_one_failed(Instant now);
 extern void record_committed(Instant now);
 extern void record_not_committed(void);
 extern int32 record_failed(Instant now, int64 shortest_us, int64 longest_us);

@@ -36,13 +36,13 @@
 /*
  * An outcome that could not be recorded is tried again, alone, after a pause that
  * grows up to so long; an outcome that has taken too long holds everybody up each
- * time.  Not more than one is tried in SUSPECT_PAUSE_US.
+ * time.  Not more than one is tried in AGAIN_PAUSE_US.
  */
 #define LOCKED_PAUSE_US		(5 * USECS_PER_SEC)
 #define FAILED_PAUSE_US		(60 * USECS_PER_SEC)
 #define OVERRAN_MIN_US		(60 * USECS_PER_SEC)
 #define OVERRAN_PAUSE_US	(600 * USECS_PER_SEC)
-#define SUSPECT_PAUSE_US	(500 * 1000)
+#define AGAIN_PAUSE_US	(500 * 1000)
 
 /* So many outcomes that fail in a row mean that nothing can be recorded. */
 #define MAX_FAILURES		3
@@ -60,7 +60,7 @@
 #define FINISH_GROUP		200
 
 static Instant next_save = 0;	/* of states of destinations; 0: at once */
-static Instant next_suspect = 0;
+static Instant next_again = 0;
 
 /* Errors, for the log: of outcomes, of states of destinations. */
 static Repeated unrecorded;
@@ -121,13 +121,13 @@ group_due_at(bool hurry)
 	return sooner(due, record_busy_until());
 }
 
-/* When a suspect has to be tried again; 0: there is none. */
+/* When one that failed has to be tried again; 0: there is none. */
 static Instant
-suspect_due_at(void)
+failed_due_at(void)
 {
-	Instant due = record_suspects_until();
+	Instant due = record_failed_until();
 
-	return due == 0 ? 0 : Max(due, next_suspect);
+	return due == 0 ? 0 : Max(due, next_again);
 }
 
 /* Record so many outcomes at the most, in one transaction. */
@@ -144,19 +144,19 @@ record_some(int limit)
 
 /* The outcome may have failed for a lock for which a trigger waits. */
 static void
-record_one_suspect(int unused)
+record_one_again(int unused)
 {
 	if (!session_begin("recording an outcome again"))
 		return;
 	session_wait_little();
-	record_suspect(clock_now());
+	record_one_failed(clock_now());
 	session_commit();
 	record_committed(clock_now());
 }
 
-/* Hold the outcome that could not be recorded; the id of its destination. */
+/* Defer the outcome that could not be recorded; the id of its destination. */
 static int32
-hold_failed(int sqlerrcode)
+defer_failed(int sqlerrcode)
 {
 	Instant		now = clock_now();
 
@@ -167,7 +167,7 @@ hold_failed(int sqlerrcode)
 
 /*
  * Some outcomes cannot be recorded, perhaps because of what somebody's trigger
- * thinks of one: such are held, and the others are recorded.  If outcomes of several
+ * thinks of one: such are deferred, and the others are recorded.  If outcomes of several
  * destinations fail in a row, so would all.
  */
 static void
@@ -198,7 +198,7 @@ take_apart(int limit)
 			continue;
 		}
 		before = failed;
-		failed = hold_failed(error->sqlerrcode);
+		failed = defer_failed(error->sqlerrcode);
 		failures += failed != before;
 		if (failures == MAX_FAILURES || concerns_all(error->sqlerrcode))
 			ReThrowError(error);
@@ -223,15 +223,15 @@ record_group(void)
 }
 
 static void
-try_suspect(void)
+try_again(void)
 {
-	ErrorData  *error = session_try(record_one_suspect, 0);
+	ErrorData  *error = session_try(record_one_again, 0);
 
-	next_suspect = 0;
+	next_again = 0;
 	if (error == NULL)
 		return;
-	next_suspect = clock_now() + SUSPECT_PAUSE_US;
-	(void) hold_failed(error->sqlerrcode);
+	next_again = clock_now() + AGAIN_PAUSE_US;
+	(void) defer_failed(error->sqlerrcode);
 	if (!session_error_passes(error->sqlerrcode))
 		repeated_report(&unrecorded, error);
 }
@@ -291,9 +291,9 @@ recording_run(Instant now, bool hurry)
 
 	if (due != 0 && due <= now && !session_extension_gone())
 		record_group();
-	due = suspect_due_at();
+	due = failed_due_at();
 	if (due != 0 && due <= now && !session_extension_gone())
-		try_suspect();
+		try_again();
 	due = save_due_at();
 	if (due != 0 && due <= now && !session_extension_gone())
 		save_states_now();
@@ -302,7 +302,7 @@ recording_run(Instant now, bool hurry)
 Instant
 recording_due_at(void)
 {
-	return sooner(sooner(group_due_at(false), suspect_due_at()), save_due_at());
+	return sooner(sooner(group_due_at(false), failed_due_at()), save_due_at());
 }
 
 /* In pieces, since a transaction of a worker that is to leave has little time. */
@@ -329,8 +329,8 @@ recording_finish(void)
 			limit = 1;
 			continue;
 		}
-		(void) hold_failed(error->sqlerrcode);
-		error_report(error);
+		(void) defer_failed(error->sqlerrcode);
+		repeated_report_always(error);
 		failures++;
 	}
 	if (states_changed() && !session_extension_gone())

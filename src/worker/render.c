@@ -64,8 +64,8 @@ event_headers_allowed(const Transformed *transformed, const Destination *destina
 		for (int i = transformed->nconfigured; i < headers->count; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (header_names_equal(header->name, header->name_len, headers->items[i].name,
-								   headers->items[i].name_len))
+			if (request_header_names_equal(header->name, header->name_len, headers->items[i].name,
+										   headers->items[i].name_len))
 			{
 				*why = psprintf("header \"%.*s\" of the event would replace the destination's authentication",
 								header->name_len, header->name);
@@ -116,8 +116,8 @@ fetch_header(NamedValue *header, const Destination *destination, char **why)
 	const char *problem = NULL;
 	char	   *value;
 	bool		made = auth->header != NULL &&
-		header_names_equal(header->name, header->name_len,
-						   auth->header, strlen(auth->header));
+		request_header_names_equal(header->name, header->name_len,
+								   auth->header, strlen(auth->header));
 
 	if (!made && header->value.type != jbvBinary)
 		return true;
@@ -131,7 +131,7 @@ fetch_header(NamedValue *header, const Destination *destination, char **why)
 	if (made)
 		value = auth_header_value(auth, value);
 	problem = value == NULL ? "the value is not valid UTF-8" :
-		header_value_problem(value, strlen(value));
+		request_header_value_problem(value, strlen(value));
 	if (problem != NULL)
 	{
 		*why = psprintf("header \"%.*s\" cannot be made of %s: %s", header->name_len,
@@ -206,7 +206,7 @@ signatures(const Destination *destination, TimestampTz now, const StringInfo sig
 			continue;
 		if (!fetch(signing->secret, &key, why))
 			return false;
-		problem = signing_key_problem(key);
+		problem = sign_key_problem(key);
 		if (problem != NULL)
 		{
 			*why = psprintf("%s holds no signing secret: %s",

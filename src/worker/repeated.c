@@ -51,7 +51,7 @@ repeated_say(Repeated *what, int kind, Instant now)
 }
 
 void
-error_report(ErrorData *error)
+repeated_report_always(ErrorData *error)
 {
 	MemoryContext context = CurrentMemoryContext;
 
@@ -92,5 +92,5 @@ void
 repeated_report(Repeated *what, ErrorData *error)
 {
 	if (repeated_say(what, kind_of(error), clock_now()))
-		error_report(error);
+		repeated_report_always(error);
 }

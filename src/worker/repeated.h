@@ -32,7 +32,7 @@ extern bool repeated_say(Repeated *what, int kind, Instant now);
  * An error to the log, always or if it may be said, and go on; its message is its
  * kind.  The same of the error that a PG_CATCH has caught.
  */
-extern void error_report(ErrorData *error);
+extern void repeated_report_always(ErrorData *error);
 extern void repeated_report(Repeated *what, ErrorData *error);
 extern void repeated_emit(Repeated *what, Instant now);
 

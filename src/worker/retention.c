@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * retention.c
- *		When the rings' slots are looked at that may be past the retention.
+ *		When the rings' parts are looked at that may be past the retention.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -17,8 +17,8 @@
 #include "worker/session.h"
 
 /*
- * How often slots are looked at that may be past the retention.  From then on
- * it takes an eighth of the retention until a slot is written again, and in
+ * How often parts are looked at that may be past the retention.  From then on
+ * it takes an eighth of the retention until a part is written again, and in
  * that it has to be emptied: it is looked at several times, however short that
  * is.  Sooner if somebody who was reading was in the way.
  */
@@ -27,22 +27,22 @@
 #define EXPIRE_RETRY_US		(60 * USECS_PER_SEC)
 
 static Instant next_expire = 0;
-static int	expire_step = 0;	/* of RINGS * RING_SLOTS */
+static int	expire_step = 0;	/* of RINGS * RING_PARTS */
 static bool expire_again = false;
 
-/* Errors of emptying slots, for the log. */
+/* Errors of emptying parts, for the log. */
 static Repeated unexpired;
 
 static void
-expire_slot(int step)
+expire_part(int step)
 {
 	if (!session_begin("looking for rows past the retention"))
 		return;
-	queue_expire(step / RING_SLOTS, step % RING_SLOTS, rswebhook_retention * USECS_PER_SEC);
+	queue_expire(step / RING_PARTS, step % RING_PARTS, rswebhook_retention * USECS_PER_SEC);
 	session_commit();
 }
 
-/* All slots have been looked at: when again? */
+/* All parts have been looked at: when again? */
 static int64
 expire_interval(void)
 {
@@ -59,9 +59,9 @@ expire_interval(void)
 }
 
 /*
- * Look at one slot of one ring a cycle, each in a transaction of its own, in the
+ * Look at one part of one ring a cycle, each in a transaction of its own, in the
  * database's first worker only.  If somebody reads there, or anything else is
- * in the way, that must hold up neither deliveries nor the other slots: the slot
+ * in the way, that must hold up neither deliveries nor the other parts: the part
  * is looked at again later.
  */
 void
@@ -71,13 +71,13 @@ retention_run(Instant now)
 
 	if (session_extension_gone() || now < retention_due_at())
 		return;
-	error = session_try(expire_slot, expire_step);
+	error = session_try(expire_part, expire_step);
 	if (error != NULL && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 		expire_again = true;
 	else if (error != NULL)
 		repeated_report(&unexpired, error);
 
-	expire_step = (expire_step + 1) % (RINGS * RING_SLOTS);
+	expire_step = (expire_step + 1) % (RINGS * RING_PARTS);
 	next_expire = clock_now();
 	if (expire_step == 0)
 		next_expire += expire_interval();

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * retention.h
- *		When the rings' slots are looked at that may be past the retention.
+ *		When the rings' parts are looked at that may be past the retention.
  *
  * Each in a transaction of its own, so these must be called outside of one.
  *
@@ -15,7 +15,7 @@
 #include "base/clock.h"
 
 /*
- * Empty a slot that is past the retention, if it is time to look.  The
+ * Empty a part that is past the retention, if it is time to look.  The
  * database's first worker does, for all: it is never time in the others.
  */
 extern void retention_run(Instant now);

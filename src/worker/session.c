@@ -74,7 +74,7 @@ static volatile sig_atomic_t overdue = false;	/* past LEAVING_TIMEOUT_MS */
 static Oid	known_extension = InvalidOid;
 static bool extension_replaced = false;
 static bool extension_gone = false;
-static bool statistics_held_back = false;
+static bool statistics_put_by = false;
 static bool impatient = false;
 static volatile Instant counted_until;	/* of the last transaction */
 static volatile int64 taken_us; /* by the last transaction, as counted */
@@ -310,17 +310,17 @@ session_commit(void)
 	CommitTransactionCommand();
 	stop_timeouts();
 	pgstat_report_stat(false);	/* now and then */
-	statistics_held_back = true;
+	statistics_put_by = true;
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
 void
 session_report_statistics(void)
 {
-	if (!statistics_held_back)
+	if (!statistics_put_by)
 		return;
 	pgstat_report_stat(true);
-	statistics_held_back = false;
+	statistics_put_by = false;
 }
 
 void

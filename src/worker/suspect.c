@@ -56,11 +56,11 @@
 /* How often it is looked whether suspects are owed still. */
 #define REVIEW_US		(5 * USECS_PER_SEC)
 
-/* An event; an id can be that of another one when the slots have gone round. */
+/* An event; an id can be that of another one when the ring has gone round. */
 typedef struct Payload
 {
 	int64		event_id;		/* 0: none */
-	int16		slot;
+	int16		ring_part;
 	bool		recording;		/* its outcome was recorded, not its request made */
 	int32		destination_id; /* whose request or outcome that was */
 } Payload;
@@ -203,7 +203,7 @@ close_note(int code, Datum arg)
 static bool
 is_same(const volatile Payload *a, const volatile Payload *b)
 {
-	return a->event_id == b->event_id && a->slot == b->slot;
+	return a->event_id == b->event_id && a->ring_part == b->ring_part;
 }
 
 static volatile Suspect *
@@ -341,7 +341,7 @@ payload_of(const QueueRow *row)
 {
 	return (Payload) {
 		.event_id = row->event_id,
-		.slot = row->event_slot,
+		.ring_part = row->event_slot,
 		.destination_id = row->destination_id
 	};
 }
@@ -353,7 +353,7 @@ set_current(Payload payload)
 	if (mine == NULL)
 		return;
 	mine->at.event_id = 0;		/* nothing, while it is half written */
-	mine->at.slot = payload.slot;
+	mine->at.ring_part = payload.ring_part;
 	mine->at.recording = payload.recording;
 	mine->at.destination_id = payload.destination_id;
 	mine->at.event_id = payload.event_id;
@@ -415,14 +415,14 @@ suspect_review_is_due(Instant now)
 }
 
 void
-suspect_review(bool (*owed) (int64 event_id, int16 slot))
+suspect_review(bool (*owed) (int64 event_id, int16 ring_part))
 {
 	for (int i = 0; i < MAX_SUSPECTS && nsuspects > 0; i++)
 	{
 		volatile Suspect *suspect = &note->suspects[i];
 
 		if (suspect->payload.event_id != 0 &&
-			(owed == NULL || !owed(suspect->payload.event_id, suspect->payload.slot)))
+			(owed == NULL || !owed(suspect->payload.event_id, suspect->payload.ring_part)))
 			forget(suspect);
 	}
 	if (nsuspects > 0)

@@ -52,7 +52,7 @@ extern bool suspect_very_wary(void);
 
 /* Now and then: forget those that are owed no more; owed: who says so, NULL: none are. */
 extern bool suspect_review_is_due(Instant now);
-extern void suspect_review(bool (*owed) (int64 event_id, int16 slot));
+extern void suspect_review(bool (*owed) (int64 event_id, int16 ring_part));
 
 /* In the launcher: remove what is left of databases that are not among these. */
 extern void suspect_clean_up(const List *databases);

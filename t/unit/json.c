@@ -537,7 +537,9 @@ lower_case(void)
 		{"Σ", "σ"}, {"ΣΑ", "σα"}, {"ΑΣ", "ας"}, {"ΑΣ Β", "ας β"}, {"Α Σ", "α σ"}, {"ΑΣΒ", "ασβ"}, {"ΑΣΣ", "ασς"},
 		{"ΑΣ.Β", "ασ.β"}, {"Α.Σ", "α.ς"}, {"Α.Σ.", "α.ς."}, {".Σ", ".σ"}, {"ΑΣ'", "ας'"}, {"Α\xcc\x81Σ\xcc\x81", "α\xcc\x81ς\xcc\x81"},
 		{"ΑΣ1", "ας1"}, {"1Σ", "1σ"}, {"aΣ", "aς"}, {"AΣb", "aσb"}, {"ΑΣ,Β", "ας,β"}, {"ςΣ", "ςς"}, {"日Σ", "日σ"},
-		{"ΑΣ\xe2\x80\x8b", "ας\xe2\x80\x8b"}, {"İΣ", "i\xcc\x87ς"}, {"ΑΣİ", "ασi\xcc\x87"}
+		{"ΑΣ\xe2\x80\x8b", "ας\xe2\x80\x8b"}, {"İΣ", "i\xcc\x87ς"}, {"ΑΣİ", "ασi\xcc\x87"},
+		{"ὒΣ", "ὒς"}, {"ΑΣὒ", "ασὒ"}, {"ªΣ", "ªς"}, {"ʰΣ", "ʰσ"}, {"aʰΣ", "aʰς"}, {"ΐΣ", "ΐς"}, {"ĸΣ", "ĸς"}, {"𝐀Σ", "𝐀ς"},
+		{"Α\xd6\xb0Σ", "α\xd6\xb0ς"}, {"ΑΣ\xd6\xb0Β", "ασ\xd6\xb0β"}
 	};
 	int			len;
 	int			changed = 0;
@@ -550,7 +552,7 @@ lower_case(void)
 	is_text(pnstrdup(js_lower("ABC", 2, &len), 2), "ab", "what is behind its length does not count");
 	is_int(len, 2, "nor is it there");
 
-	/* all others, each by itself; see the Unicode character data, version 16 */
+	/* all others, each by itself, as JavaScript's toLowerCase() has them with Unicode 17 */
 	for (pg_wchar c = 1; c <= 0x10FFFF; c++)
 	{
 		const char *result;
@@ -569,13 +571,105 @@ lower_case(void)
 		pfree(unconstify(char *, result));
 	}
 	ok(single, "one character becomes one");
-	is_int(changed, 1458, "so many have a lower case");
-	is_int(hash, INT64CONST(-7140098206294466078), "which is that");
+	is_int(changed, 1486, "so many have a lower case");
+	is_int(hash, INT64CONST(-1300156575648625198), "which is that");
 
 	SetDatabaseEncoding(PG_SQL_ASCII);
 	is_text(lowered("A\xc9Z"), "a\xc9z", "of unknown bytes only ASCII is sure");
 	is_text(lowered("A\xc3\x89Z"), "a\xc3\xa9z", "of UTF-8 all is known");
 	SetDatabaseEncoding(PG_UTF8);
+}
+
+/* What stands beside a capital sigma: does it become a final one? */
+static bool
+is_final(const char *before, const char *after)
+{
+	char		text[32];
+	int			len;
+	char	   *result;
+	bool		is;
+
+	snprintf(text, sizeof(text), "%sΣ%s", before, after);
+	result = unconstify(char *, js_lower(text, strlen(text), &len));
+	is = strstr(result, "ς") != NULL;
+	pfree(result);
+	return is;
+}
+
+#define LAST_CHARACTER	0x10FFFF
+
+typedef enum Beside
+{
+	NOTHING,
+	LETTER,
+	IGNORABLE
+} Beside;
+
+static Beside beside[LAST_CHARACTER + 1];
+
+/* Each character beside a sigma, as JavaScript's toLowerCase() has it with Unicode 17. */
+static void
+sigmas(void)
+{
+	int			count = 0;
+	uint64		hash = 0;
+
+	for (pg_wchar c = 1; c <= LAST_CHARACTER; c++)
+	{
+		char		text[8] = "";
+		char		inside[8] = "a";
+		bool		begins;
+		bool		ends;
+		bool		goes_on;
+
+		if ((c >= 0xD800 && c <= 0xDFFF) || c == 0x3C2)
+			continue;
+		text[utf8(c, text)] = '\0';
+		strcat(inside, text);
+		begins = is_final(text, "");
+		ends = is_final("a", text);
+		goes_on = is_final(inside, "");
+		beside[c] = begins ? LETTER : goes_on ? IGNORABLE : NOTHING;
+		if (beside[c] != NOTHING)
+		{
+			count++;
+			hash = hash * 1000003 + c * 8 + begins * 4 + ends * 2 + goes_on;
+		}
+	}
+	is_int(count, 7157, "so many are letters, or marks that a word may have");
+	is_int(hash, INT64CONST(3864423918019601555), "which are these");
+}
+
+/* The same by Perl's tables, as far as they go: some character is younger than these. */
+static void
+sigmas_in_perl(void)
+{
+	FILE	   *perl;
+	char		line[64];
+	int			count = 0;
+	int			differ = 0;
+
+	unsetenv("LD_PRELOAD");		/* this test */
+	perl = popen("perl -e '"
+				 "foreach my $c (1 .. 0x10FFFF) {"
+				 "  next if $c >= 0xD800 && $c <= 0xDFFF;"
+				 "  my $s = chr $c;"
+				 "  next if $s =~ /\\p{Unassigned}/;"
+				 "  print $c, $s =~ /\\p{Case_Ignorable}/ ? \" 2\\n\" : $s =~ /\\p{Cased}/ ? \" 1\\n\" : \" 0\\n\";"
+				 "}'", "r");
+	while (perl != NULL && fgets(line, sizeof(line), perl) != NULL)
+	{
+		pg_wchar	c = strtoul(line, NULL, 10);
+
+		count++;
+		if (c == 0x295 || c == 0x1171E || c == 0x3C2)
+			continue;			/* Unicode 15 and 16 have changed the first two */
+		if (beside[c] != (Beside) atoi(strchr(line, ' ')) && differ++ < 10)
+			printf("#   U+%04X: %d\n", c, beside[c]);
+	}
+	is_int(perl != NULL ? pclose(perl) : -1, 0, "perl says what it knows");
+	is_between(count, 200000, LAST_CHARACTER, "of all characters");
+	is_int(differ, 0, "and it is the same");
 }
 
 static void
@@ -589,4 +683,6 @@ tests(void)
 	js_values();
 	blanks();
 	lower_case();
+	sigmas();
+	sigmas_in_perl();
 }

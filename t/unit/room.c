@@ -27,7 +27,7 @@ begin(void)
 {
 	memset(lanes, 0, sizeof(lanes));
 	memset(items, 0, sizeof(items));
-	total_bytes = held[0] = held[1] = held[2] = 0;
+	total_bytes = taken[0] = taken[1] = taken[2] = 0;
 	beside = NULL;
 	at = USECS_PER_SEC;
 	for (int i = 0; i < LANES; i++)
@@ -210,7 +210,7 @@ busy(void)
 	for (int i = 0; i < LANES; i++)
 		finish_all(i, SIGNAL_ALIVE);
 	is_int(total_bytes, 0, "nothing is lost");
-	is_int(held[0] | held[1] | held[2], 0, "of any repute");
+	is_int(taken[0] | taken[1] | taken[2], 0, "of any repute");
 }
 
 /* The bound, but for one beside it. */

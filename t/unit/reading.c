@@ -1,0 +1,250 @@
+/*-------------------------------------------------------------------------
+ *
+ * reading.c
+ *		Unit tests of what is read, and when.
+ *
+ * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
+ * rooms: schedule/reading.c
+ * rooms: schedule/pace.c schedule/room.c destination/verdict.c
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "unit.h"
+
+#include "steps.h"
+
+static void
+late_ranges(void)
+{
+	LanePolicy	unordered = usual;
+	int64		last = 0;
+	bool		in_order = true;
+	int			merged;
+
+	unordered.ordered = false;
+	for (int apart = 1; apart <= 3; apart++)
+	{
+		begin(&unordered);
+		queue_many(1, 1000, 1, NO_KEY);
+		deliver(goes(1000, "a first one"));
+		is_int(nreads[READ_AHEAD], 1, "is read ahead");
+
+		/* more of them than are kept apart, from all sides */
+		for (int i = 0; i < 40; i++)
+		{
+			int			id = 100 + (i * 17) % 40 * apart;
+
+			insert(1, id, NO_KEY);
+			commit(1, id, id);
+		}
+		merged = schedule_lane(1, t)->nranges;
+		is_int(merged, apart == 1 ? 1 : LANE_RANGES, "neighbours become one, and so do others beyond a number");
+		in_order = true;
+		last = 0;
+		for (int i = 0; i < merged; i++)
+		{
+			ok(read_once() && last_read.kind == READ_RANGE, "a late range is read");
+			in_order &= last_read.after_id >= last;
+			last = last_read.upto_id;
+		}
+		ok(in_order, "from low ids to high ones");
+		ok(!read_once(), "and that is all");
+		is_int(nreads[READ_AHEAD], 1, "nothing is read ahead for that");
+		all_go(40, false, "all of them go");
+		end();
+	}
+
+	/* a range that reaches beyond what was read, and one that is beyond it */
+	begin(&unordered);
+	queue_many(1, 1000, 1, NO_KEY);
+	deliver(goes(1000, "a first one"));
+	for (int id = 990; id < 1010; id++)
+		if (id != 1000)
+			insert(1, id, NO_KEY);
+	commit(1, 990, 1009);
+	ok(read_once() && last_read.kind == READ_RANGE && last_read.after_id == 989 && last_read.upto_id == 1000,
+	   "up to the cursor it is late");
+	ok(read_once() && last_read.kind == READ_AHEAD && last_read.after_id == 1000, "beyond, it is read ahead");
+	all_go(19, true, "all of them go");
+
+	/* a long one is read piece by piece */
+	queue_many(1, 9000, 1, NO_KEY);
+	deliver(goes(9000, "a later one"));
+	queue_many(1, 2000, 5000, NO_KEY);
+	nreads[READ_RANGE] = 0;
+	read_all();
+	is_between(nreads[READ_RANGE], 5000 / READ_ROWS, 5000 / 64 + 1, "a long range is read in pieces");
+	all_go(5000, true, "of which none is lost");
+
+	/* of all destinations */
+	configure(2, &unordered);
+	insert(1, 6000, NO_KEY);
+	insert(2, 6000, NO_KEY);
+	table[1][6000].visible = table[2][6000].visible = true;
+	schedule_note_range(&(QueuedRange) {0, ALL_SHARES, 6000, 6000}, t);
+	all_go(2, false, "a range of any destination");
+	end();
+}
+
+static void
+due_rows(void)
+{
+	LanePolicy	policy = usual;
+	QueueItem  *item;
+
+	begin(&usual);
+	insert(1, 1, 100)->row.deliver_after = clock_wall(t + 100 * SECOND);
+	insert(1, 2, 100)->row.deliver_after = clock_wall(t + 50 * SECOND);
+	insert(1, 3, 100);
+	insert(1, 4, 100)->row.deliver_after = clock_wall(t - 1);
+	commit(1, 1, 4);
+	deliver(goes(3, "what waits for a time holds up nobody"));
+	deliver(goes(4, "nor does what has waited"));
+	nothing_goes("the others wait");
+	is_int(schedule_wake_at(), t + 50 * SECOND, "for the first one's time");
+	t += 50 * SECOND - 1;
+	nothing_goes("not sooner");
+	t++;
+	item = goes(2, "then it goes");
+	t += 50 * SECOND;
+	nothing_goes("a lower id that is due later waits");
+	deliver(item);
+	deliver(goes(1, "and goes then"));
+
+	/* the wall's clock decides, and may be set */
+	insert(1, 10, NO_KEY)->row.deliver_after = clock_wall(t + HOUR);
+	insert(1, 11, NO_KEY)->row.deliver_after = clock_wall(t + 2 * HOUR);
+	insert(1, 12, NO_KEY)->row.deliver_after = clock_wall(t + 3 * HOUR);
+	commit(1, 10, 12);
+	nothing_goes("all wait");
+	is_between(schedule_wake_at() - t, 1, 60 * SECOND, "we look at the clock now and then");
+	policy.halted = true;
+	configure(1, &policy);
+	is_int(schedule_wake_at(), 0, "but not for a destination that is halted");
+	configure(1, &usual);
+	wall_ahead += HOUR;
+	t += 60 * SECOND;
+	deliver(goes(10, "a clock that was set ahead is seen within a minute"));
+	nothing_goes("the others wait");
+	wall_ahead -= HOUR;
+	insert(1, 13, NO_KEY)->row.deliver_after = clock_wall(t + 10 * SECOND);
+	commit(1, 13, 13);
+	t += 11 * SECOND;
+	deliver(goes(13, "one that comes again for a clock that was set back"));
+	t += 2 * HOUR;
+	deliver(goes(11, "and those before it"));
+	nothing_goes("but not more");
+
+	/* more of them than are read at once, due together; and others' */
+	for (int id = 1000; id < 3000; id++)
+		insert(1, id, id % 7)->row.deliver_after = clock_wall(t + (id < 2500 ? 10 : 20) * SECOND);
+	commit(1, 1000, 2999);
+	nothing_goes("many wait");
+	t += 10 * SECOND;
+	is_int(take_all(), 7, "they go");
+	deliver_all();
+	all_go(2001 - 7, false, "all of them");
+	ok(nreads[READ_DUE] > 1500 / READ_ROWS, "in several reads");
+	end();
+
+	/* what is due must not overtake what is not read yet */
+	begin(&usual);
+	for (int id = 1; id <= 200; id++)
+		insert(1, id, id <= 100 ? id : 1);
+	table[1][200].row.deliver_after = clock_wall(t + SECOND);
+	for (int id = 101; id <= 199; id++)
+		table[1][id].row.ordering_key = id;
+	table[1][150].row.ordering_key = 1;
+	commit(1, 1, 200);
+	(void) next_item();
+	ok(schedule_lane(1, t)->cursor < 150, "some are not read yet");
+	t += 2 * SECOND;
+	ok(read_once() && last_read.kind == READ_DUE, "what is due is read first");
+	deliver_all();
+	while ((item = schedule_next(t)) != NULL)
+	{
+		taken[ntaken++] = item;
+		deliver(item);
+	}
+	ok(table[1][200].exists, "but goes when what precedes it is read, too");
+	ok(drain(true) > 0 && !table[1][200].exists, "in order");
+
+	/* one that nobody told us of yet */
+	insert(1, 300, 1)->row.deliver_after = clock_wall(t + SECOND);
+	commit(1, 300, 300);
+	nothing_goes("one waits");
+	insert(1, 301, 2)->row.deliver_after = clock_wall(t + SECOND);
+	table[1][301].visible = true;
+	t += SECOND;
+	is_int(take_all(), 2, "another one is found beside it");
+	deliver_all();
+	end();
+}
+
+static void
+reading_fails(void)
+{
+	ReadRequest request;
+	int64		waits[] = {1, 2, 4, 8, 16, 32, 60, 60};
+
+	begin(&usual);
+	queue_many(1, 1, 1, NO_KEY);
+	for (int i = 0; i < lengthof(waits); i++)
+	{
+		ok(schedule_wants_read(t) && schedule_next_read(t, &request), "it is to be read");
+		schedule_read_failed(request.lane, t);
+		ok(!schedule_wants_read(t), "not at once again");
+		is_int(schedule_wake_at(), t + waits[i] * SECOND, "but then");
+		t += waits[i] * SECOND - 1;
+		ok(!schedule_wants_read(t), "not sooner");
+		t++;
+	}
+	ok(schedule_wants_read(t) && schedule_next_read(t, &request), "it is to be read");
+	ok(!schedule_next_read(t, &request), "by one reader");
+	schedule_settle_all(t);
+	ok(schedule_wants_read(t), "what was wanted is wanted still");
+	(void) goes(1, "it is read");
+	queue_many(1, 2, 1, NO_KEY);
+	ok(schedule_next_read(t, &request), "another one");
+	schedule_read_failed(request.lane, t);
+	is_int(schedule_wake_at(), t + SECOND, "after one that succeeds the pause is short again");
+	all_go(1, false, "it goes");
+	end();
+}
+
+static void
+shares(void)
+{
+	int64		seen[201] = {0};
+
+	for (int share = 0; share < 3; share++)
+	{
+		begin_as(share, 3, &usual);
+		for (int id = 1; id <= 200; id++)
+			insert(1, id, id % 3 ? id % 50 : NO_KEY);
+		commit(1, 1, 200);
+		for (QueueItem *item = next_item(); item != NULL; item = next_item())
+		{
+			const QueueRow *row = schedule_row(item);
+
+			seen[row->event_id] += is_mine(row) &&
+				share_of(1, row->has_key ? row->ordering_key : row->event_id, 3) == share ? 1 : 100;
+			deliver(item);
+		}
+		end();
+	}
+	for (int id = 1; id <= 200; id++)
+		seen[0] += seen[id] == 1;
+	is_int(seen[0], 200, "each row is in one worker's share");
+}
+
+static void
+tests(void)
+{
+	late_ranges();
+	due_rows();
+	reading_fails();
+	shares();
+}
