@@ -212,11 +212,7 @@ next_due(void)
 	return sooner(sooner(sooner(http_multi_next(), http_untold_next()),
 						 sooner(http_wait_next(), http_finish_next())),
 				  sooner(sooner(http_names_next(), http_connection_next_expiry()),
-<<<<<<< HEAD
-						 sooner(http_linger_next(), poller_held_until())));
-=======
-						 poller_delayed_until()));
->>>>>>> words
+						 sooner(http_linger_next(), poller_delayed_until())));
 }
 
 static bool
