@@ -3,7 +3,7 @@
  * pace.c
  *		Unit tests of how long a rate has to wait, and of stored breakers.
  *
- * rooms: schedule/pace.c schedule/room.c destination/verdict.c
+ * rooms: schedule/pace.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -49,7 +49,7 @@ rates_wait(void)
 	for (int nshares = 1; nshares <= 32; nshares += 31)
 	{
 		pace_init(0, nshares, &turns);
-		pace_set_max_in_flight(100, 1024 * 1024);
+		pace_set_max_in_flight(100, 500, 1024 * 1024);
 		for (int i = 0; i < lengthof(rates); i++)
 		{
 			Lane		lane = {0};

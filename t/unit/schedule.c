@@ -10,7 +10,7 @@
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c
- * rooms: schedule/pace.c schedule/room.c destination/verdict.c
+ * rooms: schedule/pace.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -224,6 +224,12 @@ configure(int destination, const LanePolicy *policy)
 	schedule_configure(schedule_lane(destination, t), policy, t);
 }
 
+static void
+set_bounds(int max_in_flight, int places)
+{
+	schedule_set_max_in_flight(max_in_flight, places, 64 * 1024 * 1024);
+}
+
 static int	begun_share;		/* of ... */
 static int	begun_nshares;
 
@@ -253,7 +259,7 @@ begin_as(int share, int nshares, const LanePolicy *policy)
 	begun_share = share;
 	begun_nshares = nshares;
 	schedule_init(share, nshares, &turns);
-	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
+	set_bounds(256, 6 * 256);
 	if (policy != NULL)
 		configure(1, policy);
 }
@@ -1244,7 +1250,7 @@ bounds(void)
 		configure(i, &policy);
 	for (int i = 1; i <= 4; i++)
 		queue_many(i, 10000 * i, 1000, NO_KEY);
-	schedule_set_max_in_flight(40, 64 * 1024 * 1024);
+	set_bounds(40, 40);
 	for (int round = 0; round < 60; round++)
 	{
 		take_all();
@@ -1260,17 +1266,17 @@ bounds(void)
 	is_between(ntaken, 30, 40, "of all lanes together there is a bound");
 	count = schedule_lane_in_flight(schedule_lane(1, t));
 	is_between(count, 5, 15, "of which each has a part");
-	schedule_set_max_in_flight(10, 64 * 1024 * 1024);
+	set_bounds(10, 10);
 	nothing_goes("the bound may shrink");
 	deliver_all();
 	is_between(take_all(), 6, 10, "and holds then");
-	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
+	set_bounds(256, 6 * 256);
 	end();
 
 	/* one lane takes what is free, but leaves as much */
 	begin(&policy);
 	queue_many(1, 1, 400, NO_KEY);
-	schedule_set_max_in_flight(40, 64 * 1024 * 1024);
+	set_bounds(40, 6 * 40);
 	for (int round = 0; round < 40; round++)
 	{
 		take_all();
@@ -1278,14 +1284,14 @@ bounds(void)
 	}
 	queue_many(1, 1001, 100, NO_KEY);
 	is_int(take_all(), 20, "one lane by itself has half of all");
-	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
+	set_bounds(256, 6 * 256);
 	end();
 
 	/* those that hang leave room to those that answer */
 	begin(&policy);
 	for (int i = 2; i <= NDESTS; i++)
 		configure(i, &policy);
-	schedule_set_max_in_flight(40, 64 * 1024 * 1024);
+	set_bounds(40, 6 * 40);
 	queue_many(1, 1, 400, NO_KEY);
 	for (int round = 0; round < 30; round++)
 	{
@@ -1298,11 +1304,73 @@ bounds(void)
 		schedule_lane(i, t)->allowed = 100;
 		queue_many(i, 10000 * i, 100, NO_KEY);
 	}
-	is_int(take_all(), 30, "three quarters of them all are for those that never answered");
+	is_int(take_all(), 50, "those that never answered have a quarter of their own places for more than one each");
 	queue_many(1, 90001, 100, NO_KEY);
-	is_between(take_all(), 5, 10, "others have room beside them");
+	is_int(take_all(), 20, "others have all of theirs beside them");
 	deliver_all();
-	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
+	set_bounds(256, 6 * 256);
+	end();
+}
+
+/* Those that answer, and begin to hang all together */
+static void
+late_requests(void)
+{
+	LanePolicy	policy = usual;
+	int			count;
+
+	policy.ordered = false;
+	policy.max_in_flight = 30;
+	begin(&policy);
+	set_bounds(40, 6 * 40);
+	for (int i = 1; i <= NDESTS; i++)
+	{
+		configure(i, &policy);
+		schedule_lane(i, t)->allowed = 30;
+		queue_many(i, 10000 * i, 1, NO_KEY);
+	}
+	take_all();
+	deliver_all();
+	is_int(schedule_wake_at(), 0, "nothing is waited for");
+
+	t += SECOND;
+	for (int i = 1; i < NDESTS; i++)
+		queue_many(i, 10000 * i + 1, 100, NO_KEY);
+	count = take_all();
+	is_between(count, 30, 40, "nearly all the places of those that answer are taken");
+	is_int(schedule_wake_at(), t + SECOND / 4, "they are late after a while");
+	t = schedule_wake_at();
+	queue_many(NDESTS, 10000 * NDESTS + 1, 2, NO_KEY);
+	while (next_item() != NULL)
+		;
+	is_int(schedule_lane_in_flight(schedule_lane(NDESTS, t)), 2, "and make room then");
+	is_between(ntaken - count - 2, 10, 40, "those that hang have other places");
+	is_int(schedule_wake_at(), 0, "there is nothing to wait for");
+
+	/* what comes of their requests */
+	for (int i = 0; i < 2; i++)
+	{
+		while (schedule_row(taken[0])->destination_id != 1)
+			deliver(taken[0]);
+		if (i == 0)
+		{
+			t += SECOND;
+			retry(taken[0], SIGNAL_FAILING, 60 * SECOND);
+			ok(schedule_lane(1, t)->hangs, "one that fails late hangs still");
+		}
+	}
+	deliver(taken[0]);
+	ok(!schedule_lane(1, t)->hangs, "until it answers");
+	take_all();
+	t++;
+	while (schedule_row(taken[0])->destination_id != 1)
+		deliver(taken[0]);
+	retry(taken[0], SIGNAL_FAILING, 60 * SECOND);
+	ok(!schedule_lane(1, t)->hangs, "nor does one that fails at once");
+	deliver_all();
+	while (ntaken > 0 || take_all() > 0)
+		deliver_all();
+	set_bounds(256, 6 * 256);
 	end();
 }
 
@@ -1348,6 +1416,7 @@ large_events(void)
 {
 	int64		all;
 	int64		large;
+	int			waits;
 	QueueItem  *one;
 	QueueItem  *other;
 
@@ -1375,11 +1444,12 @@ large_events(void)
 		put_back(taken[ntaken - 1]);
 	other = next_item();
 	large = schedule_row(other)->event_id;
+	waits = schedule_row(other)->destination_id;
 	ok(!schedule_admit(other, 30 * 1024 * 1024), "another large one");
 	put_back(other);
 	while ((other = next_item()) != NULL)
 	{
-		ok(schedule_row(other)->destination_id == 1, "that destination waits for room");
+		ok(schedule_row(other)->destination_id != waits, "that destination waits for room");
 		ok(schedule_admit(other, 10), "others do not");
 	}
 	deliver(one);
@@ -1513,7 +1583,7 @@ held(void)
 	policy.max_in_flight = 3000;
 	begin(&policy);
 	configure(2, &policy);
-	schedule_set_max_in_flight(8000, 64 * 1024 * 1024);
+	set_bounds(8000, 6 * 8000);
 	queue_many(1, 1, 1001, NO_KEY);
 	for (int id = 1; id <= 999; id++)
 	{
@@ -1555,7 +1625,7 @@ held(void)
 		ntold += schedule_held_no_more(items[--nheld], 100);
 	}
 	is_int(ntold, 1, "when they are");
-	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
+	set_bounds(256, 6 * 256);
 	end();
 }
 
@@ -1885,7 +1955,7 @@ configurations(void)
 	unordered.max_in_flight = 400;
 	configure(1, &unordered);
 	lane->allowed = 400;
-	schedule_set_max_in_flight(1000, 64 * 1024 * 1024);
+	set_bounds(1000, 6 * 1000);
 	queue_many(1, 1001, 300, 7);
 	is_int(take_all(), 300, "very many without order");
 	configure(1, &usual);
@@ -1893,7 +1963,7 @@ configurations(void)
 	nothing_goes("those that come wait for all of them");
 	is_int(lane->nitems, 301, "the first of these is kept");
 	all_go(20, true, "and go then");
-	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
+	set_bounds(256, 6 * 256);
 
 	/* everything from the start */
 	for (int id = 20; id < 30; id++)
@@ -1947,6 +2017,7 @@ static int64 next_row;
 static int	run_share;
 static int	run_nshares;
 static int	run_bound;
+static int	run_places;
 static int	nclocks;			/* so often the wall's clock was set */
 static TimestampTz wall_most;	/* the latest that it has shown */
 static uint64 seed;
@@ -2025,7 +2096,7 @@ judge(QueueItem *item, bool all_read)
 			c->row.ordering_key == row->ordering_key)
 			must(c->final, "two of a user at a time", destination, row->event_id);
 	}
-	must(total <= run_bound, "more in flight than all may have", destination, row->event_id);
+	must(total <= run_places, "more in flight than all may have", destination, row->event_id);
 	if (policy->gone)
 		return;
 
@@ -2042,6 +2113,8 @@ judge(QueueItem *item, bool all_read)
 			 "its breaker is open", destination, row->event_id);
 	if (!policy->ordered || !row->has_key)
 		return;
+	if (schedule_lane(destination, t)->unread_until > t)
+		all_read = false;		/* it cannot be read at present */
 	for (int64 id = lowest[destination]; id < row->event_id; id++)
 	{
 		const TableRow *before = &table[destination][id];
@@ -2051,7 +2124,8 @@ judge(QueueItem *item, bool all_read)
 	}
 }
 
-static void
+/* False: nothing may go. */
+static bool
 claim(bool all_read)
 {
 	QueueItem  *item;
@@ -2064,7 +2138,7 @@ claim(bool all_read)
 	if (item == NULL)
 	{
 		must(schedule_wake_at() == 0 || schedule_wake_at() > t, "it waits for what has come", 0, schedule_wake_at());
-		return;
+		return false;
 	}
 	judge(item, all_read);
 
@@ -2103,6 +2177,7 @@ claim(bool all_read)
 		else
 			claimed[nclaimed++] = (Claimed) {item, row};
 	}
+	return true;
 }
 
 static void
@@ -2306,7 +2381,8 @@ step_at_random(void)
 	else if (what < 99)
 	{
 		run_bound = 4 + any(60);
-		schedule_set_max_in_flight(run_bound, 64 * 1024 * 1024);
+		run_places = run_bound * (1 + run_bound % 5);
+		schedule_set_max_in_flight(run_bound, run_places, 64 * 1024 * 1024);
 	}
 	else
 	{
@@ -2323,8 +2399,8 @@ static bool
 comes_to_an_end(void)
 {
 	turns_refused = turns_wanted = false;
-	run_bound = 64;
-	schedule_set_max_in_flight(run_bound, 64 * 1024 * 1024);
+	run_bound = run_places = 64;
+	schedule_set_max_in_flight(run_bound, run_places, 64 * 1024 * 1024);
 	while (nopen > 0)
 		commit_any();
 	for (int i = 1; i <= NDESTS; i++)
@@ -2335,11 +2411,8 @@ comes_to_an_end(void)
 	}
 	for (int round = 0; round < 100000 && broken == NULL; round++)
 	{
-		int			before = nclaimed;
-
 		save_breakers(true);
-		claim(true);
-		if (nclaimed > before)
+		if (claim(true))
 			continue;
 		if (nclaimed > 0)
 		{
@@ -2371,14 +2444,14 @@ random_run(int number)
 	seed = UINT64CONST(0x9E3779B97F4A7C15) * (number + 1);
 	run_nshares = 1 + number % 3;
 	run_share = number % run_nshares;
-	run_bound = 40;
+	run_bound = run_places = 40;
 	nclaimed = nopen = 0;
 	wall_most = 0;
 	next_row = 1;
 	memset(done, 0, sizeof(done));
 	broken = NULL;
 	begin_as(run_share, run_nshares, NULL);
-	schedule_set_max_in_flight(run_bound, 64 * 1024 * 1024);
+	schedule_set_max_in_flight(run_bound, run_places, 64 * 1024 * 1024);
 	for (int i = 1; i <= NDESTS; i++)
 	{
 		policies[i] = usual;
@@ -2438,6 +2511,7 @@ tests(void)
 	shares();
 	retries();
 	bounds();
+	late_requests();
 	fairness();
 	large_events();
 	rates();
