@@ -42,6 +42,7 @@ test_never_taken();
 test_held();
 test_long_heads();
 test_endless();
+test_last_words();
 is(worker_pid($node), $pid, 'the worker is the same');
 
 done_testing();
@@ -140,6 +141,28 @@ sub test_endless
 
     is(join("\n", map { "$_: $recorded{$_}" } grep { /^endless-/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
         '', 'a head is the answer, also of a stream without an end');
+    return;
+}
+
+# An answer and a reset in one, on a connection that is new, so that HTTP/2 has
+# something of its own to say and cannot
+sub test_last_words
+{
+    my %becomes = (200 => 'delivered 200 1', 413 => 'aborted 413 1', 500 => 'retry 500 1, aborted 500 2');
+
+    foreach my $status (sort keys %becomes)
+    {
+        my %told = map { ("last-$status-$_" => { status => $status, last => JSON::PP::true, size => $_ }) } 10, 20_000;
+
+        # or before it has all of the event
+        $told{"last-$status-early"} = { status => $status, last => JSON::PP::true, hasty => JSON::PP::true, size => 900_000 }
+          if $status == 413;
+        run_receivers(\%told, 20, max_in_flight => 1, retry_after_factor => 0);
+        my %recorded = attempts($node);
+
+        is(join("\n", map { "$_: $recorded{$_}" } grep { /^last-$status/ && $recorded{$_} ne $becomes{$status} } sort keys %recorded),
+            '', "an answer and a reset in one: $status");
+    }
     return;
 }
 
