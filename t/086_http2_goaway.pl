@@ -131,9 +131,19 @@ sub test_long_heads
 }
 
 # Over HTTP/2 a head is the answer, whenever it comes and whatever becomes of the
-# rest, be it that its time is over
+# rest, be it that its time is over.  One that leads elsewhere is followed at once.
 sub test_endless
 {
+    my (undef, $port) = receivers({});
+    my %there = (status => 307, location => "https://127.0.0.1:$port/", endless => JSON::PP::true);
+
+    run_receivers({ elsewhere => \%there, hasty => { %there, hasty => JSON::PP::true, size => 900_000 } }, 2, max_redirects => 1, timeout => '5 s');
+    is(query($node, q{
+            SELECT string_agg(DISTINCT concat_ws(' ', d.name, outcome, status, attempt), ', ')
+            FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = destination_id
+            WHERE d.name IN ('elsewhere', 'hasty')}),
+        'elsewhere delivered 200 1, hasty delivered 200 1', 'an endless redirect is followed');
+
     my %told = map { ("endless-$_" => { hasty => JSON::PP::true, endless => JSON::PP::true, size => $_ }) } 10, 900_000;
 
     run_receivers(\%told, 2, min_attempts => 1, timeout => '3 s');

@@ -107,7 +107,7 @@ http_finish_settling(int64_t now_us)
 	{
 		next = t->next;
 		http_lists_append(&http_settling, t);
-		/* over HTTP/2 the head is the answer, and the rest should have come */
+		/* the head is the answer, and the rest should have come */
 		if (t->wait_until_us <= now_us && t->in_multi)
 			http_finish_at_once(t, CURLE_HTTP2_STREAM, NULL, now_us);
 		else if (t->wait_until_us <= now_us)

@@ -257,20 +257,24 @@ proxy_refused(const Transfer *t)
  * the rest of that answers and then resets the stream (RFC 9113, 8.1).  It may
  * also leave it at that, and then libcurl does not tell whether the answer has
  * ended; so neither does it matter when the time is up after the head.  Over
- * HTTP/1.1 one that is no success may come as early, and how much was sent by
- * then is a matter of chance; a success means that the receiver has the event.
+ * HTTP/1.1 a refusal may come as early, and how much was sent by then is a matter
+ * of chance; nor does the rest of it change what it says.  A success means that
+ * the receiver has the event, and one that breaks off is how HTTP/1.1 says that
+ * something went wrong after the head.
  */
 static bool
 head_is_enough(const Transfer *t, CURLcode result)
 {
+	bool		over = http_result_blames_connection(result) ||
+		result == CURLE_OPERATION_TIMEDOUT;
+
 	if (t->enough)
 		return true;
 	if (result == CURLE_OK || !t->head_done)
 		return false;
 	if (is_http2(t))
-		return http_result_blames_connection(result) || result == CURLE_HTTP2_STREAM ||
-			result == CURLE_OPERATION_TIMEDOUT;
-	return http_result_blames_connection(result) && !http_answer_is_success(t->answer.status);
+		return over || result == CURLE_HTTP2_STREAM;
+	return over && !http_answer_is_success(t->answer.status);
 }
 
 bool
