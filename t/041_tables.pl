@@ -61,10 +61,42 @@ query($node, 'DROP RULE mine ON rswebhook.queue');
 query($node, 'CREATE RULE mine AS ON DELETE TO rswebhook.queue DO INSTEAD NOTHING');
 my $ruled_out = send_event($node, { type => 'track', userId => 'ruled' }, 'sink');
 ok(wait_for('the error', sub { logged('rows of "rswebhook.queue" were not changed') }), 'one instead is an error');
-ok(logged('Look for DO INSTEAD rules on rswebhook.queue.'), 'with a hint');
+ok(logged('Look for triggers and rules on rswebhook.queue.'), 'with a hint');
 query($node, 'DROP RULE mine ON rswebhook.queue');
 ok(wait_for_query($node, "SELECT outcome FROM rswebhook.delivery WHERE event_id = $ruled_out", 'delivered'),
     'what it was in the way of is recorded without it');
+
+# What a trigger keeps is not sent again and again: RETURN NEW does that in a
+# BEFORE DELETE, where it is null
+add_destination($node, 'kept', $receiver->url('/ok/kept'), \%quick);
+add_destination($node, 'again', $receiver->url('/first/1/500/again'), \%quick);
+query($node, q{
+    CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN CASE TG_OP WHEN ''DELETE'' THEN NEW END; END';
+    CREATE TRIGGER mine BEFORE UPDATE OR DELETE ON rswebhook.queue FOR EACH ROW
+        WHEN (OLD.destination_id IN (rswebhook.destination_id('kept'), rswebhook.destination_id('again')))
+        EXECUTE FUNCTION keep()});
+my $from = -s $node->logfile;
+my $kept = send_event($node, { type => 'track', userId => 'kept' }, 'kept');
+my $again = send_event($node, { type => 'track', userId => 'kept' }, 'again');
+my $attempts = sub { join ' ', map { scalar $receiver->requests_to($_) } '/ok/kept', '/first/1/500/again' };
+my $says_so = sub { logged('rows of "rswebhook.queue" were not changed', $from) };
+ok(wait_for('the requests', sub { $attempts->() !~ /\b0/ }), 'what a trigger will keep is sent');
+ok(wait_for('the error, or too much', sub { $says_so->() || $attempts->() ne '1 1' }), 'and that it keeps it');
+ok($says_so->(), 'is an error');
+pass_time(1);
+ok(delivered(), 'others are delivered');
+is($attempts->(), '1 1', 'it is not sent again');
+query($node, 'DROP TRIGGER mine ON rswebhook.queue');
+ok(wait_until_sent($node), 'without it, both are recorded');
+is(query($node, "SELECT string_agg(outcome, ' ' ORDER BY event_id, attempt) FROM rswebhook.delivery WHERE event_id IN ($kept, $again)"),
+    'delivered retry delivered', 'once each');
+
+query($node, q{CREATE TRIGGER mine BEFORE INSERT ON rswebhook.delivery FOR EACH ROW EXECUTE FUNCTION note('unwanted')});
+$kept = send_event($node, { type => 'track', userId => 'u' }, 'kept');
+ok(wait_until_sent($node), 'a trigger keeps a row out of delivery: that is no error');
+is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $kept"), '0', 'and there is none');
+is(seen(), 'unwanted', 'as it was meant');
+query($node, 'DROP TRIGGER mine ON rswebhook.delivery');
 
 ok(delivered(), 'without them again');
 is(seen(), '', 'nothing fires');

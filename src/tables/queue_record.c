@@ -105,18 +105,18 @@ lock_rows(Outcome **outcomes, int count, Outcome ***locked, Datum *params)
 	return nlocked;
 }
 
-/* Run a statement on locked rows. */
+/*
+ * Run a statement on locked rows.  What somebody's trigger leaves as it was would
+ * be read and sent again, at once and for ever.
+ */
 static void
-change_rows(Statement statement, Outcome **locked, int count, Datum *params,
-			int expected)
+change_rows(Statement statement, int count, Datum *params, int expected)
 {
 	if (count == 0)
 		return;
 	statement_execute(statement, params, NULL, false, expected);
-
-	/* which somebody's trigger has left alone is not known: all are read again */
-	for (int i = 0; i < count && SPI_processed < count; i++)
-		locked[i]->fate = ROW_GONE;
+	if (SPI_processed < count)
+		statement_not_obeyed(statement);
 }
 
 static void
@@ -128,7 +128,7 @@ delete_rows(Outcome **outcomes, int count)
 	if (count == 0 || direct_delete(outcomes, count))
 		return;
 	count = lock_rows(outcomes, count, &locked, params);
-	change_rows(DELETE_ROWS, locked, count, params, SPI_OK_DELETE);
+	change_rows(DELETE_ROWS, count, params, SPI_OK_DELETE);
 }
 
 static void
@@ -148,7 +148,7 @@ reschedule_rows(Outcome **outcomes, int count)
 	for (int i = 0; i < count; i++)
 		times[i] = TimestampTzGetDatum(locked[i]->first_attempt_at);
 	params[3] = statement_array(times, count, TIMESTAMPTZOID);
-	change_rows(RESCHEDULE_ROWS, locked, count, params, SPI_OK_UPDATE);
+	change_rows(RESCHEDULE_ROWS, count, params, SPI_OK_UPDATE);
 }
 
 void

@@ -196,14 +196,20 @@ statement_execute(Statement statement, Datum *values, const char *nulls,
 		/* made under a rule that left nothing of it, it would not hear of changes */
 		SPI_freeplan(plans[statement]);
 		plans[statement] = NULL;
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("rows of \"rswebhook.%s\" were not changed",
-						statements[statement].changes),
-				 errdetail("A rule has put something else in the place of the statement."),
-				 errhint("Look for DO INSTEAD rules on rswebhook.%s.",
-						 statements[statement].changes)));
+		statement_not_obeyed(statement);
 	}
+}
+
+void
+statement_not_obeyed(Statement statement)
+{
+	const char *table = statements[statement].changes;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("rows of \"rswebhook.%s\" were not changed", table),
+			 errdetail("A trigger or a rule has kept them as they were, or put something else in the place of the statement."),
+			 errhint("Look for triggers and rules on rswebhook.%s.", table)));
 }
 
 Datum

@@ -12,6 +12,7 @@
 
 #include "datatype/timestamp.h"
 
+#include "base/compat.h"
 #include "tables/values.h"
 
 typedef enum Statement
@@ -47,6 +48,9 @@ typedef enum Statement
  */
 extern void statement_execute(Statement statement, Datum *values, const char *nulls,
 							  bool read_only, int expected);
+
+/* The error for rows that it should have changed, and has not. */
+pg_noreturn extern void statement_not_obeyed(Statement statement);
 
 /* Of what it returned; number: from 0.  A time that is null is 0. */
 extern Datum statement_column(int row, int number, bool *null);
