@@ -216,6 +216,7 @@ extern bool pace_allows(Lane *lane, Instant now, Instant *when);
 
 /* As many requests are in flight as there may be, of all lanes together. */
 extern bool pace_is_full(void);
+extern int	pace_in_flight(void);
 
 /*
  * Count an item of a lane that may send as in flight.  False: there is no room

@@ -393,6 +393,12 @@ pace_is_full(void)
 	return total_in_flight >= max_in_flight;
 }
 
+int
+pace_in_flight(void)
+{
+	return total_in_flight;
+}
+
 bool
 pace_take(QueueItem *item, Instant now)
 {

@@ -164,6 +164,17 @@ claim_suspect_now(Batch *batch, Instant now)
 	return true;
 }
 
+/* For what becomes of all that is handed out, and of one more? */
+static bool
+is_room(Instant now)
+{
+	if (record_room(schedule_in_flight() + 1))
+		return true;
+	lack_note("keeping what becomes of requests: out of memory", now);
+	lacks_until = now + PUT_OFF_US;
+	return false;
+}
+
 bool
 claim_next(Batch *batch, Instant now)
 {
@@ -175,7 +186,7 @@ claim_next(Batch *batch, Instant now)
 		return false;
 	claim_single(batch);
 	while (!batch->single && suspect == NULL && batch->nclaimed < BATCH &&
-		   (item = schedule_next(now)) != NULL)
+		   is_room(now) && (item = schedule_next(now)) != NULL)
 		claim_warily(batch, item, now);
 	claim_single(batch);
 	return batch->nclaimed > 0;
