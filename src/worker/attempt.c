@@ -127,12 +127,12 @@ attempt_fail_unsent(QueueItem *item, const Destination *destination, Instant now
 }
 
 void
-attempt_set_aside(QueueItem *item, Instant now, const char *why)
+attempt_set_aside(QueueItem *item, Instant now, const char *failed, const char *why)
 {
 	const Destination *destination = lanes_destination(schedule_row(item)->destination_id);
 	char		reason[256];
 
-	snprintf(reason, sizeof(reason), "the request could not be made: %s", why);
+	snprintf(reason, sizeof(reason), "%s: %s", failed, why);
 	if (destination != NULL)
 		attempt_fail_unsent(item, destination, now, BLAME_EVENT, reason);
 	else
