@@ -273,6 +273,9 @@ extern bool places_has_share(const Lane *lane);
 extern void places_take(QueueItem *item);
 extern void places_leave(QueueItem *item);
 
+/* Requests in flight, of all lanes together. */
+extern int	places_in_flight(void);
+
 /* A lane whose request has given up its place just now; NULL: none has to. */
 extern Lane *places_give_up_late(Instant now);
 

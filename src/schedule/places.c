@@ -122,6 +122,12 @@ places_take(QueueItem *item)
 		dlist_push_tail(&good, &item->in_good);
 }
 
+int
+places_in_flight(void)
+{
+	return taken[REPUTE_GOOD] + unproven();
+}
+
 void
 places_leave(QueueItem *item)
 {

@@ -448,6 +448,12 @@ schedule_free_bytes(void)
 	return room_free_bytes();
 }
 
+int
+schedule_in_flight(void)
+{
+	return places_in_flight();
+}
+
 void
 schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 {

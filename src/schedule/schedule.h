@@ -40,6 +40,9 @@ extern void schedule_set_max_in_flight(int max_in_flight, int places, int64 max_
 /* How much of events it makes sense to fetch. */
 extern int64 schedule_free_bytes(void);
 
+/* Items that are handed out and of which no outcome is known. */
+extern int	schedule_in_flight(void);
+
 /* ---- lanes: one a destination that has a configuration or is owed to ---- */
 extern Lane *schedule_lane(int32 destination_id, Instant now);
 extern void schedule_configure(Lane *lane, const LanePolicy *policy, Instant now);

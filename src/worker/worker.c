@@ -364,6 +364,69 @@ gather_answers(bool told)
 		count += more;
 }
 
+static bool
+is_to_leave(void)
+{
+	return session_extension_gone() || ShutdownRequestPending || worker_slot_told_to_stop();
+}
+
+/* All that is to be done now.  How long to wait then, in ms? */
+static long
+work(bool told, bool *reloaded)
+{
+	long		timeout;
+
+	/* pg_cancel_backend() is about a transaction, and none is open here */
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+	if (clock_look())
+		schedule_settle_all(clock_now());
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		*reloaded = true;
+		ProcessConfigFile(PGC_SIGHUP);
+		apply_settings();
+	}
+	if (catchupInterruptPending)
+		ProcessCatchupInterrupt();
+
+	gather_answers(told);
+	if (cycle_run(*reloaded))
+		*reloaded = false;
+	stats_publish();
+	if (schedule_lacking() == 0 && claim_lacks_until(clock_now()) == 0)
+		lack_over();
+	if (is_to_leave())
+		return 0;
+
+	/* what was started goes out now; what has been answered is not waited for */
+	timeout = run_http(false) > 0 ? 0 : cycle_time_to_wait(clock_now());
+	if (timeout < 0 || timeout >= IDLE_MS)
+		session_report_statistics();
+	return timeout;
+}
+
+/* There may be no memory for what is done outside of a cycle, either. */
+static long
+work_or_recover(bool told, bool *reloaded)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile long timeout = 0;
+
+	PG_TRY();
+	{
+		timeout = work(told, reloaded);
+	}
+	PG_CATCH();
+	{
+		cycle_recover(context);
+		timeout = cycle_time_to_wait(clock_now());
+	}
+	PG_END_TRY();
+	return timeout;
+}
+
 static void
 run(void)
 {
@@ -373,37 +436,11 @@ run(void)
 
 	for (;;)
 	{
-		long		timeout;
+		long		timeout = work_or_recover(told, &reloaded);
 		int			count;
 
-		/* pg_cancel_backend() is about a transaction, and none is open here */
-		QueryCancelPending = false;
-		CHECK_FOR_INTERRUPTS();
-		if (clock_look())
-			schedule_settle_all(clock_now());
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-			apply_settings();
-			reloaded = true;
-		}
-		if (catchupInterruptPending)
-			ProcessCatchupInterrupt();
-
-		gather_answers(told);
-		if (cycle_run(reloaded))
-			reloaded = false;
-		stats_publish();
-		if (schedule_lacking() == 0 && claim_lacks_until(clock_now()) == 0)
-			lack_over();
-		if (session_extension_gone() || ShutdownRequestPending || worker_slot_told_to_stop())
+		if (is_to_leave())
 			return;
-
-		/* what was started goes out now; what has been answered is not waited for */
-		timeout = run_http(false) > 0 ? 0 : cycle_time_to_wait(clock_now());
-		if (timeout < 0 || timeout >= IDLE_MS)
-			session_report_statistics();
 		count = WaitEventSetWait(wait_set, timeout, events, lengthof(events),
 								 custom_wait_event(wait_event, "RswebhookWorkerMain"));
 		told = false;
