@@ -409,7 +409,7 @@ CREATE FUNCTION rswebhook.worker_pid() RETURNS integer
 
 -- The workers that there should be, each with its share of the queue; pid NULL:
 -- that one is not there, and its share waits. max_in_flight is the number in
--- force; lacks is not NULL while requests wait for something that the worker
+-- force, of requests to destinations that answer; lacks is not NULL while requests wait for something that the worker
 -- lacks.
 CREATE FUNCTION rswebhook.workers(
     OUT share integer,

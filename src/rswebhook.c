@@ -133,8 +133,8 @@ define_limits(void)
 							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("rswebhook.max_in_flight",
-							"Requests that a worker has in flight at once.",
-							"All destinations together; each takes a socket.",
+							"Requests that a worker has in flight at once to destinations that answer.",
+							"Those to destinations that are new or hang have five times as many places beside these; each takes a socket.",
 							&rswebhook_max_in_flight,
 							256, 1, 10000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);

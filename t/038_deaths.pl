@@ -39,6 +39,22 @@ is(pauses(), '1 2 4 8 16', 'a longer pause each time');
 # when it records what it has sent: of which, shows as soon as that is done one by one
 dies_of('recorded', 'outcome', 2, [ 'u1', 'a' ]);
 
+# once when it makes the request, then when it records what became of that
+{
+    my $bad = query($node, 'SELECT last_value FROM rswebhook.event_id_seq') + 1;
+
+    $node->restart;
+    $log = -s $node->logfile;
+    inject("rendering crash $bad");
+    $node->psql('postgres', q{SELECT rswebhook_send('{"type": "track", "userId": "u1"}', 'a')});
+    ok(wait_for('the first death', sub { logged() =~ /died while it prepared event $bad/ }), 'a worker dies when it makes a request');
+    inject("outcome crash $bad");
+    ok(wait_for('it to be given up', \&nothing_owed, 60, sub { scalar deaths() }), 'others when they record its outcome');
+    is(errors_of($bad), 'the request could not be made or its outcome not be recorded: the worker died of it twice; '
+          . 'the worker died three times while it made the request or recorded the outcome', 'the rows say so');
+    unlink $file;
+}
+
 $more = 1;
 query($node, 'ALTER SYSTEM SET rswebhook.workers = 2');
 $node->restart;
@@ -75,10 +91,7 @@ sub dies_of
 
     $node->restart;    # which begins a new row of deaths
     $log = -s $node->logfile;
-    open my $out, '>', "$file.new" or die "could not write: $!\n";
-    print $out "$place crash @bad\n";
-    close $out;
-    rename "$file.new", $file or die "could not rename: $!\n";
+    inject("$place crash @bad");
     # the server may be down as soon as this is committed
     is(($node->psql('postgres', qq{
             BEGIN; $sends
@@ -92,9 +105,11 @@ sub dies_of
     unlink $file;
     foreach my $event (@bad)
     {
-        is(query($node, qq{SELECT string_agg(DISTINCT error, '; ' ORDER BY error) FROM rswebhook.delivery WHERE event_id = $event}),
-            'the request could not be made: the worker died of it twice; the worker died three times while it made the request',
-            "$id: and each was set aside before");
+        is(errors_of($event),
+            $place eq 'outcome'
+            ? 'the outcome could not be recorded: the worker died of it twice; the worker died three times while it recorded the outcome'
+            : 'the request could not be made: the worker died of it twice; the worker died three times while it made the request',
+            "$id: and each was set aside before, for what it did");
     }
     foreach ($receiver->requests_to('/ok/other'))
     {
@@ -104,6 +119,24 @@ sub dies_of
     # once more at the most if it was another worker that died
     is(scalar(grep { $_ > 1 + $unknown + $more } values %times), 0, "$id: and are not sent again each time");
     return;
+}
+
+sub inject
+{
+    my ($action) = @_;
+
+    open my $out, '>', "$file.new" or die "could not write: $!\n";
+    print $out "$action\n";
+    close $out;
+    rename "$file.new", $file or die "could not rename: $!\n";
+    return;
+}
+
+sub errors_of
+{
+    my ($event) = @_;
+
+    return query($node, qq{SELECT string_agg(DISTINCT error, '; ' ORDER BY error) FROM rswebhook.delivery WHERE event_id = $event});
 }
 
 # The server may be down at times.

@@ -33,6 +33,20 @@ in_flight($receiver, 'many', $many);
 stop_worker(5);
 delivered_once('many', $many, 'a worker that is stopped for longer than the time-out');
 
+# With several steps to go: the answer is a redirect, to be followed when the
+# time-out is over.  They have time for that all, and not only the first of them.
+my $redirected = 40;
+add_destination($node, 'redirected', $receiver->url('/switch/redirected'),
+    { %usual, timeout => '2 s', max_in_flight => $redirected, max_redirects => 1 });
+warm_up('redirected', 400);
+$receiver->switch('redirected', '/delay/1000/redirect/307/delay/100/ok');
+foreach my $round (1, 2)
+{
+    in_flight($receiver, 'redirected', $redirected);
+    stop_worker(5);
+    delivered_once('redirected', $redirected, "a worker that is stopped before a redirect, round $round");
+}
+
 # While connections are set up for them, over TLS
 SKIP:
 {

@@ -72,7 +72,7 @@ query($node, q{
     CREATE TRIGGER refuse AFTER INSERT ON rswebhook.delivery FOR EACH ROW EXECUTE FUNCTION refuse()});
 my $locking = Session->new($node);
 $locking->query('BEGIN; UPDATE counter SET n = n');
-foreach my $what (qw(P0001 XX000 XX001 58030 55000 55P03 40P01 40001 57014 row ages))
+foreach my $what (qw(P0001 XX000 XX001 58030 55000 53200 55P03 40P01 40001 57014 row ages))
 {
     my @ids = map { send_suspect($what, $_ == 2) } 1 .. 4;
 
@@ -104,6 +104,45 @@ ok(delivered(), 'do not hold up others') foreach 1 .. 3;
 query($node, 'DROP TRIGGER refuse_all ON rswebhook.delivery');
 ok(wait_until_sent($node), 'and are recorded when they can be');
 is($receiver->requests, $sent + 300 + 3, 'without being sent again');
+
+#
+# There is memory for a few outcomes at a time, and for an answer's body there is none
+#
+query($node, q{
+    CREATE FUNCTION few() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF (SELECT count(*) FROM new_rows) > 3 THEN
+                RAISE 'too many' USING ERRCODE = '53200';
+            END IF;
+            RETURN NULL;
+        END $$;
+    CREATE TRIGGER few AFTER INSERT ON rswebhook.delivery REFERENCING NEW TABLE AS new_rows
+        FOR EACH STATEMENT EXECUTE FUNCTION few()});
+$sent = $receiver->requests;
+send_many('good', 100);
+ok(wait_until_sent($node), 'there is memory for few outcomes at once: all are recorded');
+is($receiver->requests, $sent + 100, 'and none was sent again');
+query($node, q{
+    DROP TRIGGER few ON rswebhook.delivery;
+    CREATE FUNCTION short() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF length(NEW.response_body) > 2000 THEN
+                RAISE 'too long' USING ERRCODE = '53200';
+            END IF;
+            RETURN NEW;
+        END $$;
+    CREATE TRIGGER short BEFORE INSERT ON rswebhook.delivery FOR EACH ROW EXECUTE FUNCTION short()});
+add_destination($node, 'answering', $receiver->url('/body/3000'), \%quick);
+add_destination($node, 'failing', $receiver->url('/status/500/body/3000'), { %quick, retry_window => '0', min_attempts => 1 });
+send_many($_, 5) foreach qw(answering failing);
+ok(delivered(), 'there is none for long answers: others are delivered');
+ok(wait_until_sent($node), 'these are recorded, too');
+is(query($node, q{
+        SELECT string_agg(DISTINCT concat_ws(' ', outcome, attempt, error, response_body), E'\n' ORDER BY concat_ws(' ', outcome, attempt, error, response_body))
+        FROM rswebhook.delivery JOIN rswebhook.destination AS d ON d.id = destination_id WHERE d.name IN ('answering', 'failing')}),
+    join("\n", 'aborted 1 HTTP status 500; given up after 1 attempt; the answer\'s body, 3000 bytes, is not recorded: out of memory',
+        'delivered 1 the answer\'s body, 3000 bytes, is not recorded: out of memory'), 'without their bodies, and say so');
+query($node, q{DROP TRIGGER short ON rswebhook.delivery; DELETE FROM rswebhook.destination WHERE name IN ('answering', 'failing')});
 
 #
 # All of a destination's rows are locked

@@ -94,6 +94,31 @@ ok(wait_until_sent($node), 'then they are sent');
 is(query($node, q{SELECT string_agg(DISTINCT outcome || attempt, ' ') FROM rswebhook.delivery WHERE destination_id = rswebhook.destination_id('ordinary')}),
     'delivered1', 'with no attempt counted before');
 
+# Answers of 1 MB, of which there is not enough memory to keep or to record many
+my $answering = new_receiver();
+query($node, q{ALTER SYSTEM SET rswebhook.response_body_limit = '1MB'});
+$node->reload;
+add_destination($node, 'answers', $answering->url('/body/1048576'), { %quick, ordered => 0, paused => 1 });
+$pid = worker_pid($node);
+foreach my $megabytes (4, 8, 16)
+{
+    my $before = $answering->requests;
+
+    query($node, q{SELECT rswebhook_pause('answers')});
+    query($node, q{SELECT count(rswebhook_send('{"type": "track"}', 'answers')) FROM generate_series(1, 60)});
+    $limit = process_field($pid, 'VmSize') * 1024 + $megabytes * 1024 * 1024;
+    is(system("prlimit --pid $pid --as=$limit:"), 0, "$megabytes MB for long answers");
+    query($node, q{SELECT rswebhook_resume('answers')});
+    small_ones_go_on(5, 'meanwhile');
+    ok(wait_until_sent($node), 'all are delivered and recorded');
+    is(worker_pid($node), $pid, 'by the same worker');
+    is($answering->requests - $before, 60, 'and sent once');
+    is(system("prlimit --pid $pid --as=unlimited:"), 0, 'no limit any more');
+}
+is(query($node, q{
+        SELECT string_agg(DISTINCT outcome || attempt, ' ') FROM rswebhook.delivery
+        WHERE destination_id = rswebhook.destination_id('answers')}), 'delivered1', 'none is charged for it');
+
 done_testing();
 
 # Nobody waits for longer than for what is tried once; in the end all large ones

@@ -32,6 +32,7 @@ test_never_taken();
 test_held();
 test_long_heads();
 test_endless();
+test_last_words();
 is(worker_pid($node), $pid, 'the worker is the same');
 
 done_testing();
@@ -120,9 +121,19 @@ sub test_long_heads
 }
 
 # Over HTTP/2 a head is the answer, whenever it comes and whatever becomes of the
-# rest, be it that its time is over
+# rest, be it that its time is over.  One that leads elsewhere is followed at once.
 sub test_endless
 {
+    my (undef, $port) = receivers({});
+    my %there = (status => 307, location => "https://127.0.0.1:$port/", endless => JSON::PP::true);
+
+    run_receivers({ elsewhere => \%there, hasty => { %there, hasty => JSON::PP::true, size => 900_000 } }, 2, max_redirects => 1, timeout => '5 s');
+    is(query($node, q{
+            SELECT string_agg(DISTINCT concat_ws(' ', d.name, outcome, status, attempt), ', ')
+            FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = destination_id
+            WHERE d.name IN ('elsewhere', 'hasty')}),
+        'elsewhere delivered 200 1, hasty delivered 200 1', 'an endless redirect is followed');
+
     my %told = map { ("endless-$_" => { hasty => JSON::PP::true, endless => JSON::PP::true, size => $_ }) } 10, 900_000;
 
     run_receivers(\%told, 2, min_attempts => 1, timeout => '3 s');
@@ -130,6 +141,28 @@ sub test_endless
 
     is(join("\n", map { "$_: $recorded{$_}" } grep { /^endless-/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
         '', 'a head is the answer, also of a stream without an end');
+    return;
+}
+
+# An answer and a reset in one, on a connection that is new, so that HTTP/2 has
+# something of its own to say and cannot
+sub test_last_words
+{
+    my %becomes = (200 => 'delivered 200 1', 413 => 'aborted 413 1', 500 => 'retry 500 1, aborted 500 2');
+
+    foreach my $status (sort keys %becomes)
+    {
+        my %told = map { ("last-$status-$_" => { status => $status, last => JSON::PP::true, size => $_ }) } 10, 20_000;
+
+        # or before it has all of the event
+        $told{"last-$status-early"} = { status => $status, last => JSON::PP::true, hasty => JSON::PP::true, size => 900_000 }
+          if $status == 413;
+        run_receivers(\%told, 20, max_in_flight => 1, retry_after_factor => 0);
+        my %recorded = attempts($node);
+
+        is(join("\n", map { "$_: $recorded{$_}" } grep { /^last-$status/ && $recorded{$_} ne $becomes{$status} } sort keys %recorded),
+            '', "an answer and a reset in one: $status");
+    }
     return;
 }
 

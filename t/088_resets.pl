@@ -2,7 +2,7 @@
 # of the two is seen first: it is if the receiver had the whole event.  A refusal
 # may come before; it is read although the rest of the event cannot be sent.
 #
-# And what a set-up that never ends costs those behind it, and whose bytes count
+# A refusal or a redirect that does not end.  And what a set-up that never ends costs those behind it, and whose bytes count
 # where a receiver is slow.
 
 use strict;
@@ -36,7 +36,7 @@ my %hasty = (
     connect_timeout => '60 s',
     max_redirects => 1);
 my $large = 2_000_000;
-my $each = 12;
+our $each = 12;
 my %expected;    # id => what becomes of it
 my $certificates = Certificates->new(temp_dir('certificates'));
 my $receiver = NodeReceiver->new(temp_dir('node'), $certificates, hasty => 1);
@@ -71,8 +71,21 @@ foreach my $scheme ('http', 'https')
         expect("$scheme, 413 without a length, $size bytes", $scheme, '/1000/413/close/unlimited', $size, 'aborted 413 1');
     }
     expect("$scheme, a redirect", $scheme, '/1000/307/reset', $large, 'delivered 200 1');
+
+    # it has a head, and its body does not end
+    foreach my $size (1_000, $large)
+    {
+        expect("$scheme, an endless redirect, $size bytes", $scheme, '/1000/307/keep/unlimited', $size, 'delivered 200 1');
+    }
+    expect_endless("$scheme, an endless $_", $scheme, $_, "aborted $_ 1") foreach 413, 500;
 }
 is(join("\n", disagreements($node, $receiver)), '', 'what is recorded is what was received');
+expect_endless('an endless success', 'http', 200, 'aborted 200 1');
+is(query($node, q{
+        SELECT string_agg(DISTINCT concat_ws(' ', status, regexp_replace(v.error, '[:;].*', '')), ', ')
+        FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = v.destination_id
+        WHERE name LIKE '%endless success' OR name LIKE '%endless 500'}),
+    '200 receiving the answer, 500 HTTP status 500', 'a refusal is one, and a success is none');
 
 # The answer before the whole URL, which has the event
 {
@@ -129,6 +142,16 @@ sub expect
     add_destination($node, $name, $url, { %hasty, %option });
     send_all($node, map { [ $name, $_, $url, undef, $size ] } @ids);
     ok(wait_until_sent($node), "$name: nothing is owed any more");
+    return;
+}
+
+# Each has the head of an answer, and then nothing until its time is over.
+sub expect_endless
+{
+    my ($name, $scheme, $status, $becomes) = @_;
+    local $each = 3;
+
+    expect($name, $scheme, "/all/$status/keep/unlimited", 1_000, $becomes, timeout => '1 s', min_attempts => 1);
     return;
 }
 

@@ -61,6 +61,8 @@ extern void http_run(void);
 
 /* The next finished request, in order of completion; false: none. */
 extern bool http_next(HttpAnswer *answer);
+
+/* The body is malloc's, and may be kept: the caller has taken it if it is NULL then. */
 extern void http_answer_free(HttpAnswer *answer);
 
 /* Requests started and not yet handed out by http_next(). */

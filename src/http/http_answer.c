@@ -55,9 +55,10 @@ http_answer_begin(Transfer *t)
 	t->body_size = t->body_seen = t->head_bytes = 0;
 	t->head_lines = 0;
 	t->head_done = t->enough = t->again = false;
-	t->opened = t->connected = t->early = t->barred = false;
+	t->opened = t->reached = t->connected = t->early = t->barred = false;
 	http_socket_drop_early(t);
-	t->fd = -1;
+	t->fd = t->missing = -1;
+	t->vain = CURLE_OK;
 	t->fault = NULL;
 	t->lacking = t->overheard = 0;
 	t->why[0] = t->curl_error[0] = '\0';
@@ -158,6 +159,16 @@ is_early(const Transfer *t)
 		 (t->body == NULL && poller_wants_out(http_socket_used(t))));
 }
 
+/*
+ * Where to is in the head.  The rest is only read for the sake of the connection,
+ * if it comes soon.
+ */
+static bool
+leads_elsewhere(const Transfer *t)
+{
+	return t->answer.status >= 300 && t->answer.status <= 399 && t->location != NULL;
+}
+
 /* A head is complete: that of the answer, unless it is an interim one. */
 static bool
 end_head(Transfer *t)
@@ -173,7 +184,12 @@ end_head(Transfer *t)
 	}
 	t->answer.status = status;
 	t->head_done = true;
-	if (t->connection->multiplexed)
+	if (leads_elsewhere(t))
+	{
+		t->enough = true;
+		http_upwards.answered_early(t);
+	}
+	else if (t->connection->multiplexed)
 	{
 		if (!http_answer_is_sent(t))
 			http_upwards.answered_early(t);
@@ -186,8 +202,8 @@ end_head(Transfer *t)
 	}
 
 	/* What follows a 101 is another protocol, which we do not speak. */
-	t->enough = status == 101;
-	return !t->enough;
+	t->enough |= status == 101;
+	return status != 101;
 }
 
 /* Half of one is handed over, too, when the connection ends there. */

@@ -299,8 +299,7 @@ connected_anew(Transfer *t)
 		t->pool->most_streams = connection->ntransfers - 1;
 		http_connection_settle(connection);
 	}
-	if (!connection->multiplexed)
-		http_unasked_keep_listening(connection);
+	http_unasked_keep_listening(connection);
 	if (http_unasked_on_new(t))
 	{
 		t->fault = "the receiver answered before it was asked";

@@ -32,8 +32,9 @@ typedef struct HttpUpwards
 	void		(*deserted) (Connection *connection);
 
 	/*
-	 * http_finish.c: it was answered before all of it had arrived: look soon what
-	 * becomes of that, whether or not libcurl is through with it.
+	 * http_finish.c: it was answered before all of it had arrived, or is to go
+	 * elsewhere: look soon what becomes of that, whether or not libcurl is through
+	 * with it.
 	 */
 	void		(*answered_early) (Transfer *t);
 

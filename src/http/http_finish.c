@@ -45,6 +45,11 @@ conclude(Transfer *t, CURLcode result, bool repeat, int64_t now_us)
 	if (repeat ? http_request_repeat(t) :
 		http_result_is_whole(t, result) && http_redirect_follow(t))
 		http_lists_move(&http_starting, t);
+	else if (http_result_wants_rest(t, result))
+	{
+		t->vain = result;
+		http_lists_move(&http_starting, t);
+	}
 	else
 	{
 		http_result_judge(t, result);
@@ -56,6 +61,7 @@ void
 http_finish_at_once(Transfer *t, CURLcode result, const char *error, int64_t now_us)
 {
 	t->worn = true;
+	t->reached = http_sockets_reach(t->connection);
 	http_multi_remove(t);
 	if (error != NULL)
 		snprintf(t->curl_error, sizeof(t->curl_error), "%s", error);
@@ -107,7 +113,7 @@ http_finish_settling(int64_t now_us)
 	{
 		next = t->next;
 		http_lists_append(&http_settling, t);
-		/* over HTTP/2 the head is the answer, and the rest should have come */
+		/* the head is the answer, and the rest should have come */
 		if (t->wait_until_us <= now_us && t->in_multi)
 			http_finish_at_once(t, CURLE_HTTP2_STREAM, NULL, now_us);
 		else if (t->wait_until_us <= now_us)

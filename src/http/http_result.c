@@ -79,7 +79,11 @@ phase_reached(const Transfer *t, CURLcode result)
 		strncasecmp(t->url, "https:", 6) != 0)
 		return HTTP_PHASE_CONNECT;
 
-	/* some versions note the time only when TLS is through, too */
+	/* some versions know a local port before there is a connection ... */
+	if (result == CURLE_OPERATION_TIMEDOUT)
+		return t->reached ? HTTP_PHASE_TLS : HTTP_PHASE_CONNECT;
+
+	/* ... and some note the time only when TLS is through, too */
 	curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connected);
 	curl_easy_getinfo(t->easy, CURLINFO_LOCAL_PORT, &local_port);
 	return connected > 0 || local_port > 0 ? HTTP_PHASE_TLS : HTTP_PHASE_CONNECT;
@@ -223,6 +227,14 @@ http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 	return http_result_blames_connection(result) || result == CURLE_HTTP2_STREAM;
 }
 
+bool
+http_result_wants_rest(const Transfer *t, CURLcode result)
+{
+	return t->missing >= 0 && t->fault == NULL && !was_begun(t) &&
+		(result == CURLE_COULDNT_CONNECT || result == CURLE_OPERATION_TIMEDOUT) &&
+		phase_reached(t, result) == HTTP_PHASE_CONNECT;
+}
+
 /* ---------------------------------------------------------------------
  * The end
  * ---------------------------------------------------------------------
@@ -257,20 +269,24 @@ proxy_refused(const Transfer *t)
  * the rest of that answers and then resets the stream (RFC 9113, 8.1).  It may
  * also leave it at that, and then libcurl does not tell whether the answer has
  * ended; so neither does it matter when the time is up after the head.  Over
- * HTTP/1.1 one that is no success may come as early, and how much was sent by
- * then is a matter of chance; a success means that the receiver has the event.
+ * HTTP/1.1 a refusal may come as early, and how much was sent by then is a matter
+ * of chance; nor does the rest of it change what it says.  A success means that
+ * the receiver has the event, and one that breaks off is how HTTP/1.1 says that
+ * something went wrong after the head.
  */
 static bool
 head_is_enough(const Transfer *t, CURLcode result)
 {
+	bool		over = http_result_blames_connection(result) ||
+		result == CURLE_OPERATION_TIMEDOUT;
+
 	if (t->enough)
 		return true;
 	if (result == CURLE_OK || !t->head_done)
 		return false;
 	if (is_http2(t))
-		return http_result_blames_connection(result) || result == CURLE_HTTP2_STREAM ||
-			result == CURLE_OPERATION_TIMEDOUT;
-	return http_result_blames_connection(result) && !http_answer_is_success(t->answer.status);
+		return over || result == CURLE_HTTP2_STREAM;
+	return over && !http_answer_is_success(t->answer.status);
 }
 
 bool
@@ -369,9 +385,12 @@ http_result_judge(Transfer *t, CURLcode result)
 	/* libcurl has the same errors for a bad URL and for a bad answer. */
 	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request_size);
 
-	/* Another address of the same name may have been allowed, and failed. */
+	/*
+	 * Another address of the same name may have been allowed, and failed; or may be,
+	 * once it is known.
+	 */
 	if (t->barred && !t->opened && !t->head_done)
-		http_answer_not_tried(t, true, t->why);
+		http_answer_not_tried(t, t->missing < 0, t->why);
 	else if (request_size == 0 &&
 			 (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL))
 		http_answer_not_tried(t, true, error_of(t, result));

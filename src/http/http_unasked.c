@@ -66,10 +66,30 @@ http_unasked_tls(const Transfer *t)
 	return session->internals;
 }
 
+/* Does anybody wait for an answer on it, who has none yet? */
+static bool
+is_waited_for(const Connection *connection)
+{
+	if (connection->multiplexed)
+		return connection->ntransfers > 0;
+	return connection->user != NULL && !connection->user->head_done;
+}
+
+/* Something failed to be written, and what the other side said before is not all read. */
+static bool
+may_be_answered(const Connection *connection)
+{
+	return (errno == EPIPE || errno == ECONNRESET) && !connection->all_read &&
+		is_waited_for(connection) && connection->tls != NULL &&
+		!(SSL_get_shutdown(connection->tls) & SSL_SENT_SHUTDOWN);
+}
+
 /*
  * To libcurl, a request that cannot be sent is at its end.  The other side may
- * have answered before it reset the connection, so as long as there is something
- * to read, but no head, let libcurl wait until it can write: it reads meanwhile.
+ * have answered before it reset the connection, so as long as there may be an
+ * answer to read, let libcurl wait until it can write: it reads meanwhile.  Over
+ * HTTP/2 it has more to say than requests, and some versions cannot wait with
+ * that, so it has said it: nobody is there to hear it.
  */
 static long
 on_tls_io(BIO *bio, int operation, const char *data, size_t len, int argi, long argl,
@@ -78,19 +98,21 @@ on_tls_io(BIO *bio, int operation, const char *data, size_t len, int argi, long 
 	Connection *connection = http_socket_owner((int) (intptr_t) BIO_get_callback_arg(bio));
 
 	(void) data;
-	(void) len;
 	(void) argi;
 	(void) argl;
-	(void) processed;
 	if (result > 0 || BIO_should_retry(bio) || connection == NULL)
 		return result;
 	if (operation == (BIO_CB_READ | BIO_CB_RETURN))
 		connection->all_read = true;
-	else if (operation == (BIO_CB_WRITE | BIO_CB_RETURN) &&
-			 (errno == EPIPE || errno == ECONNRESET) && !connection->all_read &&
-			 connection->user != NULL && !connection->user->head_done &&
-			 connection->tls != NULL && !(SSL_get_shutdown(connection->tls) & SSL_SENT_SHUTDOWN))
+	else if (operation == (BIO_CB_WRITE | BIO_CB_RETURN) && may_be_answered(connection))
+	{
+		if (connection->multiplexed)
+		{
+			*processed = len;
+			return 1;
+		}
 		BIO_set_retry_write(bio);
+	}
 	return result;
 }
 

@@ -214,6 +214,11 @@ typedef struct Transfer
 								 * connection */
 	struct curl_slist resolved[2];	/* addresses of host and proxy, for libcurl;
 									 * data is malloc's */
+	int			missing;		/* the family of those that it connects to of
+								 * which was not known whether there are any; -1:
+								 * none */
+	CURLcode	vain;			/* what came of the others, while it goes on with
+								 * those that were missing */
 
 	/* what came back, begun anew with every redirect */
 	HttpAnswer	answer;
@@ -228,6 +233,7 @@ typedef struct Transfer
 	bool		opened;			/* a socket was opened for it */
 	int			closed_seen;	/* sockets of its connection, when it was last
 								 * looked at */
+	bool		reached;		/* its time was up when an address had answered */
 	bool		connected;		/* it was about to be sent ... */
 	int64_t		connected_us;	/* ... then */
 	int			fd;				/* ... on this socket; -1: not known */

@@ -3,8 +3,8 @@
  * lane.h
  *		What the parts of the scheduler share: window.c knows the rows of a lane,
  *		order.c their order, reading.c which are to be read, pace.c how many may
- *		be in flight, room.c how much room large ones take up, and next.c which
- *		lane comes next.
+ *		be in flight, places.c how many of all lanes, room.c how much room large
+ *		ones take up, and next.c which lane comes next.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -63,6 +63,25 @@ typedef enum ItemState
 	ITEM_DECIDED				/* the outcome is not recorded yet */
 } ItemState;
 
+/* What is known of how long a destination keeps events; best first. */
+typedef enum Repute
+{
+	REPUTE_GOOD,				/* it answers, and soon */
+	REPUTE_NEW,					/* it has not answered anything yet */
+	REPUTE_SLOW					/* or it hangs */
+} Repute;
+
+/* Lanes that can send wait in lines, by whose places there must be one free. */
+typedef enum Line
+{
+	LINE_NONE,
+	LINE_GOOD,
+	LINE_NEW,
+	LINE_SLOW,
+	LINE_MORE,					/* either of these, beside those in flight */
+	NLINES
+} Line;
+
 typedef struct QueueItemId
 {
 	int64		event_id;
@@ -82,11 +101,11 @@ struct QueueItem
 	Instant		taken_at;		/* of ITEM_IN_FLIGHT */
 	int64		bytes;			/* likewise: the room that it takes up */
 	int64		size;			/* of its event, if there was no room for it */
-	bool		unproven;		/* of ITEM_IN_FLIGHT: taken while its destination
-								 * had not answered lately */
+	Repute		repute;			/* of ITEM_IN_FLIGHT: whose place it has */
 	bool		alone;			/* its request could not be made with others' */
 	dlist_node	in_key;
 	dlist_node	in_ready;
+	dlist_node	in_good;		/* if it has one of REPUTE_GOOD */
 	pairingheap_node in_timers;
 };
 
@@ -95,14 +114,6 @@ typedef struct Range
 	int64		after;			/* read up to here */
 	int64		upto;
 } Range;
-
-/* What is known of how long a destination keeps large events; best first. */
-typedef enum Repute
-{
-	REPUTE_GOOD,				/* it answers, and soon */
-	REPUTE_NEW,					/* it has not answered anything yet */
-	REPUTE_SLOW					/* or it fails */
-} Repute;
 
 struct Lane
 {
@@ -136,6 +147,8 @@ struct Lane
 								 * answers */
 	int			failing;		/* bad signals in a row */
 	Instant		alive_at;		/* the last good one */
+	bool		hangs;			/* it has kept a request long, and nothing good
+								 * has come of any since */
 	double		tokens;
 	Instant		tokens_at;
 	Breaker		breaker;
@@ -158,18 +171,19 @@ struct Lane
 	/* room */
 	int64		bytes;			/* that its large events in flight take up */
 	int64		allowed_bytes;	/* so many, or a single event */
-	Repute		repute;			/* when it was last looked at */
+	Repute		repute;			/* for these, when it was last looked at */
 	bool		slow;			/* it has kept a large event long, and answered
 								 * none soon since */
 	Instant		moved_at;		/* when it began to have any in flight, or last
 								 * answered one */
 
 	/* where next.c has put it */
-	bool		sendable;
+	Line		line;			/* LINE_NONE: it cannot send */
+	uint64		since;			/* when it went to the end of the line, as a count */
 	bool		in_readers;
 	bool		in_timers;
 	Instant		wake_at;
-	dlist_node	sendable_node;
+	dlist_node	line_node;
 	dlist_node	reader_node;
 	pairingheap_node timer_node;
 };
@@ -192,7 +206,7 @@ extern void pace_init_lane(Lane *lane, Instant now);
 extern void pace_forget_lane(Lane *lane);
 
 /* See schedule_set_max_in_flight(). */
-extern void pace_set_max_in_flight(int n, int64 bytes);
+extern void pace_set_max_in_flight(int n, int places, int64 bytes);
 
 /*
  * Call f for each lane that waits for a turn.  A lane that has no use for one
@@ -214,12 +228,9 @@ extern bool pace_deferred_no_more(QueueItem *item, int64 bytes);
  */
 extern bool pace_allows(Lane *lane, Instant now, Instant *when);
 
-/* As many requests are in flight as there may be, of all lanes together. */
-extern bool pace_is_full(void);
-
 /*
- * Count an item of a lane that may send as in flight.  False: there is no room
- * for it, or the lane has to wait for a turn.
+ * Count an item of a lane that may send, and for which there is a place, as in
+ * flight.  False: there is no room for it, or the lane has to wait for a turn.
  */
 extern bool pace_take(QueueItem *item, Instant now);
 
@@ -247,6 +258,32 @@ extern void pace_bound_breaker(Lane *lane, Instant now);
 
 /* The destination works. */
 extern void pace_note_alive(Lane *lane, Instant now);
+
+/* ---- places.c ---- */
+extern void places_init(void);
+extern void places_set(int max_in_flight, int places);
+
+/* Where the lane waits if it can send; is there a place for those who do? */
+extern Line places_line(const Lane *lane);
+extern bool places_has_free(Line line);
+
+/* It has as many as it leaves to others. */
+extern bool places_has_share(const Lane *lane);
+
+extern void places_take(QueueItem *item);
+extern void places_leave(QueueItem *item);
+
+/* Requests in flight, of all lanes together. */
+extern int	places_in_flight(void);
+
+/* A lane whose request has given up its place just now; NULL: none has to. */
+extern Lane *places_give_up_late(Instant now);
+
+/* When the next one may have to; 0: never. */
+extern Instant places_late_at(void);
+
+/* Before it leaves: its outcome is known. */
+extern void places_note(const QueueItem *item, const Verdict *verdict, Instant now);
 
 /* ---- room.c ---- */
 

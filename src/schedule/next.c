@@ -6,11 +6,12 @@
  * Every step costs the same whatever the number of lanes, the backlog or the
  * history: lanes that can send are in a list and go to its end with each
  * request, and lanes that wait for a time (rate, breaker, deliver_after) are in
- * a heap.  Only those that could send if there were room for it are passed over
- * each time.
+ * a heap.  There is a list for each kind of place that they need, a line, so that
+ * those for which none is free are passed over together.  Only lanes that could
+ * send if there were room for their event are passed over one by one each time.
  *
  * next_settle() is where all conditions of a lane meet: after any change it
- * puts the lane into that list, the heap and the list of readers, or takes it
+ * puts the lane into its line, the heap and the list of readers, or takes it
  * out.
  *
  * Copyright (c) 2026, the rswebhook maintainers
@@ -26,7 +27,8 @@
 /* How late a deliver_after may be noticed at which the clock was set. */
 #define DUE_LOOK_US		(60 * USECS_PER_SEC)
 
-static dlist_head sendable;
+static dlist_head lines[NLINES];	/* lanes that can send */
+static uint64 last_since;
 static dlist_head readers;
 static pairingheap *lane_timers;
 
@@ -43,7 +45,8 @@ later_lane(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 void
 next_init(void)
 {
-	dlist_init(&sendable);
+	for (int line = 0; line < NLINES; line++)
+		dlist_init(&lines[line]);
 	dlist_init(&readers);
 	lane_timers = pairingheap_allocate(later_lane, NULL);
 }
@@ -62,6 +65,17 @@ next_look(const Lane *lane, Instant now)
 	return Min(at, clock_when(lane->next_due));
 }
 
+static void
+go_to_end(Lane *lane, Line line)
+{
+	if (lane->line != LINE_NONE)
+		dlist_delete(&lane->line_node);
+	if (line != LINE_NONE)
+		dlist_push_tail(&lines[line], &lane->line_node);
+	lane->line = line;
+	lane->since = ++last_since;
+}
+
 /*
  * Put the lane where it belongs now.  Whatever it waits for lies ahead
  * afterwards: next_run_timers() relies on it.
@@ -70,17 +84,13 @@ void
 next_settle(Lane *lane, Instant now)
 {
 	Instant		when = 0;
-	bool		sends = pace_allows(lane, now, &when);
+	Line		line = pace_allows(lane, now, &when) ? places_line(lane) : LINE_NONE;
 	bool		reads = reading_wants(lane, now);
 
-	if (sends != lane->sendable)
-	{
-		if (sends)
-			dlist_push_tail(&sendable, &lane->sendable_node);
-		else
-			dlist_delete(&lane->sendable_node);
-		lane->sendable = sends;
-	}
+	if (line != lane->line)
+		go_to_end(lane, line);
+	if (line != LINE_NONE && !places_has_free(line))
+		pace_stop_waiting(lane);	/* others may have the turn meanwhile */
 	if (reads != lane->in_readers)
 	{
 		if (reads)
@@ -118,6 +128,8 @@ next_run_timers(Instant now)
 
 	while ((timed = order_offer_timed(now)) != NULL)
 		next_settle(timed, now);
+	while ((timed = places_give_up_late(now)) != NULL)
+		next_settle(timed, now);
 	while (!pairingheap_is_empty(lane_timers))
 	{
 		Lane	   *lane = pairingheap_container(Lane, timer_node,
@@ -132,8 +144,8 @@ next_run_timers(Instant now)
 void
 next_forget_lane(Lane *lane)
 {
-	if (lane->sendable)
-		dlist_delete(&lane->sendable_node);
+	if (lane->line != LINE_NONE)
+		dlist_delete(&lane->line_node);
 	if (lane->in_readers)
 		dlist_delete(&lane->reader_node);
 	if (lane->in_timers)
@@ -161,10 +173,30 @@ next_wants_read(void)
 void
 next_move_back(Lane *lane)
 {
-	if (!lane->sendable)
-		return;
-	dlist_delete(&lane->sendable_node);
-	dlist_push_tail(&sendable, &lane->sendable_node);
+	if (lane->line != LINE_NONE)
+		go_to_end(lane, lane->line);
+}
+
+/*
+ * The lane that has waited longest of those where each line has got to, and on
+ * to the next one of its line; NULL: there is none left.
+ */
+static Lane *
+first_of(dlist_node **at)
+{
+	Lane	   *first = NULL;
+
+	for (int line = 0; line < NLINES; line++)
+	{
+		Lane	   *lane = at[line] == NULL ? NULL : dlist_container(Lane, line_node, at[line]);
+
+		if (lane != NULL && (first == NULL || lane->since < first->since))
+			first = lane;
+	}
+	if (first != NULL)
+		at[first->line] = dlist_has_next(&lines[first->line], &first->line_node) ?
+			dlist_next_node(&lines[first->line], &first->line_node) : NULL;
+	return first;
 }
 
 /*
@@ -174,14 +206,15 @@ next_move_back(Lane *lane)
 QueueItem *
 next_to_send(Instant now)
 {
-	dlist_mutable_iter iter;
+	dlist_node *at[NLINES];
+	Lane	   *lane;
 
 	next_run_timers(now);
-	if (pace_is_full())
-		return NULL;
-	dlist_foreach_modify(iter, &sendable)
+	for (int line = 0; line < NLINES; line++)
+		at[line] = dlist_is_empty(&lines[line]) || !places_has_free(line) ? NULL :
+			dlist_head_node(&lines[line]);
+	while ((lane = first_of(at)) != NULL)
 	{
-		Lane	   *lane = dlist_container(Lane, sendable_node, iter.cur);
 		QueueItem  *item = dlist_head_element(QueueItem, in_ready, &lane->ready);
 
 		if (!pace_take(item, now))
@@ -202,7 +235,10 @@ Instant
 next_wake_at(void)
 {
 	Instant		when = order_next_retry();
+	Instant		late = dlist_is_empty(&lines[LINE_GOOD]) ? 0 : places_late_at();
 
+	if (late != 0 && (when == 0 || late < when))
+		when = late;
 	if (!pairingheap_is_empty(lane_timers))
 	{
 		Lane	   *lane = pairingheap_container(Lane, timer_node,

@@ -51,9 +51,6 @@ static const Turns *turns;
 static int	nshares = 1;
 static int	my_share = 0;
 
-static int	max_in_flight;
-static int	total_in_flight;
-static int	total_unproven;		/* of those in flight; see is_unproven() */
 static int	nlacking;			/* lanes with lacks_us */
 static int	total_deferred;
 static int64 total_deferred_bytes;
@@ -67,6 +64,7 @@ pace_init(int share, int shares, const Turns *the_turns)
 	my_share = share;
 	nshares = shares;
 	turns = the_turns;
+	places_init();
 	dlist_init(&waiting);
 	dlist_init(&changed_breakers);
 }
@@ -80,10 +78,10 @@ pace_init_lane(Lane *lane, Instant now)
 }
 
 void
-pace_set_max_in_flight(int n, int64 bytes)
+pace_set_max_in_flight(int n, int places, int64 bytes)
 {
-	max_in_flight = n;
-	room_set(n, bytes);
+	places_set(n, places);
+	room_set(places, bytes);
 }
 
 /* ---------------------------------------------------------------------
@@ -313,33 +311,6 @@ pace_deferred_no_more(QueueItem *item, int64 bytes)
  * ---------------------------------------------------------------------
  */
 
-/*
- * A lane that has requests in flight takes no more than what is still free, so
- * that however many lanes hang there is room for another.
- */
-static bool
-has_its_share(const Lane *lane)
-{
-	return lane->in_flight > 0 &&
-		lane->in_flight >= max_in_flight - total_in_flight;
-}
-
-/*
- * Destinations that have not answered lately, or ever, leave a quarter to others:
- * however many hang, the others need not wait for them.
- */
-static bool
-is_unproven(const Lane *lane)
-{
-	return (lane->failing > 0 || lane->alive_at == 0) && !lane->policy.gone;
-}
-
-static bool
-leaves_no_room(const Lane *lane)
-{
-	return is_unproven(lane) && total_unproven >= max_in_flight - max_in_flight / 4;
-}
-
 bool
 pace_allows(Lane *lane, Instant now, Instant *when)
 {
@@ -388,17 +359,11 @@ pace_allows(Lane *lane, Instant now, Instant *when)
 }
 
 bool
-pace_is_full(void)
-{
-	return total_in_flight >= max_in_flight;
-}
-
-bool
 pace_take(QueueItem *item, Instant now)
 {
 	Lane	   *lane = item->lane;
 
-	if (has_its_share(lane) || leaves_no_room(lane) || defers_too_many(lane) ||
+	if (places_has_share(lane) || defers_too_many(lane) ||
 		!room_take(item, item->size, now))
 	{
 		pace_stop_waiting(lane);		/* others may have the turn meanwhile */
@@ -418,9 +383,7 @@ pace_take(QueueItem *item, Instant now)
 	if (lane->policy.rate_limit > 0)
 		lane->tokens -= 1.0;
 	lane->in_flight++;
-	total_in_flight++;
-	item->unproven = is_unproven(lane);
-	total_unproven += item->unproven;
+	places_take(item);
 	return true;
 }
 
@@ -432,9 +395,7 @@ pace_leave(QueueItem *item, Instant now)
 	if (lane->probe == item)
 		lane->probe = NULL;
 	lane->in_flight--;
-	total_in_flight--;
-	total_unproven -= item->unproven;
-	item->unproven = false;
+	places_leave(item);
 	room_leave(item);
 	if (lane->turn == item)
 	{
@@ -535,6 +496,7 @@ pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 	Lane	   *lane = item->lane;
 	bool		probed = lane->probe == item;
 
+	places_note(item, verdict, now);
 	/* a probe that has to be sent again has shown nothing good */
 	if (verdict->signal == SIGNAL_FAILING ||
 		(probed && verdict->signal == SIGNAL_NONE && verdict->kind == VERDICT_RETRY))

@@ -421,7 +421,7 @@ try_turn(Lane *lane, Instant now)
 {
 	lane->waits_until = now;
 	next_settle(lane, now);
-	if (!lane->sendable)
+	if (lane->line == LINE_NONE)
 		pace_stop_waiting(lane);
 }
 
@@ -437,15 +437,21 @@ schedule_turns_left(Instant now)
  */
 
 void
-schedule_set_max_in_flight(int max_in_flight, int64 max_bytes)
+schedule_set_max_in_flight(int max_in_flight, int places, int64 max_bytes)
 {
-	pace_set_max_in_flight(max_in_flight, max_bytes);
+	pace_set_max_in_flight(max_in_flight, places, max_bytes);
 }
 
 int64
 schedule_free_bytes(void)
 {
 	return room_free_bytes();
+}
+
+int
+schedule_in_flight(void)
+{
+	return places_in_flight();
 }
 
 void

@@ -31,14 +31,17 @@ extern void schedule_init(int share, int nshares, const Turns *turns);
 extern void schedule_turns_left(Instant now);
 
 /*
- * The bounds on this worker's requests in flight and on the bytes of their
- * events, beside which there may be one event that does not fit; may change at
- * any time.
+ * The bounds on this worker's requests in flight to destinations that answer, on
+ * all its requests in flight, and on the bytes of their events, beside which there
+ * may be one event that does not fit; may change at any time.
  */
-extern void schedule_set_max_in_flight(int max_in_flight, int64 max_bytes);
+extern void schedule_set_max_in_flight(int max_in_flight, int places, int64 max_bytes);
 
 /* How much of events it makes sense to fetch. */
 extern int64 schedule_free_bytes(void);
+
+/* Items that are handed out and of which no outcome is known. */
+extern int	schedule_in_flight(void);
 
 /* ---- lanes: one a destination that has a configuration or is owed to ---- */
 extern Lane *schedule_lane(int32 destination_id, Instant now);

@@ -86,7 +86,7 @@ typedef struct Outcome
 	int			status;			/* 0: none */
 	char	   *error;			/* NULL: none */
 	char	   *request;		/* NULL: none was made */
-	char	   *response_body;	/* NULL: none; bytes as they came */
+	char	   *response_body;	/* NULL: none; bytes as they came; malloc's */
 	size_t		response_body_len;
 } Outcome;
 

@@ -127,12 +127,12 @@ attempt_fail_unsent(QueueItem *item, const Destination *destination, Instant now
 }
 
 void
-attempt_set_aside(QueueItem *item, Instant now, const char *why)
+attempt_set_aside(QueueItem *item, Instant now, const char *failed, const char *why)
 {
 	const Destination *destination = lanes_destination(schedule_row(item)->destination_id);
 	char		reason[256];
 
-	snprintf(reason, sizeof(reason), "the request could not be made: %s", why);
+	snprintf(reason, sizeof(reason), "%s: %s", failed, why);
 	if (destination != NULL)
 		attempt_fail_unsent(item, destination, now, BLAME_EVENT, reason);
 	else
@@ -141,24 +141,47 @@ attempt_set_aside(QueueItem *item, Instant now, const char *why)
 
 /* ---------------------------------------------------------------------
  * What is sent, and its answers
+ *
+ * From when a request is started until what became of it is with record.c nothing
+ * needs memory, so that no answer is lost for want of it.
  * ---------------------------------------------------------------------
  */
+
+/* We lacked something to send it with: nobody is charged with an attempt. */
+static void
+put_back_lacking(QueueItem *item, const char *what, bool unsupported, Instant now)
+{
+	int32		destination_id = schedule_row(item)->destination_id;
+	Lane	   *lane = schedule_item_lane(item);
+
+	lack_note(what, unsupported, now);
+	schedule_lacked(item, now);
+	stats_note_in_flight(destination_id, schedule_lane_in_flight(lane));
+}
 
 void
 attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
 {
 	const WireRequest *wire = &rendered->wire;
-	MemoryContext old = MemoryContextSwitchTo(attempt_context);
-	Attempt    *attempt = palloc(sizeof(Attempt));
+	Attempt    *attempt = MemoryContextAllocExtended(attempt_context, sizeof(Attempt), MCXT_ALLOC_NO_OOM);
+	char	   *shown = record_string(wire->shown);
 	HttpRequest request = {0};
 
+	if (attempt == NULL || shown == NULL)
+	{
+		if (attempt != NULL)
+			pfree(attempt);
+		if (shown != NULL)
+			pfree(shown);
+		put_back_lacking(item, "starting a request: out of memory", false, clock_now());
+		return;
+	}
 	attempt->item = item;
 	attempt->claimed = *schedule_row(item);
 	attempt->started_at = GetCurrentTimestamp();
 	attempt->started = clock_now();
-	attempt->request = pstrdup(wire->shown);
+	attempt->request = shown;
 	dlist_push_tail(&in_flight, &attempt->node);
-	MemoryContextSwitchTo(old);
 
 	request.method = wire->method;
 	request.url = wire->url;
@@ -182,9 +205,22 @@ attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
 	http_start(&request);
 }
 
+/* The body of an answer, in no more memory than it needs. */
+static char *
+take_body(HttpAnswer *answer)
+{
+	char	   *body = answer->body;
+	char	   *fitting = answer->body_len > 0 ? realloc(body, answer->body_len) : NULL;
+
+	if (answer->body_len == 0)
+		return NULL;
+	answer->body = NULL;
+	return fitting != NULL ? fitting : body;
+}
+
+/* The request's and the answer's strings are the outcome's then. */
 static void
-record_attempt(const Attempt *attempt, const HttpAnswer *answer,
-			   const Verdict *verdict, Instant now)
+record_attempt(Attempt *attempt, HttpAnswer *answer, const Verdict *verdict, Instant now)
 {
 	Outcome    *outcome = record_add(attempt->item, &attempt->claimed, verdict);
 
@@ -192,12 +228,10 @@ record_attempt(const Attempt *attempt, const HttpAnswer *answer,
 	outcome->started_at = attempt->started_at;
 	outcome->duration_us = answer->duration_us;
 	outcome->status = answer->status;
-	outcome->request = record_string(attempt->request, strlen(attempt->request));
-	if (answer->body_len > 0)
-	{
-		outcome->response_body = record_string(answer->body, answer->body_len);
-		outcome->response_body_len = answer->body_len;
-	}
+	outcome->request = attempt->request;
+	attempt->request = NULL;
+	outcome->response_body = take_body(answer);
+	outcome->response_body_len = answer->body_len;
 
 	stats_note_outcome(attempt->claimed.destination_id, verdict,
 					   answer->duration_us, clock_wall(now));
@@ -208,18 +242,9 @@ static void
 end_attempt(Attempt *attempt)
 {
 	dlist_delete(&attempt->node);
-	pfree(attempt->request);
+	if (attempt->request != NULL)
+		pfree(attempt->request);
 	pfree(attempt);
-}
-
-/* We lacked something to send it with: nobody is charged with an attempt. */
-static void
-put_back_lacking(Attempt *attempt, const HttpAnswer *answer, Instant now)
-{
-	lack_note(answer->error, answer->unsupported, now);
-	schedule_lacked(attempt->item, now);
-	stats_note_in_flight(attempt->claimed.destination_id,
-						 schedule_lane_in_flight(schedule_item_lane(attempt->item)));
 }
 
 int
@@ -240,7 +265,7 @@ attempt_answers(void)
 		count++;
 		if (answer.lacking)
 		{
-			put_back_lacking(attempt, &answer, now);
+			put_back_lacking(attempt->item, answer.error, answer.unsupported, now);
 			end_attempt(attempt);
 			http_answer_free(&answer);
 			continue;

@@ -51,6 +51,7 @@ extern void attempt_fail_unsent(QueueItem *item, const Destination *destination,
  * The request of this event could not be made, and that was nobody else's fault:
  * others go on, and it is tried again later.
  */
-extern void attempt_set_aside(QueueItem *item, Instant now, const char *why);
+extern void attempt_set_aside(QueueItem *item, Instant now, const char *failed,
+							  const char *why);
 
 #endif							/* RSWEBHOOK_ATTEMPT_H */

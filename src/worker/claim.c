@@ -62,6 +62,20 @@ static Instant lacks_until = 0; /* there was not enough memory for an event */
 static QueueItem *suspect;		/* claimed, but workers have died of its event */
 static Instant suspect_from;	/* when that is prepared at the latest */
 
+/* What is said of events of which workers died. */
+static const struct
+{
+	const char *failed;
+	const char *lost;
+}			sentences[] = {
+	[STEP_MADE] = {"the request could not be made",
+	"the worker died three times while it made the request"},
+	[STEP_RECORDED] = {"the outcome could not be recorded",
+	"the worker died three times while it recorded the outcome"},
+	[STEP_EITHER] = {"the request could not be made or its outcome not be recorded",
+	"the worker died three times while it made the request or recorded the outcome"}
+};
+
 void
 claim_init(void)
 {
@@ -123,10 +137,11 @@ claim_warily(Batch *batch, QueueItem *item, Instant now)
 				claim_suspect(item, now);
 			break;
 		case SUSPECT_ASIDE:
-			attempt_set_aside(item, now, "the worker died of it twice");
+			attempt_set_aside(item, now, sentences[suspect_step(schedule_row(item))].failed,
+							  "the worker died of it twice");
 			break;
 		case SUSPECT_LOST:
-			attempt_abort_unsent(item, now, "the worker died three times while it made the request");
+			attempt_abort_unsent(item, now, sentences[suspect_step(schedule_row(item))].lost);
 			break;
 	}
 }
@@ -164,6 +179,17 @@ claim_suspect_now(Batch *batch, Instant now)
 	return true;
 }
 
+/* For what becomes of all that is handed out, and of one more? */
+static bool
+is_room(Instant now)
+{
+	if (record_room(schedule_in_flight() + 1))
+		return true;
+	lack_note("keeping what becomes of requests: out of memory", false, now);
+	lacks_until = now + PUT_OFF_US;
+	return false;
+}
+
 bool
 claim_next(Batch *batch, Instant now)
 {
@@ -175,7 +201,7 @@ claim_next(Batch *batch, Instant now)
 		return false;
 	claim_single(batch);
 	while (!batch->single && suspect == NULL && batch->nclaimed < BATCH &&
-		   (item = schedule_next(now)) != NULL)
+		   is_room(now) && (item = schedule_next(now)) != NULL)
 		claim_warily(batch, item, now);
 	claim_single(batch);
 	return batch->nclaimed > 0;
@@ -226,7 +252,7 @@ claim_failed(QueueItem *item, bool single, const ErrorData *error, int64 bytes,
 	if (!single && !schedule_waits_for_nothing(item))
 		schedule_put_off(item, singles_from, now);
 	else if (is_to_blame(item, bytes, error->sqlerrcode))
-		attempt_set_aside(item, now, error->message);
+		attempt_set_aside(item, now, sentences[STEP_MADE].failed, error->message);
 	else
 		wait_for_memory(item, error->message, now);
 }

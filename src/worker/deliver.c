@@ -351,10 +351,10 @@ deliver_prepare(Instant now)
 			PG_RE_THROW();
 		HOLD_INTERRUPTS();
 		MemoryContextReset(event_context);	/* the event may have taken all memory */
-		MemoryContextSwitchTo(batch_context);
-		error = CopyErrorData();
-		FlushErrorState();
 		session_abort();
+		MemoryContextSwitchTo(batch_context);
+		error = session_error();
+		FlushErrorState();
 		take_out(index, error, bytes, began);
 		MemoryContextSwitchTo(TopMemoryContext);	/* the old one was the transaction's */
 		RESUME_INTERRUPTS();

@@ -184,6 +184,33 @@ may_deliver(void)
 	return at_home && rswebhook_enabled;
 }
 
+static int
+by_id(const void *a, const void *b)
+{
+	int32		id_a = *(const int32 *) a;
+	int32		id_b = (*(Destination *const *) b)->id;
+
+	return id_a < id_b ? -1 : id_a > id_b ? 1 : 0;
+}
+
+/*
+ * Only when these are all known: should there be no memory for one, the others
+ * must not pass for deleted meanwhile.
+ */
+static void
+forget_others(Destination **list, int count)
+{
+	HASH_SEQ_STATUS scan;
+	KnownDestination *entry;
+
+	hash_seq_init(&scan, known);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		if (bsearch(&entry->id, list, count, sizeof(Destination *), by_id) == NULL)
+			hash_search(known, &entry->id, HASH_REMOVE, NULL);
+	}
+}
+
 void
 lanes_breakers_changed(void)
 {
@@ -205,15 +232,10 @@ lanes_configure(Instant now)
 	generation = destination_generation();
 	if (generation != known_generation || delivering != was_delivering)
 	{
-		HASH_SEQ_STATUS scan;
-		KnownDestination *entry;
-
-		hash_seq_init(&scan, known);
-		while ((entry = hash_seq_search(&scan)) != NULL)
-			hash_search(known, &entry->id, HASH_REMOVE, NULL);
 		for (int i = 0; i < count; i++)
 		{
-			entry = hash_search(known, &list[i]->id, HASH_ENTER, NULL);
+			KnownDestination *entry = hash_search(known, &list[i]->id, HASH_ENTER, NULL);
+
 			entry->destination = list[i];
 			if (list[i]->problem && speaks)
 				ereport(LOG,
@@ -221,7 +243,9 @@ lanes_configure(Instant now)
 								list[i]->name, list[i]->problem),
 						 errdetail("Its id is %d. What is owed to it waits.", list[i]->id)));
 		}
+		forget_others(list, count);
 		destination_free_replaced();
+		states_make_room(count);
 		load_breakers(now);
 		breakers_changed = false;
 		schedule_each_lane(reconfigure, &now);

@@ -34,6 +34,7 @@ typedef struct Unrecorded
 	bool		failed;			/* and is tried alone */
 	int			failures;		/* attempts to record it that failed */
 	int			nbusy;			/* times that its row was locked */
+	int64		deferred_bytes; /* what was told of it then */
 } Unrecorded;
 
 static MemoryContext outcome_context;	/* strings of outcomes */
@@ -49,6 +50,8 @@ static Instant failed_until = 0;	/* likewise of those that failed */
 static Unrecorded **recording;
 static int	nrecording = 0;
 
+static char no_memory[] = "the reason is not known: out of memory";
+
 void
 record_init(void)
 {
@@ -59,13 +62,44 @@ record_init(void)
 }
 
 char *
-record_string(const char *data, size_t len)
+record_string(const char *string)
 {
-	char	   *copy = MemoryContextAlloc(outcome_context, len + 1);
+	size_t		size = strlen(string) + 1;
+	char	   *copy = MemoryContextAllocExtended(outcome_context, size, MCXT_ALLOC_NO_OOM);
 
-	memcpy(copy, data, len);
-	copy[len] = '\0';
+	if (copy != NULL)
+		memcpy(copy, string, size);
 	return copy;
+}
+
+bool
+record_room(int more)
+{
+	int			max = max_outcomes;
+	Unrecorded *larger;
+	Unrecorded **chosen;
+
+	while (max < noutcomes + more)
+		max *= 2;
+	if (max == max_outcomes)
+		return true;
+	larger = MemoryContextAllocExtended(TopMemoryContext, max * sizeof(Unrecorded), MCXT_ALLOC_NO_OOM);
+	chosen = MemoryContextAllocExtended(TopMemoryContext, max * sizeof(Unrecorded *), MCXT_ALLOC_NO_OOM);
+	if (larger == NULL || chosen == NULL)
+	{
+		if (larger != NULL)
+			pfree(larger);
+		if (chosen != NULL)
+			pfree(chosen);
+		return false;
+	}
+	memcpy(larger, outcomes, noutcomes * sizeof(Unrecorded));
+	pfree(outcomes);
+	pfree(recording);
+	outcomes = larger;
+	recording = chosen;
+	max_outcomes = max;
+	return true;
 }
 
 Outcome *
@@ -74,12 +108,8 @@ record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict)
 	Unrecorded *unrecorded;
 	Outcome    *outcome;
 
-	if (noutcomes == max_outcomes)
-	{
-		outcomes = repalloc(outcomes, 2 * max_outcomes * sizeof(Unrecorded));
-		recording = repalloc(recording, 2 * max_outcomes * sizeof(Unrecorded *));
-		max_outcomes *= 2;
-	}
+	if (!record_room(1))
+		elog(ERROR, "no room for an outcome");
 	unrecorded = &outcomes[noutcomes++];
 	memset(unrecorded, 0, sizeof(*unrecorded));
 	unrecorded->item = item;
@@ -89,7 +119,9 @@ record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict)
 	outcome->retry_at = clock_wall(verdict->retry_at);
 	outcome->first_attempt_at = verdict->first_attempt_at;
 	if (verdict->reason[0] != '\0')
-		outcome->error = record_string(verdict->reason, strlen(verdict->reason));
+		outcome->error = record_string(verdict->reason);
+	if (verdict->reason[0] != '\0' && outcome->error == NULL)
+		outcome->error = no_memory;
 	if (verdict->pause)
 		states_pause(row->destination_id);
 	return outcome;
@@ -98,7 +130,7 @@ record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict)
 static void
 free_string(char *string)
 {
-	if (string != NULL)
+	if (string != NULL && string != no_memory)
 		pfree(string);
 }
 
@@ -152,7 +184,10 @@ defer(Unrecorded *o, Instant until)
 	bool		deferred = o->deferred_until != 0;
 
 	o->deferred_until = until;
-	if (deferred || !schedule_deferred(o->item, outcome_bytes(&o->outcome)))
+	if (deferred)
+		return;
+	o->deferred_bytes = outcome_bytes(&o->outcome);
+	if (!schedule_deferred(o->item, o->deferred_bytes))
 		return;
 	ereport(LOG,
 			(errmsg("an rswebhook worker sends nothing more to destination \"%s\", since it cannot record what became of many deliveries",
@@ -164,7 +199,7 @@ defer(Unrecorded *o, Instant until)
 static void
 defer_no_more(Unrecorded *o)
 {
-	if (o->deferred_until != 0 && schedule_deferred_no_more(o->item, outcome_bytes(&o->outcome)))
+	if (o->deferred_until != 0 && schedule_deferred_no_more(o->item, o->deferred_bytes))
 		ereport(LOG,
 				(errmsg("the rswebhook worker has recorded what became of all its deliveries to destination \"%s\"",
 						destination_name(o))));
@@ -287,7 +322,7 @@ record_committed(Instant now)
 		schedule_recorded(o->item, o->outcome.fate == ROW_GONE, now);
 		free_string(o->outcome.error);
 		free_string(o->outcome.request);
-		free_string(o->outcome.response_body);
+		free(o->outcome.response_body);
 		o->item = NULL;
 	}
 	nrecording = 0;
@@ -322,4 +357,43 @@ record_failed(Instant now, int64 shortest_us, int64 longest_us)
 	nrecording = 0;
 	compact();
 	return whose;
+}
+
+/* The outcome that was tried alone; or, if that was not even begun, one with a body. */
+static Outcome *
+heavy_outcome(void)
+{
+	if (nrecording > 0)
+		return recording[0]->outcome.response_body != NULL ? &recording[0]->outcome : NULL;
+	for (int i = 0; i < noutcomes; i++)
+	{
+		if (outcomes[i].outcome.response_body != NULL)
+			return &outcomes[i].outcome;
+	}
+	return NULL;
+}
+
+bool
+record_leave_out_body(void)
+{
+	Outcome    *outcome = heavy_outcome();
+	char		text[1024];
+	char	   *error;
+
+	if (outcome == NULL)
+		return false;
+	snprintf(text, sizeof(text), "%s%sthe answer's body, %zu bytes, is not recorded: out of memory",
+			 outcome->error != NULL ? outcome->error : "", outcome->error != NULL ? "; " : "",
+			 outcome->response_body_len);
+	free(outcome->response_body);
+	outcome->response_body = NULL;
+	outcome->response_body_len = 0;
+	error = record_string(text);
+	if (error != NULL)
+	{
+		free_string(outcome->error);
+		outcome->error = error;
+	}
+	record_not_committed();
+	return true;
 }

@@ -26,11 +26,18 @@
 extern void record_init(void);
 
 /*
+ * Is there room for so many outcomes more?  Whoever claims an item asks for that
+ * of all that are claimed or in flight; then record_add() needs no memory.
+ */
+extern bool record_room(int more);
+
+/*
  * An outcome that is to be recorded.  The caller fills in the rest, and its
- * strings with record_string(), before anything else is called here.
+ * strings, before anything else is called here: record_string() makes one, NULL
+ * if there is no memory for it.
  */
 extern Outcome *record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict);
-extern char *record_string(const char *data, size_t len);
+extern char *record_string(const char *string);
 
 /* Outcomes that have not been tried yet, and since when the oldest waits. */
 extern int	record_waiting(Instant *since);
@@ -54,5 +61,12 @@ extern int	record_one_failed(Instant now);
 extern void record_committed(Instant now);
 extern void record_not_committed(void);
 extern int32 record_failed(Instant now, int64 shortest_us, int64 longest_us);
+
+/*
+ * Likewise of an outcome that was tried alone, if its answer's body may have been
+ * too much: it is tried again at once, without that, and its row will say so.  If
+ * there was no memory to begin with, that goes for any.  False: there is no body.
+ */
+extern bool record_leave_out_body(void);
 
 #endif							/* RSWEBHOOK_RECORD_H */

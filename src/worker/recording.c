@@ -59,6 +59,7 @@
 /* Outcomes that a worker that leaves records at once. */
 #define FINISH_GROUP		200
 
+static int	group = RECORD_GROUP;	/* outcomes at once; fewer after an error */
 static Instant next_save = 0;	/* of states of destinations; 0: at once */
 static Instant next_again = 0;
 
@@ -80,7 +81,8 @@ tables_are_locked(void)
 
 /*
  * Is the error that has ended the last transaction about nothing in particular?
- * A lock may be one of somebody's row, for which a trigger waits.
+ * A lock may be one of somebody's row, for which a trigger waits, and there may be
+ * memory for fewer outcomes.
  */
 static bool
 concerns_all(int sqlerrcode)
@@ -90,8 +92,9 @@ concerns_all(int sqlerrcode)
 	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
 	{
 		case ERRCODE_INVALID_TRANSACTION_STATE:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
 			return true;
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+			return sqlerrcode != ERRCODE_OUT_OF_MEMORY;
 		case ERRCODE_OPERATOR_INTERVENTION:
 			return sqlerrcode != ERRCODE_QUERY_CANCELED || ShutdownRequestPending;
 		default:
@@ -154,7 +157,14 @@ record_one_again(int unused)
 	record_committed(clock_now());
 }
 
-/* Defer the outcome that could not be recorded; the id of its destination. */
+/* After an error of several outcomes. */
+static void
+shrink_group(void)
+{
+	group = session_overran() ? 1 : Max(group / TAKE_APART, 1);
+}
+
+/* Defer the outcome that could not be recorded; the id of its destination, 0: it was not begun. */
 static int32
 defer_failed(int sqlerrcode)
 {
@@ -165,13 +175,20 @@ defer_failed(int sqlerrcode)
 	return record_failed(now, 0, session_error_passes(sqlerrcode) ? LOCKED_PAUSE_US : FAILED_PAUSE_US);
 }
 
+/* Is the outcome that could not be recorded to be tried again at once, with less? */
+static bool
+lighten(int sqlerrcode)
+{
+	return sqlerrcode == ERRCODE_OUT_OF_MEMORY && record_leave_out_body();
+}
+
 /*
  * Some outcomes cannot be recorded, perhaps because of what somebody's trigger
- * thinks of one: such are deferred, and the others are recorded.  If outcomes of several
- * destinations fail in a row, so would all.
+ * thinks of one, or there is no memory for so many: such are deferred, and the others
+ * are recorded.  If outcomes of several destinations fail in a row, so would all.
  */
 static void
-take_apart(int limit)
+take_apart(void)
 {
 	int			failures = 0;
 	int32		failed = 0;		/* destination of the last that did */
@@ -181,26 +198,31 @@ take_apart(int limit)
 	while ((due = group_due_at(true)) != 0 && due <= clock_now() &&
 		   !session_extension_gone())
 	{
-		ErrorData  *error = session_try(record_some, limit);
+		ErrorData  *error = session_try(record_some, group);
 		int32		before;
 
 		CHECK_FOR_INTERRUPTS();
 		if (error == NULL)
 		{
 			failures = failed = 0;
-			limit = Min(limit * 2, RECORD_GROUP);
+			group = Min(group * 2, RECORD_GROUP);
 			continue;
 		}
-		if (limit > 1)
+		if (group > 1)
 		{
 			record_not_committed();
-			limit = session_overran() ? 1 : Max(limit / TAKE_APART, 1);
+			shrink_group();
+			continue;
+		}
+		if (lighten(error->sqlerrcode))
+		{
+			repeated_report(&unrecorded, error);
 			continue;
 		}
 		before = failed;
 		failed = defer_failed(error->sqlerrcode);
 		failures += failed != before;
-		if (failures == MAX_FAILURES || concerns_all(error->sqlerrcode))
+		if (failed == 0 || failures == MAX_FAILURES || concerns_all(error->sqlerrcode))
 			ReThrowError(error);
 		repeated_report(&unrecorded, error);
 	}
@@ -212,14 +234,18 @@ record_group(void)
 	ErrorData  *error;
 
 	INJECT("answered");
-	error = session_try(record_some, suspect_very_wary() ? 1 : RECORD_GROUP);
+	error = session_try(record_some, suspect_very_wary() ? 1 : group);
 	if (error == NULL)
+	{
+		group = Min(group * 2, RECORD_GROUP);
 		return;
+	}
 	record_not_committed();
 	if (concerns_all(error->sqlerrcode))
 		ReThrowError(error);
 	/* the error comes again, from the outcome to blame */
-	take_apart(session_overran() ? 1 : RECORD_GROUP / TAKE_APART);
+	shrink_group();
+	take_apart();
 }
 
 static void
@@ -231,7 +257,8 @@ try_again(void)
 	if (error == NULL)
 		return;
 	next_again = clock_now() + AGAIN_PAUSE_US;
-	(void) defer_failed(error->sqlerrcode);
+	if (!lighten(error->sqlerrcode))
+		(void) defer_failed(error->sqlerrcode);
 	if (!session_error_passes(error->sqlerrcode))
 		repeated_report(&unrecorded, error);
 }
@@ -329,8 +356,10 @@ recording_finish(void)
 			limit = 1;
 			continue;
 		}
-		(void) defer_failed(error->sqlerrcode);
 		repeated_report_always(error);
+		if (lighten(error->sqlerrcode))
+			continue;
+		(void) defer_failed(error->sqlerrcode);
 		failures++;
 	}
 	if (states_changed() && !session_extension_gone())

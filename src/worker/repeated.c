@@ -14,10 +14,10 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "worker/repeated.h"
+#include "worker/session.h"
 
 /* In a minute, of one kind, and of all of several together. */
 #define COUNTED_US		(60 * USECS_PER_SEC)
@@ -78,13 +78,7 @@ kind_of(const ErrorData *error)
 void
 repeated_emit(Repeated *what, Instant now)
 {
-	MemoryContext context = MemoryContextSwitchTo(TopMemoryContext);
-	ErrorData  *error = CopyErrorData();
-	bool		say = repeated_say(what, kind_of(error), now);
-
-	FreeErrorData(error);
-	MemoryContextSwitchTo(context);
-	if (say)
+	if (repeated_say(what, kind_of(session_error()), now))
 		EmitErrorReport();
 }
 

@@ -64,6 +64,10 @@ int			rswebhook_synchronous_commit = SYNCHRONOUS_COMMIT_LOCAL_FLUSH;
 #define STEP_MS					250
 #define MAX_STEP_US				(4 * STEP_MS * INT64CONST(1000))
 
+/* Like core's ErrorContext: so much is there even if nothing else is. */
+#define ERROR_SIZES	(Size) (8 * 1024), (Size) (8 * 1024), (Size) (8 * 1024)
+
+static MemoryContext errors;	/* session_error() */
 static Oid	outer_user;
 static int	outer_context;
 
@@ -200,6 +204,8 @@ session_init(void)
 {
 	leaving_timeout = RegisterTimeout(USER_TIMEOUT, leaving_timeout_handler);
 	step_timeout = RegisterTimeout(USER_TIMEOUT, step_timeout_handler);
+	errors = AllocSetContextCreate(TopMemoryContext, "rswebhook errors",
+								   ERROR_SIZES);
 	pin_settings();
 }
 
@@ -340,28 +346,35 @@ session_overran(void)
 }
 
 ErrorData *
+session_error(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *error;
+
+	MemoryContextReset(errors);
+	MemoryContextSwitchTo(errors);
+	error = CopyErrorData();
+	MemoryContextSwitchTo(context);
+	return error;
+}
+
+ErrorData *
 session_try(void (*work) (int limit), int limit)
 {
-	static MemoryContext errors = NULL;
 	MemoryContext context = CurrentMemoryContext;
 	ErrorData  *volatile error = NULL;
 
-	if (errors == NULL)
-		errors = AllocSetContextCreate(TopMemoryContext, "rswebhook errors",
-									   ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(errors);
 	PG_TRY();
 	{
 		work(limit);
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(errors);
 		HOLD_INTERRUPTS();
-		error = CopyErrorData();
-		MemoryContextSwitchTo(context);
-		FlushErrorState();
 		session_abort();
+		MemoryContextSwitchTo(context);
+		error = session_error();
+		FlushErrorState();
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();

@@ -48,8 +48,15 @@ extern void session_report_statistics(void);
 /* After an error: whatever is open is rolled back. */
 extern void session_abort(void);
 
-/* Do it; the error that ended it, or NULL.  It is good until the next call. */
+/* Do it; the error that ended it, or NULL. */
 extern ErrorData *session_try(void (*work) (int limit), int limit);
+
+/*
+ * The error that a PG_CATCH has caught, in memory that is there already as a rule;
+ * best after session_abort(), which gives memory back.  It and that of
+ * session_try() are good until either is called again.
+ */
+extern ErrorData *session_error(void);
 
 /*
  * May the same go well a moment later, as whatever was in the way passes by

@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
 #include "schedule/schedule.h"
@@ -17,45 +16,63 @@
 #include "tables/queue_states.h"
 #include "worker/states.h"
 
-static List *pauses = NIL;		/* destinations that are to be paused */
+static int32 *pauses = NULL;	/* destinations that are to be paused */
+static int	npauses = 0;
+static int	max_pauses = 0;
 static int	nsaved_pauses = 0;	/* the first so many of pauses, by states_save() */
 static Lane *saved_breakers[64];
 static int	nsaved_breakers = 0;
 
+/* Some of those that are to be paused may be known no more. */
+void
+states_make_room(int ndestinations)
+{
+	int			wanted = npauses + ndestinations;
+
+	if (wanted <= max_pauses)
+		return;
+	pauses = pauses == NULL ?
+		MemoryContextAlloc(TopMemoryContext, wanted * sizeof(int32)) :
+		repalloc(pauses, wanted * sizeof(int32));
+	max_pauses = wanted;
+}
+
 void
 states_pause(int32 destination_id)
 {
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-	pauses = list_append_unique_int(pauses, destination_id);
-	MemoryContextSwitchTo(old);
+	if (!states_pauses(destination_id) && npauses < max_pauses)
+		pauses[npauses++] = destination_id;
 }
 
 bool
 states_changed(void)
 {
-	return pauses != NIL || schedule_breaker_changed();
+	return npauses > 0 || schedule_breaker_changed();
 }
 
 bool
 states_pauses(int32 destination_id)
 {
-	return list_member_int(pauses, destination_id);
+	for (int i = 0; i < npauses; i++)
+	{
+		if (pauses[i] == destination_id)
+			return true;
+	}
+	return false;
 }
 
 void
 states_save(int limit)
 {
-	ListCell   *lc;
 	Lane	   *lane;
 
 	nsaved_pauses = nsaved_breakers = 0;
-	foreach(lc, pauses)
+	for (int i = 0; i < npauses; i++)
 	{
 		if (nsaved_pauses == limit)
 			return;
 		nsaved_pauses++;
-		queue_pause(lfirst_int(lc));
+		queue_pause(pauses[i]);
 	}
 	limit = Min(limit - nsaved_pauses, lengthof(saved_breakers));
 	while (nsaved_breakers < limit && (lane = schedule_next_changed_breaker()) != NULL)
@@ -72,23 +89,23 @@ states_committed(void)
 		worker_slot_tell_others(&(News) {.breakers = true});
 	for (int i = 0; i < nsaved_breakers; i++)
 		schedule_breaker_saved(saved_breakers[i], clock_now());
-	pauses = list_delete_first_n(pauses, nsaved_pauses);
+	npauses -= nsaved_pauses;
+	if (npauses > 0)
+		memmove(pauses, pauses + nsaved_pauses, npauses * sizeof(int32));
 	nsaved_pauses = nsaved_breakers = 0;
 }
 
 void
 states_failed(void)
 {
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
 	for (int i = 0; i < nsaved_breakers; i++)
 		schedule_breaker_unsaved(saved_breakers[i]);
 	for (; nsaved_pauses > 0; nsaved_pauses--)
 	{
-		int32		id = linitial_int(pauses);
+		int32		id = pauses[0];
 
-		pauses = lappend_int(list_delete_first(pauses), id);
+		memmove(pauses, pauses + 1, (npauses - 1) * sizeof(int32));
+		pauses[npauses - 1] = id;
 	}
-	MemoryContextSwitchTo(old);
 	nsaved_breakers = 0;
 }

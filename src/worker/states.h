@@ -19,6 +19,9 @@
  * the others must be outside of one.
  */
 
+/* So many destinations are known: for pauses of them all there is room then. */
+extern void states_make_room(int ndestinations);
+
 /* A destination is to be paused. */
 extern void states_pause(int32 destination_id);
 

@@ -45,8 +45,17 @@ stats_init(void)
 	dlist_init(&changed_list);
 }
 
-static DestinationStats *
-change(int32 destination_id)
+static void
+change(Counters *counters)
+{
+	if (counters->changed)
+		return;
+	counters->changed = true;
+	dlist_push_tail(&changed_list, &counters->node);
+}
+
+void
+stats_note_known(int32 destination_id)
 {
 	bool		found;
 	Counters   *counters = hash_search(all, &destination_id, HASH_ENTER, &found);
@@ -56,32 +65,38 @@ change(int32 destination_id)
 		memset(&counters->stats, 0, sizeof(counters->stats));
 		counters->changed = false;
 	}
-	if (!counters->changed)
-	{
-		counters->changed = true;
-		dlist_push_tail(&changed_list, &counters->node);
-	}
-	return &counters->stats;
+	change(counters);
 }
 
-void
-stats_note_known(int32 destination_id)
+/* To change them.  NULL: nobody asks, since the destination is not known any more. */
+static DestinationStats *
+find(int32 destination_id)
 {
-	(void) change(destination_id);
+	Counters   *counters = hash_search(all, &destination_id, HASH_FIND, NULL);
+
+	if (counters == NULL)
+		return NULL;
+	change(counters);
+	return &counters->stats;
 }
 
 void
 stats_note_in_flight(int32 destination_id, int in_flight)
 {
-	change(destination_id)->in_flight = in_flight;
+	DestinationStats *stats = find(destination_id);
+
+	if (stats != NULL)
+		stats->in_flight = in_flight;
 }
 
 void
 stats_note_outcome(int32 destination_id, const Verdict *verdict,
 				   int64 duration_us, TimestampTz now)
 {
-	DestinationStats *stats = change(destination_id);
+	DestinationStats *stats = find(destination_id);
 
+	if (stats == NULL)
+		return;
 	if (verdict->kind == VERDICT_DELIVERED)
 	{
 		double		ms = (double) duration_us / 1000.0;

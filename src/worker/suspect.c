@@ -42,7 +42,7 @@
 /* A directory for what need not last, which backups leave out. */
 #define NOTE_DIRECTORY	"pg_stat_tmp"
 #define NOTE_NAME		"rswebhook.%u"
-#define NOTE_VERSION	3
+#define NOTE_VERSION	4
 
 #define DEATHS_ASIDE	2
 #define DEATHS_LOST		3
@@ -70,7 +70,7 @@ typedef struct Suspect
 	Payload		payload;
 	TimestampTz died_at;		/* the last time; when that was counted */
 	int32		deaths;
-	int32		padding;
+	int32		recording;		/* so many of them while its outcome was recorded */
 } Suspect;
 
 /* A worker's part of the note. */
@@ -231,11 +231,12 @@ count_against(volatile Note *in, const volatile Payload *payload)
 			if (in->suspects[i].deaths < suspect->deaths)
 				suspect = &in->suspects[i];
 		}
-		suspect->deaths = 0;
+		suspect->deaths = suspect->recording = 0;
 	}
 	suspect->payload = *payload;
 	suspect->died_at = GetCurrentTimestamp();
 	suspect->deaths++;
+	suspect->recording += payload->recording;
 	ereport(LOG,
 			(errmsg("an rswebhook worker died while it %s event " INT64_FORMAT " for destination %d, %d time(s) by now",
 					payload->recording ? "recorded the outcome of" : "prepared",
@@ -386,7 +387,7 @@ static void
 forget(volatile Suspect *suspect)
 {
 	suspect->payload.event_id = 0;
-	suspect->deaths = 0;
+	suspect->deaths = suspect->recording = 0;
 }
 
 SuspectFate
@@ -401,11 +402,22 @@ suspect_fate(const QueueRow *row)
 	if (suspect == NULL)
 		return SUSPECT_NOT;
 	if (suspect->deaths >= DEATHS_LOST && row->queued_at > suspect->died_at)
-		suspect->deaths = 0;	/* somebody has it replayed */
+		suspect->deaths = suspect->recording = 0;	/* somebody has it replayed */
 	if (suspect->deaths >= DEATHS_LOST)
 		return SUSPECT_LOST;
 	return suspect->deaths >= DEATHS_ASIDE && row->retry_at <= suspect->died_at ?
 		SUSPECT_ASIDE : SUSPECT_ALONE;
+}
+
+SuspectStep
+suspect_step(const QueueRow *row)
+{
+	Payload		payload = payload_of(row);
+	volatile Suspect *suspect = nsuspects > 0 ? find(note, &payload) : NULL;
+
+	if (suspect == NULL || suspect->recording == 0)
+		return STEP_MADE;
+	return suspect->recording == suspect->deaths ? STEP_RECORDED : STEP_EITHER;
 }
 
 bool

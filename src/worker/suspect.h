@@ -43,6 +43,16 @@ typedef enum SuspectFate
 
 extern SuspectFate suspect_fate(const QueueRow *row);
 
+/* What the workers did with a suspect when they died. */
+typedef enum SuspectStep
+{
+	STEP_MADE,					/* its request was made or started */
+	STEP_RECORDED,				/* that had been sent: its outcome was recorded */
+	STEP_EITHER					/* once this, once that */
+} SuspectStep;
+
+extern SuspectStep suspect_step(const QueueRow *row);
+
 /*
  * Workers have died lately: what was sent is recorded before anything else is
  * prepared; and, if they did so again or it is not known of what, one by one.

@@ -80,6 +80,12 @@ int			rswebhook_connection_lifetime = 10 * 60 * 1000;
  */
 #define FILES_OF_WORKER		128
 
+/*
+ * Beside each request to a destination that answers, there may be five to others,
+ * which may hang.
+ */
+#define PLACES_EACH			6
+
 /* A worker that leaves waits so long for answers to what it has sent. */
 #define FINISH_GRACE_US		(200 * 1000)
 
@@ -188,11 +194,14 @@ say_room(int asked, int room)
 			 errhint("Raise the limit of open files for the server (LimitNOFILE= of its systemd unit, \"ulimit -Hn\"), or lower rswebhook.max_in_flight.")));
 }
 
-/* How many requests may be in flight: as many as can have a descriptor. */
+/*
+ * How many requests may be in flight, those to destinations that hang included: as
+ * many as can have a descriptor.
+ */
 static int
-max_in_flight(void)
+places_in_flight(void)
 {
-	int			asked = rswebhook_max_in_flight;
+	int			asked = rswebhook_max_in_flight * PLACES_EACH;
 	int			room = http_room(asked, max_safe_fds);
 
 	if (room < asked && max_safe_fds > FILES_OF_WORKER)
@@ -200,9 +209,7 @@ max_in_flight(void)
 		max_safe_fds = FILES_OF_WORKER; /* of this process */
 		room = http_room(asked, max_safe_fds);
 	}
-	room = Max(1, Min(room, asked));
-	say_room(asked, room);
-	return room;
+	return Max(1, Min(room, asked));
 }
 
 /* At the start, and whenever a setting has changed. */
@@ -210,12 +217,15 @@ static void
 apply_settings(void)
 {
 	const char *error = NULL;
-	int			room = max_in_flight();
+	int			places = places_in_flight();
+	int			max_in_flight = Min(rswebhook_max_in_flight, places);
 
+	say_room(rswebhook_max_in_flight, max_in_flight);
 	session_apply_settings();
-	worker_slot_show_max_in_flight(room);
-	schedule_set_max_in_flight(room, rswebhook_max_in_flight_size * INT64CONST(1024));
-	if (!http_init(guard_allows, room, rswebhook_connection_lifetime, &error))
+	worker_slot_show_max_in_flight(max_in_flight);
+	schedule_set_max_in_flight(max_in_flight, places,
+							   rswebhook_max_in_flight_size * INT64CONST(1024));
+	if (!http_init(guard_allows, places, rswebhook_connection_lifetime, &error))
 		ereport(FATAL,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 				 errmsg("rswebhook could not start libcurl: %s", error)));
@@ -354,6 +364,69 @@ gather_answers(bool told)
 		count += more;
 }
 
+static bool
+is_to_leave(void)
+{
+	return session_extension_gone() || ShutdownRequestPending || worker_slot_told_to_stop();
+}
+
+/* All that is to be done now.  How long to wait then, in ms? */
+static long
+work(bool told, bool *reloaded)
+{
+	long		timeout;
+
+	/* pg_cancel_backend() is about a transaction, and none is open here */
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+	if (clock_look())
+		schedule_settle_all(clock_now());
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		*reloaded = true;
+		ProcessConfigFile(PGC_SIGHUP);
+		apply_settings();
+	}
+	if (catchupInterruptPending)
+		ProcessCatchupInterrupt();
+
+	gather_answers(told);
+	if (cycle_run(*reloaded))
+		*reloaded = false;
+	stats_publish();
+	if (schedule_lacking() == 0 && claim_lacks_until(clock_now()) == 0)
+		lack_over();
+	if (is_to_leave())
+		return 0;
+
+	/* what was started goes out now; what has been answered is not waited for */
+	timeout = run_http(false) > 0 ? 0 : cycle_time_to_wait(clock_now());
+	if (timeout < 0 || timeout >= IDLE_MS)
+		session_report_statistics();
+	return timeout;
+}
+
+/* There may be no memory for what is done outside of a cycle, either. */
+static long
+work_or_recover(bool told, bool *reloaded)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile long timeout = 0;
+
+	PG_TRY();
+	{
+		timeout = work(told, reloaded);
+	}
+	PG_CATCH();
+	{
+		cycle_recover(context);
+		timeout = cycle_time_to_wait(clock_now());
+	}
+	PG_END_TRY();
+	return timeout;
+}
+
 static void
 run(void)
 {
@@ -363,37 +436,11 @@ run(void)
 
 	for (;;)
 	{
-		long		timeout;
+		long		timeout = work_or_recover(told, &reloaded);
 		int			count;
 
-		/* pg_cancel_backend() is about a transaction, and none is open here */
-		QueryCancelPending = false;
-		CHECK_FOR_INTERRUPTS();
-		if (clock_look())
-			schedule_settle_all(clock_now());
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-			apply_settings();
-			reloaded = true;
-		}
-		if (catchupInterruptPending)
-			ProcessCatchupInterrupt();
-
-		gather_answers(told);
-		if (cycle_run(reloaded))
-			reloaded = false;
-		stats_publish();
-		if (schedule_lacking() == 0 && claim_lacks_until(clock_now()) == 0)
-			lack_over();
-		if (session_extension_gone() || ShutdownRequestPending || worker_slot_told_to_stop())
+		if (is_to_leave())
 			return;
-
-		/* what was started goes out now; what has been answered is not waited for */
-		timeout = run_http(false) > 0 ? 0 : cycle_time_to_wait(clock_now());
-		if (timeout < 0 || timeout >= IDLE_MS)
-			session_report_statistics();
 		count = WaitEventSetWait(wait_set, timeout, events, lengthof(events),
 								 custom_wait_event(wait_event, "RswebhookWorkerMain"));
 		told = false;

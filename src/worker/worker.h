@@ -12,7 +12,7 @@
 
 /* settings */
 extern int	rswebhook_max_in_flight;	/* requests of a worker, all destinations
-										 * together */
+										 * that answer together */
 extern int	rswebhook_max_in_flight_size;	/* kB of their events */
 extern int	rswebhook_connection_lifetime;	/* ms */
 

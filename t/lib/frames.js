@@ -22,6 +22,9 @@
 //       delay: MS       so long after the request has come
 //       head: BYTES     with a header of that size
 //       endless: true   with a body that does not end
+//       status: S       that instead of 200, which asks for a pause of 500 s and
+//       location: URL   sends there
+//       last: true      and resets the connection together with that
 //       hasty: true     as soon as a request's head is there, and takes no more than
 //                       64 kB of what follows
 //       http1: true     also over HTTP/1.1, if asked to
@@ -78,10 +81,14 @@ function setting(id, value)
 
 const goaway = (last, code) => frame(GOAWAY, 0, 0, Buffer.concat([u32(last), u32(code)]));
 
-// HPACK: indexed ":status: 200"; literals whose names are :status and location
+// HPACK: indexed ":status: 200"; literals whose names are :status, location and
+// retry-after
 const ok = Buffer.from([0x88]);
 const literal = (text) => Buffer.concat([Buffer.from([text.length]), Buffer.from(text)]);
 const redirect = (url) => Buffer.concat([Buffer.from([0x08]), literal('307'), Buffer.from([0x0f, 0x1f]), literal(url)]);
+
+const other = (status, location) => Buffer.concat([Buffer.from([0x08]), literal(String(status)),
+    ...location ? [Buffer.from([0x0f, 0x1f]), literal(location)] : [], Buffer.from([0x0f, 0x26]), literal('500')]);
 
 const broken = {
     'window-0': () => frame(WINDOW_UPDATE, 0, 0, u32(0)),
@@ -172,8 +179,10 @@ function Told(told, socket, front, first)
     function answer(stream)
     {
         write_down(requests.get(stream).body, 'h2');
-        socket.write(headers(stream, told.head ? Buffer.concat([ok, long_header(told.head)]) : ok));
-        socket.write(frame(DATA, told.endless ? 0 : END_STREAM, stream, Buffer.from('ok')));
+        const status = told.status ? other(told.status, told.location) : ok;
+
+        socket.write(headers(stream, told.head ? Buffer.concat([status, long_header(told.head)]) : status));
+        socket.write(frame(DATA, told.endless ? 0 : END_STREAM, stream, Buffer.from('ok')), () => told.last && reset(front));
         owed.delete(stream);
         end();
     }

@@ -5,7 +5,7 @@
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c
- * rooms: schedule/pace.c schedule/room.c destination/verdict.c
+ * rooms: schedule/pace.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -78,7 +78,7 @@ rates_wait(void)
 	for (int nshares = 1; nshares <= 32; nshares += 31)
 	{
 		pace_init(0, nshares, &turns);
-		pace_set_max_in_flight(100, 1024 * 1024);
+		pace_set_max_in_flight(100, 500, 1024 * 1024);
 		for (int i = 0; i < lengthof(limits); i++)
 		{
 			Lane		lane = {0};

@@ -6,7 +6,7 @@
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c
- * rooms: schedule/pace.c schedule/room.c destination/verdict.c
+ * rooms: schedule/pace.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -48,6 +48,7 @@ static int64 next_row;
 static int	run_share;
 static int	run_nshares;
 static int	run_bound;
+static int	run_places;
 static int	nclocks;			/* so often the wall's clock was set */
 static TimestampTz wall_most;	/* the latest that it has shown */
 static uint64 seed;
@@ -126,7 +127,7 @@ judge(QueueItem *item, bool all_read)
 			c->row.ordering_key == row->ordering_key)
 			must(c->final, "two of a user at a time", destination, row->event_id);
 	}
-	must(total <= run_bound, "more in flight than all may have", destination, row->event_id);
+	must(total <= run_places, "more in flight than all may have", destination, row->event_id);
 	if (policy->gone)
 		return;
 
@@ -143,6 +144,8 @@ judge(QueueItem *item, bool all_read)
 			 "its breaker is open", destination, row->event_id);
 	if (!policy->ordered || !row->has_key)
 		return;
+	if (schedule_lane(destination, t)->unread_until > t)
+		all_read = false;		/* it cannot be read at present */
 	for (int64 id = lowest[destination]; id < row->event_id; id++)
 	{
 		const TableRow *before = &table[destination][id];
@@ -152,7 +155,8 @@ judge(QueueItem *item, bool all_read)
 	}
 }
 
-static void
+/* False: nothing may go. */
+static bool
 claim(bool all_read)
 {
 	QueueItem  *item;
@@ -165,7 +169,7 @@ claim(bool all_read)
 	if (item == NULL)
 	{
 		must(schedule_wake_at() == 0 || schedule_wake_at() > t, "it waits for what has come", 0, schedule_wake_at());
-		return;
+		return false;
 	}
 	judge(item, all_read);
 
@@ -204,6 +208,7 @@ claim(bool all_read)
 		else
 			claimed[nclaimed++] = (Claimed) {item, row};
 	}
+	return true;
 }
 
 static void
@@ -407,7 +412,8 @@ step_at_random(void)
 	else if (what < 99)
 	{
 		run_bound = 4 + any(60);
-		schedule_set_max_in_flight(run_bound, 64 * 1024 * 1024);
+		run_places = run_bound * (1 + run_bound % 5);
+		schedule_set_max_in_flight(run_bound, run_places, 64 * 1024 * 1024);
 	}
 	else
 	{
@@ -424,8 +430,8 @@ static bool
 comes_to_an_end(void)
 {
 	turns_refused = turns_wanted = false;
-	run_bound = 64;
-	schedule_set_max_in_flight(run_bound, 64 * 1024 * 1024);
+	run_bound = run_places = 64;
+	schedule_set_max_in_flight(run_bound, run_places, 64 * 1024 * 1024);
 	while (nopen > 0)
 		commit_any();
 	for (int i = 1; i <= NDESTS; i++)
@@ -436,11 +442,8 @@ comes_to_an_end(void)
 	}
 	for (int round = 0; round < 100000 && broken == NULL; round++)
 	{
-		int			before = nclaimed;
-
 		save_breakers(true);
-		claim(true);
-		if (nclaimed > before)
+		if (claim(true))
 			continue;
 		if (nclaimed > 0)
 		{
@@ -472,14 +475,14 @@ random_run(int number)
 	seed = UINT64CONST(0x9E3779B97F4A7C15) * (number + 1);
 	run_nshares = 1 + number % 3;
 	run_share = number % run_nshares;
-	run_bound = 40;
+	run_bound = run_places = 40;
 	nclaimed = nopen = 0;
 	wall_most = 0;
 	next_row = 1;
 	memset(done, 0, sizeof(done));
 	broken = NULL;
 	begin_as(run_share, run_nshares, NULL);
-	schedule_set_max_in_flight(run_bound, 64 * 1024 * 1024);
+	schedule_set_max_in_flight(run_bound, run_places, 64 * 1024 * 1024);
 	for (int i = 1; i <= NDESTS; i++)
 	{
 		policies[i] = usual;

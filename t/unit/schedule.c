@@ -6,7 +6,7 @@
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c
- * rooms: schedule/pace.c schedule/room.c destination/verdict.c
+ * rooms: schedule/pace.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -63,7 +63,7 @@ bounds(void)
 		configure(i, &policy);
 	for (int i = 1; i <= 4; i++)
 		queue_many(i, 10000 * i, 1000, NO_KEY);
-	schedule_set_max_in_flight(40, 64 * 1024 * 1024);
+	set_bounds(40, 40);
 	for (int round = 0; round < 60; round++)
 	{
 		take_all();
@@ -79,17 +79,17 @@ bounds(void)
 	is_between(ntaken, 30, 40, "of all lanes together there is a bound");
 	count = schedule_lane_in_flight(schedule_lane(1, t));
 	is_between(count, 5, 15, "of which each has a part");
-	schedule_set_max_in_flight(10, 64 * 1024 * 1024);
+	set_bounds(10, 10);
 	nothing_goes("the bound may shrink");
 	deliver_all();
 	is_between(take_all(), 6, 10, "and holds then");
-	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
+	set_bounds(256, 6 * 256);
 	end();
 
 	/* one lane takes what is free, but leaves as much */
 	begin(&policy);
 	queue_many(1, 1, 400, NO_KEY);
-	schedule_set_max_in_flight(40, 64 * 1024 * 1024);
+	set_bounds(40, 6 * 40);
 	for (int round = 0; round < 40; round++)
 	{
 		take_all();
@@ -97,14 +97,14 @@ bounds(void)
 	}
 	queue_many(1, 1001, 100, NO_KEY);
 	is_int(take_all(), 20, "one lane by itself has half of all");
-	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
+	set_bounds(256, 6 * 256);
 	end();
 
 	/* those that hang leave room to those that answer */
 	begin(&policy);
 	for (int i = 2; i <= NDESTS; i++)
 		configure(i, &policy);
-	schedule_set_max_in_flight(40, 64 * 1024 * 1024);
+	set_bounds(40, 6 * 40);
 	queue_many(1, 1, 400, NO_KEY);
 	for (int round = 0; round < 30; round++)
 	{
@@ -117,11 +117,73 @@ bounds(void)
 		schedule_lane(i, t)->allowed = 100;
 		queue_many(i, 10000 * i, 100, NO_KEY);
 	}
-	is_int(take_all(), 30, "three quarters of them all are for those that never answered");
+	is_int(take_all(), 50, "those that never answered have a quarter of their own places for more than one each");
 	queue_many(1, 90001, 100, NO_KEY);
-	is_between(take_all(), 5, 10, "others have room beside them");
+	is_int(take_all(), 20, "others have all of theirs beside them");
 	deliver_all();
-	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
+	set_bounds(256, 6 * 256);
+	end();
+}
+
+/* Those that answer, and begin to hang all together */
+static void
+late_requests(void)
+{
+	LanePolicy	policy = usual;
+	int			count;
+
+	policy.ordered = false;
+	policy.max_in_flight = 30;
+	begin(&policy);
+	set_bounds(40, 6 * 40);
+	for (int i = 1; i <= NDESTS; i++)
+	{
+		configure(i, &policy);
+		schedule_lane(i, t)->allowed = 30;
+		queue_many(i, 10000 * i, 1, NO_KEY);
+	}
+	take_all();
+	deliver_all();
+	is_int(schedule_wake_at(), 0, "nothing is waited for");
+
+	t += SECOND;
+	for (int i = 1; i < NDESTS; i++)
+		queue_many(i, 10000 * i + 1, 100, NO_KEY);
+	count = take_all();
+	is_between(count, 30, 40, "nearly all the places of those that answer are taken");
+	is_int(schedule_wake_at(), t + SECOND / 4, "they are late after a while");
+	t = schedule_wake_at();
+	queue_many(NDESTS, 10000 * NDESTS + 1, 2, NO_KEY);
+	while (next_item() != NULL)
+		;
+	is_int(schedule_lane_in_flight(schedule_lane(NDESTS, t)), 2, "and make room then");
+	is_between(ntaken - count - 2, 10, 40, "those that hang have other places");
+	is_int(schedule_wake_at(), 0, "there is nothing to wait for");
+
+	/* what comes of their requests */
+	for (int i = 0; i < 2; i++)
+	{
+		while (schedule_row(taken[0])->destination_id != 1)
+			deliver(taken[0]);
+		if (i == 0)
+		{
+			t += SECOND;
+			retry(taken[0], SIGNAL_FAILING, 60 * SECOND);
+			ok(schedule_lane(1, t)->hangs, "one that fails late hangs still");
+		}
+	}
+	deliver(taken[0]);
+	ok(!schedule_lane(1, t)->hangs, "until it answers");
+	take_all();
+	t++;
+	while (schedule_row(taken[0])->destination_id != 1)
+		deliver(taken[0]);
+	retry(taken[0], SIGNAL_FAILING, 60 * SECOND);
+	ok(!schedule_lane(1, t)->hangs, "nor does one that fails at once");
+	deliver_all();
+	while (ntaken > 0 || take_all() > 0)
+		deliver_all();
+	set_bounds(256, 6 * 256);
 	end();
 }
 
@@ -167,6 +229,7 @@ large_events(void)
 {
 	int64		all;
 	int64		large;
+	int			waits;
 	QueueItem  *one;
 	QueueItem  *other;
 
@@ -194,11 +257,12 @@ large_events(void)
 		put_back(taken[ntaken - 1]);
 	other = next_item();
 	large = schedule_row(other)->event_id;
+	waits = schedule_row(other)->destination_id;
 	ok(!schedule_admit(other, 30 * 1024 * 1024), "another large one");
 	put_back(other);
 	while ((other = next_item()) != NULL)
 	{
-		ok(schedule_row(other)->destination_id == 1, "that destination waits for room");
+		ok(schedule_row(other)->destination_id != waits, "that destination waits for room");
 		ok(schedule_admit(other, 10), "others do not");
 	}
 	deliver(one);
@@ -280,7 +344,7 @@ deferred(void)
 	policy.max_in_flight = 3000;
 	begin(&policy);
 	configure(2, &policy);
-	schedule_set_max_in_flight(8000, 64 * 1024 * 1024);
+	set_bounds(8000, 6 * 8000);
 	queue_many(1, 1, 1001, NO_KEY);
 	for (int id = 1; id <= 999; id++)
 	{
@@ -322,7 +386,7 @@ deferred(void)
 		ntold += schedule_deferred_no_more(items[--ndeferred], 100);
 	}
 	is_int(ntold, 1, "when they are");
-	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
+	set_bounds(256, 6 * 256);
 	end();
 }
 
@@ -385,7 +449,7 @@ configurations(void)
 	unordered.max_in_flight = 400;
 	configure(1, &unordered);
 	lane->allowed = 400;
-	schedule_set_max_in_flight(1000, 64 * 1024 * 1024);
+	set_bounds(1000, 6 * 1000);
 	queue_many(1, 1001, 300, 7);
 	is_int(take_all(), 300, "very many without order");
 	configure(1, &usual);
@@ -393,7 +457,7 @@ configurations(void)
 	nothing_goes("those that come wait for all of them");
 	is_int(lane->nitems, 301, "the first of these is kept");
 	all_go(20, true, "and go then");
-	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
+	set_bounds(256, 6 * 256);
 
 	/* everything from the start */
 	for (int id = 20; id < 30; id++)
@@ -414,6 +478,7 @@ static void
 tests(void)
 {
 	bounds();
+	late_requests();
 	fairness();
 	large_events();
 	lacking();

@@ -217,6 +217,12 @@ configure(int destination, const LanePolicy *policy)
 	schedule_configure(schedule_lane(destination, t), policy, t);
 }
 
+static inline void
+set_bounds(int max_in_flight, int places)
+{
+	schedule_set_max_in_flight(max_in_flight, places, 64 * 1024 * 1024);
+}
+
 static int	begun_share;		/* of ... */
 static int	begun_nshares;
 
@@ -246,7 +252,7 @@ begin_as(int share, int nshares, const LanePolicy *policy)
 	begun_share = share;
 	begun_nshares = nshares;
 	schedule_init(share, nshares, &turns);
-	schedule_set_max_in_flight(256, 64 * 1024 * 1024);
+	set_bounds(256, 6 * 256);
 	if (policy != NULL)
 		configure(1, policy);
 }
