@@ -1,5 +1,5 @@
-# Names that are hard: several addresses of which only the last one is well,
-# aliases that lead elsewhere, servers that are silent for longer than anybody
+# Names that are hard: several addresses of which only the last one is well, or of
+# which that comes last, aliases that lead elsewhere, servers that are silent for longer than anybody
 # waits, and a resolver whose sockets have numbers that were libcurl's.
 
 use strict;
@@ -42,6 +42,9 @@ my @waiting = map
 } @full;
 
 test_several();
+test_late();
+test_missing();
+test_guarded();
 test_numbers();
 test_alias();
 test_silence();
@@ -92,6 +95,107 @@ sub test_several
     return;
 }
 
+# Addresses of one family are of no use, and those of the other come later: within
+# the same attempt they are tried, too.  Here is ::ffff:127.0.0.1 as well.
+sub test_late
+{
+    my %forms = (
+        refused => { AAAA => ['::1'] },
+        guarded => { AAAA => ['fe80::1'] },
+        both => { AAAA => [ 'fe80::1', '::1' ] },
+        turned => { A => ['127.0.5.1'] },
+        barred => { A => ['169.254.1.1'] },
+        hangs => { A => [ $full[0]->sockhost ] });
+
+    foreach my $form (sort keys %forms)
+    {
+        foreach my $delay (200, 1500)
+        {
+            my $late = $forms{$form}{A} ? 'AAAA' : 'A';
+            my $name = "late-$form-$delay";
+
+            # nobody would wait for so long to connect
+            $server->set("$name.test", A => ['127.0.0.1'], AAAA => ['::ffff:127.0.0.1'], ttl => 1,
+                %{ $forms{$form} }, delay => { $late => $delay });
+            add_destination($node, $name, "http://$name.test:$port/last/ok", { %once, connect_timeout => '1 h' });
+            is(attempt($name), 'delivered', "$name: delivered");
+        }
+    }
+
+    # after the time to connect is over
+    $server->set('spent.test', A => [ $full[0]->sockhost ], AAAA => ['::ffff:127.0.0.1'], delay => { AAAA => 2000 });
+    add_destination($node, 'spent', "http://spent.test:$port/last/ok", { %once, connect_timeout => '300 ms' });
+    is(attempt('spent'), 'delivered', 'addresses that come when those before have taken all their time');
+
+    # a proxy's
+    $server->set('proxy.test', AAAA => ['::1'], A => ['127.0.0.1'], delay => { A => 700 });
+    add_destination($node, 'proxied', 'http://shop.test/last/ok', { %once, proxy => "http://proxy.test:$port" });
+    is(attempt('proxied'), 'delivered', 'addresses of a proxy');
+
+    # the first name server says nothing of the family that is well
+    $server->set('half.test', AAAA => ['::1'], silent => 'A');
+    $other->set('half.test', AAAA => ['::1'], A => ['127.0.0.1']);
+    $names->resolv_conf('nameserver 127.0.0.1', 'nameserver 127.0.0.2');
+    add_destination($node, 'half', "http://half.test:$port/last/ok", \%once);
+    is(attempt('half'), 'delivered', 'addresses of another name server');
+    $names->resolv_conf('nameserver 127.0.0.1');
+    return;
+}
+
+# They do not come
+sub test_missing
+{
+    my %short = (%once, timeout => '3 s');
+
+    my %lost = (mute => { silent => 'A' }, lost => { fails => 'A' }, alone => { delay => { A => 500 } });
+    foreach my $name (sort keys %lost)
+    {
+        $server->set("$name.test", AAAA => ['::1'], ttl => 300, %{ $lost{$name} });
+        add_destination($node, $name, "http://$name.test:$port/last/ok", \%short);
+        like(attempt($name), qr/^aborted \| connecting: /, "$name: it is told what became of those that were there");
+    }
+
+    # what was not found is asked for again
+    $server->set("$_.test", AAAA => ['::1'], A => ['127.0.0.1'], ttl => 300) foreach 'mute', 'lost';
+    is(attempt('lost'), 'delivered', 'the next attempt finds them');
+    ok(wait_for('the look-up to end', sub { attempt('mute') eq 'delivered' }), 'or a later one, while it is looked up');
+
+    # the guard has the last word when all are known, and not before
+    $server->set('bad.test', AAAA => ['fe80::1'], A => ['169.254.1.1'], delay => { A => 500 });
+    $server->set('only.test', AAAA => ['fe80::1'], A => [], delay => { A => 500 });
+    $server->set('silent-a.test', AAAA => ['fe80::1'], silent => 'A');
+    $server->set('fails-a.test', AAAA => ['fe80::1'], fails => 'A');
+    foreach my $name (qw(bad only silent-a fails-a))
+    {
+        add_destination($node, $name, "http://$name.test:$port/last/ok", { %short, min_attempts => 2, min_backoff => '1 h', max_backoff => '1 h' });
+        like(attempt($name), $name =~ /-a$/ ? qr/^retry \| address fe80/ : qr/^aborted \| address .*blocked/, "the guard's word: $name");
+    }
+    query($node, q{DELETE FROM rswebhook.destination WHERE name LIKE '%-a'});
+    return;
+}
+
+# What the guard forbids while a connection is kept is that address, and not others
+sub test_guarded
+{
+    my $n = 0;
+    my $sent = sub { attempt('kept'); grep { $_->{target} eq '/kept' } $there->requests };
+
+    $server->set('kept.test', A => [ '127.0.0.2', '127.0.0.1' ], ttl => 300);
+    add_destination($node, 'kept', "http://kept.test:$port/kept", \%once);
+    is(attempt('kept'), 'delivered', 'the first of two addresses');
+    is(scalar $sent->(), 2, 'is used');
+    query($node, q{ALTER SYSTEM SET rswebhook.blocked_networks = 'default, 127.0.0.2'});
+    query($node, 'SELECT pg_reload_conf()');
+    ok(wait_for('the guard', sub { my $before = $n; $n = $sent->(); $n == $before }), 'and not any more');
+    is(query($node, q{
+            SELECT string_agg(DISTINCT concat_ws(' ', outcome, attempt, error), ', ')
+            FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = v.destination_id WHERE d.name = 'kept'}),
+        'delivered 1', 'but the second one');
+    query($node, 'ALTER SYSTEM RESET rswebhook.blocked_networks');
+    query($node, 'SELECT pg_reload_conf()');
+    return;
+}
+
 # libcurl 7.88 closes a socket that was never connected without a word, and what
 # the poller knew of its number was not true of the resolver's socket
 sub test_numbers
@@ -120,9 +224,9 @@ sub test_alias
     $server->set('alias.test', cname => 'one.test', ttl => 1);
     add_destination($node, 'alias', "http://alias.test:$port/last/alias", \%once);
     is(attempt('alias'), 'delivered', 'an alias');
-    is(scalar(() = $there->requests), 0, 'leads here');
+    is(scalar($there->requests_to('/last/alias')), 0, 'leads here');
     $server->set('alias.test', cname => 'two.test', ttl => 1);
-    ok(wait_for('the alias to lead elsewhere', sub { attempt('alias'); scalar(() = $there->requests) > 0 }), 'and then there');
+    ok(wait_for('the alias to lead elsewhere', sub { attempt('alias'); $there->requests_to('/last/alias') > 0 }), 'and then there');
     return;
 }
 

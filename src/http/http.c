@@ -152,6 +152,33 @@ run_on_new(Transfer *t, int64_t now_us)
 		fail_early(t, false, lacking == EMFILE ? "too many open files" : http_no_memory);
 }
 
+/*
+ * The addresses that it had were of no use, but others of the name were still asked
+ * for: it tries all when these are there, until its time is over.
+ */
+static void
+run_on_rest(Transfer *t, int64_t now_us)
+{
+	const char *lack;
+	NameState	state = http_hop_rest(t, &lack);
+	bool		late = t->deadline_us >= 0 && now_us >= t->deadline_us;
+
+	if (state == NAME_ASKED && !late)
+		http_wait_for_addresses(t);
+	else if (state == NAME_KNOWN && !late)
+		http_answer_begin(t);
+	else
+	{
+		if (state == NAME_FAILED && t->missing >= 0 && t->name != NULL)
+			http_names_distrust(t->name);
+		if (lack != NULL)
+			http_answer_lacking(t, lack);
+		else
+			http_result_judge(t, t->vain);
+		http_lists_done(t, now_us);
+	}
+}
+
 /* New requests, next hops, repeats, and those that have waited. */
 static void
 run_starting(void)
@@ -165,6 +192,8 @@ run_starting(void)
 
 		if (t->setup != CURLE_OK)
 			fail_setup(t);
+		else if (t->vain != CURLE_OK)
+			run_on_rest(t, now_us);
 		else if (!alone && http_carry_take(t, now_us))
 			run(t, now_us);
 		else if (!alone && !t->patient && http_carry_is_opening(t))

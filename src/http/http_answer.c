@@ -57,7 +57,8 @@ http_answer_begin(Transfer *t)
 	t->head_done = t->enough = t->again = false;
 	t->opened = t->connected = t->early = t->barred = false;
 	http_socket_drop_early(t);
-	t->fd = -1;
+	t->fd = t->missing = -1;
+	t->vain = CURLE_OK;
 	t->fault = NULL;
 	t->lacking = t->overheard = 0;
 	t->why[0] = t->curl_error[0] = '\0';

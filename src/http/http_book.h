@@ -40,11 +40,11 @@ typedef struct Name
 	struct Name *next;			/* in its bucket */
 	struct Name *younger;		/* in the order in which they came */
 	struct Name *next_asked;
-	bool		asking;			/* somebody waits for it ... */
+	bool		asking;			/* it is being looked up ... */
 	int64_t		asked_us;		/* ... since then */
 	int64_t		give_up_us;		/* then, while asking */
-	int64_t		settle_us;		/* likewise, with what there is; -1: no */
-	int64_t		good_until_us;	/* 0: there are no addresses */
+	int64_t		settle_us;		/* likewise, use what there is; -1: no */
+	int64_t		good_until_us;	/* 0: there are no addresses (yet, while asking) */
 	int			ttl_s;
 	Family		family[2];		/* IPv6, IPv4 */
 	bool		v4_first;		/* there is no way to the IPv6 addresses */

@@ -45,6 +45,11 @@ conclude(Transfer *t, CURLcode result, bool repeat, int64_t now_us)
 	if (repeat ? http_request_repeat(t) :
 		http_result_is_whole(t, result) && http_redirect_follow(t))
 		http_lists_move(&http_starting, t);
+	else if (http_result_wants_rest(t, result))
+	{
+		t->vain = result;
+		http_lists_move(&http_starting, t);
+	}
 	else
 	{
 		http_result_judge(t, result);

@@ -180,10 +180,10 @@ is_host_name(const char *host)
 
 /*
  * Put a host's addresses where libcurl finds them; for those that are to be
- * resolved.
+ * resolved, whether or not they are connected to.
  */
 static NameState
-resolve(Transfer *t, const char *host, int port)
+resolve(Transfer *t, const char *host, int port, bool connected_to)
 {
 	struct curl_slist *node = &t->resolved[t->resolved[0].data != NULL ? 1 : 0];
 	const char *addresses = NULL;
@@ -210,6 +210,8 @@ resolve(Transfer *t, const char *host, int port)
 		http_answer_unresolved(t, http_no_memory, true);
 		return NAME_FAILED;
 	}
+	if (connected_to && t->name != NULL)
+		t->missing = http_names_missing(t->name);
 	t->pool->choice |= strchr(addresses, ',') != NULL;
 	snprintf(node->data, size, "%s:%d:%s", host, port, addresses);
 	node->next = NULL;
@@ -245,7 +247,7 @@ resolve_proxy(Transfer *t, const char *proxy, bool *host_too)
 			number = atoi(port);
 		*host_too = strcasecmp(scheme, "socks4") == 0 || strcasecmp(scheme, "socks5") == 0;
 		if (!is_address(host))
-			state = resolve(t, host, number);
+			state = resolve(t, host, number, true);
 	}
 	curl_free(scheme);
 	curl_free(host);
@@ -270,12 +272,27 @@ http_hop_resolve(Transfer *t)
 {
 	NameState	state = NAME_KNOWN;
 	bool		host_too = true;
+	bool		by_proxy = t->proxied &&
+		!(t->host != NULL && bypasses_proxy(t->host, http_pool_no_proxy(t)));
 
 	http_hop_forget_names(t);
-	if (t->proxied &&
-		!(t->host != NULL && bypasses_proxy(t->host, http_pool_no_proxy(t))))
+	t->missing = -1;
+	if (by_proxy)
 		state = resolve_proxy(t, http_pool_proxy(t), &host_too);
 	if (state == NAME_KNOWN && host_too && t->host != NULL)
-		state = resolve(t, t->host, t->port);
+		state = resolve(t, t->host, t->port, !by_proxy);
+	return state;
+}
+
+NameState
+http_hop_rest(Transfer *t, const char **lack)
+{
+	char	   *host = t->resolved[0].data;	/* and what it has of it */
+	char	   *end = strchr(host, ':');
+	NameState	state;
+
+	*end = '\0';
+	state = http_names_rest(host, &t->name, &t->missing, lack);
+	*end = ':';
 	return state;
 }

@@ -23,4 +23,7 @@ extern CURLcode http_hop_parse(Transfer *t);
 extern NameState http_hop_resolve(Transfer *t);
 extern void http_hop_forget_names(Transfer *t);
 
+/* When what it was given has failed: is there more by now, or may there be? */
+extern NameState http_hop_rest(Transfer *t, const char **lack);
+
 #endif							/* RSWEBHOOK_HTTP_HOP_H */

@@ -12,7 +12,8 @@
  * Each name is asked for once, whoever waits for it, and what is found is kept
  * as long as it says (http_book.c).  IPv6 and IPv4 are asked for apart, so that a
  * name server that is silent about one of them does not hold up the other
- * (RFC 8305, 3).
+ * (RFC 8305, 3).  The look-up goes on meanwhile, for those to whom the addresses
+ * that are there are of no use.
  *
  * See transfer.h for the rules of the room.
  *
@@ -66,7 +67,7 @@ typedef struct Lookup
 	int64_t		began_us;
 } Lookup;
 
-/* Those that somebody waits for. */
+/* Those that are being looked up. */
 static Name *asked = NULL;
 
 static int64_t looked_us = 0;	/* at the files ... */
@@ -99,19 +100,10 @@ http_names_late(const Name *name, bool *lacking)
 	return text;
 }
 
-/*
- * Whoever waits for it goes on, with what there is.  A family that is missing for
- * a lack of ours may be the one to which there is a way.
- */
+/* Nobody is asked for it any longer. */
 static void
-settle(Name *name, int64_t now_us)
+end(Name *name)
 {
-	int			status = name->family[1].status;
-	const char *lack = http_dns_lack_since(name->asked_us);
-	bool		usable = http_book_has_addresses(name);
-
-	if (!name->asking)
-		return;
 	name->asking = false;
 	for (int i = 0; i < 2; i++)
 	{
@@ -128,13 +120,53 @@ settle(Name *name, int64_t now_us)
 			break;
 		}
 	}
+}
+
+static bool
+is_over(const Name *name, int64_t now_us)
+{
+	return now_us >= name->give_up_us || (!name->family[0].asked && !name->family[1].asked);
+}
+
+/*
+ * Those that were found first are no better for the others that come, but whoever
+ * has waited for these must find all.
+ */
+static int64_t
+good_until(const Name *name, int64_t now_us)
+{
+	int64_t		until_us = now_us + (int64_t) name->ttl_s * 1000000;
+	int64_t		least_us = now_us + (int64_t) MIN_TTL_S * 1000000;
+
+	if (name->good_until_us > 0 && name->good_until_us < until_us)
+		until_us = name->good_until_us;
+	return until_us > least_us ? until_us : least_us;
+}
+
+/*
+ * Whoever waits for it goes on, with what there is; it is looked up on if a family
+ * is missing.  One that is missing for a lack of ours may be the one to which there
+ * is a way.
+ */
+static void
+settle(Name *name, int64_t now_us)
+{
+	int			status = name->family[1].status;
+	const char *lack = http_dns_lack_since(name->asked_us);
+	bool		usable = http_book_has_addresses(name);
+
+	if (!name->asking)
+		return;
+	name->settle_us = -1;
 	if (lack != NULL)
 	{
 		http_book_keep_ttl(name, MIN_TTL_S);
 		usable = name->family[1].naddresses > 0 || (usable && !name->v4_first);
 	}
+	if (!usable || is_over(name, now_us))
+		end(name);
 	if (usable)
-		name->good_until_us = now_us + (int64_t) name->ttl_s * 1000000;
+		name->good_until_us = good_until(name, now_us);
 	else
 	{
 		name->good_until_us = 0;
@@ -206,7 +238,7 @@ on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 		ares_freeaddrinfo(result);
 	}
 
-	/* it may come late, and be good for less long */
+	/* it may come when nobody waits any longer, and be good for less long */
 	if (!name->asking && name->good_until_us > 0)
 	{
 		int64_t		until_us = poller_clock() + (int64_t) name->ttl_s * 1000000;
@@ -216,7 +248,7 @@ on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 	}
 	if (!name->family[0].asked && !name->family[1].asked)
 		settle(name, poller_clock());
-	else if (family->naddresses > 0)
+	else if (family->naddresses > 0 && name->good_until_us == 0)
 		name->settle_us = poller_clock() + OTHER_FAMILY_US;
 }
 
@@ -262,8 +294,10 @@ find_in_hosts(Name *name, int64_t now_us)
 	for (int i = 0; i < 2; i++)
 	{
 		name->family[i].asked = false;
+		name->family[i].status = ARES_ENODATA;
 		http_book_forget_addresses(&name->family[i]);
 	}
+	name->good_until_us = 0;
 	(void) http_hosts_find(name->host, keep_host, name);
 	http_book_keep_ttl(name, MIN_TTL_S);
 	settle(name, now_us);
@@ -290,10 +324,14 @@ start(Name *name, int64_t now_us)
 {
 	HttpFileState state = http_hosts_look(now_us, &name->hosts_version);
 
-	name->asking = true;
+	if (!name->asking)
+	{
+		name->asking = true;
+		name->next_asked = asked;
+		asked = name;
+	}
 	name->asked_us = now_us;
-	name->next_asked = asked;
-	asked = name;
+	name->good_until_us = 0;
 	name->give_up_us = now_us + LOOK_UP_US;
 	name->settle_us = -1;
 	name->ttl_s = MAX_TTL_S;
@@ -302,7 +340,7 @@ start(Name *name, int64_t now_us)
 	{
 		Family	   *family = &name->family[i];
 		bool		joins = family->lookups == MAX_LOOKUPS ||
-			(family->asked && now_us - family->began_us < LOOK_UP_US);
+			(family->asked && family->lookups > 0 && now_us - family->began_us < LOOK_UP_US);
 
 		family->asked = true;
 		family->again_us = joins ? -1 : now_us;
@@ -399,6 +437,7 @@ http_names_find(const char *host, Name **name, const char **addresses,
 	Name	   *known;
 
 	*lacking = false;
+	*name = NULL;
 	if (is_localhost(host))
 	{
 		*addresses = "[::1],127.0.0.1";
@@ -412,18 +451,61 @@ http_names_find(const char *host, Name **name, const char **addresses,
 		*lacking = true;
 		return NAME_FAILED;
 	}
-	if (!known->asking && (known->good_until_us <= now_us || is_new_in_hosts(known, now_us)))
-		start(known, now_us);
-	if (known->asking)
+	if (known->asking && known->good_until_us == 0)
 		return NAME_ASKED;
+	if (known->good_until_us <= now_us || is_new_in_hosts(known, now_us))
+		start(known, now_us);
 	if (known->good_until_us > 0)
 	{
 		*addresses = http_book_addresses(known);
 		return NAME_KNOWN;
 	}
+	if (known->asking)
+		return NAME_ASKED;
 	*error = known->error;
 	*lacking = known->lacking;
 	return NAME_FAILED;
+}
+
+static bool
+is_missing(const Family *family)
+{
+	return family->naddresses == 0 &&
+		(family->asked || (family->status != ARES_ENODATA && family->status != ARES_ENOTFOUND));
+}
+
+int
+http_names_missing(const Name *name)
+{
+	return is_missing(&name->family[0]) ? 0 : is_missing(&name->family[1]) ? 1 : -1;
+}
+
+NameState
+http_names_rest(const char *host, Name **name, int *missing, const char **lack)
+{
+	Name	   *known = http_book_find(host);
+	const Family *family;
+
+	*name = known;
+	*lack = http_no_memory;
+	if (known == NULL)
+		return NAME_FAILED;
+	*lack = NULL;
+	family = &known->family[*missing];
+	if (family->naddresses > 0)
+		return NAME_KNOWN;
+	if (is_missing(family))
+		*lack = http_dns_lack_since(known->asked_us);
+	else
+		*missing = -1;
+	return known->asking && family->asked ? NAME_ASKED : NAME_FAILED;
+}
+
+void
+http_names_distrust(Name *name)
+{
+	if (!name->asking)
+		name->good_until_us = 0;
 }
 
 static bool
@@ -455,8 +537,7 @@ http_names_run(int64_t now_us)
 			else
 				ask(name, i);
 		}
-		if (now_us >= name->give_up_us || (name->settle_us >= 0 && now_us >= name->settle_us) ||
-			(!name->family[0].asked && !name->family[1].asked))
+		if (is_over(name, now_us) || (name->settle_us >= 0 && now_us >= name->settle_us))
 			settle(name, now_us);
 	}
 }

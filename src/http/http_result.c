@@ -223,6 +223,14 @@ http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 	return http_result_blames_connection(result) || result == CURLE_HTTP2_STREAM;
 }
 
+bool
+http_result_wants_rest(const Transfer *t, CURLcode result)
+{
+	return t->missing >= 0 && t->fault == NULL && !was_begun(t) &&
+		(result == CURLE_COULDNT_CONNECT || result == CURLE_OPERATION_TIMEDOUT) &&
+		phase_reached(t, result) == HTTP_PHASE_CONNECT;
+}
+
 /* ---------------------------------------------------------------------
  * The end
  * ---------------------------------------------------------------------
@@ -373,9 +381,12 @@ http_result_judge(Transfer *t, CURLcode result)
 	/* libcurl has the same errors for a bad URL and for a bad answer. */
 	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request_size);
 
-	/* Another address of the same name may have been allowed, and failed. */
+	/*
+	 * Another address of the same name may have been allowed, and failed; or may be,
+	 * once it is known.
+	 */
 	if (t->barred && !t->opened && !t->head_done)
-		http_answer_not_tried(t, true, t->why);
+		http_answer_not_tried(t, t->missing < 0, t->why);
 	else if (request_size == 0 &&
 			 (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL))
 		http_answer_not_tried(t, true, error_of(t, result));

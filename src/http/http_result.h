@@ -25,6 +25,12 @@ extern bool http_result_blames_connection(CURLcode result);
  */
 extern bool http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us);
 
+/*
+ * Have all addresses that it had failed or been refused, while others were still
+ * asked for?
+ */
+extern bool http_result_wants_rest(const Transfer *t, CURLcode result);
+
 /* Is there a whole head, and is it the answer, whatever became of the rest? */
 extern bool http_result_is_whole(const Transfer *t, CURLcode result);
 

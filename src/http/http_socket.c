@@ -236,6 +236,20 @@ http_sockets_disown(Connection *connection)
 		disown(connection->sockets[0]);
 }
 
+bool
+http_sockets_reach(const Connection *connection)
+{
+	for (int i = 0; i < connection->nsockets; i++)
+	{
+		struct sockaddr_storage peer;
+		socklen_t	len = sizeof(peer);
+
+		if (getpeername(connection->sockets[i], (struct sockaddr *) &peer, &len) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* ---------------------------------------------------------------------
  * libcurl's callbacks
  * ---------------------------------------------------------------------
@@ -339,7 +353,8 @@ http_on_close_socket(void *arg, curl_socket_t fd)
 
 /*
  * A connection is about to be used, perhaps one that was opened before the
- * guard's lists were changed: ask again.
+ * guard's lists were changed: ask again.  That is then not used any more, and all
+ * addresses are asked about for another one.
  */
 static bool
 is_barred(Transfer *t, const char *remote_ip)
@@ -370,8 +385,10 @@ http_on_connected(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 	(void) remote_port;
 	if (is_barred(t, remote_ip))
 	{
-		t->barred = true;
+		t->again = !t->opened;
+		t->barred = t->opened;
 		t->opened = false;
+		t->connection->ended = true;
 		return CURL_PREREQFUNC_ABORT;
 	}
 	if (t->connected)

@@ -35,6 +35,9 @@ extern Connection *http_socket_owner(int fd);
 /* The one that a request went out on, or our own end of it; -1: it is closed. */
 extern int	http_socket_used(const Transfer *t);
 
+/* Is one of its sockets connected?  No TLS is asked for. */
+extern bool http_sockets_reach(const Connection *connection);
+
 /*
  * Forget those of its sockets that libcurl has closed without a word: their
  * numbers may be those of the server's own files by now.

@@ -14,6 +14,7 @@
 #include "http/http_connection.h"
 #include "http/http_curl.h"
 #include "http/http_finish.h"
+#include "http/http_hop.h"
 #include "http/http_lists.h"
 #include "http/http_pool.h"
 #include "http/http_result.h"
@@ -188,6 +189,19 @@ http_untold_forgotten(int64_t now_us)
  * ---------------------------------------------------------------------
  */
 
+/*
+ * Others of its addresses have come while it tries those that came first: it tries
+ * all, unless one has been reached (RFC 8305, 3).
+ */
+static bool
+has_more_to_try(Transfer *t)
+{
+	const char *lack;
+
+	return t->missing >= 0 && t->connect_by_us >= 0 && !http_result_was_connected(t) &&
+		!http_sockets_reach(t->connection) && http_hop_rest(t, &lack) == NAME_KNOWN;
+}
+
 void
 http_untold_late(int64_t now_us)
 {
@@ -204,7 +218,7 @@ http_untold_late(int64_t now_us)
 		if (http_time_is_held(t, now_us))
 			http_carry_not_taken(t);
 		late = http_time_is_up(t, now_us);
-		if (late == NULL)
+		if (late == NULL && !has_more_to_try(t))
 		{
 			look_at_us = sooner(look_at_us, t->look_at_us);
 			continue;

@@ -104,6 +104,8 @@ http_wait_end(int64_t now_us)
 			if (patience_until_us < 0 || t->wait_until_us < patience_until_us)
 				patience_until_us = t->wait_until_us;
 		}
+		else if (t->vain != CURLE_OK)
+			http_lists_move(&http_starting, t);
 		else if (t->name != NULL)
 		{
 			const char *late = http_names_late(t->name, &lacking);
@@ -132,7 +134,7 @@ on_name_settled(const struct Name *name, const char *error, bool lacking)
 		next = t->next;
 		if (t->name != name)
 			continue;
-		if (error == NULL)
+		if (error == NULL || t->vain != CURLE_OK)
 		{
 			http_lists_move(&http_starting, t);
 			continue;

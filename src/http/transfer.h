@@ -212,6 +212,11 @@ typedef struct Transfer
 								 * connection */
 	struct curl_slist resolved[2];	/* addresses of host and proxy, for libcurl;
 									 * data is malloc's */
+	int			missing;		/* the family of those that it connects to of
+								 * which was not known whether there are any; -1:
+								 * none */
+	CURLcode	vain;			/* what came of the others, while it goes on with
+								 * those that were missing */
 
 	/* what came back, begun anew with every redirect */
 	HttpAnswer	answer;
