@@ -122,6 +122,11 @@ sub test_late
         }
     }
 
+    # over TLS, to which nobody says anything here
+    $server->set('tls.test', A => [ $full[0]->sockhost ], AAAA => ['::ffff:127.0.0.1'], delay => { AAAA => 700 });
+    add_destination($node, 'tls', "https://tls.test:$port/", { %once, timeout => '5 s' });
+    like(attempt('tls'), qr/^aborted \| TLS handshake: /, 'over TLS');
+
     # after the time to connect is over
     $server->set('spent.test', A => [ $full[0]->sockhost ], AAAA => ['::ffff:127.0.0.1'], delay => { AAAA => 2000 });
     add_destination($node, 'spent', "http://spent.test:$port/last/ok", { %once, connect_timeout => '300 ms' });

@@ -55,7 +55,7 @@ http_answer_begin(Transfer *t)
 	t->body_size = t->body_seen = t->head_bytes = 0;
 	t->head_lines = 0;
 	t->head_done = t->enough = t->again = false;
-	t->opened = t->connected = t->early = t->barred = false;
+	t->opened = t->reached = t->connected = t->early = t->barred = false;
 	http_socket_drop_early(t);
 	t->fd = t->missing = -1;
 	t->vain = CURLE_OK;

@@ -61,6 +61,7 @@ void
 http_finish_at_once(Transfer *t, CURLcode result, const char *error, int64_t now_us)
 {
 	t->worn = true;
+	t->reached = http_sockets_reach(t->connection);
 	http_multi_remove(t);
 	if (error != NULL)
 		snprintf(t->curl_error, sizeof(t->curl_error), "%s", error);

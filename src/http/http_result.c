@@ -79,7 +79,11 @@ phase_reached(const Transfer *t, CURLcode result)
 		strncasecmp(t->url, "https:", 6) != 0)
 		return HTTP_PHASE_CONNECT;
 
-	/* some versions note the time only when TLS is through, too */
+	/* some versions know a local port before there is a connection ... */
+	if (result == CURLE_OPERATION_TIMEDOUT)
+		return t->reached ? HTTP_PHASE_TLS : HTTP_PHASE_CONNECT;
+
+	/* ... and some note the time only when TLS is through, too */
 	curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connected);
 	curl_easy_getinfo(t->easy, CURLINFO_LOCAL_PORT, &local_port);
 	return connected > 0 || local_port > 0 ? HTTP_PHASE_TLS : HTTP_PHASE_CONNECT;

@@ -198,7 +198,7 @@ has_more_to_try(Transfer *t)
 {
 	const char *lack;
 
-	return t->missing >= 0 && t->connect_by_us >= 0 && !http_result_was_connected(t) &&
+	return http_result_wants_rest(t, CURLE_OPERATION_TIMEDOUT) &&
 		!http_sockets_reach(t->connection) && http_hop_rest(t, &lack) == NAME_KNOWN;
 }
 

@@ -231,6 +231,7 @@ typedef struct Transfer
 	bool		opened;			/* a socket was opened for it */
 	int			closed_seen;	/* sockets of its connection, when it was last
 								 * looked at */
+	bool		reached;		/* its time was up when an address had answered */
 	bool		connected;		/* it was about to be sent ... */
 	int64_t		connected_us;	/* ... then */
 	int			fd;				/* ... on this socket; -1: not known */
