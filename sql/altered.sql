@@ -253,6 +253,7 @@ SET ROLE regress_sender;
 SELECT try();
 RESET ROLE;
 INSERT INTO rswebhook.destination (name, url) VALUES ('new', 'https://example.com/');
+SELECT DISTINCT state, last_error FROM rswebhook.status;
 ALTER TABLE rswebhook.destination RENAME secrets TO signing_secrets;
 CREATE FUNCTION without("column" name, OUT made text, OUT differs boolean) LANGUAGE plpgsql AS $$
 DECLARE

@@ -309,6 +309,9 @@ SELECT endpoint('plain');
 ROLLBACK TO s;
 UPDATE rswebhook.destination SET rate_limit = NULL, retry_window = '178000000 years' WHERE name = 'plain';
 SELECT endpoint('plain');
+ROLLBACK TO s;
+UPDATE rswebhook.destination SET rate_limit = 1e-300, paused = false WHERE name = 'plain';
+SELECT state, last_error, last_error_at FROM rswebhook.status WHERE destination = 'plain';
 ROLLBACK;
 
 DROP FUNCTION look_and_fail(), endpoint(text);

@@ -119,7 +119,7 @@ GRANT EXECUTE ON FUNCTION
     rswebhook_replay(bigint, text), rswebhook_replay(text, timestamptz, timestamptz, text, text),
     rswebhook_cancel(text, text), rswebhook_replay(text, text),
     rswebhook.worker_stats(), rswebhook.worker_pid(), rswebhook.workers(), rswebhook.is_home(),
-    rswebhook.time_since(timestamptz)
+    rswebhook.time_since(timestamptz), rswebhook.unusable()
     TO regress_operator;
 GRANT USAGE ON SCHEMA rswebhook TO regress_operator;
 GRANT SELECT ON rswebhook.status TO regress_operator;

@@ -684,6 +684,15 @@ RETURNS SETOF record
     LANGUAGE c STABLE
     AS 'MODULE_PATHNAME', 'rswebhook_worker_stats';
 
+-- Destinations that cannot be used as they are in the table, and why; a null
+-- stands for all.
+CREATE FUNCTION rswebhook.unusable(
+    OUT destination_id integer,
+    OUT problem text)
+RETURNS SETOF record
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'rswebhook_unusable';
+
 -- How long it is since the clock showed this, as far as it is known how the clock
 -- was set meanwhile; not negative.
 CREATE FUNCTION rswebhook.time_since(at timestamptz) RETURNS interval
@@ -697,6 +706,7 @@ SELECT d.name AS destination,
        CASE WHEN NOT d.enabled THEN 'disabled'
             WHEN d.paused THEN 'paused'
             WHEN NOT rswebhook.is_home() THEN 'not adopted'
+            WHEN u.problem IS NOT NULL THEN 'unusable'
             WHEN b.destination_id IS NOT NULL THEN 'backed off'
             ELSE 'active' END AS state,
        coalesce(q.pending, 0) AS pending,
@@ -712,8 +722,8 @@ SELECT d.name AS destination,
        s.aborted,
        pg_catalog.round(s.latency_ms::numeric, 1) AS latency_ms,
        s.last_delivered_at,
-       s.last_error,
-       s.last_error_at,
+       coalesce(u.problem, s.last_error) AS last_error,
+       CASE WHEN u.problem IS NULL THEN s.last_error_at END AS last_error_at,
        CASE WHEN b.destination_id IS NULL THEN 'closed' ELSE 'open' END AS breaker,
        CASE WHEN b.destination_id IS NOT NULL THEN
            least(b.opened_at, pg_catalog.clock_timestamp()) END AS breaker_opened_at,
@@ -726,6 +736,7 @@ SELECT d.name AS destination,
 FROM rswebhook.destination d
 LEFT JOIN rswebhook.breaker b ON b.destination_id = d.id
 LEFT JOIN rswebhook.worker_stats() s ON s.destination_id = d.id
+LEFT JOIN rswebhook.unusable() u ON coalesce(u.destination_id, d.id) = d.id
 LEFT JOIN (
     SELECT destination_id,
            pg_catalog.count(*) AS pending,

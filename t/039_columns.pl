@@ -38,11 +38,14 @@ foreach my $column (qw(id name url method auth_type signing_secrets max_in_fligh
             $node->log_contains(qr/ERROR: +column "$column" of relation "rswebhook.destination" does not exist/) }),
         "the log says that $column is not there");
     is(query($node, $waiting), '1', 'what is owed waits');
+    is(query($node, q{SELECT state, last_error FROM rswebhook.status WHERE destination = 'signed'}),
+        qq{unusable|column "$column" of relation "rswebhook.destination" does not exist}, 'status says why');
     my (undef, undef, $error) = $node->psql('postgres', q{SELECT rswebhook_send('{"type": "track"}', 'signed')});
     like($error, qr/column "$column" of relation "rswebhook.destination" does not exist.*HINT.*TO $column,/s,
         'so does a send');
     query($node, "ALTER TABLE rswebhook.destination RENAME hidden TO $column");
     ok(wait_until_sent($node), 'it goes when the column is back');
+    is(query($node, q{SELECT state FROM rswebhook.status WHERE destination = 'signed'}), 'active', 'and status says so');
 }
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome <> 'delivered'}), '0', 'nothing is given up');
 is_deeply(
@@ -107,6 +110,8 @@ foreach my $column (sort keys %huge)
             (SELECT id FROM rswebhook.destination WHERE name = 'good')}, '0'), 'others are served');
     my (undef, undef, $error) = $node->psql('postgres', qq{SELECT rswebhook_send('{"type": "track"}', '$name')});
     like($error, qr/cannot be used.*Column "$column" is invalid/s, 'nothing is sent to it');
+    is(query($node, qq{SELECT state FROM rswebhook.status WHERE last_error LIKE 'Column "$column" is invalid: The value has%'}),
+        'unusable', 'status says why');
 }
 is(worker_pid($node), $worker, 'the worker has gone on');
 cmp_ok(process_field($_, 'RssAnon') - $before{$_}, '<', $allowed, 'what is too large is not in memory')
@@ -153,6 +158,8 @@ SKIP:
             'others are served, it waits, and its filter holds');
         my (undef, undef, $error) = $node->psql('postgres', q{SELECT rswebhook_send('{"type": "track"}', 'bad')});
         like($error, qr/"bad" cannot be used.*The row cannot be read/s, 'nothing is sent to it');
+        like(query($node, q{SELECT state, last_error FROM rswebhook.status WHERE destination = 'bad'}),
+            qr/^unusable\|The row cannot be read/, 'status says why');
         is(query($node, q{
                 BEGIN;
                 INSERT INTO rswebhook.destination (name, url, paused) VALUES ('mine', 'http://127.0.0.1:9/', true);

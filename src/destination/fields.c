@@ -87,33 +87,66 @@ column_definition(int i)
 		psprintf("%s %s NOT NULL DEFAULT %s", column_types[i].name, type, column_types[i].value);
 }
 
-void
-destination_columns_check(TupleDesc desc)
+/* The first column that is not as it was made, -1: none.  type: invalid if it is not there. */
+static int
+changed_column(TupleDesc desc, Oid *type)
 {
 	for (int i = 0; i < lengthof(column_types); i++)
 	{
-		const char *name = column_types[i].name;
-		Oid			wanted = column_types[i].type;
-		int			attnum = SPI_fnumber(desc, name);
-		Oid			type;
+		int			attnum = SPI_fnumber(desc, column_types[i].name);
 
-		if (attnum <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of relation \"rswebhook.destination\" does not exist", name),
-					 errdetail("No destination can be used without it, and what is owed waits."),
-					 errhint("If it was renamed, rename it back with ALTER TABLE rswebhook.destination RENAME COLUMN ... TO %s, else ADD COLUMN %s.",
-							 name, column_definition(i))));
-		type = TupleDescAttr(desc, attnum - 1)->atttypid;
-		if (!IsBinaryCoercible(type, wanted))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" of relation \"rswebhook.destination\" is of type %s",
-							name, format_type_be(type)),
-					 errdetail("It was made as %s, and is read as that.", format_type_be(wanted)),
-					 errhint("Change it back with ALTER TABLE rswebhook.destination ALTER COLUMN %s TYPE %s.",
-							 name, format_type_be(wanted))));
+		*type = attnum > 0 ? TupleDescAttr(desc, attnum - 1)->atttypid : InvalidOid;
+		if (attnum <= 0 || !IsBinaryCoercible(*type, column_types[i].type))
+			return i;
 	}
+	return -1;
+}
+
+static char *
+column_problem(int i, Oid type)
+{
+	const char *name = column_types[i].name;
+
+	return !OidIsValid(type) ?
+		psprintf("column \"%s\" of relation \"rswebhook.destination\" does not exist", name) :
+		psprintf("column \"%s\" of relation \"rswebhook.destination\" is of type %s",
+				 name, format_type_be(type));
+}
+
+char *
+fields_columns_problem(TupleDesc desc)
+{
+	Oid			type;
+	int			i = changed_column(desc, &type);
+
+	return i < 0 ? NULL : column_problem(i, type);
+}
+
+void
+destination_columns_check(TupleDesc desc)
+{
+	Oid			type;
+	int			i = changed_column(desc, &type);
+	const char *name;
+	char	   *wanted;
+
+	if (i < 0)
+		return;
+	name = column_types[i].name;
+	wanted = format_type_be(column_types[i].type);
+	if (!OidIsValid(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg_internal("%s", column_problem(i, type)),
+				 errdetail("No destination can be used without it, and what is owed waits."),
+				 errhint("If it was renamed, rename it back with ALTER TABLE rswebhook.destination RENAME COLUMN ... TO %s, else ADD COLUMN %s.",
+						 name, column_definition(i))));
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg_internal("%s", column_problem(i, type)),
+			 errdetail("It was made as %s, and is read as that.", wanted),
+			 errhint("Change it back with ALTER TABLE rswebhook.destination ALTER COLUMN %s TYPE %s.",
+					 name, wanted)));
 }
 
 bool

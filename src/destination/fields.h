@@ -57,6 +57,9 @@ typedef struct DestinationFields
  */
 extern void destination_columns_check(TupleDesc desc);
 
+/* Likewise, in one line; NULL: it has passed. */
+extern char *fields_columns_problem(TupleDesc desc);
+
 /* Nulls where the script allows none, whatever has become of its constraints. */
 extern bool destination_column_required(const char *name);
 extern bool destination_nulls_check(HeapTuple tuple, TupleDesc desc,

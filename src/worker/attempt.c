@@ -205,15 +205,16 @@ attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
 	http_start(&request);
 }
 
-/* The body of an answer, in no more memory than it needs. */
+/* The body of an answer, in no more memory than it needs; NULL: there is none. */
 static char *
 take_body(HttpAnswer *answer)
 {
 	char	   *body = answer->body;
-	char	   *fitting = answer->body_len > 0 ? realloc(body, answer->body_len) : NULL;
+	char	   *fitting;
 
 	if (answer->body_len == 0)
 		return NULL;
+	fitting = realloc(body, answer->body_len);
 	answer->body = NULL;
 	return fitting != NULL ? fitting : body;
 }
