@@ -89,7 +89,7 @@ next_settle(Lane *lane, Instant now)
 
 	if (line != lane->line)
 		go_to_end(lane, line);
-	if (line != LINE_NONE && !places_has_free(line))
+	if (lane->waits_until != 0 && line != LINE_NONE && !places_has_free(line))
 		pace_stop_waiting(lane);	/* others may have the turn meanwhile */
 	if (reads != lane->in_readers)
 	{
