@@ -152,6 +152,7 @@ push_jsonb_value(JsonbInState *state, JsonbIteratorToken token, JsonbValue *valu
 #if PG_VERSION_NUM >= 160000
 #include "nodes/miscnodes.h"
 #include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
 #else
 #include "utils/datetime.h"
 #endif
@@ -160,7 +161,7 @@ static inline bool
 timestamptz_from_text(char *text, TimestampTz *time)
 {
 #if PG_VERSION_NUM >= 160000
-	ErrorSaveContext context = {T_ErrorSaveContext};
+	ErrorSaveContext context = {.type = T_ErrorSaveContext};
 	Datum		value;
 
 	if (!DirectInputFunctionCallSafe(timestamptz_in, text, InvalidOid, -1,
