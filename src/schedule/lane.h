@@ -361,7 +361,7 @@ extern QueueItem *window_take(Lane *lane);
 /* Its user's next one may go. */
 extern void window_release_key(QueueItem *item, Instant now);
 
-/* Back to the place that it was taken from. */
+/* Back to the place that it was taken from; the item may be gone afterwards. */
 extern void window_return(QueueItem *item, Instant now);
 
 /* Forget an item that was taken. */

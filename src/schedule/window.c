@@ -406,9 +406,26 @@ window_release_key(QueueItem *item, Instant now)
 	order_promote(item->key, now);
 }
 
+/*
+ * After all that waits was forgotten, what precedes it may not have been read: it
+ * is, later, together with it.
+ */
+static bool
+is_ahead(const QueueItem *item)
+{
+	return item->key != NULL && item->id.event_id > item->lane->cursor;
+}
+
 void
 window_return(QueueItem *item, Instant now)
 {
+	if (is_ahead(item))
+	{
+		item->lane->more = true;
+		window_release_key(item, now);
+		window_free(item);
+		return;
+	}
 	item->state = ITEM_WAITING;
 	if (item->key != NULL)
 	{

@@ -524,6 +524,6 @@ random_run(int number)
 static void
 tests(void)
 {
-	for (int number = 0; number < 6; number++)
+	for (int number = 0; number < 300; number++)
 		random_run(number);
 }
