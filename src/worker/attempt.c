@@ -214,9 +214,11 @@ take_body(HttpAnswer *answer)
 
 	if (answer->body_len == 0)
 		return NULL;
-	fitting = realloc(body, answer->body_len);
 	answer->body = NULL;
-	return fitting != NULL ? fitting : body;
+	fitting = realloc(body, answer->body_len);
+	if (fitting != NULL)
+		body = fitting;
+	return body;
 }
 
 /* The request's and the answer's strings are the outcome's then. */
