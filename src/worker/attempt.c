@@ -243,6 +243,8 @@ record_attempt(Attempt *attempt, HttpAnswer *answer, const Verdict *verdict, Ins
 	attempt->request = NULL;
 	outcome->response_body = take_body(answer);
 	outcome->response_body_len = answer->body_len;
+	if (answer->body_lost)
+		record_note_body_lost(outcome, answer->lost_len);
 
 	stats_note_outcome(attempt->claimed.destination_id, verdict,
 					   answer->duration_us, clock_wall(now));
