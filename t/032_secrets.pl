@@ -172,7 +172,16 @@ is(query($node, q{SELECT DISTINCT state FROM rswebhook.status WHERE destination 
 
 add_destination($node, 'proxy', 'http://example.com/', { %soon, proxy => '{"env": "WEBHOOK_NONE"}' });
 add_destination($node, 'signed', 'http://example.com/', { %soon, signing_secrets => '[{"env": "WEBHOOK_KEY"}]' });
+write_file('below/cert.pem', "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+write_file('below/half.pem', "-----BEGIN PRIVATE KEY-----\nMIIB");
+my %pem = map { $_ => qq({"file": "$directory/below/$_.pem"}) } 'cert', 'half';
+add_destination($node, 'no proxy', 'http://example.com/', { %touchy, proxy => '{"env": "WEBHOOK_KEY"}' });
+add_destination($node, 'no certificate', 'https://example.com/', { %touchy, client_cert => $pem{half}, client_key => $pem{half} });
+add_destination($node, 'half a key', 'https://example.com/', { %touchy, client_cert => $pem{cert}, client_key => $pem{half} });
 my %why = (
+    'no proxy' => qr/^environment variable "WEBHOOK_KEY" is of no use: The proxy does not start with the scheme of one\.$/,
+    'no certificate' => qr/^file "\S+half\.pem" is of no use: The value is not a certificate in PEM form\.$/,
+    'half a key' => qr/^file "\S+half\.pem" is of no use: The value is not a private key in PEM form\.$/,
     proxy => qr/^a secret is missing: environment variable "WEBHOOK_NONE" is not set$/,
     signed => qr/^environment variable "WEBHOOK_KEY" holds no signing secret: it begins neither with/);
 foreach my $name (sort keys %why)
@@ -183,7 +192,7 @@ foreach my $name (sort keys %why)
 }
 
 # A superuser takes the permission back
-query($node, "UPDATE rswebhook.destination SET paused = true WHERE name IN ('proxy', 'signed')");
+query($node, "UPDATE rswebhook.destination SET paused = true WHERE name IN ('${\ join q(', '), keys %why}')");
 query($node, q(ALTER SYSTEM SET rswebhook.secret_sources = ''));
 $node->reload;
 ok(wait_for('the new setting', sub {
