@@ -679,13 +679,15 @@ CREATE FUNCTION rswebhook.worker_stats(
     OUT latency_ms double precision,
     OUT last_delivered_at timestamptz,
     OUT last_error text,
-    OUT last_error_at timestamptz)
+    OUT last_error_at timestamptz,
+    OUT unusable boolean)
 RETURNS SETOF record
     LANGUAGE c STABLE
     AS 'MODULE_PATHNAME', 'rswebhook_worker_stats';
 
 -- Destinations that cannot be used as they are in the table, and why; a null
--- stands for all.
+-- stands for all. What only the worker sees, a secret that is not to be had, is
+-- in rswebhook.worker_stats().
 CREATE FUNCTION rswebhook.unusable(
     OUT destination_id integer,
     OUT problem text)
@@ -706,7 +708,7 @@ SELECT d.name AS destination,
        CASE WHEN NOT d.enabled THEN 'disabled'
             WHEN d.paused THEN 'paused'
             WHEN NOT rswebhook.is_home() THEN 'not adopted'
-            WHEN u.problem IS NOT NULL THEN 'unusable'
+            WHEN u.problem IS NOT NULL OR (s.unusable AND q.pending > q.scheduled) THEN 'unusable'
             WHEN b.destination_id IS NOT NULL THEN 'backed off'
             ELSE 'active' END AS state,
        coalesce(q.pending, 0) AS pending,

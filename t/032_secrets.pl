@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/lib";
 use File::Temp;
 use MIME::Base64;
 use POSIX ();
+use PostgreSQL::Test::Utils qw(slurp_file);
 use RswebhookTest;
 use Test::More;
 
@@ -72,16 +73,44 @@ send_to('bearer');
 ok(wait_until_sent($node), 'nothing is owed any more');
 is(header_of('/bearer', 'authorization'), 'Bearer s3cret-rotated', 'a new token is taken at once');
 
+# without its secret an event waits, and nobody is charged for it
+my %touchy = (%soon, breaker_failures => 1, retry_window => '0', min_attempts => 1);
+my $no_file = qr/^a secret is missing: file "\S+\/below\/later" cannot be read: No such file/;
 add_destination($node, 'later', $receiver->url('/later'),
-    { %soon, auth_type => 'bearer', auth_token => qq({"file": "$directory/below/later"}) });
-my $later = send_to('later');
-ok(wait_for_query($node, "SELECT count(*) > 1 FROM rswebhook.delivery WHERE event_id = $later AND outcome = 'retry'", 't'),
-    'without its secret an event waits');
-like(error_of($later), qr/^a secret is missing: file "\S+\/below\/later" cannot be read: No such file/, 'and says why');
+    { %touchy, auth_type => 'bearer', auth_token => qq({"file": "$directory/below/later"}) });
+send_event($node, { type => 'track', userId => "u$_->[0]", messageId => "u$_->[0]-$_->[1]" }, 'later')
+  foreach map { my $i = $_; map { [ $_, $i ] } 1, 2 } 1 .. 3;
+add_destination($node, 'expiring', $receiver->url('/later'),
+    { %touchy, auth_type => 'bearer', auth_token => qq({"file": "$directory/below/later"}) });
+my $expiring = query($node, q{SELECT rswebhook_send('{"type": "track"}', 'expiring', expires_after => interval '500 ms')});
+ok(unusable('later'), 'a destination without its secret is shown');
+like(last_error('later'), $no_file, 'with the reason');
+ok(wait_for_query($node, "SELECT string_agg(error, ', ') FROM rswebhook.delivery WHERE event_id = $expiring",
+        'the event expired before it could be delivered'), 'it is looked at again, and an event can expire meanwhile');
+is(query($node, 'SELECT count(*), max(attempts) FROM rswebhook.queue'), '6|0', 'the others wait, and no attempt is counted');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE destination_id = rswebhook.destination_id('later')}), 0,
+    'no row is written of them');
+is(query($node, q{SELECT state, breaker, retried, lacks FROM rswebhook.status, rswebhook.workers() WHERE destination = 'later'}),
+    'unusable|closed|0|', 'no breaker has opened, and the worker itself lacks nothing');
+like(last_error('later'), $no_file, 'the reason is still shown');
 is(scalar $receiver->requests_to('/later'), 0, 'nothing was sent');
+send_to('literal');
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('literal')}, 0),
+    'others go on');
 write_file('below/later', 's3cret-later');
+$node->reload;
 ok(wait_until_sent($node), 'nothing is owed any more');
-is(header_of('/later', 'authorization'), 'Bearer s3cret-later', 'and goes once it is there');
+is(header_of('/later', 'authorization'), 'Bearer s3cret-later', 'they go once it is there');
+foreach my $user (1, 2)
+{
+    is(join(' ', grep { /^u$user/ } map { $_->{headers}{'webhook-id'} } $receiver->requests_to('/later')),
+        "u$user-1 u$user-2 u$user-3", "in the order of user $user");
+}
+is(query($node, q{SELECT string_agg(DISTINCT outcome || attempt, ' ') FROM rswebhook.delivery
+        WHERE destination_id = rswebhook.destination_id('later')}), 'delivered1', 'each at its first attempt');
+is(query($node, q{SELECT state FROM rswebhook.status WHERE destination = 'later'}), 'active', 'the destination can be used again');
+is(scalar(() = logged() =~ /LOG: +rswebhook cannot use destination "later": a secret is missing/g), 1, 'the log says once that it could not');
+is(scalar(() = logged() =~ /LOG: +rswebhook can use destination "later" again/g), 1, 'and that it can');
 
 # ---------------------------------------------------------------------
 # What is not to be had
@@ -111,50 +140,67 @@ my %token = (
     qq({"file": "$directory/below/nul"}) => qr/holds a NUL byte$/,
     qq({"file": "$directory/below/latin1"}) => qr/is not text in the database's encoding$/,
     qq({"file": "$directory/below/lines"}) => qr/the value has a line break$/);
-my %event_of;
+my %name_of;
 foreach my $token (sort keys %token)
 {
-    my $name = 'missing ' . (1 + keys %event_of);
+    my $name = $name_of{$token} = 'missing ' . (1 + keys %name_of);
 
     add_destination($node, $name, $receiver->url('/missing'),
-        { %soon, auth_type => 'bearer', auth_token => $token, retry_window => '0', min_attempts => 2 });
-    $event_of{$token} = send_to($name);
+        { %touchy, auth_type => 'bearer', auth_token => $token });
+    send_to($name);
 }
-ok(wait_until_sent($node), 'nothing is owed any more');
 foreach my $token (sort keys %token)
 {
     my $shown = $token;
     $shown =~ s/\Q$directory\E//;
 
-    like(error_of($event_of{$token}, 1), $token{$token}, $shown);
-    is(query($node, "SELECT string_agg(outcome, ' ' ORDER BY attempt) FROM rswebhook.delivery WHERE event_id = $event_of{$token}"),
-        'retry aborted', 'is tried again for a while');
+    ok(unusable($name_of{$token}), "$shown: cannot be used");
+    like(last_error($name_of{$token}), $token{$token}, "$shown: why");
 }
-is(scalar $receiver->requests_to('/missing'), 0, 'and nothing was sent');
+is(scalar $receiver->requests_to('/missing'), 0, 'nothing was sent');
+is(query($node, q{SELECT count(*), max(attempts) FROM rswebhook.queue}), keys(%token) . '|0', 'all events wait');
+
+# One whose row is corrected goes on at once, whatever it was looked at again for
+my ($corrected) = values %name_of;
+query($node, qq{UPDATE rswebhook.destination SET auth_token = 's3cret-corrected' WHERE name = '$corrected'});
+ok(wait_for_query($node, qq{SELECT outcome || attempt FROM rswebhook.delivery WHERE destination_id = rswebhook.destination_id('$corrected')},
+        'delivered1'), 'a corrected row is taken at once');
+is(header_of('/missing', 'authorization'), 'Bearer s3cret-corrected', 'with its new secret');
+query($node, qq{SELECT rswebhook_cancel('$_')}) foreach values %name_of;
+is(query($node, q{SELECT DISTINCT state FROM rswebhook.status WHERE destination LIKE 'missing%'}), 'active',
+    'with nothing owed, nothing is said against them');
 
 add_destination($node, 'proxy', 'http://example.com/', { %soon, proxy => '{"env": "WEBHOOK_NONE"}' });
 add_destination($node, 'signed', 'http://example.com/', { %soon, signing_secrets => '[{"env": "WEBHOOK_KEY"}]' });
+write_file('below/cert.pem', "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+write_file('below/half.pem', "-----BEGIN PRIVATE KEY-----\nMIIB");
+my %pem = map { $_ => qq({"file": "$directory/below/$_.pem"}) } 'cert', 'half';
+add_destination($node, 'no proxy', 'http://example.com/', { %touchy, proxy => '{"env": "WEBHOOK_KEY"}' });
+add_destination($node, 'no certificate', 'https://example.com/', { %touchy, client_cert => $pem{half}, client_key => $pem{half} });
+add_destination($node, 'half a key', 'https://example.com/', { %touchy, client_cert => $pem{cert}, client_key => $pem{half} });
 my %why = (
+    'no proxy' => qr/^environment variable "WEBHOOK_KEY" is of no use: The proxy does not start with the scheme of one\.$/,
+    'no certificate' => qr/^file "\S+half\.pem" is of no use: The value is not a certificate in PEM form\.$/,
+    'half a key' => qr/^file "\S+half\.pem" is of no use: The value is not a private key in PEM form\.$/,
     proxy => qr/^a secret is missing: environment variable "WEBHOOK_NONE" is not set$/,
     signed => qr/^environment variable "WEBHOOK_KEY" holds no signing secret: it begins neither with/);
 foreach my $name (sort keys %why)
 {
-    my $id = send_to($name);
-    ok(wait_for_query($node, "SELECT count(*) > 0 FROM rswebhook.delivery WHERE event_id = $id", 't'), "$name: tried");
-    like(error_of($id, 1), $why{$name}, "$name: why not");
+    send_to($name);
+    ok(unusable($name), "$name: cannot be used");
+    like(last_error($name), $why{$name}, "$name: why not");
 }
 
 # A superuser takes the permission back
-query($node, "UPDATE rswebhook.destination SET paused = true WHERE name IN ('proxy', 'signed')");
+query($node, "UPDATE rswebhook.destination SET paused = true WHERE name IN ('${\ join q(', '), keys %why}')");
 query($node, q(ALTER SYSTEM SET rswebhook.secret_sources = ''));
 $node->reload;
 ok(wait_for('the new setting', sub {
-            my $id = send_to('header');
-
-            wait_for_query($node, "SELECT count(*) > 0 FROM rswebhook.delivery WHERE event_id = $id", 't');
-            return error_of($id, 1) =~ /environment variable "WEBHOOK_KEY" is not permitted/;
+            send_to('header');
+            return last_error('header') =~ /environment variable "WEBHOOK_KEY" is not permitted/;
         }),
     'what is no longer permitted is not read any more');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'retry'}), 0, 'nothing of all that was an attempt');
 
 # ---------------------------------------------------------------------
 # Nobody else sees them
@@ -177,8 +223,7 @@ my ($status, undef, $error) = $node->psql('postgres', q(
     on_error_stop => 0);
 is(() = $error =~ /ERROR/g, 9, 'nine errors') or diag($error);
 unlike($error, qr/s3cret/, 'and no secret in any of them');
-open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-my @leaks = grep { /s3cret/ && !/STATEMENT|INSERT|UPDATE/ } <$in>;
+my @leaks = grep { /s3cret/ && !/STATEMENT|INSERT|UPDATE/ } split /^/, logged();
 is("@leaks", '', 'no secret in the log, but for statements of whoever wrote one');
 
 done_testing();
@@ -199,12 +244,23 @@ sub header_of
     return $requests[-1]{headers}{$name};
 }
 
-sub error_of
+sub unusable
 {
-    my ($id, $attempt) = @_;
+    my ($destination) = @_;
 
-    $attempt //= 1;
-    return query($node, "SELECT error FROM rswebhook.delivery WHERE event_id = $id AND attempt = $attempt");
+    return wait_for_query($node, "SELECT state FROM rswebhook.status WHERE destination = '$destination'", 'unusable');
+}
+
+sub last_error
+{
+    my ($destination) = @_;
+
+    return query($node, "SELECT last_error FROM rswebhook.status WHERE destination = '$destination'");
+}
+
+sub logged
+{
+    return slurp_file($node->logfile);
 }
 
 sub basic

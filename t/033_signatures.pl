@@ -90,11 +90,12 @@ is($second->{headers}{'webhook-signature'}, hmac_of($new, $second), 'which is si
 add_destination($node, 'expired', $receiver->url('/expired'),
     { signing_secrets => qq([{"secret": "$old", "expires_at": "2020-01-01"}]) });
 my $expired = send_event($node, { type => 'track' }, 'expired');
-ok(wait_for_query($node, "SELECT outcome || ': ' || error FROM rswebhook.delivery WHERE event_id = $expired",
-        'retry: all signing secrets of the destination have expired'),
+ok(wait_for_query($node, "SELECT state || ': ' || last_error FROM rswebhook.status WHERE destination = 'expired'",
+        'unusable: all signing secrets of the destination have expired'),
     'events wait for a secret that is good');
-query($node, qq(UPDATE rswebhook.destination SET signing_secrets = '["$new"]' WHERE name = 'expired';
-    SELECT rswebhook_replay($expired, 'expired'); SELECT rswebhook_resume('expired')));
+query($node, qq(UPDATE rswebhook.destination SET signing_secrets = '["$new"]' WHERE name = 'expired'));
+ok(wait_for_query($node, "SELECT outcome || attempt FROM rswebhook.delivery WHERE event_id = $expired", 'delivered1'),
+    'and go when there is one, at their first attempt');
 
 # ---------------------------------------------------------------------
 # Ed25519

@@ -61,6 +61,49 @@ port_of(const struct sockaddr *address)
 		ntohs(((const struct sockaddr_in *) address)->sin_port) : -1;
 }
 
+/* "memory MOST LEAST": libcurl and who uses it get none of so many bytes */
+static int
+lacks_memory(size_t size, void *caller)
+{
+	char		text[100];
+	size_t		most = 0;
+	size_t		least = 0;
+	Dl_info		info;
+	int			fd = size >= 1024 ? syscall(SYS_openat, AT_FDCWD, FAULT, O_RDONLY) : -1;
+	ssize_t		len = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
+
+	if (fd >= 0)
+		close(fd);
+	if (len <= 0)
+		return 0;
+	text[len] = '\0';
+	return sscanf(text, "memory %zu %zu", &most, &least) == 2 && size >= least && size <= most &&
+		dladdr(caller, &info) != 0 &&
+		(strstr(info.dli_fname, "rswebhook.so") != NULL || strstr(info.dli_fname, "libcurl") != NULL);
+}
+
+extern void *__libc_malloc(size_t size);
+extern void *__libc_realloc(void *memory, size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+
+void *
+malloc(size_t size)
+{
+	return lacks_memory(size, __builtin_return_address(0)) ? NULL : __libc_malloc(size);
+}
+
+void *
+realloc(void *memory, size_t size)
+{
+	return lacks_memory(size, __builtin_return_address(0)) ? NULL : __libc_realloc(memory, size);
+}
+
+void *
+calloc(size_t count, size_t size)
+{
+	return lacks_memory(count * size, __builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
+}
+
 int
 socket(int family, int type, int protocol)
 {
@@ -203,6 +246,68 @@ foreach ([ 'connect', 'ECONNREFUSED' ], [ 'any-connect', 'EADDRNOTAVAIL' ])
     clear_fault();
 }
 is(worker_pid($node), $pid, 'the worker is the same');
+
+#
+# Memory that is not there once a request is on its way.  What libcurl takes, and
+# when, is not the same in all versions.
+#
+my %touchy = (min_backoff => '1 s', max_backoff => '1 s', breaker_failures => 1);
+
+# for what was sent whole, a body is all that is lost
+foreach (
+    [ 'keeping a body', '/body/2999', 2999, 2999, qr/^the answer's body, 2999 bytes, is not recorded: out of memory$/ ],
+    [ 'unpacking a body', '/gzip/50000', 16384, 16384, qr/^the answer's body is not recorded: out of memory$/ ])
+{
+    my ($name, $path, $least, $most, $error) = @$_;
+
+    next if $least == 16384 && libcurl_at_least(8, 7);
+    add_destination($node, $name, $receiver->url($path), \%touchy);
+    my $sent = $receiver->requests_to($path);
+    set_fault('memory', $most, $least);
+    my $id = send_event($node, { type => 'track' }, $name);
+    ok(wait_until_sent($node), "$name: it is sent");
+    is(outcomes($node, $id), 'delivered 200 1', "$name: and delivered");
+    like(query($node, "SELECT error FROM rswebhook.delivery WHERE event_id = $id"), $error, "$name: its row says what it lacks");
+    is(query($node, "SELECT coalesce(length(response_body), 0) FROM rswebhook.delivery WHERE event_id = $id"), 0,
+        "$name: no part of it passes for the whole");
+    clear_fault();
+    $id = send_event($node, { type => 'track' }, $name);
+    ok(wait_until_sent($node), "$name: another one is sent");
+    is(query($node, "SELECT error IS NULL AND length(response_body) > 2000 FROM rswebhook.delivery WHERE event_id = $id"), 't',
+        "$name: with its answer's body");
+    is($receiver->requests_to($path) - $sent, 2, "$name: each once");
+}
+
+# what was sent in part is sent again
+SKIP:
+{
+    skip 'this libcurl takes other memory', 4 if libcurl_at_least(8, 7);
+    add_destination($node, 'half sent', $receiver->url('/half-sent'), \%touchy);
+    set_fault('memory', 65536, 65536);
+    my $half = query($node, q{SELECT rswebhook_send(jsonb_build_object('type', 'track', 'a', repeat('x', 500000)), 'half sent')});
+    ok(wait_for_query($node, q{SELECT lacks FROM rswebhook.workers()}, 'out of memory'), 'half sent: it is shown');
+    is(query($node, q{SELECT attempts, count(d.event_id), s.breaker FROM rswebhook.queue AS q JOIN rswebhook.status AS s USING (destination_id)
+            LEFT JOIN rswebhook.delivery AS d USING (event_id, destination_id) WHERE s.destination = 'half sent' GROUP BY 1, 3}),
+        '0|0|closed', 'half sent: the event waits, and no attempt is counted');
+    clear_fault();
+    ok(wait_until_sent($node), 'half sent: then it is sent');
+    is(outcomes($node, $half), 'delivered 200 1', 'half sent: at its first attempt');
+}
+
+# and after that there may have been any answer
+my $unheard = '/headers/1/20000';
+add_destination($node, 'unheard', $receiver->url($unheard), \%touchy);
+set_fault('memory', 45000, 20000);
+my $id = send_event($node, { type => 'track' }, 'unheard');
+ok(wait_for_query($node, "SELECT count(*) > 1 FROM rswebhook.delivery WHERE event_id = $id", 't'), 'unheard: it was sent');
+clear_fault();
+ok(wait_until_sent($node), 'unheard: and is again');
+like(query($node, "SELECT DISTINCT outcome || ' ' || error FROM rswebhook.delivery WHERE event_id = $id AND outcome <> 'delivered'"),
+    qr/^retry (waiting for an answer|receiving the answer): out of memory$/, 'unheard: that is what its attempts say');
+is(query($node, q{SELECT breaker FROM rswebhook.status WHERE destination = 'unheard'}), 'closed', 'unheard: no breaker has opened');
+is(scalar $receiver->requests_to($unheard), query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $id"),
+    'unheard: each attempt was one');
+is(worker_pid($node), $pid, 'the worker is still the same');
 
 #
 # An option that libcurl does not take, whatever it calls that: said is which one,

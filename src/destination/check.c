@@ -192,64 +192,70 @@ check_hosts(ArrayType *hosts, FieldProblem *problem)
 	return true;
 }
 
-static bool
-check_proxy(const char *proxy, FieldProblem *problem)
+const char *
+destination_proxy_problem(const char *proxy, const char **hint)
 {
 	static const char *const schemes[] = {
 		"http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"
 	};
 	const char *rest = NULL;
-	bool		elsewhere = false;
 
-	if (!check_source("proxy", proxy, &elsewhere, problem))
-		return false;
-	if (elsewhere)
-		return true;
 	for (int i = 0; i < lengthof(schemes); i++)
 	{
 		if (pg_strncasecmp(proxy, schemes[i], strlen(schemes[i])) == 0)
 			rest = proxy + strlen(schemes[i]);
 	}
 	if (rest == NULL)
-		return problem_set(problem, "proxy", NULL,
-						   "The proxy does not start with the scheme of one.",
-						   "Use http://, https://, socks4://, socks4a://, socks5:// or socks5h://.");
+	{
+		*hint = "Use http://, https://, socks4://, socks4a://, socks5:// or socks5h://.";
+		return "The proxy does not start with the scheme of one.";
+	}
+	*hint = "Use a URL such as \"http://proxy.example.com:3128\".";
 	if (*rest == '\0' || *rest == '/' || strchr(proxy, ' ') || has_control_character(proxy))
-		return problem_set(problem, "proxy", NULL,
-						   "The proxy's URL has no host, or a space or control character.",
-						   "Use a URL such as \"http://proxy.example.com:3128\".");
-	return true;
+		return "The proxy's URL has no host, or a space or control character.";
+	return NULL;
+}
+
+static bool
+check_proxy(const char *proxy, FieldProblem *problem)
+{
+	const char *hint;
+	const char *detail;
+	bool		elsewhere = false;
+
+	if (!check_source("proxy", proxy, &elsewhere, problem))
+		return false;
+	detail = elsewhere ? NULL : destination_proxy_problem(proxy, &hint);
+	return detail == NULL || problem_set(problem, "proxy", NULL, detail, hint);
+}
+
+const char *
+destination_pem_problem(const char *pem, bool is_key, const char **hint)
+{
+	const char *begin = strstr(pem, "-----BEGIN ");
+	const char *kind = is_key ? "PRIVATE KEY-----" : "CERTIFICATE-----";
+
+	*hint = "Give the text of the file, not its name.";
+	if (begin == NULL || strstr(begin, kind) == NULL || strstr(begin, "-----END ") == NULL)
+		return is_key ? "The value is not a private key in PEM form." :
+			"The value is not a certificate in PEM form.";
+	*hint = "Store the key without a passphrase.";
+	if (is_key && strstr(begin, "ENCRYPTED") != NULL)
+		return "The private key is encrypted.";
+	return NULL;
 }
 
 static bool
 check_pem(const char *column, const char *pem, bool is_key, FieldProblem *problem)
 {
-	const char *begin = strstr(pem, "-----BEGIN ");
+	const char *hint;
+	const char *detail;
 	bool		elsewhere = false;
 
 	if (!check_source(column, pem, &elsewhere, problem))
 		return false;
-	if (elsewhere)
-		return true;
-	if (is_key)
-	{
-		if (begin == NULL || strstr(begin, "PRIVATE KEY-----") == NULL ||
-			strstr(begin, "-----END ") == NULL)
-			return problem_set(problem, column, NULL,
-							   "The value is not a private key in PEM form.",
-							   "Give the text of the file, not its name.");
-		if (strstr(begin, "ENCRYPTED") != NULL)
-			return problem_set(problem, column, NULL,
-							   "The private key is encrypted.",
-							   "Store the key without a passphrase.");
-		return true;
-	}
-	if (begin == NULL || strstr(begin, "CERTIFICATE-----") == NULL ||
-		strstr(begin, "-----END ") == NULL)
-		return problem_set(problem, column, NULL,
-						   "The value is not a certificate in PEM form.",
-						   "Give the text of the file, not its name.");
-	return true;
+	detail = elsewhere ? NULL : destination_pem_problem(pem, is_key, &hint);
+	return detail == NULL || problem_set(problem, column, NULL, detail, hint);
 }
 
 static bool

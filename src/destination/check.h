@@ -24,6 +24,14 @@ extern bool destination_ranges_check(HeapTuple tuple, TupleDesc desc,
 									 FieldProblem *problem);
 extern bool destination_names_check(const char *column, ArrayType *names,
 									FieldProblem *problem);
+
+/*
+ * NULL, or a sentence that says why this is no proxy's URL, or neither a
+ * certificate nor a key, and a hint.
+ */
+extern const char *destination_proxy_problem(const char *proxy, const char **hint);
+extern const char *destination_pem_problem(const char *pem, bool is_key, const char **hint);
+
 extern double destination_number(HeapTuple tuple, TupleDesc desc, const char *column);
 
 /* The longest that an event may be told to wait, 36500 days. */

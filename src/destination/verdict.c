@@ -90,11 +90,12 @@ meaning(const HttpAnswer *answer, const Destination *destination)
 /*
  * Does the destination as a whole fail?  A 4xx is about one event and shows
  * that somebody is there; 429 and 503 that name a time speak for all events.
+ * Where we had no memory for what it said, it may have said anything.
  */
 static VerdictSignal
 signal_of(const HttpAnswer *answer, VerdictKind kind)
 {
-	if (answer->refused)
+	if (answer->refused || answer->ran_out)
 		return SIGNAL_NONE;
 	if (!answer->answered || answer->status >= 500)
 		return kind == VERDICT_DELIVERED ? SIGNAL_ALIVE : SIGNAL_FAILING;

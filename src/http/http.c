@@ -350,6 +350,7 @@ http_run(void)
 	if (!http_multi_is_open())
 		return;
 	block_signals(&saved);
+	http_curl_begin();
 	give_back();
 	for (int i = 0; i < MAX_ROUNDS && run_once(); i++)
 		poller_settle();
@@ -368,7 +369,7 @@ set_up(const char **error)
 	const curl_version_info_data *info;
 
 	sigfillset(&all_signals);
-	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
+	if (!http_curl_open())
 	{
 		*error = "could not initialize libcurl";
 		return false;

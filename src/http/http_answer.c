@@ -329,28 +329,51 @@ http_answer_head_is_lost(const Transfer *t)
  * ---------------------------------------------------------------------
  */
 
-/* Keep the first response_limit bytes; false if there is no memory for them. */
+void
+http_answer_lose_body(Transfer *t, size_t len)
+{
+	HttpAnswer *answer = &t->answer;
+
+	free(answer->body);
+	answer->body = NULL;
+	answer->body_len = t->body_size = 0;
+	answer->body_lost = true;
+	answer->lost_len = len;
+}
+
+/* False: there is no memory for it. */
 static bool
+make_room(Transfer *t, size_t len)
+{
+	HttpAnswer *answer = &t->answer;
+	size_t		size = t->body_size ? t->body_size * 2 : 1024;
+	char	   *more;
+
+	if (answer->body_len + len <= t->body_size)
+		return true;
+	if (size < answer->body_len + len)
+		size = answer->body_len + len;
+	more = realloc(answer->body, size);
+	if (more == NULL)
+		return false;
+	answer->body = more;
+	t->body_size = size;
+	return true;
+}
+
+/* No part of a body passes for the whole: what is not kept is counted. */
+static void
 keep_body(Transfer *t, const char *data, size_t len)
 {
 	HttpAnswer *answer = &t->answer;
 
-	if (answer->body_len + len > t->body_size)
+	if (answer->body_lost || !make_room(t, len))
 	{
-		size_t		size = t->body_size ? t->body_size * 2 : 1024;
-		char	   *more;
-
-		if (size < answer->body_len + len)
-			size = answer->body_len + len;
-		more = realloc(answer->body, size);
-		if (more == NULL)
-			return false;
-		answer->body = more;
-		t->body_size = size;
+		http_answer_lose_body(t, answer->lost_len + answer->body_len + len);
+		return;
 	}
 	memcpy(answer->body + answer->body_len, data, len);
 	answer->body_len += len;
-	return true;
 }
 
 /*
@@ -363,18 +386,14 @@ size_t
 http_on_body(char *data, size_t one, size_t len, void *arg)
 {
 	Transfer   *t = arg;
-	size_t		room = 0;
+	size_t		room = t->response_limit - t->answer.body_len - t->answer.lost_len;
+	size_t		kept = len < room ? len : room;
 
 	(void) one;
-	if (!t->answer.body_cut)
-		room = t->response_limit - t->answer.body_len;
 	t->body_seen += len;
-	if (len > room || !keep_body(t, data, len))
-	{
-		if (room > 0 && len > room)
-			(void) keep_body(t, data, room);
-		t->answer.body_cut = true;
-	}
+	if (kept > 0)
+		keep_body(t, data, kept);
+	t->answer.body_cut |= len > kept;
 	if (t->body_seen > t->response_limit &&
 		t->body_seen - t->response_limit > MAX_UNWANTED_BYTES)
 	{

@@ -25,6 +25,9 @@ extern void http_answer_begin(Transfer *t);
 extern void http_answer_failed(Transfer *t, HttpPhase phase, const char *error);
 extern void http_answer_not_tried(Transfer *t, bool refused, const char *error);
 extern void http_answer_lacking(Transfer *t, const char *error);
+
+/* There is no memory for its body, which has so many bytes; 0: not known. */
+extern void http_answer_lose_body(Transfer *t, size_t len);
 extern void http_answer_unresolved(Transfer *t, const char *error, bool lacking);
 
 /* libcurl's word on the last status line, since it reads them its own way. */

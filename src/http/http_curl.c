@@ -2,12 +2,15 @@
  *
  * http_curl.c
  *		What stands below all other files of this folder: what this libcurl can
- *		do, the last words, and whom to tell.
+ *		do, whether it has the memory for that, the last words, and whom to tell.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
  */
+#include <stdlib.h>
+#include <string.h>
+
 #include "http/http_curl.h"
 #include "http/transfer.h"
 
@@ -18,6 +21,70 @@ const char	http_not_taken[] = "the receiver refused the request or ended the con
 
 static long version_wanted = CURL_HTTP_VERSION_1_1;
 static bool handles_keep = false;
+static bool ran_out = false;
+
+/* ---------------------------------------------------------------------
+ * libcurl's memory
+ *
+ * It has one result for memory that is lacking and for what is longer than it
+ * takes, such as a header, so we look ourselves.
+ * ---------------------------------------------------------------------
+ */
+
+static void *
+noted(void *memory)
+{
+	ran_out |= memory == NULL;
+	return memory;
+}
+
+static void *
+on_malloc(size_t size)
+{
+	return noted(malloc(size));
+}
+
+static void *
+on_realloc(void *memory, size_t size)
+{
+	return noted(realloc(memory, size));
+}
+
+static void *
+on_calloc(size_t count, size_t size)
+{
+	return noted(calloc(count, size));
+}
+
+static char *
+on_strdup(const char *string)
+{
+	return noted(strdup(string));
+}
+
+bool
+http_curl_open(void)
+{
+	return curl_global_init_mem(CURL_GLOBAL_ALL, on_malloc, free, on_realloc, on_strdup,
+								on_calloc) == CURLE_OK;
+}
+
+void
+http_curl_begin(void)
+{
+	ran_out = false;
+}
+
+bool
+http_curl_ran_out(void)
+{
+	return ran_out;
+}
+
+/* ---------------------------------------------------------------------
+ * What it can do
+ * ---------------------------------------------------------------------
+ */
 
 void
 http_curl_init(const curl_version_info_data *info)

@@ -69,6 +69,13 @@ extern char http_no_memory[];
 /* After GOAWAY or REFUSED_STREAM, of which libcurl does not tell more. */
 extern const char http_not_taken[];
 
+/* False: it cannot be used. */
+extern bool http_curl_open(void);
+
+/* Has libcurl asked for memory that was not to be had, since we last began? */
+extern void http_curl_begin(void);
+extern bool http_curl_ran_out(void);
+
 extern void http_curl_init(const curl_version_info_data *info);
 
 /* May a connection speak HTTP/2?  May a handle serve a second request? */

@@ -136,6 +136,7 @@ http_finish(Transfer *t, CURLcode result, int64_t now_us)
 
 	if (http_result_blames_connection(result))
 		http_answer_overhear(t);
+	http_result_spare_body(t, result);
 	repeat = http_result_wants_repeat(t, result, now_us);
 	http_multi_remove(t);
 	if (!repeat && http_result_is_early(t, result))

@@ -112,6 +112,17 @@ lacks_ports(const Transfer *t)
 	return reached;
 }
 
+/*
+ * Once it was connected, that is also what a header is that is longer than libcurl
+ * takes, and what a receiver can cause is not ours.
+ */
+static bool
+ran_out(const Transfer *t, CURLcode result)
+{
+	return result == CURLE_OUT_OF_MEMORY &&
+		(http_curl_ran_out() || !(http_result_was_connected(t) || was_begun(t)));
+}
+
 /* NULL: nothing, so that it was an attempt. */
 static const char *
 lacked(const Transfer *t, CURLcode result)
@@ -124,8 +135,7 @@ lacked(const Transfer *t, CURLcode result)
 	switch (result)
 	{
 		case CURLE_OUT_OF_MEMORY:
-			/* what a receiver can cause is not ours: that is what a long header is */
-			return http_result_was_connected(t) || was_begun(t) ? NULL : http_no_memory;
+			return ran_out(t, result) && !http_answer_is_sent(t) ? http_no_memory : NULL;
 		case CURLE_FAILED_INIT:
 		case CURLE_SSL_ENGINE_NOTFOUND:
 		case CURLE_SSL_ENGINE_SETFAILED:
@@ -302,19 +312,31 @@ http_result_is_early(const Transfer *t, CURLcode result)
 		(result == CURLE_OK || result == CURLE_BAD_CONTENT_ENCODING || t->enough);
 }
 
-void
-http_result_refute(Transfer *t)
-{
-	if (t->fault == NULL)
-		t->fault = "the answer came before the request was sent";
-}
-
 /* A success for what was not sent is none. */
 static bool
 is_premature(const Transfer *t)
 {
 	return t->head_done && http_answer_is_success(t->answer.status) &&
 		!http_answer_is_sent(t) && !is_http2(t);
+}
+
+void
+http_result_spare_body(Transfer *t, CURLcode result)
+{
+	if (!t->head_done || !http_curl_ran_out())
+		return;
+	if (result == CURLE_BAD_CONTENT_ENCODING || (result == CURLE_OUT_OF_MEMORY && !is_premature(t)))
+	{
+		http_answer_lose_body(t, 0);
+		t->enough = true;
+	}
+}
+
+void
+http_result_refute(Transfer *t)
+{
+	if (t->fault == NULL)
+		t->fault = "the answer came before the request was sent";
 }
 
 /*
@@ -342,7 +364,7 @@ error_of(const Transfer *t, CURLcode result)
 	if (result == CURLE_OK)
 		return "the connection ended before a final answer";
 	if (result == CURLE_OUT_OF_MEMORY)
-		return long_header;
+		return ran_out(t, result) ? http_no_memory : long_header;
 	if (result == CURLE_HTTP2 && t->curl_error[0] == '\0')
 		return http_not_taken;
 	return t->curl_error[0] != '\0' ? t->curl_error : curl_easy_strerror(result);
@@ -364,7 +386,7 @@ http_result_judge(Transfer *t, CURLcode result)
 		answer->status = 0;
 		t->fault = "the proxy wants other credentials (HTTP status 407)";
 	}
-	else if (is_premature(t) || (t->early && result == CURLE_SEND_ERROR))
+	else if ((is_premature(t) && !ran_out(t, result)) || (t->early && result == CURLE_SEND_ERROR))
 		http_result_refute(t);
 
 	if (t->fault == NULL && http_result_is_whole(t, result))
@@ -401,6 +423,7 @@ http_result_judge(Transfer *t, CURLcode result)
 		if (answer->status == 0 && phase == HTTP_PHASE_RECEIVE && !refused &&
 			http_answer_status(t) >= 200)
 			answer->status = http_answer_status(t);	/* of half a head, to be seen */
+		answer->ran_out = t->fault == NULL && ran_out(t, result);
 		http_answer_failed(t, phase, error_of(t, result));
 	}
 }

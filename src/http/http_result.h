@@ -37,6 +37,12 @@ extern bool http_result_is_whole(const Transfer *t, CURLcode result);
 /* Is it still to be seen whether what came early is a success? */
 extern bool http_result_is_early(const Transfer *t, CURLcode result);
 
+/*
+ * If there was no memory to go on, or to unpack its body: its head is all there is
+ * of the answer.
+ */
+extern void http_result_spare_body(Transfer *t, CURLcode result);
+
 /* It is none: the request did not arrive whole. */
 extern void http_result_refute(Transfer *t);
 

@@ -75,6 +75,7 @@ typedef struct HttpAnswer
 	bool		lacking;		/* we lacked what error says: no attempt was
 								 * made of it */
 	bool		unsupported;	/* that is an option, which libcurl refused */
+	bool		ran_out;		/* we had no memory to go on, and it may have arrived */
 	HttpPhase	phase;
 	int			status;			/* 0: no status line arrived */
 	int64_t		retry_after_s;	/* seconds from now; -1: none or nonsense */
@@ -82,6 +83,8 @@ typedef struct HttpAnswer
 	char	   *body;			/* first response_limit decoded bytes */
 	size_t		body_len;
 	bool		body_cut;		/* there was more */
+	bool		body_lost;		/* there was no memory for it */
+	size_t		lost_len;		/* its length then; 0: not known */
 	int64_t		duration_us;	/* from start to end */
 } HttpAnswer;
 

@@ -162,6 +162,7 @@ struct Lane
 	dlist_node	waiting_node;
 	int64		lacks_us;		/* the pause between requests while we lack
 								 * something for them; 0: we do not */
+	bool		lacks_own;		/* that is something which its destination names */
 	Instant lacks_until;	/* its end */
 	Instant lacked_at;		/* when something was lacking last */
 	int			deferred;		/* outcomes that cannot be recorded now */
@@ -215,8 +216,11 @@ extern void pace_set_max_in_flight(int n, int places, int64 bytes);
 extern void pace_each_waiting(void (*f) (Lane *lane, Instant now), Instant now);
 extern void pace_stop_waiting(Lane *lane);
 
-/* How many lanes wait because we lack something? */
+/* See schedule_lacking(). */
 extern int	pace_lacking(void);
+
+/* See schedule_configure(). */
+extern void pace_look_again(Lane *lane);
 
 /* See schedule_deferred(). */
 extern bool pace_deferred(QueueItem *item, int64 bytes);
@@ -243,7 +247,7 @@ extern bool pace_admit(QueueItem *item, int64 bytes);
  */
 extern void pace_leave(QueueItem *item, Instant now);
 extern void pace_take_back(QueueItem *item, Instant now);
-extern void pace_lacked(QueueItem *item, Instant now);
+extern void pace_lacked(QueueItem *item, bool own, Instant now);
 extern void pace_finished(QueueItem *item, const Verdict *verdict, Instant now);
 
 /* Breakers that have changed; see schedule_next_changed_breaker(). */

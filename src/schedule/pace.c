@@ -37,6 +37,10 @@
 #define LACK_MIN_US		(250 * 1000)
 #define LACK_MAX_US		(4 * USECS_PER_SEC)
 
+/* Likewise if its destination names what is lacking. */
+#define LACK_OWN_MIN_US	(1 * USECS_PER_SEC)
+#define LACK_OWN_MAX_US	(60 * USECS_PER_SEC)
+
 /*
  * What cannot be recorded would be sent again after a crash, so there are about
  * so many of all lanes.  A lane has no more than are left for others, or a few.
@@ -51,7 +55,7 @@ static const Turns *turns;
 static int	nshares = 1;
 static int	my_share = 0;
 
-static int	nlacking;			/* lanes with lacks_us */
+static int	nlacking;			/* lanes with lacks_us, not of their own */
 static int	total_deferred;
 static int64 total_deferred_bytes;
 
@@ -203,6 +207,14 @@ pace_each_waiting(void (*f) (Lane *lane, Instant now), Instant now)
 	}
 }
 
+static void
+set_lacks(Lane *lane, int64 wait_us, bool own)
+{
+	nlacking += (wait_us != 0 && !own) - (lane->lacks_us != 0 && !lane->lacks_own);
+	lane->lacks_us = wait_us;
+	lane->lacks_own = own;
+}
+
 void
 pace_forget_lane(Lane *lane)
 {
@@ -210,7 +222,7 @@ pace_forget_lane(Lane *lane)
 		turns->leave(lane->destination_id);
 	turns->withdraw(lane->destination_id);
 	wait_for_turn(lane, 0);
-	nlacking -= lane->lacks_us != 0;
+	set_lacks(lane, 0, false);
 	total_deferred -= lane->deferred;
 	total_deferred_bytes -= lane->deferred_bytes;
 	if (lane->breaker_changed)
@@ -228,11 +240,11 @@ pace_lacking(void)
 	return nlacking;
 }
 
-static void
-set_lacks(Lane *lane, int64 wait_us)
+void
+pace_look_again(Lane *lane)
 {
-	nlacking += (wait_us != 0) - (lane->lacks_us != 0);
-	lane->lacks_us = wait_us;
+	if (lane->lacks_own)
+		set_lacks(lane, 0, false);
 }
 
 /*
@@ -240,14 +252,16 @@ set_lacks(Lane *lane, int64 wait_us)
  * began to wait tell nothing new.
  */
 static void
-note_lack(QueueItem *item, Instant now)
+note_lack(QueueItem *item, bool own, Instant now)
 {
 	Lane	   *lane = item->lane;
+	int64		least = own ? LACK_OWN_MIN_US : LACK_MIN_US;
+	int64		most = own ? LACK_OWN_MAX_US : LACK_MAX_US;
 
 	if (lane->lacks_us != 0 && item->taken_at <= lane->lacked_at)
 		return;
-	set_lacks(lane, lane->lacks_us == 0 ? LACK_MIN_US :
-			  Min(lane->lacks_us * 2, LACK_MAX_US));
+	set_lacks(lane, lane->lacks_us == 0 || lane->lacks_own != own ? least :
+			  Min(lane->lacks_us * 2, most), own);
 	lane->lacked_at = now;
 	lane->lacks_until = now + lane->lacks_us;
 }
@@ -257,7 +271,7 @@ static void
 note_no_lack(QueueItem *item)
 {
 	if (item->lane->lacks_us != 0 && item->taken_at > item->lane->lacked_at)
-		set_lacks(item->lane, 0);
+		set_lacks(item->lane, 0, false);
 }
 
 /* ---------------------------------------------------------------------
@@ -317,7 +331,7 @@ pace_allows(Lane *lane, Instant now, Instant *when)
 	if (!takes_turns(lane))
 		pace_stop_waiting(lane);
 	if ((lane->nready == 0 && lane->in_flight == 0) || lane->policy.halted)
-		set_lacks(lane, 0);		/* with nothing to send, it lacks nothing */
+		set_lacks(lane, 0, false);	/* with nothing to send, it lacks nothing */
 	if (lane->nready == 0)
 		return false;
 	if (lane->policy.gone)
@@ -424,9 +438,9 @@ pace_take_back(QueueItem *item, Instant now)
 }
 
 void
-pace_lacked(QueueItem *item, Instant now)
+pace_lacked(QueueItem *item, bool own, Instant now)
 {
-	note_lack(item, now);
+	note_lack(item, own, now);
 	pace_take_back(item, now);
 }
 

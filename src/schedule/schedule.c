@@ -297,11 +297,11 @@ schedule_waits_for_nothing(const QueueItem *item)
 }
 
 void
-schedule_lacked(QueueItem *item, Instant now)
+schedule_lacked(QueueItem *item, bool own, Instant now)
 {
 	Lane	   *lane = item->lane;
 
-	pace_lacked(item, now);
+	pace_lacked(item, own, now);
 	window_return(item, now);
 	next_settle(lane, now);
 }
@@ -469,7 +469,22 @@ schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 	if (policy->breaker_failures == 0 && lane->breaker.opened_at != 0)
 		pace_note_alive(lane, now);
 	pace_bound_breaker(lane, now);
+	pace_look_again(lane);
 	next_settle(lane, now);
+}
+
+void
+schedule_look_again(Instant now)
+{
+	HASH_SEQ_STATUS scan;
+	Lane	   *lane;
+
+	hash_seq_init(&scan, lanes);
+	while ((lane = hash_seq_search(&scan)) != NULL)
+	{
+		pace_look_again(lane);
+		next_settle(lane, now);
+	}
 }
 
 Lane *

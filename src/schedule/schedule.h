@@ -122,13 +122,17 @@ extern bool schedule_is_alone(const QueueItem *item);
 extern bool schedule_waits_for_nothing(const QueueItem *item);
 
 /*
- * Likewise, as we lacked something for it that has nothing to do with its
- * destination.  The lane waits a moment before it sends again, others do not.
+ * Likewise, as we lacked something for it.  The lane waits a moment before it
+ * sends again, others do not.  own: what lacks is named by the destination, such
+ * as a secret's file; it waits longer, until somebody sees to that.
  */
-extern void schedule_lacked(QueueItem *item, Instant now);
+extern void schedule_lacked(QueueItem *item, bool own, Instant now);
 
-/* How many lanes wait because of that? */
+/* How many lanes wait for what is not their own? */
 extern int	schedule_lacking(void);
+
+/* What lanes lack of their own may be there now. */
+extern void schedule_look_again(Instant now);
 
 /* The outcome is known; the item stays until it is recorded. */
 extern void schedule_finished(QueueItem *item, const Verdict *verdict, Instant now);

@@ -119,11 +119,13 @@ add_up(DestinationStats *sum, const DestinationStats *other)
 	sum->retried += other->retried;
 	sum->aborted += other->aborted;
 	sum->last_delivered_at = Max(sum->last_delivered_at, other->last_delivered_at);
-	if (other->last_error_at > sum->last_error_at)
+	if (other->unusable != sum->unusable ? other->unusable :
+		other->last_error_at > sum->last_error_at)
 	{
 		sum->last_error_at = other->last_error_at;
 		strlcpy(sum->last_error, other->last_error, sizeof(sum->last_error));
 	}
+	sum->unusable |= other->unusable;
 }
 
 /*
@@ -193,8 +195,8 @@ rswebhook_worker_stats(PG_FUNCTION_ARGS)
 	for (int i = 0; i < count; i++)
 	{
 		const DestinationStats *stats = &entries[i].stats;
-		Datum		values[9];
-		bool		nulls[9] = {0};
+		Datum		values[10];
+		bool		nulls[10] = {0};
 
 		CHECK_FOR_INTERRUPTS();
 		values[0] = Int32GetDatum(entries[i].key.destination_id);
@@ -211,6 +213,7 @@ rswebhook_worker_stats(PG_FUNCTION_ARGS)
 			values[7] = encoding_readable(stats->last_error, strlen(stats->last_error));
 		values[8] = TimestampTzGetDatum(stats->last_error_at);
 		nulls[8] = stats->last_error_at == 0;
+		values[9] = BoolGetDatum(stats->unusable);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

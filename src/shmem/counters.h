@@ -21,6 +21,7 @@ typedef struct DestinationStats
 	int64		aborted;
 	double		latency_ms;		/* moving average of delivered requests */
 	TimestampTz last_delivered_at;	/* 0: never */
+	bool		unusable;		/* at present, for what last_error says */
 	TimestampTz last_error_at;	/* 0: never */
 	char		last_error[200];
 } DestinationStats;

@@ -103,9 +103,9 @@ attempt_abort_unsent(QueueItem *item, Instant now, const char *reason)
 	finished(item, &verdict, now);
 }
 
-void
-attempt_fail_unsent(QueueItem *item, const Destination *destination, Instant now,
-					Blame blame, char *reason)
+/* That counts as an attempt of the event's, whatever others do. */
+static void
+fail_unsent(QueueItem *item, const Destination *destination, Instant now, char *reason)
 {
 	QueueRow	row = *schedule_row(item);
 	HttpAnswer	answer = {.phase = HTTP_PHASE_REFUSED, .retry_after_s = -1, .error = reason};
@@ -113,12 +113,9 @@ attempt_fail_unsent(QueueItem *item, const Destination *destination, Instant now
 	Outcome    *outcome;
 
 	decide(&answer, destination, &row, clock_wall(now), now, &verdict);
-	if (blame == BLAME_EVENT)
-	{
-		verdict.signal = SIGNAL_UNSENT;
-		if (verdict.kind == VERDICT_RETRY)
-			verdict.retry_at = Max(verdict.retry_at, now + SET_ASIDE_MIN_US);
-	}
+	verdict.signal = SIGNAL_UNSENT;
+	if (verdict.kind == VERDICT_RETRY)
+		verdict.retry_at = Max(verdict.retry_at, now + SET_ASIDE_MIN_US);
 	outcome = record_add(item, &row, &verdict);
 	outcome->attempted = true;
 	outcome->started_at = clock_wall(now);
@@ -134,9 +131,34 @@ attempt_set_aside(QueueItem *item, Instant now, const char *failed, const char *
 
 	snprintf(reason, sizeof(reason), "%s: %s", failed, why);
 	if (destination != NULL)
-		attempt_fail_unsent(item, destination, now, BLAME_EVENT, reason);
+		fail_unsent(item, destination, now, reason);
 	else
 		attempt_abort_unsent(item, now, "destination was deleted");
+}
+
+/* We lacked something to send it with: nobody is charged with an attempt. */
+static void
+put_back(QueueItem *item, bool own, Instant now)
+{
+	int32		destination_id = schedule_row(item)->destination_id;
+	Lane	   *lane = schedule_item_lane(item);
+
+	schedule_lacked(item, own, now);
+	stats_note_in_flight(destination_id, schedule_lane_in_flight(lane));
+}
+
+void
+attempt_put_back(QueueItem *item, const Destination *destination, const char *why, Instant now)
+{
+	lack_note_secret(destination, why, now);
+	put_back(item, true, now);
+}
+
+static void
+put_back_lacking(QueueItem *item, const char *what, bool unsupported, Instant now)
+{
+	lack_note(what, unsupported, now);
+	put_back(item, false, now);
 }
 
 /* ---------------------------------------------------------------------
@@ -146,18 +168,6 @@ attempt_set_aside(QueueItem *item, Instant now, const char *failed, const char *
  * needs memory, so that no answer is lost for want of it.
  * ---------------------------------------------------------------------
  */
-
-/* We lacked something to send it with: nobody is charged with an attempt. */
-static void
-put_back_lacking(QueueItem *item, const char *what, bool unsupported, Instant now)
-{
-	int32		destination_id = schedule_row(item)->destination_id;
-	Lane	   *lane = schedule_item_lane(item);
-
-	lack_note(what, unsupported, now);
-	schedule_lacked(item, now);
-	stats_note_in_flight(destination_id, schedule_lane_in_flight(lane));
-}
 
 void
 attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
@@ -235,6 +245,8 @@ record_attempt(Attempt *attempt, HttpAnswer *answer, const Verdict *verdict, Ins
 	attempt->request = NULL;
 	outcome->response_body = take_body(answer);
 	outcome->response_body_len = answer->body_len;
+	if (answer->body_lost)
+		record_note_body_lost(outcome, answer->lost_len);
 
 	stats_note_outcome(attempt->claimed.destination_id, verdict,
 					   answer->duration_us, clock_wall(now));

@@ -33,19 +33,12 @@ extern int	attempt_answers(void);
 /* Before the worker leaves: requests in flight become outcomes, too. */
 extern void attempt_give_up_all(Instant now);
 
-/* Is it the destination that keeps a request from being made, or the event? */
-typedef enum Blame
-{
-	BLAME_DESTINATION,
-	BLAME_EVENT
-} Blame;
-
 /* Give a claimed item up without a request. */
 extern void attempt_abort_unsent(QueueItem *item, Instant now, const char *reason);
 
-/* An attempt that failed before it began. */
-extern void attempt_fail_unsent(QueueItem *item, const Destination *destination,
-								Instant now, Blame blame, char *reason);
+/* A secret of the destination is not to be had: its events wait. */
+extern void attempt_put_back(QueueItem *item, const Destination *destination,
+							 const char *why, Instant now);
 
 /*
  * The request of this event could not be made, and that was nobody else's fault:

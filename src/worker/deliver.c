@@ -27,6 +27,7 @@
 #include "worker/attempt.h"
 #include "worker/claim.h"
 #include "worker/deliver.h"
+#include "worker/lack.h"
 #include "worker/lanes.h"
 #include "worker/render.h"
 #include "worker/repeated.h"
@@ -200,7 +201,7 @@ prepare_one(int index, Jsonb *event, bool missing, Instant now)
 		if (abort_reason != NULL)
 			attempt_abort_unsent(item, now, abort_reason);
 		else
-			attempt_fail_unsent(item, p->destination, now, BLAME_DESTINATION, why);
+			attempt_put_back(item, p->destination, why, now);
 	}
 	else if (render_size(&p->rendered) > VARSIZE(event) &&
 			 !schedule_admit(item, render_size(&p->rendered)))
@@ -210,6 +211,7 @@ prepare_one(int index, Jsonb *event, bool missing, Instant now)
 	}
 	else
 	{
+		lack_secret_over(p->destination, now);
 		render_copy(&p->rendered);
 		p->ready = true;
 	}

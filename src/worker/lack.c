@@ -6,7 +6,8 @@
  *
  * Descriptors, memory, threads, local ports, an option of libcurl's: where one is
  * missing, requests wait, and nobody is charged for it.  So this is the only place
- * where it shows.
+ * where it shows.  A secret that is not to be had is said of its destination, and
+ * rswebhook.status shows it as unusable.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -16,6 +17,8 @@
 
 #include "shmem/worker_slot.h"
 #include "worker/lack.h"
+#include "worker/repeated.h"
+#include "worker/stats.h"
 
 /* Shortages that come and go are not said more often than this. */
 #define SAY_AGAIN_US	(60 * USECS_PER_SEC)
@@ -62,4 +65,28 @@ lack_over(void)
 		ereport(LOG,
 				(errmsg("rswebhook does not have to wait with requests any more"),
 				 errdetail("Some were put back, " INT64_FORMAT " times in all.", waited)));
+}
+
+void
+lack_note_secret(const Destination *destination, const char *why, Instant now)
+{
+	static Repeated unusable;
+
+	if (!stats_note_unusable(destination->id, why, clock_wall(now)) ||
+		!repeated_say(&unusable, destination->id, now))
+		return;
+	ereport(LOG,
+			(errmsg("rswebhook cannot use destination \"%s\": %s", destination->name, why),
+			 errdetail("Its id is %d. What is owed to it waits, and no attempt is counted.", destination->id),
+			 errhint("It is looked at again within a minute, and at once when the server is reloaded or a destination is edited.")));
+}
+
+void
+lack_secret_over(const Destination *destination, Instant now)
+{
+	static Repeated usable;
+
+	if (stats_note_usable(destination->id) && repeated_say(&usable, destination->id, now))
+		ereport(LOG,
+				(errmsg("rswebhook can use destination \"%s\" again", destination->name)));
 }

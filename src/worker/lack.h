@@ -12,9 +12,17 @@
 #define RSWEBHOOK_LACK_H
 
 #include "base/clock.h"
+#include "destination/values.h"
 
 /* A request was not sent for want of this; unsupported: which is an option of libcurl's. */
 extern void lack_note(const char *what, bool unsupported, Instant now);
+
+/*
+ * A secret of this destination is not to be had, so that what is owed to it waits;
+ * why is one line without it.  Or it is, if it was not.
+ */
+extern void lack_note_secret(const Destination *destination, const char *why, Instant now);
+extern void lack_secret_over(const Destination *destination, Instant now);
 
 /* Nothing waits for that any more, if anything did. */
 extern void lack_over(void);

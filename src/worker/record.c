@@ -134,6 +134,24 @@ free_string(char *string)
 		pfree(string);
 }
 
+void
+record_note_body_lost(Outcome *outcome, size_t len)
+{
+	char		size[40] = "";
+	char		text[1024];
+	char	   *error;
+
+	if (len > 0)
+		snprintf(size, sizeof(size), ", %zu bytes,", len);
+	snprintf(text, sizeof(text), "%s%sthe answer's body%s is not recorded: out of memory",
+			 outcome->error != NULL ? outcome->error : "", outcome->error != NULL ? "; " : "", size);
+	error = record_string(text);
+	if (error == NULL && outcome->error != NULL)
+		return;
+	free_string(outcome->error);
+	outcome->error = error != NULL ? error : no_memory;
+}
+
 int
 record_waiting(Instant *since)
 {
@@ -377,23 +395,15 @@ bool
 record_leave_out_body(void)
 {
 	Outcome    *outcome = heavy_outcome();
-	char		text[1024];
-	char	   *error;
+	size_t		len;
 
 	if (outcome == NULL)
 		return false;
-	snprintf(text, sizeof(text), "%s%sthe answer's body, %zu bytes, is not recorded: out of memory",
-			 outcome->error != NULL ? outcome->error : "", outcome->error != NULL ? "; " : "",
-			 outcome->response_body_len);
+	len = outcome->response_body_len;
 	free(outcome->response_body);
 	outcome->response_body = NULL;
 	outcome->response_body_len = 0;
-	error = record_string(text);
-	if (error != NULL)
-	{
-		free_string(outcome->error);
-		outcome->error = error;
-	}
+	record_note_body_lost(outcome, len);
 	record_not_committed();
 	return true;
 }

@@ -39,6 +39,9 @@ extern bool record_room(int more);
 extern Outcome *record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict);
 extern char *record_string(const char *string);
 
+/* Its answer's body, of so many bytes or of unknown length (0), is not in it. */
+extern void record_note_body_lost(Outcome *outcome, size_t len);
+
 /* Outcomes that have not been tried yet, and since when the oldest waits. */
 extern int	record_waiting(Instant *since);
 

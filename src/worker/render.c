@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "destination/auth.h"
+#include "destination/check.h"
 #include "destination/secret.h"
 #include "destination/sign.h"
 #include "destination/values.h"
@@ -143,6 +144,37 @@ fetch_header(NamedValue *header, const Destination *destination, char **why)
 }
 
 static bool
+is_of_use(const Secret *secret, const char *problem, char **why)
+{
+	if (problem != NULL)
+		*why = psprintf("%s is of no use: %s", secret_describe(secret), problem);
+	return problem == NULL;
+}
+
+/* What is in the row itself was looked at when it was written. */
+static bool
+fetch_pem(const Secret *secret, bool is_key, char **value, char **why)
+{
+	const char *hint;
+
+	if (!fetch(secret, value, why))
+		return false;
+	return secret == NULL || secret->source == SECRET_LITERAL ||
+		is_of_use(secret, destination_pem_problem(*value, is_key, &hint), why);
+}
+
+static bool
+fetch_proxy(const Secret *secret, char **value, char **why)
+{
+	const char *hint;
+
+	if (!fetch(secret, value, why))
+		return false;
+	return secret == NULL || secret->source == SECRET_LITERAL ||
+		is_of_use(secret, destination_proxy_problem(*value, &hint), why);
+}
+
+static bool
 fetch_secrets(Transformed *transformed, const Destination *destination,
 			  Rendered *rendered, char **why)
 {
@@ -151,9 +183,9 @@ fetch_secrets(Transformed *transformed, const Destination *destination,
 		if (!fetch_header(&transformed->headers.items[i], destination, why))
 			return false;
 	}
-	return fetch(destination->client_cert, &rendered->client_cert, why) &&
-		fetch(destination->client_key, &rendered->client_key, why) &&
-		fetch(destination->proxy, &rendered->proxy, why);
+	return fetch_pem(destination->client_cert, false, &rendered->client_cert, why) &&
+		fetch_pem(destination->client_key, true, &rendered->client_key, why) &&
+		fetch_proxy(destination->proxy, &rendered->proxy, why);
 }
 
 /* ---------------------------------------------------------------------

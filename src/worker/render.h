@@ -16,7 +16,7 @@ typedef enum RenderResult
 {
 	RENDER_OK,
 	RENDER_REFUSED,				/* this event can never be sent there */
-	RENDER_NOT_NOW				/* the destination lacks something: try later */
+	RENDER_NOT_NOW				/* a secret of the destination is not to be had */
 } RenderResult;
 
 /* A request, and the secrets that go with its connection. */

@@ -89,6 +89,13 @@ stats_note_in_flight(int32 destination_id, int in_flight)
 		stats->in_flight = in_flight;
 }
 
+static void
+note_error(DestinationStats *stats, const char *error, TimestampTz now)
+{
+	stats->last_error_at = now;
+	strlcpy(stats->last_error, error, sizeof(stats->last_error));
+}
+
 void
 stats_note_outcome(int32 destination_id, const Verdict *verdict,
 				   int64 duration_us, TimestampTz now)
@@ -111,8 +118,35 @@ stats_note_outcome(int32 destination_id, const Verdict *verdict,
 		stats->retried++;
 	else
 		stats->aborted++;
-	stats->last_error_at = now;
-	strlcpy(stats->last_error, verdict->reason, sizeof(stats->last_error));
+	if (!stats->unusable)
+		note_error(stats, verdict->reason, now);
+}
+
+bool
+stats_note_unusable(int32 destination_id, const char *why, TimestampTz now)
+{
+	DestinationStats *stats = find(destination_id);
+	bool		known;
+
+	if (stats == NULL)
+		return false;
+	known = stats->unusable &&
+		strncmp(stats->last_error, why, sizeof(stats->last_error) - 1) == 0;
+	stats->unusable = true;
+	note_error(stats, why, now);
+	return !known;
+}
+
+bool
+stats_note_usable(int32 destination_id)
+{
+	Counters   *counters = hash_search(all, &destination_id, HASH_FIND, NULL);
+
+	if (counters == NULL || !counters->stats.unusable)
+		return false;			/* nearly always */
+	counters->stats.unusable = false;
+	change(counters);
+	return true;
 }
 
 void

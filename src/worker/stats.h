@@ -19,6 +19,13 @@ extern void stats_note_known(int32 destination_id);
 extern void stats_note_in_flight(int32 destination_id, int in_flight);
 extern void stats_note_outcome(int32 destination_id, const Verdict *verdict,
 							   int64 duration_us, TimestampTz now);
+
+/*
+ * Nothing can be sent to it at present, and why; or there is nothing to be said
+ * against it.  True: that is new.
+ */
+extern bool stats_note_unusable(int32 destination_id, const char *why, TimestampTz now);
+extern bool stats_note_usable(int32 destination_id);
 extern void stats_forget(int32 destination_id);
 
 /* Show in shared memory what has changed since the last call. */

@@ -230,6 +230,7 @@ apply_settings(void)
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 				 errmsg("rswebhook could not start libcurl: %s", error)));
 	retention_reload();
+	schedule_look_again(clock_now());
 }
 
 static void

@@ -188,7 +188,7 @@ claim(bool all_read)
 					schedule_put_back(item, t);
 					break;
 				case 1:
-					schedule_lacked(item, t);
+					schedule_lacked(item, any(2) == 0, t);
 					break;
 				case 2:
 					if (!schedule_waits_for_nothing(item))

@@ -293,7 +293,7 @@ lacking(void)
 			elog(ERROR, "nothing goes");
 		t += 10;
 		not_taken(item);
-		schedule_lacked(item, t);
+		schedule_lacked(item, false, t);
 		is_int(schedule_lacking(), 1, "a lane that lacks something");
 		is_int(schedule_wake_at(), t + waits_ms[i] * 1000, "waits, longer each time");
 		t += waits_ms[i] * 1000 - 1;
@@ -313,11 +313,11 @@ lacking(void)
 	t += 10;
 	item = taken[0];
 	not_taken(item);
-	schedule_lacked(item, t);
+	schedule_lacked(item, false, t);
 	t += 10;
 	item = taken[0];
 	not_taken(item);
-	schedule_lacked(item, t);
+	schedule_lacked(item, false, t);
 	is_int(schedule_wake_at(), t - 10 + 250000, "several at once count as one");
 	item = taken[0];
 	finish(item, VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
@@ -328,6 +328,64 @@ lacking(void)
 	is_int(schedule_lacking(), 0, "a lane that may send nothing lacks nothing");
 	policy.halted = false;
 	configure(1, &policy);
+	end();
+}
+
+/* A secret's file, say: the worker lacks nothing, and it takes longer. */
+static void
+lacking_own(void)
+{
+	static const int waits_s[] = {1, 2, 4, 8, 16, 32, 60, 60};
+	LanePolicy	policy = usual;
+	QueueItem  *item = NULL;
+
+	begin(&policy);
+	configure(2, &policy);
+	queue_many(1, 1, 3, 7);
+	for (int i = 0; i < lengthof(waits_s); i++)
+	{
+		item = goes(1, "the user's first one");
+		nothing_goes("not the others before it");
+		not_taken(item);
+		schedule_lacked(item, true, t);
+		is_int(schedule_lacking(), 0, "the worker lacks nothing");
+		is_int(schedule_wake_at(), t + waits_s[i] * USECS_PER_SEC, "its lane waits, longer each time");
+		queue_many(2, 10 + i, 1, NO_KEY);
+		deliver(goes(10 + i, "others do not wait"));
+		t += waits_s[i] * USECS_PER_SEC - 1;
+		nothing_goes("not less");
+		t += 1;
+	}
+
+	for (int i = 0; i < 2; i++)
+	{
+		item = goes(1, "it is looked at");
+		not_taken(item);
+		schedule_lacked(item, true, t);
+		nothing_goes("it waits");
+		if (i == 0)
+			configure(1, &policy);
+		else
+			schedule_look_again(t);
+	}
+	item = goes(1, "but no longer than until the destination or the settings are changed");
+	not_taken(item);
+	schedule_lacked(item, true, t);
+	is_int(schedule_wake_at(), t + USECS_PER_SEC, "and then as at first");
+
+	/* what it lacks then is another thing */
+	t += USECS_PER_SEC;
+	item = goes(1, "it is looked at once more");
+	not_taken(item);
+	schedule_lacked(item, false, t);
+	is_int(schedule_lacking(), 1, "the worker's own lack counts");
+	is_int(schedule_wake_at(), t + 250000, "and begins anew");
+	schedule_look_again(t);
+	nothing_goes("whatever else is looked at");
+	t += 250000;
+	for (int id = 1; id <= 3; id++)
+		deliver(goes(id, "all go in order"));
+	is_int(schedule_lacking(), 0, "nothing is lacking");
 	end();
 }
 
@@ -482,6 +540,7 @@ tests(void)
 	fairness();
 	large_events();
 	lacking();
+	lacking_own();
 	deferred();
 	configurations();
 }

@@ -46,6 +46,17 @@ decide(int status, int64 retry_after_s, int attempt, int64 age_us, double jitter
 }
 
 static void
+ours(void)
+{
+	HttpAnswer	answer = {.ran_out = true, .retry_after_s = -1, .error = "out of memory"};
+	Verdict		verdict;
+
+	verdict_decide(&answer, &destination, 1, 0, NOW, 0.5, &verdict);
+	is_int(verdict.kind, VERDICT_RETRY, "what we had no memory for is tried again");
+	is_int(verdict.signal, SIGNAL_NONE, "and says nothing of the destination");
+}
+
+static void
 statuses(void)
 {
 	static const struct
@@ -144,6 +155,7 @@ words(void)
 static void
 tests(void)
 {
+	ours();
 	statuses();
 	waits();
 	giving_up();
