@@ -117,6 +117,12 @@ sub test_long_heads
 
     is(join("\n", map { "$_: $recorded{$_}" } grep { /^head-/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
         '', 'long heads: each by its first attempt');
+
+    # one that only speaks HTTP/2 after all is spoken to so again, once and for all
+    run_receivers({ insistent => { head => 17_000, heads => 1, insists => JSON::PP::true } }, 6);
+    %recorded = attempts($node);
+    is(join("\n", map { "$_: $recorded{$_}" } grep { /^insistent/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
+        '', 'HTTP/2 only: each by its first attempt');
     return;
 }
 

@@ -142,6 +142,7 @@ verdict_decide(const HttpAnswer *answer, const Destination *destination,
 	memset(verdict, 0, sizeof(*verdict));
 	verdict->kind = meaning(answer, destination);
 	verdict->signal = signal_of(answer, verdict->kind);
+	verdict->timed_out = answer->timed_out;
 
 	if (answer->error)
 		strlcpy(verdict->reason, answer->error, sizeof(verdict->reason));

@@ -28,6 +28,7 @@ typedef struct Verdict
 	VerdictKind kind;
 	VerdictSignal signal;
 	bool		pause;			/* pause the destination */
+	bool		timed_out;		/* the attempt's time was over, and nothing had come */
 	Instant		retry_at;		/* of VERDICT_RETRY */
 	TimestampTz first_attempt_at;	/* likewise, for its row; the caller's affair */
 	char		reason[600];	/* "" or one line, with no secret in it */

@@ -202,11 +202,15 @@ head_is_lost(const Transfer *t, CURLcode result)
 	return result == CURLE_UNSUPPORTED_PROTOCOL && t->connection->multiplexed;
 }
 
-/* The receiver does not speak HTTP/1.1, which it was spoken to by for our sake. */
+/*
+ * The receiver does not speak HTTP/1.1, which it was spoken to by for our sake:
+ * there is no connection, or what comes on it is HTTP/2 all the same.
+ */
 static bool
 needs_http2(const Transfer *t, CURLcode result)
 {
-	return result == CURLE_SSL_CONNECT_ERROR && t->http1 && !http_result_was_connected(t);
+	return t->http1 && (result == CURLE_UNSUPPORTED_PROTOCOL ||
+						(result == CURLE_SSL_CONNECT_ERROR && !http_result_was_connected(t)));
 }
 
 bool
@@ -389,8 +393,10 @@ http_result_judge(Transfer *t, CURLcode result)
 	else if ((is_premature(t) && !ran_out(t, result)) || (t->early && result == CURLE_SEND_ERROR))
 		http_result_refute(t);
 
+	answer->timed_out = result == CURLE_OPERATION_TIMEDOUT;
 	if (t->fault == NULL && http_result_is_whole(t, result))
 	{
+		answer->timed_out = false;
 		answer->answered = true;
 		answer->body_cut |= result != CURLE_OK;
 		answer->phase = HTTP_PHASE_DONE;

@@ -75,6 +75,7 @@ typedef struct HttpAnswer
 	bool		lacking;		/* we lacked what error says: no attempt was
 								 * made of it */
 	bool		unsupported;	/* that is an option, which libcurl refused */
+	bool		timed_out;		/* its time was over before it was answered */
 	bool		ran_out;		/* we had no memory to go on, and it may have arrived */
 	HttpPhase	phase;
 	int			status;			/* 0: no status line arrived */

@@ -174,7 +174,8 @@ places_note(const QueueItem *item, const Verdict *verdict, Instant now)
 
 	if (verdict->signal == SIGNAL_UNSENT)
 		return;
-	if (verdict->signal != SIGNAL_FAILING || now - item->taken_at < LATE_US)
+	if (verdict->signal != SIGNAL_FAILING ||
+		(!verdict->timed_out && now - item->taken_at < LATE_US))
 		lane->hangs = false;
 	else if (item->taken_at > lane->alive_at)
 		lane->hangs = true;

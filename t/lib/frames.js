@@ -21,6 +21,7 @@
 //     and on all connections:
 //       delay: MS       so long after the request has come
 //       head: BYTES     with a header of that size
+//       heads: N        only its first so many answers
 //       endless: true   with a body that does not end
 //       status: S       that instead of 200, which asks for a pause of 500 s and
 //       location: URL   sends there
@@ -28,6 +29,7 @@
 //       hasty: true     as soon as a request's head is there, and takes no more than
 //                       64 kB of what follows
 //       http1: true     also over HTTP/1.1, if asked to
+//       insists: true   over HTTP/2 even if asked for HTTP/1.1
 //     What is answered is in PORT-FILE.answered: the event's id and the protocol.
 //
 // Ends with its parent.
@@ -181,7 +183,9 @@ function Told(told, socket, front, first)
         write_down(requests.get(stream).body, 'h2');
         const status = told.status ? other(told.status, told.location) : ok;
 
-        socket.write(headers(stream, told.head ? Buffer.concat([status, long_header(told.head)]) : status));
+        const is_long = told.head && !(told.heads-- <= 0);
+
+        socket.write(headers(stream, is_long ? Buffer.concat([status, long_header(told.head)]) : status));
         socket.write(frame(DATA, told.endless ? 0 : END_STREAM, stream, Buffer.from('ok')), () => told.last && reset(front));
         owed.delete(stream);
         end();
@@ -249,7 +253,7 @@ function serve(socket, front, number, told)
     let whole = 0;
     let by_told;
 
-    if (socket.alpnProtocol === 'http/1.1')
+    if (socket.alpnProtocol === 'http/1.1' && !told.insists)
         return serve_http1(told, socket);
     socket.write(told.hasty ? frame(SETTINGS, 0, 0, Buffer.alloc(0)) : Buffer.concat([
         frame(SETTINGS, 0, 0, setting(WINDOW, 1 << 24)), frame(WINDOW_UPDATE, 0, 0, u32(1 << 28))]));
@@ -296,7 +300,7 @@ const secureContext = tls.createSecureContext({ cert: fs.readFileSync(certificat
 // The connection below TLS is at hand, to reset it
 function listen(told)
 {
-    const ALPNProtocols = told.http1 ? ['h2', 'http/1.1'] : ['h2'];
+    const ALPNProtocols = told.http1 || told.insists ? ['h2', 'http/1.1'] : ['h2'];
     let connections = 0;
 
     return net.createServer({ noDelay: true }, (front) => {

@@ -22,6 +22,7 @@
 static Lane lanes[NLANES];
 static QueueItem items[NLANES][EACH];
 static Instant t;
+static bool verdict_timed_out = false;
 
 static void
 begin(int max_in_flight, int places)
@@ -72,7 +73,7 @@ static void
 finish(int i, VerdictSignal signal)
 {
 	QueueItem  *item = &items[i][lanes[i].in_flight - 1];
-	Verdict		verdict = {.kind = VERDICT_RETRY, .signal = signal};
+	Verdict		verdict = {.kind = VERDICT_RETRY, .signal = signal, .timed_out = verdict_timed_out};
 
 	places_note(item, &verdict, t);
 	if (signal == SIGNAL_ALIVE)
@@ -185,6 +186,16 @@ outcomes(void)
 	t += SECOND;
 	finish(0, SIGNAL_FAILING);
 	ok(places_line(&lanes[0]) == LINE_SLOW, "it hangs");
+	take(0);
+	t += SECOND / 10;
+	finish(0, SIGNAL_FAILING);
+	ok(places_line(&lanes[0]) == LINE_NEW, "it fails, but soon");
+	take(0);
+	t += SECOND / 10;
+	verdict_timed_out = true;
+	finish(0, SIGNAL_FAILING);
+	verdict_timed_out = false;
+	ok(places_line(&lanes[0]) == LINE_SLOW, "it hangs, however little time it has");
 	take(0);
 	t += SECOND;
 	finish(0, SIGNAL_ALIVE);
