@@ -35,7 +35,7 @@
 //   /goaway                 GOAWAY that does not take this stream, but for the
 //                           event's first attempt only
 //   /once                   200, but for an event's first attempt: go on
-//   /together/N/END         when N of them are open on a session, it ends:
+//   /together/N/END         when N of them are open on a session, or in 3 s, it ends:
 //                           goaway (GOAWAY, then destroyed), destroy, socket
 //   /then/MS/END            go on, and so long after the answer, if the session is
 //                           idle: goaway (and close), socket (the end of that),
@@ -184,7 +184,17 @@ function together(request, n, end) {
     const session = request.session;
 
     request.together = true;
-    if ([...session.open].filter((r) => r.together).length < n) return;
+    if ([...session.open].filter((r) => r.together).length < n) {
+        // on a slow machine one may be somewhere else by now
+        setTimeout(() => end_session(session, end), 3000);
+        return;
+    }
+    end_session(session, end);
+}
+
+function end_session(session, end) {
+    if (session.over) return;
+    session.over = true;
     note({ connection: session.number, unasked: end });
     if (end === 'socket') return sockets.get(session.port).destroy();
     if (end === 'goaway') session.goaway(0, 2 ** 31 - 1);
