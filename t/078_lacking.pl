@@ -66,6 +66,7 @@ static int
 lacks_memory(size_t size, void *caller)
 {
 	char		text[100];
+	char		word[50];
 	size_t		most = 0;
 	size_t		least = 0;
 	Dl_info		info;
@@ -77,9 +78,26 @@ lacks_memory(size_t size, void *caller)
 	if (len <= 0)
 		return 0;
 	text[len] = '\0';
-	return sscanf(text, "memory %zu %zu", &most, &least) == 2 && size >= least && size <= most &&
-		dladdr(caller, &info) != 0 &&
+	if (sscanf(text, "%49s %zu %zu", word, &most, &least) != 3 || size < least || size > most ||
+		dladdr(caller, &info) == 0)
+		return 0;
+	return strcmp(word, "memory") == 0 &&
 		(strstr(info.dli_fname, "rswebhook.so") != NULL || strstr(info.dli_fname, "libcurl") != NULL);
+}
+
+/* "strndup 1": there is no memory for a copy */
+char *
+strndup(const char *string, size_t size)
+{
+	size_t		len = strnlen(string, size);
+	char	   *copy = fault("strndup", 0) ? NULL : malloc(len + 1);
+
+	if (copy != NULL)
+	{
+		memcpy(copy, string, len);
+		copy[len] = '\0';
+	}
+	return copy;
 }
 
 extern void *__libc_malloc(size_t size);
@@ -292,6 +310,28 @@ SKIP:
     clear_fault();
     ok(wait_until_sent($node), 'half sent: then it is sent');
     is(outcomes($node, $half), 'delivered 200 1', 'half sent: at its first attempt');
+}
+
+# so is what is to go elsewhere: not to know where is no refusal of the receiver's
+foreach (
+    [ 'where to', 'strndup', 1, 0, '/redirect/307/ok' ],
+    [ 'the way there', 'memory', 12000, 5000, '/redirect/307/ok?' . 'q' x 5000 ])
+{
+    my ($name, $call, $most, $least, $path) = @$_;
+
+    add_destination($node, $name, $receiver->url("/until/$call$path"), { %touchy, max_redirects => 1 });
+    my $id = send_event($node, { type => 'track' }, $name);
+    ok(wait_for('the request', sub { $receiver->requests_to("/until/$call$path") > 0 }), "$name: it is sent");
+    set_fault($call, $most, $least);
+    $receiver->switch($call, '/ok');
+    ok(wait_for_query($node, q{SELECT lacks FROM rswebhook.workers()}, 'out of memory'), "$name: it is shown");
+    is(query($node, qq{SELECT attempts FROM rswebhook.queue WHERE event_id = $id}), 0, "$name: the event waits, and no attempt is counted");
+    clear_fault();
+    ok(wait_for('the next request', sub { $receiver->requests_to("/until/$call$path") > 1 }), "$name: it is sent again");
+    $receiver->switch($call, '/ok');
+    ok(wait_until_sent($node), "$name: and goes there");
+    is(outcomes($node, $id), 'delivered 200 1', "$name: at its first attempt");
+    is(query($node, qq{SELECT breaker FROM rswebhook.status WHERE destination = '$name'}), 'closed', "$name: no breaker has opened");
 }
 
 # and after that there may have been any answer

@@ -54,7 +54,7 @@ http_answer_begin(Transfer *t)
 	t->answer.retry_after_s = -1;
 	t->body_size = t->body_seen = t->head_bytes = 0;
 	t->head_lines = 0;
-	t->head_done = t->enough = t->again = false;
+	t->head_done = t->enough = t->again = t->location_lost = false;
 	t->opened = t->reached = t->connected = t->early = t->barred = false;
 	http_socket_drop_early(t);
 	t->fd = t->missing = -1;
@@ -238,8 +238,10 @@ header_value(const char *line, size_t len, const char *name, size_t *value_len)
 static void
 note_location(Transfer *t, const char *value, size_t len)
 {
-	if (t->location == NULL && t->hops_left > 0 && len > 0)
-		t->location = strndup(value, len);
+	if (t->location != NULL || t->hops_left <= 0 || len == 0)
+		return;
+	t->location = strndup(value, len);
+	t->location_lost = t->location == NULL;
 }
 
 size_t

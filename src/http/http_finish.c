@@ -42,8 +42,12 @@ conclude(Transfer *t, CURLcode result, bool repeat, int64_t now_us)
 	if (t->head_done && !repeat)
 		http_carry_answered(t);
 	http_carry_release(t, now_us);
-	if (repeat ? http_request_repeat(t) :
-		http_result_is_whole(t, result) && http_redirect_follow(t))
+	if (repeat && !http_request_repeat(t))
+	{
+		http_answer_lacking(t, http_no_memory);
+		http_lists_done(t, now_us);
+	}
+	else if (repeat || (http_result_is_whole(t, result) && http_redirect_follow(t)))
 		http_lists_move(&http_starting, t);
 	else if (http_result_wants_rest(t, result))
 	{

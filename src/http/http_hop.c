@@ -41,6 +41,7 @@ static bool
 note_origin(Transfer *t)
 {
 	unsigned	flags = 0;
+	CURLUcode	rc;
 	char	   *scheme = NULL;
 	char	   *host = NULL;
 	char	   *zone = NULL;
@@ -52,7 +53,8 @@ note_origin(Transfer *t)
 #ifdef CURLU_PUNYCODE
 	flags = CURLU_PUNYCODE;
 #endif
-	if (curl_url_get(t->parsed, CURLUPART_HOST, &host, flags) != CURLUE_OK)
+	rc = curl_url_get(t->parsed, CURLUPART_HOST, &host, flags);
+	if (rc != CURLUE_OK && rc != CURLUE_OUT_OF_MEMORY)
 		(void) curl_url_get(t->parsed, CURLUPART_HOST, &host, 0);
 	(void) curl_url_get(t->parsed, CURLUPART_ZONEID, &zone, 0);
 	if (host != NULL &&
@@ -253,6 +255,11 @@ resolve_proxy(Transfer *t, const char *proxy, bool *host_too)
 	curl_free(host);
 	curl_free(port);
 	curl_url_cleanup(parsed);
+	if (state == NAME_KNOWN && http_curl_ran_out())
+	{
+		http_answer_unresolved(t, http_no_memory, true);
+		return NAME_FAILED;
+	}
 	return state;
 }
 

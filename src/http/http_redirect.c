@@ -16,6 +16,7 @@
 #include <strings.h>
 
 #include "http/http_answer.h"
+#include "http/http_curl.h"
 #include "http/http_message.h"
 #include "http/http_redirect.h"
 #include "http/http_request.h"
@@ -118,6 +119,15 @@ redirect_target(Transfer *t, bool *same_origin)
 	return target;
 }
 
+/* For want of memory it cannot be said where it leads, or go there: that is ours. */
+static bool
+ran_out(Transfer *t)
+{
+	http_answer_begin(t);
+	t->setup = CURLE_OUT_OF_MEMORY;
+	return true;
+}
+
 bool
 http_redirect_follow(Transfer *t)
 {
@@ -127,13 +137,13 @@ http_redirect_follow(Transfer *t)
 	if (!is_followed(t))
 		return false;
 	target = redirect_target(t, &same_origin);
-	if (target == NULL)
-		return false;
-	if (!http_request_refresh(t))
+	if (t->location_lost || http_curl_ran_out() || (target != NULL && !http_request_refresh(t)))
 	{
 		curl_free(target);
-		return false;
+		return ran_out(t);
 	}
+	if (target == NULL)
+		return false;
 	http_message_filter(t, same_origin);
 	curl_free(t->target);
 	t->target = target;

@@ -168,7 +168,8 @@ typedef struct Transfer
 	const char *body;			/* NULL: none */
 	size_t		body_len;
 	char	   *target;			/* curl_free()'s: the URL of a later hop */
-	char	   *location;		/* malloc's: where the answer sends us */
+	char	   *location;		/* malloc's: where the answer sends us ... */
+	bool		location_lost;	/* ... if there was memory for that */
 	CURLU	   *parsed;			/* parsed_url, unless that is NULL */
 	char	   *parsed_url;		/* perhaps of an earlier request */
 	char	   *origin;			/* likewise: "https://host:443" */
