@@ -1,4 +1,5 @@
-# The system's clock is set: back by an hour, and ahead by eight for a moment.
+# The system's clock is set: back by an hour, ahead by eight for a moment, and to
+# before 2000, when PostgreSQL's time begins, for a while and decades ahead again.
 # Nobody waits longer for that, nothing is given up or thrown away early, and the
 # log says it once.
 
@@ -10,6 +11,7 @@ use lib "$FindBin::RealBin/lib";
 
 use RswebhookTest;
 use Test::More;
+use Time::Local qw(timegm);
 
 plan(skip_all => 'it takes Linux to set the clock of a server alone') if $^O ne 'linux';
 plan(skip_all => 'a sanitizer wants to be loaded first') if $ENV{RSWEBHOOK_SANITIZED};
@@ -205,6 +207,80 @@ is(query($node, q{SELECT count(*) FROM rswebhook.event WHERE event = '"far"'}), 
 is(scalar(grep { /rswebhook keeps what is in "rswebhook.event_$free" until the retention after 2222/ } log_lines()), 1,
     'which is said once');
 
+#
+# Before 2000, when PostgreSQL's time begins: a machine that does not know the time
+#
+my $sleep = 8;    # the hours of before
+my $from = query($node, q{SELECT max(id) FROM rswebhook.event});
+my $aborted = query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted'});
+$receiver->switch('down', '/status/500');
+add_destination($node, 'kept', $receiver->url('/ok'), { paused => 't', expires_after => '2 h' });
+send_many('kept', 2);
+send_many('down', 1);
+send_many('backed off', 3);
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.breaker}, '1'), 'one is backed off, and one tried again');
+
+set_clock_to('1999-12-31 23:59:57');
+send_many('busy', 1);
+query($node, q{SELECT rswebhook_send('{"type": "track"}', 'good', deliver_after => '2000-01-01 00:00Z')});
+more_attempts('while 2000 begins');
+ok(wait_for_query($node, owed('good'), '0'), 'what was to come with it has');
+ok(wait_for_query($node, owed('busy'), '0'), 'what was in flight is answered');
+is_shown_well('when 2000 has begun');
+
+foreach my $time ('1999-12-31 12:00:00', '1970-01-01 00:00:30')
+{
+    set_clock_to($time);
+    send_many('good', 3);
+    ok(wait_for_query($node, owed('good'), '0'), "in $time events are sent");
+    query($node, q{
+        SELECT rswebhook_send('{"type": "track"}', 'good', deliver_after => clock_timestamp() + interval '2 s',
+            expires_after => '1 h')});
+    ok(wait_for_query($node, owed('good'), '0'), 'also one that had to wait');
+    send_many('kept', 1);
+    query($node, q{SELECT rswebhook_send('{"type": "track"}', 'kept', expires_after => '3 h')});
+    more_attempts("in $time");
+    is_shown_well("in $time");
+    is_kept("in $time", $from);
+    restart();
+    send_many('good', 1);
+    ok(wait_for_query($node, owed('good'), '0'), 'after a restart, too');
+    more_attempts("in $time after a restart");
+    ok(wait_for_query($node, qq{
+            SELECT string_agg(destination, ' ' ORDER BY destination) FROM rswebhook.status
+            WHERE greatest(last_delivered_at, last_error_at) BETWEEN '$time+00' AND clock_timestamp()},
+        'backed off down good'), 'the status tells of these times');
+    is_shown_well("in $time after a restart");
+    is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted'}), $aborted,
+        'nothing was given up');
+}
+
+# Decades ahead at once, with what had a time to wait for, and with what is in flight
+query($node, q{SELECT rswebhook_send('{"type": "track"}', 'good', deliver_after => clock_timestamp() + interval '1 h')});
+send_many('busy', 1);
+ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'busy'}, '1'), 'one is in flight');
+set_clock(0, $sleep);
+more_attempts('when the clock is right');
+ok(wait_for_query($node, owed('good'), '0'), 'what was to wait has come');
+ok(wait_for_query($node, owed('busy'), '0'), 'what was in flight is answered');
+is_shown_well('when the clock is right');
+is_kept('when the clock is right', $from);
+
+# The same while the server is down
+set_clock_to('1970-01-01 00:00:30');
+send_many('kept', 1);
+more_attempts('in 1970 again');
+$node->stop('immediate');
+set_clock(0, $sleep);
+start();
+more_attempts('in a server that finds it right');
+is_kept('in a server that finds it right', $from);
+$receiver->switch('down', '/ok');
+query($node, q{SELECT rswebhook_resume('kept')});
+ok(wait_until_sent($node), 'in the end all are delivered');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted'}), $aborted, 'none was given up');
+is_kept('in the end', $from);
+
 $node->stop;
 done_testing();
 
@@ -234,6 +310,17 @@ sub set_clock
     open my $out, -e "$dir/clock" ? '+<' : '>', "$dir/clock" or die "could not set the clock: $!\n";
     syswrite($out, pack('q2', map { $_ * 3600 } $hours, $slept // 0)) == 16 or die "could not set the clock: $!\n";
     close $out or die "could not set the clock: $!\n";
+    return;
+}
+
+# To a time, for a machine that has slept
+sub set_clock_to
+{
+    my ($time) = @_;
+
+    my ($year, $month, @rest) = split /[-: ]/, $time;
+
+    set_clock((timegm(reverse(@rest), $month - 1, $year) - time) / 3600 - $sleep, $sleep);
     return;
 }
 
@@ -340,27 +427,30 @@ sub kill_walwriter
 
 # Slots are looked at when settings are read again. A row that is very old, in a
 # slot of its own, goes when its turn has come; twice, and all have been looked at.
+# Counted from an id on, if before that there may be what is past the retention.
 sub is_kept
 {
-    my ($when) = @_;
+    my ($when, $from) = @_;
     my $mark = q{SELECT count(*) FROM rswebhook.event WHERE event = '"mark"'};
 
+    $from //= 0;
     my $events = query($node, q{SELECT coalesce(max(id), 0) FROM rswebhook.event});
-    my $kept = query($node, "SELECT count(*) FROM rswebhook.event WHERE id <= $events");
-    my $deliveries = query($node, q{SELECT count(*) FROM rswebhook.delivery});
+    my $count_events = "SELECT count(*) FROM rswebhook.event WHERE id > $from AND id <= $events";
+    my $count_deliveries = "SELECT count(*) FROM rswebhook.delivery WHERE event_id > $from";
+    my $kept = query($node, $count_events);
+    my $deliveries = query($node, $count_deliveries);
     foreach (1 .. 2)
     {
         query($node, q{
             INSERT INTO rswebhook.event (id, slot, created_at, event)
-            SELECT nextval('rswebhook.event_id_seq'), slot, '2000-01-01', '"mark"'
+            SELECT nextval('rswebhook.event_id_seq'), slot, now() - interval '10 years', '"mark"'
             FROM generate_series(0, 9) AS slot
             WHERE slot NOT IN (SELECT e.slot FROM rswebhook.event AS e) ORDER BY slot DESC LIMIT 1});
         query($node, 'SELECT pg_reload_conf()');
         ok(wait_for_query($node, $mark, '0'), "slots are looked at $when");
     }
-    is(query($node, "SELECT count(*) FROM rswebhook.event WHERE id <= $events"), $kept,
-        "events stay $when");
-    cmp_ok(query($node, q{SELECT count(*) FROM rswebhook.delivery}), '>=', $deliveries,
+    is(query($node, $count_events), $kept, "events stay $when");
+    cmp_ok(query($node, $count_deliveries), '>=', $deliveries,
         "deliveries stay $when");
     return;
 }

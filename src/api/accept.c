@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "api/accept.h"
+#include "base/clock.h"
 #include "base/encoding.h"
 #include "destination/cache.h"
 #include "destination/check.h"
@@ -277,12 +278,12 @@ accept_by_name(const char *name, int *count)
  * ---------------------------------------------------------------------
  */
 
-/* deliver_after, or 0 if it is no later than now. */
+/* deliver_after, or NO_TIME if it is no later than now. */
 TimestampTz
 accept_delivery_time(const TimestampTz *deliver_after, TimestampTz now)
 {
 	if (deliver_after == NULL || *deliver_after <= now)
-		return 0;
+		return NO_TIME;
 	if (TIMESTAMP_NOT_FINITE(*deliver_after))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -291,14 +292,14 @@ accept_delivery_time(const TimestampTz *deliver_after, TimestampTz now)
 	return *deliver_after;
 }
 
-/* When the event is not worth delivering any more; 0: the destination knows. */
+/* When the event is not worth delivering any more; NO_TIME: the destination knows. */
 TimestampTz
 accept_expiry_time(const Interval *expires_after, TimestampTz deliver_after, TimestampTz now)
 {
 	TimestampTz expires_at;
 
 	if (expires_after == NULL)
-		return 0;
+		return NO_TIME;
 	if (!(fabs(fields_interval_us(expires_after)) <= MAX_LIFETIME_US))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

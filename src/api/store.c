@@ -40,6 +40,7 @@
 
 #include "api/accept.h"
 #include "api/store.h"
+#include "base/clock.h"
 #include "base/compat.h"
 #include "shmem/share.h"
 #include "shmem/slots.h"
@@ -496,9 +497,9 @@ store_event(Datum datum, Jsonb *event, const SendOptions *options,
 		row_set(&row, QUEUE_QUEUED_AT, TimestampTzGetDatum(now));
 		if (keyed)
 			row_set(&row, QUEUE_ORDERING_KEY, Int64GetDatum(hash));
-		if (deliver_after != 0)
+		if (deliver_after != NO_TIME)
 			row_set(&row, QUEUE_DELIVER_AFTER, TimestampTzGetDatum(deliver_after));
-		if (expires_at != 0)
+		if (expires_at != NO_TIME)
 			row_set(&row, QUEUE_EXPIRES_AT, TimestampTzGetDatum(expires_at));
 		sink_insert(&queue, &row);
 		note_queued(destinations[i], id, keyed ? hash : id);

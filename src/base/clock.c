@@ -343,6 +343,15 @@ clock_when(TimestampTz wall)
 }
 
 int64
+clock_unix_seconds(TimestampTz wall)
+{
+	int64		unix_epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+	int64		begun = wall % USECS_PER_SEC < 0 ? 1 : 0;	/* what C rounds up */
+
+	return wall / USECS_PER_SEC - begun + unix_epoch;
+}
+
+int64
 clock_age(TimestampTz wall, Instant now)
 {
 	int64		age = INSTANT_NEVER;

@@ -25,6 +25,13 @@
 
 #include "base/values.h"
 
+/*
+ * Where a row or a counter has no time.  No clock shows it, and nobody can store
+ * it; it is earlier than all that they do.  0 is a time like any other: a machine
+ * that does not know the time may begin in 1970, which is before it.
+ */
+#define NO_TIME		(DT_NOBEGIN + 1)
+
 extern Instant clock_now(void);
 
 /* In shared memory, for all of the server: how the wall's clock was set. */
@@ -48,6 +55,9 @@ extern bool clock_look(void);
 /* What the wall's clock shows then, and when it shows that, if nobody sets it. */
 extern TimestampTz clock_wall(Instant at);
 extern Instant clock_when(TimestampTz wall);
+
+/* Whole seconds since 1970, less than 0 before it. */
+extern int64 clock_unix_seconds(TimestampTz wall);
 
 /*
  * How long it is since the wall's clock showed this, not less than 0.  It is

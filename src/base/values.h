@@ -10,7 +10,8 @@
 #ifndef RSWEBHOOK_BASE_VALUES_H
 #define RSWEBHOOK_BASE_VALUES_H
 
-typedef int64 Instant;			/* microseconds; 0 stands for "none" */
+typedef int64 Instant;			/* microseconds; 0 stands for "none", as
+								 * NO_TIME (clock.h) does for the wall's */
 
 /* Later than any that is waited for; a wait can be added to it. */
 #define INSTANT_NEVER	(PG_INT64_MAX / 2)

@@ -135,7 +135,7 @@ struct Lane
 	bool		fed_hungry;		/* the last read was theirs, the next is not */
 	TimestampTz due_after;		/* deliver_after up to here has been seen to */
 	int64		due_after_id;
-	TimestampTz next_due;		/* 0: no row waits for its deliver_after;
+	TimestampTz next_due;		/* NO_TIME: no row waits for its deliver_after;
 								 * DUE_NOW: look which one does */
 	int64		unread_us;		/* the pause while its rows cannot be read; 0:
 								 * they can */

@@ -97,7 +97,7 @@ pace_set_max_in_flight(int n, int places, int64 bytes)
 static int
 most_in_flight(const Lane *lane)
 {
-	return lane->breaker.opened_at != 0 ? 1 : lane->policy.max_in_flight;
+	return lane->breaker.open ? 1 : lane->policy.max_in_flight;
 }
 
 static bool
@@ -339,7 +339,7 @@ pace_allows(Lane *lane, Instant now, Instant *when)
 	if (lane->policy.halted || lane->in_flight >= allowed_in_flight(lane))
 		return false;
 
-	if (lane->breaker.opened_at != 0)
+	if (lane->breaker.open)
 	{
 		if (lane->probe != NULL)
 			return false;
@@ -392,7 +392,7 @@ pace_take(QueueItem *item, Instant now)
 	item->taken_at = now;
 	if (lane->lacks_us != 0)	/* one at a time, until one has gone through */
 		lane->lacks_until = now + lane->lacks_us;
-	if (lane->breaker.opened_at != 0)
+	if (lane->breaker.open)
 		lane->probe = item;
 	if (lane->policy.rate_limit > 0)
 		lane->tokens -= 1.0;
@@ -472,7 +472,7 @@ note_failure(QueueItem *item, bool probed, const Verdict *verdict, Instant now)
 	int			threshold = lane->policy.breaker_failures;
 	Instant		pause;
 
-	if (!probed && (breaker->opened_at != 0 || item->taken_at <= lane->alive_at))
+	if (!probed && (breaker->open || item->taken_at <= lane->alive_at))
 		return;
 	if (lane->failing < PG_INT32_MAX)
 		lane->failing++;
@@ -480,8 +480,9 @@ note_failure(QueueItem *item, bool probed, const Verdict *verdict, Instant now)
 		return;
 
 	breaker->failures = lane->failing;
-	if (breaker->opened_at == 0)
+	if (!breaker->open)
 		breaker->opened_at = clock_wall(now);
+	breaker->open = true;
 	pause = now + verdict_backoff_us(lane->policy.min_backoff_us,
 									 lane->policy.max_backoff_us,
 									 lane->failing - threshold + 1, 0.5);
@@ -497,7 +498,7 @@ pace_note_alive(Lane *lane, Instant now)
 	lane->failing = 0;
 	lane->alive_at = now;
 	lane->allowed = Min(lane->allowed + 1, lane->policy.max_in_flight);
-	if (lane->breaker.opened_at != 0)
+	if (lane->breaker.open)
 	{
 		memset(&lane->breaker, 0, sizeof(lane->breaker));
 		pace_mark_breaker_changed(lane);
@@ -539,7 +540,7 @@ pace_set_breaker(Lane *lane, const Breaker *breaker, Instant now)
 {
 	if (lane->breaker_changed)
 		return false;			/* ours is newer than the table's */
-	if (breaker->opened_at == 0 && lane->breaker.opened_at == 0)
+	if (!breaker->open && !lane->breaker.open)
 		return false;			/* closed before and after: go on counting */
 	lane->breaker = *breaker;
 	lane->failing = Max(breaker->failures, 0);

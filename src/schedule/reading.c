@@ -71,7 +71,7 @@ at_once(const Lane *lane)
 static int
 read_limit(const Lane *lane)
 {
-	if (lane->breaker.opened_at != 0)
+	if (lane->breaker.open)
 		return 16;
 	return Max(64, Min(READ_ROWS, 32 * at_once(lane)));
 }
@@ -91,7 +91,7 @@ wants_more(const Lane *lane)
 static bool
 is_due(const Lane *lane, Instant now)
 {
-	return lane->next_due != 0 && lane->next_due <= clock_wall(now);
+	return lane->next_due != NO_TIME && lane->next_due <= clock_wall(now);
 }
 
 bool

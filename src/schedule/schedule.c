@@ -105,8 +105,8 @@ schedule_each_lane(void (*f) (Lane *lane, void *arg), void *arg)
 bool
 schedule_remove(Lane *lane)
 {
-	if (lane->nitems > 0 || lane->more || lane->nranges > 0 || lane->next_due != 0 ||
-		!pairingheap_is_empty(&lane->hungry) || lane->breaker.opened_at != 0)
+	if (lane->nitems > 0 || lane->more || lane->nranges > 0 || lane->next_due != NO_TIME ||
+		!pairingheap_is_empty(&lane->hungry) || lane->breaker.open)
 		return false;
 	pace_forget_lane(lane);
 	next_forget_lane(lane);
@@ -466,7 +466,7 @@ schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 	lane->configured = true;
 	if (reread && (lane->nitems > 0 || lane->cursor > 0))
 		window_forget_waiting(lane, now);
-	if (policy->breaker_failures == 0 && lane->breaker.opened_at != 0)
+	if (policy->breaker_failures == 0 && lane->breaker.open)
 		pace_note_alive(lane, now);
 	pace_bound_breaker(lane, now);
 	pace_look_again(lane);

@@ -196,7 +196,7 @@ wait_for_due(Lane *lane, TimestampTz deliver_after)
 		lane->due_after = deliver_after;
 		lane->due_after_id = 0;
 	}
-	if (lane->next_due == 0 || deliver_after < lane->next_due)
+	if (lane->next_due == NO_TIME || deliver_after < lane->next_due)
 		lane->next_due = deliver_after;
 }
 
@@ -208,7 +208,7 @@ void
 window_set_row(QueueItem *item, const QueueRow *row, Instant now)
 {
 	item->row = *row;
-	item->ready_at = row->retry_at == 0 ? 0 :
+	item->ready_at = row->retry_at == NO_TIME ? 0 :
 		Min(clock_when(row->retry_at), now + item->lane->policy.max_wait_us);
 }
 
@@ -281,7 +281,7 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 	int64		last = nrows > 0 ? rows[nrows - 1].event_id : request->after_id;
 
 	if (request->kind == READ_DUE)
-		lane->next_due = 0;
+		lane->next_due = NO_TIME;
 	if (request->kind == READ_RANGE)
 		forget_missing(request, rows, nrows, all ? request->upto_id : last, now);
 	forget_changed(rows, nrows, now);
@@ -323,7 +323,7 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 				lane->due_after = rows[i].deliver_after;
 				lane->due_after_id = rows[i].event_id;
 			}
-			if (!all && lane->next_due == 0)
+			if (!all && lane->next_due == NO_TIME)
 				lane->next_due = DUE_NOW;
 			break;
 	}

@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "base/encoding.h"
 #include "shmem/control.h"
@@ -207,12 +208,12 @@ rswebhook_worker_stats(PG_FUNCTION_ARGS)
 		values[5] = Float8GetDatum(stats->latency_ms);
 		nulls[5] = stats->delivered == 0;
 		values[6] = TimestampTzGetDatum(stats->last_delivered_at);
-		nulls[6] = stats->last_delivered_at == 0;
-		nulls[7] = stats->last_error_at == 0;
+		nulls[6] = stats->last_delivered_at == NO_TIME;
+		nulls[7] = stats->last_error_at == NO_TIME;
 		if (!nulls[7])			/* cut anywhere, in the middle of a character, too */
 			values[7] = encoding_readable(stats->last_error, strlen(stats->last_error));
 		values[8] = TimestampTzGetDatum(stats->last_error_at);
-		nulls[8] = stats->last_error_at == 0;
+		nulls[8] = stats->last_error_at == NO_TIME;
 		values[9] = BoolGetDatum(stats->unusable);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}

@@ -20,9 +20,9 @@ typedef struct DestinationStats
 	int64		retried;
 	int64		aborted;
 	double		latency_ms;		/* moving average of delivered requests */
-	TimestampTz last_delivered_at;	/* 0: never */
+	TimestampTz last_delivered_at;	/* NO_TIME: never */
 	bool		unusable;		/* at present, for what last_error says */
-	TimestampTz last_error_at;	/* 0: never */
+	TimestampTz last_error_at;	/* NO_TIME: never */
 	char		last_error[200];
 } DestinationStats;
 

@@ -107,7 +107,7 @@ times_are_old(Ring ring, int ring_part, const char *partition, int64 age_us, con
 		old = i == 0 ? at < clock_before(age_us, now) : clock_is_past(at, age_us, now);
 		if (!old)
 		{
-			if (at > latest && at - latest > USECS_PER_HOUR && clock_age(at, now) == 0)
+			if (at > latest && at - USECS_PER_HOUR > latest && clock_age(at, now) == 0)
 				say_it_stays(ring, ring_part, partition, at);
 			break;
 		}

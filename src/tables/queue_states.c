@@ -43,6 +43,7 @@ queue_load_breakers(StoredBreaker **breakers)
 
 		b->destination_id = DatumGetInt32(statement_column(i, 0, &null));
 		b->breaker.failures = DatumGetInt32(statement_column(i, 1, &null));
+		b->breaker.open = true;
 		b->breaker.opened_at = statement_time(i, 2);
 		b->breaker.next_probe_at = clock_when(statement_time(i, 3));
 		text_to_cstring_buffer(DatumGetTextPP(statement_column(i, 4, &null)),
@@ -58,7 +59,7 @@ queue_save_breaker(int32 destination_id, const Breaker *breaker)
 	Datum		values[5];
 
 	values[0] = Int32GetDatum(destination_id);
-	if (breaker->opened_at == 0)
+	if (!breaker->open)
 	{
 		statement_execute(CLOSE_BREAKER, values, NULL, false, SPI_OK_DELETE);
 		return;

@@ -224,7 +224,7 @@ statement_time(int row, int number)
 	bool		null;
 	Datum		value = statement_column(row, number, &null);
 
-	return null ? 0 : DatumGetTimestampTz(value);
+	return null ? NO_TIME : DatumGetTimestampTz(value);
 }
 
 Datum

@@ -18,6 +18,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/clock.h"
 #include "tables/tables.h"
 
 int			rswebhook_retention = 7 * SECS_PER_DAY;
@@ -66,12 +67,10 @@ tables_lock_and_look(const char *table)
 int16
 tables_ring_part(TimestampTz at)
 {
-	int64		unix_epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
 	int64		span = Max(rswebhook_retention / 8, 1);
-	int64		seconds = at / USECS_PER_SEC + unix_epoch;
 
 	/* times before 1970 only come by a wrong clock, but need a part as well */
-	return (int16) (Max(seconds, 0) / span % RING_PARTS);
+	return (int16) (Max(clock_unix_seconds(at), 0) / span % RING_PARTS);
 }
 
 static const char *const outcome_names[] = {

@@ -34,7 +34,7 @@ typedef struct QueueRow
 	int64		ordering_key;
 	TimestampTz queued_at;		/* with attempts, tells a row from a later one
 								 * of the same event */
-	TimestampTz deliver_after;
+	TimestampTz deliver_after;	/* NO_TIME: the column is null; so are these: */
 	TimestampTz expires_at;
 	TimestampTz first_attempt_at;
 	TimestampTz retry_at;
@@ -90,9 +90,10 @@ typedef struct Outcome
 	size_t		response_body_len;
 } Outcome;
 
-/* The circuit breaker; closed while opened_at is 0. */
+/* The circuit breaker; all zero: it is closed. */
 typedef struct Breaker
 {
+	bool		open;
 	int			failures;		/* in a row */
 	TimestampTz opened_at;
 	Instant		next_probe_at;

@@ -77,7 +77,7 @@ static void
 decide(const HttpAnswer *answer, const Destination *destination, const QueueRow *row,
 	   TimestampTz started_at, Instant now, Verdict *verdict)
 {
-	TimestampTz first_at = row->first_attempt_at != 0 ? row->first_attempt_at : started_at;
+	TimestampTz first_at = row->first_attempt_at != NO_TIME ? row->first_attempt_at : started_at;
 
 	verdict_decide(answer, destination, row->attempts + 1, clock_age(first_at, now),
 				   now, pg_prng_double(&pg_global_prng_state), verdict);
@@ -317,7 +317,7 @@ attempt_give_up_all(Instant now)
 
 		verdict.kind = VERDICT_RETRY;
 		verdict.retry_at = now;
-		verdict.first_attempt_at = attempt->claimed.first_attempt_at != 0 ?
+		verdict.first_attempt_at = attempt->claimed.first_attempt_at != NO_TIME ?
 			attempt->claimed.first_attempt_at : attempt->started_at;
 		strlcpy(verdict.reason, "the worker was stopped before an answer came",
 				sizeof(verdict.reason));

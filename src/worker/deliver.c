@@ -131,9 +131,9 @@ has_expired(const QueueRow *row, const Destination *destination, Instant now)
 {
 	int64		lifetime = destination->expires_after_us;
 
-	if (row->expires_at != 0 && pg_sub_s64_overflow(row->expires_at, row->queued_at, &lifetime))
+	if (row->expires_at != NO_TIME && pg_sub_s64_overflow(row->expires_at, row->queued_at, &lifetime))
 		return row->expires_at < row->queued_at;	/* infinite, by hand */
-	return (row->expires_at != 0 || lifetime > 0) &&
+	return (row->expires_at != NO_TIME || lifetime > 0) &&
 		clock_age(row->queued_at, now) >= lifetime;
 }
 

@@ -14,12 +14,11 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "destination/auth.h"
 #include "destination/check.h"
 #include "destination/secret.h"
@@ -277,7 +276,7 @@ sign_request(Jsonb *event, int64 event_id, const Destination *destination,
 	if (destination->nsigning_secrets == 0)
 		return true;
 
-	timestamp = psprintf(INT64_FORMAT, (int64) timestamptz_to_time_t(now));
+	timestamp = psprintf(INT64_FORMAT, clock_unix_seconds(now));
 	initStringInfo(&signed_bytes);
 	appendStringInfo(&signed_bytes, "%s.%s.", id, timestamp);
 	if (wire->body != NULL)

@@ -16,6 +16,7 @@
 #include "lib/ilist.h"
 #include "utils/hsearch.h"
 
+#include "base/clock.h"
 #include "destination/values.h"
 #include "shmem/counters.h"
 #include "worker/stats.h"
@@ -63,6 +64,7 @@ stats_note_known(int32 destination_id)
 	if (!found)
 	{
 		memset(&counters->stats, 0, sizeof(counters->stats));
+		counters->stats.last_delivered_at = counters->stats.last_error_at = NO_TIME;
 		counters->changed = false;
 	}
 	change(counters);

@@ -26,6 +26,7 @@
 #define SECOND	USECS_PER_SEC
 #define HOUR	(3600 * SECOND)
 #define DAY		(24 * HOUR)
+#define YEAR	(365 * DAY)
 
 static TimestampTz read_wall(void);
 static void *find_memory(bool *found);
@@ -43,7 +44,8 @@ static LWLockPadded *find_lock(void);
 #include "base/clock.c"
 
 static Instant steady = 1000 * SECOND;
-static int64 wall_ahead = 800 * DAY;
+static int64 begins_ahead = 800 * DAY;	/* the wall's clock */
+static int64 wall_ahead;
 static SharedEras memory;
 static int	said = 0;
 
@@ -109,7 +111,7 @@ begin(void)
 {
 	memset(&known, 0, sizeof(known));
 	steady = 1000 * SECOND;
-	wall_ahead = 800 * DAY;
+	wall_ahead = begins_ahead;
 	said = 0;
 	file = CLOCK_FILE_NONE;
 	known_changes = 0;
@@ -199,7 +201,7 @@ ahead_by_eight_hours_for_a_while_and_rig(void)
 	is_int(said, 1, "it is said");
 	is_int(clock_look(), 0, "once");
 	is_int(clock_age(first, steady), steady - first_at, "no older than before");
-	is_between(clock_before(DAY, steady), first_at + 800 * DAY - DAY + HOUR, first_at + 800 * DAY - DAY + HOUR + 5 * SECOND, "nothing is past it");
+	is_between(clock_before(DAY, steady), first_at + begins_ahead - DAY + HOUR, first_at + begins_ahead - DAY + HOUR + 5 * SECOND, "nothing is past it");
 	second = GetCurrentTimestamp();
 	second_at = steady;
 	become_another();
@@ -356,16 +358,38 @@ back_by_two_hours_for_a_moment_which_a_w(void)
 		is_int(said, 2, "which is said");
 
 		/* it begins with a time that has been, and is told the right one later */
-		begin();
-		first = GetCurrentTimestamp();
-		first_at = steady;
-		steady += DAY;
-		look_for_the_last_time(0, 0);
-		first_at += reboot(down * HOUR, -200 * HOUR);
-		is_between(clock_age(first, steady), 0, steady - first_at, "of a clock that stood still");
-		set(SECOND, 200 * HOUR);
-		is_between(clock_age(first, steady), DAY, steady - first_at, "and goes right again");
+		for (int far = 0; far < 2; far++)
+		{
+			int64		off = far ? 57 * YEAR : 200 * HOUR;
+
+			begin();
+			first = GetCurrentTimestamp();
+			first_at = steady;
+			steady += DAY;
+			look_for_the_last_time(0, 0);
+			first_at += reboot(down * HOUR, -off);
+			is_between(clock_age(first, steady), 0, steady - first_at, "of a clock that stood still");
+			second = GetCurrentTimestamp();
+			second_at = steady;
+			set(SECOND, off);
+			is_between(clock_age(first, steady), DAY, steady - first_at, "and goes right again");
+			is_int(clock_age(second, steady), steady - second_at, "no older is what was stored till then");
+			is_int(clock_is_past(second, HOUR, steady), 0, "nor past anything");
+		}
 	}
+}
+
+static void
+seconds_of_1970(void)
+{
+	static const int64 y2000 = INT64CONST(946684800);
+
+	is_int(clock_unix_seconds(0), y2000, "the first second of 2000");
+	is_int(clock_unix_seconds(SECOND - 1), y2000, "all of it");
+	is_int(clock_unix_seconds(-1), y2000 - 1, "the one before");
+	is_int(clock_unix_seconds(-SECOND), y2000 - 1, "all of that");
+	is_int(clock_unix_seconds(-y2000 * SECOND), 0, "the first one of 1970");
+	is_int(clock_unix_seconds(-y2000 * SECOND - 1), -1, "and before that");
 }
 
 static void
@@ -378,17 +402,26 @@ times_that_are_none(void)
 	is_int(clock_when(DT_NOBEGIN), 1, "infinitely long ago");
 	is_between(clock_age(DT_NOBEGIN, steady), INSTANT_NEVER, PG_INT64_MAX, "its age");
 	is_int(clock_age(DT_NOEND, steady), 0, "the other age");
+	ok(NO_TIME < MIN_TIMESTAMP && NO_TIME != DT_NOBEGIN, "nobody can store what stands for none");
 }
 
 static void
 tests(void)
 {
+	/* today, when 2000 begins, and in 1970 */
+	static const int64 begin_at[] = {800 * DAY, -SECOND, -30 * YEAR};
+
 	emit_log_hook = note_said;
-	nobody_sets_it();
-	ahead_by_eight_hours_for_a_while_and_rig();
-	ahead_for_good();
-	back_by_an_hour_the_hour_comes_twice_and();
-	again_and_again_more_often_than_is_kept();
-	back_by_two_hours_for_a_moment_which_a_w();
-	times_that_are_none();
+	for (int i = 0; i < lengthof(begin_at); i++)
+	{
+		begins_ahead = begin_at[i] - 1000 * SECOND;
+		nobody_sets_it();
+		ahead_by_eight_hours_for_a_while_and_rig();
+		ahead_for_good();
+		back_by_an_hour_the_hour_comes_twice_and();
+		again_and_again_more_often_than_is_kept();
+		back_by_two_hours_for_a_moment_which_a_w();
+		times_that_are_none();
+	}
+	seconds_of_1970();
 }

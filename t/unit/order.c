@@ -190,5 +190,5 @@ tests(void)
 {
 	order_per_user();
 	users();
-	retries();
+	by_each_clock(retries);
 }

@@ -97,7 +97,7 @@ holds_up_nobody(const TableRow *r, const TableRow *later, bool all_read)
 		return true;
 	if (c != NULL && c->final)
 		return true;			/* or if it has been queued again meanwhile */
-	if (r->row.deliver_after > clock_wall(t) || (r->row.deliver_after != 0 && !all_read))
+	if (r->row.deliver_after > clock_wall(t) || (r->row.deliver_after != NO_TIME && !all_read))
 		return true;
 	return !all_read && r->committed > later->committed;
 }
@@ -138,7 +138,7 @@ judge(QueueItem *item, bool all_read)
 	must(row->deliver_after <= Max(wall_most, clock_wall(t)), "it is not due", destination, row->event_id);
 	must(r->retry_clock != nclocks || r->retry_from <= t, "it is not to be tried again yet",
 		 destination, row->event_id);
-	if (schedule_lane_breaker(schedule_lane(destination, t))->opened_at != 0)
+	if (schedule_lane_breaker(schedule_lane(destination, t))->open)
 		must(schedule_lane(destination, t)->probe == item &&
 			 schedule_lane_breaker(schedule_lane(destination, t))->next_probe_at <= t,
 			 "its breaker is open", destination, row->event_id);
@@ -307,7 +307,7 @@ interfere(void)
 		r->exists = true;
 		r->row.queued_at = stamp++;
 		r->row.attempts = 0;
-		r->row.retry_at = r->row.deliver_after = 0;
+		r->row.retry_at = r->row.deliver_after = NO_TIME;
 		r->retry_from = 0;
 		r->committed = ++ncommits;
 	}
@@ -477,7 +477,8 @@ random_run(int number)
 	run_share = number % run_nshares;
 	run_bound = run_places = 40;
 	nclaimed = nopen = 0;
-	wall_most = 0;
+	wall_begin = wall_begins[number % lengthof(wall_begins)] - number % 200 * SECOND;
+	wall_most = PG_INT64_MIN;
 	next_row = 1;
 	memset(done, 0, sizeof(done));
 	broken = NULL;

@@ -244,7 +244,7 @@ static void
 tests(void)
 {
 	late_ranges();
-	due_rows();
+	by_each_clock(due_rows);
 	reading_fails();
 	shares();
 }

@@ -29,6 +29,10 @@
 static Instant t;				/* what the steady clock shows */
 static int64 wall_ahead;		/* of that, the wall's clock */
 
+/* What the wall's clock shows when a test begins; 0 is the first moment of 2000. */
+static const int64 wall_begins[] = {800 * 24 * HOUR, 0, -SECOND, INT64CONST(-946684800) * SECOND};
+static int64 wall_begin = 800 * 24 * HOUR;
+
 TimestampTz
 clock_wall(Instant at)
 {
@@ -38,9 +42,9 @@ clock_wall(Instant at)
 Instant
 clock_when(TimestampTz wall)
 {
-	if (wall == DT_NOBEGIN)
+	if (wall <= NO_TIME)
 		return 1;
-	return Min(Max(wall - wall_ahead, 1), INSTANT_NEVER);
+	return wall == DT_NOEND ? INSTANT_NEVER : Min(Max(wall - wall_ahead, 1), INSTANT_NEVER);
 }
 
 /* Other workers' turns, of one destination at a time. */
@@ -108,6 +112,8 @@ insert(int destination, int64 id, int64 key)
 	r->row.has_key = key != NO_KEY;
 	r->row.ordering_key = key != NO_KEY ? key : 0;
 	r->row.queued_at = clock_wall(t);
+	r->row.deliver_after = r->row.expires_at = NO_TIME;
+	r->row.first_attempt_at = r->row.retry_at = NO_TIME;
 	highest = Max(highest, id);
 	lowest[destination] = Min(lowest[destination], id);
 	return r;
@@ -160,7 +166,7 @@ select_rows(const ReadRequest *request, QueueRow *rows)
 			continue;
 		if (request->kind == READ_DUE)
 		{
-			if (r->row.deliver_after != 0 &&
+			if (r->row.deliver_after != NO_TIME &&
 				(r->row.deliver_after > request->due_after ||
 				 (r->row.deliver_after == request->due_after && id > request->after_id)))
 				rows[count++] = r->row;
@@ -248,13 +254,24 @@ begin_as(int share, int nshares, const LanePolicy *policy)
 	highest = ncommits = nwithdrawn = 0;
 	turns_refused = turns_wanted = false;
 	t = 1000 * SECOND;
-	wall_ahead = 800 * 24 * HOUR;
+	wall_ahead = wall_begin - t;
 	begun_share = share;
 	begun_nshares = nshares;
 	schedule_init(share, nshares, &turns);
 	set_bounds(256, 6 * 256);
 	if (policy != NULL)
 		configure(1, policy);
+}
+
+/* The same, whatever the wall's clock shows. */
+static inline void
+by_each_clock(void (*tests) (void))
+{
+	for (int i = 0; i < lengthof(wall_begins); i++)
+	{
+		wall_begin = wall_begins[i];
+		tests();
+	}
 }
 
 static inline void

@@ -165,7 +165,7 @@ full_windows(void)
 	/* users in order, of each of which the first waits */
 	begin(&usual);
 	for (int i = 0; i < 120000; i++)
-		insert(1, i + 1, i % 300)->row.retry_at = i < 300 ? clock_wall(t + HOUR) : 0;
+		insert(1, i + 1, i % 300)->row.retry_at = i < 300 ? clock_wall(t + HOUR) : NO_TIME;
 	commit(1, 1, 120000);
 	nothing_goes("all wait for their first");
 	is_between(schedule_lane(1, t)->nitems, LANE_ITEMS / 2, LANE_ITEMS / 2 + 1000,
@@ -288,7 +288,7 @@ changed_rows(void)
 		queue_many(1, id, 2, 500 + what);
 		retry(goes(id, "one that fails"), SIGNAL_NONE, HOUR);
 		if (what == 0)
-			table[1][id].row.retry_at = 0;
+			table[1][id].row.retry_at = NO_TIME;
 		else if (what == 1)
 			table[1][id].row.attempts = 7;
 		else if (what == 2)
@@ -328,5 +328,5 @@ tests(void)
 {
 	spilled();
 	full_windows();
-	changed_rows();
+	by_each_clock(changed_rows);
 }
