@@ -409,8 +409,8 @@ CREATE FUNCTION rswebhook.worker_pid() RETURNS integer
 
 -- The workers that there should be, each with its share of the queue; pid NULL:
 -- that one is not there, and its share waits. max_in_flight is the number in
--- force, of requests to destinations that answer; lacks is not NULL while requests wait for something that the worker
--- lacks.
+-- force, of requests to destinations that answer; lacks is not NULL while requests
+-- wait for something that the worker lacks, or it cannot read or write its tables.
 CREATE FUNCTION rswebhook.workers(
     OUT share integer,
     OUT pid integer,
@@ -734,7 +734,8 @@ SELECT d.name AS destination,
        b.reason AS breaker_reason,
        d.id AS destination_id,
        rswebhook.worker_pid() AS worker_pid,
-       (SELECT pg_catalog.count(w.pid) FROM rswebhook.workers() w)::integer AS workers
+       w.workers,
+       w.lacks
 FROM rswebhook.destination d
 LEFT JOIN rswebhook.breaker b ON b.destination_id = d.id
 LEFT JOIN rswebhook.worker_stats() s ON s.destination_id = d.id
@@ -752,6 +753,10 @@ LEFT JOIN (
 --
 -- Nobody may do anything until somebody grants it.
 --
+CROSS JOIN (
+    SELECT pg_catalog.count(pid)::integer AS workers,
+           pg_catalog.string_agg(DISTINCT lacks, '; ') AS lacks
+    FROM rswebhook.workers()) w
 REVOKE ALL ON SCHEMA rswebhook FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA rswebhook FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA rswebhook FROM PUBLIC;
