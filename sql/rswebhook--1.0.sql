@@ -409,8 +409,8 @@ CREATE FUNCTION rswebhook.worker_pid() RETURNS integer
 
 -- The workers that there should be, each with its share of the queue; pid NULL:
 -- that one is not there, and its share waits. max_in_flight is the number in
--- force, of requests to destinations that answer; lacks is not NULL while requests wait for something that the worker
--- lacks.
+-- force, of requests to destinations that answer; lacks is not NULL while requests
+-- wait for something that the worker lacks, or it cannot read or write its tables.
 CREATE FUNCTION rswebhook.workers(
     OUT share integer,
     OUT pid integer,
@@ -448,14 +448,30 @@ BEGIN
 END
 $$;
 
+-- For each row that somebody's trigger or rule has kept from what it was to become.
+CREATE FUNCTION rswebhook.not_changed("table" text) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE object_not_in_prerequisite_state USING
+        MESSAGE = format('rows of "rswebhook.%s" were not changed as they have to be', "table"),
+        DETAIL = 'A trigger or a rule has kept them as they were, or made something else of them or of the statement.',
+        HINT = format('Look for triggers and rules on rswebhook.%s.', "table");
+END
+$$;
+
 -- Have what is owed to a destination wait, and what is sent meanwhile.
 CREATE FUNCTION rswebhook_pause(destination text) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    dest integer := rswebhook.destination_id(rswebhook_pause.destination);
 BEGIN
-    UPDATE rswebhook.destination d SET paused = true
-        WHERE d.id = rswebhook.destination_id(rswebhook_pause.destination);
+    UPDATE rswebhook.destination d SET paused = true WHERE d.id = dest;
+    PERFORM rswebhook.not_changed('destination')
+        FROM rswebhook.destination d WHERE d.id = dest AND NOT d.paused;
 END
 $$;
 
@@ -468,6 +484,8 @@ DECLARE
     dest integer := rswebhook.destination_id(rswebhook_resume.destination);
 BEGIN
     UPDATE rswebhook.destination d SET paused = false WHERE d.id = dest;
+    PERFORM rswebhook.not_changed('destination')
+        FROM rswebhook.destination d WHERE d.id = dest AND d.paused;
     DELETE FROM rswebhook.breaker b WHERE b.destination_id = dest;
     PERFORM rswebhook.notify_worker(dest, NULL, NULL);
 END
@@ -499,14 +517,13 @@ BEGIN
             AND q.event_id = rswebhook_cancel.event_id
             RETURNING q.event_id, q.destination_id, q.attempts),
     noted AS (
-        INSERT INTO rswebhook.delivery AS l (slot, attempt, event_id, destination_id,
-                                             started_at, duration, outcome)
+        INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id,
+                                        started_at, duration, outcome)
             SELECT rswebhook.ring_slot(clock_timestamp()), gone.attempts,
                    gone.event_id, gone.destination_id,
                    clock_timestamp(), interval '0', 'cancelled'
-            FROM gone
-            RETURNING l.destination_id)
-    SELECT array_agg(noted.destination_id) INTO cancelled FROM noted;
+            FROM gone)
+    SELECT array_agg(gone.destination_id) INTO cancelled FROM gone;
 
     -- what waits for it to be tried again need not wait any more
     FOREACH dest IN ARRAY coalesce(cancelled, '{}') LOOP
@@ -537,16 +554,15 @@ BEGIN
             AND q.queued_at <= rswebhook_cancel.before
             RETURNING q.event_id, q.destination_id, q.attempts),
     noted AS (
-        INSERT INTO rswebhook.delivery AS l (slot, attempt, event_id, destination_id,
-                                             started_at, duration, outcome)
+        INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id,
+                                        started_at, duration, outcome)
             SELECT rswebhook.ring_slot(clock_timestamp()), gone.attempts,
                    gone.event_id, gone.destination_id,
                    clock_timestamp(), interval '0', 'cancelled'
-            FROM gone
-            RETURNING l.event_id)
-    SELECT count(*), min(noted.event_id), max(noted.event_id)
+            FROM gone)
+    SELECT count(*), min(gone.event_id), max(gone.event_id)
         INTO cancelled, first_id, last_id
-        FROM noted;
+        FROM gone;
 
     IF cancelled > 0 THEN
         PERFORM rswebhook.notify_worker(dest, first_id, last_id);
@@ -734,8 +750,13 @@ SELECT d.name AS destination,
        b.reason AS breaker_reason,
        d.id AS destination_id,
        rswebhook.worker_pid() AS worker_pid,
-       (SELECT pg_catalog.count(w.pid) FROM rswebhook.workers() w)::integer AS workers
+       w.workers,
+       w.lacks
 FROM rswebhook.destination d
+CROSS JOIN (
+    SELECT pg_catalog.count(pid)::integer AS workers,
+           pg_catalog.string_agg(DISTINCT lacks, '; ') AS lacks
+    FROM rswebhook.workers()) w
 LEFT JOIN rswebhook.breaker b ON b.destination_id = d.id
 LEFT JOIN rswebhook.worker_stats() s ON s.destination_id = d.id
 LEFT JOIN rswebhook.unusable() u ON coalesce(u.destination_id, d.id) = d.id

@@ -75,6 +75,7 @@ query($node, q{
     CREATE TRIGGER mine BEFORE UPDATE OR DELETE ON rswebhook.queue FOR EACH ROW
         WHEN (OLD.destination_id IN (rswebhook.destination_id('kept'), rswebhook.destination_id('again')))
         EXECUTE FUNCTION keep()});
+my $serial = 0;
 my $from = -s $node->logfile;
 my $kept = send_event($node, { type => 'track', userId => 'kept' }, 'kept');
 my $again = send_event($node, { type => 'track', userId => 'kept' }, 'again');
@@ -91,11 +92,104 @@ ok(wait_until_sent($node), 'without it, both are recorded');
 is(query($node, "SELECT string_agg(outcome, ' ' ORDER BY event_id, attempt) FROM rswebhook.delivery WHERE event_id IN ($kept, $again)"),
     'delivered retry delivered', 'once each');
 
+# A row that a trigger changes, and leaves as it was all the same, or takes back
+# what was written: it is not sent again and again either. A trigger
+# may write other columns, and it may give up
+query($node, q{ALTER TABLE rswebhook.queue ADD note text});
+my %undone = (
+    'RETURN OLD' => [ 'BEFORE', 'ROW', 'RETURN OLD' ],
+    'attempts counted from the start' => [ 'BEFORE', 'ROW', 'NEW.attempts := 0; RETURN NEW' ],
+    'an attempt too many' => [ 'BEFORE', 'ROW', 'NEW.attempts := NEW.attempts + 1; RETURN NEW' ],
+    'at once' => [ 'BEFORE', 'ROW', 'NEW.retry_at := NULL; RETURN NEW' ],
+    'never too old' => [ 'BEFORE', 'ROW', 'NEW.first_attempt_at := NULL; RETURN NEW' ],
+    'another row' => [ 'BEFORE', 'ROW', 'OLD.queued_at := clock_timestamp(); RETURN OLD' ],
+    'undone later' => [ 'AFTER', 'ROW', 'UPDATE rswebhook.queue SET attempts = OLD.attempts WHERE event_id = OLD.event_id; RETURN NULL' ],
+    'undone at the end' => [ 'AFTER', 'STATEMENT', 'UPDATE rswebhook.queue SET attempts = 0; RETURN NULL' ]);
+# The log has such an error twice a minute only
+my $shown = sub {
+    query($node, q{SELECT count(*) FROM rswebhook.workers()
+        WHERE lacks = 'outcomes cannot be recorded: rows of "rswebhook.queue" were not changed as they have to be'}) > 0;
+};
+my $undo = sub {
+    my ($when, $each, $body, $event) = @_;
+
+    $event //= 'UPDATE';
+    query($node, qq{
+        CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN $body; END \$\$;
+        CREATE TRIGGER mine $when $event ON rswebhook.queue FOR EACH $each
+            WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION undo()});
+};
+foreach my $what (sort keys %undone)
+{
+    my $times = sub { scalar $receiver->requests_to("/first/1/500/undone/$serial") };
+
+    $serial++;
+    add_destination($node, "undone$serial", $receiver->url("/first/1/500/undone/$serial"), \%quick);
+    $undo->(@{ $undone{$what} });
+    my $id = send_event($node, { type => 'track', userId => 'kept' }, "undone$serial");
+    ok(wait_for('the error, or too much', sub { $shown->() || $times->() > 1 }), "$what: a row does not become what it is to be");
+    ok($shown->(), 'that is an error');
+    pass_time(1);
+    ok(delivered(), 'others are delivered');
+    is($times->(), 1, 'it is not sent again');
+    query($node, 'DROP TRIGGER mine ON rswebhook.queue; DROP FUNCTION undo()');
+    ok(wait_until_sent($node), 'without it, it is recorded');
+    is(query($node, "SELECT string_agg(concat_ws(' ', outcome, attempt), ', ' ORDER BY attempt) FROM rswebhook.delivery WHERE event_id = $id"),
+        'retry 1, delivered 2', 'once each');
+    ok(wait_for('nothing to be shown', sub { !$shown->() }), 'nor is it shown any more');
+}
+$serial++;
+add_destination($node, "undone$serial", $receiver->url("/first/1/500/undone/$serial"), \%quick);
+$undo->('AFTER', 'ROW', 'INSERT INTO rswebhook.queue SELECT OLD.*; RETURN NULL', 'DELETE');
+send_event($node, { type => 'track', userId => 'kept' }, 'sink');
+ok(wait_for('the error', $shown), 'a row that is put back when it is deleted is an error, too');
+query($node, 'DROP TRIGGER mine ON rswebhook.queue; DROP FUNCTION undo()');
+ok(wait_until_sent($node), 'without it, it is deleted');
+$undo->('BEFORE', 'ROW', q{NEW.note := 'tried'; NEW.expires_at := NEW.expires_at + '1 h'; RETURN NEW});
+my $noting = send_event($node, { type => 'track', userId => 'kept' }, "undone$serial");
+ok(wait_for_query($node, "SELECT string_agg(outcome, ' ' ORDER BY attempt) FROM rswebhook.delivery WHERE event_id = $noting", 'retry delivered'),
+    'a trigger may write what is none of the worker\'s');
+query($node, 'DROP TRIGGER mine ON rswebhook.queue; DROP FUNCTION undo()');
+$undo->('AFTER', 'ROW', 'PERFORM public.rswebhook_cancel(NEW.event_id); RETURN NULL');
+add_destination($node, 'given_up', $receiver->url('/status/500'), \%quick);
+my $given_up = send_event($node, { type => 'track', userId => 'kept' }, 'given_up');
+ok(wait_until_sent($node), 'and may give up');
+is(query($node, "SELECT string_agg(outcome, ' ' ORDER BY started_at) FROM rswebhook.delivery WHERE event_id = $given_up"),
+    'retry cancelled', 'after one attempt');
+query($node, 'DROP TRIGGER mine ON rswebhook.queue; DROP FUNCTION undo(); ALTER TABLE rswebhook.queue DROP note');
+
+# Likewise what becomes of a destination
+query($node, q{
+    CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END';
+    CREATE TRIGGER mine BEFORE UPDATE ON rswebhook.destination FOR EACH ROW EXECUTE FUNCTION never()});
+my (undef, undef, $refusal) = $node->psql('postgres', q{SELECT rswebhook_pause('sink')});
+like($refusal, qr/ERROR:  rows of "rswebhook.destination" were not changed as they have to be/, 'a pause that a trigger keeps out is an error');
+add_destination($node, 'asking', $receiver->url('/text/410/asking'), { %quick, status_outcomes => '{"410": "pause"}' });
+$from = -s $node->logfile;
+send_event($node, { type => 'track', userId => "u$_" }, 'asking') foreach 1 .. 3;
+ok(wait_for('the error', sub { logged('rows of "rswebhook.destination" were not changed', $from) }), 'likewise one that the receiver asks for');
+query($node, 'DROP TRIGGER mine ON rswebhook.destination');
+ok(wait_for_query($node, q{SELECT paused FROM rswebhook.destination WHERE name = 'asking'}, 't'), 'without it, it is recorded');
+query($node, q{DELETE FROM rswebhook.destination WHERE name = 'asking'});
+add_destination($node, 'breaking', $receiver->url('/first/1/500/breaking'), { %quick, breaker_failures => 1 });
+query($node, 'CREATE TRIGGER mine BEFORE INSERT OR DELETE ON rswebhook.breaker FOR EACH ROW EXECUTE FUNCTION keep()');
+$from = -s $node->logfile;
+send_event($node, { type => 'track', userId => 'u' }, 'breaking');
+ok(wait_for('the error', sub { logged('rows of "rswebhook.breaker" were not changed', $from) }), 'and a circuit breaker');
+query($node, 'DROP TRIGGER mine ON rswebhook.breaker');
+ok(wait_until_sent($node), 'its events are sent');
+
 query($node, q{CREATE TRIGGER mine BEFORE INSERT ON rswebhook.delivery FOR EACH ROW EXECUTE FUNCTION note('unwanted')});
 $kept = send_event($node, { type => 'track', userId => 'u' }, 'kept');
 ok(wait_until_sent($node), 'a trigger keeps a row out of delivery: that is no error');
 is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $kept"), '0', 'and there is none');
 is(seen(), 'unwanted', 'as it was meant');
+query($node, q{SELECT rswebhook_pause('kept')});
+$kept = send_event($node, { type => 'track', userId => 'u' }, 'kept');
+is(query($node, "SELECT rswebhook_cancel($kept)"), '1', 'what is cancelled is counted without it');
+send_event($node, { type => 'track', userId => 'u' }, 'kept');
+is(query($node, q{SELECT rswebhook_cancel('kept')}), '1', 'likewise of a destination');
+query($node, q{SELECT rswebhook_resume('kept'); TRUNCATE seen});
 query($node, 'DROP TRIGGER mine ON rswebhook.delivery');
 
 ok(delivered(), 'without them again');

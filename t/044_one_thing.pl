@@ -20,6 +20,7 @@ my $receiver = new_receiver();
 my $node = new_node('one_thing');
 my %quick = (min_backoff => '50 ms', max_backoff => '100 ms', breaker_failures => 0);
 my $serial = 0;
+my $lacks = q{SELECT max(lacks) FROM rswebhook.workers()};
 
 add_destination($node, 'good', $receiver->url('/ok'), \%quick);
 add_destination($node, 'bad', $receiver->url('/ok'), \%quick);
@@ -38,6 +39,8 @@ foreach my $table (qw(queue delivery event))
     $session->query("BEGIN; LOCK TABLE rswebhook.$table");
     query($node, q{SELECT rswebhook_resume('good')});
     ok(wait_for('the worker to meet the lock', sub { logged('lock timeout', $log) }), "a lock on $table");
+    ok(wait_for_query($node, q{SELECT count(*) > 0 FROM rswebhook.workers() WHERE lacks LIKE '%: canceling statement due to lock timeout'}, 't'),
+        "a lock on $table: it is shown");
     pass_time(10);
     cmp_ok(logged('lock timeout', $log), '<=', 4, "a lock on $table: a few lines in the log");
     my $seconds = elapsed(
@@ -47,6 +50,7 @@ foreach my $table (qw(queue delivery event))
         });
     cmp_ok($seconds, '<', 4, sprintf 'soon after its release: %.1f s', $seconds);
     $session->close;
+    ok(wait_for_query($node, $lacks, ''), "a lock on $table: nothing is shown any more");
 }
 
 #
@@ -79,14 +83,18 @@ foreach my $what (qw(P0001 XX000 XX001 58030 55000 53200 55P03 40P01 40001 57014
     ok( wait_for_query($node, 'SELECT count(*) FROM rswebhook.queue', '1', $limit),
         "$what: an outcome that cannot be recorded does not hold up those beside it");
     ok(delivered(), 'nor others');
+    my %why = (row => 'canceling statement due to lock timeout', ages => 'canceling statement due to statement timeout');
+    is(query($node, $lacks), 'outcomes cannot be recorded: ' . ($why{$what} // 'refused'), 'it is shown, and why');
     query($node, 'DELETE FROM suspects');
     $locking->query('ROLLBACK; BEGIN; UPDATE counter SET n = n') if $what eq 'row';
     next if $what eq 'ages';    # it is tried again after a minute
     ok(wait_until_sent($node), 'it is recorded when it can be');
     is(scalar(grep { $_->{body} =~ /"m-$ids[1]"/ } $receiver->requests), 1, 'it was sent once');
+    ok(wait_for_query($node, $lacks, ''), 'then nothing is shown');
 }
 $locking->close;
 query($node, 'DROP TRIGGER refuse ON rswebhook.delivery; TRUNCATE rswebhook.queue');
+query($node, 'SELECT pg_terminate_backend(pid) FROM rswebhook.workers()');
 ok(delivered(), 'without the trigger');
 
 #
@@ -101,8 +109,10 @@ my $sent = $receiver->requests;
 send_many('bad', 300);
 ok(wait_for('their requests', sub { $receiver->requests >= $sent + 300 }), 'many that cannot be recorded');
 ok(delivered(), 'do not hold up others') foreach 1 .. 3;
+is(query($node, q{SELECT DISTINCT lacks FROM rswebhook.status}), 'outcomes cannot be recorded: not those', 'rswebhook.status shows it');
 query($node, 'DROP TRIGGER refuse_all ON rswebhook.delivery');
 ok(wait_until_sent($node), 'and are recorded when they can be');
+ok(wait_for_query($node, q{SELECT count(lacks) FROM rswebhook.status}, '0'), 'and no longer');
 is($receiver->requests, $sent + 300 + 3, 'without being sent again');
 
 #
@@ -156,6 +166,7 @@ query($node, q{SELECT rswebhook_resume('bad')});
 ok(wait_for('the message', sub { logged('sends nothing more to destination "bad"') }), 'it sends nothing more to it, and says so');
 cmp_ok($receiver->requests - $before, '<', 3000, 'before all are sent');
 ok(delivered(), 'others are delivered');
+is(query($node, $lacks), 'outcomes cannot be recorded: rows of rswebhook.queue are locked by another transaction', 'it is shown');
 add_destination($node, 'fresh', $receiver->url('/ok'), \%quick);
 ok(delivered('fresh'), 'likewise to a new one');
 $session->query('ROLLBACK');
@@ -195,6 +206,7 @@ ok(wait_for('the answer', sub { $receiver->requests_to('/status/410/locked') }),
 send_to('free');
 ok(wait_for_query($node, q{SELECT paused FROM rswebhook.destination WHERE name = 'free'}, 't', $limit),
     'another one is paused, although its row is locked');
+is(query($node, $lacks), 'pauses and circuit breakers cannot be recorded: canceling statement due to lock timeout', 'it is shown');
 $session->query('COMMIT');
 $session->close;
 ok(wait_for_query($node, q{SELECT paused FROM rswebhook.destination WHERE name = 'locked'}, 't'), 'then it is, too');

@@ -39,6 +39,8 @@ my $since = time();
 query($node, qq{SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'm' || n), 'sink'))
                 FROM generate_series(1, $count) AS n});
 ok(wait_for('the error', sub { errors_since($log) >= 2 }), 'it cannot record, and says so');
+my $lacks = q{SELECT lacks FROM rswebhook.status};
+like(query($node, $lacks), qr/^outcomes cannot be recorded: could not /, 'so does rswebhook.status');
 pass_time(2);
 cmp_ok(errors_since($log), '<=', 2 + time() - $since, 'not too often: ' . errors_since($log));
 cmp_ok(query($node, 'SELECT count(*) FROM rswebhook.queue'), '>', 0, 'what is not recorded is still owed');
@@ -48,6 +50,7 @@ is(worker_pid($node), $worker, 'the worker lives');
 
 is(system($prlimit, '--pid', $worker, '--fsize=unlimited:'), 0, 'there is room again');
 ok(wait_until_sent($node), 'nothing is owed any more');
+ok(wait_for_query($node, $lacks, ''), 'nor is anything lacking');
 my %arrived;
 $arrived{ $_->{headers}{'webhook-id'} }++ foreach $receiver->requests;
 is(scalar(grep { /^m\d+$/ } keys %arrived), $count, 'everything arrived');

@@ -34,6 +34,6 @@ typedef struct News
 #define SLOT_MAX_QUIET		64
 
 /* Of what a worker says that it lacks, with the NUL. */
-#define SLOT_LACKS_SIZE	128
+#define SLOT_LACKS_SIZE	512
 
 #endif							/* RSWEBHOOK_SHMEM_VALUES_H */

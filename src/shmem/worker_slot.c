@@ -211,7 +211,7 @@ void
 worker_slot_show_lacks(const char *lacks)
 {
 	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
-	strlcpy(my_slot->lacks, lacks != NULL ? lacks : "", sizeof(my_slot->lacks));
+	strlcpy(my_slot->lacks, lacks, sizeof(my_slot->lacks));
 	LWLockRelease(&my_slot->lock);
 }
 

@@ -54,7 +54,7 @@ extern void worker_slot_tell_others(const News *news);
  */
 extern void worker_slot_set_quiet(const int32 *destination_ids, int count);
 
-/* What rswebhook.workers() shows of this worker; lacks: NULL: nothing. */
+/* What rswebhook.workers() shows of this worker; lacks: "": nothing. */
 extern void worker_slot_show_max_in_flight(int max_in_flight);
 extern void worker_slot_show_lacks(const char *lacks);
 

@@ -10,17 +10,20 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "base/inject.h"
 #include "tables/columns.h"
 #include "tables/direct.h"
 #include "tables/queue_record.h"
+#include "tables/rows.h"
 #include "tables/statement.h"
 #include "tables/tables.h"
 
@@ -65,7 +68,8 @@ insert_by_statement(Outcome **outcomes, int count)
 /*
  * Lock the rows of the queue that are still the claimed ones, so that a statement
  * finds them where they are now, and waits for nobody; sets all fates.  Returns how
- * many rows there are, whose, and their places as the first two parameters.
+ * many rows there are, whose, and as the first six parameters what was claimed and
+ * where it is.
  */
 static int
 lock_rows(Outcome **outcomes, int count, Outcome ***locked, Datum *params)
@@ -99,15 +103,31 @@ lock_rows(Outcome **outcomes, int count, Outcome ***locked, Datum *params)
 		if (!busy)
 			(*locked)[nlocked++] = outcome;
 	}
-	params[0] = statement_array(tables, nlocked, OIDOID);
-	params[1] = statement_array(tids, nlocked, TIDOID);
+	rows = repalloc(rows, sizeof(QueueRow *) * Max(nlocked, 1));
+	for (int i = 0; i < nlocked; i++)
+		rows[i] = &(*locked)[i]->claimed;
+	statement_claimed(rows, nlocked, params);
+	params[4] = statement_array(tables, nlocked, OIDOID);
+	params[5] = statement_array(tids, nlocked, TIDOID);
 	SPI_freetuptable(SPI_tuptable);
 	return nlocked;
 }
 
+/* May there be triggers or rules that have their own ideas of what rows become? */
+static bool
+queue_is_plain(void)
+{
+	Relation	rel = table_open(tables_relation("queue"), AccessShareLock);
+	bool		plain = rel->rd_rel->relkind == RELKIND_RELATION &&
+		!rel->rd_rel->relhassubclass && rows_table_is_passive(rel);
+
+	table_close(rel, NoLock);
+	return plain;
+}
+
 /*
- * Run a statement on locked rows.  What somebody's trigger leaves as it was would
- * be read and sent again, at once and for ever.
+ * Run a statement on locked rows.  What somebody's trigger leaves as it was, or
+ * gives its attempts back, would be read and sent again, at once and for ever.
  */
 static void
 change_rows(Statement statement, int count, Datum *params, int expected)
@@ -115,15 +135,15 @@ change_rows(Statement statement, int count, Datum *params, int expected)
 	if (count == 0)
 		return;
 	statement_execute(statement, params, NULL, false, expected);
-	if (SPI_processed < count)
-		statement_not_obeyed(statement);
+	if (!queue_is_plain())
+		statement_check(statement, params);
 }
 
 static void
 delete_rows(Outcome **outcomes, int count)
 {
 	Outcome   **locked;
-	Datum		params[2];
+	Datum		params[6];
 
 	if (count == 0 || direct_delete(outcomes, count))
 		return;
@@ -136,7 +156,7 @@ reschedule_rows(Outcome **outcomes, int count)
 {
 	Outcome   **locked;
 	Datum	   *times;
-	Datum		params[4];
+	Datum		params[8];
 
 	if (count == 0)
 		return;
@@ -144,10 +164,10 @@ reschedule_rows(Outcome **outcomes, int count)
 	times = palloc(sizeof(Datum) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 		times[i] = TimestampTzGetDatum(locked[i]->retry_at);
-	params[2] = statement_array(times, count, TIMESTAMPTZOID);
+	params[6] = statement_array(times, count, TIMESTAMPTZOID);
 	for (int i = 0; i < count; i++)
 		times[i] = TimestampTzGetDatum(locked[i]->first_attempt_at);
-	params[3] = statement_array(times, count, TIMESTAMPTZOID);
+	params[7] = statement_array(times, count, TIMESTAMPTZOID);
 	change_rows(RESCHEDULE_ROWS, count, params, SPI_OK_UPDATE);
 }
 

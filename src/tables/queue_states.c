@@ -25,6 +25,7 @@ queue_pause(int32 destination_id)
 	Datum		id = Int32GetDatum(destination_id);
 
 	statement_execute(PAUSE, &id, NULL, false, SPI_OK_UPDATE);
+	statement_check(PAUSE, &id);
 }
 
 int
@@ -62,6 +63,7 @@ queue_save_breaker(int32 destination_id, const Breaker *breaker)
 	if (!breaker->open)
 	{
 		statement_execute(CLOSE_BREAKER, values, NULL, false, SPI_OK_DELETE);
+		statement_check(CLOSE_BREAKER, values);
 		return;
 	}
 	values[1] = Int32GetDatum(breaker->failures);
@@ -69,4 +71,5 @@ queue_save_breaker(int32 destination_id, const Breaker *breaker)
 	values[3] = TimestampTzGetDatum(clock_wall(breaker->next_probe_at));
 	values[4] = encoding_readable(breaker->reason, strlen(breaker->reason));
 	statement_execute(SAVE_BREAKER, values, NULL, false, SPI_OK_INSERT);
+	statement_check(SAVE_BREAKER, values);
 }

@@ -45,12 +45,18 @@
 	"k.destination_id = c.destination_id AND k.event_id = c.event_id" \
 	" AND k.attempts = c.attempts AND k.queued_at = c.queued_at"
 
+/* Columns of the table may keep times less exactly than ours do. */
+#define IS_TIME(column, time) \
+	column "::timestamptz BETWEEN " time " - interval '1 s' AND " time " + interval '1 s'"
+
 static struct
 {
 	const char *sql;
 	int			nargs;
-	Oid			args[5];
+	Oid			args[8];
 	const char *changes;		/* this table; NULL: none */
+	const char *kept;			/* with the same parameters, afterwards: finds a row if
+								 * something is not as it was to be; NULL: not asked */
 }			statements[] = {
 
 	[IS_HOME] = {
@@ -109,21 +115,36 @@ static struct
 
 	/* of locked rows; a ctid is one row's in each partition and child */
 	[DELETE_ROWS] = {
-		"DELETE FROM rswebhook.queue q USING unnest($1, $2) AS l (place, tid)"
+		"DELETE FROM rswebhook.queue q USING unnest($5, $6) AS l (place, tid)"
 		" WHERE q.tableoid = l.place AND q.ctid = l.tid",
-		2, {OIDARRAYOID, TIDARRAYOID}, "queue"
+		6, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, OIDARRAYOID, TIDARRAYOID},
+		"queue",
+		"SELECT FROM unnest($1, $2, $3, $4) AS c (" CLAIMED_COLUMNS ")"
+		" CROSS JOIN LATERAL (SELECT FROM rswebhook.queue k WHERE " IS_CLAIMED " LIMIT 1) AS r LIMIT 1"
 	},
+
+	/* rows that are there no more are none that was kept: a trigger may give up, too */
 	[RESCHEDULE_ROWS] = {
 		"UPDATE rswebhook.queue q"
 		" SET attempts = q.attempts + 1, retry_at = l.retry_at,"
 		"  first_attempt_at = l.first_attempt_at"
-		" FROM unnest($1, $2, $3, $4) AS l (place, tid, retry_at, first_attempt_at)"
+		" FROM unnest($5, $6, $7, $8) AS l (place, tid, retry_at, first_attempt_at)"
 		" WHERE q.tableoid = l.place AND q.ctid = l.tid",
-		4, {OIDARRAYOID, TIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}, "queue"
+		8, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, OIDARRAYOID, TIDARRAYOID,
+		TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID},
+		"queue",
+		"SELECT FROM unnest($1, $2, $3, $4, $7, $8)"
+		"  AS c (" CLAIMED_COLUMNS ", retry_at, first_attempt_at)"
+		" CROSS JOIN LATERAL (SELECT FROM rswebhook.queue k"
+		"  WHERE k.destination_id = c.destination_id AND k.event_id = c.event_id"
+		"  AND (k.attempts = c.attempts + 1 AND k.queued_at = c.queued_at"
+		"   AND " IS_TIME("k.retry_at", "c.retry_at")
+		"   AND " IS_TIME("k.first_attempt_at", "c.first_attempt_at") ") IS NOT TRUE LIMIT 1) AS r LIMIT 1"
 	},
 	[PAUSE] = {
 		"UPDATE rswebhook.destination SET paused = true WHERE id = $1 AND NOT paused",
-		1, {INT4OID}, "destination"
+		1, {INT4OID}, "destination",
+		"SELECT FROM rswebhook.destination WHERE id = $1 AND NOT paused"
 	},
 	[LOAD_BREAKERS] = {
 		"SELECT destination_id::int4, failures::int4, opened_at::timestamptz,"
@@ -138,15 +159,20 @@ static struct
 		" ON CONFLICT (destination_id) DO UPDATE SET failures = EXCLUDED.failures,"
 		"  opened_at = EXCLUDED.opened_at, next_probe_at = EXCLUDED.next_probe_at,"
 		"  reason = EXCLUDED.reason",
-		5, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}, "breaker"
+		5, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}, "breaker",
+		"SELECT WHERE NOT EXISTS (SELECT FROM rswebhook.breaker"
+		" WHERE destination_id = $1 AND failures = $2 AND " IS_TIME("opened_at", "$3")
+		" AND " IS_TIME("next_probe_at", "$4") ")"
 	},
 	[CLOSE_BREAKER] = {
 		"DELETE FROM rswebhook.breaker WHERE destination_id = $1",
-		1, {INT4OID}, "breaker"
+		1, {INT4OID}, "breaker",
+		"SELECT FROM rswebhook.breaker WHERE destination_id = $1"
 	},
 };
 
 static SPIPlanPtr plans[lengthof(statements)];
+static SPIPlanPtr plans_of_kept[lengthof(statements)];
 
 /* All columns of rswebhook.delivery, each an array. */
 static SPIPlanPtr
@@ -170,6 +196,27 @@ prepare_insert_deliveries(void)
 					   DELIVERY_COLUMNS, types);
 }
 
+pg_noreturn static void
+not_obeyed(Statement statement)
+{
+	const char *table = statements[statement].changes;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("rows of \"rswebhook.%s\" were not changed as they have to be", table),
+			 errdetail("A trigger or a rule has kept them as they were, or made something else of them or of the statement."),
+			 errhint("Look for triggers and rules on rswebhook.%s.", table)));
+}
+
+static SPIPlanPtr
+keep_plan(Statement statement, SPIPlanPtr plan)
+{
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare statement %d: %s", statement,
+			 SPI_result_code_string(SPI_result));
+	return plan;
+}
+
 void
 statement_execute(Statement statement, Datum *values, const char *nulls,
 				  bool read_only, int expected)
@@ -178,17 +225,10 @@ statement_execute(Statement statement, Datum *values, const char *nulls,
 	int			result;
 
 	if (plans[statement] == NULL)
-	{
-		SPIPlanPtr	plan = statement == INSERT_DELIVERIES ?
-			prepare_insert_deliveries() :
-			SPI_prepare(statements[statement].sql, statements[statement].nargs,
-						statements[statement].args);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare statement %d: %s", statement,
-				 SPI_result_code_string(SPI_result));
-		plans[statement] = plan;
-	}
+		plans[statement] = keep_plan(statement, statement == INSERT_DELIVERIES ?
+									 prepare_insert_deliveries() :
+									 SPI_prepare(statements[statement].sql, statements[statement].nargs,
+												 statements[statement].args));
 	result = SPI_execute_plan(plans[statement], values, nulls, read_only, 0);
 	MemoryContextSwitchTo(caller);	/* SPI leaves us in its own */
 	if (result != expected)
@@ -196,20 +236,24 @@ statement_execute(Statement statement, Datum *values, const char *nulls,
 		/* made under a rule that left nothing of it, it would not hear of changes */
 		SPI_freeplan(plans[statement]);
 		plans[statement] = NULL;
-		statement_not_obeyed(statement);
+		not_obeyed(statement);
 	}
 }
 
 void
-statement_not_obeyed(Statement statement)
+statement_check(Statement statement, Datum *values)
 {
-	const char *table = statements[statement].changes;
+	MemoryContext caller = CurrentMemoryContext;
 
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("rows of \"rswebhook.%s\" were not changed", table),
-			 errdetail("A trigger or a rule has kept them as they were, or put something else in the place of the statement."),
-			 errhint("Look for triggers and rules on rswebhook.%s.", table)));
+	if (plans_of_kept[statement] == NULL)
+		plans_of_kept[statement] = keep_plan(statement,
+											 SPI_prepare(statements[statement].kept,
+														 statements[statement].nargs,
+														 statements[statement].args));
+	(void) SPI_execute_plan(plans_of_kept[statement], values, NULL, false, 1);
+	MemoryContextSwitchTo(caller);
+	if (SPI_processed > 0)
+		not_obeyed(statement);
 }
 
 Datum

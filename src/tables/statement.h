@@ -49,8 +49,11 @@ typedef enum Statement
 extern void statement_execute(Statement statement, Datum *values, const char *nulls,
 							  bool read_only, int expected);
 
-/* The error for rows that it should have changed, and has not. */
-pg_noreturn extern void statement_not_obeyed(Statement statement);
+/*
+ * An error unless all rows are now what the statement, run just before with these
+ * parameters, was to make of them.  Of statements that change something.
+ */
+extern void statement_check(Statement statement, Datum *values);
 
 /* Of what it returned; number: from 0.  A time that is null is 0. */
 extern Datum statement_column(int row, int number, bool *null);

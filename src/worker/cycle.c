@@ -35,6 +35,7 @@
 #include "worker/claim.h"
 #include "worker/cycle.h"
 #include "worker/deliver.h"
+#include "worker/lack.h"
 #include "worker/lanes.h"
 #include "worker/recording.h"
 #include "worker/repeated.h"
@@ -71,6 +72,7 @@ static Instant pause_until = 0; /* if recovering */
 static int64 pause_us = 0;		/* after the last error that does not pass by itself */
 static int	unsaid = 0;			/* errors that were not logged */
 static Lane *reading = NULL;	/* whose rows are being read */
+static bool recording = false;	/* which shows its errors itself */
 static int	nunreadable = 0;	/* lanes in a row that could not be read */
 
 void
@@ -205,7 +207,9 @@ cycle(bool look)
 	 */
 	if (!recovering)
 		read_and_start(look);
+	recording = true;
 	recording_run(now, recovering);
+	recording = false;
 	if (recovering && !session_extension_gone())
 		read_and_start(true);
 	next_sweep = Min(next_sweep, destination_again_at());
@@ -262,6 +266,9 @@ cycle_recover(MemoryContext context)
 	session_abort();
 	passes = session_error_passes(sqlerrcode);
 	say_error(passes, now);
+	if (!recording)
+		lack_note_undone(UNDONE_CYCLE, session_error()->message);
+	recording = false;
 	FlushErrorState();
 	deliver_reset(now);
 	recording_reset();
@@ -297,6 +304,7 @@ recovered(void)
 	nunreadable = 0;
 	recovering = false;
 	pause_us = 0;
+	lack_note_undone(UNDONE_CYCLE, NULL);
 }
 
 bool

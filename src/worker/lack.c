@@ -1,19 +1,22 @@
 /*-------------------------------------------------------------------------
  *
  * lack.c
- *		What the worker lacks to send with, said in the log and shown by
- *		rswebhook.workers().
+ *		What the worker lacks to send with, said in the log, and what it cannot do
+ *		with the tables; both are shown by rswebhook.workers().
  *
  * Descriptors, memory, threads, local ports, an option of libcurl's: where one is
  * missing, requests wait, and nobody is charged for it.  So this is the only place
  * where it shows.  A secret that is not to be had is said of its destination, and
- * rswebhook.status shows it as unusable.
+ * rswebhook.status shows it as unusable.  Of an error in a transaction, only its
+ * message is shown: details have rows in them.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include "mb/pg_wchar.h"
 
 #include "shmem/worker_slot.h"
 #include "worker/lack.h"
@@ -23,10 +26,50 @@
 /* Shortages that come and go are not said more often than this. */
 #define SAY_AGAIN_US	(60 * USECS_PER_SEC)
 
-static char lacks[SLOT_LACKS_SIZE];	/* "": nothing */
+/* Of each, with the NUL, so that there is room for all. */
+#define LACK_SIZE		(SLOT_LACKS_SIZE / 4 - 2)
+
+static char lacks[LACK_SIZE];	/* "": nothing */
+static char undone[][LACK_SIZE] = {
+	[UNDONE_CYCLE] = "",
+	[UNDONE_OUTCOMES] = "",
+	[UNDONE_STATES] = ""
+};
 static int64 waited;			/* requests, since it began */
 static bool said;				/* that it began */
 static Instant said_at;
+
+/* Of what somebody's trigger says, too, there is one line. */
+static void
+make_line(char *text)
+{
+	for (; *text != '\0'; text++)
+	{
+		if ((unsigned char) *text < ' ')
+			*text = ' ';
+	}
+}
+
+static void
+add_shown(char *shown, const char *what)
+{
+	if (what[0] == '\0')
+		return;
+	if (shown[0] != '\0')
+		strlcat(shown, "; ", SLOT_LACKS_SIZE);
+	strlcat(shown, what, SLOT_LACKS_SIZE);
+}
+
+static void
+show(void)
+{
+	char		shown[SLOT_LACKS_SIZE] = "";
+
+	for (int i = 0; i < lengthof(undone); i++)
+		add_shown(shown, undone[i]);
+	add_shown(shown, lacks);
+	worker_slot_show_lacks(shown);
+}
 
 void
 lack_note(const char *what, bool unsupported, Instant now)
@@ -40,7 +83,7 @@ lack_note(const char *what, bool unsupported, Instant now)
 	if (strncmp(lacks, what, sizeof(lacks) - 1) != 0)
 	{
 		strlcpy(lacks, what, sizeof(lacks));
-		worker_slot_show_lacks(lacks);
+		show();
 	}
 	if (said || (said_at != 0 && now - said_at < SAY_AGAIN_US))
 		return;
@@ -60,11 +103,31 @@ lack_over(void)
 	if (lacks[0] == '\0')
 		return;
 	lacks[0] = '\0';
-	worker_slot_show_lacks(NULL);
+	show();
 	if (said)
 		ereport(LOG,
 				(errmsg("rswebhook does not have to wait with requests any more"),
 				 errdetail("Some were put back, " INT64_FORMAT " times in all.", waited)));
+}
+
+void
+lack_note_undone(Undone what, const char *why)
+{
+	static const char *const words[] = {
+		[UNDONE_CYCLE] = "the worker cannot go on",
+		[UNDONE_OUTCOMES] = "outcomes cannot be recorded",
+		[UNDONE_STATES] = "pauses and circuit breakers cannot be recorded"
+	};
+	char		text[LACK_SIZE + MAX_MULTIBYTE_CHAR_LEN] = "";
+
+	if (why != NULL)
+		snprintf(text, sizeof(text), "%s: %s", words[what], why);
+	text[pg_mbcliplen(text, strlen(text), LACK_SIZE - 1)] = '\0';
+	make_line(text);
+	if (strcmp(text, undone[what]) == 0)
+		return;
+	strcpy(undone[what], text);
+	show();
 }
 
 void

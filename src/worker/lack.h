@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * lack.h
- *		What the worker lacks to send with, said in the log and shown by
- *		rswebhook.workers().
+ *		What the worker lacks to send with, said in the log, and what it cannot do
+ *		with the tables; both are shown by rswebhook.workers().
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -26,5 +26,16 @@ extern void lack_secret_over(const Destination *destination, Instant now);
 
 /* Nothing waits for that any more, if anything did. */
 extern void lack_over(void);
+
+/* What is not done with the tables at present. */
+typedef enum Undone
+{
+	UNDONE_CYCLE,				/* anything: nothing is read, say */
+	UNDONE_OUTCOMES,			/* some are not recorded */
+	UNDONE_STATES				/* likewise of pauses and circuit breakers */
+} Undone;
+
+/* Why; the caller logs what is an error.  NULL: it is done. */
+extern void lack_note_undone(Undone what, const char *why);
 
 #endif							/* RSWEBHOOK_LACK_H */

@@ -16,6 +16,7 @@
 
 #include "base/inject.h"
 #include "tables/queue_record.h"
+#include "worker/lack.h"
 #include "worker/record.h"
 #include "worker/recording.h"
 #include "worker/repeated.h"
@@ -133,6 +134,19 @@ failed_due_at(void)
 	return due == 0 ? 0 : Max(due, next_again);
 }
 
+/*
+ * What cannot be recorded is shown as long as it is so: the last error, or else
+ * that rows are locked.
+ */
+static void
+show_deferred(void)
+{
+	if (record_failed_until() != 0)
+		return;
+	lack_note_undone(UNDONE_OUTCOMES, record_busy_until() == 0 ? NULL :
+					 "rows of rswebhook.queue are locked by another transaction");
+}
+
 /* Record so many outcomes at the most, in one transaction. */
 static void
 record_some(int limit)
@@ -219,6 +233,7 @@ take_apart(void)
 			repeated_report(&unrecorded, error);
 			continue;
 		}
+		lack_note_undone(UNDONE_OUTCOMES, error->message);
 		before = failed;
 		failed = defer_failed(error->sqlerrcode);
 		failures += failed != before;
@@ -242,7 +257,10 @@ record_group(void)
 	}
 	record_not_committed();
 	if (concerns_all(error->sqlerrcode))
+	{
+		lack_note_undone(UNDONE_OUTCOMES, error->message);
 		ReThrowError(error);
+	}
 	/* the error comes again, from the outcome to blame */
 	shrink_group();
 	take_apart();
@@ -257,6 +275,7 @@ try_again(void)
 	if (error == NULL)
 		return;
 	next_again = clock_now() + AGAIN_PAUSE_US;
+	lack_note_undone(UNDONE_OUTCOMES, error->message);
 	if (!lighten(error->sqlerrcode))
 		(void) defer_failed(error->sqlerrcode);
 	if (!session_error_passes(error->sqlerrcode))
@@ -289,19 +308,20 @@ save_states_now(void)
 	while (states_changed() && failures < MAX_FAILURES && !session_extension_gone())
 	{
 		error = session_try(save_states, limit);
+		if (error == NULL && limit > 1)
+			break;
 		if (error == NULL)
-		{
-			if (limit > 1)
-				return;
 			continue;
-		}
 		states_failed();
+		lack_note_undone(UNDONE_STATES, error->message);
 		failures++;
 		limit = 1;
 		next_save = clock_now() + SAVE_RETRY_US;
 		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 			repeated_report(&unsaved, error);
 	}
+	if (next_save == 0)
+		lack_note_undone(UNDONE_STATES, NULL);
 }
 
 /* When states of destinations have to be saved; 0: none have changed. */
@@ -321,6 +341,7 @@ recording_run(Instant now, bool hurry)
 	due = failed_due_at();
 	if (due != 0 && due <= now && !session_extension_gone())
 		try_again();
+	show_deferred();
 	due = save_due_at();
 	if (due != 0 && due <= now && !session_extension_gone())
 		save_states_now();
