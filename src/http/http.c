@@ -46,16 +46,13 @@
 #include "http/poller.h"
 #include "http/transfer.h"
 
-/* The caller comes back so late at least, or it does not matter. */
-#define LATE_US				(50 * 1000)
-
 /* Rounds in one http_run(), so that the caller's other work gets its own time. */
 #define MAX_ROUNDS			16
 
 static sigset_t all_signals;
 
-/* When the caller was to come back at the latest; -1: whenever it likes. */
-static int64_t expected_us = -1;
+/* When to look at the time of any in flight again, or earlier; -1: never. */
+static int64_t look_by_us = -1;
 
 /* Tags that there was not even memory for a Transfer. */
 static uint64_t *starved = NULL;
@@ -182,17 +179,23 @@ run_on_rest(Transfer *t, int64_t now_us)
 	}
 }
 
+static void
+look_at(Transfer *t, int64_t now_us)
+{
+	look_by_us = sooner(look_by_us, http_time_look(t, now_us));
+}
+
 /* New requests, next hops, repeats, and those that have waited. */
 static void
 run_starting(void)
 {
-	int64_t		now_us = poller_clock();
-
 	while (http_starting.first != NULL)
 	{
 		Transfer   *t = http_starting.first;
 		bool		alone = t->repeats >= HTTP_MAX_REPEATS;
+		int64_t		now_us = poller_clock();
 
+		look_at(t, now_us);
 		if (t->setup != CURLE_OK)
 			fail_setup(t);
 		else if (t->vain != CURLE_OK)
@@ -211,11 +214,26 @@ run_starting(void)
  * ---------------------------------------------------------------------
  */
 
+/* Was the room away?  To be asked wherever it may have been, since libcurl does not. */
+static void
+look_at_all(int64_t now_us)
+{
+	const TransferList *lists[] = {&http_starting, &http_waiting, &http_running, &http_settling};
+
+	if (look_by_us < 0 || now_us < look_by_us)
+		return;
+	look_by_us = -1;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+	{
+		for (Transfer *t = lists[i]->first; t != NULL; t = t->next)
+			look_at(t, now_us);
+	}
+}
+
 /* Take what has ended out of libcurl. */
 static void
 collect_finished(void)
 {
-	int64_t		now_us = poller_clock();
 	CURLcode	result;
 	Transfer   *t;
 
@@ -227,9 +245,9 @@ collect_finished(void)
 		t->worn = t->worn || connects > 0 || result != CURLE_OK;
 		if (t->connection->ntransfers > 1 && http_result_blames_connection(result))
 			http_untold_broken(t->connection, false);
-		http_finish(t, result, now_us);
+		http_finish(t, result, poller_clock());
 	}
-	http_untold_lost(now_us);
+	http_untold_lost(poller_clock());
 }
 
 /* When there is something to be done without an event; -1: never. */
@@ -240,8 +258,9 @@ next_due(void)
 		return 0;
 	return sooner(sooner(sooner(http_multi_next(), http_untold_next()),
 						 sooner(http_wait_next(), http_finish_next())),
-				  sooner(sooner(http_names_next(), http_connection_next_expiry()),
-						 sooner(http_linger_next(), poller_delayed_until())));
+				  sooner(sooner(sooner(http_names_next(), http_connection_next_expiry()),
+								sooner(http_linger_next(), poller_delayed_until())),
+						 look_by_us));
 }
 
 static bool
@@ -254,31 +273,8 @@ is_due(int64_t when_us)
 static void
 settle(void)
 {
-	int64_t		now_us = poller_clock();
-
 	poller_settle();
-	expected_us = next_due();
-	poller_wake_at(expected_us);
-	if (expected_us >= 0 && expected_us < now_us)
-		expected_us = now_us;
-}
-
-/* The caller was away for longer than it was asked to: that is nobody's time. */
-static void
-give_back(void)
-{
-	const TransferList *lists[] = {&http_starting, &http_waiting, &http_running, &http_settling};
-	int64_t		now_us = poller_clock();
-	int64_t		away_us = now_us - expected_us;
-
-	if (expected_us < 0 || away_us < LATE_US)
-		return;
-	http_names_give_back(away_us);
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-	{
-		for (Transfer *t = lists[i]->first; t != NULL; t = t->next)
-			http_time_give_back(t, away_us, now_us);
-	}
+	poller_wake_at(next_due());
 }
 
 /*
@@ -307,7 +303,8 @@ take_event(const PollerEvent *event)
 
 /*
  * What is due now; true: there is more.  Nobody's time is up as long as there
- * are sockets that have not been looked at.
+ * are sockets that have not been looked at, and then by when that began: what has
+ * come since, perhaps while the process was stopped, is not read yet.
  */
 static bool
 run_once(void)
@@ -315,13 +312,16 @@ run_once(void)
 	PollerEvent events[128];
 	bool		more;
 	int			nevents = poller_wait(events, 128, &more);
-	int64_t		now_us;
+	int64_t		now_us = poller_waited_at();
 
+	look_at_all(now_us);
 	if (nevents == 0 && !is_due(next_due()))
 		return false;
 	for (int i = 0; i < nevents; i++)
+	{
+		look_at_all(poller_clock());
 		take_event(&events[i]);
-	now_us = poller_clock();
+	}
 	if (more)
 	{
 		http_names_run(now_us);
@@ -336,6 +336,7 @@ run_once(void)
 	http_finish_settling(now_us);
 	run_starting();
 	http_untold_forgotten(now_us);
+	look_at_all(poller_clock());
 	http_multi_timer();
 	collect_finished();
 	http_untold_late(now_us);
@@ -351,7 +352,6 @@ http_run(void)
 		return;
 	block_signals(&saved);
 	http_curl_begin();
-	give_back();
 	for (int i = 0; i < MAX_ROUNDS && run_once(); i++)
 		poller_settle();
 	restore_signals(&saved);
@@ -460,6 +460,7 @@ http_start(const HttpRequest *request)
 	}
 
 	http_time_start(t, request, poller_clock());
+	look_at(t, t->started_us);
 	t->response_limit = request->response_limit;
 	t->hops_left = request->max_redirects;
 	http_answer_begin(t);

@@ -22,6 +22,7 @@
 #include "http/http_request.h"
 #include "http/http_result.h"
 #include "http/http_socket.h"
+#include "http/http_time.h"
 #include "http/poller.h"
 #include "http/transfer.h"
 
@@ -138,6 +139,7 @@ http_finish(Transfer *t, CURLcode result, int64_t now_us)
 {
 	bool		repeat;
 
+	(void) http_time_look(t, now_us);
 	if (http_result_blames_connection(result))
 		http_answer_overhear(t);
 	http_result_spare_body(t, result);

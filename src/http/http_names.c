@@ -70,6 +70,7 @@ typedef struct Lookup
 /* Those that are being looked up. */
 static Name *asked = NULL;
 
+static int64_t seen_us = 0;		/* the last look at them */
 static int64_t looked_us = 0;	/* at the files ... */
 static unsigned looked_version = 0;	/* ... of which the hosts file was this */
 
@@ -514,6 +515,23 @@ is_due(const Family *family, int64_t now_us)
 	return family->again_us >= 0 && now_us >= family->again_us;
 }
 
+/* Time in which we were away is not theirs; they are looked at with the files. */
+static void
+give_back(int64_t now_us)
+{
+	int64_t		away_us = now_us - seen_us - LOOK_AT_FILES_US;
+
+	seen_us = now_us;
+	if (away_us < HTTP_LATE_US)
+		return;
+	for (Name *name = asked; name != NULL; name = name->next_asked)
+	{
+		name->give_up_us += away_us;
+		if (name->settle_us >= 0)
+			name->settle_us += away_us;
+	}
+}
+
 void
 http_names_run(int64_t now_us)
 {
@@ -521,6 +539,7 @@ http_names_run(int64_t now_us)
 	bool		look = asked != NULL && now_us >= looked_us + LOOK_AT_FILES_US;
 	int64_t		until_us;
 
+	give_back(now_us);
 	http_dns_run();
 	for (Name *name = asked; name != NULL && !look; name = name->next_asked)
 		look = is_due(&name->family[0], now_us) || is_due(&name->family[1], now_us);
@@ -539,17 +558,6 @@ http_names_run(int64_t now_us)
 		}
 		if (is_over(name, now_us) || (name->settle_us >= 0 && now_us >= name->settle_us))
 			settle(name, now_us);
-	}
-}
-
-void
-http_names_give_back(int64_t away_us)
-{
-	for (Name *name = asked; name != NULL; name = name->next_asked)
-	{
-		name->give_up_us += away_us;
-		if (name->settle_us >= 0)
-			name->settle_us += away_us;
 	}
 }
 

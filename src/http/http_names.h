@@ -53,9 +53,6 @@ extern const char *http_names_late(const struct Name *name, bool *lacking);
 extern bool http_names_init(void);
 
 extern void http_names_run(int64_t now_us);
-
-/* So much of the time for look-ups was not theirs. */
-extern void http_names_give_back(int64_t away_us);
 extern int64_t http_names_next(void);
 
 #endif							/* RSWEBHOOK_HTTP_NAMES_H */

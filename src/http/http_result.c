@@ -222,6 +222,8 @@ http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 		return t->fault == NULL || t->repeats < HTTP_MAX_REPEATS;
 	if (t->barred || t->fault != NULL || t->head_bytes > 0)
 		return false;
+	if (result == CURLE_OPERATION_TIMEDOUT && t->away && t->connect_by_us > now_us)
+		return true;			/* libcurl counts the time that we were away */
 	if (head_is_lost(t, result))
 	{
 		if (http_pool_give_up_http2(t))

@@ -5,13 +5,14 @@
  *
  * libcurl's own limits are not used: it judges them before it reads what lies in
  * its sockets, and counts the time in which nobody could call it.  Here a limit
- * is judged once all sockets have been read, and time in which the room was not
- * called although it had asked to be (a lock, a standby, a stopped process) is
- * given back.
+ * is judged by the time at which all sockets were asked what they hold, once that
+ * has been read, and time that passes while the room cannot run (a lock, a standby,
+ * a process that is stopped, in the middle of its work, too) is given back.
  *
- * How long the room was away is known from when it had asked to be called, so
- * while a connection is set up, when answers need an answer of ours, it asks more
- * often.
+ * That is known from looking at each request several times in the time that it
+ * has: of what passes until a look that comes late, it is charged with what was to
+ * pass, and with no more than half of what it has left.  So no look that is late
+ * ends a request, and each one brings it nearer to its end.
  *
  * See transfer.h for the rules of the room.
  *
@@ -27,14 +28,15 @@
 #include "http/http_time.h"
 #include "http/transfer.h"
 
-/* How often to look at a request whose connection is being set up. */
+/* While its connection is set up, other addresses of its name may come. */
 #define SETTING_UP_US		(250 * 1000)
 
-/*
- * A request whose time is over when the room comes back has so much more, once,
- * or as long as the room was away: it may need several steps yet.
- */
-#define SPARED_US			(1000 * 1000)
+/* Looks at a request in the shortest of its limits, but no more often than that. */
+#define LOOKS				16
+#define LEAST_TICK_US		(10 * 1000)
+
+/* What is not halved any more. */
+#define LEAST_LEFT_US		1000
 
 /* A request on a connection that was kept, and that nobody else used, is out by then. */
 #define BEGIN_US			(1000 * 1000)
@@ -52,7 +54,10 @@ http_time_start(Transfer *t, const HttpRequest *request, int64_t now_us)
 	t->deadline_us = -1;
 	if (request->timeout_ms > 0)
 		t->deadline_us = now_us + (int64_t) request->timeout_ms * 1000;
+	t->connect_by_us = t->begin_by_us = -1;
+	t->timeout_ms = request->timeout_ms;
 	t->connect_timeout_ms = request->connect_timeout_ms;
+	t->seen_us = now_us;
 
 	/* where the whole attempt has less time, it is of no use */
 	t->least_speed = request->low_speed_limit;
@@ -60,7 +65,6 @@ http_time_start(Transfer *t, const HttpRequest *request, int64_t now_us)
 	if (request->timeout_ms > 0 &&
 		request->timeout_ms <= (int64_t) request->low_speed_time_s * 1000)
 		t->least_speed = 0;
-	t->spared = false;
 	t->waited_us = 0;
 }
 
@@ -109,6 +113,7 @@ http_time_run(Transfer *t, int64_t now_us)
 	t->slow_since_us = now_us;
 	t->speed_at_us = now_us + speed_interval(t);
 	t->moved = 0;
+	t->away = false;
 	note_next_look(t, now_us);
 }
 
@@ -147,14 +152,20 @@ is_too_slow(Transfer *t, int64_t now_us)
 	return now_us - t->slow_since_us >= (int64_t) t->low_speed_s * 1000000;
 }
 
+static void
+note_connected(Transfer *t)
+{
+	if (t->in_multi && t->connect_by_us >= 0 && http_result_was_connected(t))
+		t->connect_by_us = -1;
+}
+
 const char *
 http_time_is_up(Transfer *t, int64_t now_us)
 {
 	static char text[128];
 	long long	took_ms = (now_us - t->started_us) / 1000;
 
-	if (t->connect_by_us >= 0 && http_result_was_connected(t))
-		t->connect_by_us = -1;
+	note_connected(t);
 	if (t->connect_by_us >= 0 && now_us >= t->connect_by_us)
 		snprintf(text, sizeof(text), "Connection timed out after %lld milliseconds", took_ms);
 	else if (t->deadline_us >= 0 && now_us >= t->deadline_us)
@@ -194,54 +205,77 @@ http_time_is_stalled(Transfer *t, int64_t now_us)
 	return t->body_len > 0 && sent == 0 && !t->opened && http_result_was_connected(t);
 }
 
-/* Move a time by so much, unless there is none, and beyond another one. */
+/* How much may pass until it is looked at again. */
+static int64_t
+tick(const Transfer *t)
+{
+	int64_t		limit_ms = t->timeout_ms > 0 ? t->timeout_ms : INT32_MAX;
+	int64_t		tick_us;
+
+	if ((!t->in_multi || t->connect_by_us >= 0) && t->connect_timeout_ms < limit_ms)
+		limit_ms = t->connect_timeout_ms;
+	if (t->least_speed > 0 && (int64_t) t->low_speed_s * 1000 < limit_ms)
+		limit_ms = (int64_t) t->low_speed_s * 1000;
+	tick_us = limit_ms * 1000 / LOOKS;
+	return tick_us > LEAST_TICK_US ? tick_us : LEAST_TICK_US;
+}
+
+/* What it is charged with when it is looked at late. */
+static int64_t
+charge(const Transfer *t, int64_t tick_us)
+{
+	int64_t		until_us = t->in_multi ? sooner(t->deadline_us, t->connect_by_us) : t->deadline_us;
+	int64_t		left_us = until_us - t->seen_us;
+
+	if (until_us < 0)
+		return tick_us;
+	if (left_us > LEAST_LEFT_US)
+		left_us /= 2;
+	return left_us < 0 ? 0 : left_us < tick_us ? left_us : tick_us;
+}
+
+/* Move a time by so much, unless there is none. */
 static void
-move(int64_t *time_us, int64_t by_us, int64_t beyond_us)
+move(int64_t *time_us, int64_t by_us)
 {
-	if (*time_us < 0 || *time_us == INT64_MAX)
-		return;
-	*time_us += by_us;
-	if (*time_us < beyond_us)
-		*time_us = beyond_us;
+	if (*time_us >= 0 && *time_us != INT64_MAX)
+		*time_us += by_us;
 }
 
-/* Would less than so much be left until then? */
-static bool
-leaves_less(int64_t time_us, int64_t now_us, int64_t than_us)
+static void
+give_back(Transfer *t, int64_t passed_us, int64_t charged_us, int64_t now_us)
 {
-	return time_us >= 0 && time_us - now_us < than_us;
-}
+	int64_t		lost_us = passed_us - charged_us;
 
-/*
- * Whatever had less than that left when we went away may need several steps yet:
- * all of those in flight, and not only the first, have as much once.
- */
-void
-http_time_give_back(Transfer *t, int64_t away_us, int64_t now_us)
-{
-	int64_t		lost_us = now_us - t->started_us < away_us ? now_us - t->started_us : away_us;
-	int64_t		spare_us = lost_us < SPARED_US ? lost_us : SPARED_US;
-	int64_t		beyond_us = 0;
-
-	if (!t->spared && (leaves_less(t->deadline_us, now_us, spare_us - lost_us) ||
-					   leaves_less(t->connect_by_us, now_us, spare_us - lost_us)))
-	{
-		beyond_us = now_us + spare_us;
-		t->spared = true;
-	}
-	move(&t->deadline_us, lost_us, beyond_us);
-	move(&t->wait_until_us, lost_us, beyond_us);
-	move(&t->waits_since_us, lost_us, 0);
+	move(&t->deadline_us, lost_us);
+	move(&t->wait_until_us, lost_us);
+	move(&t->waits_since_us, lost_us);
 	if (!t->in_multi)
 		return;
-	move(&t->connect_by_us, lost_us, beyond_us);
-	move(&t->begin_by_us, lost_us, 0);
+	t->away = true;
+	move(&t->connect_by_us, lost_us);
+	move(&t->begin_by_us, passed_us);	/* a second, which is less than some ticks */
 	t->slow_since_us += lost_us;
 	t->speed_at_us += lost_us;
-	t->look_at_us = now_us;
+	note_next_look(t, now_us);
 	if (t->connect_by_us >= 0)
 	{
-		t->connecting_ms += lost_us / 1000 + 1 + (beyond_us > 0 ? (beyond_us - now_us) / 1000 : 0);
+		t->connecting_ms += lost_us / 1000 + 1;
 		(void) curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long) t->connecting_ms);
 	}
+}
+
+int64_t
+http_time_look(Transfer *t, int64_t now_us)
+{
+	int64_t		passed_us = now_us - t->seen_us;
+	int64_t		tick_us;
+
+	note_connected(t);
+	tick_us = tick(t);
+	if (passed_us >= tick_us + HTTP_LATE_US)
+		give_back(t, passed_us, charge(t, tick_us), now_us);
+	if (passed_us > 0)
+		t->seen_us = now_us;
+	return t->seen_us + tick_us;
 }

@@ -30,7 +30,10 @@ extern const char *http_time_is_up(Transfer *t, int64_t now_us);
 extern bool http_time_is_stalled(Transfer *t, int64_t now_us);
 extern void http_time_look_soon(Transfer *t, int64_t now_us);
 
-/* So much of its time was not its own. */
-extern void http_time_give_back(Transfer *t, int64_t away_us, int64_t now_us);
+/*
+ * In flight: look whether we were away, and give back what time that took; to be
+ * called again by the time that it returns.
+ */
+extern int64_t http_time_look(Transfer *t, int64_t now_us);
 
 #endif							/* RSWEBHOOK_HTTP_TIME_H */

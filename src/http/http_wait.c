@@ -14,6 +14,7 @@
 #include "http/http_curl.h"
 #include "http/http_lists.h"
 #include "http/http_names.h"
+#include "http/http_time.h"
 #include "http/http_wait.h"
 #include "http/poller.h"
 #include "http/transfer.h"
@@ -79,7 +80,10 @@ http_wait_for_connection(Transfer *t, int64_t now_us)
 static void
 end_waiting(Transfer *t, bool patient)
 {
-	t->waited_us += poller_clock() - t->waits_since_us;
+	int64_t		now_us = poller_clock();
+
+	(void) http_time_look(t, now_us);
+	t->waited_us += now_us - t->waits_since_us;
 	if (t->waited_us > patience(t))
 		t->waited_us = patience(t);
 	t->patient = patient;

@@ -54,6 +54,9 @@
 /* A request that was repeated so often has a connection to itself. */
 #define HTTP_MAX_REPEATS	2
 
+/* What is looked at so late has not had the time that has passed, or it does not matter. */
+#define HTTP_LATE_US		(50 * 1000)
+
 /* Sockets of a connection: one for each address that it tries at once. */
 #define HTTP_MAX_SOCKETS	16
 
@@ -180,6 +183,7 @@ typedef struct Transfer
 	size_t		response_limit;
 
 	/* what it may take (http_time.c); a time of -1: none */
+	int			timeout_ms;		/* 0: none */
 	int			connect_timeout_ms;
 	int			least_speed;	/* bytes a second; 0: any */
 	int			low_speed_s;	/* so long it may be slower */
@@ -193,7 +197,9 @@ typedef struct Transfer
 	int64_t		speed_at_us;	/* when to look at its speed again */
 	int64_t		moved;			/* bytes, when that was done last */
 	int64_t		look_at_us;		/* when to ask whether its time is up */
-	bool		spared;			/* it was to be over when we came back late */
+	int64_t		seen_us;		/* what has passed until then was its own, or was given
+								 * back ... */
+	bool		away;			/* ... as some was since libcurl has it */
 
 	CURLcode	setup;			/* why it cannot be sent */
 	const char *failed_option;	/* which option that is; NULL: none */
