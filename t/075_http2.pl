@@ -24,7 +24,7 @@ my $receiver = NodeReceiver->new(temp_dir('node'), $certificates);
 my $narrow = NodeReceiver->new(temp_dir('node'), $certificates, max_streams => 1);
 
 # room for many large events at once, of a destination that is new
-my $node = new_node('http2', conf => "rswebhook.max_in_flight_size = 1GB\n");
+my $node = new_node('http2', conf => "rswebhook.max_in_flight_size = 1GB\nrswebhook.max_in_flight = 40\n");
 my $pid = worker_pid($node);
 my %hasty = (Http2::hasty($certificates), timeout => '30 s');
 my @ids;    # of events that must agree with the ledgers

@@ -107,7 +107,8 @@ signal_of(const HttpAnswer *answer, VerdictKind kind)
 }
 
 /*
- * When to try again, or 0 if the retry window and the attempts are used up.
+ * When to try again, or 0 if the retry window and the attempts are used up, unless
+ * it was memory that we lacked this time.
  * Retry-After may make the wait longer, but neither longer than max_backoff
  * times the destination's factor nor past the end of the window: a receiver
  * that always sends it must not keep an event for ever.
@@ -119,7 +120,7 @@ next_attempt_at(const HttpAnswer *answer, const Destination *destination,
 	int64		left = destination->retry_window_us - age_us;
 	int64		wait;
 
-	if (attempt >= destination->min_attempts && left <= 0)
+	if (attempt >= destination->min_attempts && left <= 0 && !answer->ran_out)
 		return 0;
 
 	wait = verdict_backoff_us(destination->min_backoff_us,

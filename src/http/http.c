@@ -44,10 +44,14 @@
 #include "http/http_untold.h"
 #include "http/http_wait.h"
 #include "http/poller.h"
+#include "http/reserve.h"
 #include "http/transfer.h"
 
 /* Rounds in one http_run(), so that the caller's other work gets its own time. */
 #define MAX_ROUNDS			16
+
+/* A look at how much memory there is holds for so long. */
+#define ROOM_US				(100 * 1000)
 
 static sigset_t all_signals;
 
@@ -185,10 +189,41 @@ look_at(Transfer *t, int64_t now_us)
 	look_by_us = sooner(look_by_us, http_time_look(t, now_us));
 }
 
+/*
+ * What is begun is to end as its receiver has it, so there must be memory for that; the
+ * reserve is for those that are under way.
+ */
+static bool
+lacks_memory(void)
+{
+	return http_multi_is_broken() || http_curl_lacks_memory() ||
+		(reserve_is_low() && (http_running.first != NULL || http_settling.first != NULL));
+}
+
+/* Where there is not much memory, one at a time: then it is seen what that has left. */
+static bool
+has_room(bool first, int64_t now_us)
+{
+	static int	room = 0;
+	static int64_t seen_us;
+
+	if (first)
+		return true;
+	if (room == 0 || now_us - seen_us >= ROOM_US)
+	{
+		room = http_curl_room();
+		seen_us = now_us;
+	}
+	return room > 0 && room-- > 0;
+}
+
 /* New requests, next hops, repeats, and those that have waited. */
 static void
 run_starting(void)
 {
+	bool		lacking = http_starting.first != NULL && lacks_memory();
+	bool		first = true;
+
 	while (http_starting.first != NULL)
 	{
 		Transfer   *t = http_starting.first;
@@ -196,6 +231,14 @@ run_starting(void)
 		int64_t		now_us = poller_clock();
 
 		look_at(t, now_us);
+		if (lacking)
+		{
+			fail_early(t, false, http_no_memory);
+			continue;
+		}
+		if (!has_room(first, now_us))
+			break;
+		first = false;
 		if (t->setup != CURLE_OK)
 			fail_setup(t);
 		else if (t->vain != CURLE_OK)
@@ -322,6 +365,8 @@ run_once(void)
 		look_at_all(poller_clock());
 		take_event(&events[i]);
 	}
+	if (http_multi_is_broken())
+		return false;
 	if (more)
 	{
 		http_names_run(now_us);
@@ -338,9 +383,30 @@ run_once(void)
 	http_untold_forgotten(now_us);
 	look_at_all(poller_clock());
 	http_multi_timer();
+	if (http_multi_is_broken())
+		return false;
 	collect_finished();
 	http_untold_late(now_us);
 	return http_starting.first != NULL;
+}
+
+/* libcurl is not to be used any more, but it has nothing of these. */
+static void
+spare_unsent(void)
+{
+	TransferList *lists[] = {&http_starting, &http_waiting};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+	{
+		while (lists[i]->first != NULL)
+			fail_early(lists[i]->first, false, http_no_memory);
+	}
+}
+
+bool
+http_is_broken(void)
+{
+	return http_multi_is_broken();
 }
 
 void
@@ -351,9 +417,10 @@ http_run(void)
 	if (!http_multi_is_open())
 		return;
 	block_signals(&saved);
-	http_curl_begin();
-	for (int i = 0; i < MAX_ROUNDS && run_once(); i++)
+	for (int i = 0; i < MAX_ROUNDS && !http_multi_is_broken() && run_once(); i++)
 		poller_settle();
+	if (http_multi_is_broken())
+		spare_unsent();
 	restore_signals(&saved);
 	settle();
 }
@@ -466,7 +533,9 @@ http_start(const HttpRequest *request)
 	http_answer_begin(t);
 	t->answer.tag = request->tag;
 
-	if (t->easy == NULL && !http_request_open(t))
+	if (lacks_memory())
+		fail_early(t, false, http_no_memory);
+	else if (t->easy == NULL && !http_request_open(t))
 		fail_setup(t);
 	else if (!http_message_copy(t, request))
 		fail_early(t, false, http_no_memory);
@@ -509,7 +578,7 @@ http_answer_free(HttpAnswer *answer)
 {
 	free(answer->body);
 	if (answer->error != http_no_memory)
-		free(answer->error);
+		reserve_free(answer->error);
 	answer->body = NULL;
 	answer->error = NULL;
 }
@@ -526,7 +595,7 @@ http_cancel(uint64_t tag)
 	Transfer   *t = http_lists_find(tag);
 	sigset_t	saved;
 
-	if (t == NULL)
+	if (t == NULL || http_multi_is_broken())
 		return false;
 
 	block_signals(&saved);

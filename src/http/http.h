@@ -59,6 +59,13 @@ extern void http_start(const HttpRequest *request);
  */
 extern void http_run(void);
 
+/*
+ * True: there was not even memory left for what libcurl needs to go on.  It is of no
+ * use any more: what was not sent has come back, nothing else will, and this process
+ * is to end.
+ */
+extern bool http_is_broken(void);
+
 /* The next finished request, in order of completion; false: none. */
 extern bool http_next(HttpAnswer *answer);
 

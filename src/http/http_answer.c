@@ -25,6 +25,7 @@
 #include "http/http_socket.h"
 #include "http/http_unasked.h"
 #include "http/poller.h"
+#include "http/reserve.h"
 #include "http/transfer.h"
 
 /* What an answer may cost us before we stop listening to it. */
@@ -47,7 +48,7 @@ http_answer_begin(Transfer *t)
 	uint64_t	tag = t->answer.tag;
 
 	free(t->answer.body);
-	free(t->location);
+	reserve_free(t->location);
 	t->location = NULL;
 	memset(&t->answer, 0, sizeof(t->answer));
 	t->answer.tag = tag;
@@ -178,7 +179,7 @@ end_head(Transfer *t)
 	if (status < 200 && status != 101)
 	{
 		t->answer.retry_after_s = -1;
-		free(t->location);
+		reserve_free(t->location);
 		t->location = NULL;
 		return true;
 	}
@@ -240,7 +241,7 @@ note_location(Transfer *t, const char *value, size_t len)
 {
 	if (t->location != NULL || t->hops_left <= 0 || len == 0)
 		return;
-	t->location = strndup(value, len);
+	t->location = reserve_strndup(value, len);
 	t->location_lost = t->location == NULL;
 }
 
@@ -448,7 +449,7 @@ clean_error(HttpPhase phase, const char *text)
 		len = MAX_ERROR_BYTES;
 	while (len > 0 && isspace((unsigned char) text[len - 1]))
 		len--;
-	error = malloc(name_len + len + 1);
+	error = reserve_malloc(name_len + len + 1);
 	if (error == NULL)
 		return http_no_memory;
 	memcpy(error, name, name_len);

@@ -8,10 +8,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "http/http_curl.h"
+#include "http/reserve.h"
 #include "http/transfer.h"
 
 HttpUpwards http_upwards;
@@ -21,64 +19,44 @@ const char	http_not_taken[] = "the receiver refused the request or ended the con
 
 static long version_wanted = CURL_HTTP_VERSION_1_1;
 static bool handles_keep = false;
-static bool ran_out = false;
 
 /* ---------------------------------------------------------------------
  * libcurl's memory
  *
- * It has one result for memory that is lacking and for what is longer than it
- * takes, such as a header, so we look ourselves.
+ * What libcurl asks for does not fail, but what TLS and HTTP/2 ask for may: they
+ * take it from the system.
  * ---------------------------------------------------------------------
  */
 
-static void *
-noted(void *memory)
-{
-	ran_out |= memory == NULL;
-	return memory;
-}
+/* What a request takes as a rule until it waits for its answer. */
+#define REQUEST_BYTES		((size_t) 64 * 1024)
 
-static void *
-on_malloc(size_t size)
-{
-	return noted(malloc(size));
-}
+/* More than that for each, so that a burst of them costs no more than one look. */
+#define MANY				32
+#define MANY_BYTES			((size_t) MANY * 128 * 1024)
 
-static void *
-on_realloc(void *memory, size_t size)
-{
-	return noted(realloc(memory, size));
-}
-
-static void *
-on_calloc(size_t count, size_t size)
-{
-	return noted(calloc(count, size));
-}
-
-static char *
-on_strdup(const char *string)
-{
-	return noted(strdup(string));
-}
-
+/*
+ * Somebody else in this process may have set libcurl up before: then it keeps the
+ * memory that it has.
+ */
 bool
 http_curl_open(void)
 {
-	return curl_global_init_mem(CURL_GLOBAL_ALL, on_malloc, free, on_realloc, on_strdup,
-								on_calloc) == CURLE_OK;
-}
-
-void
-http_curl_begin(void)
-{
-	ran_out = false;
+	return reserve_open() &&
+		curl_global_init_mem(CURL_GLOBAL_ALL, reserve_malloc, reserve_free, reserve_realloc,
+							 reserve_strdup, reserve_calloc) == CURLE_OK;
 }
 
 bool
-http_curl_ran_out(void)
+http_curl_lacks_memory(void)
 {
-	return ran_out;
+	return !reserve_is_spared(REQUEST_BYTES);
+}
+
+int
+http_curl_room(void)
+{
+	return reserve_is_spared(MANY_BYTES) ? MANY : 0;
 }
 
 /* ---------------------------------------------------------------------

@@ -72,9 +72,12 @@ extern const char http_not_taken[];
 /* False: it cannot be used. */
 extern bool http_curl_open(void);
 
-/* Has libcurl asked for memory that was not to be had, since we last began? */
-extern void http_curl_begin(void);
-extern bool http_curl_ran_out(void);
+/*
+ * Is there no memory for a request now, beside what libcurl has in reserve?  For how
+ * many is there a lot of it?
+ */
+extern bool http_curl_lacks_memory(void);
+extern int	http_curl_room(void);
 
 extern void http_curl_init(const curl_version_info_data *info);
 

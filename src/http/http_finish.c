@@ -55,7 +55,7 @@ conclude(Transfer *t, CURLcode result, bool repeat, int64_t now_us)
 		t->vain = result;
 		http_lists_move(&http_starting, t);
 	}
-	else
+	else if (!http_multi_is_broken())
 	{
 		http_result_judge(t, result);
 		http_lists_done(t, now_us);

@@ -22,6 +22,7 @@
 #include "http/http_hop.h"
 #include "http/http_names.h"
 #include "http/http_pool.h"
+#include "http/reserve.h"
 #include "http/transfer.h"
 
 /* libcurl's, for a proxy that names none. */
@@ -255,7 +256,7 @@ resolve_proxy(Transfer *t, const char *proxy, bool *host_too)
 	curl_free(host);
 	curl_free(port);
 	curl_url_cleanup(parsed);
-	if (state == NAME_KNOWN && http_curl_ran_out())
+	if (state == NAME_KNOWN && reserve_has_failed())
 	{
 		http_answer_unresolved(t, http_no_memory, true);
 		return NAME_FAILED;

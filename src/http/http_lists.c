@@ -23,10 +23,12 @@
 #include "http/http_curl.h"
 #include "http/http_hop.h"
 #include "http/http_lists.h"
+#include "http/http_multi.h"
 #include "http/http_pool.h"
 #include "http/http_request.h"
 #include "http/http_socket.h"
 #include "http/poller.h"
+#include "http/reserve.h"
 #include "http/transfer.h"
 
 /* Requests kept for reuse, and what each may hold but for its handle. */
@@ -80,7 +82,7 @@ http_lists_move(TransferList *list, Transfer *t)
 void
 http_lists_done(Transfer *t, int64_t now_us)
 {
-	if (t->answer.lacking)
+	if (t->answer.lacking && !http_multi_is_broken())
 		http_connection_give_way();
 	t->answer.duration_us = now_us - t->started_us;
 	http_lists_move(&http_done, t);
@@ -115,7 +117,7 @@ http_lists_new(void)
 void
 http_lists_recycle(Transfer *t)
 {
-	bool		keep = nspare < MAX_SPARE;
+	bool		keep = nspare < MAX_SPARE && !reserve_is_used();
 	bool		keep_handle = keep && http_handles_keep() && !t->worn && !t->holds_secrets;
 	bool		keep_block = keep && t->block_size <= MAX_SPARE_BLOCK;
 	bool		keep_url = keep_block && t->target == NULL && t->parsed_url != NULL;
@@ -123,6 +125,8 @@ http_lists_recycle(Transfer *t)
 
 	list_remove(t);
 	nin_flight--;
+	if (http_multi_is_broken())
+		return;
 	if (t->connection != NULL)
 		http_carry_release(t, poller_clock());
 	http_pool_leave(t);
@@ -157,10 +161,10 @@ http_lists_recycle(Transfer *t)
 		free(t->origin);
 	}
 	curl_free(t->target);
-	free(t->location);
+	reserve_free(t->location);
 	free(t->answer.body);
 	if (t->answer.error != http_no_memory)
-		free(t->answer.error);
+		reserve_free(t->answer.error);
 
 	if (keep)
 	{

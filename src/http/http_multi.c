@@ -12,6 +12,7 @@
  */
 #include "http/http_multi.h"
 #include "http/poller.h"
+#include "http/reserve.h"
 #include "http/transfer.h"
 
 #if POLLER_IN != CURL_POLL_IN || POLLER_OUT != CURL_POLL_OUT || \
@@ -80,10 +81,21 @@ http_multi_is_open(void)
 	return multi != NULL;
 }
 
+/*
+ * libcurl forgets half of what it was about to note, and may stumble over the other
+ * half: no function of it is called any more.
+ */
+bool
+http_multi_is_broken(void)
+{
+	return reserve_has_failed();
+}
+
 CURLMcode
 http_multi_add(Transfer *t)
 {
-	CURLMcode	rc = curl_multi_add_handle(multi, t->easy);
+	CURLMcode	rc = http_multi_is_broken() ? CURLM_OUT_OF_MEMORY :
+		curl_multi_add_handle(multi, t->easy);
 
 	t->in_multi = rc == CURLM_OK;
 	return rc;
@@ -92,7 +104,8 @@ http_multi_add(Transfer *t)
 void
 http_multi_remove(Transfer *t)
 {
-	curl_multi_remove_handle(multi, t->easy);
+	if (!http_multi_is_broken())
+		curl_multi_remove_handle(multi, t->easy);
 	t->in_multi = false;
 }
 
@@ -101,7 +114,8 @@ http_multi_event(int fd, int events)
 {
 	int			still_running;
 
-	curl_multi_socket_action(multi, fd, events, &still_running);
+	if (!http_multi_is_broken())
+		curl_multi_socket_action(multi, fd, events, &still_running);
 }
 
 void
@@ -109,8 +123,8 @@ http_multi_timer(void)
 {
 	int			still_running;
 
-	for (int i = 0; i < MAX_TIMER_TURNS && curl_deadline_us >= 0 &&
-		 curl_deadline_us <= poller_clock(); i++)
+	for (int i = 0; i < MAX_TIMER_TURNS && !http_multi_is_broken() &&
+		 curl_deadline_us >= 0 && curl_deadline_us <= poller_clock(); i++)
 	{
 		curl_deadline_us = -1;	/* it rings once; libcurl sets it anew */
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
@@ -129,7 +143,7 @@ http_multi_ended(CURLcode *result)
 	CURLMsg    *message;
 	int			left;
 
-	while ((message = curl_multi_info_read(multi, &left)) != NULL)
+	while (!http_multi_is_broken() && (message = curl_multi_info_read(multi, &left)) != NULL)
 	{
 		char	   *owner = NULL;
 

@@ -15,6 +15,9 @@
 extern bool http_multi_open(void);
 extern bool http_multi_is_open(void);
 
+/* There was no memory left for it, so that it cannot go on. */
+extern bool http_multi_is_broken(void);
+
 /* libcurl has to do with it, and no more. */
 extern CURLMcode http_multi_add(Transfer *t);
 extern void http_multi_remove(Transfer *t);

@@ -33,6 +33,7 @@
 #include "http/http_files.h"
 #include "http/http_names.h"
 #include "http/poller.h"
+#include "http/reserve.h"
 #include "http/transfer.h"
 
 /* All of a look-up, whatever the servers, rounds and search domains. */
@@ -79,7 +80,8 @@ http_names_init(void)
 {
 	static bool done = false;
 
-	done = done || ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS;
+	done = done || ares_library_init_mem(ARES_LIB_INIT_ALL, reserve_malloc, reserve_free,
+										 reserve_realloc) == ARES_SUCCESS;
 	return done;
 }
 

@@ -20,6 +20,7 @@
 #include "http/http_message.h"
 #include "http/http_redirect.h"
 #include "http/http_request.h"
+#include "http/reserve.h"
 #include "http/transfer.h"
 
 /*
@@ -137,7 +138,7 @@ http_redirect_follow(Transfer *t)
 	if (!is_followed(t))
 		return false;
 	target = redirect_target(t, &same_origin);
-	if (t->location_lost || http_curl_ran_out() || (target != NULL && !http_request_refresh(t)))
+	if (t->location_lost || reserve_has_failed() || (target != NULL && !http_request_refresh(t)))
 	{
 		curl_free(target);
 		return ran_out(t);

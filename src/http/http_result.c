@@ -113,29 +113,43 @@ lacks_ports(const Transfer *t)
 }
 
 /*
- * Once it was connected, that is also what a header is that is longer than libcurl
- * takes, and what a receiver can cause is not ours.
+ * libcurl has no result of its own for memory that TLS or HTTP/2 asked for, and the
+ * one for its own is also what a header is that is longer than it takes: once the
+ * request was connected, only a look at what there is can tell.
  */
 static bool
 ran_out(const Transfer *t, CURLcode result)
 {
-	return result == CURLE_OUT_OF_MEMORY &&
-		(http_curl_ran_out() || !(http_result_was_connected(t) || was_begun(t)));
+	switch (result)
+	{
+		case CURLE_OUT_OF_MEMORY:
+			return !(http_result_was_connected(t) || was_begun(t)) || http_curl_lacks_memory();
+		case CURLE_SSL_CONNECT_ERROR:
+		case CURLE_SSL_CERTPROBLEM:
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SEND_ERROR:
+		case CURLE_RECV_ERROR:
+		case CURLE_HTTP2:
+		case CURLE_HTTP2_STREAM:
+			return http_curl_lacks_memory();
+		default:
+			return false;
+	}
 }
 
-/* NULL: nothing, so that it was an attempt. */
+/* NULL: nothing, so that it was an attempt.  starved: it ran out of memory. */
 static const char *
-lacked(const Transfer *t, CURLcode result)
+lacked(const Transfer *t, CURLcode result, bool starved)
 {
 	long		os_errno = 0;
 
 	/* the only address that answers may be one that there was no socket for */
 	if (t->lacking != 0 && phase_reached(t, result) == HTTP_PHASE_CONNECT)
 		return t->lacking == EMFILE ? "too many open files" : strerror(t->lacking);
+	if (starved && !http_answer_is_sent(t))
+		return http_no_memory;
 	switch (result)
 	{
-		case CURLE_OUT_OF_MEMORY:
-			return ran_out(t, result) && !http_answer_is_sent(t) ? http_no_memory : NULL;
 		case CURLE_FAILED_INIT:
 		case CURLE_SSL_ENGINE_NOTFOUND:
 		case CURLE_SSL_ENGINE_SETFAILED:
@@ -329,9 +343,9 @@ is_premature(const Transfer *t)
 void
 http_result_spare_body(Transfer *t, CURLcode result)
 {
-	if (!t->head_done || !http_curl_ran_out())
-		return;
-	if (result == CURLE_BAD_CONTENT_ENCODING || (result == CURLE_OUT_OF_MEMORY && !is_premature(t)))
+	if (t->head_done && (result == CURLE_BAD_CONTENT_ENCODING ||
+						 (result == CURLE_OUT_OF_MEMORY && !is_premature(t))) &&
+		http_curl_lacks_memory())
 	{
 		http_answer_lose_body(t, 0);
 		t->enough = true;
@@ -363,14 +377,16 @@ accept_undecodable(Transfer *t)
 }
 
 static const char *
-error_of(const Transfer *t, CURLcode result)
+error_of(const Transfer *t, CURLcode result, bool starved)
 {
 	if (t->fault)
 		return t->fault;
 	if (result == CURLE_OK)
 		return "the connection ended before a final answer";
+	if (starved)
+		return http_no_memory;
 	if (result == CURLE_OUT_OF_MEMORY)
-		return ran_out(t, result) ? http_no_memory : long_header;
+		return long_header;
 	if (result == CURLE_HTTP2 && t->curl_error[0] == '\0')
 		return http_not_taken;
 	return t->curl_error[0] != '\0' ? t->curl_error : curl_easy_strerror(result);
@@ -380,6 +396,7 @@ void
 http_result_judge(Transfer *t, CURLcode result)
 {
 	HttpAnswer *answer = &t->answer;
+	bool		starved = ran_out(t, result);
 	const char *lack;
 	bool		refused;
 	long		request_size = 0;
@@ -392,7 +409,7 @@ http_result_judge(Transfer *t, CURLcode result)
 		answer->status = 0;
 		t->fault = "the proxy wants other credentials (HTTP status 407)";
 	}
-	else if ((is_premature(t) && !ran_out(t, result)) || (t->early && result == CURLE_SEND_ERROR))
+	else if ((is_premature(t) && !starved) || (t->early && result == CURLE_SEND_ERROR))
 		http_result_refute(t);
 
 	answer->timed_out = result == CURLE_OPERATION_TIMEDOUT;
@@ -405,7 +422,7 @@ http_result_judge(Transfer *t, CURLcode result)
 		return;
 	}
 
-	lack = t->fault == NULL && !t->barred ? lacked(t, result) : NULL;
+	lack = t->fault == NULL && !t->barred ? lacked(t, result, starved) : NULL;
 	if (lack != NULL)
 	{
 		http_answer_lacking(t, lack);
@@ -423,7 +440,7 @@ http_result_judge(Transfer *t, CURLcode result)
 		http_answer_not_tried(t, t->missing < 0, t->why);
 	else if (request_size == 0 &&
 			 (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL))
-		http_answer_not_tried(t, true, error_of(t, result));
+		http_answer_not_tried(t, true, error_of(t, result, starved));
 	else
 	{
 		HttpPhase	phase = phase_reached(t, result);
@@ -431,7 +448,7 @@ http_result_judge(Transfer *t, CURLcode result)
 		if (answer->status == 0 && phase == HTTP_PHASE_RECEIVE && !refused &&
 			http_answer_status(t) >= 200)
 			answer->status = http_answer_status(t);	/* of half a head, to be seen */
-		answer->ran_out = t->fault == NULL && ran_out(t, result);
-		http_answer_failed(t, phase, error_of(t, result));
+		answer->ran_out = t->fault == NULL && starved;
+		http_answer_failed(t, phase, error_of(t, result, starved));
 	}
 }

@@ -32,6 +32,7 @@
 #include "http/http_linger.h"
 #include "http/http_socket.h"
 #include "http/poller.h"
+#include "http/reserve.h"
 #include "http/transfer.h"
 
 /* Of tcpi_state; the kernel's name for it is in no header that goes along. */
@@ -194,7 +195,7 @@ own(Connection *connection, int fd)
 	if (fd >= owners_size)
 	{
 		int			size = fd < 64 ? 128 : fd * 2;
-		Owner	   *more = realloc(owners, size * sizeof(Owner));
+		Owner	   *more = reserve_realloc(owners, size * sizeof(Owner));
 
 		if (more == NULL)
 			return false;

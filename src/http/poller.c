@@ -30,6 +30,7 @@
 #endif
 
 #include "http/poller.h"
+#include "http/reserve.h"
 
 /* Beside the two of poller.h: only what has come since. */
 #define POLLER_EDGE	4
@@ -112,11 +113,11 @@ watch_of(int fd)
 		Watch	   *more_watches;
 		int		   *more_changed;
 
-		more_watches = realloc(watches, size * sizeof(Watch));
+		more_watches = reserve_realloc(watches, size * sizeof(Watch));
 		if (more_watches == NULL)
 			return NULL;
 		watches = more_watches;
-		more_changed = realloc(changed, size * sizeof(int));
+		more_changed = reserve_realloc(changed, size * sizeof(int));
 		if (more_changed == NULL)
 			return NULL;
 		changed = more_changed;

@@ -22,6 +22,9 @@
  * files that say how, and http_dns.c asks name servers.  http_curl.c stands below
  * all others.
  *
+ * What a request needs in order to begin may be lacking; what it needs from then on
+ * comes from reserve.c, which also gives libcurl and c-ares their memory.
+ *
  * These are the only files that know libcurl and c-ares, and nobody else includes
  * this header.  Their rules:
  *

@@ -291,7 +291,7 @@ await_answers(void)
 	{
 		http_run();
 		attempt_answers();
-		if (http_in_flight() == 0 || now >= end)
+		if (http_in_flight() == 0 || http_is_broken() || now >= end)
 			break;
 		ResetLatch(MyLatch);
 		(void) WaitEventSetWait(wait_set, (long) ((end - now + 999) / 1000), events,
@@ -368,7 +368,8 @@ gather_answers(bool told)
 static bool
 is_to_leave(void)
 {
-	return session_extension_gone() || ShutdownRequestPending || worker_slot_told_to_stop();
+	return session_extension_gone() || ShutdownRequestPending || worker_slot_told_to_stop() ||
+		http_is_broken();
 }
 
 /* All that is to be done now.  How long to wait then, in ms? */
@@ -455,6 +456,16 @@ run(void)
 	}
 }
 
+static void
+say_broken(void)
+{
+	ereport(LOG,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("the rswebhook worker ends, since libcurl ran out of memory, and with it of what was put by"),
+			 errdetail("What had been sent is sent again, since its answer was not heard; another worker goes on."),
+			 errhint("Look at the limits of the server's processes, and at the machine's memory.")));
+}
+
 void
 rswebhook_worker_main(Datum arg)
 {
@@ -484,5 +495,7 @@ rswebhook_worker_main(Datum arg)
 		suspect_review(NULL);
 	if (session_extension_gone() && !session_extension_replaced())
 		worker_slot_mark_unwanted();
-	proc_exit(0);
+	if (http_is_broken())
+		say_broken();
+	proc_exit(http_is_broken() ? 1 : 0);
 }

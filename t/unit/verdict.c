@@ -54,6 +54,9 @@ ours(void)
 	verdict_decide(&answer, &destination, 1, 0, NOW, 0.5, &verdict);
 	is_int(verdict.kind, VERDICT_RETRY, "what we had no memory for is tried again");
 	is_int(verdict.signal, SIGNAL_NONE, "and says nothing of the destination");
+
+	verdict_decide(&answer, &destination, 1000, 1000 * USECS_PER_DAY, NOW, 0.5, &verdict);
+	is_int(verdict.kind, VERDICT_RETRY, "nor is any event given up for that");
 }
 
 static void

@@ -1,0 +1,79 @@
+/*-------------------------------------------------------------------------
+ *
+ * starve.c
+ *	  Preloaded into a server by a test, which has malloc() fail there.
+ *
+ * FILE holds three int64, which may change at any time: the process that this is
+ * about; of how many pieces of memory one is refused, at random, 0 for none; and from
+ * which size on all are, likewise.  Only rswebhook, libcurl and c-ares are refused
+ * any.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static volatile const int64_t *starve;
+
+extern void *__libc_malloc(size_t size);
+extern void *__libc_realloc(void *memory, size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+
+/* Before any other process is forked from this one. */
+__attribute__((constructor)) static void
+map_file(void)
+{
+	int			fd = open(FILE, O_RDONLY | O_CLOEXEC);
+	void	   *map = mmap(NULL, 3 * sizeof(*starve), PROT_READ, MAP_SHARED, fd, 0);
+
+	if (fd < 0 || map == MAP_FAILED)
+		abort();
+	starve = map;
+}
+
+static int
+is_refused(size_t size, void *caller)
+{
+	static uint32_t seed = 12345;
+	Dl_info		info;
+
+	if (starve == NULL || starve[0] != getpid())
+		return 0;
+	seed = seed * 1103515245 + 12345;
+	if (!(starve[1] > 0 && (seed >> 8) % starve[1] == 0) &&
+		!(starve[2] > 0 && size >= (size_t) starve[2]))
+		return 0;
+	if (dladdr(caller, &info) == 0 || info.dli_fname == NULL ||
+		(strstr(info.dli_fname, "/rswebhook.so") == NULL &&
+		 strstr(info.dli_fname, "libcurl") == NULL && strstr(info.dli_fname, "libcares") == NULL))
+		return 0;
+	errno = ENOMEM;
+	return 1;
+}
+
+void *
+malloc(size_t size)
+{
+	return is_refused(size, __builtin_return_address(0)) ? NULL : __libc_malloc(size);
+}
+
+void *
+realloc(void *memory, size_t size)
+{
+	return is_refused(size, __builtin_return_address(0)) ? NULL : __libc_realloc(memory, size);
+}
+
+void *
+calloc(size_t count, size_t size)
+{
+	return is_refused(count * size, __builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
+}
