@@ -32,8 +32,9 @@ static bool handles_keep = false;
 #define REQUEST_BYTES		((size_t) 64 * 1024)
 
 /* More than that for each, so that a burst of them costs no more than one look. */
-#define MANY				32
-#define MANY_BYTES			((size_t) MANY * 128 * 1024)
+#define MANY				128
+#define FEW					32
+#define BYTES_OF_MANY(n)	((size_t) (n) * 128 * 1024)
 
 /*
  * Somebody else in this process may have set libcurl up before: then it keeps the
@@ -56,7 +57,9 @@ http_curl_lacks_memory(void)
 int
 http_curl_room(void)
 {
-	return reserve_is_spared(MANY_BYTES) ? MANY : 0;
+	if (reserve_is_spared(BYTES_OF_MANY(MANY)))
+		return MANY;
+	return reserve_is_spared(BYTES_OF_MANY(FEW)) ? FEW : 0;
 }
 
 /* ---------------------------------------------------------------------

@@ -35,7 +35,7 @@
  * look costs a system call.
  */
 #define PROBATION			64
-#define LOOKED_US			500
+#define LOOKED_US			1000
 #define IN_FLOW_US			(5 * 1000)
 #define CROSSING_US			100
 
