@@ -61,7 +61,7 @@ query($node, qq{
 ok(wait_for('some to arrive', sub { $receiver->requests_to('/delay') >= 40 }), 'deliveries run');
 kill 'KILL', worker_pid($node);
 ok( wait_for('the server',
-        sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 }),
+        sub { is_there($node) }),
     'the server comes back');
 ok(wait_until_sent($node), 'nothing is owed any more');
 my %arrived;

@@ -44,7 +44,7 @@ foreach my $round (1 .. $rounds)
             "deliveries run before: $way");
         pass_time(rand 0.5);
         $ways{$way}->();
-        ok(wait_for('the server', sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 }),
+        ok(wait_for('the server', sub { is_there($node) }),
             "the server is there after: $way");
     }
 }

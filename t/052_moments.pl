@@ -139,7 +139,7 @@ sub die_by
     kill 'TERM', $pid if $death eq 'terminate';
     let_go();
     $node->start if $death eq 'crash';
-    wait_for('the server', sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 });
+    wait_for('the server', sub { is_there($node) });
     return;
 }
 

@@ -518,6 +518,7 @@ void
 http_start(const HttpRequest *request)
 {
 	Transfer   *t = http_lists_new();
+	bool		lacking;
 
 	if (t == NULL)
 	{
@@ -533,11 +534,10 @@ http_start(const HttpRequest *request)
 	http_answer_begin(t);
 	t->answer.tag = request->tag;
 
-	if (lacks_memory())
-		fail_early(t, false, http_no_memory);
-	else if (t->easy == NULL && !http_request_open(t))
+	lacking = lacks_memory();
+	if (!lacking && t->easy == NULL && !http_request_open(t))
 		fail_setup(t);
-	else if (!http_message_copy(t, request))
+	else if (lacking || !http_message_copy(t, request))
 		fail_early(t, false, http_no_memory);
 	else
 	{

@@ -126,7 +126,7 @@ lack_note_undone(Undone what, const char *why)
 	make_line(text);
 	if (strcmp(text, undone[what]) == 0)
 		return;
-	strcpy(undone[what], text);
+	strlcpy(undone[what], text, sizeof(undone[what]));
 	show();
 }
 

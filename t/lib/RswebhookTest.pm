@@ -35,6 +35,7 @@ our @EXPORT = qw(
   await_worker
   bare_node
   elapsed
+  is_there
   libcurl_at_least
   most_in_flight
   new_node
@@ -307,6 +308,15 @@ sub wait_for
     }
     diag("waited in vain for $what");
     return 0;
+}
+
+# Does the server answer?  Whoever writes to a psql that it has just ended with it
+# dies of that.
+sub is_there
+{
+    my ($node) = @_;
+
+    return eval { ($node->psql('postgres', 'SELECT 1'))[0] == 0 };
 }
 
 sub wait_for_query
