@@ -214,7 +214,10 @@ has_room(bool first, int64_t now_us)
 		room = http_curl_room();
 		seen_us = now_us;
 	}
-	return room > 0 && room-- > 0;
+	if (room == 0)
+		return false;
+	room--;
+	return true;
 }
 
 /* New requests, next hops, repeats, and those that have waited. */
