@@ -43,16 +43,16 @@ encoding_readable(const char *bytes, size_t len)
 	initStringInfo(&out);
 	while (i < len)
 	{
-		int			length = valid_character((const unsigned char *) bytes + i, len - i);
+		size_t		valid = i;
+		int			length;
 
-		if (length > 0)
-			appendBinaryStringInfo(&out, bytes + i, length);
-		else
-		{
-			length = 1;
-			appendStringInfo(&out, "\\x%02x", (unsigned char) bytes[i]);
-		}
-		i += length;
+		while (valid < len && (length = valid_character((const unsigned char *) bytes + valid,
+														len - valid)) > 0)
+			valid += length;
+		appendBinaryStringInfo(&out, bytes + i, valid - i);
+		i = valid;
+		if (i < len)
+			appendStringInfo(&out, "\\x%02x", (unsigned char) bytes[i++]);
 	}
 	result = PointerGetDatum(cstring_to_text_with_len(out.data, out.len));
 	pfree(out.data);

@@ -228,7 +228,8 @@ auth_is_header(const DestinationAuth *auth, const char *name, int len)
 
 		for (int at = 0; at + word_len <= len; at++)
 		{
-			if (pg_strncasecmp(name + at, words[i], word_len) == 0)
+			if ((name[at] | 0x20) == words[i][0] &&
+				pg_strncasecmp(name + at, words[i], word_len) == 0)
 				return true;
 		}
 	}

@@ -95,12 +95,15 @@ static long
 on_tls_io(BIO *bio, int operation, const char *data, size_t len, int argi, long argl,
 		  int result, size_t *processed)
 {
-	Connection *connection = http_socket_owner((int) (intptr_t) BIO_get_callback_arg(bio));
+	Connection *connection;
 
 	(void) data;
 	(void) argi;
 	(void) argl;
-	if (result > 0 || BIO_should_retry(bio) || connection == NULL)
+	if (result > 0 || BIO_should_retry(bio))
+		return result;
+	connection = http_socket_owner((int) (intptr_t) BIO_get_callback_arg(bio));
+	if (connection == NULL)
 		return result;
 	if (operation == (BIO_CB_READ | BIO_CB_RETURN))
 		connection->all_read = true;

@@ -221,10 +221,9 @@ reserve_realloc(void *memory, size_t size)
 	return other;
 }
 
-char *
-reserve_strndup(const char *string, size_t most)
+static char *
+copy_of(const char *string, size_t len)
 {
-	size_t		len = strnlen(string, most);
 	char	   *copy = reserve_malloc(len + 1);
 
 	if (copy == NULL)
@@ -235,9 +234,15 @@ reserve_strndup(const char *string, size_t most)
 }
 
 char *
+reserve_strndup(const char *string, size_t most)
+{
+	return copy_of(string, strnlen(string, most));
+}
+
+char *
 reserve_strdup(const char *string)
 {
-	return reserve_strndup(string, strlen(string));
+	return copy_of(string, strlen(string));
 }
 
 void

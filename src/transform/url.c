@@ -205,7 +205,8 @@ same_host(const UrlParts *a, const UrlParts *b)
 
 /*
  * Only what the parser above takes to be the same is the same: another way of
- * writing a host is another host here.
+ * writing a host is another host here.  Most events go where the destination says,
+ * which url_build() finds out to be an URL or not.
  */
 const char *
 url_origin_problem(const char *endpoint, int len, const char *url,
@@ -213,8 +214,11 @@ url_origin_problem(const char *endpoint, int len, const char *url,
 {
 	UrlParts	to;
 	UrlParts	own;
-	const char *problem = split_url(endpoint, len, &to);
+	const char *problem;
 
+	if (strlen(url) == (size_t) len && memcmp(endpoint, url, len) == 0)
+		return NULL;
+	problem = split_url(endpoint, len, &to);
 	if (problem == NULL)
 		problem = split_url(url, strlen(url), &own);
 	if (problem != NULL)
