@@ -181,6 +181,13 @@ retries(void)
 	policy.gone = policy.halted = false;
 	configure(1, &policy);
 	ok(!schedule_waits_for_nothing(taken[0]), "for one that is there");
+	is_int(schedule_row(taken[2])->event_id, 22, "what has not been given up by then");
+	nothing_goes("and is read again");
+	put_back(taken[2]);
+	deliver_all();
+	nothing_goes("waits again");
+	t += HOUR;
+	goes(22, "for its time");
 	deliver_all();
 	end();
 }
