@@ -292,6 +292,35 @@ times_that_are_none(void)
 	ok(NO_TIME < MIN_TIMESTAMP && NO_TIME != DT_NOBEGIN, "nobody can store what stands for none");
 }
 
+/* The kernel's clock shows nothing before 1970, nor after 2262; a table may hold any. */
+static void
+the_oddest_times(void)
+{
+	static const TimestampTz oldest[] = {DT_NOBEGIN, NO_TIME, MIN_TIMESTAMP};
+	static const TimestampTz newest[] = {END_TIMESTAMP - 1, DT_NOEND};
+	static const int64 shown[] = {-30 * YEAR, 262 * YEAR, -30 * YEAR};
+	static const int64 ages[] = {HOUR, YEAR};	/* the shortest retention, and the longest */
+
+	begin();
+	for (int i = 0; i < lengthof(shown); i++)
+	{
+		set(SECOND, shown[i] - read_wall());
+		for (int a = 0; a < lengthof(ages); a++)
+		{
+			is_between(clock_before(ages[a], steady), shown[0] - YEAR - HOUR, read_wall() - ages[a], "what is past lies before that");
+			is_between(clock_latest(ages[a], steady), read_wall(), shown[1] + HOUR, "what was shown does not");
+			for (int t = 0; t < lengthof(oldest); t++)
+				ok(clock_is_past(oldest[t], ages[a], steady), "the oldest time is past");
+			for (int t = 0; t < lengthof(newest); t++)
+				ok(!clock_is_past(newest[t], ages[a], steady), "the newest one is not");
+		}
+		for (int t = 0; t < lengthof(oldest); t++)
+			is_between(clock_age(oldest[t], steady), YEAR, PG_INT64_MAX, "the oldest time is old");
+		for (int t = 0; t < lengthof(newest); t++)
+			is_int(clock_age(newest[t], steady), 0, "the newest one is to come");
+	}
+}
+
 static void
 tests(void)
 {
@@ -309,6 +338,7 @@ tests(void)
 		again_and_again_more_often_than_is_kept();
 		back_by_two_hours_for_a_moment_which_a_w();
 		times_that_are_none();
+		the_oddest_times();
 	}
 	seconds_of_1970();
 }
