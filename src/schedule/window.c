@@ -139,6 +139,7 @@ forget_changed(const QueueRow *rows, int nrows, Instant now)
 			(item->row.queued_at != row->queued_at ||
 			 item->row.attempts != row->attempts ||
 			 item->row.retry_at != row->retry_at ||
+			 item->row.deliver_after != row->deliver_after ||
 			 item->row.has_key != row->has_key ||
 			 item->row.ordering_key != row->ordering_key))
 			item_discard(item, now);
