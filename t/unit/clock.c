@@ -18,16 +18,22 @@ static Instant first_at;
 static Instant second_at;
 static int64 moved;
 
-/* Shared memory is made anew. */
 static void
-restart(void)
+start_anew(ClockFile found)
 {
 	memset(&known, 0, sizeof(known));
 	memset(&memory, 0, sizeof(memory));
 	known_changes = 0;
-	file = CLOCK_FILE_THIS_BOOT;
+	file = found;
 	clock_startup();
 	clock_look();
+}
+
+/* Shared memory is made anew. */
+static void
+restart(void)
+{
+	start_anew(CLOCK_FILE_THIS_BOOT);
 }
 
 /*
@@ -41,12 +47,7 @@ reboot(int64 down, int64 off)
 
 	steady = 50 * SECOND;
 	wall_ahead += off - moved;
-	memset(&known, 0, sizeof(known));
-	memset(&memory, 0, sizeof(memory));
-	known_changes = 0;
-	file = CLOCK_FILE_OTHER_BOOT;
-	clock_startup();
-	clock_look();
+	start_anew(CLOCK_FILE_OTHER_BOOT);
 	return moved;
 }
 
