@@ -308,8 +308,10 @@ the_oddest_times(void)
 		set(SECOND, shown[i] - read_wall());
 		for (int a = 0; a < lengthof(ages); a++)
 		{
-			is_between(clock_before(ages[a], steady), shown[0] - YEAR - HOUR, read_wall() - ages[a], "what is past lies before that");
-			is_between(clock_latest(ages[a], steady), read_wall(), shown[1] + HOUR, "what was shown does not");
+			is_between(clock_before(ages[a], steady), shown[0] - YEAR - HOUR, read_wall() - ages[a],
+					   "what is past lies before that");
+			is_between(clock_latest(ages[a], steady), read_wall(), shown[1] + HOUR,
+					   "what was shown does not");
 			for (int t = 0; t < lengthof(oldest); t++)
 				ok(clock_is_past(oldest[t], ages[a], steady), "the oldest time is past");
 			for (int t = 0; t < lengthof(newest); t++)
