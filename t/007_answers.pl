@@ -6,7 +6,6 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
-use IO::Socket::INET;
 use RswebhookTest;
 use Test::More;
 
@@ -147,12 +146,4 @@ sub send_to
     my $id = 'answer-' . ++$serial;
 
     return send_event($node, { type => 'track', userId => $id, messageId => $id }, $destination);
-}
-
-# A port that was free a moment ago.
-sub unused_port
-{
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-      or die "could not listen: $@\n";
-    return $socket->sockport;
 }

@@ -7,7 +7,6 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
-use IO::Socket::INET;
 use Nginx;
 use RswebhookTest;
 use Test::More;
@@ -198,22 +197,4 @@ sub most_at_once
     my ($most) = sort { $b <=> $a } map { my $t = $_; scalar grep { $_ <= $t && $_ > $t - 0.9 * $seconds } @times } @times;
 
     return $most;
-}
-
-# Seconds of processor time of a process so far
-sub cpu_time
-{
-    my ($pid) = @_;
-
-    open my $in, '<', "/proc/$pid/stat" or return 0;
-    my @fields = split / /, <$in> =~ s/.*\) //r;
-    return ($fields[11] + $fields[12]) / 100;
-}
-
-# A port that was free a moment ago.
-sub unused_port
-{
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-      or die "could not listen: $@\n";
-    return $socket->sockport;
 }

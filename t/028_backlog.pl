@@ -7,7 +7,6 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
-use IO::Socket::INET;
 use Nginx;
 use RswebhookTest;
 use Test::More;
@@ -99,21 +98,3 @@ is((grep { $_ > 1 } values %times) + 0, 0, 'once');
 is($out_of_order // 0, 0, 'each user\'s in order');
 
 done_testing();
-
-# Seconds of processor time of a process so far
-sub cpu_time
-{
-    my ($pid) = @_;
-
-    open my $in, '<', "/proc/$pid/stat" or return 0;
-    my @fields = split / /, <$in> =~ s/.*\) //r;
-    return ($fields[11] + $fields[12]) / 100;
-}
-
-# A port that was free a moment ago.
-sub unused_port
-{
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-      or die "could not listen: $@\n";
-    return $socket->sockport;
-}

@@ -133,7 +133,6 @@ query($node, q{DELETE FROM rswebhook.destination WHERE name NOT IN ('good', 'lar
 SKIP:
 {
     skip 'needs a build with -DRSWEBHOOK_INJECTION', 1 unless ($ENV{RSWEBHOOK_INJECTED_CONF} // '') ne '';
-    my $file = $node->data_dir . '/rswebhook.inject';
 
     add_destination($node, 'bad', $receiver->url('/bad'), { %quick, types => '{identify}' });
     my $id = query($node, q{SELECT id FROM rswebhook.destination WHERE name = 'bad'});
@@ -143,12 +142,9 @@ SKIP:
     {
         my $log = -s $node->logfile;
 
-        open my $out, '>', "$file.new" or die "could not write: $!\n";
-        print $out "destination $action $id\n";
-        close $out;
         query($node, q{SELECT rswebhook_pause('bad')});
         send_event($node, { type => 'track', userId => 'bad', n => $action }, 'bad');
-        rename "$file.new", $file or die "could not rename: $!\n";
+        inject($node, "destination $action $id");
         query($node, q{SELECT rswebhook_resume('bad')});
         ok( wait_for('a word about it', sub {
                 $node->log_contains(qr/cannot use destination "bad": The row cannot be read/, $log) }),
@@ -165,7 +161,7 @@ SKIP:
                 INSERT INTO rswebhook.destination (name, url, paused) VALUES ('mine', 'http://127.0.0.1:9/', true);
                 SELECT rswebhook_send('{"type": "track"}', 'mine') > 0;
                 ROLLBACK}), 't', 'a transaction goes on with it');
-        unlink $file;
+        inject($node);
         ok(wait_until_sent($node), 'it goes when the row can be read');
     }
     is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome <> 'delivered'}), '0', 'nothing is given up');

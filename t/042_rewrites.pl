@@ -103,11 +103,11 @@ sub stopped
     my ($place, $do, $rewrite) = @_;
     my $log = -s $node->logfile;
 
-    stop_at($place);
+    inject($node, $place);
     $do->();
     ok(wait_for('the worker', sub { logged($log, qr/stops at "$place"/) }), "the worker stops: $rewrite");
     query($node, $rewrite);
-    let_go();
+    inject($node);
     return;
 }
 
@@ -136,24 +136,6 @@ sub sent_in_order
         my @numbers = map { $_->{accepted} && $_->{headers}{'webhook-id'} =~ /^\Q$id\E-$user-(\d)$/ ? $1 : () } $receiver->requests;
         is(join('', @numbers), $expected, "$id: all that user $user is owed, in order");
     }
-    return;
-}
-
-sub stop_at
-{
-    my ($place) = @_;
-    my $file = $node->data_dir . '/rswebhook.inject';
-
-    open my $out, '>', "$file.new" or die "could not write: $!\n";
-    print $out "$place\n";
-    close $out;
-    rename "$file.new", $file or die "could not rename: $!\n";
-    return;
-}
-
-sub let_go
-{
-    unlink $node->data_dir . '/rswebhook.inject';
     return;
 }
 

@@ -219,14 +219,10 @@ ok(wait_until_sent($node), 'nothing is owed');
 SKIP:
 {
     skip 'needs a build with -DRSWEBHOOK_INJECTION', 7 unless ($ENV{RSWEBHOOK_INJECTED_CONF} // '') ne '';
-    my $file = $node->data_dir . '/rswebhook.inject';
     my $id = query($node, q{SELECT id FROM rswebhook.destination WHERE name = 'bad'});
     my $log = -s $node->logfile;
 
-    open my $out, '>', "$file.new" or die "could not write: $!\n";
-    print $out "reading error $id\n";
-    close $out;
-    rename "$file.new", $file or die "could not rename: $!\n";
+    inject($node, "reading error $id");
     my $unread = send_to('bad');
     ok(wait_for('the error', sub { logged("fails at \"reading\"", $log) >= 2 }), 'a destination cannot be read, again and again');
     ok(logged("owed to the destination with the id $id", $log) > 0, 'the log says which');
@@ -234,7 +230,7 @@ SKIP:
     ok(delivered(), 'others are delivered');
     ok(delivered(), 'more of them');
     cmp_ok(logged("fails at \"reading\"", $log), '<=', $errors + 1, 'it is not read with them');
-    unlink $file;
+    inject($node);
     ok(wait_until_sent($node), 'when it can be read, it is');
     is(scalar(grep { $_->{body} =~ /"m-$serial"/ } $receiver->requests), 1, 'nothing is sent twice');
 }

@@ -19,7 +19,6 @@ $ENV{RSWEBHOOK_CONF} = $conf;
 
 my $receiver = new_receiver();
 my $node = new_node('aside', conf => "restart_after_crash = on\n");
-my $file = $node->data_dir . '/rswebhook.inject';
 my $others = 200;
 my $committed;    # when the last of these were
 my $bad;
@@ -67,7 +66,7 @@ foreach my $place (qw(rendering fetching))
                 "the request could not be made: $message", "$id: and what for");
             is($receiver->requests_to("/ok/$destination/late-$id"), 0, "$id: its user's next one waits behind it")
               if $destination eq 'own';
-            unlink $file;
+            inject($node);
             ok(wait_until_sent($node), "$id: it is tried again");
             like(outcomes($node, $bad), qr/delivered 200 \d+$/, "$id: and arrives");
             is(worker_pid($node), $pid, "$id: the worker is the same");
@@ -88,7 +87,7 @@ foreach my $place (qw(rendering fetching))
             "$id: it is shown that memory is lacking");
         is($receiver->requests_to("/ok/$destination/late-$id"), 0, "$id: its user's next one waits behind it")
           if $destination eq 'own';
-        unlink $file;
+        inject($node);
         ok(wait_until_sent($node), "$id: it is sent when there is enough");
         is(outcomes($node, $bad), 'delivered 200 1', "$id: and no attempt was counted before");
         ok(wait_for_query($node, 'SELECT lacks IS NULL FROM rswebhook.workers()', 't'), "$id: nothing is lacking any more");
@@ -103,7 +102,7 @@ foreach my $place (qw(rendering fetching))
     $bad = send_bad('stopped', 'own', 'rendering stop');
     ok(wait_for('the worker to stop', sub { logged($log) =~ /stops at "rendering"/ }), 'a worker in the middle of an event');
     freeze($pid);
-    unlink $file;
+    inject($node);
     pass_time(3);
     thaw();
     ok(wait_until_sent($node), 'it goes on after a while');
@@ -121,7 +120,7 @@ foreach my $place (qw(rendering fetching))
             SELECT count(DISTINCT event_id) FROM rswebhook.delivery d
             JOIN rswebhook.event e ON e.id = d.event_id
             WHERE e.event ->> 'messageId' LIKE 'several-%' AND d.outcome = 'retry'}, 20), 'all that fail are set aside');
-    unlink $file;
+    inject($node);
     ok(wait_until_sent($node), 'and arrive');
     my $lines = () = logged($log) =~ /could not make the request/g;
 
@@ -137,7 +136,7 @@ ok(wait_until_sent($node), 'in the end it is given up');
 is(outcomes($node, $bad), 'retry 1, aborted 2', 'as any event is');
 is(query($node, "SELECT error FROM rswebhook.delivery WHERE event_id = $bad AND outcome = 'aborted'"),
     'the request could not be made: rswebhook fails at "rendering", as it was told; given up after 2 attempts', 'with the reason');
-unlink $file;
+inject($node);
 query($node, "SELECT rswebhook_replay($bad)");
 ok(wait_until_sent($node), 'it can be replayed');
 like(outcomes($node, $bad), qr/delivered/, 'and arrives');
@@ -162,7 +161,7 @@ foreach my $place (qw(rendering fetching))
         "$id: for what it did");
     is(scalar(() = logged($log) =~ /terminated by signal 11/g), 3, "$id: three deaths, and no more");
     like(logged($log), qr/died while it prepared event $bad for destination 4, 2 time\(s\) by now/, "$id: the log names it");
-    unlink $file;
+    inject($node);
     query($node, "SELECT rswebhook_replay($bad)");
     ok(wait_until_sent($node), "$id: it can be replayed");
     like(outcomes($node, $bad), qr/delivered/, "$id: and arrives");
@@ -175,7 +174,7 @@ foreach my $place (qw(rendering fetching))
     $bad = send_bad('innocent', 'own', 'rendering stop');
     ok(wait_for('the worker to stop', sub { logged($log) =~ /stops at "rendering"/ }), 'a worker in the middle of an event');
     $node->stop('immediate');
-    unlink $file;
+    inject($node);
     $node->start;
     ok(wait_until_sent($node), 'it arrives after an immediate shutdown');
     unlike(logged($log), qr/died while it prepared/, 'and nobody blames it');
@@ -194,7 +193,7 @@ foreach my $what (
 {
     $bad = send_bad('forgotten', 'dying', 'rendering crash', $elsewhere);
     ok(wait_for("event $bad to be set aside", sub { set_aside($bad) }), 'an event that the worker died of');
-    unlink $file;
+    inject($node);
     $node->restart;
     await_worker($node);
     $node->stop;
@@ -274,7 +273,7 @@ sub send_with_others
     my $half = $others / 2;
     my $next = query($node, 'SELECT last_value FROM rswebhook.event_id_seq') + 1 + 2 * $half + 1;
 
-    inject("$action $next");
+    inject($node, "$action $next");
     my ($bad, $now) = query_before_death(qq{
         BEGIN;
         SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', n, 'messageId', '$id-' || n), d))
@@ -297,7 +296,7 @@ sub send_bad
     my ($id, $destination, $action, $user) = @_;
     my $next = query($node, 'SELECT last_value FROM rswebhook.event_id_seq') + 1;
 
-    inject($action =~ / \d+$/ ? $action : "$action $next");
+    inject($node, $action =~ / \d+$/ ? $action : "$action $next");
     query_before_death(sending($id, $destination, $user));
     return $next;
 }
@@ -327,17 +326,6 @@ sub arrived
         SELECT count(DISTINCT (event_id, destination_id)) FROM rswebhook.delivery d
         JOIN rswebhook.event e ON e.id = d.event_id
         WHERE e.event ->> 'messageId' LIKE '$id-%' AND d.outcome = 'delivered'};
-}
-
-sub inject
-{
-    my ($action) = @_;
-
-    open my $out, '>', "$file.new" or die "could not write: $!\n";
-    print $out "$action\n";
-    close $out;
-    rename "$file.new", $file or die "could not rename: $!\n";
-    return;
 }
 
 sub logged

@@ -35,13 +35,13 @@ foreach my $place (qw(claimed answered recording recorded))
         my $id = "$place-$death";
         next if $id eq 'recorded-error';    # nothing can fail there
 
-        stop_at($place, $death eq 'error' ? 'error' : '');
+        inject($node, $death eq 'error' ? "$place error" : $place);
         my $log = -s $node->logfile;
         send_pair($id);
         if ($death eq 'error')
         {
             ok(wait_for("the failure at \"$place\"", sub { logged($log, qr/fails at "$place"/) }), "$id: fails");
-            let_go();
+            inject($node);
         }
         else
         {
@@ -84,13 +84,13 @@ foreach my $commit ('COMMIT', q{COMMIT PREPARED 'untold'})
     $session->query("PREPARE TRANSACTION 'untold'") if $kind eq 'prepared';
 
     my $log = -s $node->logfile;
-    stop_at('committed', $pid);
+    inject($node, "committed $pid");
     $session->start($commit);
     ok(wait_for('the backend to stop', sub { logged($log, qr/stops at "committed"/) }), "$kind: not told yet");
     query($node, sending("$kind-5"));
     ok(wait_for("all of them", sub { requests_of("$kind-5") }), "$kind: the worker reads ahead");
     ok(!$session->finished, "$kind: still not told");
-    let_go();
+    inject($node);
     $session->finish;
     $session->close;
     ok(wait_until_sent($node), "$kind: nothing is owed any more");
@@ -111,24 +111,6 @@ ok(wait_until_sent($node), 'and delivers');
 
 done_testing();
 
-sub stop_at
-{
-    my ($place, $action) = @_;
-    my $file = $node->data_dir . '/rswebhook.inject';
-
-    open my $out, '>', "$file.new" or die "could not write: $!\n";
-    print $out "$place $action\n";
-    close $out;
-    rename "$file.new", $file or die "could not rename: $!\n";
-    return;
-}
-
-sub let_go
-{
-    unlink $node->data_dir . '/rswebhook.inject';
-    return;
-}
-
 sub die_by
 {
     my ($death) = @_;
@@ -137,7 +119,7 @@ sub die_by
     kill 'KILL', $pid if $death eq 'KILL';
     $node->stop('immediate') if $death eq 'crash';
     kill 'TERM', $pid if $death eq 'terminate';
-    let_go();
+    inject($node);
     $node->start if $death eq 'crash';
     wait_for('the server', sub { is_there($node) });
     return;

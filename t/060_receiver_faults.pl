@@ -279,13 +279,6 @@ sub blackhole
     return ($listener->sockport, $listener, @sockets);
 }
 
-sub unused_port
-{
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-      or die "could not listen: $@\n";
-    return $socket->sockport;
-}
-
 # Somebody who does not speak TLS, and waits for more.
 sub tls
 {

@@ -223,10 +223,3 @@ sub start_process
         });
     return;
 }
-
-sub unused_port
-{
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-      or die "could not listen: $@\n";
-    return $socket->sockport;
-}

@@ -33,6 +33,8 @@ SETTINGS
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "refuse.h"
+
 /* "call number [which]": that call fails so, connections only to that port */
 static int
 fault(const char *call, int which)
@@ -63,7 +65,7 @@ port_of(const struct sockaddr *address)
 
 /* "memory MOST LEAST": libcurl and who uses it get none of so many bytes */
 static int
-lacks_memory(size_t size, void *caller)
+is_refused(size_t size, void *caller)
 {
 	char		text[100];
 	char		word[50];
@@ -98,28 +100,6 @@ strndup(const char *string, size_t size)
 		copy[len] = '\0';
 	}
 	return copy;
-}
-
-extern void *__libc_malloc(size_t size);
-extern void *__libc_realloc(void *memory, size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-
-void *
-malloc(size_t size)
-{
-	return lacks_memory(size, __builtin_return_address(0)) ? NULL : __libc_malloc(size);
-}
-
-void *
-realloc(void *memory, size_t size)
-{
-	return lacks_memory(size, __builtin_return_address(0)) ? NULL : __libc_realloc(memory, size);
-}
-
-void *
-calloc(size_t count, size_t size)
-{
-	return lacks_memory(count * size, __builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
 }
 
 int
@@ -188,7 +168,7 @@ curl_share_setopt(void *share, int option, ...)
 END
 close $out or die "could not write: $!\n";
 plan skip_all => 'no compiler'
-  if system("cc -shared -fPIC -o $dir/lacking.so $dir/lacking.c -ldl >/dev/null 2>&1") != 0;
+  if system("cc -shared -fPIC -I${\source_dir()}/t/lib -o $dir/lacking.so $dir/lacking.c -ldl >/dev/null 2>&1") != 0;
 
 my $receiver = new_receiver();
 my $other = new_receiver();

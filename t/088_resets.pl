@@ -84,8 +84,8 @@ expect_endless('an endless success', 'http', 200, 'aborted 200 1');
 is(query($node, q{
         SELECT string_agg(DISTINCT concat_ws(' ', status, regexp_replace(v.error, '[:;].*', '')), ', ')
         FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = v.destination_id
-        WHERE name LIKE '%endless success' OR name LIKE '%endless 500'}),
-    '200 receiving the answer, 500 HTTP status 500', 'a refusal is one, and a success is none');
+        WHERE name LIKE '%endless success' OR name LIKE '%endless 413' OR name LIKE '%endless 500'}),
+    '200 receiving the answer, 413 HTTP status 413, 500 HTTP status 500', 'a refusal is one, and a success is none');
 
 # The answer before the whole URL, which has the event
 {

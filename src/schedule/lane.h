@@ -98,6 +98,8 @@ struct QueueItem
 	ItemState	state;
 	VerdictKind verdict;		/* of ITEM_DECIDED */
 	Instant		ready_at;		/* row.retry_at, within bounds */
+	bool		early;			/* its row.deliver_after had not come when its
+								 * destination was gone */
 	Instant		taken_at;		/* of ITEM_IN_FLIGHT */
 	int64		bytes;			/* likewise: the room that it takes up */
 	int64		size;			/* of its event, if there was no room for it */

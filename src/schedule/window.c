@@ -139,6 +139,7 @@ forget_changed(const QueueRow *rows, int nrows, Instant now)
 			(item->row.queued_at != row->queued_at ||
 			 item->row.attempts != row->attempts ||
 			 item->row.retry_at != row->retry_at ||
+			 item->row.deliver_after != row->deliver_after ||
 			 item->row.has_key != row->has_key ||
 			 item->row.ordering_key != row->ordering_key))
 			item_discard(item, now);
@@ -208,6 +209,7 @@ void
 window_set_row(QueueItem *item, const QueueRow *row, Instant now)
 {
 	item->row = *row;
+	item->early = row->deliver_after > clock_wall(now);
 	item->ready_at = row->retry_at == NO_TIME ? 0 :
 		Min(clock_when(row->retry_at), now + item->lane->policy.max_wait_us);
 }
@@ -416,9 +418,23 @@ is_ahead(const QueueItem *item)
 	return item->key != NULL && item->id.event_id > item->lane->cursor;
 }
 
+/* It was only to be given up, and its destination is back meanwhile. */
+static bool
+is_early(const QueueItem *item, Instant now)
+{
+	return item->early && !item->lane->policy.gone && item->row.deliver_after > clock_wall(now);
+}
+
 void
 window_return(QueueItem *item, Instant now)
 {
+	if (is_early(item, now))
+	{
+		wait_for_due(item->lane, item->row.deliver_after);
+		window_release_key(item, now);
+		window_free(item);
+		return;
+	}
 	if (is_ahead(item))
 	{
 		item->lane->more = true;

@@ -34,7 +34,6 @@
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
-#include "utils/timestamp.h"
 
 #include "shmem/share.h"
 #include "worker/suspect.h"
@@ -234,7 +233,8 @@ count_against(volatile Note *in, const volatile Payload *payload)
 		suspect->deaths = suspect->recording = 0;
 	}
 	suspect->payload = *payload;
-	suspect->died_at = GetCurrentTimestamp();
+	clock_note();
+	suspect->died_at = clock_wall(clock_now());
 	suspect->deaths++;
 	suspect->recording += payload->recording;
 	ereport(LOG,
@@ -390,6 +390,15 @@ forget(volatile Suspect *suspect)
 	suspect->deaths = suspect->recording = 0;
 }
 
+/* Was that time shown after the last death, or is it yet to come, however the clock was set? */
+static bool
+is_since(TimestampTz at, const volatile Suspect *suspect)
+{
+	Instant		now = clock_now();
+
+	return clock_age(at, now) < clock_age(suspect->died_at, now);
+}
+
 SuspectFate
 suspect_fate(const QueueRow *row)
 {
@@ -401,11 +410,11 @@ suspect_fate(const QueueRow *row)
 	suspect = find(note, &payload);
 	if (suspect == NULL)
 		return SUSPECT_NOT;
-	if (suspect->deaths >= DEATHS_LOST && row->queued_at > suspect->died_at)
+	if (suspect->deaths >= DEATHS_LOST && is_since(row->queued_at, suspect))
 		suspect->deaths = suspect->recording = 0;	/* somebody has it replayed */
 	if (suspect->deaths >= DEATHS_LOST)
 		return SUSPECT_LOST;
-	return suspect->deaths >= DEATHS_ASIDE && row->retry_at <= suspect->died_at ?
+	return suspect->deaths >= DEATHS_ASIDE && !is_since(row->retry_at, suspect) ?
 		SUSPECT_ASIDE : SUSPECT_ALONE;
 }
 

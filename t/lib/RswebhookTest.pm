@@ -20,6 +20,7 @@ use Exporter 'import';
 use File::Basename qw(dirname);
 use File::Temp;
 use FindBin;
+use IO::Socket::INET;
 use JSON::PP;
 use PostgreSQL::Test::Cluster ();
 use PostgreSQL::Test::Utils ();
@@ -34,7 +35,9 @@ our @EXPORT = qw(
   at_rest
   await_worker
   bare_node
+  cpu_time
   elapsed
+  inject
   is_there
   libcurl_at_least
   most_in_flight
@@ -49,6 +52,7 @@ our @EXPORT = qw(
   send_event
   source_dir
   temp_dir
+  unused_port
   wait_for
   wait_for_query
   wait_until_sent
@@ -82,6 +86,14 @@ sub libcurl_at_least
       or die "pkg-config does not know libcurl\n";
 
     return $has_major > $major || ($has_major == $major && $has_minor >= $minor);
+}
+
+# A port that was free a moment ago.
+sub unused_port
+{
+    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
+      or die "could not listen: $@\n";
+    return $socket->sockport;
 }
 
 # A directory below the test's own; removed at the end unless the test fails.
@@ -253,6 +265,35 @@ sub process_field
         return $1 if $line =~ /^\Q$field\E:\s+(\d+)/;
     }
     return undef;
+}
+
+# Seconds of processor time of a process so far.
+sub cpu_time
+{
+    my ($pid) = @_;
+
+    open my $in, '<', "/proc/$pid/stat" or return 0;
+    my @fields = split / /, <$in> =~ s/.*\) //r;
+    return ($fields[11] + $fields[12]) / 100;
+}
+
+# What a build with -DRSWEBHOOK_INJECTION does from now on, and where ("PLACE",
+# "PLACE ACTION", "PLACE ACTION ID..."; see src/base/inject.c); without: nothing.
+sub inject
+{
+    my ($node, $action) = @_;
+    my $file = $node->data_dir . '/rswebhook.inject';
+
+    if (!defined $action)
+    {
+        unlink $file;
+        return;
+    }
+    open my $out, '>', "$file.new" or die "could not write: $!\n";
+    print $out "$action\n";
+    close $out;
+    rename "$file.new", $file or die "could not rename: $!\n";
+    return;
 }
 
 # How often a process has gone to sleep, once it does so no more.

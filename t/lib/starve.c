@@ -22,11 +22,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static volatile const int64_t *starve;
+#include "refuse.h"
 
-extern void *__libc_malloc(size_t size);
-extern void *__libc_realloc(void *memory, size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
+static volatile const int64_t *starve;
 
 /* Before any other process is forked from this one. */
 __attribute__((constructor)) static void
@@ -58,22 +56,4 @@ is_refused(size_t size, void *caller)
 		return 0;
 	errno = ENOMEM;
 	return 1;
-}
-
-void *
-malloc(size_t size)
-{
-	return is_refused(size, __builtin_return_address(0)) ? NULL : __libc_malloc(size);
-}
-
-void *
-realloc(void *memory, size_t size)
-{
-	return is_refused(size, __builtin_return_address(0)) ? NULL : __libc_realloc(memory, size);
-}
-
-void *
-calloc(size_t count, size_t size)
-{
-	return is_refused(count * size, __builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
 }

@@ -4,53 +4,13 @@
  *		Unit tests of how old something is whose time was stored before the clock
  *		was set.
  *
- * The clocks, shared memory and the file are the test's own, so clock.c is part
- * of it.
- *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
  */
 #include "unit.h"
 
-#include <math.h>
-
-#include "common/int.h"
-#include "storage/ipc.h"
-#include "storage/lwlock.h"
-#include "storage/shmem.h"
-#include "utils/timestamp.h"
-
-#include "base/clock.h"
-
-#define SECOND	USECS_PER_SEC
-#define HOUR	(3600 * SECOND)
-#define DAY		(24 * HOUR)
-#define YEAR	(365 * DAY)
-
-static TimestampTz read_wall(void);
-static void *find_memory(bool *found);
-static LWLockPadded *find_lock(void);
-
-/* What clock.c has of the server, in its place. */
-#define GetCurrentTimestamp()			read_wall()
-#define ShmemInitStruct(name, size, found) find_memory(found)
-#define GetNamedLWLockTranche(name)		find_lock()
-#define LWLockInitialize(lock, id)		((void) (lock), (void) (id))
-#define LWLockAcquire(lock, mode)		((void) (lock))
-#define LWLockRelease(lock)				((void) (lock))
-#define on_shmem_exit(function, arg)	((void) (function))
-
-#include "base/clock.c"
-
-static Instant steady = 1000 * SECOND;
-static int64 begins_ahead = 800 * DAY;	/* the wall's clock */
-static int64 wall_ahead;
-static SharedEras memory;
-static int	said = 0;
-
-static Eras written;
-static ClockFile file = CLOCK_FILE_NONE;
+#include "clocks.h"
 
 static TimestampTz first;
 static TimestampTz second;
@@ -58,63 +18,13 @@ static Instant first_at;
 static Instant second_at;
 static int64 moved;
 
-int64_t
-poller_clock(void)
-{
-	return steady;
-}
-
-static TimestampTz
-read_wall(void)
-{
-	return steady + wall_ahead;
-}
-
-static void *
-find_memory(bool *found)
-{
-	*found = false;
-	return &memory;
-}
-
-static LWLockPadded *
-find_lock(void)
-{
-	static LWLockPadded lock;
-
-	return &lock;
-}
-
-ClockFile
-clock_file_read(Eras *eras, Instant now)
-{
-	if (file != CLOCK_FILE_NONE)
-		*eras = written;
-	return file;
-}
-
-void
-clock_file_write(const Eras *eras)
-{
-	written = *eras;
-}
-
 static void
-note_said(ErrorData *error)
-{
-	said++;
-	error->output_to_server = false;
-}
-
-static void
-begin(void)
+start_anew(ClockFile found)
 {
 	memset(&known, 0, sizeof(known));
-	steady = 1000 * SECOND;
-	wall_ahead = begins_ahead;
-	said = 0;
-	file = CLOCK_FILE_NONE;
+	memset(&memory, 0, sizeof(memory));
 	known_changes = 0;
+	file = found;
 	clock_startup();
 	clock_look();
 }
@@ -123,12 +33,7 @@ begin(void)
 static void
 restart(void)
 {
-	memset(&known, 0, sizeof(known));
-	memset(&memory, 0, sizeof(memory));
-	known_changes = 0;
-	file = CLOCK_FILE_THIS_BOOT;
-	clock_startup();
-	clock_look();
+	start_anew(CLOCK_FILE_THIS_BOOT);
 }
 
 /*
@@ -142,25 +47,8 @@ reboot(int64 down, int64 off)
 
 	steady = 50 * SECOND;
 	wall_ahead += off - moved;
-	memset(&known, 0, sizeof(known));
-	memset(&memory, 0, sizeof(memory));
-	known_changes = 0;
-	file = CLOCK_FILE_OTHER_BOOT;
-	clock_startup();
-	clock_look();
+	start_anew(CLOCK_FILE_OTHER_BOOT);
 	return moved;
-}
-
-/* So much time passes; then the clock is set, and later somebody looks. */
-static void
-set(int64 after, int64 by)
-{
-	steady += after;
-	clock_look();
-	steady += 2 * SECOND;
-	wall_ahead += by;
-	steady += 3 * SECOND;
-	clock_look();
 }
 
 /* As another process that has the memory only. */
@@ -405,6 +293,37 @@ times_that_are_none(void)
 	ok(NO_TIME < MIN_TIMESTAMP && NO_TIME != DT_NOBEGIN, "nobody can store what stands for none");
 }
 
+/* The kernel's clock shows nothing before 1970, nor after 2262; a table may hold any. */
+static void
+the_oddest_times(void)
+{
+	static const TimestampTz oldest[] = {DT_NOBEGIN, NO_TIME, MIN_TIMESTAMP};
+	static const TimestampTz newest[] = {END_TIMESTAMP - 1, DT_NOEND};
+	static const int64 shown[] = {-30 * YEAR, 262 * YEAR, -30 * YEAR};
+	static const int64 ages[] = {HOUR, YEAR};	/* the shortest retention, and the longest */
+
+	begin();
+	for (int i = 0; i < lengthof(shown); i++)
+	{
+		set(SECOND, shown[i] - read_wall());
+		for (int a = 0; a < lengthof(ages); a++)
+		{
+			is_between(clock_before(ages[a], steady), shown[0] - YEAR - HOUR, read_wall() - ages[a],
+					   "what is past lies before that");
+			is_between(clock_latest(ages[a], steady), read_wall(), shown[1] + HOUR,
+					   "what was shown does not");
+			for (int t = 0; t < lengthof(oldest); t++)
+				ok(clock_is_past(oldest[t], ages[a], steady), "the oldest time is past");
+			for (int t = 0; t < lengthof(newest); t++)
+				ok(!clock_is_past(newest[t], ages[a], steady), "the newest one is not");
+		}
+		for (int t = 0; t < lengthof(oldest); t++)
+			is_between(clock_age(oldest[t], steady), YEAR, PG_INT64_MAX, "the oldest time is old");
+		for (int t = 0; t < lengthof(newest); t++)
+			is_int(clock_age(newest[t], steady), 0, "the newest one is to come");
+	}
+}
+
 static void
 tests(void)
 {
@@ -422,6 +341,7 @@ tests(void)
 		again_and_again_more_often_than_is_kept();
 		back_by_two_hours_for_a_moment_which_a_w();
 		times_that_are_none();
+		the_oddest_times();
 	}
 	seconds_of_1970();
 }

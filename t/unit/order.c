@@ -167,6 +167,18 @@ retries(void)
 	is_int(row->attempts, 3, "its attempts were counted");
 	all_go(1, false, "the rest");
 
+	/* somebody edits what waits for its retry: it waits for both */
+	queue_many(1, 15, 1, 100);
+	retry(goes(15, "an attempt"), SIGNAL_NONE, SECOND);
+	table[1][15].row.deliver_after = clock_wall(t + 2 * SECOND);
+	commit(1, 15, 15);
+	nothing_goes("until its retry");
+	t += SECOND;
+	nothing_goes("and until its new time");
+	t += SECOND;
+	goes(15, "at its new time");
+	deliver_all();
+
 	/* gone: whatever it waits for, it is to be given up */
 	insert(1, 20, 100)->row.retry_at = clock_wall(t + HOUR);
 	insert(1, 21, 100);
@@ -181,6 +193,13 @@ retries(void)
 	policy.gone = policy.halted = false;
 	configure(1, &policy);
 	ok(!schedule_waits_for_nothing(taken[0]), "for one that is there");
+	is_int(schedule_row(taken[2])->event_id, 22, "what has not been given up by then");
+	nothing_goes("and is read again");
+	put_back(taken[2]);
+	deliver_all();
+	nothing_goes("waits again");
+	t += HOUR;
+	goes(22, "for its time");
 	deliver_all();
 	end();
 }

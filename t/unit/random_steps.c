@@ -254,6 +254,8 @@ record_claimed(Claimed *c)
 		r->retry_from = c->retry_from;
 		r->retry_clock = c->retry_clock;
 	}
+	else if (c->final)
+		r->committed = ++ncommits;	/* queued again, which is told of only now */
 	unclaim(c);
 	schedule_recorded(item, !same, t);
 }
