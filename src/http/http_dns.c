@@ -72,7 +72,6 @@
 typedef struct Channel
 {
 	ares_channel ares;			/* NULL: not open */
-	int			server;			/* which alone is asked, in the order of the file */
 	int			nasked;			/* look-ups that have not ended */
 	bool		has_answered;
 } Channel;
@@ -93,9 +92,8 @@ typedef struct Socket
 	Channel    *channel;
 } Socket;
 
-/* The patient ones in any order. */
-static Channel quick = {.server = ALL_SERVERS};
-static Channel patient[2 * PATIENT_SERVERS];
+static Channel quick;
+static Channel patient[PATIENT_SERVERS][2];
 
 static HttpFile resolv_conf = {.path = "/etc/resolv.conf"};
 static int	nservers = 0;		/* that are there */
@@ -387,8 +385,11 @@ http_dns_refresh(int64_t now_us)
 	if (!http_file_is_same(&resolv_conf))
 		resolv_conf.known = false;	/* c-ares has read another one */
 	close_channel(&quick);
-	for (int i = 0; i < 2 * PATIENT_SERVERS; i++)
-		close_channel(&patient[i]);
+	for (int i = 0; i < PATIENT_SERVERS; i++)
+	{
+		close_channel(&patient[i][0]);
+		close_channel(&patient[i][1]);
+	}
 	quick.ares = fresh;
 	nservers = count_servers(fresh);
 	return state;
@@ -422,7 +423,6 @@ open_patient(Channel *channel, int server)
 		note(http_no_memory);
 		return false;
 	}
-	channel->server = server;
 	if (http_file_is_same(&resolv_conf))
 		return true;
 	close_channel(channel);
@@ -433,19 +433,19 @@ open_patient(Channel *channel, int server)
 static Channel *
 patient_channel(int server)
 {
-	Channel    *found = NULL;
-	Channel    *closed = NULL;
+	Channel    *both = patient[server];
 
-	for (int i = 0; i < 2 * PATIENT_SERVERS; i++)
+	for (int i = 0; i < 2; i++)
 	{
-		if (patient[i].ares == NULL)
-			closed = &patient[i];
-		else if (patient[i].server == server && (found == NULL || found->has_answered))
-			found = &patient[i];
+		if (both[i].ares != NULL && !both[i].has_answered)
+			return &both[i];
 	}
-	if ((found == NULL || found->has_answered) && closed != NULL && open_patient(closed, server))
-		return closed;
-	return found;
+	for (int i = 0; i < 2; i++)
+	{
+		if (both[i].ares == NULL && open_patient(&both[i], server))
+			return &both[i];
+	}
+	return both[0].ares != NULL ? &both[0] : both[1].ares != NULL ? &both[1] : NULL;
 }
 
 /* ---------------------------------------------------------------------
@@ -545,9 +545,11 @@ http_dns_run(void)
 	run(&quick);
 	for (int i = 0; i < 2 * PATIENT_SERVERS; i++)
 	{
-		run(&patient[i]);
-		if (patient[i].nasked == 0)
-			close_channel(&patient[i]);
+		Channel    *channel = &patient[i / 2][i % 2];
+
+		run(channel);
+		if (channel->nasked == 0)
+			close_channel(channel);
 	}
 }
 
@@ -568,6 +570,6 @@ http_dns_next(void)
 	int64_t		when = next(&quick);
 
 	for (int i = 0; i < 2 * PATIENT_SERVERS; i++)
-		when = sooner(when, next(&patient[i]));
+		when = sooner(when, next(&patient[i / 2][i % 2]));
 	return when;
 }

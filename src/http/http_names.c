@@ -384,6 +384,7 @@ ask_anew(int64_t now_us)
 				continue;
 			name->family[i].asked = true;
 			name->family[i].again_us = now_us;
+			name->family[i].patient_us = -1;
 			name->family[i].repeats = 0;
 		}
 	}
