@@ -66,7 +66,7 @@
 /* While resolv.conf changes all the time, the name servers have so long. */
 #define KEEP_US				(100 * 1000)
 
-/* Sockets of c-ares: one or two for each name server. */
+/* Sockets of c-ares: a few for each name server and channel. */
 #define MAX_SOCKETS			256
 
 typedef struct Channel

@@ -4,7 +4,7 @@
  *		The HTTP room, its names: who waits for which, and who is asked for them.
  *
  * libcurl would look names up in threads, which nothing bounds and nobody can
- * stop.  c-ares needs none (http_dns.c): it asks over two sockets a name server
+ * stop.  c-ares needs none (http_dns.c): it asks over a few sockets a name server
  * however many names are asked for.  libcurl is handed the addresses
  * (CURLOPT_RESOLVE).  The hosts file (http_files.c) comes first: what it says of a
  * name is all there is to it.
