@@ -59,8 +59,8 @@
 #define LOOK_AT_FILES_US	(1000 * 1000)
 
 /*
- * Look-ups of one family at once: c-ares can take longer than anybody waits, and
- * another one begins with the first name server again.
+ * Quick look-ups of one family at once: c-ares can take longer than anybody waits,
+ * and another one begins with the first name server again.
  */
 #define MAX_LOOKUPS			2
 
@@ -345,7 +345,10 @@ start(Name *name, int64_t now_us)
 
 		family->asked = true;
 		family->again_us = joins ? -1 : now_us;
-		family->patient_us = joins ? now_us + PATIENT_AFTER_US : -1;
+		if (!joins)
+			family->patient_us = -1;
+		else if (family->patient_us < 0)
+			family->patient_us = now_us + PATIENT_AFTER_US;
 		family->repeats = 0;
 		family->status = ARES_ETIMEOUT;
 		http_book_forget_addresses(family);
