@@ -48,7 +48,8 @@ bucket_of(const char *host)
 static bool
 is_asked(const Name *name)
 {
-	return name->asking || name->family[0].lookups > 0 || name->family[1].lookups > 0;
+	return name->asking || name->family[0].lookups > 0 || name->family[1].lookups > 0 ||
+		name->family[0].patient > 0 || name->family[1].patient > 0;
 }
 
 static void
@@ -104,7 +105,11 @@ http_book_find(const char *host)
 	if (name == NULL)
 		return NULL;
 	memcpy(name->host, host, size);
-	name->family[0].again_us = name->family[1].again_us = -1;
+	for (int i = 0; i < 2; i++)
+	{
+		name->family[i].name = name;
+		name->family[i].again_us = name->family[i].patient_us = -1;
+	}
 	name->next = *bucket;
 	*bucket = name;
 	add_youngest(name);

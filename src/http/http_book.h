@@ -25,9 +25,12 @@
 
 typedef struct Family
 {
+	struct Name *name;
 	bool		asked;			/* and not answered */
-	int			lookups;		/* that have not ended, answered or not */
+	int			lookups;		/* quick ones that have not ended, answered or not */
 	int64_t		began_us;		/* the last of them */
+	int			patient;		/* likewise, patient ones; and when to ask these ... */
+	int64_t		patient_us;		/* ... if there is no answer; -1: no need */
 	int			repeats;
 	int64_t		again_us;		/* when to ask again, while asked; -1: no need */
 	int			status;			/* of c-ares */

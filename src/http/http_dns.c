@@ -4,9 +4,14 @@
  *		The HTTP room, the name servers: c-ares, as /etc/resolv.conf says, on the
  *		room's own poller; and what we lack to ask them.
  *
- * There is one channel of c-ares, which is opened anew when that file says
- * something else.  All that was asked by the old one is over then, and whoever
- * still waits asks again.
+ * There is one channel of c-ares for quick answers, which asks one name server
+ * after the other.  From 1.29, c-ares does not hear an answer that comes after the
+ * next one was asked, and from 1.31 it soon asks the next one where it has seen
+ * quick answers.  So for those that take their time there are patient channels, one
+ * for each name server, which are there while somebody waits for them.
+ *
+ * All are opened anew when that file says something else.  All that was asked by
+ * the old ones is over then, and whoever still waits asks again.
  *
  * See transfer.h for the rules of the room.
  *
@@ -48,17 +53,52 @@
 #define ROUNDS_FROM_SHORT	6
 #define C_ARES_1_31			0x011f00
 
+/*
+ * What is asked patiently has so long.  A server beyond these is asked quickly only.
+ * After a few answers c-ares thinks that it knows how long a server takes at most:
+ * a patient channel that has had one is not asked again, but another, while what it
+ * has asked goes on.
+ */
+#define PATIENT_TIMEOUT_MS	8500
+#define PATIENT_SERVERS		3
+#define ALL_SERVERS			(-1)
+
 /* While resolv.conf changes all the time, the name servers have so long. */
 #define KEEP_US				(100 * 1000)
 
-/* Sockets of c-ares: one or two for each name server. */
+/* Sockets of c-ares: a few for each name server and channel. */
 #define MAX_SOCKETS			256
 
-static ares_channel channel = NULL;
-static HttpFile resolv_conf = {.path = "/etc/resolv.conf"};
-static int	nasked = 0;			/* look-ups that have not ended */
+typedef struct Channel
+{
+	ares_channel ares;			/* NULL: not open */
+	int			nasked;			/* look-ups that have not ended */
+	bool		has_answered;
+} Channel;
 
-static int	sockets[MAX_SOCKETS];
+/* What c-ares hands back. */
+typedef struct Question
+{
+	Channel    *channel;
+	HttpDnsCallback *callback;
+	void	   *arg;
+	int		   *pending;
+	int64_t		asked_us;
+} Question;
+
+typedef struct Socket
+{
+	int			fd;
+	Channel    *channel;
+} Socket;
+
+static Channel quick;
+static Channel patient[PATIENT_SERVERS][2];
+
+static HttpFile resolv_conf = {.path = "/etc/resolv.conf"};
+static int	nservers = 0;		/* that are there */
+
+static Socket sockets[MAX_SOCKETS];
 static int	nsockets = 0;
 
 static const char *lack = NULL;
@@ -209,15 +249,14 @@ on_socket(void *arg, ares_socket_t fd, int readable, int writable)
 {
 	int			i;
 
-	(void) arg;
-	for (i = 0; i < nsockets && sockets[i] != fd; i++)
+	for (i = 0; i < nsockets && sockets[i].fd != fd; i++)
 		;
 	if (readable || writable)
 	{
 		if (i == MAX_SOCKETS)
 			return;				/* what nobody would read is not waited for */
 		if (i == nsockets)
-			sockets[nsockets++] = fd;
+			sockets[nsockets++] = (Socket) {fd, arg};
 	}
 	else if (i < nsockets)
 		sockets[i] = sockets[--nsockets];
@@ -225,12 +264,51 @@ on_socket(void *arg, ares_socket_t fd, int readable, int writable)
 }
 
 /* ---------------------------------------------------------------------
- * The channel
+ * Channels
  * ---------------------------------------------------------------------
  */
 
+static int
+count_servers(ares_channel ares)
+{
+	struct ares_addr_port_node *servers = NULL;
+	int			count = 0;
+
+	if (ares_get_servers_ports(ares, &servers) == ARES_SUCCESS)
+	{
+		for (struct ares_addr_port_node *server = servers; server != NULL; server = server->next)
+			count++;
+	}
+	ares_free_data(servers);
+	return count;
+}
+
 static bool
-open_channel(ares_channel *fresh)
+keep_server(ares_channel ares, int which)
+{
+	struct ares_addr_port_node *servers = NULL;
+	struct ares_addr_port_node *server;
+	bool		kept = false;
+
+	if (ares_get_servers_ports(ares, &servers) != ARES_SUCCESS)
+		return false;
+	for (server = servers; server != NULL && which > 0; which--)
+		server = server->next;
+	if (server != NULL)
+	{
+		struct ares_addr_port_node alone = *server;
+
+		/* the interface of a link-local one would be lost */
+		alone.next = NULL;
+		kept = servers->next == NULL || ares_set_servers_ports(ares, &alone) == ARES_SUCCESS;
+	}
+	ares_free_data(servers);
+	return kept;
+}
+
+/* For what follows in that channel, which may still be an earlier one. */
+static bool
+open_channel(Channel *channel, int server, ares_channel *fresh)
 {
 	static char servers_only[] = "b";
 	struct ares_options options;
@@ -239,10 +317,12 @@ open_channel(ares_channel *fresh)
 	int			version = 0;
 
 	memset(&options, 0, sizeof(options));
-	options.timeout = SERVER_TIMEOUT_MS;
+	options.timeout = server == ALL_SERVERS ? SERVER_TIMEOUT_MS : PATIENT_TIMEOUT_MS;
 	(void) ares_version(&version);
-	options.tries = version >= C_ARES_1_31 ? ROUNDS_FROM_SHORT : ROUNDS;
+	options.tries = server != ALL_SERVERS ? 1 :
+		version >= C_ARES_1_31 ? ROUNDS_FROM_SHORT : ROUNDS;
 	options.sock_state_cb = on_socket;
+	options.sock_state_cb_data = channel;
 	options.lookups = servers_only;
 #ifdef ARES_OPT_QUERY_CACHE
 	mask |= ARES_OPT_QUERY_CACHE;
@@ -250,12 +330,24 @@ open_channel(ares_channel *fresh)
 #endif
 #ifdef ARES_OPT_MAXTIMEOUTMS
 	mask |= ARES_OPT_MAXTIMEOUTMS;
-	options.maxtimeout = LAST_TIMEOUT_MS;
+	options.maxtimeout = server == ALL_SERVERS ? LAST_TIMEOUT_MS : PATIENT_TIMEOUT_MS;
 #endif
 	if (ares_init_options(fresh, &options, mask) != ARES_SUCCESS)
 		return false;
 	ares_set_socket_functions(*fresh, &functions, NULL);
-	return true;
+	if (server == ALL_SERVERS || keep_server(*fresh, server))
+		return true;
+	ares_destroy(*fresh);
+	return false;
+}
+
+static void
+close_channel(Channel *channel)
+{
+	if (channel->ares != NULL)
+		ares_destroy(channel->ares);
+	channel->ares = NULL;
+	channel->has_answered = false;
 }
 
 /*
@@ -272,7 +364,7 @@ http_dns_refresh(int64_t now_us)
 
 	if (state == HTTP_FILE_UNREADABLE)
 	{
-		if (channel != NULL)
+		if (quick.ares != NULL)
 			return HTTP_FILE_SAME;
 		if (!http_dns_note_lack(errno))
 			note("/etc/resolv.conf cannot be read");
@@ -281,10 +373,10 @@ http_dns_refresh(int64_t now_us)
 	if (state != HTTP_FILE_CHANGED)
 		return state;
 	free(text);
-	if (!open_channel(&fresh))
+	if (!open_channel(&quick, ALL_SERVERS, &fresh))
 	{
 		resolv_conf.known = false;
-		if (channel != NULL)
+		if (quick.ares != NULL)
 			return HTTP_FILE_SAME;
 		note(http_no_memory);
 		return HTTP_FILE_UNREADABLE;
@@ -292,9 +384,14 @@ http_dns_refresh(int64_t now_us)
 	resolv_conf.again_us = poller_clock() + KEEP_US;
 	if (!http_file_is_same(&resolv_conf))
 		resolv_conf.known = false;	/* c-ares has read another one */
-	if (channel != NULL)
-		ares_destroy(channel);
-	channel = fresh;
+	close_channel(&quick);
+	for (int i = 0; i < PATIENT_SERVERS; i++)
+	{
+		close_channel(&patient[i][0]);
+		close_channel(&patient[i][1]);
+	}
+	quick.ares = fresh;
+	nservers = count_servers(fresh);
 	return state;
 }
 
@@ -304,59 +401,175 @@ http_dns_again(void)
 	return resolv_conf.again_us;
 }
 
-bool
-http_dns_is_open(void)
+/* It must read what the quick one has read; if that has changed, all begins anew soon. */
+static bool
+open_patient(Channel *channel, int server)
 {
-	return channel != NULL;
+	HttpFile	again = {.path = resolv_conf.path};
+	char	   *text;
+	size_t		size;
+
+	if (!http_file_is_same(&resolv_conf))
+		return false;
+	if (http_file_look(&again, 0, &text, &size) == HTTP_FILE_UNREADABLE)
+	{
+		(void) http_dns_note_lack(errno);
+		return false;
+	}
+	free(text);
+	if (!open_channel(channel, server, &channel->ares))
+	{
+		channel->ares = NULL;
+		note(http_no_memory);
+		return false;
+	}
+	if (http_file_is_same(&resolv_conf))
+		return true;
+	close_channel(channel);
+	return false;
 }
 
-void
-http_dns_ask(const char *host, int family, ares_addrinfo_callback callback, void *arg)
+/* NULL: it cannot be asked patiently now. */
+static Channel *
+patient_channel(int server)
 {
+	Channel    *both = patient[server];
+
+	for (int i = 0; i < 2; i++)
+	{
+		if (both[i].ares != NULL && !both[i].has_answered)
+			return &both[i];
+	}
+	for (int i = 0; i < 2; i++)
+	{
+		if (both[i].ares == NULL && open_patient(&both[i], server))
+			return &both[i];
+	}
+	return both[0].ares != NULL ? &both[0] : both[1].ares != NULL ? &both[1] : NULL;
+}
+
+/* ---------------------------------------------------------------------
+ * Questions
+ * ---------------------------------------------------------------------
+ */
+
+bool
+http_dns_is_answer(int status)
+{
+	return status == ARES_SUCCESS || status == ARES_ENODATA || status == ARES_ENOTFOUND;
+}
+
+static void
+on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
+{
+	Question	question = *(Question *) arg;
+
+	(void) timeouts;
+	free(arg);
+	question.channel->nasked--;
+	if (http_dns_is_answer(status))
+		question.channel->has_answered = true;
+	(*question.pending)--;
+	question.callback(question.arg, status, found, question.asked_us);
+	if (status == ARES_SUCCESS)
+		ares_freeaddrinfo(found);
+}
+
+static bool
+ask(Channel *channel, const char *host, int family, int *pending, HttpDnsCallback *callback, void *arg)
+{
+	Question   *question = malloc(sizeof(Question));
 	struct ares_addrinfo_hints hints;
 
+	if (question == NULL)
+		return false;
+	*question = (Question) {channel, callback, arg, pending, poller_clock()};
+	channel->nasked++;
+	(*pending)++;
 	memset(&hints, 0, sizeof(hints));
 	hints.ai_family = family;
 	hints.ai_socktype = SOCK_STREAM;
 	hints.ai_flags = ARES_AI_NOSORT;
-	nasked++;
-	ares_getaddrinfo(channel, host, NULL, &hints, callback, arg);
+	ares_getaddrinfo(channel->ares, host, NULL, &hints, on_answer, question);
+	return true;
+}
+
+bool
+http_dns_ask(const char *host, int family, int *pending, HttpDnsCallback *callback, void *arg)
+{
+	return quick.ares != NULL && ask(&quick, host, family, pending, callback, arg);
 }
 
 void
-http_dns_ended(void)
+http_dns_ask_patiently(const char *host, int family, int *pending, HttpDnsCallback *callback,
+					   void *arg)
 {
-	nasked--;
+	for (int server = 0; server < nservers && server < PATIENT_SERVERS; server++)
+	{
+		Channel    *channel = patient_channel(server);
+
+		if (channel != NULL && !ask(channel, host, family, pending, callback, arg))
+			note(http_no_memory);
+	}
 }
+
+/* ---------------------------------------------------------------------
+ * What is due
+ * ---------------------------------------------------------------------
+ */
 
 bool
 http_dns_event(int fd, int events)
 {
 	for (int i = 0; i < nsockets; i++)
 	{
-		if (sockets[i] != fd)
+		if (sockets[i].fd != fd)
 			continue;
-		ares_process_fd(channel, (events & POLLER_IN) ? fd : ARES_SOCKET_BAD,
+		ares_process_fd(sockets[i].channel->ares, (events & POLLER_IN) ? fd : ARES_SOCKET_BAD,
 						(events & POLLER_OUT) ? fd : ARES_SOCKET_BAD);
 		return true;
 	}
 	return false;
 }
 
+static void
+run(const Channel *channel)
+{
+	if (channel->nasked > 0)
+		ares_process_fd(channel->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+}
+
 void
 http_dns_run(void)
 {
-	if (nasked > 0)
-		ares_process_fd(channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	run(&quick);
+	for (int i = 0; i < 2 * PATIENT_SERVERS; i++)
+	{
+		Channel    *channel = &patient[i / 2][i % 2];
+
+		run(channel);
+		if (channel->nasked == 0)
+			close_channel(channel);
+	}
 }
 
 /* When c-ares wants to ask again, or wants to give up. */
-int64_t
-http_dns_next(void)
+static int64_t
+next(const Channel *channel)
 {
 	struct timeval wait;
 
-	if (nasked == 0 || ares_timeout(channel, NULL, &wait) == NULL)
+	if (channel->nasked == 0 || ares_timeout(channel->ares, NULL, &wait) == NULL)
 		return -1;
 	return poller_clock() + (int64_t) wait.tv_sec * 1000000 + wait.tv_usec;
+}
+
+int64_t
+http_dns_next(void)
+{
+	int64_t		when = next(&quick);
+
+	for (int i = 0; i < 2 * PATIENT_SERVERS; i++)
+		when = sooner(when, next(&patient[i / 2][i % 2]));
+	return when;
 }

@@ -22,13 +22,27 @@
 extern HttpFileState http_dns_refresh(int64_t now_us);
 extern int64_t http_dns_again(void);
 
-/* Could that ever be read, so that there is somebody to ask? */
-extern bool http_dns_is_open(void);
+/*
+ * What was found, as long as the function runs, if the status is ARES_SUCCESS; and
+ * since when it was asked for.
+ */
+typedef void HttpDnsCallback(void *arg, int status, const struct ares_addrinfo *found,
+							 int64_t asked_us);
 
-/* The callback may come before this returns; it calls http_dns_ended() first. */
-extern void http_dns_ask(const char *host, int family, ares_addrinfo_callback callback,
-						 void *arg);
-extern void http_dns_ended(void);
+/*
+ * Asks one name server after the other, each for a short time.  The callback comes
+ * once, perhaps before this returns; *pending is one more until then.  False: it does
+ * not come, for lack of memory or because resolv.conf could never be read.
+ */
+extern bool http_dns_ask(const char *host, int family, int *pending,
+						 HttpDnsCallback *callback, void *arg);
+
+/* Asks all at once, and waits long; the callback comes for each that could be asked. */
+extern void http_dns_ask_patiently(const char *host, int family, int *pending,
+								   HttpDnsCallback *callback, void *arg);
+
+/* Does it say what is or is not there, so that nobody else need be heard? */
+extern bool http_dns_is_answer(int status);
 
 /* What is due; and when something is, -1: nothing. */
 extern void http_dns_run(void);

@@ -4,7 +4,7 @@
  *		The HTTP room, its names: who waits for which, and who is asked for them.
  *
  * libcurl would look names up in threads, which nothing bounds and nobody can
- * stop.  c-ares needs none (http_dns.c): it asks over two sockets a name server
+ * stop.  c-ares needs none (http_dns.c): it asks over a few sockets a name server
  * however many names are asked for.  libcurl is handed the addresses
  * (CURLOPT_RESOLVE).  The hosts file (http_files.c) comes first: what it says of a
  * name is all there is to it.
@@ -13,7 +13,8 @@
  * as long as it says (http_book.c).  IPv6 and IPv4 are asked for apart, so that a
  * name server that is silent about one of them does not hold up the other
  * (RFC 8305, 3).  The look-up goes on meanwhile, for those to whom the addresses
- * that are there are of no use.
+ * that are there are of no use.  What has no answer soon is asked for patiently as
+ * well.
  *
  * See transfer.h for the rules of the room.
  *
@@ -39,6 +40,9 @@
 /* All of a look-up, whatever the servers, rounds and search domains. */
 #define LOOK_UP_US			(INT64_C(10) * 1000 * 1000)
 
+/* Then name servers are given the rest of it to answer. */
+#define PATIENT_AFTER_US	(1500 * 1000)
+
 /* For addresses of the other family, once there are some. */
 #define OTHER_FAMILY_US		(50 * 1000)
 
@@ -55,18 +59,10 @@
 #define LOOK_AT_FILES_US	(1000 * 1000)
 
 /*
- * Look-ups of one family at once: c-ares can take longer than anybody waits, and
- * another one begins with the first name server again.
+ * Quick look-ups of one family at once: c-ares can take longer than anybody waits,
+ * and another one begins with the first name server again.
  */
 #define MAX_LOOKUPS			2
-
-/* What c-ares hands back. */
-typedef struct Lookup
-{
-	Name	   *name;
-	Family	   *family;
-	int64_t		began_us;
-} Lookup;
 
 /* Those that are being looked up. */
 static Name *asked = NULL;
@@ -112,7 +108,7 @@ end(Name *name)
 	{
 		/* nobody is asked now */
 		if (name->family[i].again_us >= 0)
-			name->family[i].asked = name->family[i].lookups > 0;
+			name->family[i].asked = name->family[i].lookups + name->family[i].patient > 0;
 		name->family[i].again_us = -1;
 	}
 	for (Name **link = &asked; *link != NULL; link = &(*link)->next_asked)
@@ -200,46 +196,31 @@ wants_repeat(const Name *name, Family *family, int64_t began_us, int status)
 {
 	int64_t		now_us = poller_clock();
 
-	if (!name->asking || status == ARES_SUCCESS)
+	if (!name->asking || http_dns_is_answer(status) || family->lookups > 0)
 		return false;
 	if (status == ARES_EBADRESP && family->repeats++ < MAX_REPEATS)
 		family->again_us = now_us + REPEAT_US;
-	else if (status == ARES_EDESTRUCTION ||
-			 (began_us < name->asked_us && status != ARES_ENOTFOUND && status != ARES_ENODATA))
+	else if (status == ARES_EDESTRUCTION || began_us < name->asked_us)
 		family->again_us = now_us;
 	return family->again_us >= 0;
 }
 
 static void
-on_found(void *arg, int status, int timeouts, struct ares_addrinfo *result)
+on_found(void *arg, int status, const struct ares_addrinfo *found, int64_t began_us)
 {
-	Lookup	   *lookup = arg;
-	Name	   *name = lookup->name;
-	Family	   *family = lookup->family;
-	int64_t		began_us = lookup->began_us;
+	Family	   *family = arg;
+	Name	   *name = family->name;
 
-	(void) timeouts;
-	free(lookup);
-	http_dns_ended();
-	family->lookups--;
-
-	/* the other look-up, or the hosts file, has answered; or may yet do so */
-	if (!family->asked || (status != ARES_SUCCESS && family->lookups > 0) ||
-		wants_repeat(name, family, began_us, status))
-	{
-		if (status == ARES_SUCCESS)
-			ares_freeaddrinfo(result);
+	/* another look-up, or the hosts file, has answered; or may yet do so */
+	if (!family->asked || wants_repeat(name, family, began_us, status) ||
+		(!http_dns_is_answer(status) && family->lookups + family->patient > 0))
 		return;
-	}
 	family->asked = false;
 	family->again_us = -1;
 	family->status = status;
 	http_book_forget_addresses(family);
 	if (status == ARES_SUCCESS)
-	{
-		http_book_keep_answer(name, result);
-		ares_freeaddrinfo(result);
-	}
+		http_book_keep_answer(name, found);
 
 	/* it may come when nobody waits any longer, and be good for less long */
 	if (!name->asking && name->good_until_us > 0)
@@ -264,19 +245,36 @@ static void
 ask(Name *name, int which)
 {
 	Family	   *family = &name->family[which];
-	Lookup	   *lookup = http_dns_is_open() ? malloc(sizeof(Lookup)) : NULL;
 
 	family->again_us = -1;
-	if (lookup == NULL)
+	family->began_us = poller_clock();
+	if (family->patient_us < 0)
+		family->patient_us = family->began_us + PATIENT_AFTER_US;
+	if (!http_dns_ask(name->host, which == 0 ? AF_INET6 : AF_INET, &family->lookups, on_found, family))
 	{
 		family->status = ARES_ENOMEM;
-		family->asked = family->lookups > 0;
-		return;
+		family->asked = family->lookups + family->patient > 0;
 	}
-	family->began_us = poller_clock();
-	family->lookups++;
-	*lookup = (Lookup) {name, family, family->began_us};
-	http_dns_ask(name->host, which == 0 ? AF_INET6 : AF_INET, on_found, lookup);
+}
+
+/* What could not be asked so is, later. */
+static void
+ask_patiently(Name *name, int which, int64_t now_us)
+{
+	Family	   *family = &name->family[which];
+
+	family->patient_us = -1;
+	http_dns_ask_patiently(name->host, which == 0 ? AF_INET6 : AF_INET, &family->patient,
+						   on_found, family);
+	if (family->patient == 0)
+		family->patient_us = now_us + PATIENT_AFTER_US;
+}
+
+/* Those that were asked so have a long time. */
+static int64_t
+patient_at(const Family *family)
+{
+	return family->asked && family->patient == 0 ? family->patient_us : -1;
 }
 
 static void
@@ -347,6 +345,10 @@ start(Name *name, int64_t now_us)
 
 		family->asked = true;
 		family->again_us = joins ? -1 : now_us;
+		if (!joins)
+			family->patient_us = -1;
+		else if (family->patient_us < 0)
+			family->patient_us = now_us + PATIENT_AFTER_US;
 		family->repeats = 0;
 		family->status = ARES_ETIMEOUT;
 		http_book_forget_addresses(family);
@@ -385,6 +387,7 @@ ask_anew(int64_t now_us)
 				continue;
 			name->family[i].asked = true;
 			name->family[i].again_us = now_us;
+			name->family[i].patient_us = -1;
 			name->family[i].repeats = 0;
 		}
 	}
@@ -512,9 +515,9 @@ http_names_distrust(Name *name)
 }
 
 static bool
-is_due(const Family *family, int64_t now_us)
+is_due(int64_t when_us, int64_t now_us)
 {
-	return family->again_us >= 0 && now_us >= family->again_us;
+	return when_us >= 0 && now_us >= when_us;
 }
 
 /* Time in which we were away is not theirs; they are looked at with the files. */
@@ -529,6 +532,11 @@ give_back(int64_t now_us)
 	for (Name *name = asked; name != NULL; name = name->next_asked)
 	{
 		name->give_up_us += away_us;
+		for (int i = 0; i < 2; i++)
+		{
+			if (name->family[i].patient_us >= 0)
+				name->family[i].patient_us += away_us;
+		}
 		if (name->settle_us >= 0)
 			name->settle_us += away_us;
 	}
@@ -544,14 +552,16 @@ http_names_run(int64_t now_us)
 	give_back(now_us);
 	http_dns_run();
 	for (Name *name = asked; name != NULL && !look; name = name->next_asked)
-		look = is_due(&name->family[0], now_us) || is_due(&name->family[1], now_us);
+		look = is_due(name->family[0].again_us, now_us) || is_due(name->family[1].again_us, now_us);
 	until_us = look ? look_at_files(now_us) : -1;
 	for (Name *name = asked; name != NULL; name = next)
 	{
 		next = name->next_asked;
 		for (int i = 0; i < 2; i++)
 		{
-			if (!is_due(&name->family[i], now_us))
+			if (is_due(patient_at(&name->family[i]), now_us))
+				ask_patiently(name, i, now_us);
+			if (!is_due(name->family[i].again_us, now_us))
 				continue;
 			if (until_us > now_us)
 				name->family[i].again_us = until_us;
@@ -573,7 +583,8 @@ http_names_next(void)
 	for (Name *name = asked; name != NULL; name = name->next_asked)
 	{
 		when = sooner(when, sooner(name->give_up_us, name->settle_us));
-		when = sooner(when, sooner(name->family[0].again_us, name->family[1].again_us));
+		for (int i = 0; i < 2; i++)
+			when = sooner(when, sooner(name->family[i].again_us, patient_at(&name->family[i])));
 	}
 	return when;
 }

@@ -17,6 +17,7 @@
 #   wrong_id => 1            an answer to another question's id
 #   forged => address        that one first with another id, then the right answer
 #   times => n               that many answers; the others are silence
+#   ignores => n             so much silence, for each type; then answers
 #
 # "*.example" stands for all names below, "*" for all.  What has not been set
 # does not exist.
@@ -124,6 +125,7 @@ sub stop
 my %zone;        # name => how
 my @later;       # [time, code]
 my %answered;    # "name type" => count
+my %ignored;     # likewise, of all questions
 
 sub serve
 {
@@ -211,6 +213,7 @@ sub question
     my $silent = $how->{silent} // 0;
     return if $silent eq '1' || $silent eq $asked{type};
     return if defined $how->{times} && $answered{"$name $asked{type}"}++ >= $how->{times};
+    return if $ignored{"$name $asked{type}"}++ < ($how->{ignores} // 0);
     my @answers = answers(\%asked, $name, $how, $by);
     my $answer = sub { $send->($_) foreach @answers };
     my $delay = ref $how->{delay} ? $how->{delay}{ $asked{type} } : $how->{delay};
