@@ -86,7 +86,7 @@ is(worker_pid($node), $worker, 'it is still the same worker');
 
 # Users' triggers on our tables: one that raises an error, one that takes ages
 query($node, q{
-    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused by a trigger'; END $$;
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused by a trigger on %', TG_TABLE_NAME; END $$;
     CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN NULL; END $$;});
 foreach my $on ('INSERT ON rswebhook.delivery', 'DELETE ON rswebhook.queue')
 {
