@@ -82,10 +82,13 @@ send_large('fickle', 20);
 ok(wait_for_query($node, owed('fickle'), 0), 'one that takes its large events');
 $receiver->switch('fickle', '/hang');
 send_large('fickle', 40);
-ok(wait_for_query($node, q{SELECT in_flight > 1 FROM rswebhook.status WHERE destination = 'fickle'}, 't'), 'hangs');
 cmp_ok(latency('neighbour', 900_000), '<', $at_once, 'a neighbour gets its own all the same') foreach 1 .. 3;
+ok( wait_for_query($node, q{SELECT count(*) > 0 FROM rswebhook.delivery
+        WHERE destination_id = rswebhook.destination_id('fickle') AND outcome = 'retry'}, 't'),
+    'hangs');
 ok( wait_for_query($node, q{SELECT in_flight <= 1 FROM rswebhook.status WHERE destination = 'fickle'}, 't'),
     'after that it has a single one in flight');
+cmp_ok(most_in_flight($node, 'fickle', 'retry'), '>', 1, 'and had several until then');
 
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = v.destination_id
         WHERE v.outcome <> 'delivered' AND d.name !~ 'hangs|fickle'}),

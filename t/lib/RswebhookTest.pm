@@ -396,19 +396,23 @@ sub at_once
     return $seconds + 50 * $longest;
 }
 
-# How many requests to a destination were under way at the same time, as the
-# worker has it: what a receiver sees depends on when it gets to look.
+# How many requests to a destination (of one outcome, if it is given) were under way
+# at the same time, as the worker has it: what a receiver sees depends on when it gets
+# to look.
 sub most_in_flight
 {
-    my ($node, $destination) = @_;
+    my ($node, $destination, $outcome) = @_;
+    my $which = defined $outcome ? "outcome = '$outcome'" : 'true';
 
     return query($node, qq{
+        WITH attempts AS (
+            SELECT started_at, duration FROM rswebhook.delivery
+            WHERE destination_id = rswebhook.destination_id('$destination') AND $which)
         SELECT max(n) FROM (
             SELECT sum(step) OVER (ORDER BY at, step) AS n FROM (
-                SELECT v.started_at AS at, 1 AS step, v.destination_id FROM rswebhook.delivery AS v
+                SELECT started_at AS at, 1 AS step FROM attempts
                 UNION ALL
-                SELECT v.started_at + v.duration, -1, v.destination_id FROM rswebhook.delivery AS v) AS ends
-            WHERE destination_id = rswebhook.destination_id('$destination')) AS moments});
+                SELECT started_at + duration, -1 FROM attempts) AS ends) AS moments});
 }
 
 # For the few tests whose subject is that nothing happens for a while.
