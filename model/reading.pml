@@ -127,10 +127,7 @@ bool retry_went;				/* the last one that went was a retry */
 byte snapshot;					/* transactions that it sees */
 byte crashes = CRASHES;			/* to come */
 
-/*
- * Local variables of inlines, which the steps that use them leave at 0.  They are
- * global as those of d_steps in inlines have to be somewhere.
- */
+/* Local variables of inlines, which are at 0 between any two steps, and in no state. */
 hidden byte i, j, k, u, id, got, after, found;
 
 /* Of a key: items in memory, and those that nobody of its user may pass */
@@ -252,7 +249,7 @@ inline feed(upto, all)
  * ---------------------------------------------------------------------
  */
 
-/* -- schedule/window.c: window_free() */
+/* Whatever a key has less in memory, it may be hungry then. */
 inline free_item(f)
 {
 	item[f] = 0;
@@ -456,7 +453,6 @@ inline read_once()
  * ---------------------------------------------------------------------
  */
 
-/* In a fixed order, so that it is no part of the state when nothing is taken. */
 inline count_in_flight()
 {
 	i = 1; k = 0;
@@ -843,7 +839,7 @@ inline withdraw_announcement()
 }
 
 /*
- * -- shmem/wake.c: publish_pending()
+ * -- shmem/wake.c: tell()
  * -- shmem/wake.c: push_range()
  * -- shmem/slots.c: slots_wake_worker()
  */
@@ -885,7 +881,7 @@ proctype sender(byte me)
 		if
 		:: IN(ABORTS, me) -> goto done
 		:: IN(TWO_PHASE, me) ->
-			/* what was noted is forgotten, but the rows outlive a crash */
+			/* what was noted is forgotten; the rows are not, by a crash either */
 			prepared = prepared | BIT(me);
 			first_id[me] = 1;
 			last_id[me] = ROWS;
@@ -1080,8 +1076,13 @@ init {
 		:: left[0] + left[1] + left[2] == 0 -> break
 		od;
 		id = 0;
+#if FAILURES_0 == LASTING
+		/* theirs were there before */
+		committed = BIT(0) | BIT(1);
+		before[0] = committed & OF_USER(0);
+		before[1] = committed & OF_USER(1);
+#else
 		run sender(0);
-#if ROWS_1
 		run sender(1);
 #endif
 #if ROWS_2
