@@ -65,7 +65,7 @@ mtype waits[WORKERS];			/* Lane.waits_until: TURN_WAIT_US, TURN_LEFT_US; 0: it m
 /* ---- What is only looked at ---- */
 
 byte coming;					/* workers that go for a turn that was left */
-byte unaware;					/* of what the last probe has shown */
+byte unaware;					/* workers that do not know what the last probe has shown */
 byte failures = FAILURES;
 byte crashes = CRASHES;
 
@@ -111,6 +111,12 @@ inline want_no_more()
 	TAKE(wanted, me)
 }
 
+#if PROBE_LOOKS_FIRST
+#define SEES_NEWS	(IN(open, me) && IN(told, me))
+#else
+#define SEES_NEWS	false
+#endif
+
 /*
  * -- schedule/pace.c: pace_take()
  * -- schedule/pace.c: take_turn()
@@ -118,12 +124,15 @@ inline want_no_more()
 inline try()
 {
 	if
-	:: MAY_TRY && MAY_HAVE ->
+	:: MAY_TRY && MAY_HAVE && SEES_NEWS		/* and leaves the turn, as it has not taken it */
+	:: MAY_TRY && MAY_HAVE && !SEES_NEWS ->
 		ADD(had, me);
 		want_no_more();
 		flight[me] = SENT;
 		if
 		:: IN(open, me) ->
+			/* nobody knows for himself alone what a probe has shown */
+			assert((changed & OTHERS(me)) == 0);
 #if KNOWING_PROBES
 			assert(!IN(unaware, me));
 #endif
