@@ -59,6 +59,13 @@
 #ifndef PLACES
 #define PLACES		2
 #endif
+/*
+ * Rows in memory: LANE_ITEMS in C; 0: any number.  With a bound, retries wait in the
+ * table, for users of one event each.
+ */
+#ifndef WINDOW
+#define WINDOW		0
+#endif
 /* rows of a user in memory: KEY_ITEMS in C */
 #ifndef KEY_ITEMS
 #define KEY_ITEMS	1
@@ -111,7 +118,8 @@ byte told_first, told_last;		/* WorkerSlot.ranges, as one; 0: none */
 mtype = {
 	WAITING, TIMED, READY, IN_FLIGHT,	/* ItemState */
 	ANSWERED_200, ANSWERED_500,			/* in flight for the worker still */
-	DECIDED_DONE, DECIDED_RETRY			/* ITEM_DECIDED, by its verdict */
+	DECIDED_DONE, DECIDED_RETRY,		/* ITEM_DECIDED, by its verdict */
+	PARKED								/* known to wait in the table for its retry */
 };
 
 mtype item[MAX_ROWS + 1];			/* 0: not in memory */
@@ -124,6 +132,11 @@ bool fed_hungry;				/* Lane.fed_hungry */
 chan untried = [ROWS] of { byte };	/* Lane.ready: rows that were never sent */
 chan retries = [ROWS] of { byte };	/* and rows that were */
 bool retry_went;				/* the last one that went was a retry */
+#if WINDOW
+chan parked = [ROWS] of { byte };	/* rows that wait for their retry's time, by that */
+byte due;						/* of these, those whose time has come: so many */
+bool fed_retries;				/* the last read was for one of these */
+#endif
 byte snapshot;					/* transactions that it sees */
 byte crashes = CRASHES;			/* to come */
 
@@ -163,7 +176,11 @@ inline withdraw(w)
 inline offer(o)
 {
 	if
+#if WINDOW && !RETRIES_FILL_WINDOW
+	:: IN(attempted, o) -> item[o] = PARKED; parked!o
+#else
 	:: IN(attempted, o) -> item[o] = TIMED
+#endif
 	:: else -> item[o] = READY; untried!o
 	fi
 }
@@ -377,8 +394,22 @@ inline note_range(first, last)
 /* a user of one row never is */
 #define IS_HUNGRY	(hungry[0] || hungry[2])
 
+#if WINDOW
+#define IS_KEPT(n)		(item[n] != 0 && item[n] != PARKED)
+#define IS_FULL			(IS_KEPT(1) + IS_KEPT(2) + IS_KEPT(3) + IS_KEPT(4) + IS_KEPT(5) >= WINDOW)
+#define WANTS_RETRIES	(due > 0 && len(retries) == 0)
+#if RETRIES_READ_FIRST
+#define IS_RETRY_NEXT	WANTS_RETRIES
+#else
+#define IS_RETRY_NEXT	(WANTS_RETRIES && !(fed_retries && WANTS_MORE))
+#endif
+#else
+#define IS_FULL			false
+#define WANTS_RETRIES	false
+#endif
+
 /* -- schedule/reading.c: reading_wants() */
-#define WANTS_READ	(HAS_LATE || IS_HUNGRY || WANTS_MORE)
+#define WANTS_READ	(!IS_FULL && (HAS_LATE || IS_HUNGRY || WANTS_MORE || WANTS_RETRIES))
 
 /* The first row that the snapshot sees of those after one up to another; 0: none. */
 inline look_for(upto)
@@ -424,7 +455,18 @@ inline read_once()
 			:: else
 			fi
 		fi
+#if WINDOW
+	:: !LATE_IS_FIRST && IS_RETRY_NEXT ->
+		parked?id;
+		due--;
+		fed_retries = true;
+		item[id] = READY;
+		retries!id
+	:: !LATE_IS_FIRST && !IS_RETRY_NEXT ->
+		fed_retries = false;
+#else
 	:: else ->
+#endif
 		if
 		:: IS_HUNGRY && !(fed_hungry && WANTS_MORE) ->		/* READ_HUNGRY */
 			after = (hungry[0] && (!hungry[2] || spilled_from[0] < spilled_from[2]) ->
@@ -612,6 +654,13 @@ inline forget_memory()
 	hungry[0] = false; hungry[2] = false;
 	late_after = 0; late_upto = 0;
 	fed_hungry = false; retry_went = false;
+#if WINDOW
+	do
+	:: len(parked) > 0 -> parked?_
+	:: len(parked) == 0 -> break
+	od;
+	due = 0; fed_retries = false;
+#endif
 	snapshot = 0; RESET_LATCH;
 #if !CURSOR_OUTLIVES_WORKER
 	cursor = 0;
@@ -804,7 +853,7 @@ recording:
 end:
 	atomic {
 		if
-		:: IS_LATCH_SET || CAN_CLAIM || HAS_ANSWERS -> RESET_LATCH
+		:: IS_LATCH_SET || CAN_CLAIM || HAS_ANSWERS || WANTS_RETRIES -> RESET_LATCH
 #if CRASHES
 		:: crashes > 0 -> die()
 #endif
@@ -1027,6 +1076,9 @@ end:
 			od;
 			i = 0
 		}
+#if WINDOW
+	::	d_step { due < len(parked) -> due = len(parked) }
+#endif
 	od
 }
 
