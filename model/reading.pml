@@ -86,7 +86,7 @@ byte committed;					/* transactions that are visible */
 byte prepared;					/* transactions that outlive the server */
 byte lost;						/* sessions that the server's crash has ended */
 byte first_id[SENDERS], last_id[SENDERS];	/* of each transaction: its QueuedRange */
-byte before[SENDERS];					/* those visible when this one became so, and itself */
+byte before[SENDERS];			/* those visible when this one became so, and itself */
 
 #define USER_OF(id)		USER(owner[id] - 1)
 #define IS_OWED(id)		(owner[id] != 0 && IN(committed, owner[id] - 1))
@@ -122,7 +122,7 @@ mtype = {
 	PARKED								/* known to wait in the table for its retry */
 };
 
-mtype item[MAX_ROWS + 1];			/* 0: not in memory */
+mtype item[MAX_ROWS + 1];		/* 0: not in memory */
 byte cursor;					/* Lane.cursor */
 bool more = true;				/* Lane.more */
 byte late_after, late_upto;		/* Lane.ranges, as one; equal: none */
