@@ -94,7 +94,7 @@ is(query($node, q{
     my $child = Child::start(sub { answer_at_once($listener) });
 
     expect('half a URL', undef, 'http://127.0.0.1:' . $listener->sockport . '/', 60_000,
-        'retry 200 1, aborted 200 2', method => 'GET');
+        'retry 1, aborted 2', method => 'GET');
     Child::stop($child, 'TERM');
 }
 
@@ -125,6 +125,9 @@ is(query($node, q{
     $expected{slow} = 'delivered 200 1';
 }
 my %recorded = attempts($node);
+
+# that its answer is no success is sure, that it is read before the reset is not
+s/ 200\b//g foreach @recorded{ grep { /^half-a-URL/ } keys %recorded };
 is(join("\n", map { "$_: $recorded{$_}, not $expected{$_}" } grep { $recorded{$_} ne $expected{$_} } sort keys %expected),
     '', 'the same becomes of each, each time');
 is(worker_pid($node), $pid, 'the worker is the same');
