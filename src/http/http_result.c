@@ -68,7 +68,7 @@ phase_reached(const Transfer *t, CURLcode result)
 	curl_off_t	connected = 0;
 	long		local_port = 0;
 
-	if (t->head_bytes > 0 && http_answer_status(t) > 0)
+	if (t->head_bytes > 0 && http_answer_status(t) >= 200)
 		return HTTP_PHASE_RECEIVE;
 	if (http_result_was_connected(t))
 		return t->again || http_answer_is_sent(t) ? HTTP_PHASE_WAIT : HTTP_PHASE_SEND;
@@ -445,8 +445,9 @@ http_result_judge(Transfer *t, CURLcode result)
 	{
 		HttpPhase	phase = phase_reached(t, result);
 
-		if (answer->status == 0 && phase == HTTP_PHASE_RECEIVE && !refused &&
-			http_answer_status(t) >= 200)
+		if (refused && phase == HTTP_PHASE_RECEIVE)
+			phase = HTTP_PHASE_WAIT;	/* of the receiver nothing came */
+		else if (answer->status == 0 && phase == HTTP_PHASE_RECEIVE)
 			answer->status = http_answer_status(t);	/* of half a head, to be seen */
 		answer->ran_out = t->fault == NULL && starved;
 		http_answer_failed(t, phase, error_of(t, result, starved));
