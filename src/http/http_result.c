@@ -13,13 +13,12 @@
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <openssl/rand.h>
 
 #include "http/http_answer.h"
 #include "http/http_curl.h"
+#include "http/http_dns.h"
 #include "http/http_pool.h"
 #include "http/http_result.h"
 #include "http/transfer.h"
@@ -95,24 +94,6 @@ phase_reached(const Transfer *t, CURLcode result)
  */
 
 /*
- * EADDRNOTAVAIL: all local ports to that address are taken; or we have no
- * address to go there from, as with IPv6 where there is none, which is no
- * passing lack of ours.  UDP has ports of its own, so it tells.
- */
-static bool
-lacks_ports(const Transfer *t)
-{
-	int			fd = socket(t->address.family, SOCK_DGRAM, 0);
-	bool		reached;
-
-	if (fd < 0)
-		return false;
-	reached = connect(fd, &t->address.addr, t->address.addrlen) == 0;
-	close(fd);
-	return reached;
-}
-
-/*
  * libcurl has no result of its own for memory that TLS or HTTP/2 asked for, and the
  * one for its own is also what a header is that is longer than it takes: once the
  * request was connected, only a look at what there is can tell.
@@ -176,7 +157,14 @@ lacked(const Transfer *t, CURLcode result, bool starved)
 		case ENOBUFS:
 			return strerror((int) os_errno);
 		case EADDRNOTAVAIL:
-			return lacks_ports(t) ? "no local port is free" : NULL;
+
+			/*
+			 * All local ports to that address are taken; or we have no address to go
+			 * there from, as with IPv6 where there is none, which is no passing lack
+			 * of ours.
+			 */
+			return http_dns_is_reachable(&t->address.addr, t->address.addrlen) ?
+				"no local port is free" : NULL;
 		default:
 			return NULL;
 	}
