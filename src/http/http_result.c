@@ -320,7 +320,7 @@ http_result_is_early(const Transfer *t, CURLcode result)
 		(result == CURLE_OK || result == CURLE_BAD_CONTENT_ENCODING || t->enough);
 }
 
-/* A success for what was not sent is none. */
+/* A success for what was not sent is none, but over HTTP/2; see head_is_enough(). */
 static bool
 is_premature(const Transfer *t)
 {
