@@ -73,7 +73,8 @@ my @cases = (
     [ 'garbage', 503, 'soon', 8, 1000 ],
     [ 'empty', 503, '%20', 8, 1000 ],
     [ 'repeated', 503, '1%0D%0ARetry-After:%201', 1000, 2000 ],
-    [ 'no further than the window', 503, '86400', 8, 2000, { retry_window => '1 s' } ],
+    [ 'no further than the window', 503, '86400', 8, 2000, { retry_window => '1 s', min_attempts => 1 } ],
+    [ 'past the window, for an attempt that comes all the same', 429, '1', 1000, 2000, { retry_window => '0' } ],
     [ 'not at all', 503, '30', 8, 2000, { retry_after_factor => 0 } ],
     [ 'of a 500', 500, '1', 1000, 2000 ]);
 my %case_of;
@@ -106,7 +107,7 @@ add_destination($node, 'window', $receiver->url('/status/500'),
 add_destination($node, 'attempts', $receiver->url('/status/500'),
     { %quick, retry_window => '0', min_attempts => 4 });
 add_destination($node, 'busy', $receiver->url('/retry-after/429/86400'),
-    { %quick, retry_window => '1 s', min_attempts => 2, retry_after_factor => 1000 });
+    { %quick, retry_window => '1 s', min_attempts => 1, retry_after_factor => 1000 });
 my ($window, $attempts, $busy) = map { send_to($_) } 'window', 'attempts', 'busy';
 ok(wait_until_sent($node), 'all are given up');
 is(query($node, qq{

@@ -96,6 +96,12 @@ sub test_where_it_ended
     push @events, [ 'proxied_reset', 'proxied_reset', 'http://shop.invalid/reset' ];
     $expected{proxied_reset} = $wait;
 
+    # an interim answer is not one, and a final one's first line is
+    $add->('interim', $base{http}, 'raw/close/' . escaped("HTTP/1.1 100 C\r\n\r\n"), 'POST', 10, $wait);
+    $add->('interim_half', $base{http}, 'raw/close/' . escaped("HTTP/1.1 103 E\r\nLink: <x>"), 'POST', 10, $wait);
+    $add->('interim_begun', $base{http}, 'raw/close/' . escaped("HTTP/1.1 100 C\r\n\r\nHTTP/1.1 200 OK\r\nA: b"),
+        'POST', 10, qr/^receiving the answer: /);
+
     # one after the other: none finds another one's connection
     foreach (@events)
     {
@@ -110,12 +116,13 @@ sub test_where_it_ended
         wait_until_sent($node);
     }
     my %error = map { $_->{id} => $_ } query_rows($node, q{
-        SELECT e.event->>'messageId' AS id, error, outcome
+        SELECT e.event->>'messageId' AS id, error, outcome, status
         FROM rswebhook.delivery AS d JOIN rswebhook.event AS e ON e.id = d.event_id WHERE attempt = 1});
     foreach my $name (sort keys %expected)
     {
         is($error{$name}{outcome}, 'retry', "$name: outcome");
         like($error{$name}{error}, $expected{$name}, "$name: error");
+        is(defined $error{$name}{status}, $expected{$name} =~ /receiving/, "$name: a status, if one was received");
     }
     return;
 }
@@ -137,6 +144,8 @@ sub test_proxy
     {
         like($recorded{"proxy-${scheme}_$_"}, qr/^retry( 407)? 1, aborted( 407)? 2$/, "a proxy says 407, $scheme: tried again") foreach 1 .. 3;
     }
+    is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE error LIKE 'receiving the answer:%' AND status IS NULL}), '0',
+        'nothing was received without a status');
     return;
 }
 

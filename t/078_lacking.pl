@@ -35,6 +35,8 @@ SETTINGS
 
 #include "refuse.h"
 
+#define ANY (-2)
+
 /* "call number [which]": that call fails so, connections only to that port */
 static int
 fault(const char *call, int which)
@@ -53,7 +55,7 @@ fault(const char *call, int which)
 	text[len] = '\0';
 	if (sscanf(text, "%49s %d %d", name, &number, &only) < 2 || strcmp(name, call) != 0)
 		return 0;
-	return which == only ? number : 0;
+	return which == only || which == ANY ? number : 0;
 }
 
 static int
@@ -105,8 +107,12 @@ strndup(const char *string, size_t size)
 int
 socket(int family, int type, int protocol)
 {
-	int			number = family == AF_INET && (type & 0xf) == SOCK_STREAM ? fault("socket", 0) : 0;
+	int			number = 0;
 
+	if (family == AF_INET && (type & 0xf) == SOCK_STREAM)
+		number = fault("socket", 0);
+	else if (family == AF_INET && fault("connect-no-socket", ANY))
+		number = EMFILE;
 	if (number == 0)
 		return syscall(SYS_socket, family, type, protocol);
 	errno = number;
@@ -122,7 +128,15 @@ connect(int fd, const struct sockaddr *address, socklen_t len)
 
 	getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
 	if (type == SOCK_STREAM)
+	{
 		number = fault("connect", port_of(address));
+		if (number == 0)
+			number = fault("connect-no-socket", port_of(address));
+		if (number == 0)
+			number = fault("connect-no-port", port_of(address));
+	}
+	else if (fault("connect-no-port", port_of(address)))
+		number = EAGAIN;		/* as UDP has it when its ports are taken, too */
 	if (number == 0)
 		number = fault("any-connect", port_of(address));
 	if (number == 0)
@@ -192,6 +206,9 @@ foreach (
     [ 'socket', 'ENOBUFS', qr/buffer/ ],
     [ 'socket', 'ENOMEM', qr/memory/ ],
     [ 'connect', 'EADDRNOTAVAIL', qr/no local port is free/ ],
+    # where UDP, which tells that from no address of ours, has no port or no socket either
+    [ 'connect-no-port', 'EADDRNOTAVAIL', qr/no local port is free/ ],
+    [ 'connect-no-socket', 'EADDRNOTAVAIL', qr/no local port is free/ ],
     [ 'connect', 'ENOBUFS', qr/buffer/ ],
     [ 'connect', 'ENOMEM', qr/memory/ ])
 {
@@ -200,7 +217,7 @@ foreach (
 
     # a destination of its own, so that no connection is open
     add_destination($node, $name, $receiver->url('/' . ++$n), { breaker_failures => 1, ordered => 1 });
-    set_fault($call, $errno, $call eq 'connect' ? $receiver->port : 0);
+    set_fault($call, $errno, $call eq 'socket' ? 0 : $receiver->port);
     query($node, qq{
         SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', 'u', 'messageId', 'm$n-' || i), '$name'))
         FROM generate_series(1, 5) AS i});
@@ -209,7 +226,7 @@ foreach (
     is(query($node, qq{SELECT count(*), max(attempts) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('$name')}),
         '5|0', "$name: the events wait, and no attempt is counted");
     is(query($node, qq{SELECT breaker FROM rswebhook.status WHERE destination = '$name'}), 'closed', "$name: no breaker has opened");
-    if ($call eq 'connect')
+    if ($call ne 'socket')
     {
         add_destination($node, "beside $name", $other->url('/beside'));
         send_event($node, { type => 'track', messageId => "beside-$n" }, "beside $name");

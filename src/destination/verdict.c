@@ -109,18 +109,19 @@ signal_of(const HttpAnswer *answer, VerdictKind kind)
 /*
  * When to try again, or 0 if the retry window and the attempts are used up, unless
  * it was memory that we lacked this time.
- * Retry-After may make the wait longer, but neither longer than max_backoff
- * times the destination's factor nor past the end of the window: a receiver
- * that always sends it must not keep an event for ever.
+ * Retry-After may make the wait longer, but not longer than max_backoff times the
+ * destination's factor; nor, if the attempts are used up, past the end of the
+ * window: a receiver that always sends it must not keep an event for ever.
  */
 static Instant
 next_attempt_at(const HttpAnswer *answer, const Destination *destination,
 				int attempt, int64 age_us, Instant now, double jitter)
 {
+	bool		used_up = attempt >= destination->min_attempts;
 	int64		left = destination->retry_window_us - age_us;
 	int64		wait;
 
-	if (attempt >= destination->min_attempts && left <= 0 && !answer->ran_out)
+	if (used_up && left <= 0 && !answer->ran_out)
 		return 0;
 
 	wait = verdict_backoff_us(destination->min_backoff_us,
@@ -130,7 +131,8 @@ next_attempt_at(const HttpAnswer *answer, const Destination *destination,
 		int64		asked = (int64) Min((double) answer->retry_after_s * USECS_PER_SEC,
 										max_asked_us(destination));
 
-		wait = Max(wait, Min(spread(asked, jitter), left));
+		asked = spread(asked, jitter);
+		wait = Max(wait, used_up ? Min(asked, left) : asked);
 	}
 	return now + wait;
 }

@@ -343,6 +343,8 @@ take_event(const PollerEvent *event)
 		return;
 	if (event->events == POLLER_OUT)
 		http_connection_could_write(connection, event->fd);
+	else
+		http_socket_was_heard(event->fd);
 	if (event->ended && connection->multiplexed)
 		http_untold_broken(connection, event->events == 0);
 }

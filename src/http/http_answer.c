@@ -258,6 +258,8 @@ http_on_header(char *line, size_t one, size_t len, void *arg)
 		t->again = true;
 		return 0;
 	}
+	if (t->head_bytes == 0)
+		http_socket_was_heard(http_socket_used(t)); /* libcurl may read unasked */
 	t->head_bytes += len;
 	if (t->head_bytes > MAX_HEAD_BYTES || ++t->head_lines > MAX_HEAD_LINES)
 	{

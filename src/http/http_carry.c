@@ -338,6 +338,23 @@ http_carry_not_taken(Transfer *t)
 	http_upwards.deserted(t->connection);
 }
 
+/*
+ * What a load balancer has left hanging, or a router has forgotten, stays silent for
+ * all that go out on it; a receiver that hangs in one request answers others there.
+ * Over HTTP/1.1 it ends with the request.
+ */
+void
+http_carry_late(const Transfer *t)
+{
+	Connection *connection = t->connection;
+
+	if (!t->connected || !connection->multiplexed ||
+		!http_socket_is_silent(http_socket_used(t), t->connected_us))
+		return;
+	connection->ended = true;
+	http_connection_settle(connection);
+}
+
 void
 http_carry_answered(Transfer *t)
 {

@@ -33,6 +33,9 @@ extern void http_carry_release(Transfer *t, int64_t now_us);
 /* It was sent, and libcurl wants to do that again, on another connection. */
 extern void http_carry_not_taken(Transfer *t);
 
+/* Its time is up, and its connection may be why. */
+extern void http_carry_late(const Transfer *t);
+
 /* It has an answer, and libcurl knows more of the connection. */
 extern void http_carry_answered(Transfer *t);
 

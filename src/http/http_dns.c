@@ -117,16 +117,23 @@ note(const char *what)
 	lacked_us = poller_clock();
 }
 
+/* NULL: it is none. */
+static const char *
+name_of_lack(int error)
+{
+	if (error == EMFILE || error == ENFILE)
+		return "too many open files";
+	return error == ENOMEM || error == ENOBUFS ? strerror(error) : NULL;
+}
+
 bool
 http_dns_note_lack(int error)
 {
-	if (error == EMFILE || error == ENFILE)
-		note("too many open files");
-	else if (error == ENOMEM || error == ENOBUFS)
-		note(strerror(error));
-	else
-		return false;
-	return true;
+	const char *what = name_of_lack(error);
+
+	if (what != NULL)
+		note(what);
+	return what != NULL;
 }
 
 const char *
@@ -174,13 +181,14 @@ bool
 http_dns_is_reachable(const struct sockaddr *address, socklen_t len)
 {
 	int			fd = socket(address->sa_family, SOCK_DGRAM, 0);
-	bool		reached;
+	bool		reached = fd >= 0 && connect(fd, address, len) == 0;
+	int			error = errno;
 
-	if (fd < 0)
-		return errno != EAFNOSUPPORT;	/* that we lack one now says nothing */
-	reached = connect(fd, address, len) == 0;
-	close(fd);
-	return reached;
+	if (fd >= 0)
+		close(fd);
+
+	/* that we lack something now says nothing, nor that all ports of UDP are taken */
+	return reached || error == EAGAIN || name_of_lack(error) != NULL;
 }
 
 /*

@@ -54,7 +54,10 @@ extern const char *http_dns_lack_since(int64_t since_us);
 /* Is this error such a lack? */
 extern bool http_dns_note_lack(int error);
 
-/* Is there a way to it?  UDP sends nothing to find that out. */
+/*
+ * Have we an address to go there from, as far as can be known now?  UDP sends nothing
+ * to find that out.
+ */
 extern bool http_dns_is_reachable(const struct sockaddr *address, socklen_t len);
 
 /* Is this descriptor one of the resolver's?  It does what it can. */

@@ -13,13 +13,12 @@
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <openssl/rand.h>
 
 #include "http/http_answer.h"
 #include "http/http_curl.h"
+#include "http/http_dns.h"
 #include "http/http_pool.h"
 #include "http/http_result.h"
 #include "http/transfer.h"
@@ -68,7 +67,7 @@ phase_reached(const Transfer *t, CURLcode result)
 	curl_off_t	connected = 0;
 	long		local_port = 0;
 
-	if (t->head_bytes > 0 && http_answer_status(t) > 0)
+	if (t->head_bytes > 0 && http_answer_status(t) >= 200)
 		return HTTP_PHASE_RECEIVE;
 	if (http_result_was_connected(t))
 		return t->again || http_answer_is_sent(t) ? HTTP_PHASE_WAIT : HTTP_PHASE_SEND;
@@ -93,24 +92,6 @@ phase_reached(const Transfer *t, CURLcode result)
  * What we lack
  * ---------------------------------------------------------------------
  */
-
-/*
- * EADDRNOTAVAIL: all local ports to that address are taken; or we have no
- * address to go there from, as with IPv6 where there is none, which is no
- * passing lack of ours.  UDP has ports of its own, so it tells.
- */
-static bool
-lacks_ports(const Transfer *t)
-{
-	int			fd = socket(t->address.family, SOCK_DGRAM, 0);
-	bool		reached;
-
-	if (fd < 0)
-		return false;
-	reached = connect(fd, &t->address.addr, t->address.addrlen) == 0;
-	close(fd);
-	return reached;
-}
 
 /*
  * libcurl has no result of its own for memory that TLS or HTTP/2 asked for, and the
@@ -176,7 +157,14 @@ lacked(const Transfer *t, CURLcode result, bool starved)
 		case ENOBUFS:
 			return strerror((int) os_errno);
 		case EADDRNOTAVAIL:
-			return lacks_ports(t) ? "no local port is free" : NULL;
+
+			/*
+			 * All local ports to that address are taken; or we have no address to go
+			 * there from, as with IPv6 where there is none, which is no passing lack
+			 * of ours.
+			 */
+			return http_dns_is_reachable(&t->address.addr, t->address.addrlen) ?
+				"no local port is free" : NULL;
 		default:
 			return NULL;
 	}
@@ -332,7 +320,7 @@ http_result_is_early(const Transfer *t, CURLcode result)
 		(result == CURLE_OK || result == CURLE_BAD_CONTENT_ENCODING || t->enough);
 }
 
-/* A success for what was not sent is none. */
+/* A success for what was not sent is none, but over HTTP/2; see head_is_enough(). */
 static bool
 is_premature(const Transfer *t)
 {
@@ -445,8 +433,9 @@ http_result_judge(Transfer *t, CURLcode result)
 	{
 		HttpPhase	phase = phase_reached(t, result);
 
-		if (answer->status == 0 && phase == HTTP_PHASE_RECEIVE && !refused &&
-			http_answer_status(t) >= 200)
+		if (refused && phase == HTTP_PHASE_RECEIVE)
+			phase = HTTP_PHASE_WAIT;	/* of the receiver nothing came */
+		else if (answer->status == 0 && phase == HTTP_PHASE_RECEIVE)
 			answer->status = http_answer_status(t);	/* of half a head, to be seen */
 		answer->ran_out = t->fault == NULL && starved;
 		http_answer_failed(t, phase, error_of(t, result, starved));

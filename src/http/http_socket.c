@@ -61,6 +61,7 @@ typedef struct Owner
 {
 	Connection *connection;
 	ino_t		inode;			/* of the socket; 0: could not be told */
+	int64_t		heard_us;		/* when something came on it last; 0: never */
 } Owner;
 
 /* Whose each socket is, by its number. */
@@ -205,6 +206,7 @@ own(Connection *connection, int fd)
 	}
 	owners[fd].connection = connection;
 	owners[fd].inode = socket_inode(fd);
+	owners[fd].heard_us = 0;
 	connection->nopened++;
 	connection->sockets[connection->nsockets++] = fd;
 	nsockets++;
@@ -409,6 +411,19 @@ http_on_connected(void *arg, char *remote_ip, char *local_ip, int remote_port, i
  * What they hold
  * ---------------------------------------------------------------------
  */
+
+void
+http_socket_was_heard(int fd)
+{
+	if (http_socket_owner(fd) != NULL)
+		owners[fd].heard_us = poller_waited_at();
+}
+
+bool
+http_socket_is_silent(int fd, int64_t since_us)
+{
+	return http_socket_owner(fd) != NULL && owners[fd].heard_us < since_us;
+}
 
 SocketState
 http_socket_state(int fd)

@@ -65,6 +65,10 @@ typedef enum SocketState
 
 extern SocketState http_socket_state(int fd);
 
+/* Something has come on it.  Has nothing come since then, whatever it may be? */
+extern void http_socket_was_heard(int fd);
+extern bool http_socket_is_silent(int fd, int64_t since_us);
+
 /* Bytes that the other side has not acknowledged; -1: that cannot be known. */
 extern int	http_socket_unacknowledged(int fd);
 

@@ -223,6 +223,7 @@ http_untold_late(int64_t now_us)
 			look_at_us = sooner(look_at_us, t->look_at_us);
 			continue;
 		}
+		http_carry_late(t);
 		http_finish_at_once(t, CURLE_OPERATION_TIMEDOUT, late, now_us);
 	}
 }

@@ -18,11 +18,15 @@
 //       takes: N        as this, and answers no others
 //       graceful: true  before that, a GOAWAY that takes all of them
 //       end: HOW        as soon as these are answered: close or reset it
+//       silent: true    from then on it only reads ...
+//       wakes: true     ... until another connection has a request
+//       pings: true     ... and sends a PING when it has one
 //     and on all connections:
 //       delay: MS       so long after the request has come
 //       head: BYTES     with a header of that size
 //       heads: N        only its first so many answers
 //       endless: true   with a body that does not end
+//       hangs: TEXT     no answer to what has that in its body
 //       status: S       that instead of 200, which asks for a pause of 500 s and
 //       location: URL   sends there
 //       last: true      and resets the connection together with that
@@ -30,7 +34,9 @@
 //                       64 kB of what follows
 //       http1: true     also over HTTP/1.1, if asked to
 //       insists: true   over HTTP/2 even if asked for HTTP/1.1
-//     What is answered is in PORT-FILE.answered: the event's id and the protocol.
+//     What is answered is in PORT-FILE.answered: the event's id, the protocol, and
+//     the number of the receiver's connection; which connections there were is in
+//     PORT-FILE.connected: the receiver's number and that one.
 //
 // Ends with its parent.
 //
@@ -126,23 +132,27 @@ function headers(stream, block)
 }
 
 const answered = fs.openSync(`${portFile}.answered`, 'a');
+const connected = fs.openSync(`${portFile}.connected`, 'a');
 
-function write_down(body, protocol)
+function write_down(body, protocol, number)
 {
     const id = /"messageId" ?: ?"([^"]+)"/.exec(body);
 
-    fs.writeSync(answered, `${id ? id[1] : '?'} ${protocol}\n`);
+    fs.writeSync(answered, `${id ? id[1] : '?'} ${protocol} ${number}\n`);
 }
 
-// Does as it is told on a connection; its take() is called for each frame
-function Told(told, socket, front, first)
+// Does as it is told on a connection, one of its receiver's; its take() is called
+// for each frame
+function Told(told, socket, front, number, siblings)
 {
+    const first = number <= (told.connections ?? 1);
     const warm = told.warm ?? 0;
     const requests = new Map(); // of all streams: the body, and whether that is whole
     const owed = new Set(); // streams that will be answered
     let last = ALL_STREAMS;
     let waits = first && told.at !== undefined; // for as many requests
     let ends = false;
+    let silent = false;
 
     if (first && told.most !== undefined && !waits)
         socket.write(frame(SETTINGS, 0, 0, setting(MAX_STREAMS, told.most)));
@@ -152,6 +162,10 @@ function Told(told, socket, front, first)
         if (!waits)
             return;
         waits = false;
+        if (told.silent) {
+            silent = true;
+            return;
+        }
         if (told.most !== undefined)
             socket.write(frame(SETTINGS, 0, 0, setting(MAX_STREAMS, told.most)));
         if (told.code !== undefined) {
@@ -180,7 +194,9 @@ function Told(told, socket, front, first)
 
     function answer(stream)
     {
-        write_down(requests.get(stream).body, 'h2');
+        if (silent || told.hangs && requests.get(stream).body.includes(told.hangs))
+            return;
+        write_down(requests.get(stream).body, 'h2', number);
         const status = told.status ? other(told.status, told.location) : ok;
 
         const is_long = told.head && !(told.heads-- <= 0);
@@ -191,9 +207,17 @@ function Told(told, socket, front, first)
         end();
     }
 
+    this.wake = () => {
+        silent = false;
+        for (const stream of owed)
+            answer(stream);
+    };
+
     this.take = (type, flags, stream, payload) => {
         if (type > HEADERS)
             return;
+        if (told.wakes)
+            siblings.filter((one) => one !== this).forEach((one) => one.wake());
         if (type === HEADERS) {
             requests.set(stream, { body: '', whole: false });
             if (stream <= last)
@@ -206,13 +230,15 @@ function Told(told, socket, front, first)
         if (type === DATA)
             request.body += payload;
         request.whole = (flags & END_STREAM) !== 0;
+        if (told.pings && request.whole)
+            socket.write(frame(PING, 0, 0, Buffer.alloc(8)));
 
         const all = [...requests.values()];
-        const number = all.indexOf(request) + 1;
+        const nth = all.indexOf(request) + 1;
 
         if (told.hasty && type === HEADERS)
             answer(stream);
-        if (request.whole && owed.has(stream) && (!waits || number <= warm))
+        if (request.whole && owed.has(stream) && (!waits || nth <= warm))
             setTimeout(() => owed.has(stream) && answer(stream), told.delay ?? 0);
         if ((told.early ? all.length : all.filter((r) => r.whole).length) === warm + told.at)
             act();
@@ -220,7 +246,7 @@ function Told(told, socket, front, first)
 }
 
 // Requests of HTTP/1.1 with a Content-Length, each answered when it is whole
-function serve_http1(told, socket)
+function serve_http1(told, socket, number)
 {
     let input = '';
 
@@ -232,7 +258,7 @@ function serve_http1(told, socket)
 
             if (head < 4 || input.length < head + length)
                 return;
-            write_down(input.substring(head, head + length), 'http1');
+            write_down(input.substring(head, head + length), 'http1', number);
             input = input.substring(head + length);
             socket.write('HTTP/1.1 200 OK\r\n' + (told.head ? `x-long: ${'x'.repeat(told.head)}\r\n` : '')
                 + (told.endless ? 'Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n' : 'Content-Length: 2\r\n\r\nok'));
@@ -246,7 +272,7 @@ function reset(socket)
     else socket.destroy();
 }
 
-function serve(socket, front, number, told)
+function serve(socket, front, number, told, siblings)
 {
     let input = Buffer.alloc(0);
     let skip = PREFACE_BYTES;
@@ -254,11 +280,11 @@ function serve(socket, front, number, told)
     let by_told;
 
     if (socket.alpnProtocol === 'http/1.1' && !told.insists)
-        return serve_http1(told, socket);
+        return serve_http1(told, socket, number);
     socket.write(told.hasty ? frame(SETTINGS, 0, 0, Buffer.alloc(0)) : Buffer.concat([
         frame(SETTINGS, 0, 0, setting(WINDOW, 1 << 24)), frame(WINDOW_UPDATE, 0, 0, u32(1 << 28))]));
     if (mode === 'told')
-        by_told = new Told(told, socket, front, number <= (told.connections ?? 1));
+        siblings.push(by_told = new Told(told, socket, front, number, siblings));
 
     function take(type, flags, stream, payload)
     {
@@ -298,9 +324,10 @@ function serve(socket, front, number, told)
 const secureContext = tls.createSecureContext({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key) });
 
 // The connection below TLS is at hand, to reset it
-function listen(told)
+function listen(told, receiver)
 {
     const ALPNProtocols = told.http1 || told.insists ? ['h2', 'http/1.1'] : ['h2'];
+    const siblings = [];
     let connections = 0;
 
     return net.createServer({ noDelay: true }, (front) => {
@@ -308,7 +335,10 @@ function listen(told)
 
         for (const each of [socket, front])
             each.on('error', () => {});
-        socket.on('secure', () => serve(socket, front, ++connections, told));
+        socket.on('secure', () => {
+            fs.writeSync(connected, `${receiver} ${++connections}\n`);
+            serve(socket, front, connections, told, siblings);
+        });
     });
 }
 

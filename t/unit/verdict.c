@@ -118,8 +118,13 @@ waits(void)
 			   "but not shorter");
 	is_between(decide(503, PG_INT64_MAX, 1, 0, 0.5).retry_at - NOW, 3599 * SECOND, 3601 * SECOND,
 			   "nor longer than max_backoff times the factor");
-	is_between(decide(503, 3000, 2, 3500 * SECOND, 0.5).retry_at - NOW, 99 * SECOND, 101 * SECOND,
+	is_between(decide(503, 3000, 3, 3500 * SECOND, 0.5).retry_at - NOW, 99 * SECOND, 101 * SECOND,
 			   "nor past the end of the window");
+	for (int64 age_us = 3500 * SECOND; age_us <= 3700 * SECOND; age_us += 100 * SECOND)
+		is_between(decide(503, 3000, 2, age_us, 0.5).retry_at - NOW, 2999 * SECOND, 3001 * SECOND,
+				   "but for the attempts that come all the same");
+	is_between(decide(503, PG_INT64_MAX, 2, 3700 * SECOND, 0.5).retry_at - NOW, 3599 * SECOND, 3601 * SECOND,
+			   "which do not wait longer than that, either");
 }
 
 static void
