@@ -257,6 +257,7 @@ extern bool pace_set_breaker(Lane *lane, const Breaker *breaker, Instant now);
 extern Lane *pace_next_changed_breaker(void);
 extern bool pace_breaker_changed(void);
 extern void pace_breaker_saved(Lane *lane, Instant now);
+extern void pace_breaker_overruled(Lane *lane, Instant now);
 extern void pace_mark_breaker_changed(Lane *lane);
 
 /* The next probe is no further away than the destination's longest back-off. */

@@ -574,3 +574,14 @@ pace_breaker_saved(Lane *lane, Instant now)
 	lane->keeps_turn = false;
 	leave_turn(lane, now);
 }
+
+/* One that has closed stays so, whatever was changed. */
+void
+pace_breaker_overruled(Lane *lane, Instant now)
+{
+	if (!lane->breaker_changed || !lane->breaker.open)
+		return;
+	dlist_delete(&lane->changed_node);
+	lane->breaker_changed = false;
+	pace_breaker_saved(lane, now);
+}

@@ -79,6 +79,12 @@ schedule_lane_id(const Lane *lane)
 	return lane->destination_id;
 }
 
+TransactionId
+schedule_lane_version(const Lane *lane)
+{
+	return lane->policy.version;
+}
+
 int
 schedule_lane_in_flight(const Lane *lane)
 {
@@ -414,6 +420,13 @@ void
 schedule_breaker_unsaved(Lane *lane)
 {
 	pace_mark_breaker_changed(lane);
+}
+
+void
+schedule_breaker_overruled(Lane *lane, Instant now)
+{
+	pace_breaker_overruled(lane, now);
+	next_settle(lane, now);
 }
 
 static void

@@ -142,9 +142,10 @@ static struct
 		"   AND " IS_TIME("k.first_attempt_at", "c.first_attempt_at") ") IS NOT TRUE LIMIT 1) AS r LIMIT 1"
 	},
 	[PAUSE] = {
-		"UPDATE rswebhook.destination SET paused = true WHERE id = $1 AND NOT paused",
-		1, {INT4OID}, "destination",
+		"UPDATE rswebhook.destination SET paused = true WHERE id = $1 AND NOT paused AND xmin = $2",
+		2, {INT4OID, XIDOID}, "destination",
 		"SELECT FROM rswebhook.destination WHERE id = $1 AND NOT paused"
+		" AND (xmin = $2 OR xmin = pg_current_xact_id_if_assigned()::xid)"
 	},
 	[LOAD_BREAKERS] = {
 		"SELECT destination_id::int4, failures::int4, opened_at::timestamptz,"
@@ -155,12 +156,13 @@ static struct
 	[SAVE_BREAKER] = {
 		"INSERT INTO rswebhook.breaker AS b"
 		" (destination_id, failures, opened_at, next_probe_at, reason)"
-		" VALUES ($1, $2, $3, $4, $5)"
+		" SELECT $1, $2, $3, $4, $5 FROM rswebhook.destination WHERE id = $1 AND xmin = $6 FOR SHARE"
 		" ON CONFLICT (destination_id) DO UPDATE SET failures = EXCLUDED.failures,"
 		"  opened_at = EXCLUDED.opened_at, next_probe_at = EXCLUDED.next_probe_at,"
 		"  reason = EXCLUDED.reason",
-		5, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}, "breaker",
-		"SELECT WHERE NOT EXISTS (SELECT FROM rswebhook.breaker"
+		6, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, XIDOID}, "breaker",
+		"SELECT FROM rswebhook.destination WHERE id = $1 AND xmin = $6"
+		" AND NOT EXISTS (SELECT FROM rswebhook.breaker"
 		" WHERE destination_id = $1 AND failures = $2 AND " IS_TIME("opened_at", "$3")
 		" AND " IS_TIME("next_probe_at", "$4") ")"
 	},

@@ -107,6 +107,7 @@ record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict)
 {
 	Unrecorded *unrecorded;
 	Outcome    *outcome;
+	const Destination *destination;
 
 	if (!record_room(1))
 		elog(ERROR, "no room for an outcome");
@@ -122,8 +123,8 @@ record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict)
 		outcome->error = record_string(verdict->reason);
 	if (verdict->reason[0] != '\0' && outcome->error == NULL)
 		outcome->error = no_memory;
-	if (verdict->pause)
-		states_pause(row->destination_id);
+	if (verdict->pause && (destination = lanes_destination(row->destination_id)) != NULL)
+		states_pause(destination->id, destination->version);
 	return outcome;
 }
 

@@ -324,6 +324,16 @@ save_states_now(void)
 		lack_note_undone(UNDONE_STATES, NULL);
 }
 
+/* What could not be saved is by now, or somebody has overruled it. */
+static void
+show_unsaved(void)
+{
+	if (states_changed())
+		return;
+	next_save = 0;
+	lack_note_undone(UNDONE_STATES, NULL);
+}
+
 /* When states of destinations have to be saved; 0: none have changed. */
 static Instant
 save_due_at(void)
@@ -345,6 +355,7 @@ recording_run(Instant now, bool hurry)
 	due = save_due_at();
 	if (due != 0 && due <= now && !session_extension_gone())
 		save_states_now();
+	show_unsaved();
 }
 
 Instant
