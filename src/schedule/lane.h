@@ -170,6 +170,7 @@ struct Lane
 	int			deferred;		/* outcomes that cannot be recorded now */
 	int64		deferred_bytes; /* of these */
 	bool		stuck;			/* it had too many of these, and still has some */
+	bool		held_back;		/* none could be recorded, as it seems */
 
 	/* room */
 	int64		bytes;			/* that its large events in flight take up */

@@ -373,6 +373,12 @@ schedule_deferred_no_more(QueueItem *item, int64 bytes)
 	return pace_deferred_no_more(item, bytes);
 }
 
+void
+schedule_hold_back(QueueItem *item)
+{
+	item->lane->held_back = true;
+}
+
 int
 schedule_lacking(void)
 {

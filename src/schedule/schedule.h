@@ -158,6 +158,9 @@ extern void schedule_recorded(QueueItem *item, bool reread, Instant now);
 extern bool schedule_deferred(QueueItem *item, int64 bytes);
 extern bool schedule_deferred_no_more(QueueItem *item, int64 bytes);
 
+/* Its lane sends nothing until something that is deferred has been recorded. */
+extern void schedule_hold_back(QueueItem *item);
+
 /* Is there something to read, of the queue or of a new lane's destination? */
 extern bool schedule_wants_read(Instant now);
 
