@@ -331,7 +331,7 @@ schedule_finished(QueueItem *item, const Verdict *verdict, Instant now)
 	item->alone = verdict->signal == SIGNAL_UNSENT;
 	if (verdict->kind == VERDICT_RETRY)
 	{
-		item->row.attempts++;
+		item->row.attempts = queue_row_next_attempt(&item->row);
 		item->row.retry_at = clock_wall(verdict->retry_at);
 		item->ready_at = verdict->retry_at;
 		item->row.first_attempt_at = verdict->first_attempt_at;

@@ -31,6 +31,9 @@
 #define AS_SELECTED(number, name, type, sql_type, nullable) "q." name "::" sql_type ", "
 #define COLUMNS QUEUE_COLUMN_LIST(AS_SELECTED) "q.ctid"
 
+/* As queue_row_next_attempt() has it */
+#define NEXT_ATTEMPT(row) "least(" row ".attempts, 2147483646) + 1"
+
 /*
  * Is k the row of the queue that c has claimed?  Known by the key, and by
  * attempts and queued_at from a later row of the same event.
@@ -126,7 +129,7 @@ static struct
 	/* rows that are there no more are none that was kept: a trigger may give up, too */
 	[RESCHEDULE_ROWS] = {
 		"UPDATE rswebhook.queue q"
-		" SET attempts = q.attempts + 1, retry_at = l.retry_at,"
+		" SET attempts = " NEXT_ATTEMPT("q") ", retry_at = l.retry_at,"
 		"  first_attempt_at = l.first_attempt_at"
 		" FROM unnest($5, $6, $7, $8) AS l (place, tid, retry_at, first_attempt_at)"
 		" WHERE q.tableoid = l.place AND q.ctid = l.tid",
@@ -137,7 +140,7 @@ static struct
 		"  AS c (" CLAIMED_COLUMNS ", retry_at, first_attempt_at)"
 		" CROSS JOIN LATERAL (SELECT FROM rswebhook.queue k"
 		"  WHERE k.destination_id = c.destination_id AND k.event_id = c.event_id"
-		"  AND (k.attempts = c.attempts + 1 AND k.queued_at = c.queued_at"
+		"  AND (k.attempts = " NEXT_ATTEMPT("c") " AND k.queued_at = c.queued_at"
 		"   AND " IS_TIME("k.retry_at", "c.retry_at")
 		"   AND " IS_TIME("k.first_attempt_at", "c.first_attempt_at") ") IS NOT TRUE LIMIT 1) AS r LIMIT 1"
 	},
