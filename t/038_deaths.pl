@@ -54,6 +54,29 @@ dies_of('recorded', 'outcome', 2, [ 'u1', 'a' ]);
     inject($node);
 }
 
+# another event with its id has deaths of its own
+{
+    my $bad = query($node, 'SELECT last_value FROM rswebhook.event_id_seq') + 1;
+    my $counts = qr/died while it prepared event $bad for destination \d+, (\d) time/;
+
+    $node->restart;
+    $log = -s $node->logfile;
+    inject($node, "rendering crash $bad");
+    $node->psql('postgres', q{SELECT rswebhook_send('{"type": "track", "userId": "u1"}', 'a')});
+    ok(wait_for('the first death', sub { logged() =~ $counts }), 'a worker dies of an event');
+    ok(wait_for('it to be paused', sub { done(q{SELECT rswebhook_pause('a')}) }), 'which waits then');
+    inject($node);
+    is(query($node, qq{
+            BEGIN; TRUNCATE rswebhook.queue, rswebhook.event;
+            SELECT setval('rswebhook.event_id_seq', $bad, false);
+            SELECT rswebhook_send('{"type": "track", "userId": "u2"}', 'a'); COMMIT}) =~ s/\s+/ /gr, "$bad $bad", 'another one has its id');
+    inject($node, "rendering crash $bad");
+    $node->psql('postgres', q{SELECT rswebhook_resume('a')});
+    ok(wait_for('it to be given up', \&nothing_owed, 60, sub { scalar deaths() }), 'the worker dies of that one, too');
+    like(join(' ', logged() =~ /$counts/g), qr/^1 (?:2 )?1 2 3$/, 'three times');
+    inject($node);
+}
+
 $more = 1;
 query($node, 'ALTER SYSTEM SET rswebhook.workers = 2');
 $node->restart;
@@ -133,6 +156,15 @@ sub nothing_owed
     my ($status, $owed) = eval { $node->psql('postgres', 'SELECT count(*) FROM rswebhook.queue') };
 
     return defined $status && $status == 0 && $owed eq '0';
+}
+
+# Likewise
+sub done
+{
+    my ($sql) = @_;
+    my ($status) = eval { $node->psql('postgres', $sql) };
+
+    return defined $status && $status == 0;
 }
 
 sub deaths

@@ -45,6 +45,16 @@ is(query($node, q{
         SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'delivered'}),
     scalar @good, 'at both ends of each range');
 
+# More attempts than can be counted
+add_destination($node, 'uncounted', $receiver->url('/first/1/500/uncounted'), { min_backoff => '1 ms', max_backoff => '1 ms', paused => 1 });
+my $uncounted = send_event($node, { type => 'track', userId => 'a' }, 'uncounted');
+query($node, qq{
+    UPDATE rswebhook.queue SET attempts = 2147483647 WHERE event_id = $uncounted;
+    SELECT rswebhook_resume('uncounted')});
+ok(wait_until_sent($node), 'an event of which no more attempts can be counted is sent');
+is(query($node, "SELECT string_agg(outcome || ' ' || attempt, ', ' ORDER BY started_at) FROM rswebhook.delivery WHERE event_id = $uncounted"),
+    'retry 2147483647, delivered 2147483647', 'and tried again');
+
 # Where it goes wrong: tried, and the worker goes on
 my @failing = (
     [ 'longest pause', '/status/500', { min_backoff => '1 day', max_backoff => '7 days' } ],

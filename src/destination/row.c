@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "parser/scansup.h"
 #include "utils/builtins.h"
@@ -159,6 +160,7 @@ static void
 read_fixed(Destination *dest, const Row *row)
 {
 	dest->id = fields_int(row, "id");
+	dest->version = HeapTupleHeaderGetRawXmin(row->tuple->t_data);
 	dest->name = dest->url = "";
 	dest->method = "POST";
 	dest->enabled = fields_bool(row, "enabled");

@@ -48,6 +48,7 @@ typedef struct SigningSecret
 typedef struct Destination
 {
 	int32		id;
+	TransactionId version;		/* xmin of its row: another one after any change */
 	char	   *name;
 	char	   *problem;		/* NULL; else why the row cannot be used (it came
 								 * past the checks, by a restore say) */

@@ -170,6 +170,7 @@ struct Lane
 	int			deferred;		/* outcomes that cannot be recorded now */
 	int64		deferred_bytes; /* of these */
 	bool		stuck;			/* it had too many of these, and still has some */
+	bool		held_back;		/* none could be recorded, as it seems */
 
 	/* room */
 	int64		bytes;			/* that its large events in flight take up */
@@ -257,6 +258,7 @@ extern bool pace_set_breaker(Lane *lane, const Breaker *breaker, Instant now);
 extern Lane *pace_next_changed_breaker(void);
 extern bool pace_breaker_changed(void);
 extern void pace_breaker_saved(Lane *lane, Instant now);
+extern void pace_breaker_overruled(Lane *lane, Instant now);
 extern void pace_mark_breaker_changed(Lane *lane);
 
 /* The next probe is no further away than the destination's longest back-off. */

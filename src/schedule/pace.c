@@ -287,6 +287,8 @@ defers_too_many(const Lane *lane)
 
 	if (lane->deferred == 0)
 		return false;
+	if (lane->held_back)
+		return true;
 	bytes = lane->deferred_bytes / lane->deferred * lane->in_flight;
 	return lane->deferred >= Max(FEW_DEFERRED, MAX_DEFERRED - total_deferred) ||
 		lane->deferred_bytes + bytes >= MAX_DEFERRED_BYTES - total_deferred_bytes;
@@ -316,6 +318,7 @@ pace_deferred_no_more(QueueItem *item, int64 bytes)
 	total_deferred--;
 	lane->deferred_bytes -= bytes;
 	total_deferred_bytes -= bytes;
+	lane->held_back = false;
 	lane->stuck &= lane->deferred > 0;
 	return stuck && !lane->stuck;
 }
@@ -573,4 +576,15 @@ pace_breaker_saved(Lane *lane, Instant now)
 		return;
 	lane->keeps_turn = false;
 	leave_turn(lane, now);
+}
+
+/* One that has closed stays so, whatever was changed. */
+void
+pace_breaker_overruled(Lane *lane, Instant now)
+{
+	if (!lane->breaker_changed || !lane->breaker.open)
+		return;
+	dlist_delete(&lane->changed_node);
+	lane->breaker_changed = false;
+	pace_breaker_saved(lane, now);
 }

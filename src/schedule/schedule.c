@@ -79,6 +79,12 @@ schedule_lane_id(const Lane *lane)
 	return lane->destination_id;
 }
 
+TransactionId
+schedule_lane_version(const Lane *lane)
+{
+	return lane->policy.version;
+}
+
 int
 schedule_lane_in_flight(const Lane *lane)
 {
@@ -325,7 +331,7 @@ schedule_finished(QueueItem *item, const Verdict *verdict, Instant now)
 	item->alone = verdict->signal == SIGNAL_UNSENT;
 	if (verdict->kind == VERDICT_RETRY)
 	{
-		item->row.attempts++;
+		item->row.attempts = queue_row_next_attempt(&item->row);
 		item->row.retry_at = clock_wall(verdict->retry_at);
 		item->ready_at = verdict->retry_at;
 		item->row.first_attempt_at = verdict->first_attempt_at;
@@ -365,6 +371,12 @@ bool
 schedule_deferred_no_more(QueueItem *item, int64 bytes)
 {
 	return pace_deferred_no_more(item, bytes);
+}
+
+void
+schedule_hold_back(QueueItem *item)
+{
+	item->lane->held_back = true;
 }
 
 int
@@ -414,6 +426,13 @@ void
 schedule_breaker_unsaved(Lane *lane)
 {
 	pace_mark_breaker_changed(lane);
+}
+
+void
+schedule_breaker_overruled(Lane *lane, Instant now)
+{
+	pace_breaker_overruled(lane, now);
+	next_settle(lane, now);
 }
 
 static void

@@ -48,6 +48,7 @@ extern Lane *schedule_lane(int32 destination_id, Instant now);
 extern void schedule_configure(Lane *lane, const LanePolicy *policy, Instant now);
 extern void schedule_set_breaker(Lane *lane, const Breaker *breaker, Instant now);
 extern int32 schedule_lane_id(const Lane *lane);
+extern TransactionId schedule_lane_version(const Lane *lane);
 extern int	schedule_lane_in_flight(const Lane *lane);
 extern bool schedule_lane_halted(const Lane *lane);
 extern const Breaker *schedule_lane_breaker(const Lane *lane);
@@ -64,6 +65,12 @@ extern Lane *schedule_next_changed_breaker(void);
  */
 extern void schedule_breaker_saved(Lane *lane, Instant now);
 extern void schedule_breaker_unsaved(Lane *lane);
+
+/*
+ * Somebody has changed the destination's row since a breaker has opened that is not
+ * saved: it need not be, and the table's counts.
+ */
+extern void schedule_breaker_overruled(Lane *lane, Instant now);
 
 /* Read everything of this lane again, from the start. */
 extern void schedule_reread(Lane *lane, Instant now);
@@ -150,6 +157,9 @@ extern void schedule_recorded(QueueItem *item, bool reread, Instant now);
  */
 extern bool schedule_deferred(QueueItem *item, int64 bytes);
 extern bool schedule_deferred_no_more(QueueItem *item, int64 bytes);
+
+/* Its lane sends nothing until something that is deferred has been recorded. */
+extern void schedule_hold_back(QueueItem *item);
 
 /* Is there something to read, of the queue or of a new lane's destination? */
 extern bool schedule_wants_read(Instant now);

@@ -17,6 +17,7 @@ typedef struct QueueItem QueueItem;
 /* What a lane needs to know of its destination. */
 typedef struct LanePolicy
 {
+	TransactionId version;		/* of its row */
 	bool		gone;			/* no such destination (any more) */
 	bool		halted;			/* disabled or paused */
 	bool		ordered;

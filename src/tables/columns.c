@@ -53,7 +53,8 @@ columns_delivery_row(const Outcome *o, Datum *values, bool *nulls)
 	duration->time = o->duration_us;
 
 	values[DELIVERY_SLOT] = Int16GetDatum(tables_ring_part(o->started_at));
-	values[DELIVERY_ATTEMPT] = Int32GetDatum(o->claimed.attempts + (o->attempted ? 1 : 0));
+	values[DELIVERY_ATTEMPT] = Int32GetDatum(o->attempted ?
+											 queue_row_next_attempt(&o->claimed) : o->claimed.attempts);
 	values[DELIVERY_EVENT_ID] = Int64GetDatum(o->claimed.event_id);
 	values[DELIVERY_DESTINATION_ID] = Int32GetDatum(o->claimed.destination_id);
 	values[DELIVERY_STATUS] = Int32GetDatum(o->status);

@@ -20,12 +20,14 @@
 #include "tables/tables.h"
 
 void
-queue_pause(int32 destination_id)
+queue_pause(int32 destination_id, TransactionId version)
 {
-	Datum		id = Int32GetDatum(destination_id);
+	Datum		values[2];
 
-	statement_execute(PAUSE, &id, NULL, false, SPI_OK_UPDATE);
-	statement_check(PAUSE, &id);
+	values[0] = Int32GetDatum(destination_id);
+	values[1] = TransactionIdGetDatum(version);
+	statement_execute(PAUSE, values, NULL, false, SPI_OK_UPDATE);
+	statement_check(PAUSE, values);
 }
 
 int
@@ -55,9 +57,9 @@ queue_load_breakers(StoredBreaker **breakers)
 }
 
 void
-queue_save_breaker(int32 destination_id, const Breaker *breaker)
+queue_save_breaker(int32 destination_id, TransactionId version, const Breaker *breaker)
 {
-	Datum		values[5];
+	Datum		values[6];
 
 	values[0] = Int32GetDatum(destination_id);
 	if (!breaker->open)
@@ -70,6 +72,7 @@ queue_save_breaker(int32 destination_id, const Breaker *breaker)
 	values[2] = TimestampTzGetDatum(breaker->opened_at);
 	values[3] = TimestampTzGetDatum(clock_wall(breaker->next_probe_at));
 	values[4] = encoding_readable(breaker->reason, strlen(breaker->reason));
+	values[5] = TransactionIdGetDatum(version);
 	statement_execute(SAVE_BREAKER, values, NULL, false, SPI_OK_INSERT);
 	statement_check(SAVE_BREAKER, values);
 }

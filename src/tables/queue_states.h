@@ -12,10 +12,17 @@
 
 #include "tables/values.h"
 
-extern void queue_pause(int32 destination_id);
+/*
+ * Nothing, if the destination's row is no longer of this version: whoever has changed
+ * it since has the last word.
+ */
+extern void queue_pause(int32 destination_id, TransactionId version);
 
 /* All of them, by the id of their destination; palloc'd. */
 extern int	queue_load_breakers(StoredBreaker **breakers);
-extern void queue_save_breaker(int32 destination_id, const Breaker *breaker);
+
+/* Likewise, if it is open. */
+extern void queue_save_breaker(int32 destination_id, TransactionId version,
+							   const Breaker *breaker);
 
 #endif							/* RSWEBHOOK_QUEUE_STATES_H */

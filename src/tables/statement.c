@@ -31,6 +31,9 @@
 #define AS_SELECTED(number, name, type, sql_type, nullable) "q." name "::" sql_type ", "
 #define COLUMNS QUEUE_COLUMN_LIST(AS_SELECTED) "q.ctid"
 
+/* As queue_row_next_attempt() has it */
+#define NEXT_ATTEMPT(row) "least(" row ".attempts, 2147483646) + 1"
+
 /*
  * Is k the row of the queue that c has claimed?  Known by the key, and by
  * attempts and queued_at from a later row of the same event.
@@ -126,7 +129,7 @@ static struct
 	/* rows that are there no more are none that was kept: a trigger may give up, too */
 	[RESCHEDULE_ROWS] = {
 		"UPDATE rswebhook.queue q"
-		" SET attempts = q.attempts + 1, retry_at = l.retry_at,"
+		" SET attempts = " NEXT_ATTEMPT("q") ", retry_at = l.retry_at,"
 		"  first_attempt_at = l.first_attempt_at"
 		" FROM unnest($5, $6, $7, $8) AS l (place, tid, retry_at, first_attempt_at)"
 		" WHERE q.tableoid = l.place AND q.ctid = l.tid",
@@ -137,14 +140,15 @@ static struct
 		"  AS c (" CLAIMED_COLUMNS ", retry_at, first_attempt_at)"
 		" CROSS JOIN LATERAL (SELECT FROM rswebhook.queue k"
 		"  WHERE k.destination_id = c.destination_id AND k.event_id = c.event_id"
-		"  AND (k.attempts = c.attempts + 1 AND k.queued_at = c.queued_at"
+		"  AND (k.attempts = " NEXT_ATTEMPT("c") " AND k.queued_at = c.queued_at"
 		"   AND " IS_TIME("k.retry_at", "c.retry_at")
 		"   AND " IS_TIME("k.first_attempt_at", "c.first_attempt_at") ") IS NOT TRUE LIMIT 1) AS r LIMIT 1"
 	},
 	[PAUSE] = {
-		"UPDATE rswebhook.destination SET paused = true WHERE id = $1 AND NOT paused",
-		1, {INT4OID}, "destination",
+		"UPDATE rswebhook.destination SET paused = true WHERE id = $1 AND NOT paused AND xmin = $2",
+		2, {INT4OID, XIDOID}, "destination",
 		"SELECT FROM rswebhook.destination WHERE id = $1 AND NOT paused"
+		" AND (xmin = $2 OR xmin = pg_current_xact_id_if_assigned()::xid)"
 	},
 	[LOAD_BREAKERS] = {
 		"SELECT destination_id::int4, failures::int4, opened_at::timestamptz,"
@@ -155,12 +159,13 @@ static struct
 	[SAVE_BREAKER] = {
 		"INSERT INTO rswebhook.breaker AS b"
 		" (destination_id, failures, opened_at, next_probe_at, reason)"
-		" VALUES ($1, $2, $3, $4, $5)"
+		" SELECT $1, $2, $3, $4, $5 FROM rswebhook.destination WHERE id = $1 AND xmin = $6 FOR SHARE"
 		" ON CONFLICT (destination_id) DO UPDATE SET failures = EXCLUDED.failures,"
 		"  opened_at = EXCLUDED.opened_at, next_probe_at = EXCLUDED.next_probe_at,"
 		"  reason = EXCLUDED.reason",
-		5, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}, "breaker",
-		"SELECT WHERE NOT EXISTS (SELECT FROM rswebhook.breaker"
+		6, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, XIDOID}, "breaker",
+		"SELECT FROM rswebhook.destination WHERE id = $1 AND xmin = $6"
+		" AND NOT EXISTS (SELECT FROM rswebhook.breaker"
 		" WHERE destination_id = $1 AND failures = $2 AND " IS_TIME("opened_at", "$3")
 		" AND " IS_TIME("next_probe_at", "$4") ")"
 	},

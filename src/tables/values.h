@@ -43,6 +43,13 @@ typedef struct QueueRow
 	ItemPointerData tid;		/* where it was read; it may have moved */
 } QueueRow;
 
+/* The number of its next attempt; somebody may have made it the last that there is. */
+static inline int32
+queue_row_next_attempt(const QueueRow *row)
+{
+	return Min(row->attempts, PG_INT32_MAX - 1) + 1;
+}
+
 /* Which rows the scheduler wants read. */
 typedef enum ReadKind
 {

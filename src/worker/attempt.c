@@ -79,7 +79,7 @@ decide(const HttpAnswer *answer, const Destination *destination, const QueueRow 
 {
 	TimestampTz first_at = row->first_attempt_at != NO_TIME ? row->first_attempt_at : started_at;
 
-	verdict_decide(answer, destination, row->attempts + 1, clock_age(first_at, now),
+	verdict_decide(answer, destination, queue_row_next_attempt(row), clock_age(first_at, now),
 				   now, pg_prng_double(&pg_global_prng_state), verdict);
 	verdict->first_attempt_at = first_at;
 }

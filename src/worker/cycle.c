@@ -243,15 +243,7 @@ is_about_lane(int sqlerrcode, bool passes)
 {
 	if (reading == NULL || passes || nunreadable >= MAX_UNREADABLE)
 		return false;
-	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
-	{
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-			return false;
-		case ERRCODE_OPERATOR_INTERVENTION:
-			return session_overran();
-		default:
-			return true;
-	}
+	return ERRCODE_TO_CATEGORY(sqlerrcode) != ERRCODE_OPERATOR_INTERVENTION || session_overran();
 }
 
 void

@@ -79,7 +79,8 @@ configure_lane(Lane *lane, Instant now)
 	{
 		stats_note_known(d->id);
 		policy.halted = policy.halted || !d->enabled || d->paused ||
-			d->problem != NULL || states_pauses(d->id);
+			d->problem != NULL || states_pauses(d->id, d->version);
+		policy.version = d->version;
 		policy.ordered = d->ordered;
 		policy.max_in_flight = d->max_in_flight;
 		policy.rate_limit = d->rate_limit;
@@ -154,8 +155,11 @@ load_breakers(Instant now)
 		StoredBreaker none = {.destination_id = entry->id}; /* closed */
 		StoredBreaker *found = bsearch(&none, stored, count, sizeof(StoredBreaker),
 									   by_destination);
+		Lane	   *lane = schedule_lane(entry->id, now);
 
-		schedule_set_breaker(schedule_lane(entry->id, now),
+		if (schedule_lane_version(lane) != entry->destination->version)
+			schedule_breaker_overruled(lane, now);
+		schedule_set_breaker(lane,
 							 found ? &found->breaker : &none.breaker, now);
 	}
 	pfree(stored);

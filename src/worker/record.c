@@ -50,6 +50,11 @@ static Instant failed_until = 0;	/* likewise of those that failed */
 static Unrecorded **recording;
 static int	nrecording = 0;
 
+/* the last that could not be recorded, since when none could be */
+static bool last_failed = false;
+static int32 last_failed_destination;
+static int64 last_failed_key;
+
 static char no_memory[] = "the reason is not known: out of memory";
 
 void
@@ -107,6 +112,7 @@ record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict)
 {
 	Unrecorded *unrecorded;
 	Outcome    *outcome;
+	const Destination *destination;
 
 	if (!record_room(1))
 		elog(ERROR, "no room for an outcome");
@@ -122,8 +128,8 @@ record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict)
 		outcome->error = record_string(verdict->reason);
 	if (verdict->reason[0] != '\0' && outcome->error == NULL)
 		outcome->error = no_memory;
-	if (verdict->pause)
-		states_pause(row->destination_id);
+	if (verdict->pause && (destination = lanes_destination(row->destination_id)) != NULL)
+		states_pause(destination->id, destination->version);
 	return outcome;
 }
 
@@ -266,11 +272,35 @@ record_chosen(void)
 	pfree(chosen);
 }
 
+/* How much a new one is unlike the last that failed, whose user or destination may be to blame. */
+static int
+unlikeness(const Unrecorded *o)
+{
+	return (o->outcome.claimed.destination_id != last_failed_destination) +
+		(o->outcome.claimed.ordering_key != last_failed_key);
+}
+
+static void
+choose_unlike(void)
+{
+	for (int i = 0; i < noutcomes; i++)
+	{
+		if (outcomes[i].deferred_until == 0 &&
+			(nrecording == 0 || unlikeness(&outcomes[i]) > unlikeness(recording[0])))
+			recording[0] = &outcomes[i];
+		else
+			continue;
+		nrecording = 1;
+	}
+}
+
 /* New ones first: many may be deferred. */
 int
 record_outcomes(int limit, Instant now)
 {
 	nrecording = 0;
+	if (limit == 1 && last_failed)
+		choose_unlike();
 	for (int i = 0; i < noutcomes && nrecording < limit; i++)
 	{
 		if (outcomes[i].deferred_until == 0)
@@ -343,6 +373,7 @@ record_committed(Instant now)
 		free(o->outcome.response_body);
 		o->item = NULL;
 	}
+	last_failed &= nrecording == 0;
 	nrecording = 0;
 	if (cleared != 0)
 		hurry_failed(cleared, now);
@@ -371,10 +402,31 @@ record_failed(Instant now, int64 shortest_us, int64 longest_us)
 		o->failed = true;
 		defer(o, now + Min(pause_us << Min(o->failures, 10), longest_us));
 		o->failures++;
+		last_failed = true;
+		last_failed_destination = whose;
+		last_failed_key = o->outcome.claimed.ordering_key;
 	}
 	nrecording = 0;
 	compact();
 	return whose;
+}
+
+void
+record_hold_back(int32 destination_id, Instant now)
+{
+	for (int i = 0; i < noutcomes; i++)
+	{
+		Unrecorded *o = &outcomes[i];
+
+		if (o->outcome.claimed.destination_id != destination_id)
+			continue;
+		schedule_hold_back(o->item);
+		if (o->deferred_until != 0)
+			continue;
+		o->failed = true;
+		defer(o, now + FAILED_MIN_US);
+	}
+	compact();
 }
 
 /* The outcome that was tried alone; or, if that was not even begun, one with a body. */

@@ -66,6 +66,12 @@ extern void record_not_committed(void);
 extern int32 record_failed(Instant now, int64 shortest_us, int64 longest_us);
 
 /*
+ * Nothing of this destination can be recorded, as it seems: what has not been tried
+ * counts as failed, and nothing more is sent to it until something is recorded.
+ */
+extern void record_hold_back(int32 destination_id, Instant now);
+
+/*
  * Likewise of an outcome that was tried alone, if its answer's body may have been
  * too much: it is tried again at once, without that, and its row will say so.  If
  * there was no memory to begin with, that goes for any.  False: there is no body.

@@ -45,8 +45,13 @@
 #define OVERRAN_PAUSE_US	(600 * USECS_PER_SEC)
 #define AGAIN_PAUSE_US	(500 * 1000)
 
-/* So many outcomes that fail in a row mean that nothing can be recorded. */
+/*
+ * If outcomes of so many destinations fail in a row, nothing can be recorded.  If so
+ * many outcomes at all do, with errors that look as if they were about all, no more of
+ * that destination are tried.
+ */
 #define MAX_FAILURES		3
+#define MAX_FAILURES_OF_ALL	10
 
 /* How much smaller groups become while the outcome that fails is looked for. */
 #define TAKE_APART			8
@@ -63,6 +68,7 @@
 static int	group = RECORD_GROUP;	/* outcomes at once; fewer after an error */
 static Instant next_save = 0;	/* of states of destinations; 0: at once */
 static Instant next_again = 0;
+static int	failures_of_all = 0;	/* since anything could be recorded */
 
 /* Errors, for the log: of outcomes, of states of destinations. */
 static Repeated unrecorded;
@@ -81,15 +87,25 @@ tables_are_locked(void)
 }
 
 /*
- * Is the error that has ended the last transaction about nothing in particular?
- * A lock may be one of somebody's row, for which a trigger waits, and there may be
- * memory for fewer outcomes.
+ * Is the error that has ended the last transaction known to be about nothing in
+ * particular?  A lock may be one of somebody's row, for which a trigger waits.
  */
 static bool
 concerns_all(int sqlerrcode)
 {
 	if (sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 		return tables_are_locked();
+	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION &&
+		ShutdownRequestPending;
+}
+
+/*
+ * Does it look so?  A trigger raises what it likes, and there may be room for other
+ * outcomes, so that is known only once several were tried.
+ */
+static bool
+may_concern_all(int sqlerrcode)
+{
 	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
 	{
 		case ERRCODE_INVALID_TRANSACTION_STATE:
@@ -97,7 +113,7 @@ concerns_all(int sqlerrcode)
 		case ERRCODE_INSUFFICIENT_RESOURCES:
 			return sqlerrcode != ERRCODE_OUT_OF_MEMORY;
 		case ERRCODE_OPERATOR_INTERVENTION:
-			return sqlerrcode != ERRCODE_QUERY_CANCELED || ShutdownRequestPending;
+			return sqlerrcode != ERRCODE_QUERY_CANCELED;
 		default:
 			return false;
 	}
@@ -151,12 +167,16 @@ show_deferred(void)
 static void
 record_some(int limit)
 {
+	int			tried;
+
 	if (!session_begin("recording outcomes"))
 		return;
-	record_outcomes(limit, clock_now());
+	tried = record_outcomes(limit, clock_now());
 	session_commit();
 	INJECT("recorded");
 	record_committed(clock_now());
+	if (tried > 0)
+		failures_of_all = 0;
 }
 
 /* The outcome may have failed for a lock for which a trigger waits. */
@@ -169,6 +189,7 @@ record_one_again(int unused)
 	record_one_failed(clock_now());
 	session_commit();
 	record_committed(clock_now());
+	failures_of_all = 0;
 }
 
 /* After an error of several outcomes. */
@@ -199,7 +220,8 @@ lighten(int sqlerrcode)
 /*
  * Some outcomes cannot be recorded, perhaps because of what somebody's trigger
  * thinks of one, or there is no memory for so many: such are deferred, and the others
- * are recorded.  If outcomes of several destinations fail in a row, so would all.
+ * are recorded.  If outcomes of several destinations fail in a row, so would all; after
+ * one has failed the next is, if there is one, another user's and another destination's.
  */
 static void
 take_apart(void)
@@ -237,9 +259,12 @@ take_apart(void)
 		before = failed;
 		failed = defer_failed(error->sqlerrcode);
 		failures += failed != before;
+		failures_of_all += may_concern_all(error->sqlerrcode);
 		if (failed == 0 || failures == MAX_FAILURES || concerns_all(error->sqlerrcode))
 			ReThrowError(error);
 		repeated_report(&unrecorded, error);
+		if (failures_of_all >= MAX_FAILURES_OF_ALL)
+			record_hold_back(failed, clock_now());
 	}
 }
 
@@ -324,6 +349,16 @@ save_states_now(void)
 		lack_note_undone(UNDONE_STATES, NULL);
 }
 
+/* What could not be saved is by now, or somebody has overruled it. */
+static void
+show_unsaved(void)
+{
+	if (states_changed())
+		return;
+	next_save = 0;
+	lack_note_undone(UNDONE_STATES, NULL);
+}
+
 /* When states of destinations have to be saved; 0: none have changed. */
 static Instant
 save_due_at(void)
@@ -345,6 +380,7 @@ recording_run(Instant now, bool hurry)
 	due = save_due_at();
 	if (due != 0 && due <= now && !session_extension_gone())
 		save_states_now();
+	show_unsaved();
 }
 
 Instant

@@ -16,12 +16,20 @@
 #include "tables/queue_states.h"
 #include "worker/states.h"
 
-static int32 *pauses = NULL;	/* destinations that are to be paused */
+/* A destination that is to be paused, and the version of its row that says so. */
+typedef struct Pause
+{
+	int32		destination_id;
+	TransactionId version;
+} Pause;
+
+static Pause *pauses = NULL;
 static int	npauses = 0;
 static int	max_pauses = 0;
 static int	nsaved_pauses = 0;	/* the first so many of pauses, by states_save() */
 static Lane *saved_breakers[64];
 static int	nsaved_breakers = 0;
+static bool breakers_first = false;
 
 /* Some of those that are to be paused may be known no more. */
 void
@@ -32,16 +40,31 @@ states_make_room(int ndestinations)
 	if (wanted <= max_pauses)
 		return;
 	pauses = pauses == NULL ?
-		MemoryContextAlloc(TopMemoryContext, wanted * sizeof(int32)) :
-		repalloc(pauses, wanted * sizeof(int32));
+		MemoryContextAlloc(TopMemoryContext, wanted * sizeof(Pause)) :
+		repalloc(pauses, wanted * sizeof(Pause));
 	max_pauses = wanted;
 }
 
-void
-states_pause(int32 destination_id)
+static Pause *
+find_pause(int32 destination_id)
 {
-	if (!states_pauses(destination_id) && npauses < max_pauses)
-		pauses[npauses++] = destination_id;
+	for (int i = 0; i < npauses; i++)
+	{
+		if (pauses[i].destination_id == destination_id)
+			return &pauses[i];
+	}
+	return NULL;
+}
+
+void
+states_pause(int32 destination_id, TransactionId version)
+{
+	Pause	   *pause = find_pause(destination_id);
+
+	if (pause == NULL && npauses < max_pauses)
+		pause = &pauses[npauses++];
+	if (pause != NULL)
+		*pause = (Pause) {destination_id, version};
 }
 
 bool
@@ -51,35 +74,47 @@ states_changed(void)
 }
 
 bool
-states_pauses(int32 destination_id)
+states_pauses(int32 destination_id, TransactionId version)
 {
-	for (int i = 0; i < npauses; i++)
+	const Pause *pause = find_pause(destination_id);
+
+	return pause != NULL && pause->version == version;
+}
+
+static void
+save_pauses(int limit)
+{
+	while (nsaved_pauses < Min(limit, npauses))
 	{
-		if (pauses[i] == destination_id)
-			return true;
+		const Pause *pause = &pauses[nsaved_pauses++];
+
+		queue_pause(pause->destination_id, pause->version);
 	}
-	return false;
+}
+
+static void
+save_breakers(int limit)
+{
+	Lane	   *lane;
+
+	limit = Min(limit, lengthof(saved_breakers));
+	while (nsaved_breakers < limit && (lane = schedule_next_changed_breaker()) != NULL)
+	{
+		saved_breakers[nsaved_breakers++] = lane;
+		queue_save_breaker(schedule_lane_id(lane), schedule_lane_version(lane),
+						   schedule_lane_breaker(lane));
+	}
 }
 
 void
 states_save(int limit)
 {
-	Lane	   *lane;
-
 	nsaved_pauses = nsaved_breakers = 0;
-	for (int i = 0; i < npauses; i++)
-	{
-		if (nsaved_pauses == limit)
-			return;
-		nsaved_pauses++;
-		queue_pause(pauses[i]);
-	}
-	limit = Min(limit - nsaved_pauses, lengthof(saved_breakers));
-	while (nsaved_breakers < limit && (lane = schedule_next_changed_breaker()) != NULL)
-	{
-		saved_breakers[nsaved_breakers++] = lane;
-		queue_save_breaker(schedule_lane_id(lane), schedule_lane_breaker(lane));
-	}
+	if (breakers_first)
+		save_breakers(limit);
+	save_pauses(limit - nsaved_breakers);
+	if (!breakers_first)
+		save_breakers(limit - nsaved_pauses);
 }
 
 void
@@ -91,21 +126,22 @@ states_committed(void)
 		schedule_breaker_saved(saved_breakers[i], clock_now());
 	npauses -= nsaved_pauses;
 	if (npauses > 0)
-		memmove(pauses, pauses + nsaved_pauses, npauses * sizeof(int32));
+		memmove(pauses, pauses + nsaved_pauses, npauses * sizeof(Pause));
 	nsaved_pauses = nsaved_breakers = 0;
 }
 
 void
 states_failed(void)
 {
+	breakers_first = !breakers_first;
 	for (int i = 0; i < nsaved_breakers; i++)
 		schedule_breaker_unsaved(saved_breakers[i]);
 	for (; nsaved_pauses > 0; nsaved_pauses--)
 	{
-		int32		id = pauses[0];
+		Pause		pause = pauses[0];
 
-		memmove(pauses, pauses + 1, (npauses - 1) * sizeof(int32));
-		pauses[npauses - 1] = id;
+		memmove(pauses, pauses + 1, (npauses - 1) * sizeof(Pause));
+		pauses[npauses - 1] = pause;
 	}
 	nsaved_breakers = 0;
 }

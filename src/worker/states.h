@@ -22,16 +22,19 @@
 /* So many destinations are known: for pauses of them all there is room then. */
 extern void states_make_room(int ndestinations);
 
-/* A destination is to be paused. */
-extern void states_pause(int32 destination_id);
+/*
+ * A destination is to be paused, since an answer was judged by this version of its
+ * row.  Once somebody has changed that, it is not.
+ */
+extern void states_pause(int32 destination_id, TransactionId version);
 
 /* Is a destination to be paused that is not yet so in its row? */
-extern bool states_pauses(int32 destination_id);
+extern bool states_pauses(int32 destination_id, TransactionId version);
 
 /* Is there anything to save? */
 extern bool states_changed(void);
 
-/* So many of them at the most; those that failed come last the next time. */
+/* So many of them at the most; those that failed, and their kind, come last the next time. */
 extern void states_save(int limit);
 extern void states_committed(void);
 extern void states_failed(void);

@@ -410,8 +410,8 @@ suspect_fate(const QueueRow *row)
 	suspect = find(note, &payload);
 	if (suspect == NULL)
 		return SUSPECT_NOT;
-	if (suspect->deaths >= DEATHS_LOST && is_since(row->queued_at, suspect))
-		suspect->deaths = suspect->recording = 0;	/* somebody has it replayed */
+	if (is_since(row->queued_at, suspect))	/* replayed, or another one with its id */
+		suspect->deaths = suspect->recording = 0;
 	if (suspect->deaths >= DEATHS_LOST)
 		return SUSPECT_LOST;
 	return suspect->deaths >= DEATHS_ASIDE && !is_since(row->retry_at, suspect) ?

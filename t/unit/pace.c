@@ -253,6 +253,9 @@ breakers(void)
 	memset(&stored, 0, sizeof(stored));
 	schedule_set_breaker(lane, &stored, t);
 	ok(schedule_lane_breaker(lane)->open, "what is not saved yet is newer than the table");
+	schedule_breaker_overruled(lane, t);
+	ok(!schedule_breaker_changed(), "unless its destination has been changed since");
+	schedule_breaker_unsaved(lane);
 	(void) schedule_next_changed_breaker();
 	schedule_breaker_saved(lane, t);
 	schedule_set_breaker(lane, &stored, t);
