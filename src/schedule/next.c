@@ -102,6 +102,8 @@ next_settle(Lane *lane, Instant now)
 
 	if (lane->next_due > clock_wall(now) && (when == 0 || next_look(lane, now) < when))
 		when = next_look(lane, now);
+	if (parked_next(lane) > now && (when == 0 || parked_next(lane) < when))
+		when = parked_next(lane);
 	if (lane->unread_until > now && (when == 0 || lane->unread_until < when))
 		when = lane->unread_until;
 	if (when != 0)
@@ -215,7 +217,7 @@ next_to_send(Instant now)
 			dlist_head_node(&lines[line]);
 	while ((lane = first_of(at)) != NULL)
 	{
-		QueueItem  *item = dlist_head_element(QueueItem, in_ready, &lane->ready);
+		QueueItem  *item = order_ready(lane, pace_choice(lane));
 
 		if (!pace_take(item, now))
 		{
@@ -224,7 +226,7 @@ next_to_send(Instant now)
 			continue;
 		}
 		next_move_back(lane);
-		item = window_take(lane);
+		window_take(item);
 		next_settle(lane, now);
 		return item;
 	}

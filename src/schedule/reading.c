@@ -17,6 +17,9 @@
 
 #include "schedule/lane.h"
 
+/* So many rows are there for probes of a breaker to choose from. */
+#define PROBES	128
+
 /*
  * Late ranges are read in the order of their ids, so that no row comes in
  * before one with a lower id that became visible with it.
@@ -67,24 +70,41 @@ at_once(const Lane *lane)
 	return Min(lane->allowed, lane->policy.max_in_flight);
 }
 
-/* Rows of one read: no more than a lane that goes slowly can use soon. */
+/*
+ * Rows of one read: no more than a lane that goes slowly can use soon, but ever
+ * more while there is nothing to send among them.
+ */
 static int
 read_limit(const Lane *lane)
 {
-	if (lane->breaker.open)
-		return 16;
-	return Max(64, Min(READ_ROWS, 32 * at_once(lane)));
+	int			limit = lane->breaker.open ? PROBES : Max(64, Min(READ_ROWS, 32 * at_once(lane)));
+
+	return Min(READ_ROWS, limit << lane->barren);
+}
+
+/* So many of a kind are enough for the next cycles. */
+static int
+enough(const Lane *lane)
+{
+	return lane->breaker.open ? PROBES : Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
 }
 
 /*
- * Enough is ready for the next cycles.  More would be of no use, and with order
- * it may not come however much is read: a user has one item ready at most.
+ * More than enough would be of no use, and with order it may not come however
+ * much is read: a user has one item ready at most.  Retries do not count, or
+ * nothing new would be read while they come faster than they go.
  */
 static bool
 wants_more(const Lane *lane)
 {
-	return lane->more &&
-		lane->nready < Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
+	return lane->more && lane->nready - lane->nretries < enough(lane);
+}
+
+/* Likewise what is parked comes as it can be used. */
+static bool
+wants_retries(const Lane *lane, Instant now)
+{
+	return parked_are_due(lane, now) && lane->nretries < enough(lane);
 }
 
 /* Has a deliver_after come, or has the next one to be found? */
@@ -99,19 +119,25 @@ reading_wants(const Lane *lane, Instant now)
 {
 	if (lane->policy.halted && !lane->policy.gone)
 		return false;
-	if (lane->nitems >= LANE_ITEMS || lane->unread_until > now)
+	if (lane->unread_until > now)
 		return false;
+	if (lane->nitems >= items_most)
+		return (lane->nranges > 0 || is_due(lane, now)) &&
+			lane->nitems < items_most + LANE_LATE_ITEMS;
 	return lane->nranges > 0 || is_due(lane, now) ||
-		!pairingheap_is_empty(&lane->hungry) || wants_more(lane);
+		!pairingheap_is_empty(&lane->hungry) || wants_more(lane) || wants_retries(lane, now);
 }
 
 /*
  * What this lane wants read most.  Late rows come before all others: they have
- * lower ids.  Hungry keys and the rows ahead alternate.
+ * lower ids.  Retries, hungry keys and the rows ahead alternate.
  */
 void
 reading_next(Lane *lane, Instant now, ReadRequest *request)
 {
+	bool		retries = wants_retries(lane, now) &&
+		!(lane->fed_retries && (!pairingheap_is_empty(&lane->hungry) || wants_more(lane)));
+
 	memset(request, 0, sizeof(*request));
 	request->lane = lane;
 	request->destination_id = lane->destination_id;
@@ -130,6 +156,12 @@ reading_next(Lane *lane, Instant now, ReadRequest *request)
 		request->due_after = lane->due_after;
 		request->after_id = lane->due_after_id;
 	}
+	else if (retries)
+	{
+		request->kind = READ_RETRIES;
+		request->nids = parked_due(lane, now, request->ids, request->limit);
+		lane->fed_retries = true;
+	}
 	else if (!pairingheap_is_empty(&lane->hungry) &&
 			 !(lane->fed_hungry && wants_more(lane)))
 	{
@@ -138,11 +170,12 @@ reading_next(Lane *lane, Instant now, ReadRequest *request)
 												  pairingheap_first(&lane->hungry))->spilled_from - 1;
 		request->upto_id = lane->cursor;
 		lane->fed_hungry = true;
+		lane->fed_retries = false;
 	}
 	else
 	{
 		request->kind = READ_AHEAD;
 		request->after_id = lane->cursor;
-		lane->fed_hungry = false;
+		lane->fed_hungry = lane->fed_retries = false;
 	}
 }

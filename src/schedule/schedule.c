@@ -105,8 +105,8 @@ schedule_each_lane(void (*f) (Lane *lane, void *arg), void *arg)
 bool
 schedule_remove(Lane *lane)
 {
-	if (lane->nitems > 0 || lane->more || lane->nranges > 0 || lane->next_due != NO_TIME ||
-		!pairingheap_is_empty(&lane->hungry) || lane->breaker.open)
+	if (lane->nitems > 0 || lane->nparked > 0 || lane->more || lane->nranges > 0 ||
+		lane->next_due != NO_TIME || !pairingheap_is_empty(&lane->hungry) || lane->breaker.open)
 		return false;
 	pace_forget_lane(lane);
 	next_forget_lane(lane);
@@ -252,14 +252,14 @@ schedule_replace(QueueItem *item, const QueueRow *row, Instant now)
 	if (row != NULL && row->deliver_after <= clock_wall(now) &&
 		row->has_key == item->row.has_key && row->ordering_key == item->row.ordering_key)
 	{
-		window_set_row(item, row, now);
+		items_set_row(item, row, now);
 		window_return(item, now);
 		next_settle(lane, now);
 		return;
 	}
 
 	window_release_key(item, now);
-	window_free(item);
+	items_free(item);
 	if (row != NULL)
 		lane_note_range(lane, event_id, event_id, now);
 	else
@@ -348,7 +348,7 @@ schedule_recorded(QueueItem *item, bool reread, Instant now)
 	if (item->verdict == VERDICT_RETRY)
 		window_return(item, now);
 	else
-		window_free(item);
+		items_free(item);
 	if (reread)
 		lane_note_range(lane, event_id, event_id, now);
 	else
@@ -381,7 +381,7 @@ schedule_lacking(void)
 void
 schedule_set_breaker(Lane *lane, const Breaker *breaker, Instant now)
 {
-	if (pace_set_breaker(lane, breaker, now))
+	if (breaker_set(lane, breaker, now))
 		next_settle(lane, now);
 }
 
@@ -394,13 +394,13 @@ schedule_lane_breaker(const Lane *lane)
 Lane *
 schedule_next_changed_breaker(void)
 {
-	return pace_next_changed_breaker();
+	return breaker_next_changed();
 }
 
 bool
 schedule_breaker_changed(void)
 {
-	return pace_breaker_changed();
+	return breaker_has_changed();
 }
 
 void
@@ -413,7 +413,7 @@ schedule_breaker_saved(Lane *lane, Instant now)
 void
 schedule_breaker_unsaved(Lane *lane)
 {
-	pace_mark_breaker_changed(lane);
+	breaker_mark_changed(lane);
 }
 
 static void
@@ -467,8 +467,8 @@ schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 	if (reread && (lane->nitems > 0 || lane->cursor > 0))
 		window_forget_waiting(lane, now);
 	if (policy->breaker_failures == 0 && lane->breaker.open)
-		pace_note_alive(lane, now);
-	pace_bound_breaker(lane, now);
+		breaker_note_alive(lane, now);
+	breaker_bound(lane, now);
 	pace_look_again(lane);
 	next_settle(lane, now);
 }

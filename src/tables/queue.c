@@ -63,6 +63,16 @@ queue_is_home(bool *is_copy)
 	return home;
 }
 
+static Datum
+ids_to_read(const ReadRequest *request)
+{
+	Datum		ids[READ_IDS];
+
+	for (int i = 0; i < request->nids; i++)
+		ids[i] = Int64GetDatum(request->ids[i]);
+	return statement_array(ids, request->nids, INT8OID);
+}
+
 int
 queue_read(const ReadRequest *request, QueueRow **rows)
 {
@@ -76,6 +86,11 @@ queue_read(const ReadRequest *request, QueueRow **rows)
 		values[1] = TimestampTzGetDatum(request->due_after);
 		values[2] = Int64GetDatum(request->after_id);
 		statement_execute(READ_BY_TIME, values, NULL, true, SPI_OK_SELECT);
+	}
+	else if (request->kind == READ_RETRIES)
+	{
+		values[1] = ids_to_read(request);
+		statement_execute(READ_BY_IDS, values, NULL, true, SPI_OK_SELECT);
 	}
 	else
 	{

@@ -87,6 +87,12 @@ static struct
 		" ORDER BY q.deliver_after, q.event_id LIMIT $4",
 		4, {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID}
 	},
+	[READ_BY_IDS] = {
+		"SELECT r.* FROM unnest($2) AS c (event_id)"
+		" CROSS JOIN LATERAL (SELECT " COLUMNS " FROM rswebhook.queue q"
+		"  WHERE q.destination_id = $1 AND q.event_id = c.event_id LIMIT 1) AS r",
+		2, {INT4OID, INT8ARRAYOID}
+	},
 	[FETCH] = {
 		"SELECT e.event::jsonb"
 		" FROM unnest($1, $2, $3, $4, $5) AS c (" CLAIMED_COLUMNS ", slot)"

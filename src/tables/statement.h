@@ -22,6 +22,7 @@ typedef enum Statement
 	IS_OWED,
 	READ_BY_ID,
 	READ_BY_TIME,
+	READ_BY_IDS,
 	FETCH,
 	INSERT_DELIVERIES,
 	LOCK_ROWS,

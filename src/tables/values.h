@@ -49,8 +49,11 @@ typedef enum ReadKind
 	READ_AHEAD,					/* beyond the cursor */
 	READ_RANGE,					/* ids that committed late */
 	READ_HUNGRY,				/* rows of users that were not kept in memory */
-	READ_DUE					/* deliver_after has come */
+	READ_DUE,					/* deliver_after has come */
+	READ_RETRIES				/* rows that are to be tried again now */
 } ReadKind;
+
+#define READ_IDS	64
 
 typedef struct ReadRequest
 {
@@ -62,6 +65,8 @@ typedef struct ReadRequest
 	TimestampTz due_after;		/* READ_DUE: (deliver_after, event_id) >
 								 * (due_after, after_id), in this order */
 	int			limit;
+	int			nids;			/* READ_RETRIES: of these ... */
+	int64		ids[READ_IDS];	/* ... in any order */
 } ReadRequest;
 
 /* What became of a claimed row of the queue when it was to be recorded. */
@@ -94,7 +99,7 @@ typedef struct Outcome
 typedef struct Breaker
 {
 	bool		open;
-	int			failures;		/* in a row */
+	int			failures;		/* in a row, each user's once, and of probes */
 	TimestampTz opened_at;
 	Instant		next_probe_at;
 	char		reason[200];
