@@ -61,6 +61,17 @@ reading_note_range(Lane *lane, int64 first_id, int64 last_id)
 		add_late_range(lane, (Range) {first_id - 1, Min(last_id, lane->cursor)});
 }
 
+void
+reading_sweep(Lane *lane)
+{
+	lane->next_due = DUE_NOW;	/* and look again for the next deliver_after */
+	lane->more = true;
+	if (lane->sweeps)
+		return;
+	lane->sweeps = lane->cursor > 0;
+	lane->sweep = (Range) {0, lane->cursor};
+}
+
 static int
 at_once(const Lane *lane)
 {
@@ -94,30 +105,52 @@ is_due(const Lane *lane, Instant now)
 	return lane->next_due != NO_TIME && lane->next_due <= clock_wall(now);
 }
 
-bool
+Reads
 reading_wants(const Lane *lane, Instant now)
 {
 	if (lane->policy.halted && !lane->policy.gone)
-		return false;
+		return READS_NOTHING;
 	if (lane->nitems >= LANE_ITEMS || lane->unread_until > now)
-		return false;
-	return lane->nranges > 0 || is_due(lane, now) ||
-		!pairingheap_is_empty(&lane->hungry) || wants_more(lane);
+		return READS_NOTHING;
+	if (lane->nranges > 0 || is_due(lane, now) ||
+		!pairingheap_is_empty(&lane->hungry) || wants_more(lane))
+		return lane->walks ? READS_WALKING : READS_SOON;
+	return lane->sweeps || lane->floor_reached < lane->floor_goal ? READS_IDLY : READS_NOTHING;
+}
+
+/* What nobody waits for; false: there is no such thing. */
+static bool
+next_idly(Lane *lane, ReadRequest *request)
+{
+	if (lane->floor_reached < lane->floor_goal)
+	{
+		request->kind = READ_FLOOR;
+		request->after_id = lane->floor_reached;
+		request->upto_id = lane->floor_goal;
+		request->limit = 1;
+		return true;
+	}
+	request->kind = READ_SWEEP;
+	request->after_id = lane->sweep.after;
+	request->upto_id = lane->sweep.upto;
+	return lane->sweeps;
 }
 
 /*
  * What this lane wants read most.  Late rows come before all others: they have
- * lower ids.  Hungry keys and the rows ahead alternate.
+ * lower ids.  Hungry keys and the rows ahead alternate.  For what nobody told of
+ * there is time when nothing else is to be read.
  */
 void
-reading_next(Lane *lane, Instant now, ReadRequest *request)
+reading_next(Lane *lane, bool idly, Instant now, ReadRequest *request)
 {
 	memset(request, 0, sizeof(*request));
 	request->lane = lane;
 	request->destination_id = lane->destination_id;
 	request->limit = read_limit(lane);
+	if (idly && next_idly(lane, request))
+		return;
 	request->upto_id = PG_INT64_MAX;
-
 	if (lane->nranges > 0)
 	{
 		request->kind = READ_RANGE;

@@ -1,5 +1,5 @@
 # Bench::Scenario::Cost
-#     What it costs the database: send, transform, idle.
+#     What it costs the database: send, prepared, transform, idle.
 #
 # Copyright (c) 2026, the rswebhook maintainers
 
@@ -11,6 +11,7 @@ use warnings;
 use Bench::Load qw($ours settle drain);
 use Bench::Process;
 use Bench::Receiver;
+use Bench::Session;
 use Bench::Way;
 use Time::HiRes qw(time sleep);
 
@@ -63,6 +64,75 @@ sub send_
     $result->compare('send', what => "$rows at once", way => $ours,
         against => 'plain INSERT', how => 'ratio', goal => [ '<=', 2.5 ]);
     return;
+}
+
+# COMMIT PREPARED, beside the same server without the library; and while somebody
+# holds many locks, of which it must not make a list.
+sub prepared
+{
+    my ($bench) = @_;
+    my ($result, $session, $size) = @$bench{qw(result session size)};
+    my $event = $session->query('SELECT bench.event(1)');
+    my $receiver = Bench::Receiver->nginx($bench->{dir});
+    my $way = Bench::Way->new('rswebhook');
+    my $insert = "INSERT INTO bench.plain (event) VALUES ('$event'::jsonb)";
+    my @whats = ([ 'no other locks', 0 ], [ "$size->{prepared_locks} locks", $size->{prepared_locks} ]);
+    my %sql = (
+        'no library' => $insert,
+        "$ours, no send" => $insert,
+        "$ours, a send" => "SELECT rswebhook_send('$event'::jsonb, 'bench')");
+
+    for (1 .. $size->{rounds})
+    {
+        foreach my $title (reverse sort keys %sql)
+        {
+            my $without = $title eq 'no library';
+
+            if ($without) { Bench::Way::restart_without() }
+            else { $way->start($receiver, paused => 'true') }
+            foreach my $what (@whats)
+            {
+                my $holder = Bench::Session->new;
+
+                $holder->query("BEGIN; SELECT count(pg_advisory_xact_lock(n)) FROM generate_series(1, $what->[1]) n");
+                settle($bench);
+                $result->add('prepared', "COMMIT PREPARED, $what->[0]", 'ms', $title,
+                    commit_prepared_ms($bench, $sql{$title}));
+            }
+            if ($without) { Bench::Way::restart($ENV{BENCH_WORKERS}) }
+            else { $way->stop }
+            $session->query('TRUNCATE bench.plain');
+        }
+    }
+    $receiver->stop;
+    foreach my $what (@whats)
+    {
+        foreach my $title ("$ours, no send", "$ours, a send")
+        {
+            $result->compare('prepared', what => "COMMIT PREPARED, $what->[0]", way => $title,
+                against => 'no library', how => 'ratio', goal => [ '<=', 1.2 ]);
+        }
+    }
+    return;
+}
+
+# The mean of what one session waits for it, as pgbench shows it of each statement
+sub commit_prepared_ms
+{
+    my ($bench, $sql) = @_;
+    my $path = "$bench->{dir}/script.sql";
+
+    open(my $script, '>', $path) or die "cannot write $path: $!\n";
+    print $script "BEGIN;\n$sql;\nPREPARE TRANSACTION 'bench';\nCOMMIT PREPARED 'bench';\n";
+    close $script;
+    my $pgbench = Bench::Process->start('pgbench', '-n', '-r', '-c', 1, @{ $bench->{size}{send} }, '-f', $path);
+    my $ms;
+    while (defined(my $line = readline $pgbench->{out}))
+    {
+        $ms = $1 if $line =~ /^ *([0-9.]+) .*COMMIT PREPARED/;
+    }
+    $pgbench->finish;
+    return $ms;
 }
 
 sub pgbench_rate
