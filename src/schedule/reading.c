@@ -133,7 +133,7 @@ next_idly(Lane *lane, ReadRequest *request)
 	request->kind = READ_SWEEP;
 	request->after_id = lane->sweep.after;
 	request->upto_id = lane->sweep.upto;
-	return lane->sweeps;
+	return lane->sweeps && lane->nranges == 0;
 }
 
 /*

@@ -280,6 +280,7 @@ static void
 sweeping(void)
 {
 	ReadRequest request;
+	QueueItem  *item;
 
 	begin(&usual);
 	queue_many(1, 9000, 1, NO_KEY);
@@ -310,6 +311,34 @@ sweeping(void)
 	ok(last_read.kind == READ_SWEEP && last_read.after_id == 1000, "it goes on, and does not begin anew");
 	all_go(1, true, "what somebody has made is found");
 	end();
+
+	/* whenever its turn comes, it finds nothing before what precedes it is read */
+	for (int i = 0; i < 64; i++)
+	{
+		begin(&usual);
+		configure(2, &usual);
+		queue_many(1, 5000, 1, NO_KEY);
+		all_go(1, true, "a first one");
+		schedule_reread(schedule_lane(1, t), t);
+		(void) read_once();		/* what is due, and beyond the cursor */
+		(void) read_once();
+		(void) walk_to(3000, 0);
+		for (int id = 1; id <= i; id++)
+		{
+			queue_many(2, id, 1, NO_KEY);
+			(void) read_once();
+			if ((item = schedule_next(t)) == NULL)
+				continue;
+			taken[ntaken++] = item;
+			deliver(item);
+		}
+		insert(1, 200, 7);
+		insert(1, 4000, 7);
+		commit(1, 200, 4000);
+		(void) read_once();
+		ok(last_read.kind != READ_SWEEP, "what was told comes first");
+		end();
+	}
 }
 
 static void
