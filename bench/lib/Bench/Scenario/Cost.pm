@@ -116,23 +116,26 @@ sub prepared
     return;
 }
 
-# The mean of what one session waits for it, as pgbench shows it of each statement
+# What one session waits for it, the median as psql shows it
 sub commit_prepared_ms
 {
     my ($bench, $sql) = @_;
     my $path = "$bench->{dir}/script.sql";
+    my @times;
 
     open(my $script, '>', $path) or die "cannot write $path: $!\n";
-    print $script "BEGIN;\n$sql;\nPREPARE TRANSACTION 'bench';\nCOMMIT PREPARED 'bench';\n";
+    print $script "PREPARE one AS $sql;\n\\timing on\n",
+      "BEGIN;\nEXECUTE one;\nPREPARE TRANSACTION 'bench';\nCOMMIT PREPARED 'bench';\n" x $bench->{size}{prepared};
     close $script;
-    my $pgbench = Bench::Process->start('pgbench', '-n', '-r', '-c', 1, @{ $bench->{size}{send} }, '-f', $path);
-    my $ms;
-    while (defined(my $line = readline $pgbench->{out}))
+    my $psql = Bench::Process->start('psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-f', $path);
+    while (defined(my $line = readline $psql->{out}))
     {
-        $ms = $1 if $line =~ /^ *([0-9.]+) .*COMMIT PREPARED/;
+        push @times, $1 if $line =~ /^Time: ([0-9.]+) ms/;
     }
-    $pgbench->finish;
-    return $ms;
+    $psql->finish;
+    my @commits = sort { $a <=> $b } @times[ grep { $_ % 4 == 3 } 0 .. $#times ];
+    die "there were not as many as there should be\n" unless @commits == $bench->{size}{prepared};
+    return $commits[ $#commits / 2 ];
 }
 
 sub pgbench_rate

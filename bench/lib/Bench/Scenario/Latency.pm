@@ -195,7 +195,7 @@ sub dead_rows
     $holder->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class');
     make_dead_rows($session, $size->{snapshot_dead});
     drain($bench, $way, $receiver, 100);
-    send_to_other($bench, $receiver, $size->{dead_seconds}, sub { });    # in which it sees where the queue begins
+    await_floor($session, $size->{snapshot_dead});
 
     foreach my $what ('resume', 'COMMIT PREPARED')
     {
@@ -245,6 +245,25 @@ SELECT setval('rswebhook.event_id_seq', last_value + $n + 1) FROM rswebhook.even
 SQL
     }
     return;
+}
+
+# Had they been delivered one after the other, the worker would know already where
+# the queue begins; it looks while something is delivered.
+sub await_floor
+{
+    my ($session, $count) = @_;
+
+    for (1 .. 3000)
+    {
+        $session->query('SELECT rswebhook_send(event, \'other\') FROM (' . Bench::Way::events(1) . ') e');
+        return if $count < 100_000 || $session->query(<<"SQL") eq 't';
+SELECT f.after_id > s.last_value - 100_000
+FROM rswebhook.event_id_seq s, rswebhook.floor f JOIN rswebhook.destination d ON d.id = f.destination_id
+WHERE d.name = 'bench'
+SQL
+        sleep 0.2;
+    }
+    die "the worker did not find where the queue begins\n";
 }
 
 # Events for another destination, for some seconds: the longest latency in ms
