@@ -105,7 +105,7 @@ sub sending
 {
     my ($id, $destination, $after) = @_;
 
-    return qq{SELECT rswebhook_send('{"type": "track", "userId": "u", "messageId": "$id"}', '$destination'}
+    return qq{SELECT rswebhook_send('{"type": "track", "userId": "$id", "messageId": "$id"}', '$destination'}
       . (defined $after ? ", $after)" : ')');
 }
 

@@ -149,6 +149,7 @@ struct Lane
 	Floor		floor;			/* as the table has it */
 	int64		floor_reached;	/* nothing is left up to here ... */
 	int64		floor_goal;		/* ... and that is to be seen up to here */
+	int64		floor_looked;	/* it has been, whatever there is */
 	TimestampTz due_after;		/* deliver_after up to here has been seen to */
 	int64		due_after_id;
 	TimestampTz next_due;		/* NO_TIME: no row waits for its deliver_after;

@@ -163,25 +163,25 @@ schedule_start_at(const Floor *floor, Instant now)
 
 	lane->cursor = floor->after_id;
 	lane->floor = *floor;
-	lane->floor_reached = lane->floor_goal = floor->after_id;
+	lane->floor_reached = lane->floor_goal = lane->floor_looked = floor->after_id;
 	reading_sweep(lane);		/* somebody may have made rows by hand */
 	next_settle(lane, now);
 }
 
-/* The bigger part of what an index entry costs is spared from some thousands on. */
 bool
-schedule_floor_may_rise(const Lane *lane)
+schedule_floor_may_rise(const Lane *lane, int64 upto)
 {
-	return lane->cursor - lane->floor.after_id >= FLOOR_STEP;
+	return !(lane->policy.halted && !lane->policy.gone) &&
+		(lane->floor_reached < lane->floor_goal || upto - lane->floor_looked >= FLOOR_STEP);
 }
 
 void
 schedule_look_for_floor(Lane *lane, int64 upto, Instant now)
 {
-	if (upto < lane->floor.after_id)
-		lane->floor_reached = lane->floor_goal = 0; /* ids have begun anew */
-	else
-		lane->floor_goal = Max(Min(upto, lane->cursor), lane->floor_reached);
+	if (upto < lane->floor.after_id)	/* ids have begun anew */
+		lane->floor_reached = lane->floor_goal = lane->floor_looked = 0;
+	else if (schedule_floor_may_rise(lane, upto))
+		lane->floor_goal = Max(upto, lane->floor_reached);
 	next_settle(lane, now);
 }
 
@@ -199,7 +199,8 @@ void
 schedule_floor_saved(Lane *lane, const Floor *floor)
 {
 	lane->floor = *floor;
-	lane->floor_reached = Min(lane->floor_reached, floor->after_id);
+	if (floor->after_id < lane->floor_reached)	/* some have been replayed */
+		lane->floor_reached = lane->floor_goal = lane->floor_looked = floor->after_id;
 }
 
 int64

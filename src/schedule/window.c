@@ -285,7 +285,10 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 	{
 		lane->floor_reached = request->cut ? last : all ? request->upto_id : last - 1;
 		if (!request->cut)
+		{
 			lane->floor_goal = lane->floor_reached;
+			lane->floor_looked = request->upto_id;
+		}
 		return;
 	}
 	if (request->kind != READ_SWEEP)

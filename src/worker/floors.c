@@ -39,7 +39,7 @@
 #include "worker/repeated.h"
 #include "worker/session.h"
 
-/* How often it is looked whether there is anything to do, if anything is done. */
+/* How often it is looked whether there is anything to do, while the worker is up. */
 #define FLOORS_INTERVAL_US	(2 * USECS_PER_SEC)
 
 /* While somebody's transaction stays open, the pause doubles from that to this. */
@@ -47,7 +47,7 @@
 
 static Instant next_look = 0;
 static int64 pause_us = FLOORS_INTERVAL_US;
-static bool waits = false;		/* for transactions to end, or for lanes to look */
+static bool waits = false;		/* for transactions to end, or lanes to have looked */
 
 /* What was noted; 0: nothing is. */
 static int64 noted_id = 0;
@@ -126,11 +126,9 @@ save_and_look(Lane *lane, void *arg)
 		queue_save_floor(&floor);
 		schedule_floor_saved(lane, &floor);
 	}
-	if (!schedule_floor_may_rise(lane))
-		return;
-	look->waits = true;
 	if (look->settled > 0)
 		schedule_look_for_floor(lane, look->settled, look->now);
+	look->waits |= schedule_floor_may_rise(lane, noted_id);
 }
 
 static void
@@ -181,12 +179,6 @@ floors_tidy(void)
 		repeated_report(&failures, error);
 }
 
-static void
-may_rise(Lane *lane, void *any)
-{
-	*(bool *) any |= schedule_floor_may_rise(lane);
-}
-
 /*
  * In the database's first worker only, as rows of all shares are looked at.  If
  * anything is in the way, that holds up neither deliveries nor anything else.
@@ -194,19 +186,16 @@ may_rise(Lane *lane, void *any)
 void
 floors_run(Instant now)
 {
-	ErrorData  *error = NULL;
-	bool		any = false;
+	ErrorData  *error;
 
 	if (slots_my_share() != 0 || now < next_look || session_extension_gone())
 		return;
-	schedule_each_lane(may_rise, &any);
-	waits = any;
-	if (any)
-		error = session_try(look_at_lanes, 0);
+	error = session_try(look_at_lanes, 0);
 	if (error != NULL)
 	{
 		repeated_report(&failures, error);
 		noted_id = 0;
+		waits = false;
 		pause_us = FLOORS_PAUSE_US;
 	}
 	next_look = now + pause_us;

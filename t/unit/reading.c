@@ -359,7 +359,7 @@ floors(void)
 	(void) read_once();			/* what is due */
 	ok(read_once() && last_read.kind == READ_AHEAD && last_read.after_id == 100, "and all beyond the floor");
 	deliver(goes(50, "one that was told of"));
-	ok(schedule_floor_may_rise(lane), "it has gone far beyond its floor");
+	ok(schedule_floor_may_rise(lane, 100000), "ids have gone far beyond its floor");
 	all_go(2, false, "what nobody told of is found as well");
 
 	/* nobody knows of it; the floor does not rise above it */
@@ -369,21 +369,22 @@ floors(void)
 	schedule_look_for_floor(lane, 100000, t);
 	ok(read_once() && last_read.kind == READ_FLOOR && last_read.after_id == 100 && last_read.upto_id == 100000,
 	   "it is looked for up to where rows may appear");
-	ok(!read_once(), "and that is all");
+	ok(!read_once() && !schedule_floor_may_rise(lane, 110000), "and that is all");
+	ok(schedule_floor_may_rise(lane, 200000), "until ids have gone far beyond that");
 	ok(schedule_floor_to_save(lane, &floor) && floor.after_id == 69999 && floor.nrows == 1, "it is below the first row");
 	schedule_floor_saved(lane, &floor);
 	ok(!schedule_floor_to_save(lane, &floor), "it is saved");
 
 	/* somebody has replayed an event: the table says so */
 	table[1][70000].exists = false;
-	schedule_look_for_floor(lane, 119999, t);
+	schedule_look_for_floor(lane, 200000, t);
 	(void) walk_to(119990, 5000);
 	t += 20 * 5000;
 	ok(read_once() && last_read.kind == READ_FLOOR && last_read.after_id == 119990, "a long look is taken in pieces");
-	ok(schedule_floor_to_save(lane, &floor) && floor.after_id == 119999, "it is found");
+	ok(schedule_floor_to_save(lane, &floor) && floor.after_id == 200000, "it is found");
 	floor.after_id = 30;
 	schedule_floor_saved(lane, &floor);
-	schedule_look_for_floor(lane, 119999, t);
+	schedule_look_for_floor(lane, 200000, t);
 	ok(read_once() && last_read.kind == READ_FLOOR && last_read.after_id == 30, "it is looked for from there");
 
 	/* ids have begun anew */
