@@ -257,7 +257,7 @@ sub await_floor
     {
         $session->query('SELECT rswebhook_send(event, \'other\') FROM (' . Bench::Way::events(1) . ') e');
         return if $count < 100_000 || $session->query(<<"SQL") eq 't';
-SELECT f.after_id > s.last_value - 100_000
+SELECT f.after_id > s.last_value - 100000
 FROM rswebhook.event_id_seq s, rswebhook.floor f JOIN rswebhook.destination d ON d.id = f.destination_id
 WHERE d.name = 'bench'
 SQL
