@@ -200,7 +200,8 @@ sub dead_rows
     foreach my $what ('resume', 'COMMIT PREPARED')
     {
         $result->add('old_snapshot', "others' longest wait, $what", 'ms', $title,
-            send_to_other($bench, $receiver, $size->{dead_seconds} / 3, $doing{$what}));
+            send_to_other($bench, $receiver, $size->{dead_seconds} / 3, $doing{$what},
+                $what eq 'COMMIT PREPARED' ? 1 : 0));
     }
 
     # events, since who starts reads them first
@@ -269,10 +270,10 @@ SQL
 # Events for another destination, for some seconds: the longest latency in ms
 sub send_to_other
 {
-    my ($bench, $receiver, $seconds, $meanwhile) = @_;
+    my ($bench, $receiver, $seconds, $meanwhile, $others) = @_;
     my $sorted = sorted_latencies(send_steadily($bench,
             q{SELECT rswebhook_send($1::jsonb, 'other')}, $receiver, int($seconds * 100), 100, 1,
-            sub { sleep 1; $meanwhile->() }));
+            sub { sleep 1; $meanwhile->() }, $others));
 
     return $sorted->[-1];
 }
