@@ -123,6 +123,16 @@ typedef enum Choice
 	CHOOSE_RETRY
 } Choice;
 
+/* How urgent it is to read for a lane; most first. */
+typedef enum Reads
+{
+	READS_SOON,
+	READS_WALKING,				/* the last read was cut, perhaps by dead rows */
+	READS_IDLY,					/* only what nobody waits for */
+	NREADS,
+	READS_NOTHING
+} Reads;
+
 typedef struct QueueItemId
 {
 	int64		event_id;
@@ -183,6 +193,13 @@ struct Lane
 	bool		fed_hungry;		/* the last read was theirs, the next is not */
 	bool		fed_retries;	/* likewise of parked rows */
 	int			barren;			/* reads in a row that brought nothing to send */
+	bool		walks;			/* the last read was cut */
+	bool		sweeps;			/* all is to be read again, from ... */
+	Range		sweep;			/* ... there up to where the cursor was */
+	Floor		floor;			/* as the table has it */
+	int64		floor_reached;	/* nothing is left up to here ... */
+	int64		floor_goal;		/* ... and that is to be seen up to here */
+	int64		floor_looked;	/* it has been, whatever there is */
 	TimestampTz due_after;		/* deliver_after up to here has been seen to */
 	int64		due_after_id;
 	TimestampTz next_due;		/* NO_TIME: no row waits for its deliver_after;
@@ -235,7 +252,7 @@ struct Lane
 	/* where next.c has put it */
 	Line		line;			/* LINE_NONE: it cannot send */
 	uint64		since;			/* when it went to the end of the line, as a count */
-	bool		in_readers;
+	Reads		reads;			/* the list of readers that it is in */
 	bool		in_timers;
 	Instant		wake_at;
 	dlist_node	line_node;
@@ -395,9 +412,12 @@ extern void room_note(QueueItem *item, const Verdict *verdict, Instant now);
 /* Rows first_id to last_id have become visible. */
 extern void reading_note_range(Lane *lane, int64 first_id, int64 last_id);
 
-/* Is there anything to read, and what first? */
-extern bool reading_wants(const Lane *lane, Instant now);
-extern void reading_next(Lane *lane, Instant now, ReadRequest *request);
+/* Read all again, in the background; if that is under way, it goes on. */
+extern void reading_sweep(Lane *lane);
+
+/* Is there anything to read, and what first?  idly: what nobody waits for. */
+extern Reads reading_wants(const Lane *lane, Instant now);
+extern void reading_next(Lane *lane, bool idly, Instant now, ReadRequest *request);
 
 /* ---- parked.c ---- */
 extern void parked_init(MemoryContext context);
@@ -540,9 +560,12 @@ extern void next_forget_lane(Lane *lane);
 extern void next_run_timers(Instant now);
 extern Instant next_wake_at(void);
 
-/* The lane that reads next, taken out of the list; NULL: none. */
-extern Lane *next_to_read(void);
-extern bool next_wants_read(void);
+/* The lane that reads next, taken out of its list; NULL: none.  See reading_next(). */
+extern Lane *next_to_read(Instant now, bool *idly);
+extern bool next_wants_read(Instant now);
+
+/* It has read idly, and that took so long. */
+extern void next_has_idled(int64 took_us, Instant now);
 
 /* See schedule_next(). */
 extern QueueItem *next_to_send(Instant now);

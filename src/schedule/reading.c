@@ -64,6 +64,17 @@ reading_note_range(Lane *lane, int64 first_id, int64 last_id)
 		add_late_range(lane, (Range) {first_id - 1, Min(last_id, lane->cursor)});
 }
 
+void
+reading_sweep(Lane *lane)
+{
+	lane->next_due = DUE_NOW;	/* and look again for the next deliver_after */
+	lane->more = true;
+	if (lane->sweeps)
+		return;
+	lane->sweeps = lane->cursor > 0;
+	lane->sweep = (Range) {0, lane->cursor};
+}
+
 static int
 at_once(const Lane *lane)
 {
@@ -114,36 +125,86 @@ is_due(const Lane *lane, Instant now)
 	return lane->next_due != NO_TIME && lane->next_due <= clock_wall(now);
 }
 
-bool
+/* Are hungry keys to be fed, or rows to be read ahead? */
+static bool
+wants_others(const Lane *lane)
+{
+	return !pairingheap_is_empty(&lane->hungry) || wants_more(lane);
+}
+
+/* Of what is neither late nor due, is it the turn of what is parked? */
+static bool
+retries_are_next(const Lane *lane, Instant now)
+{
+	return wants_retries(lane, now) && !(lane->fed_retries && wants_others(lane));
+}
+
+/* Is the window full, with so many rows more than usual? */
+static bool
+is_full(const Lane *lane, int more)
+{
+	return lane->nitems >= items_most + more;
+}
+
+static Reads
+how_soon(const Lane *lane)
+{
+	return lane->walks ? READS_WALKING : READS_SOON;
+}
+
+Reads
 reading_wants(const Lane *lane, Instant now)
 {
 	if (lane->policy.halted && !lane->policy.gone)
-		return false;
+		return READS_NOTHING;
 	if (lane->unread_until > now)
+		return READS_NOTHING;
+	if (lane->nranges > 0 || is_due(lane, now))
+		return is_full(lane, LANE_LATE_ITEMS) ? READS_NOTHING : how_soon(lane);
+	if (is_full(lane, 0))
+		return READS_NOTHING;
+	if (retries_are_next(lane, now))
+		return READS_SOON;		/* their ids are known: dead rows are not in the way */
+	if (wants_others(lane))
+		return how_soon(lane);
+	return lane->sweeps || lane->floor_reached < lane->floor_goal ? READS_IDLY : READS_NOTHING;
+}
+
+/* What nobody waits for; false: there is no such thing. */
+static bool
+next_idly(Lane *lane, ReadRequest *request)
+{
+	if (lane->floor_reached < lane->floor_goal)
+	{
+		request->kind = READ_FLOOR;
+		request->after_id = lane->floor_reached;
+		request->upto_id = lane->floor_goal;
+		request->limit = 1;
+		return true;
+	}
+	if (!lane->sweeps || lane->nranges > 0 || is_full(lane, 0))
 		return false;
-	if (lane->nitems >= items_most)
-		return (lane->nranges > 0 || is_due(lane, now)) &&
-			lane->nitems < items_most + LANE_LATE_ITEMS;
-	return lane->nranges > 0 || is_due(lane, now) ||
-		!pairingheap_is_empty(&lane->hungry) || wants_more(lane) || wants_retries(lane, now);
+	request->kind = READ_SWEEP;
+	request->after_id = lane->sweep.after;
+	request->upto_id = lane->sweep.upto;
+	return true;
 }
 
 /*
  * What this lane wants read most.  Late rows come before all others: they have
- * lower ids.  Retries, hungry keys and the rows ahead alternate.
+ * lower ids.  Retries, hungry keys and the rows ahead alternate.  For what nobody
+ * told of there is time when nothing else is to be read.
  */
 void
-reading_next(Lane *lane, Instant now, ReadRequest *request)
+reading_next(Lane *lane, bool idly, Instant now, ReadRequest *request)
 {
-	bool		retries = wants_retries(lane, now) &&
-		!(lane->fed_retries && (!pairingheap_is_empty(&lane->hungry) || wants_more(lane)));
-
 	memset(request, 0, sizeof(*request));
 	request->lane = lane;
 	request->destination_id = lane->destination_id;
 	request->limit = read_limit(lane);
+	if (idly && next_idly(lane, request))
+		return;
 	request->upto_id = PG_INT64_MAX;
-
 	if (lane->nranges > 0)
 	{
 		request->kind = READ_RANGE;
@@ -156,7 +217,7 @@ reading_next(Lane *lane, Instant now, ReadRequest *request)
 		request->due_after = lane->due_after;
 		request->after_id = lane->due_after_id;
 	}
-	else if (retries)
+	else if (retries_are_next(lane, now))
 	{
 		request->kind = READ_RETRIES;
 		request->nids = parked_due(lane, now, request->ids, request->limit);

@@ -24,6 +24,9 @@
 #define UNREAD_MIN_US	(1 * USECS_PER_SEC)
 #define UNREAD_MAX_US	(60 * USECS_PER_SEC)
 
+/* Where a lane's rows begin is looked for, and saved, when it has moved so far. */
+#define FLOOR_STEP		INT64CONST(50000)
+
 static HTAB *lanes;				/* by destination_id */
 static int	unconfigured;
 
@@ -65,6 +68,7 @@ schedule_lane(int32 destination_id, Instant now)
 		lane->destination_id = destination_id;
 		window_init_lane(lane);
 		pace_init_lane(lane, now);
+		lane->reads = READS_NOTHING;
 		lane->due_after = clock_wall(now);
 		lane->next_due = DUE_NOW;	/* the first read tells when it really is */
 		lane->policy.halted = true; /* until the lane is configured */
@@ -105,7 +109,7 @@ schedule_each_lane(void (*f) (Lane *lane, void *arg), void *arg)
 bool
 schedule_remove(Lane *lane)
 {
-	if (lane->nitems > 0 || lane->nparked > 0 || lane->more || lane->nranges > 0 ||
+	if (lane->nitems > 0 || lane->nparked > 0 || lane->more || lane->nranges > 0 || lane->sweeps ||
 		lane->next_due != NO_TIME || !pairingheap_is_empty(&lane->hungry) || lane->breaker.open)
 		return false;
 	pace_forget_lane(lane);
@@ -148,8 +152,55 @@ schedule_note_range(const QueuedRange *range, Instant now)
 void
 schedule_reread(Lane *lane, Instant now)
 {
-	lane->next_due = DUE_NOW;	/* and look again for the next deliver_after */
-	lane_note_range(lane, 1, PG_INT64_MAX, now);
+	reading_sweep(lane);
+	next_settle(lane, now);
+}
+
+void
+schedule_start_at(const Floor *floor, Instant now)
+{
+	Lane	   *lane = schedule_lane(floor->destination_id, now);
+
+	lane->cursor = floor->after_id;
+	lane->floor = *floor;
+	lane->floor_reached = lane->floor_goal = lane->floor_looked = floor->after_id;
+	reading_sweep(lane);		/* somebody may have made rows by hand */
+	next_settle(lane, now);
+}
+
+bool
+schedule_floor_may_rise(const Lane *lane, int64 upto)
+{
+	return !(lane->policy.halted && !lane->policy.gone) &&
+		(lane->floor_reached < lane->floor_goal || upto - lane->floor_looked >= FLOOR_STEP);
+}
+
+void
+schedule_look_for_floor(Lane *lane, int64 upto, Instant now)
+{
+	if (upto < lane->floor.after_id)	/* ids have begun anew */
+		lane->floor_reached = lane->floor_goal = lane->floor_looked = 0;
+	else if (schedule_floor_may_rise(lane, upto))
+		lane->floor_goal = Max(upto, lane->floor_reached);
+	next_settle(lane, now);
+}
+
+bool
+schedule_floor_to_save(const Lane *lane, Floor *floor)
+{
+	*floor = lane->floor;
+	floor->destination_id = lane->destination_id;
+	floor->after_id = lane->floor_reached;
+	return floor->after_id < lane->floor.after_id ||
+		floor->after_id - lane->floor.after_id >= FLOOR_STEP;
+}
+
+void
+schedule_floor_saved(Lane *lane, const Floor *floor)
+{
+	lane->floor = *floor;
+	if (floor->after_id < lane->floor_reached)	/* some have been replayed */
+		lane->floor_reached = lane->floor_goal = lane->floor_looked = floor->after_id;
 }
 
 int64
@@ -162,11 +213,12 @@ schedule_bytes_beside(const QueueItem *item)
 bool
 schedule_next_read(Instant now, ReadRequest *request)
 {
-	Lane	   *lane = next_to_read();
+	bool		idly;
+	Lane	   *lane = next_to_read(now, &idly);
 
 	if (lane == NULL)
 		return false;
-	reading_next(lane, now, request);
+	reading_next(lane, idly, now, request);
 	return true;
 }
 
@@ -174,7 +226,7 @@ bool
 schedule_wants_read(Instant now)
 {
 	next_run_timers(now);
-	return unconfigured > 0 || next_wants_read();
+	return unconfigured > 0 || next_wants_read(now);
 }
 
 void
@@ -203,6 +255,8 @@ schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
 {
 	request->lane->unread_us = 0;
 	window_rows_read(request, rows, nrows, now);
+	if (request->kind == READ_SWEEP || request->kind == READ_FLOOR)
+		next_has_idled(request->took_us, now);
 	next_settle(request->lane, now);
 }
 
@@ -457,8 +511,8 @@ schedule_in_flight(void)
 void
 schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 {
-	bool		reread = lane->policy.ordered != policy->ordered ||
-		lane->policy.gone != policy->gone;
+	bool		reread = lane->configured &&
+		(lane->policy.ordered != policy->ordered || lane->policy.gone != policy->gone);
 
 	lane->policy = *policy;
 	if (!lane->configured)

@@ -257,24 +257,37 @@ retries_read(const ReadRequest *request, const QueueRow *rows, int nrows, Instan
 
 /*
  * rows are in the order that the request asked for; fewer than its limit
- * means that there are no more.
+ * means that there are no more, unless the read was cut.
  */
 void
 window_rows_read(const ReadRequest *request, const QueueRow *rows,
 				   int nrows, Instant now)
 {
 	Lane	   *lane = request->lane;
-	bool		all = nrows < request->limit;
-	int64		last = nrows > 0 ? rows[nrows - 1].event_id : request->after_id;
+	bool		all = nrows < request->limit && !request->cut;
+	int64		last = request->cut ? request->cut_id :
+		nrows > 0 ? rows[nrows - 1].event_id : request->after_id;
 
 	if (request->kind == READ_RETRIES)
 	{
 		retries_read(request, rows, nrows, now);
 		return;
 	}
+	if (request->kind == READ_FLOOR)
+	{
+		lane->floor_reached = request->cut ? last : all ? request->upto_id : last - 1;
+		if (!request->cut)
+		{
+			lane->floor_goal = lane->floor_reached;
+			lane->floor_looked = request->upto_id;
+		}
+		return;
+	}
+	if (request->kind != READ_SWEEP)
+		lane->walks = request->cut;
 	if (request->kind == READ_DUE)
 		lane->next_due = NO_TIME;
-	if (request->kind == READ_RANGE)
+	if (request->kind == READ_RANGE || request->kind == READ_SWEEP)
 		forget_missing(request, rows, nrows, all ? request->upto_id : last, now);
 	forget_changed(lane, rows, nrows, now);
 	for (int i = 0; i < nrows; i++)
@@ -296,6 +309,12 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 				memmove(&lane->ranges[0], &lane->ranges[1],
 						lane->nranges * sizeof(Range));
 			}
+			break;
+		case READ_SWEEP:
+			lane->sweep.after = last;
+			lane->sweeps = !all;
+			break;
+		case READ_FLOOR:
 			break;
 		case READ_HUNGRY:
 			order_feed(lane, request->after_id, last, all);
@@ -321,7 +340,9 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 		case READ_RETRIES:
 			break;				/* see above */
 	}
-	if (request->kind == READ_AHEAD || request->kind == READ_RANGE)
+
+	/* that a read was cut says that it took long, and not that it was too small */
+	if ((request->kind == READ_AHEAD || request->kind == READ_RANGE) && !request->cut)
 		lane->barren = all || lane->nready > lane->nretries ? 0 : Min(lane->barren + 1, 6);
 }
 
@@ -359,6 +380,7 @@ window_forget_waiting(Lane *lane, Instant now)
 	lane->cursor = 0;
 	lane->more = true;
 	lane->nranges = 0;
+	lane->sweeps = false;
 
 	if (lane_is_ordered(lane))
 		items_each(lane, join_key, now);

@@ -49,6 +49,8 @@ typedef enum ReadKind
 	READ_AHEAD,					/* beyond the cursor */
 	READ_RANGE,					/* ids that committed late */
 	READ_HUNGRY,				/* rows of users that were not kept in memory */
+	READ_SWEEP,					/* all again, for what nobody told of */
+	READ_FLOOR,					/* is there any, up to an id? */
 	READ_DUE,					/* deliver_after has come */
 	READ_RETRIES				/* rows that are to be tried again now */
 } ReadKind;
@@ -67,6 +69,11 @@ typedef struct ReadRequest
 	int			limit;
 	int			nids;			/* READ_RETRIES: of these ... */
 	int64		ids[READ_IDS];	/* ... in any order */
+
+	/* what queue_read() says of its answer, beside the rows */
+	bool		cut;			/* it took too long: there may be more ... */
+	int64		cut_id;			/* ... with ids above this one */
+	int64		took_us;
 } ReadRequest;
 
 /* What became of a claimed row of the queue when it was to be recorded. */
@@ -94,6 +101,14 @@ typedef struct Outcome
 	char	   *response_body;	/* NULL: none; bytes as they came; malloc's */
 	size_t		response_body_len;
 } Outcome;
+
+/* Up to which id nothing is left, as the table has it. */
+typedef struct Floor
+{
+	int32		destination_id;
+	int			nrows;			/* of the table */
+	int64		after_id;
+} Floor;
 
 /* The circuit breaker; all zero: it is closed. */
 typedef struct Breaker
