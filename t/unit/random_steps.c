@@ -54,6 +54,8 @@ static TimestampTz wall_most;	/* the latest that it has shown */
 static const int windows[] = {LANE_ITEMS, 80, 30, 10};	/* so small that much is parked */
 static int	in_row[NDESTS + 1]; /* retries, while others waited */
 static int	nparked;			/* so often it was */
+static int	ncut;				/* reads of lanes of which some were */
+static int	nfloors;			/* reads for where a queue begins */
 static uint64 seed;
 static char *broken;			/* the first rule that was */
 
@@ -181,16 +183,42 @@ judge(QueueItem *item, bool all_read)
 	}
 }
 
+/* A row that is in the table, parked or not, is above what is said to be empty. */
+static void
+judge_floor(void)
+{
+	const Lane *lane = last_read.lane;
+
+	for (int64 id = last_read.after_id + 1; id <= lane->floor_reached; id++)
+	{
+		const TableRow *r = &table[lane->destination_id][id];
+
+		must(!r->exists || !r->visible, "its floor is too high", lane->destination_id, id);
+	}
+	nfloors++;
+}
+
+/* False: nothing is wanted. */
+static bool
+read_piece(void)
+{
+	piece_ids = any(3) == 0 ? 1 + any(30) : 0;
+	if (!read_once())
+		return false;
+	ncut += last_read.cut && last_read.lane->nparked > 0;
+	if (last_read.kind == READ_FLOOR)
+		judge_floor();
+	return true;
+}
+
 /* False: nothing may go. */
 static bool
 claim(bool all_read)
 {
 	QueueItem  *item;
 
-	if (all_read)
-		read_all();
-	else
-		read_once();
+	while (read_piece() && all_read)
+		;
 	item = schedule_next(t);
 	if (item == NULL)
 	{
@@ -345,13 +373,24 @@ interfere(void)
 		commit(destination, id, id);
 }
 
+/* Up to which id no row can appear any more, but for one that is queued again. */
+static int64
+lowest_open(void)
+{
+	int64		id = next_row;
+
+	for (int i = 0; i < nopen; i++)
+		id = Min(id, open_ones[i].first);
+	return id - 1;
+}
+
 static void
 reconfigure_any(void)
 {
 	int			destination = 1 + any(NDESTS);
 	LanePolicy *policy = &policies[destination];
 
-	switch (any(7))
+	switch (any(8))
 	{
 		case 0:
 			policy->ordered = any(3) > 0;
@@ -371,6 +410,11 @@ reconfigure_any(void)
 		case 5:
 			policy->gone = any(8) == 0;
 			break;
+		case 6:
+			schedule_lane(destination, t)->floor_reached = 0;
+			schedule_lane(destination, t)->floor_goal = lowest_open();
+			schedule_settle_all(t);
+			return;
 		default:
 			schedule_reread(schedule_lane(destination, t), t);
 			return;
@@ -560,4 +604,6 @@ tests(void)
 	for (int number = 0; number < 300; number++)
 		random_run(number);
 	ok(nparked > 100000, "rows were parked");
+	ok(ncut > 1000, "and reads cut meanwhile");
+	ok(nfloors > 1000, "where queues begin was looked for");
 }

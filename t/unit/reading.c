@@ -275,6 +275,67 @@ pieces(void)
 	end();
 }
 
+/* All that goes now is parked for ten seconds. */
+static void
+park_all(void)
+{
+	while (next_item() != NULL)
+		;
+	items_most = 1;
+	while (ntaken > 0)
+		retry(taken[0], SIGNAL_NONE, 10 * SECOND);
+	items_most = LANE_ITEMS;
+}
+
+/* What is parked is looked up while reads ahead are cut, and is still owed. */
+static void
+pieces_and_parked_rows(void)
+{
+	Lane	   *lane;
+	ReadRequest request;
+
+	begin(&usual);
+	configure(2, &usual);
+	lane = schedule_lane(1, t);
+	queue_many(1, 1, 4, NO_KEY);
+	park_all();
+	is_int(lane->nparked, 4, "four are parked");
+	queue_many(1, 5000, 1, NO_KEY);
+	request = walk_to(1000, 5000);
+	t += 10 * SECOND;
+	queue_many(2, 1, 1, NO_KEY);
+	(void) schedule_wants_read(t);
+	ok(read_once() && last_read.destination_id == 2, "another lane reads");
+	queue_many(2, 2, 1, NO_KEY);
+	ok(read_once() && last_read.kind == READ_RETRIES, "then parked rows, as they are not walked to");
+	ok(read_once() && last_read.destination_id == 2, "the other lane reads again");
+	queue_many(2, 3, 1, NO_KEY);
+	ok(read_once() && last_read.destination_id == 2, "and before those who walk");
+	is_int(walk_to(2000, 5000).limit, request.limit, "a read that was cut need not be larger");
+	all_go(8, false, "all of them go");
+
+	/* a sweep leaves alone what is parked, and sees that it has gone when it comes there */
+	queue_many(1, 6000, 2, 7);
+	park_all();
+	schedule_reread(lane, t);
+	(void) read_once();			/* what is due, and beyond the cursor */
+	(void) read_once();
+	is_int(walk_to(5500, 0).kind, READ_SWEEP, "a sweep");
+	is_int(lane->nparked, 1, "knows nothing of what it has not come to");
+	ok(read_once() && last_read.kind == READ_SWEEP && lane->nparked == 1 && lane->nitems == 0,
+	   "what is parked is not taken in twice");
+	schedule_look_for_floor(lane, 100000, t);
+	ok(read_once() && last_read.kind == READ_FLOOR && lane->floor_reached == 5999, "it is owed");
+	table[1][6000].exists = false;
+	schedule_reread(lane, t);
+	(void) read_once();
+	(void) read_once();
+	(void) walk_to(5999, 0);
+	is_int(lane->nparked, 1, "nor is it known to have gone");
+	deliver(goes(6001, "before that is seen"));
+	end();
+}
+
 /* What nobody told of is looked for when there is time. */
 static void
 sweeping(void)
@@ -428,6 +489,7 @@ tests(void)
 	by_each_clock(due_rows);
 	reading_fails();
 	pieces();
+	pieces_and_parked_rows();
 	sweeping();
 	floors();
 	shares();

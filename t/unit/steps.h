@@ -102,6 +102,7 @@ static int64 lowest[NDESTS + 1];	/* no row has an id below */
 static int64 highest;			/* nor one above */
 static int64 ncommits;
 static int	nreads[READ_RETRIES + 1];	/* by kind */
+static int	piece_ids;			/* ids that a read looks at before it is cut; 0: all */
 static ReadRequest last_read;
 
 static inline TableRow *
@@ -167,11 +168,12 @@ select_by_ids(const ReadRequest *request, QueueRow *rows)
 
 /* As queue_read() does. */
 static inline int
-select_rows(const ReadRequest *request, QueueRow *rows)
+select_rows(ReadRequest *request, QueueRow *rows)
 {
 	int64	   *least = &lowest[request->destination_id];
 	int			count = 0;
 	int64		id = 0;
+	int64		begin;
 
 	if (request->kind == READ_RETRIES)
 		return select_by_ids(request, rows);
@@ -179,10 +181,18 @@ select_rows(const ReadRequest *request, QueueRow *rows)
 		(*least)++;
 	if (request->kind != READ_DUE)
 		id = request->after_id + 1;
-	for (id = Max(id, *least); id <= highest; id++)
+	begin = id = Max(id, *least);
+	for (; id <= highest; id++)
 	{
 		TableRow   *r = &table[request->destination_id][id];
 
+		if (piece_ids > 0 && id - begin == piece_ids && request->kind != READ_DUE &&
+			id <= request->upto_id && count < request->limit)
+		{
+			request->cut = true;
+			request->cut_id = id - 1;
+			break;
+		}
 		if (!r->exists || !r->visible)
 			continue;
 		if (request->kind == READ_DUE)
@@ -275,7 +285,7 @@ begin_as(int share, int nshares, const LanePolicy *policy)
 	}
 	memset(nreads, 0, sizeof(nreads));
 	memset(nturns, 0, sizeof(nturns));
-	highest = ncommits = nwithdrawn = 0;
+	highest = ncommits = nwithdrawn = piece_ids = 0;
 	turns_refused = turns_wanted = false;
 	t = 1000 * SECOND;
 	wall_ahead = wall_begin - t;
