@@ -217,8 +217,11 @@ claim(bool all_read)
 {
 	QueueItem  *item;
 
-	while (read_piece() && all_read)
-		;
+	for (int i = 0; read_piece() && all_read; i++)
+	{
+		if (i == 10000)
+			elog(ERROR, "reads of kind %d come to no end", last_read.kind);
+	}
 	item = schedule_next(t);
 	if (item == NULL)
 	{
@@ -375,7 +378,7 @@ interfere(void)
 
 /* Up to which id no row can appear any more, but for one that is queued again. */
 static int64
-lowest_open(void)
+settled_id(void)
 {
 	int64		id = next_row;
 
@@ -412,7 +415,7 @@ reconfigure_any(void)
 			break;
 		case 6:
 			schedule_lane(destination, t)->floor_reached = 0;
-			schedule_lane(destination, t)->floor_goal = lowest_open();
+			schedule_lane(destination, t)->floor_goal = settled_id();
 			schedule_settle_all(t);
 			return;
 		default:

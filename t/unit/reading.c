@@ -300,6 +300,11 @@ pieces_and_parked_rows(void)
 	queue_many(1, 1, 4, NO_KEY);
 	park_all();
 	is_int(lane->nparked, 4, "four are parked");
+	for (int i = 0; i < 4; i++)
+	{
+		queue_many(2, 10 + i, 1, NO_KEY);
+		(void) read_once();		/* the turn of those who walk is far away then */
+	}
 	queue_many(1, 5000, 1, NO_KEY);
 	request = walk_to(1000, 5000);
 	t += 10 * SECOND;
@@ -312,7 +317,7 @@ pieces_and_parked_rows(void)
 	queue_many(2, 3, 1, NO_KEY);
 	ok(read_once() && last_read.destination_id == 2, "and before those who walk");
 	is_int(walk_to(2000, 5000).limit, request.limit, "a read that was cut need not be larger");
-	all_go(8, false, "all of them go");
+	all_go(12, false, "all of them go");
 
 	/* a sweep leaves alone what is parked, and sees that it has gone when it comes there */
 	queue_many(1, 6000, 2, 7);
