@@ -300,6 +300,7 @@ pieces_and_parked_rows(void)
 	queue_many(1, 1, 4, NO_KEY);
 	park_all();
 	is_int(lane->nparked, 4, "four are parked");
+	ok(!schedule_remove(lane), "of a lane that has to stay");
 	for (int i = 0; i < 4; i++)
 	{
 		queue_many(2, 10 + i, 1, NO_KEY);
