@@ -129,9 +129,9 @@ byte late_after, late_upto;		/* Lane.ranges, as one; equal: none */
 byte spilled_from[USERS];		/* KeyQueue.spilled_from; 0: not spilled */
 bool hungry[USERS];				/* KeyQueue.hungry */
 bool fed_hungry;				/* Lane.fed_hungry */
-chan untried = [ROWS] of { byte };	/* Lane.ready: rows that were never sent */
+chan untried = [ROWS] of { byte };	/* Lane.ready, two lists: rows that were never sent */
 chan retries = [ROWS] of { byte };	/* and rows that were */
-bool retry_went;				/* the last one that went was a retry */
+bool retry_went = true;			/* nothing untried has gone since: Lane.fresh_in_row */
 #if WINDOW
 chan parked = [ROWS] of { byte };	/* rows that wait for their retry's time, by that */
 byte due;						/* of these, those whose time has come: so many */
@@ -171,6 +171,7 @@ inline withdraw(w)
 
 /*
  * -- schedule/order.c: order_offer()
+ * -- schedule/park.c: park_item()
  * A retry waits for its time, which for one that is read again may have come.
  */
 inline offer(o)
@@ -409,7 +410,7 @@ inline note_range(first, last)
 #endif
 
 /* -- schedule/reading.c: reading_wants() */
-#define WANTS_READ	(!IS_FULL && (HAS_LATE || IS_HUNGRY || WANTS_MORE || WANTS_RETRIES))
+#define WANTS_READ	(HAS_LATE || (!IS_FULL && (IS_HUNGRY || WANTS_MORE || WANTS_RETRIES)))
 
 /* The first row that the snapshot sees of those after one up to another; 0: none. */
 inline look_for(upto)
@@ -437,6 +438,7 @@ inline look_for(upto)
 /*
  * -- schedule/reading.c: reading_next()
  * -- schedule/window.c: window_rows_read()
+ * -- schedule/window.c: retries_read()
  * A read has a limit of one row; that it finds none means that there are no more.
  */
 inline read_once()
@@ -530,14 +532,20 @@ inline check_order(c)
 #if RETRIES_ALWAYS_FIRST
 #define RETRY_IS_NEXT	(len(retries) > 0)
 #else
-#define RETRY_IS_NEXT	(len(retries) > 0 && (len(untried) == 0 || !retry_went))
+#define IS_AGAIN(n)		(IS_AWAY(n) && IN(attempted, n))
+#define RETRIES_AWAY	(IS_AGAIN(1) + IS_AGAIN(2) + IS_AGAIN(3) + IS_AGAIN(4) + IS_AGAIN(5))
+#define RETRY_IS_NEXT	(len(retries) > 0 && (len(untried) == 0 || \
+						 (!retry_went && RETRIES_AWAY < MAX(1, PLACES / 2))))
 #endif
 
 /*
  * -- worker/deliver.c: deliver_claim()
  * -- schedule/next.c: next_to_send()
+ * -- schedule/pace.c: pace_choice()
+ * -- schedule/order.c: order_ready()
  * -- schedule/window.c: window_take()
- * While something untried waits, at most every second request is a retry.
+ * While something untried waits, at most every second request is a retry, and half
+ * of those in flight are.
  */
 inline claim()
 {
@@ -653,7 +661,7 @@ inline forget_memory()
 	spilled_from[0] = 0; spilled_from[2] = 0;
 	hungry[0] = false; hungry[2] = false;
 	late_after = 0; late_upto = 0;
-	fed_hungry = false; retry_went = false;
+	fed_hungry = false; retry_went = true;
 #if WINDOW
 	do
 	:: len(parked) > 0 -> parked?_
@@ -930,10 +938,11 @@ proctype sender(byte me)
 		if
 		:: IN(ABORTS, me) -> goto done
 		:: IN(TWO_PHASE, me) ->
-			/* what was noted is forgotten; the rows are not, by a crash either */
+			/*
+			 * -- shmem/prepared.c: prepared_keep()
+			 * By its gid; a crash has that forgotten, not the rows.
+			 */
 			prepared = prepared | BIT(me);
-			first_id[me] = 1;
-			last_id[me] = ROWS;
 			goto commit_prepared
 		:: true
 		fi;
@@ -944,11 +953,20 @@ proctype sender(byte me)
 	goto visible;
 
 	/*
-	 * In whatever session, after a restart as well: everything is announced
+	 * In whatever session.  What was kept is announced; after a restart it is not
+	 * known any more, and everything is.
 	 * -- worker/ddl.c: before_commit_prepared()
 	 */
 commit_prepared:
 	atomic {
+		if
+#if UNKNOWN_NOT_TOLD
+		:: IS_LOST -> first_id[me] = 0; last_id[me] = 0
+#else
+		:: IS_LOST -> first_id[me] = 1; last_id[me] = ROWS
+#endif
+		:: else
+		fi;
 		lost = lost & ~BIT(me);
 #if !NO_ANNOUNCEMENT
 		announce()

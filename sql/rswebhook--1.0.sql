@@ -146,6 +146,16 @@ CREATE TABLE rswebhook.breaker (
     reason         text NOT NULL
 );
 
+-- Where a worker that starts begins to read: no row of the queue has an id up
+-- to after_id, and none can come up to there but by rswebhook_replay, which adds
+-- a row here that says so; the lowest counts. Written now and then by the first
+-- worker, which also makes one row of several. Not in a dump: what is restored
+-- is looked for from the start. No key: who replays waits for nobody.
+CREATE TABLE rswebhook.floor (
+    destination_id integer NOT NULL,
+    after_id       bigint NOT NULL
+);
+
 -- Which database this is. A copy, by CREATE DATABASE ... TEMPLATE or by
 -- pg_restore, brings the original's row along and is known as a copy by it:
 -- what the original owes must not be sent twice. rswebhook_adopt() makes a
@@ -487,7 +497,7 @@ BEGIN
     PERFORM rswebhook.not_changed('destination')
         FROM rswebhook.destination d WHERE d.id = dest AND d.paused;
     DELETE FROM rswebhook.breaker b WHERE b.destination_id = dest;
-    PERFORM rswebhook.notify_worker(dest, NULL, NULL);
+    PERFORM rswebhook.notify_worker(dest, 0, -1);
 END
 $$;
 
@@ -619,6 +629,8 @@ BEGIN
     SELECT array_agg(again.destination_id) INTO queued FROM again;
 
     FOREACH dest IN ARRAY coalesce(queued, '{}') LOOP
+        INSERT INTO rswebhook.floor (destination_id, after_id)
+            VALUES (dest, rswebhook_replay.event_id - 1);
         PERFORM rswebhook.notify_worker(dest, rswebhook_replay.event_id,
                                         rswebhook_replay.event_id);
     END LOOP;
@@ -669,6 +681,8 @@ BEGIN
         FROM again;
 
     IF queued > 0 THEN
+        INSERT INTO rswebhook.floor (destination_id, after_id)
+            VALUES (dest, first_id - 1);
         PERFORM rswebhook.notify_worker(dest, first_id, last_id);
     END IF;
     RETURN queued;

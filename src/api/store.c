@@ -447,8 +447,11 @@ pass_used_ids(Oid owner, int64 highest)
 static int64
 next_id(Relation events, int16 ring_part)
 {
-	int64		id = nextval_internal(sequence, false);
+	int64		id;
 
+	/* while we are known to run, no worker takes it for one that is over (floors.c) */
+	(void) GetTopTransactionId();
+	id = nextval_internal(sequence, false);
 	if (newest_id == 0 || id <= newest_id)
 	{
 		int64		highest = highest_id(events, ring_part);

@@ -58,6 +58,13 @@
 #define custom_wait_event(cache, name) ((void) (cache), PG_WAIT_EXTENSION)
 #endif
 
+/* Of all databases; 19 asks which. Needs storage/procarray.h. */
+#if PG_VERSION_NUM >= 190000
+#define get_oldest_active_xid() GetOldestActiveTransactionId(false, true)
+#else
+#define get_oldest_active_xid() GetOldestActiveTransactionId()
+#endif
+
 /* 17 has wait event sets owned by a resource owner, NULL for the session. */
 #if PG_VERSION_NUM >= 170000
 #define create_session_wait_event_set(n) CreateWaitEventSet(NULL, (n))

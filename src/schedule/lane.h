@@ -1,10 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * lane.h
- *		What the parts of the scheduler share: window.c knows the rows of a lane,
- *		order.c their order, reading.c which are to be read, pace.c how many may
- *		be in flight, places.c how many of all lanes, room.c how much room large
- *		ones take up, and next.c which lane comes next.
+ *		What the parts of the scheduler share: window.c knows which rows of a lane
+ *		are in memory, items.c each of them, park.c and parked.c which wait in the
+ *		table, order.c their order, reading.c which are to be read, pace.c how many
+ *		may be in flight, breaker.c whether a destination works, places.c how many
+ *		of all lanes, room.c how much room large ones take up, and next.c which lane
+ *		comes next.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -22,13 +24,17 @@
 #include "schedule/values.h"
 #include "tables/values.h"
 
-#define LANE_ITEMS		50000	/* rows of a destination in memory */
+#define LANE_ITEMS		50000	/* rows of a destination in memory; of what only
+								 * waits, half as many */
+#define LANE_LATE_ITEMS	50000	/* beside them, what is read late or is due: it
+								 * must be known before what comes after it goes */
 #define KEY_ITEMS		16		/* rows of a user in memory at the least */
 #define KEY_ITEMS_ROOMY	256		/* while the lane has room for more */
 #define LANE_RANGES		16		/* late ranges kept apart */
 #define READ_ROWS		1000	/* rows of one read */
 #define RANGE_IDS		10000	/* ids of which it is seen that they are gone */
 #define SLOW_START		4		/* requests in flight before a first answer */
+#define LANE_BLAMED		32		/* users whose failures are told from each other */
 #define DUE_NOW			DT_NOBEGIN	/* whatever the clock shows */
 
 typedef struct KeyQueueKey
@@ -37,6 +43,33 @@ typedef struct KeyQueueKey
 	int32		destination_id;
 	int32		padding;		/* keys are compared as bytes */
 } KeyQueueKey;
+
+/* How a parked row is found. */
+typedef enum ParkedChain
+{
+	PARKED_BY_EVENT,
+	PARKED_BY_USER,
+	PARKED_CHAINS
+} ParkedChain;
+
+/*
+ * A row that waits for its retry in the table.  Of its user, nothing else is in
+ * memory but what will not be sent again.
+ */
+typedef struct Parked
+{
+	int64		event_id;
+	int64		ordering_key;
+	int64		later_from;		/* later rows of its user begin here; 0: none
+								 * have been seen */
+	Instant		ready_at;
+	struct Parked *next[PARKED_CHAINS];
+	pairingheap_node in_lane;
+	int32		destination_id;
+	bool		has_key;		/* it blocks its user */
+	bool		alone;			/* as of an item */
+	bool		found;			/* while a read of it is taken in */
+} Parked;
 
 /* The events of one user for one destination. */
 typedef struct KeyQueue
@@ -82,6 +115,24 @@ typedef enum Line
 	NLINES
 } Line;
 
+/* Which of a lane's ready items. */
+typedef enum Choice
+{
+	CHOOSE_OLDEST,				/* of those that were never tried */
+	CHOOSE_NEWEST,				/* likewise */
+	CHOOSE_RETRY
+} Choice;
+
+/* How urgent it is to read for a lane; most first. */
+typedef enum Reads
+{
+	READS_SOON,
+	READS_WALKING,				/* the last read was cut, perhaps by dead rows */
+	READS_IDLY,					/* only what nobody waits for */
+	NREADS,
+	READS_NOTHING
+} Reads;
+
 typedef struct QueueItemId
 {
 	int64		event_id;
@@ -105,6 +156,8 @@ struct QueueItem
 	int64		size;			/* of its event, if there was no room for it */
 	Repute		repute;			/* of ITEM_IN_FLIGHT: whose place it has */
 	bool		alone;			/* its request could not be made with others' */
+	bool		retry;			/* of ITEM_READY and ITEM_IN_FLIGHT: it was tried
+								 * before */
 	dlist_node	in_key;
 	dlist_node	in_ready;
 	dlist_node	in_good;		/* if it has one of REPUTE_GOOD */
@@ -126,7 +179,10 @@ struct Lane
 	/* the window */
 	int			nitems;
 	int			nready;
-	dlist_head	ready;
+	int			nretries;		/* of these, tried before */
+	dlist_head	ready[2];		/* those that were never tried, and retries */
+	pairingheap parked;			/* by ready_at */
+	int			nparked;
 
 	/* reading */
 	int64		cursor;			/* all visible rows up to here have been read */
@@ -135,6 +191,15 @@ struct Lane
 	Range		ranges[LANE_RANGES];
 	pairingheap hungry;			/* keys, by spilled_from */
 	bool		fed_hungry;		/* the last read was theirs, the next is not */
+	bool		fed_retries;	/* likewise of parked rows */
+	int			barren;			/* reads in a row that brought nothing to send */
+	bool		walks;			/* the last read was cut */
+	bool		sweeps;			/* all is to be read again, from ... */
+	Range		sweep;			/* ... there up to where the cursor was */
+	Floor		floor;			/* as the table has it */
+	int64		floor_reached;	/* nothing is left up to here ... */
+	int64		floor_goal;		/* ... and that is to be seen up to here */
+	int64		floor_looked;	/* it has been, whatever there is */
 	TimestampTz due_after;		/* deliver_after up to here has been seen to */
 	int64		due_after_id;
 	TimestampTz next_due;		/* NO_TIME: no row waits for its deliver_after;
@@ -147,7 +212,11 @@ struct Lane
 	int			in_flight;
 	int			allowed;		/* in flight; grows to max_in_flight with good
 								 * answers */
-	int			failing;		/* bad signals in a row */
+	int			retries_in_flight;
+	uint32		fresh_in_row;	/* taken since the last retry was */
+	int			failing;		/* users in a row with bad signals, and probes */
+	int			nblamed;		/* of these, the last LANE_BLAMED ... */
+	int64		blamed[LANE_BLAMED];	/* ... are known */
 	Instant		alive_at;		/* the last good one */
 	bool		hangs;			/* it has kept a request long, and nothing good
 								 * has come of any since */
@@ -184,13 +253,28 @@ struct Lane
 	/* where next.c has put it */
 	Line		line;			/* LINE_NONE: it cannot send */
 	uint64		since;			/* when it went to the end of the line, as a count */
-	bool		in_readers;
+	Reads		reads;			/* the list of readers that it is in */
 	bool		in_timers;
 	Instant		wake_at;
 	dlist_node	line_node;
 	dlist_node	reader_node;
 	pairingheap_node timer_node;
 };
+
+extern int	items_most;		/* LANE_ITEMS; unit tests have fewer */
+
+static inline bool
+lane_is_ordered(const Lane *lane)
+{
+	return lane->policy.ordered && !lane->policy.gone;
+}
+
+/* No more of what only waits is kept in memory. */
+static inline bool
+lane_is_half_full(const Lane *lane)
+{
+	return lane->nitems >= items_most / 2;
+}
 
 /* Of items, or of keys. */
 static inline HTAB *
@@ -236,6 +320,12 @@ extern bool pace_deferred_no_more(QueueItem *item, int64 bytes);
 extern bool pace_allows(Lane *lane, Instant now, Instant *when);
 
 /*
+ * Of a lane that may send: what is next, if it is there?  Retries never take more
+ * than their part while there is something that was never tried.
+ */
+extern Choice pace_choice(const Lane *lane);
+
+/*
  * Count an item of a lane that may send, and for which there is a place, as in
  * flight.  False: there is no room for it, or the lane has to wait for a turn.
  */
@@ -253,19 +343,29 @@ extern void pace_take_back(QueueItem *item, Instant now);
 extern void pace_lacked(QueueItem *item, bool own, Instant now);
 extern void pace_finished(QueueItem *item, const Verdict *verdict, Instant now);
 
-/* Breakers that have changed; see schedule_next_changed_breaker(). */
-extern bool pace_set_breaker(Lane *lane, const Breaker *breaker, Instant now);
-extern Lane *pace_next_changed_breaker(void);
-extern bool pace_breaker_changed(void);
+/* See schedule_breaker_saved(). */
 extern void pace_breaker_saved(Lane *lane, Instant now);
 extern void pace_breaker_overruled(Lane *lane, Instant now);
-extern void pace_mark_breaker_changed(Lane *lane);
 
-/* The next probe is no further away than the destination's longest back-off. */
-extern void pace_bound_breaker(Lane *lane, Instant now);
+/* ---- breaker.c ---- */
+extern void breaker_init(void);
+
+/* A bad signal has come of the item; probed: it was its lane's probe. */
+extern void breaker_note_failure(QueueItem *item, bool probed, const Verdict *verdict, Instant now);
 
 /* The destination works. */
-extern void pace_note_alive(Lane *lane, Instant now);
+extern void breaker_note_alive(Lane *lane, Instant now);
+
+/* The next probe is no further away than the destination's longest back-off. */
+extern void breaker_bound(Lane *lane, Instant now);
+
+/* False: the lane's breaker stays as it is. */
+extern bool breaker_set(Lane *lane, const Breaker *breaker, Instant now);
+
+/* Breakers that have changed; see schedule_next_changed_breaker(). */
+extern Lane *breaker_next_changed(void);
+extern bool breaker_has_changed(void);
+extern void breaker_mark_changed(Lane *lane);
 
 /* ---- places.c ---- */
 extern void places_init(void);
@@ -314,9 +414,34 @@ extern void room_note(QueueItem *item, const Verdict *verdict, Instant now);
 /* Rows first_id to last_id have become visible. */
 extern void reading_note_range(Lane *lane, int64 first_id, int64 last_id);
 
-/* Is there anything to read, and what first? */
-extern bool reading_wants(const Lane *lane, Instant now);
-extern void reading_next(Lane *lane, Instant now, ReadRequest *request);
+/* Read all again, in the background; if that is under way, it goes on. */
+extern void reading_sweep(Lane *lane);
+
+/* Is there anything to read, and what first?  idly: what nobody waits for. */
+extern Reads reading_wants(const Lane *lane, Instant now);
+extern void reading_next(Lane *lane, bool idly, Instant now, ReadRequest *request);
+
+/* ---- parked.c ---- */
+extern void parked_init(MemoryContext context);
+extern void parked_init_lane(Lane *lane);
+
+/* NULL: there is no room.  It may block its user then. */
+extern Parked *parked_add(Lane *lane, int64 event_id, Instant ready_at);
+extern void parked_block(Parked *parked, int64 ordering_key, int64 later_from);
+extern void parked_remove(Lane *lane, Parked *parked);
+extern void parked_forget_lane(Lane *lane);
+
+/* It is due then, unless it is sooner. */
+extern void parked_hasten(Lane *lane, Parked *parked, Instant ready_at);
+
+/* The parked row of an event, and that of a user; NULL: none is. */
+extern Parked *parked_event(const Lane *lane, int64 event_id);
+extern Parked *parked_user(const Lane *lane, int64 ordering_key);
+
+/* When the first is due, 0: there are none; and which are due, the first ones first. */
+extern Instant parked_next(const Lane *lane);
+extern bool parked_are_due(const Lane *lane, Instant now);
+extern int	parked_due(Lane *lane, Instant now, int64 *ids, int most);
 
 /* ---- order.c ---- */
 extern void order_init(MemoryContext context);
@@ -329,11 +454,15 @@ extern void order_init_lane(Lane *lane);
 extern void order_offer(QueueItem *item, Instant now);
 extern void order_withdraw(QueueItem *item);
 
+/* A ready item of a lane that has any, which is as is wanted if there is one. */
+extern QueueItem *order_ready(Lane *lane, Choice choice);
+
 /* Offer the first item whose retry has come; returns its lane, NULL: none has. */
 extern Lane *order_offer_timed(Instant now);
 extern Instant order_next_retry(void);
 
-/* A user's key, which is made if there is none. */
+/* A user's key, NULL: there is none; or it is made then. */
+extern KeyQueue *order_find(const Lane *lane, int64 ordering_key);
 extern KeyQueue *order_key(Lane *lane, int64 ordering_key);
 extern void order_forget_key(KeyQueue *key);
 
@@ -347,6 +476,12 @@ extern void order_promote(KeyQueue *key, Instant now);
 extern void order_spill(KeyQueue *key, int64 spilled_from);
 extern void order_check_hunger(KeyQueue *key);
 
+/* Likewise of a user, if it has a key of which nothing is in memory. */
+extern void order_check_hunger_of(Lane *lane, int64 ordering_key);
+
+/* It is for somebody else to know which rows of the key are in the table. */
+extern void order_unspill(KeyQueue *key);
+
 /* A read for hungry keys has seen these rows. */
 extern void order_feed(Lane *lane, int64 after, int64 upto, bool all);
 
@@ -356,24 +491,58 @@ extern void order_feed(Lane *lane, int64 after, int64 upto, bool all);
  */
 extern void order_forget_spilled(Lane *lane);
 
+/* ---- items.c ---- */
+extern void items_init(MemoryContext context);
+extern QueueItem *items_add(Lane *lane, const QueueRow *row, KeyQueue *key, Instant now);
+extern QueueItem *items_find(const Lane *lane, int64 event_id);
+
+/* Unless it is on its way: what became of its row is seen when it is recorded. */
+extern QueueItem *items_find_waiting(const Lane *lane, int64 event_id);
+
+/* Its row is this now; and when such a row may go. */
+extern void items_set_row(QueueItem *item, const QueueRow *row, Instant now);
+extern Instant items_ready_at(const Lane *lane, const QueueRow *row, Instant now);
+
+/* Forget one that was taken, or take one that waits out of its lists and forget it. */
+extern void items_free(QueueItem *item);
+extern void items_discard(QueueItem *item, Instant now);
+
+/* Call f for each of the lane's, which it may forget. */
+extern void items_each(const Lane *lane, void (*f) (QueueItem *item, Instant now), Instant now);
+
+/* ---- park.c ---- */
+
+/*
+ * If an item that is in no list has to wait, park it, with all that its key has behind
+ * it.  False: it is kept.  fed: all that precedes it has been read.
+ */
+extern bool park_item(QueueItem *item, bool fed, Instant now);
+
+/* Likewise a row of which nothing is in memory, nor of its user. */
+extern bool park_row(Lane *lane, const QueueRow *row, Instant now);
+
+/* Is the row parked, or its user blocked by another one that is? */
+extern bool park_holds_back(Lane *lane, const QueueRow *row, Instant now);
+
+/*
+ * It is not parked any more: it comes in; or it is not there, or another user's, so
+ * that the later ones may come.
+ */
+extern void park_release(Lane *lane, Parked *parked);
+extern void park_forget(Lane *lane, Parked *parked);
+
 /* ---- window.c ---- */
 extern void window_init(int share, int nshares, MemoryContext context);
 extern void window_init_lane(Lane *lane);
 
-/* Its row is this now. */
-extern void window_set_row(QueueItem *item, const QueueRow *row, Instant now);
-
-/* The first ready item, taken out for sending. */
-extern QueueItem *window_take(Lane *lane);
+/* A ready item is taken out for sending. */
+extern void window_take(QueueItem *item);
 
 /* Its user's next one may go. */
 extern void window_release_key(QueueItem *item, Instant now);
 
 /* Back to the place that it was taken from; the item may be gone afterwards. */
 extern void window_return(QueueItem *item, Instant now);
-
-/* Forget an item that was taken. */
-extern void window_free(QueueItem *item);
 
 /* Rows that were read come in; see schedule_rows_read(). */
 extern void window_rows_read(const ReadRequest *request, const QueueRow *rows,
@@ -393,9 +562,12 @@ extern void next_forget_lane(Lane *lane);
 extern void next_run_timers(Instant now);
 extern Instant next_wake_at(void);
 
-/* The lane that reads next, taken out of the list; NULL: none. */
-extern Lane *next_to_read(void);
-extern bool next_wants_read(void);
+/* The lane that reads next, taken out of its list; NULL: none.  See reading_next(). */
+extern Lane *next_to_read(Instant now, bool *idly);
+extern bool next_wants_read(Instant now);
+
+/* It has read idly, and that took so long. */
+extern void next_has_idled(int64 took_us, Instant now);
 
 /* See schedule_next(). */
 extern QueueItem *next_to_send(Instant now);

@@ -24,12 +24,21 @@
 
 #include "schedule/lane.h"
 
+/* A lane that walks over dead rows has one of so many reads, if others want them. */
+#define WALKING_EACH	8
+
+/* What nobody waits for is read in so small a part of the time, and of the reads. */
+#define IDLY_PART		20
+#define IDLY_EACH		64
+
 /* How late a deliver_after may be noticed at which the clock was set. */
 #define DUE_LOOK_US		(60 * USECS_PER_SEC)
 
 static dlist_head lines[NLINES];	/* lanes that can send */
 static uint64 last_since;
-static dlist_head readers;
+static dlist_head readers[NREADS];
+static int	nreads;				/* that were asked for */
+static Instant idles_from;		/* before that, nobody reads idly; 0: it has come */
 static pairingheap *lane_timers;
 
 /* Earliest first: the pairing heap hands out the largest. */
@@ -47,7 +56,10 @@ next_init(void)
 {
 	for (int line = 0; line < NLINES; line++)
 		dlist_init(&lines[line]);
-	dlist_init(&readers);
+	for (int i = 0; i < NREADS; i++)
+		dlist_init(&readers[i]);
+	nreads = 0;
+	idles_from = 0;
 	lane_timers = pairingheap_allocate(later_lane, NULL);
 }
 
@@ -85,23 +97,25 @@ next_settle(Lane *lane, Instant now)
 {
 	Instant		when = 0;
 	Line		line = pace_allows(lane, now, &when) ? places_line(lane) : LINE_NONE;
-	bool		reads = reading_wants(lane, now);
+	Reads		reads = reading_wants(lane, now);
 
 	if (line != lane->line)
 		go_to_end(lane, line);
 	if (lane->waits_until != 0 && line != LINE_NONE && !places_has_free(line))
 		pace_stop_waiting(lane);	/* others may have the turn meanwhile */
-	if (reads != lane->in_readers)
+	if (reads != lane->reads)
 	{
-		if (reads)
-			dlist_push_tail(&readers, &lane->reader_node);
-		else
+		if (lane->reads != READS_NOTHING)
 			dlist_delete(&lane->reader_node);
-		lane->in_readers = reads;
+		if (reads != READS_NOTHING)
+			dlist_push_tail(&readers[reads], &lane->reader_node);
+		lane->reads = reads;
 	}
 
 	if (lane->next_due > clock_wall(now) && (when == 0 || next_look(lane, now) < when))
 		when = next_look(lane, now);
+	if (parked_next(lane) > now && (when == 0 || parked_next(lane) < when))
+		when = parked_next(lane);
 	if (lane->unread_until > now && (when == 0 || lane->unread_until < when))
 		when = lane->unread_until;
 	if (when != 0)
@@ -126,6 +140,8 @@ next_run_timers(Instant now)
 {
 	Lane	   *timed;
 
+	if (idles_from <= now)
+		idles_from = 0;
 	while ((timed = order_offer_timed(now)) != NULL)
 		next_settle(timed, now);
 	while ((timed = places_give_up_late(now)) != NULL)
@@ -146,28 +162,59 @@ next_forget_lane(Lane *lane)
 {
 	if (lane->line != LINE_NONE)
 		dlist_delete(&lane->line_node);
-	if (lane->in_readers)
+	if (lane->reads != READS_NOTHING)
 		dlist_delete(&lane->reader_node);
 	if (lane->in_timers)
 		pairingheap_remove(lane_timers, &lane->timer_node);
 }
 
-Lane *
-next_to_read(void)
+/* Is it time for what nobody waits for, even of a lane that wants other rows? */
+static bool
+may_idle(Instant now)
 {
+	return now >= idles_from && nreads % IDLY_EACH == IDLY_EACH - 1;
+}
+
+/* Whose turn it is to read; READS_NOTHING: nobody's. */
+static Reads
+who_reads(Instant now)
+{
+	bool		soon = !dlist_is_empty(&readers[READS_SOON]);
+	bool		walking = !dlist_is_empty(&readers[READS_WALKING]);
+	bool		idly = !dlist_is_empty(&readers[READS_IDLY]) && now >= idles_from;
+
+	if (idly && (may_idle(now) || !(soon || walking)))
+		return READS_IDLY;
+	if (walking && (nreads % WALKING_EACH == WALKING_EACH - 1 || !soon))
+		return READS_WALKING;
+	return soon ? READS_SOON : READS_NOTHING;
+}
+
+Lane *
+next_to_read(Instant now, bool *idly)
+{
+	Reads		reads = who_reads(now);
 	Lane	   *lane;
 
-	if (dlist_is_empty(&readers))
+	if (reads == READS_NOTHING)
 		return NULL;
-	lane = dlist_container(Lane, reader_node, dlist_pop_head_node(&readers));
-	lane->in_readers = false;	/* schedule_rows_read() settles that again */
+	*idly = reads == READS_IDLY || may_idle(now);
+	nreads++;
+	lane = dlist_container(Lane, reader_node, dlist_pop_head_node(&readers[reads]));
+	lane->reads = READS_NOTHING;	/* schedule_rows_read() settles that again */
 	return lane;
 }
 
 bool
-next_wants_read(void)
+next_wants_read(Instant now)
 {
-	return !dlist_is_empty(&readers);
+	return who_reads(now) != READS_NOTHING;
+}
+
+void
+next_has_idled(int64 took_us, Instant now)
+{
+	idles_from = now + took_us * IDLY_PART;
 }
 
 void
@@ -215,7 +262,7 @@ next_to_send(Instant now)
 			dlist_head_node(&lines[line]);
 	while ((lane = first_of(at)) != NULL)
 	{
-		QueueItem  *item = dlist_head_element(QueueItem, in_ready, &lane->ready);
+		QueueItem  *item = order_ready(lane, pace_choice(lane));
 
 		if (!pace_take(item, now))
 		{
@@ -224,7 +271,7 @@ next_to_send(Instant now)
 			continue;
 		}
 		next_move_back(lane);
-		item = window_take(lane);
+		window_take(item);
 		next_settle(lane, now);
 		return item;
 	}
@@ -239,6 +286,8 @@ next_wake_at(void)
 
 	if (late != 0 && (when == 0 || late < when))
 		when = late;
+	if (idles_from != 0 && !dlist_is_empty(&readers[READS_IDLY]) && (when == 0 || idles_from < when))
+		when = idles_from;
 	if (!pairingheap_is_empty(lane_timers))
 	{
 		Lane	   *lane = pairingheap_container(Lane, timer_node,

@@ -52,7 +52,8 @@ order_init(MemoryContext context)
 void
 order_init_lane(Lane *lane)
 {
-	dlist_init(&lane->ready);
+	dlist_init(&lane->ready[false]);
+	dlist_init(&lane->ready[true]);
 	lane->hungry.ph_compare = later_key;
 }
 
@@ -63,6 +64,7 @@ order_withdraw(QueueItem *item)
 	{
 		dlist_delete(&item->in_ready);
 		item->lane->nready--;
+		item->lane->nretries -= item->retry;
 	}
 	else if (item->state == ITEM_TIMED)
 		pairingheap_remove(item_timers, &item->in_timers);
@@ -83,12 +85,26 @@ order_offer(QueueItem *item, Instant now)
 		item->state = ITEM_TIMED;
 		return;
 	}
+	item->retry = item->row.retry_at != NO_TIME && !item->lane->policy.gone;
 	if (item->size > 0)
-		dlist_push_head(&item->lane->ready, &item->in_ready);
+		dlist_push_head(&item->lane->ready[item->retry], &item->in_ready);
 	else
-		dlist_push_tail(&item->lane->ready, &item->in_ready);
+		dlist_push_tail(&item->lane->ready[item->retry], &item->in_ready);
 	item->lane->nready++;
+	item->lane->nretries += item->retry;
 	item->state = ITEM_READY;
+}
+
+QueueItem *
+order_ready(Lane *lane, Choice choice)
+{
+	bool		retry = choice == CHOOSE_RETRY;
+
+	if (lane->nretries == 0 || lane->nretries == lane->nready)
+		retry = lane->nretries > 0;
+	if (!retry && choice == CHOOSE_NEWEST)
+		return dlist_tail_element(QueueItem, in_ready, &lane->ready[retry]);
+	return dlist_head_element(QueueItem, in_ready, &lane->ready[retry]);
 }
 
 void
@@ -162,11 +178,27 @@ order_check_hunger(KeyQueue *key)
 }
 
 void
+order_unspill(KeyQueue *key)
+{
+	if (key->hungry)
+		pairingheap_remove(&key->lane->hungry, &key->in_hungry);
+	key->hungry = key->spilled = false;
+}
+
+void
 order_forget_key(KeyQueue *key)
 {
 	KeyQueueKey id = key->id;
 
 	hash_search(keys, &id, HASH_REMOVE, NULL);
+}
+
+KeyQueue *
+order_find(const Lane *lane, int64 ordering_key)
+{
+	KeyQueueKey id = {ordering_key, lane->destination_id, 0};
+
+	return hash_search(keys, &id, HASH_FIND, NULL);
 }
 
 KeyQueue *
@@ -186,6 +218,15 @@ order_key(Lane *lane, int64 ordering_key)
 		key->hungry = false;
 	}
 	return key;
+}
+
+void
+order_check_hunger_of(Lane *lane, int64 ordering_key)
+{
+	KeyQueue   *key = order_find(lane, ordering_key);
+
+	if (key != NULL && key->nitems == 0)
+		order_check_hunger(key);
 }
 
 /*

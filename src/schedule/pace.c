@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * pace.c
- *		What a destination may have in flight: bounds, rates, circuit breakers,
- *		turns among the workers, and a pause for want of something of ours.
+ *		What a destination may have in flight: bounds, rates, turns among the
+ *		workers, and a pause for want of something of ours.
  *
  * The third part of the scheduler; next.c asks it before an item is sent, and
  * schedule.c tells it what came of that.
@@ -51,6 +51,13 @@
 /* And about so many bytes of them, for when answers are large. */
 #define MAX_DEFERRED_BYTES	(64 * 1024 * 1024)
 
+/*
+ * So many that were never tried go before a retry may; more while a breaker is
+ * open, since a retry that fails again says little of the destination.
+ */
+#define FRESH_A_RETRY		1
+#define FRESH_A_RETRY_OPEN	3
+
 static const Turns *turns;
 static int	nshares = 1;
 static int	my_share = 0;
@@ -60,7 +67,6 @@ static int	total_deferred;
 static int64 total_deferred_bytes;
 
 static dlist_head waiting;		/* lanes, for a turn */
-static dlist_head changed_breakers; /* of lanes */
 
 void
 pace_init(int share, int shares, const Turns *the_turns)
@@ -70,7 +76,7 @@ pace_init(int share, int shares, const Turns *the_turns)
 	turns = the_turns;
 	places_init();
 	dlist_init(&waiting);
-	dlist_init(&changed_breakers);
+	breaker_init();
 }
 
 void
@@ -134,6 +140,21 @@ allowed_in_flight(const Lane *lane)
 	int			allowed = Min(lane->allowed, my_part(lane));
 
 	return Max(1, allowed >> Min(lane->failing / 4, 30));
+}
+
+/*
+ * While a breaker is open, a few users that fail may stand before many that would not,
+ * most likely together: so the newest probe, too.
+ */
+Choice
+pace_choice(const Lane *lane)
+{
+	bool		open = lane->breaker.open;
+
+	if (lane->fresh_in_row >= (open ? FRESH_A_RETRY_OPEN : FRESH_A_RETRY) &&
+		lane->retries_in_flight < Max(1, allowed_in_flight(lane) / 2))
+		return CHOOSE_RETRY;
+	return open && lane->fresh_in_row % 2 == 0 ? CHOOSE_NEWEST : CHOOSE_OLDEST;
 }
 
 static void
@@ -400,6 +421,7 @@ pace_take(QueueItem *item, Instant now)
 	if (lane->policy.rate_limit > 0)
 		lane->tokens -= 1.0;
 	lane->in_flight++;
+	lane->retries_in_flight += item->retry;
 	places_take(item);
 	return true;
 }
@@ -412,6 +434,7 @@ pace_leave(QueueItem *item, Instant now)
 	if (lane->probe == item)
 		lane->probe = NULL;
 	lane->in_flight--;
+	lane->retries_in_flight -= item->retry;
 	places_leave(item);
 	room_leave(item);
 	if (lane->turn == item)
@@ -447,67 +470,6 @@ pace_lacked(QueueItem *item, bool own, Instant now)
 	pace_take_back(item, now);
 }
 
-/* ---------------------------------------------------------------------
- * The circuit breaker
- * ---------------------------------------------------------------------
- */
-
-void
-pace_mark_breaker_changed(Lane *lane)
-{
-	if (!lane->breaker_changed)
-		dlist_push_tail(&changed_breakers, &lane->changed_node);
-	lane->breaker_changed = true;
-}
-
-/*
- * Failures in a row open the breaker.  From then on one request at a time
- * probes, at growing distances; the failures of requests that were in flight
- * already do not count.  Nor do those of requests that are older than the last
- * good answer: a destination that now and then leaves one hanging would look
- * dead whenever some of these time out together.
- */
-static void
-note_failure(QueueItem *item, bool probed, const Verdict *verdict, Instant now)
-{
-	Lane	   *lane = item->lane;
-	Breaker    *breaker = &lane->breaker;
-	int			threshold = lane->policy.breaker_failures;
-	Instant		pause;
-
-	if (!probed && (breaker->open || item->taken_at <= lane->alive_at))
-		return;
-	if (lane->failing < PG_INT32_MAX)
-		lane->failing++;
-	if (threshold == 0 || lane->failing < threshold)
-		return;
-
-	breaker->failures = lane->failing;
-	if (!breaker->open)
-		breaker->opened_at = clock_wall(now);
-	breaker->open = true;
-	pause = now + verdict_backoff_us(lane->policy.min_backoff_us,
-									 lane->policy.max_backoff_us,
-									 lane->failing - threshold + 1, 0.5);
-	breaker->next_probe_at = verdict->kind == VERDICT_RETRY ?
-		Max(pause, Min(verdict->retry_at, now + lane->policy.max_backoff_us)) : pause;
-	strlcpy(breaker->reason, verdict->reason, sizeof(breaker->reason));
-	pace_mark_breaker_changed(lane);
-}
-
-void
-pace_note_alive(Lane *lane, Instant now)
-{
-	lane->failing = 0;
-	lane->alive_at = now;
-	lane->allowed = Min(lane->allowed + 1, lane->policy.max_in_flight);
-	if (lane->breaker.open)
-	{
-		memset(&lane->breaker, 0, sizeof(lane->breaker));
-		pace_mark_breaker_changed(lane);
-	}
-}
-
 void
 pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 {
@@ -518,55 +480,15 @@ pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 	/* a probe that has to be sent again has shown nothing good */
 	if (verdict->signal == SIGNAL_FAILING ||
 		(probed && verdict->signal == SIGNAL_NONE && verdict->kind == VERDICT_RETRY))
-		note_failure(item, probed, verdict, now);
+		breaker_note_failure(item, probed, verdict, now);
 	else if (verdict->signal == SIGNAL_ALIVE)
-		pace_note_alive(lane, now);
+		breaker_note_alive(lane, now);
 	if (verdict->signal != SIGNAL_UNSENT)
 		note_no_lack(item);
 	room_note(item, verdict, now);
 	if (lane->turn == item)
 		lane->keeps_turn = lane->breaker_changed;
 	pace_leave(item, now);
-}
-
-void
-pace_bound_breaker(Lane *lane, Instant now)
-{
-	if (lane->configured)
-		lane->breaker.next_probe_at = Min(lane->breaker.next_probe_at,
-										  now + lane->policy.max_backoff_us);
-}
-
-/* False: the lane's breaker stays as it is. */
-bool
-pace_set_breaker(Lane *lane, const Breaker *breaker, Instant now)
-{
-	if (lane->breaker_changed)
-		return false;			/* ours is newer than the table's */
-	if (!breaker->open && !lane->breaker.open)
-		return false;			/* closed before and after: go on counting */
-	lane->breaker = *breaker;
-	lane->failing = Max(breaker->failures, 0);
-	pace_bound_breaker(lane, now);
-	return true;
-}
-
-Lane *
-pace_next_changed_breaker(void)
-{
-	Lane	   *lane;
-
-	if (dlist_is_empty(&changed_breakers))
-		return NULL;			/* nearly always */
-	lane = dlist_container(Lane, changed_node, dlist_pop_head_node(&changed_breakers));
-	lane->breaker_changed = false;
-	return lane;
-}
-
-bool
-pace_breaker_changed(void)
-{
-	return !dlist_is_empty(&changed_breakers);
 }
 
 void

@@ -17,6 +17,9 @@
 
 #include "schedule/lane.h"
 
+/* So many rows are there for probes of a breaker to choose from. */
+#define PROBES	128
+
 /*
  * Late ranges are read in the order of their ids, so that no row comes in
  * before one with a lower id that became visible with it.
@@ -61,30 +64,58 @@ reading_note_range(Lane *lane, int64 first_id, int64 last_id)
 		add_late_range(lane, (Range) {first_id - 1, Min(last_id, lane->cursor)});
 }
 
+void
+reading_sweep(Lane *lane)
+{
+	lane->next_due = DUE_NOW;	/* and look again for the next deliver_after */
+	lane->more = true;
+	if (lane->sweeps)
+		return;
+	lane->sweeps = lane->cursor > 0;
+	lane->sweep = (Range) {0, lane->cursor};
+}
+
 static int
 at_once(const Lane *lane)
 {
 	return Min(lane->allowed, lane->policy.max_in_flight);
 }
 
-/* Rows of one read: no more than a lane that goes slowly can use soon. */
+/*
+ * Rows of one read: no more than a lane that goes slowly can use soon, but ever
+ * more while there is nothing to send among them.
+ */
 static int
 read_limit(const Lane *lane)
 {
-	if (lane->breaker.open)
-		return 16;
-	return Max(64, Min(READ_ROWS, 32 * at_once(lane)));
+	int			limit = lane->breaker.open ? PROBES : Max(64, Min(READ_ROWS, 32 * at_once(lane)));
+
+	return Min(READ_ROWS, limit << lane->barren);
+}
+
+/* So many of a kind are enough for the next cycles. */
+static int
+enough(const Lane *lane)
+{
+	return lane->breaker.open ? PROBES : Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
 }
 
 /*
- * Enough is ready for the next cycles.  More would be of no use, and with order
- * it may not come however much is read: a user has one item ready at most.
+ * More than enough would be of no use, and with order it may not come however
+ * much is read: a user has one item ready at most.  Retries do not count, or
+ * nothing new would be read while they come faster than they go.
  */
 static bool
 wants_more(const Lane *lane)
 {
-	return lane->more &&
-		lane->nready < Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
+	return lane->more && lane->nready - lane->nretries < enough(lane);
+}
+
+/* Likewise what is parked comes as it can be used. */
+static bool
+wants_retries(const Lane *lane, Instant now)
+{
+	return parked_are_due(lane, now) && lane->nretries < enough(lane);
 }
 
 /* Has a deliver_after come, or has the next one to be found? */
@@ -94,30 +125,86 @@ is_due(const Lane *lane, Instant now)
 	return lane->next_due != NO_TIME && lane->next_due <= clock_wall(now);
 }
 
-bool
+/* Are hungry keys to be fed, or rows to be read ahead? */
+static bool
+wants_others(const Lane *lane)
+{
+	return !pairingheap_is_empty(&lane->hungry) || wants_more(lane);
+}
+
+/* Of what is neither late nor due, is it the turn of what is parked? */
+static bool
+retries_are_next(const Lane *lane, Instant now)
+{
+	return wants_retries(lane, now) && !(lane->fed_retries && wants_others(lane));
+}
+
+/* Is the window full, with so many rows more than usual? */
+static bool
+is_full(const Lane *lane, int more)
+{
+	return lane->nitems >= items_most + more;
+}
+
+static Reads
+how_soon(const Lane *lane)
+{
+	return lane->walks ? READS_WALKING : READS_SOON;
+}
+
+Reads
 reading_wants(const Lane *lane, Instant now)
 {
 	if (lane->policy.halted && !lane->policy.gone)
+		return READS_NOTHING;
+	if (lane->unread_until > now)
+		return READS_NOTHING;
+	if (lane->nranges > 0 || is_due(lane, now))
+		return is_full(lane, LANE_LATE_ITEMS) ? READS_NOTHING : how_soon(lane);
+	if (is_full(lane, 0))
+		return READS_NOTHING;
+	if (retries_are_next(lane, now))
+		return READS_SOON;		/* their ids are known: dead rows are not in the way */
+	if (wants_others(lane))
+		return how_soon(lane);
+	return lane->sweeps || lane->floor_reached < lane->floor_goal ? READS_IDLY : READS_NOTHING;
+}
+
+/* What nobody waits for; false: there is no such thing. */
+static bool
+next_idly(Lane *lane, ReadRequest *request)
+{
+	if (lane->floor_reached < lane->floor_goal)
+	{
+		request->kind = READ_FLOOR;
+		request->after_id = lane->floor_reached;
+		request->upto_id = lane->floor_goal;
+		request->limit = 1;
+		return true;
+	}
+	if (!lane->sweeps || lane->nranges > 0 || is_full(lane, 0))
 		return false;
-	if (lane->nitems >= LANE_ITEMS || lane->unread_until > now)
-		return false;
-	return lane->nranges > 0 || is_due(lane, now) ||
-		!pairingheap_is_empty(&lane->hungry) || wants_more(lane);
+	request->kind = READ_SWEEP;
+	request->after_id = lane->sweep.after;
+	request->upto_id = lane->sweep.upto;
+	return true;
 }
 
 /*
  * What this lane wants read most.  Late rows come before all others: they have
- * lower ids.  Hungry keys and the rows ahead alternate.
+ * lower ids.  Retries, hungry keys and the rows ahead alternate.  For what nobody
+ * told of there is time when nothing else is to be read.
  */
 void
-reading_next(Lane *lane, Instant now, ReadRequest *request)
+reading_next(Lane *lane, bool idly, Instant now, ReadRequest *request)
 {
 	memset(request, 0, sizeof(*request));
 	request->lane = lane;
 	request->destination_id = lane->destination_id;
 	request->limit = read_limit(lane);
+	if (idly && next_idly(lane, request))
+		return;
 	request->upto_id = PG_INT64_MAX;
-
 	if (lane->nranges > 0)
 	{
 		request->kind = READ_RANGE;
@@ -130,6 +217,12 @@ reading_next(Lane *lane, Instant now, ReadRequest *request)
 		request->due_after = lane->due_after;
 		request->after_id = lane->due_after_id;
 	}
+	else if (retries_are_next(lane, now))
+	{
+		request->kind = READ_RETRIES;
+		request->nids = parked_due(lane, now, request->ids, request->limit);
+		lane->fed_retries = true;
+	}
 	else if (!pairingheap_is_empty(&lane->hungry) &&
 			 !(lane->fed_hungry && wants_more(lane)))
 	{
@@ -138,11 +231,12 @@ reading_next(Lane *lane, Instant now, ReadRequest *request)
 												  pairingheap_first(&lane->hungry))->spilled_from - 1;
 		request->upto_id = lane->cursor;
 		lane->fed_hungry = true;
+		lane->fed_retries = false;
 	}
 	else
 	{
 		request->kind = READ_AHEAD;
 		request->after_id = lane->cursor;
-		lane->fed_hungry = false;
+		lane->fed_hungry = lane->fed_retries = false;
 	}
 }

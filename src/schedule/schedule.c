@@ -24,6 +24,9 @@
 #define UNREAD_MIN_US	(1 * USECS_PER_SEC)
 #define UNREAD_MAX_US	(60 * USECS_PER_SEC)
 
+/* Where a lane's rows begin is looked for, and saved, when it has moved so far. */
+#define FLOOR_STEP		INT64CONST(50000)
+
 static HTAB *lanes;				/* by destination_id */
 static int	unconfigured;
 
@@ -65,6 +68,7 @@ schedule_lane(int32 destination_id, Instant now)
 		lane->destination_id = destination_id;
 		window_init_lane(lane);
 		pace_init_lane(lane, now);
+		lane->reads = READS_NOTHING;
 		lane->due_after = clock_wall(now);
 		lane->next_due = DUE_NOW;	/* the first read tells when it really is */
 		lane->policy.halted = true; /* until the lane is configured */
@@ -111,8 +115,8 @@ schedule_each_lane(void (*f) (Lane *lane, void *arg), void *arg)
 bool
 schedule_remove(Lane *lane)
 {
-	if (lane->nitems > 0 || lane->more || lane->nranges > 0 || lane->next_due != NO_TIME ||
-		!pairingheap_is_empty(&lane->hungry) || lane->breaker.open)
+	if (lane->nitems > 0 || lane->nparked > 0 || lane->more || lane->nranges > 0 || lane->sweeps ||
+		lane->next_due != NO_TIME || !pairingheap_is_empty(&lane->hungry) || lane->breaker.open)
 		return false;
 	pace_forget_lane(lane);
 	next_forget_lane(lane);
@@ -154,8 +158,55 @@ schedule_note_range(const QueuedRange *range, Instant now)
 void
 schedule_reread(Lane *lane, Instant now)
 {
-	lane->next_due = DUE_NOW;	/* and look again for the next deliver_after */
-	lane_note_range(lane, 1, PG_INT64_MAX, now);
+	reading_sweep(lane);
+	next_settle(lane, now);
+}
+
+void
+schedule_start_at(const Floor *floor, Instant now)
+{
+	Lane	   *lane = schedule_lane(floor->destination_id, now);
+
+	lane->cursor = floor->after_id;
+	lane->floor = *floor;
+	lane->floor_reached = lane->floor_goal = lane->floor_looked = floor->after_id;
+	reading_sweep(lane);		/* somebody may have made rows by hand */
+	next_settle(lane, now);
+}
+
+bool
+schedule_floor_may_rise(const Lane *lane, int64 upto)
+{
+	return !(lane->policy.halted && !lane->policy.gone) &&
+		(lane->floor_reached < lane->floor_goal || upto - lane->floor_looked >= FLOOR_STEP);
+}
+
+void
+schedule_look_for_floor(Lane *lane, int64 upto, Instant now)
+{
+	if (upto < lane->floor.after_id)	/* ids have begun anew */
+		lane->floor_reached = lane->floor_goal = lane->floor_looked = 0;
+	else if (schedule_floor_may_rise(lane, upto))
+		lane->floor_goal = Max(upto, lane->floor_reached);
+	next_settle(lane, now);
+}
+
+bool
+schedule_floor_to_save(const Lane *lane, Floor *floor)
+{
+	*floor = lane->floor;
+	floor->destination_id = lane->destination_id;
+	floor->after_id = lane->floor_reached;
+	return floor->after_id < lane->floor.after_id ||
+		floor->after_id - lane->floor.after_id >= FLOOR_STEP;
+}
+
+void
+schedule_floor_saved(Lane *lane, const Floor *floor)
+{
+	lane->floor = *floor;
+	if (floor->after_id < lane->floor_reached)	/* some have been replayed */
+		lane->floor_reached = lane->floor_goal = lane->floor_looked = floor->after_id;
 }
 
 int64
@@ -168,11 +219,12 @@ schedule_bytes_beside(const QueueItem *item)
 bool
 schedule_next_read(Instant now, ReadRequest *request)
 {
-	Lane	   *lane = next_to_read();
+	bool		idly;
+	Lane	   *lane = next_to_read(now, &idly);
 
 	if (lane == NULL)
 		return false;
-	reading_next(lane, now, request);
+	reading_next(lane, idly, now, request);
 	return true;
 }
 
@@ -180,7 +232,7 @@ bool
 schedule_wants_read(Instant now)
 {
 	next_run_timers(now);
-	return unconfigured > 0 || next_wants_read();
+	return unconfigured > 0 || next_wants_read(now);
 }
 
 void
@@ -209,6 +261,8 @@ schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
 {
 	request->lane->unread_us = 0;
 	window_rows_read(request, rows, nrows, now);
+	if (request->kind == READ_SWEEP || request->kind == READ_FLOOR)
+		next_has_idled(request->took_us, now);
 	next_settle(request->lane, now);
 }
 
@@ -258,14 +312,14 @@ schedule_replace(QueueItem *item, const QueueRow *row, Instant now)
 	if (row != NULL && row->deliver_after <= clock_wall(now) &&
 		row->has_key == item->row.has_key && row->ordering_key == item->row.ordering_key)
 	{
-		window_set_row(item, row, now);
+		items_set_row(item, row, now);
 		window_return(item, now);
 		next_settle(lane, now);
 		return;
 	}
 
 	window_release_key(item, now);
-	window_free(item);
+	items_free(item);
 	if (row != NULL)
 		lane_note_range(lane, event_id, event_id, now);
 	else
@@ -354,7 +408,7 @@ schedule_recorded(QueueItem *item, bool reread, Instant now)
 	if (item->verdict == VERDICT_RETRY)
 		window_return(item, now);
 	else
-		window_free(item);
+		items_free(item);
 	if (reread)
 		lane_note_range(lane, event_id, event_id, now);
 	else
@@ -393,7 +447,7 @@ schedule_lacking(void)
 void
 schedule_set_breaker(Lane *lane, const Breaker *breaker, Instant now)
 {
-	if (pace_set_breaker(lane, breaker, now))
+	if (breaker_set(lane, breaker, now))
 		next_settle(lane, now);
 }
 
@@ -406,13 +460,13 @@ schedule_lane_breaker(const Lane *lane)
 Lane *
 schedule_next_changed_breaker(void)
 {
-	return pace_next_changed_breaker();
+	return breaker_next_changed();
 }
 
 bool
 schedule_breaker_changed(void)
 {
-	return pace_breaker_changed();
+	return breaker_has_changed();
 }
 
 void
@@ -425,7 +479,7 @@ schedule_breaker_saved(Lane *lane, Instant now)
 void
 schedule_breaker_unsaved(Lane *lane)
 {
-	pace_mark_breaker_changed(lane);
+	breaker_mark_changed(lane);
 }
 
 void
@@ -476,8 +530,8 @@ schedule_in_flight(void)
 void
 schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 {
-	bool		reread = lane->policy.ordered != policy->ordered ||
-		lane->policy.gone != policy->gone;
+	bool		reread = lane->configured &&
+		(lane->policy.ordered != policy->ordered || lane->policy.gone != policy->gone);
 
 	lane->policy = *policy;
 	if (!lane->configured)
@@ -486,8 +540,8 @@ schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 	if (reread && (lane->nitems > 0 || lane->cursor > 0))
 		window_forget_waiting(lane, now);
 	if (policy->breaker_failures == 0 && lane->breaker.open)
-		pace_note_alive(lane, now);
-	pace_bound_breaker(lane, now);
+		breaker_note_alive(lane, now);
+	breaker_bound(lane, now);
 	pace_look_again(lane);
 	next_settle(lane, now);
 }

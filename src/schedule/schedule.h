@@ -96,6 +96,19 @@ extern void schedule_read_failed(Lane *lane, Instant now);
 extern void schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
 							   int nrows, Instant now);
 
+/*
+ * Before anything is read: where the rows of a destination begin.  When ids have
+ * gone far beyond what has been looked at, that may be higher, up to an id above
+ * which alone rows may still appear: the lane looks for it in the background.
+ */
+extern void schedule_start_at(const Floor *floor, Instant now);
+extern bool schedule_floor_may_rise(const Lane *lane, int64 upto);
+extern void schedule_look_for_floor(Lane *lane, int64 upto, Instant now);
+
+/* Has it found one that is worth saving?  And what the table says then. */
+extern bool schedule_floor_to_save(const Lane *lane, Floor *floor);
+extern void schedule_floor_saved(Lane *lane, const Floor *floor);
+
 /* ---- sending ---- */
 
 /* The next row to send, counted as in flight from now on; NULL: none may go. */

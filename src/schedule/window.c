@@ -8,6 +8,9 @@
  * whose deliver_after has come are looked up by that, but must not overtake their
  * user's: beyond the cursor, they are left to be read ahead.
  *
+ * No more than half of it is for what waits for retries: beyond that, these are
+ * parked (parked.c), and come in again when they are due and can be used.
+ *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
@@ -20,7 +23,6 @@
 #include "schedule/lane.h"
 #include "shmem/share.h"
 
-static HTAB *items;				/* by QueueItemId */
 static int	my_share = 0;
 static int	nshares = 1;
 
@@ -29,50 +31,25 @@ window_init(int share, int shares, MemoryContext context)
 {
 	my_share = share;
 	nshares = shares;
-	items = lane_make_table(context, "rswebhook items", sizeof(QueueItemId), sizeof(QueueItem));
+	items_init(context);
 	order_init(context);
+	parked_init(context);
 }
 
 void
 window_init_lane(Lane *lane)
 {
 	order_init_lane(lane);
+	parked_init_lane(lane);
 	lane->more = true;
 }
 
-void
-window_free(QueueItem *item)
+/* Does the key's first item wait for its retry? */
+static bool
+waits_for_retry(KeyQueue *key)
 {
-	Lane	   *lane = item->lane;
-	KeyQueue   *key = item->key;
-	QueueItemId id = item->id;
-
-	lane->nitems--;
-	hash_search(items, &id, HASH_REMOVE, NULL);
-
-	if (key != NULL)
-	{
-		key->nitems--;
-		if (key->nitems == 0 && !key->spilled)
-			order_forget_key(key);
-		else
-			order_check_hunger(key);
-	}
-}
-
-/* Take a waiting item out of its lists and forget it. */
-static void
-item_discard(QueueItem *item, Instant now)
-{
-	KeyQueue   *key = item->key;
-
-	order_withdraw(item);
-	if (key != NULL)
-	{
-		dlist_delete(&item->in_key);
-		order_promote(key, now);
-	}
-	window_free(item);
+	return key->running == 0 && !dlist_is_empty(&key->waiting) &&
+		dlist_head_element(QueueItem, in_key, &key->waiting)->state == ITEM_TIMED;
 }
 
 /*
@@ -88,52 +65,40 @@ key_has_room(KeyQueue *key, int64 event_id, const ReadRequest *request,
 			 Instant now)
 {
 	Lane	   *lane = key->lane;
-	int			room = lane->nitems < LANE_ITEMS / 2 ? KEY_ITEMS_ROOMY : KEY_ITEMS;
+	int			room = lane_is_half_full(lane) ? KEY_ITEMS : KEY_ITEMS_ROOMY;
 	QueueItem  *last;
 
 	if (key->spilled && event_id >= key->spilled_from &&
 		!(request->kind == READ_HUNGRY && key->hungry &&
 		  key->spilled_from > request->after_id))
 		return false;
-	if (key->nitems < room || dlist_is_empty(&key->waiting))
+	if (dlist_is_empty(&key->waiting))
 		return true;
 
 	last = dlist_tail_element(QueueItem, in_key, &key->waiting);
-	if (last->id.event_id < event_id)
+	if (last->id.event_id < event_id &&
+		(key->nitems >= room || (lane_is_half_full(lane) && waits_for_retry(key))))
 	{
 		order_spill(key, event_id);
 		return false;
 	}
+	if (key->nitems < room)
+		return true;
 
 	/* this one committed late, and goes before it */
 	order_spill(key, last->id.event_id);
-	item_discard(last, now);
+	items_discard(last, now);
 	return true;
-}
-
-/*
- * The item of a row, unless it is on its way: what became of such a row is
- * seen when it is recorded.
- */
-static QueueItem *
-find_waiting(int32 destination_id, int64 event_id)
-{
-	QueueItemId id = {event_id, destination_id, 0};
-	QueueItem  *item = hash_search(items, &id, HASH_FIND, NULL);
-
-	if (item == NULL || item->state == ITEM_IN_FLIGHT || item->state == ITEM_DECIDED)
-		return NULL;
-	return item;
 }
 
 /* Forget what is in memory of rows that were cancelled and replayed, or edited. */
 static void
-forget_changed(const QueueRow *rows, int nrows, Instant now)
+forget_changed(Lane *lane, const QueueRow *rows, int nrows, Instant now)
 {
 	for (int i = 0; i < nrows; i++)
 	{
 		const QueueRow *row = &rows[i];
-		QueueItem  *item = find_waiting(row->destination_id, row->event_id);
+		QueueItem  *item = items_find_waiting(lane, row->event_id);
 
 		if (item != NULL &&
 			(item->row.queued_at != row->queued_at ||
@@ -142,7 +107,7 @@ forget_changed(const QueueRow *rows, int nrows, Instant now)
 			 item->row.deliver_after != row->deliver_after ||
 			 item->row.has_key != row->has_key ||
 			 item->row.ordering_key != row->ordering_key))
-			item_discard(item, now);
+			items_discard(item, now);
 	}
 }
 
@@ -163,11 +128,14 @@ forget_missing(const ReadRequest *request, const QueueRow *rows, int nrows,
 	for (int i = 0; id <= upto; id++)
 	{
 		QueueItem  *item;
+		Parked	   *parked;
 
 		if (i < nrows && rows[i].event_id == id)
 			i++;
-		else if ((item = find_waiting(request->destination_id, id)) != NULL)
-			item_discard(item, now);
+		else if ((item = items_find_waiting(request->lane, id)) != NULL)
+			items_discard(item, now);
+		else if ((parked = parked_event(request->lane, id)) != NULL)
+			park_forget(request->lane, parked);
 	}
 }
 
@@ -177,12 +145,6 @@ is_mine(const QueueRow *row)
 	return share_of(row->destination_id,
 					row->has_key ? row->ordering_key : row->event_id,
 					nshares) == my_share;
-}
-
-static bool
-is_ordered(const Lane *lane)
-{
-	return lane->policy.ordered && !lane->policy.gone;
 }
 
 /*
@@ -202,19 +164,6 @@ wait_for_due(Lane *lane, TimestampTz deliver_after)
 }
 
 /*
- * When the row was to be tried again may have been stored by a clock that was
- * wrong: it is never further away than its destination's longest pause.
- */
-void
-window_set_row(QueueItem *item, const QueueRow *row, Instant now)
-{
-	item->row = *row;
-	item->early = row->deliver_after > clock_wall(now);
-	item->ready_at = row->retry_at == NO_TIME ? 0 :
-		Min(clock_when(row->retry_at), now + item->lane->policy.max_wait_us);
-}
-
-/*
  * A row that was read comes into the window, unless it is there already or is
  * another worker's.
  */
@@ -222,11 +171,10 @@ static void
 add_row(const ReadRequest *request, const QueueRow *row, Instant now)
 {
 	Lane	   *lane = request->lane;
-	QueueItemId id = {row->event_id, row->destination_id, 0};
 	KeyQueue   *key = NULL;
 	QueueItem  *item;
 
-	if (!is_mine(row) || hash_search(items, &id, HASH_FIND, NULL) != NULL)
+	if (!is_mine(row) || items_find(lane, row->event_id) != NULL)
 		return;
 	if (row->deliver_after > clock_wall(now) && !lane->policy.gone)
 	{
@@ -234,35 +182,72 @@ add_row(const ReadRequest *request, const QueueRow *row, Instant now)
 		return;
 	}
 
-	if (row->has_key && is_ordered(lane))
+	/* what precedes it may not have been read: it is, later, together with it */
+	if (row->has_key && lane_is_ordered(lane) &&
+		request->kind == READ_DUE && row->event_id > lane->cursor)
 	{
-		/* what precedes it may not have been read: it is, later, together with it */
-		if (request->kind == READ_DUE && row->event_id > lane->cursor)
-		{
-			lane->more = true;
-			return;
-		}
+		lane->more = true;
+		return;
+	}
+	if (lane->nparked > 0 && park_holds_back(lane, row, now))
+		return;
+	if (row->retry_at != NO_TIME && park_row(lane, row, now))
+		return;
+	if (row->has_key && lane_is_ordered(lane))
+	{
 		key = order_key(lane, row->ordering_key);
 		if (!key_has_room(key, row->event_id, request, now))
 			return;
 	}
 
-	item = hash_search(items, &id, HASH_ENTER, NULL);
-	item->lane = lane;
-	item->key = key;
-	item->state = ITEM_WAITING;
-	item->bytes = 0;
-	item->size = 0;
-	item->alone = false;
-	window_set_row(item, row, now);
-	lane->nitems++;
+	item = items_add(lane, row, key, now);
+	if ((key == NULL || key->nitems == 1) && park_item(item, true, now))
+		return;
 	if (key != NULL)
-	{
-		key->nitems++;
 		order_insert(key, item, now);
-	}
 	else
 		order_offer(item, now);
+}
+
+/*
+ * What was parked and is due comes in, if it is still there.  Its user's later
+ * rows stay in the table until it is through.
+ */
+static void
+retries_read(const ReadRequest *request, const QueueRow *rows, int nrows, Instant now)
+{
+	Lane	   *lane = request->lane;
+	Parked	   *parked;
+
+	for (int i = 0; i < nrows; i++)
+	{
+		if ((parked = parked_event(lane, rows[i].event_id)) != NULL)
+			parked->found = true;
+	}
+	for (int i = 0; i < request->nids; i++)
+	{
+		if ((parked = parked_event(lane, request->ids[i])) != NULL && !parked->found)
+			park_forget(lane, parked);
+	}
+	for (int i = 0; i < nrows; i++)
+	{
+		QueueItem  *item;
+		bool		has_key;
+		bool		alone;
+		int64		ordering_key;
+
+		if ((parked = parked_event(lane, rows[i].event_id)) == NULL)
+			continue;
+		has_key = parked->has_key;
+		ordering_key = parked->ordering_key;
+		alone = parked->alone;
+		park_release(lane, parked);
+		add_row(request, &rows[i], now);
+		if (has_key)
+			order_check_hunger_of(lane, ordering_key);
+		if (alone && (item = items_find_waiting(lane, rows[i].event_id)) != NULL)
+			item->alone = true;
+	}
 }
 
 /* ---------------------------------------------------------------------
@@ -272,21 +257,39 @@ add_row(const ReadRequest *request, const QueueRow *row, Instant now)
 
 /*
  * rows are in the order that the request asked for; fewer than its limit
- * means that there are no more.
+ * means that there are no more, unless the read was cut.
  */
 void
 window_rows_read(const ReadRequest *request, const QueueRow *rows,
 				   int nrows, Instant now)
 {
 	Lane	   *lane = request->lane;
-	bool		all = nrows < request->limit;
-	int64		last = nrows > 0 ? rows[nrows - 1].event_id : request->after_id;
+	bool		all = nrows < request->limit && !request->cut;
+	int64		last = request->cut ? request->cut_id :
+		nrows > 0 ? rows[nrows - 1].event_id : request->after_id;
 
+	if (request->kind == READ_RETRIES)
+	{
+		retries_read(request, rows, nrows, now);
+		return;
+	}
+	if (request->kind == READ_FLOOR)
+	{
+		lane->floor_reached = request->cut ? last : all ? request->upto_id : last - 1;
+		if (!request->cut)
+		{
+			lane->floor_goal = lane->floor_reached;
+			lane->floor_looked = request->upto_id;
+		}
+		return;
+	}
+	if (request->kind != READ_SWEEP)
+		lane->walks = request->cut;
 	if (request->kind == READ_DUE)
 		lane->next_due = NO_TIME;
-	if (request->kind == READ_RANGE)
+	if (request->kind == READ_RANGE || request->kind == READ_SWEEP)
 		forget_missing(request, rows, nrows, all ? request->upto_id : last, now);
-	forget_changed(rows, nrows, now);
+	forget_changed(lane, rows, nrows, now);
 	for (int i = 0; i < nrows; i++)
 		add_row(request, &rows[i], now);
 
@@ -306,6 +309,12 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 				memmove(&lane->ranges[0], &lane->ranges[1],
 						lane->nranges * sizeof(Range));
 			}
+			break;
+		case READ_SWEEP:
+			lane->sweep.after = last;
+			lane->sweeps = !all;
+			break;
+		case READ_FLOOR:
 			break;
 		case READ_HUNGRY:
 			order_feed(lane, request->after_id, last, all);
@@ -328,7 +337,13 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 			if (!all && lane->next_due == NO_TIME)
 				lane->next_due = DUE_NOW;
 			break;
+		case READ_RETRIES:
+			break;				/* see above */
 	}
+
+	/* that a read was cut says that it took long, and not that it was too small */
+	if ((request->kind == READ_AHEAD || request->kind == READ_RANGE) && !request->cut)
+		lane->barren = all || lane->nready > lane->nretries ? 0 : Min(lane->barren + 1, 6);
 }
 
 /*
@@ -336,7 +351,7 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
  * that the later ones wait for it.  One that will not be sent again does not.
  */
 static void
-join_key(QueueItem *item)
+join_key(QueueItem *item, Instant now)
 {
 	bool		running = item->state == ITEM_IN_FLIGHT ||
 		(item->state == ITEM_DECIDED && item->verdict == VERDICT_RETRY);
@@ -348,34 +363,27 @@ join_key(QueueItem *item)
 	item->key->running++;
 }
 
+static void
+discard_waiting(QueueItem *item, Instant now)
+{
+	if (item->state != ITEM_IN_FLIGHT && item->state != ITEM_DECIDED)
+		items_discard(item, now);
+}
+
 /* Forget what waits, to read it again under other rules. */
 void
 window_forget_waiting(Lane *lane, Instant now)
 {
-	HASH_SEQ_STATUS scan;
-	QueueItem  *item;
-
-	hash_seq_init(&scan, items);
-	while ((item = hash_seq_search(&scan)) != NULL)
-	{
-		if (item->lane == lane &&
-			item->state != ITEM_IN_FLIGHT && item->state != ITEM_DECIDED)
-			item_discard(item, now);
-	}
-
+	items_each(lane, discard_waiting, now);
+	parked_forget_lane(lane);
 	order_forget_spilled(lane);
 	lane->cursor = 0;
 	lane->more = true;
 	lane->nranges = 0;
+	lane->sweeps = false;
 
-	if (!is_ordered(lane))
-		return;
-	hash_seq_init(&scan, items);
-	while ((item = hash_seq_search(&scan)) != NULL)
-	{
-		if (item->lane == lane)
-			join_key(item);
-	}
+	if (lane_is_ordered(lane))
+		items_each(lane, join_key, now);
 }
 
 /* ---------------------------------------------------------------------
@@ -383,20 +391,19 @@ window_forget_waiting(Lane *lane, Instant now)
  * ---------------------------------------------------------------------
  */
 
-QueueItem *
-window_take(Lane *lane)
+void
+window_take(QueueItem *item)
 {
-	QueueItem  *item = dlist_container(QueueItem, in_ready,
-									   dlist_pop_head_node(&lane->ready));
+	Lane	   *lane = item->lane;
 
-	lane->nready--;
+	order_withdraw(item);
+	lane->fresh_in_row = item->retry ? 0 : lane->fresh_in_row + 1;
 	item->state = ITEM_IN_FLIGHT;
 	if (item->key != NULL)
 	{
 		dlist_delete(&item->in_key);
 		item->key->running++;
 	}
-	return item;
 }
 
 void
@@ -432,17 +439,19 @@ window_return(QueueItem *item, Instant now)
 	{
 		wait_for_due(item->lane, item->row.deliver_after);
 		window_release_key(item, now);
-		window_free(item);
+		items_free(item);
 		return;
 	}
 	if (is_ahead(item))
 	{
 		item->lane->more = true;
 		window_release_key(item, now);
-		window_free(item);
+		items_free(item);
 		return;
 	}
 	item->state = ITEM_WAITING;
+	if (park_item(item, false, now))
+		return;
 	if (item->key != NULL)
 	{
 		item->key->running--;

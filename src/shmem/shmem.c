@@ -17,6 +17,7 @@
 #include "base/compat.h"
 #include "shmem/control.h"
 #include "shmem/counters.h"
+#include "shmem/prepared.h"
 #include "shmem/shmem.h"
 #include "shmem/slots.h"
 #include "shmem/wake.h"
@@ -37,6 +38,7 @@ request_memory(void)
 		prev_shmem_request_hook();
 	RequestAddinShmemSpace(control_size());
 	RequestAddinShmemSpace(wake_size());
+	RequestAddinShmemSpace(prepared_size());
 	RequestAddinShmemSpace(counters_size());
 	RequestAddinShmemSpace(clock_size());
 	RequestNamedLWLockTranche("rswebhook", 1);
@@ -68,6 +70,7 @@ startup(void)
 	}
 
 	wake_startup();
+	prepared_startup();
 	counters_startup();
 	clock_startup();
 	LWLockRelease(AddinShmemInitLock);

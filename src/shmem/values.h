@@ -19,6 +19,20 @@ typedef struct QueuedRange
 	int64		last_id;
 } QueuedRange;
 
+/* Distinct destinations that one transaction names exactly. */
+#define MAX_PENDING_RANGES	32
+
+/* Widen a range by another one, of that destination or of any. */
+static inline void
+range_widen(QueuedRange *range, const QueuedRange *other)
+{
+	if (range->destination_id != other->destination_id)
+		range->destination_id = 0;
+	range->shares |= other->shares;
+	range->first_id = Min(range->first_id, other->first_id);
+	range->last_id = Max(range->last_id, other->last_id);
+}
+
 /* That one worker is told of at the most; the last one covers the others. */
 #define SLOT_MAX_RANGES	256
 

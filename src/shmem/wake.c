@@ -14,6 +14,8 @@
  * it is about to commit, and a worker, before it reads, looks for
  * announcements of transactions that its snapshot sees.
  *
+ * What a transaction that is prepared will have to tell is kept in prepared.c.
+ *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
@@ -25,6 +27,7 @@
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "replication/walsender.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
@@ -36,13 +39,11 @@
 #include "base/inject.h"
 #include "shmem/control.h"
 #include "shmem/hold.h"
+#include "shmem/prepared.h"
 #include "shmem/share.h"
 #include "shmem/slots.h"
 #include "shmem/wake.h"
 #include "shmem/worker_slot.h"
-
-/* Distinct destinations that one transaction names exactly. */
-#define MAX_PENDING_RANGES	32
 
 /* A transaction that is about to commit, or has and was not told of yet. */
 typedef struct Announcement
@@ -71,6 +72,7 @@ static TransactionId announced_xid = InvalidTransactionId;
 
 static bool pending_new_database = false;
 static bool commits_async = false;
+static char prepares_as[GIDSIZE];	/* the gid, if it ends in a command's PREPARE */
 
 /* ---------------------------------------------------------------------
  * Announcements
@@ -139,6 +141,9 @@ withdraw_announcement(void)
 	announced_xid = InvalidTransactionId;
 }
 
+/* Of prepared transactions that have just ended; the last one covers the others. */
+#define MAX_PREPARED_RANGES	64
+
 /*
  * A backend tells before it withdraws, so looking at what is announced first
  * misses nothing.
@@ -151,7 +156,8 @@ wake_untold_ranges(Snapshot snapshot, int *count)
 
 	if (ranges == NULL)
 		ranges = MemoryContextAlloc(TopMemoryContext,
-									(max_commits() + SLOT_MAX_RANGES) * sizeof(QueuedRange));
+									(max_commits() + MAX_PREPARED_RANGES + SLOT_MAX_RANGES) *
+									sizeof(QueuedRange));
 
 	LWLockAcquire(&commits->lock, LW_SHARED);
 	for (int i = 0; i < commits->count; i++)
@@ -165,6 +171,7 @@ wake_untold_ranges(Snapshot snapshot, int *count)
 	}
 	LWLockRelease(&commits->lock);
 
+	n += prepared_untold(snapshot, ranges + n, MAX_PREPARED_RANGES);
 	*count = n + worker_slot_look_at_ranges(ranges + n);
 	return ranges;
 }
@@ -173,17 +180,6 @@ wake_untold_ranges(Snapshot snapshot, int *count)
  * What a transaction queues
  * ---------------------------------------------------------------------
  */
-
-/* Widen a range by another one, of that destination or of any. */
-static void
-widen(QueuedRange *range, const QueuedRange *other)
-{
-	if (range->destination_id != other->destination_id)
-		range->destination_id = 0;
-	range->shares |= other->shares;
-	range->first_id = Min(range->first_id, other->first_id);
-	range->last_id = Max(range->last_id, other->last_id);
-}
 
 void
 wake_note_queued(const QueuedRange *range)
@@ -198,7 +194,7 @@ wake_note_queued(const QueuedRange *range)
 	{
 		if (pending[i].destination_id == range->destination_id)
 		{
-			widen(&pending[i], range);
+			range_widen(&pending[i], range);
 			return;
 		}
 	}
@@ -206,7 +202,7 @@ wake_note_queued(const QueuedRange *range)
 	if (npending < MAX_PENDING_RANGES)
 		pending[npending++] = *range;
 	else
-		widen(&pending[npending - 1], range);
+		range_widen(&pending[npending - 1], range);
 }
 
 void
@@ -231,14 +227,14 @@ push_range(WorkerSlot *slot, const QueuedRange *range)
 			range->first_id <= last->last_id + 100 &&
 			range->last_id >= last->first_id - 100)
 		{
-			widen(last, range);
+			range_widen(last, range);
 			return;
 		}
 	}
 	if (slot->nranges < SLOT_MAX_RANGES)
 		slot->ranges[slot->nranges++] = *range;
 	else
-		widen(&slot->ranges[slot->nranges - 1], range);
+		range_widen(&slot->ranges[slot->nranges - 1], range);
 }
 
 /* One range for all that the transaction queued. */
@@ -248,7 +244,7 @@ announce_pending(void)
 	QueuedRange all = pending[0];
 
 	for (int i = 1; i < npending; i++)
-		widen(&all, &pending[i]);
+		range_widen(&all, &pending[i]);
 	wake_announce(GetTopTransactionIdIfAny(), &all);
 }
 
@@ -263,24 +259,24 @@ is_quiet(const WorkerSlot *slot, int32 destination_id)
 	return false;
 }
 
-/* Tell a worker what the transaction queued in its share; false: it is not there. */
+/* Tell a worker what a transaction queued in its share; false: it is not there. */
 static bool
-tell(WorkerSlot *slot, int share)
+tell(WorkerSlot *slot, int share, const QueuedRange *ranges, int count, bool changed)
 {
-	bool		wakes = pending_change;
+	bool		wakes = changed;
 	bool		told = false;
 
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	if (slot->database == MyDatabaseId && slot->worker != NULL)
 	{
-		for (int i = 0; i < npending; i++)
+		for (int i = 0; i < count; i++)
 		{
-			if ((pending[i].shares & SHARE_BIT(share)) == 0)
+			if ((ranges[i].shares & SHARE_BIT(share)) == 0)
 				continue;
-			push_range(slot, &pending[i]);
-			wakes |= !is_quiet(slot, pending[i].destination_id);
+			push_range(slot, &ranges[i]);
+			wakes |= !is_quiet(slot, ranges[i].destination_id);
 		}
-		slot->changed |= pending_change;
+		slot->changed |= changed;
 		if (wakes)
 			slots_wake_worker(slot);
 		told = true;
@@ -291,20 +287,21 @@ tell(WorkerSlot *slot, int share)
 
 /* After commit: nothing here may fail. */
 static void
-publish_pending(void)
+publish(const QueuedRange *ranges, int count, bool changed)
 {
 	static int	hint = 0;		/* the first slot of this database, most likely */
-	uint32		shares = pending_change ? ALL_SHARES : 0;
+	uint32		shares = changed ? ALL_SHARES : 0;
 	bool		all_told = true;
 
 	if (shmem_control->slots[hint].database != MyDatabaseId)
 		hint = slots_number(MyDatabaseId);
-	for (int i = 0; i < npending; i++)
-		shares |= pending[i].shares;
+	for (int i = 0; i < count; i++)
+		shares |= ranges[i].shares;
 	for (int share = 0; share < rswebhook_workers && hint >= 0; share++)
 	{
 		if ((shares & SHARE_BIT(share)) != 0)
-			all_told &= tell(&shmem_control->slots[hint + share], share);
+			all_told &= tell(&shmem_control->slots[hint + share], share,
+							 ranges, count, changed);
 	}
 
 	/* a worker that starts reads everything that is visible by then */
@@ -383,6 +380,63 @@ request_scan(void)
 	LWLockRelease(&shmem_control->lock);
 }
 
+/* ---------------------------------------------------------------------
+ * Prepared transactions
+ * ---------------------------------------------------------------------
+ */
+
+void
+wake_note_prepare(const char *gid)
+{
+	strlcpy(prepares_as, gid, sizeof(prepares_as));
+}
+
+/* The transaction is prepared, and this session knows of it no longer. */
+static void
+keep_pending(void)
+{
+	PreparedNews news = {
+		.xid = GetTopTransactionIdIfAny(),
+		.changed = pending_change,
+		.new_database = pending_new_database,
+		.nranges = npending
+	};
+
+	memcpy(news.ranges, pending, npending * sizeof(QueuedRange));
+	prepared_keep(prepares_as[0] == '\0' ? NULL : prepares_as, &news);
+}
+
+/*
+ * It is visible, and its invalidation messages are sent: nothing here may fail,
+ * and nothing of it depends on what becomes of our own transaction.
+ */
+void
+wake_prepared_ended(const char *gid, bool committed)
+{
+	PreparedNews news;
+
+	while (prepared_next_ended(gid, &news))
+	{
+		INJECT("committed");
+		if (committed && (news.nranges > 0 || news.changed))
+			publish(news.ranges, news.nranges, news.changed);
+		if (committed && news.new_database)
+			request_scan();
+		prepared_forget(news.xid);
+	}
+}
+
+/*
+ * Logical replication commits prepared transactions without a command, and then
+ * the transaction in which it did that.
+ */
+static void
+look_for_replicated(void)
+{
+	if (IsLogicalWorker())
+		wake_prepared_ended(NULL, true);
+}
+
 /* But for the first case nothing here may fail: the transaction has ended. */
 static void
 xact_callback(XactEvent event, void *arg)
@@ -396,7 +450,6 @@ xact_callback(XactEvent event, void *arg)
 			begin_async_commit();
 	}
 
-	/* COMMIT PREPARED wakes the workers by itself: see ddl.c */
 	if (!committed && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
 
@@ -406,6 +459,9 @@ xact_callback(XactEvent event, void *arg)
 		publishes = npending > 0 || pending_change;
 	else
 	{
+		if (event == XACT_EVENT_PREPARE &&
+			(npending > 0 || pending_change || pending_new_database) && shmem_control != NULL)
+			keep_pending();
 		npending = 0;
 		pending_change = false;
 		withdraw_announcement();
@@ -413,6 +469,7 @@ xact_callback(XactEvent event, void *arg)
 	if (pending_new_database && committed)
 		request_scan();
 	pending_new_database = false;
+	prepares_as[0] = '\0';
 	hold_release(committed);
 }
 
@@ -430,11 +487,13 @@ release_callback(ResourceReleasePhase phase, bool committed, bool top_level, voi
 	{
 		INJECT("committed");
 		publishes = false;
-		publish_pending();
+		publish(pending, npending, pending_change);
 		npending = 0;
 		pending_change = false;
 	}
 	withdraw_announcement();
+	if (committed && shmem_control != NULL)
+		look_for_replicated();
 }
 
 void

@@ -35,6 +35,15 @@ extern void wake_note_new_database(void);
  */
 extern void wake_announce(TransactionId xid, const QueuedRange *range);
 
+/* The current transaction ends in PREPARE TRANSACTION. */
+extern void wake_note_prepare(const char *gid);
+
+/*
+ * What was prepared as gid is not any more: tell the workers what it queued, if
+ * it was committed.  Never fails.
+ */
+extern void wake_prepared_ended(const char *gid, bool committed);
+
 /* ---- worker ---- */
 
 /*

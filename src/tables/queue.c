@@ -14,11 +14,17 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "tables/columns.h"
 #include "tables/direct.h"
+#include "tables/piece.h"
 #include "tables/queue.h"
 #include "tables/statement.h"
 #include "tables/tables.h"
+
+/* As few ids as a statement looks at, and as many. */
+#define MIN_SPAN	INT64CONST(10000)
+#define MAX_SPAN	(INT64CONST(1) << 40)
 
 List *
 queue_owed_destinations(void)
@@ -26,6 +32,8 @@ queue_owed_destinations(void)
 	List	   *result = NIL;
 
 	tables_lock_and_look("queue");
+	if (piece_destinations(&result))
+		return result;
 	statement_execute(OWED_DESTINATIONS, NULL, NULL, true, SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -37,10 +45,24 @@ queue_owed_destinations(void)
 	return result;
 }
 
+/* These as an array. */
+Datum
+queue_owed_array(void)
+{
+	List	   *owed = queue_owed_destinations();
+	Datum	   *ids = palloc(sizeof(Datum) * Max(list_length(owed), 1));
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, owed)
+		ids[count++] = Int32GetDatum(lfirst_int(lc));
+	return statement_array(ids, count, INT4OID);
+}
+
 bool
 queue_owes(int64 event_id, int16 ring_part)
 {
-	Datum		values[] = {Int64GetDatum(event_id), Int16GetDatum(ring_part)};
+	Datum		values[] = {Int64GetDatum(event_id), Int16GetDatum(ring_part), queue_owed_array()};
 	bool		owed;
 
 	statement_execute(IS_OWED, values, NULL, true, SPI_OK_SELECT);
@@ -63,32 +85,15 @@ queue_is_home(bool *is_copy)
 	return home;
 }
 
-int
-queue_read(const ReadRequest *request, QueueRow **rows)
+/* The rows that a statement has returned. */
+static int
+take_rows(QueueRow *rows)
 {
-	Datum		values[4];
-	int			count;
+	int			count = (int) SPI_processed;
 
-	values[0] = Int32GetDatum(request->destination_id);
-	values[3] = Int64GetDatum(request->limit);
-	if (request->kind == READ_DUE)
-	{
-		values[1] = TimestampTzGetDatum(request->due_after);
-		values[2] = Int64GetDatum(request->after_id);
-		statement_execute(READ_BY_TIME, values, NULL, true, SPI_OK_SELECT);
-	}
-	else
-	{
-		values[1] = Int64GetDatum(request->after_id);
-		values[2] = Int64GetDatum(request->upto_id);
-		statement_execute(READ_BY_ID, values, NULL, true, SPI_OK_SELECT);
-	}
-
-	count = (int) SPI_processed;
-	*rows = palloc(sizeof(QueueRow) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 	{
-		QueueRow   *row = &(*rows)[i];
+		QueueRow   *row = &rows[i];
 		bool		null;
 		Datum		key = statement_column(i, QUEUE_ORDERING_KEY, &null);
 
@@ -106,6 +111,81 @@ queue_read(const ReadRequest *request, QueueRow **rows)
 		row->tid = *(ItemPointer) DatumGetPointer(statement_column(i, QUEUE_COLUMNS, &null));
 	}
 	SPI_freetuptable(SPI_tuptable);
+	return count;
+}
+
+static int
+read_due(const ReadRequest *request, QueueRow *rows)
+{
+	Datum		values[4] = {
+		Int32GetDatum(request->destination_id),
+		TimestampTzGetDatum(request->due_after),
+		Int64GetDatum(request->after_id),
+		Int64GetDatum(request->limit)
+	};
+
+	statement_execute(READ_BY_TIME, values, NULL, true, SPI_OK_SELECT);
+	return take_rows(rows);
+}
+
+static int
+read_retries(const ReadRequest *request, QueueRow *rows)
+{
+	Datum		ids[READ_IDS];
+	Datum		values[2];
+
+	for (int i = 0; i < request->nids; i++)
+		ids[i] = Int64GetDatum(request->ids[i]);
+	values[0] = Int32GetDatum(request->destination_id);
+	values[1] = statement_array(ids, request->nids, INT8OID);
+	statement_execute(READ_BY_IDS, values, NULL, true, SPI_OK_SELECT);
+	return take_rows(rows);
+}
+
+/*
+ * A statement tells nothing of dead rows, so its piece is one of ids, of which
+ * there are as many as the last ones took little time.
+ */
+static int
+read_by_statement(ReadRequest *request, QueueRow *rows)
+{
+	static int64 span = MIN_SPAN;
+	Instant		began = clock_now();
+	bool		whole = request->upto_id - span <= request->after_id;
+	int64		upto = whole ? request->upto_id : request->after_id + span;
+	Datum		values[4] = {
+		Int32GetDatum(request->destination_id),
+		Int64GetDatum(request->after_id),
+		Int64GetDatum(upto),
+		Int64GetDatum(request->limit)
+	};
+	int			count;
+
+	statement_execute(READ_BY_ID, values, NULL, true, SPI_OK_SELECT);
+	count = take_rows(rows);
+	request->cut = !whole && count < request->limit;
+	request->cut_id = upto;
+	if (clock_now() - began > PIECE_US)
+		span = Max(span / 2, MIN_SPAN);
+	else if (request->cut)
+		span = Min(span * 2, MAX_SPAN);
+	return count;
+}
+
+int
+queue_read(ReadRequest *request, QueueRow **rows)
+{
+	Instant		began = clock_now();
+	int			count;
+
+	*rows = palloc(sizeof(QueueRow) * Max(request->limit, 1));
+	if (request->kind == READ_DUE)
+		count = read_due(request, *rows);
+	else if (request->kind == READ_RETRIES)
+		count = read_retries(request, *rows);
+	else if (!piece_read(request, *rows, &count))
+		count = read_by_statement(request, *rows);
+	request->took_us = clock_now() - began;
 	return count;
 }
 

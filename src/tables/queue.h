@@ -20,8 +20,12 @@
 
 #include "tables/values.h"
 
-/* Destinations that are owed something, whether configured or not. */
+/*
+ * Destinations that are owed something, whether configured or not, and perhaps
+ * some that were.
+ */
 extern List *queue_owed_destinations(void);
+extern Datum queue_owed_array(void);
 
 /* Is anybody owed this event? */
 extern bool queue_owes(int64 event_id, int16 ring_part);
@@ -33,10 +37,11 @@ extern bool queue_owes(int64 event_id, int16 ring_part);
 extern bool queue_is_home(bool *is_copy);
 
 /*
- * Answer a read request; the rows are good until session_commit().  Returns
- * how many.
+ * Answer a read request, or the beginning of it: rows that are dead, but not for
+ * everybody's snapshot, may be any number.  The rows are good until
+ * session_commit().  Returns how many.
  */
-extern int	queue_read(const ReadRequest *request, QueueRow **rows);
+extern int	queue_read(ReadRequest *request, QueueRow **rows);
 
 /*
  * Payloads of rows that are about to be sent.  events[i] is NULL when the row

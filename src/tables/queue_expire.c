@@ -16,12 +16,14 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "tables/queue.h"
 #include "tables/queue_expire.h"
 #include "tables/rows.h"
 #include "tables/statement.h"
@@ -145,14 +147,15 @@ is_old(Ring ring, int ring_part, const char *partition, int64 age_us)
 static bool
 is_owed(const char *partition)
 {
-	return query_is_true(psprintf("WITH RECURSIVE ids AS ("
+	char	   *owed = DatumGetCString(OidFunctionCall1(F_ARRAY_OUT, queue_owed_array()));
+
+	return query_is_true(psprintf("WITH ids AS MATERIALIZED ("
 								  " SELECT (SELECT id FROM %s ORDER BY id LIMIT 1) AS low,"
-								  "  (SELECT id FROM %s ORDER BY id DESC LIMIT 1) AS high),"
-								  " " OWED_IDS
-								  "SELECT EXISTS (SELECT FROM owed, ids, LATERAL"
+								  "  (SELECT id FROM %s ORDER BY id DESC LIMIT 1) AS high)"
+								  "SELECT EXISTS (SELECT FROM unnest('%s'::int4[]) AS owed (id), ids, LATERAL"
 								  " (SELECT FROM rswebhook.queue q WHERE q.destination_id = owed.id"
 								  "  AND q.event_id BETWEEN ids.low AND ids.high LIMIT 1) AS found)",
-								  partition, partition));
+								  partition, partition, owed));
 }
 
 static bool

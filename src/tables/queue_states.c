@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * queue_states.c
- *		What is kept of a destination itself: its circuit breaker, and a pause.
+ *		What is kept of a destination itself: its circuit breaker, a pause, and where
+ *		its queue begins.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -75,4 +76,64 @@ queue_save_breaker(int32 destination_id, TransactionId version, const Breaker *b
 	values[5] = TransactionIdGetDatum(version);
 	statement_execute(SAVE_BREAKER, values, NULL, false, SPI_OK_INSERT);
 	statement_check(SAVE_BREAKER, values);
+}
+
+int64
+queue_last_id(void)
+{
+	bool		null = true;
+	int64		id = 0;
+
+	statement_execute(LAST_ID, NULL, NULL, true, SPI_OK_SELECT);
+	if (SPI_processed == 1)
+		id = DatumGetInt64(statement_column(0, 0, &null));
+	SPI_freetuptable(SPI_tuptable);
+	return null ? 0 : id;
+}
+
+int
+queue_load_floors(Floor **floors)
+{
+	int			count;
+
+	tables_lock_and_look("floor");
+	statement_execute(LOAD_FLOORS, NULL, NULL, true, SPI_OK_SELECT);
+	count = (int) SPI_processed;
+	*floors = palloc(sizeof(Floor) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		Floor	   *f = &(*floors)[i];
+		bool		null;
+
+		f->destination_id = DatumGetInt32(statement_column(i, 0, &null));
+		f->nrows = DatumGetInt32(statement_column(i, 1, &null));
+		f->after_id = DatumGetInt64(statement_column(i, 2, &null));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return count;
+}
+
+void
+queue_forget_floors(void)
+{
+	statement_execute(FORGET_FLOORS, NULL, NULL, false, SPI_OK_DELETE);
+}
+
+void
+queue_save_floor(Floor *floor)
+{
+	Datum		values[] = {
+		Int32GetDatum(floor->destination_id),
+		Int64GetDatum(floor->nrows),
+		Int64GetDatum(floor->after_id)
+	};
+	bool		null = true;
+
+	statement_execute(SAVE_FLOOR, values, NULL, false, SPI_OK_INSERT_RETURNING);
+	if (SPI_processed == 1)
+		floor->after_id = DatumGetInt64(statement_column(0, 0, &null));
+	if (null)
+		floor->after_id = 0;	/* a trigger has its own ideas; it is not needed */
+	floor->nrows = 1;
+	SPI_freetuptable(SPI_tuptable);
 }

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * queue_states.h
- *		What is kept of a destination itself: its circuit breaker, and a pause.
+ *		What is kept of a destination itself: its circuit breaker, a pause, and where
+ *		its queue begins.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -24,5 +25,20 @@ extern int	queue_load_breakers(StoredBreaker **breakers);
 /* Likewise, if it is open. */
 extern void queue_save_breaker(int32 destination_id, TransactionId version,
 							   const Breaker *breaker);
+
+/* The highest id that was drawn for an event; 0: who knows. */
+extern int64 queue_last_id(void);
+
+/* All of them; palloc'd. */
+extern int	queue_load_floors(Floor **floors);
+
+/* Those of destinations that are gone. */
+extern void queue_forget_floors(void);
+
+/*
+ * Nothing is left up to floor->after_id, as far as whoever has seen so many rows
+ * of the table knows; it is what the table says afterwards.
+ */
+extern void queue_save_floor(Floor *floor);
 
 #endif							/* RSWEBHOOK_QUEUE_STATES_H */

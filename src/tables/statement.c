@@ -68,14 +68,20 @@ static struct
 	},
 
 	[OWED_DESTINATIONS] = {
-		"WITH RECURSIVE " OWED_IDS "SELECT id FROM owed WHERE id IS NOT NULL",
+		"WITH RECURSIVE owed (id) AS ("
+		" (SELECT destination_id FROM rswebhook.queue ORDER BY destination_id LIMIT 1)"
+		" UNION ALL"
+		" SELECT (SELECT q.destination_id FROM rswebhook.queue q"
+		"   WHERE q.destination_id > owed.id ORDER BY q.destination_id LIMIT 1)"
+		" FROM owed WHERE owed.id IS NOT NULL) "
+		"SELECT id FROM owed WHERE id IS NOT NULL",
 		0, {0}
 	},
 	[IS_OWED] = {
-		"WITH RECURSIVE " OWED_IDS "SELECT true FROM owed CROSS JOIN LATERAL"
+		"SELECT true FROM unnest($3) AS owed (id) CROSS JOIN LATERAL"
 		" (SELECT q.event_slot FROM rswebhook.queue q WHERE q.destination_id = owed.id"
 		"  AND q.event_id = $1 OFFSET 0) AS r WHERE r.event_slot = $2 LIMIT 1",
-		2, {INT8OID, INT2OID}
+		3, {INT8OID, INT2OID, INT4ARRAYOID}
 	},
 	[READ_BY_ID] = {
 		"SELECT " COLUMNS " FROM rswebhook.queue q"
@@ -89,6 +95,12 @@ static struct
 		" AND (q.deliver_after, q.event_id) > ($2, $3)"
 		" ORDER BY q.deliver_after, q.event_id LIMIT $4",
 		4, {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID}
+	},
+	[READ_BY_IDS] = {
+		"SELECT r.* FROM unnest($2) AS c (event_id)"
+		" CROSS JOIN LATERAL (SELECT " COLUMNS " FROM rswebhook.queue q"
+		"  WHERE q.destination_id = $1 AND q.event_id = c.event_id LIMIT 1) AS r",
+		2, {INT4OID, INT8ARRAYOID}
 	},
 	[FETCH] = {
 		"SELECT e.event::jsonb"
@@ -173,6 +185,36 @@ static struct
 		"DELETE FROM rswebhook.breaker WHERE destination_id = $1",
 		1, {INT4OID}, "breaker",
 		"SELECT FROM rswebhook.breaker WHERE destination_id = $1"
+	},
+
+	/* null: ids do not come in their order */
+	[LAST_ID] = {
+		"SELECT CASE WHEN p.seqcache = 1 AND p.seqincrement > 0 THEN s.last_value::int8 END"
+		" FROM rswebhook.event_id_seq s, pg_catalog.pg_sequence p"
+		" WHERE p.seqrelid = 'rswebhook.event_id_seq'::regclass",
+		0, {0}
+	},
+	[LOAD_FLOORS] = {
+		"SELECT destination_id::int4, count(*)::int4, min(after_id)::int8"
+		" FROM rswebhook.floor GROUP BY 1",
+		0, {0}
+	},
+
+	/*
+	 * One for all rows of a destination, if they are as many as there were: if
+	 * not, somebody has replayed events meanwhile, and the lowest stays.
+	 */
+	[SAVE_FLOOR] = {
+		"WITH old AS (DELETE FROM rswebhook.floor WHERE destination_id = $1 RETURNING after_id)"
+		" INSERT INTO rswebhook.floor AS f (destination_id, after_id)"
+		" SELECT $1, CASE WHEN count(*) = $2 THEN $3 ELSE least(min(old.after_id), $3) END FROM old"
+		" RETURNING f.after_id::int8",
+		3, {INT4OID, INT8OID, INT8OID}, "floor"
+	},
+	[FORGET_FLOORS] = {
+		"DELETE FROM rswebhook.floor f"
+		" WHERE NOT EXISTS (SELECT FROM rswebhook.destination d WHERE d.id = f.destination_id)",
+		0, {0}, "floor"
 	},
 };
 

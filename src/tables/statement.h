@@ -22,6 +22,7 @@ typedef enum Statement
 	IS_OWED,
 	READ_BY_ID,
 	READ_BY_TIME,
+	READ_BY_IDS,
 	FETCH,
 	INSERT_DELIVERIES,
 	LOCK_ROWS,
@@ -30,17 +31,12 @@ typedef enum Statement
 	PAUSE,
 	LOAD_BREAKERS,
 	SAVE_BREAKER,
-	CLOSE_BREAKER
+	CLOSE_BREAKER,
+	LAST_ID,
+	LOAD_FLOORS,
+	SAVE_FLOOR,
+	FORGET_FLOORS
 } Statement;
-
-/* Who is owed something: one index probe a destination, however long its queue. */
-#define OWED_IDS \
-	"owed (id) AS (" \
-	" (SELECT destination_id FROM rswebhook.queue ORDER BY destination_id LIMIT 1)" \
-	" UNION ALL" \
-	" SELECT (SELECT q.destination_id FROM rswebhook.queue q" \
-	"   WHERE q.destination_id > owed.id ORDER BY q.destination_id LIMIT 1)" \
-	" FROM owed WHERE owed.id IS NOT NULL) "
 
 /*
  * Run a statement, which has to end with this result of SPI's; else a rule is

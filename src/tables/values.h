@@ -56,8 +56,13 @@ typedef enum ReadKind
 	READ_AHEAD,					/* beyond the cursor */
 	READ_RANGE,					/* ids that committed late */
 	READ_HUNGRY,				/* rows of users that were not kept in memory */
-	READ_DUE					/* deliver_after has come */
+	READ_SWEEP,					/* all again, for what nobody told of */
+	READ_FLOOR,					/* is there any, up to an id? */
+	READ_DUE,					/* deliver_after has come */
+	READ_RETRIES				/* rows that are to be tried again now */
 } ReadKind;
+
+#define READ_IDS	64
 
 typedef struct ReadRequest
 {
@@ -69,6 +74,13 @@ typedef struct ReadRequest
 	TimestampTz due_after;		/* READ_DUE: (deliver_after, event_id) >
 								 * (due_after, after_id), in this order */
 	int			limit;
+	int			nids;			/* READ_RETRIES: of these ... */
+	int64		ids[READ_IDS];	/* ... in any order */
+
+	/* what queue_read() says of its answer, beside the rows */
+	bool		cut;			/* it took too long: there may be more ... */
+	int64		cut_id;			/* ... with ids above this one */
+	int64		took_us;
 } ReadRequest;
 
 /* What became of a claimed row of the queue when it was to be recorded. */
@@ -97,11 +109,19 @@ typedef struct Outcome
 	size_t		response_body_len;
 } Outcome;
 
+/* Up to which id nothing is left, as the table has it. */
+typedef struct Floor
+{
+	int32		destination_id;
+	int			nrows;			/* of the table */
+	int64		after_id;
+} Floor;
+
 /* The circuit breaker; all zero: it is closed. */
 typedef struct Breaker
 {
 	bool		open;
-	int			failures;		/* in a row */
+	int			failures;		/* in a row, each user's once, and of probes */
 	TimestampTz opened_at;
 	Instant		next_probe_at;
 	char		reason[200];

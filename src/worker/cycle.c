@@ -35,6 +35,7 @@
 #include "worker/claim.h"
 #include "worker/cycle.h"
 #include "worker/deliver.h"
+#include "worker/floors.h"
 #include "worker/lack.h"
 #include "worker/lanes.h"
 #include "worker/recording.h"
@@ -43,7 +44,10 @@
 #include "worker/session.h"
 #include "worker/suspect.h"
 
-/* Reads in one transaction, so that sending is not held up by reading. */
+/*
+ * Reads in one transaction, so that sending is not held up by reading; one that
+ * was cut, as it took long, is the last.
+ */
 #define READS_A_CYCLE		8
 
 /*
@@ -131,7 +135,8 @@ read_queue(Instant now)
 	ReadRequest request;
 
 	error_context_stack = &context;
-	for (int i = 0; i < READS_A_CYCLE && schedule_next_read(now, &request); i++)
+	request.cut = false;
+	for (int i = 0; i < READS_A_CYCLE && !request.cut && schedule_next_read(now, &request); i++)
 	{
 		QueueRow   *rows;
 		int			count;
@@ -197,6 +202,7 @@ cycle(bool look)
 	{
 		schedule_each_lane(reread_lane, &now);
 		destination_forget();
+		floors_tidy();
 		look = true;
 		next_sweep = now + SWEEP_INTERVAL_US;
 	}
@@ -214,6 +220,7 @@ cycle(bool look)
 		read_and_start(true);
 	next_sweep = Min(next_sweep, destination_again_at());
 	retention_run(now);
+	floors_run(now);
 }
 
 /* Errors that pass are said when they begin, and now and then while they go on. */
@@ -329,7 +336,7 @@ cycle_run(bool look)
 long
 cycle_time_to_wait(Instant now)
 {
-	Instant		when = Min(next_sweep, retention_due_at());
+	Instant		when = Min(next_sweep, Min(retention_due_at(), floors_due_at()));
 	Instant		due;
 
 	/* whatever waited for a lock meanwhile has reset the latch */

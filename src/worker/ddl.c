@@ -11,9 +11,7 @@
  * CREATE DATABASE may bring the extension with its template, COMMIT PREPARED
  * makes events visible that another session queued, and a dropped extension
  * leaves its worker with nothing to do: after each of these, somebody has to
- * be woken.  A worker for logical replication that takes part in two-phase
- * commits gives no command, so what it makes visible is found by the next
- * sweep only.
+ * be woken.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -43,6 +41,7 @@
 
 #include "base/compat.h"
 #include "shmem/hold.h"
+#include "shmem/prepared.h"
 #include "shmem/share.h"
 #include "shmem/wake.h"
 #include "worker/ddl.h"
@@ -130,13 +129,6 @@ database_needed_alone(Node *statement)
 	return database;
 }
 
-static bool
-is_commit_prepared(Node *statement)
-{
-	return IsA(statement, TransactionStmt) &&
-		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
-}
-
 /* Does it make a template a database like others, perhaps? */
 static bool
 is_about_templates(Node *statement)
@@ -154,30 +146,63 @@ is_about_templates(Node *statement)
 }
 
 /*
- * Which ids were prepared is not known any more, and may have been before a
- * restart: the workers have to look from the start.
+ * What there is to tell once COMMIT PREPARED has been run, of a transaction of
+ * which nothing is kept (shmem/prepared.h).
+ */
+typedef struct Unknown
+{
+	bool		asked;			/* it may be one that concerns us */
+	bool		had_extension;
+	bool		changed;
+	bool		queued;
+} Unknown;
+
+/*
+ * Which ids it queued is not known any more, and may have been before a restart:
+ * the workers have to look from the start.
  */
 static const QueuedRange everything = {0, ALL_SHARES, 1, PG_INT64_MAX};
 
+/* Run a query about the transaction that was prepared as gid; how many rows? */
+static uint64
+ask_of_prepared(const char *sql, const char *gid)
+{
+	Oid			types[] = {TEXTOID, OIDOID};
+	Datum		values[] = {CStringGetTextDatum(gid), ObjectIdGetDatum(MyDatabaseId)};
+
+	if (SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for prepared transaction \"%s\"", gid);
+	return SPI_processed;
+}
+
+static TransactionId
+find_prepared(const char *gid)
+{
+	bool		null;
+
+	if (ask_of_prepared("SELECT transaction FROM pg_catalog.pg_prepared_xact()"
+						" WHERE gid OPERATOR(pg_catalog.=) $1"
+						" AND dbid OPERATOR(pg_catalog.=) $2", gid) != 1)
+		return InvalidTransactionId;
+	return DatumGetTransactionId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+											   1, &null));
+}
+
 /*
- * The transaction that was prepared as gid, if there is one and it may have
- * changed one of our tables; *queued: the queue, among them.
+ * May the transaction that was prepared as gid have changed one of our tables?
+ * *queued: the queue, among them.
  *
  * Its locks tell, as they are kept until its end and outlive a restart.  They
  * are listed by a virtual transaction, which differs between versions and after
  * a restart, but is also that of the lock on the transaction's own id.
  * Two transactions may share one, which only makes the worker look in vain.
- *
- * Nothing here may keep somebody from committing: neither what they may read
- * nor the shape that our tables are in.
  */
-static TransactionId
-prepared_writer(const char *gid, bool *queued)
+static bool
+has_written(const char *gid, bool *queued)
 {
 	static const char sql[] =
-		"SELECT p.transaction,"
-		"  pg_catalog.bool_or(c.relname OPERATOR(pg_catalog.=) 'queue')"
-		" FROM pg_catalog.pg_prepared_xacts p"
+		"SELECT pg_catalog.bool_or(c.relname OPERATOR(pg_catalog.=) 'queue')"
+		" FROM pg_catalog.pg_prepared_xact() p"
 		" JOIN pg_catalog.pg_locks x"
 		"  ON x.transactionid OPERATOR(pg_catalog.=) p.transaction"
 		" JOIN pg_catalog.pg_locks l"
@@ -191,26 +216,32 @@ prepared_writer(const char *gid, bool *queued)
 		"  AND l.mode OPERATOR(pg_catalog.<>) 'RowShareLock'"
 		"  AND n.nspname OPERATOR(pg_catalog.=) 'rswebhook'"
 		" GROUP BY p.transaction";
-	Oid			types[] = {TEXTOID, OIDOID};
-	Datum		values[] = {CStringGetTextDatum(gid), ObjectIdGetDatum(MyDatabaseId)};
-	TransactionId xid = InvalidTransactionId;
+	bool		null;
+
+	if (ask_of_prepared(sql, gid) != 1)
+		return false;
+	*queued = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+	return true;
+}
+
+/*
+ * Nothing here may keep somebody from committing: neither what they may read
+ * nor the shape that our tables are in.
+ */
+static TransactionId
+ask_catalog(const char *gid, Unknown *unknown)
+{
+	TransactionId xid;
 	Oid			user;
 	int			context;
 
-	*queued = false;
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
-	if (SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for prepared transaction \"%s\"", gid);
-	if (SPI_processed == 1)
-	{
-		HeapTuple	row = SPI_tuptable->vals[0];
-		bool		null;
-
-		xid = DatumGetTransactionId(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &null));
-		*queued = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &null));
-	}
+	xid = find_prepared(gid);
+	unknown->asked = TransactionIdIsValid(xid) && prepared_lacks(xid);
+	if (unknown->asked && unknown->had_extension)
+		unknown->changed = has_written(gid, &unknown->queued);
 	SPI_finish();
 	SetUserIdAndSecContext(user, context);
 	return xid;
@@ -222,15 +253,58 @@ has_extension(void)
 	return OidIsValid(get_extension_oid("rswebhook", true));
 }
 
-/* COMMIT PREPARED is about to be run: what has to be told of it afterwards? */
+/*
+ * COMMIT PREPARED is about to be run.  Of what was prepared since the server's
+ * start it is known what it has to tell, which may be nothing.
+ */
 static void
-before_commit_prepared(const char *gid, bool *changed, bool *queued)
+before_commit_prepared(const char *gid, Unknown *unknown)
 {
-	TransactionId xid = prepared_writer(gid, queued);
+	TransactionId xid;
 
-	*changed = TransactionIdIsValid(xid);
-	if (*queued)
+	if (prepared_will_end(gid) || !prepared_may_lack())
+		return;
+	unknown->had_extension = has_extension();
+	xid = ask_catalog(gid, unknown);
+	if (unknown->queued)
 		wake_announce(xid, &everything);
+}
+
+static void
+after_commit_prepared(const char *gid, const Unknown *unknown)
+{
+	bool		changed = unknown->changed;
+
+	wake_prepared_ended(gid, true);
+	if (unknown->asked && !unknown->had_extension)
+	{
+		AcceptInvalidationMessages();	/* it may have created the extension */
+		changed = has_extension();
+	}
+	if (changed)
+		wake_note_changed();
+	if (unknown->queued)
+		wake_note_queued(&everything);
+}
+
+/* What a statement does with a prepared transaction; TRANS_STMT_BEGIN: nothing. */
+static TransactionStmtKind
+two_phase_kind(Node *statement, const char **gid)
+{
+	TransactionStmt *s = (TransactionStmt *) statement;
+
+	if (!IsA(statement, TransactionStmt))
+		return TRANS_STMT_BEGIN;
+	*gid = s->gid;
+	switch (s->kind)
+	{
+		case TRANS_STMT_PREPARE:
+		case TRANS_STMT_COMMIT_PREPARED:
+		case TRANS_STMT_ROLLBACK_PREPARED:
+			return s->kind;
+		default:
+			return TRANS_STMT_BEGIN;
+	}
 }
 
 static void
@@ -239,10 +313,9 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *statement = pstmt->utilityStmt;
-	bool		commits_prepared = false;
-	bool		had_extension = false;
-	bool		changed = false;
-	bool		queued = false;
+	TransactionStmtKind kind = TRANS_STMT_BEGIN;
+	const char *gid = NULL;
+	Unknown		unknown = {0};
 	Oid			database = InvalidOid;
 
 	/*
@@ -253,19 +326,17 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		!RecoveryInProgress())
 	{
 		database = database_needed_alone(statement);
-		commits_prepared = is_commit_prepared(statement);
+		kind = two_phase_kind(statement, &gid);
 	}
 
 	/* until the end of the transaction, whichever way that comes */
 	if (OidIsValid(database))
 		hold_database(database, IsA(statement, DropdbStmt));
 
-	if (commits_prepared)
-	{
-		had_extension = has_extension();
-		if (had_extension)
-			before_commit_prepared(((TransactionStmt *) statement)->gid, &changed, &queued);
-	}
+	if (kind == TRANS_STMT_PREPARE)
+		wake_note_prepare(gid);
+	else if (kind == TRANS_STMT_COMMIT_PREPARED)
+		before_commit_prepared(gid, &unknown);
 
 	if (prev_process_utility)
 		prev_process_utility(pstmt, query, read_only_tree, context, params, env,
@@ -274,15 +345,10 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params,
 								env, dest, qc);
 
-	if (commits_prepared && !had_extension)
-	{
-		AcceptInvalidationMessages();	/* it may have created the extension */
-		changed = has_extension();
-	}
-	if (changed)
-		wake_note_changed();
-	if (queued)
-		wake_note_queued(&everything);
+	if (kind == TRANS_STMT_COMMIT_PREPARED)
+		after_commit_prepared(gid, &unknown);
+	else if (kind == TRANS_STMT_ROLLBACK_PREPARED)
+		wake_prepared_ended(gid, false);
 	if (IsA(statement, CreatedbStmt) || is_about_templates(statement))
 		wake_note_new_database();
 }

@@ -45,6 +45,7 @@
 
 #include "base/compat.h"
 #include "base/inject.h"
+#include "shmem/prepared.h"
 #include "shmem/slots.h"
 #include "shmem/start.h"
 #include "worker/ddl.h"
@@ -335,6 +336,7 @@ rswebhook_launcher_main(Datum arg)
 									ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 	start_attach_launcher();
+	prepared_note_start();
 
 	for (;;)
 	{

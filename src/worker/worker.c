@@ -55,6 +55,7 @@
 #include "worker/claim.h"
 #include "worker/cycle.h"
 #include "worker/deliver.h"
+#include "worker/floors.h"
 #include "worker/lack.h"
 #include "worker/lanes.h"
 #include "worker/launcher.h"
@@ -262,6 +263,10 @@ look_around(void)
 		ereport(FATAL,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("another rswebhook worker has the same share of this database's queue")));
+	session_commit();
+	floors_load();
+	if (!session_begin("looking for work"))
+		return false;
 
 	destination_all(&list, &count);
 	for (int i = 0; i < count; i++)

@@ -4,8 +4,8 @@
  *		Unit tests of rates, breakers and turns.
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
- * rooms: schedule/reading.c
- * rooms: schedule/pace.c schedule/places.c schedule/room.c destination/verdict.c
+ * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
+ * rooms: schedule/pace.c schedule/breaker.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -140,7 +140,7 @@ stored_breakers(void)
 		Instant		when = 0;
 
 		lane.nready = 1;
-		pace_set_breaker(&lane, &stored, now);
+		breaker_set(&lane, &stored, now);
 		is_between(pace_allows(&lane, now, &when) ? 1 : when - now, 1, USECS_PER_SEC,
 				   "a breaker is bounded");
 		is_between(lane.failing, 0, PG_INT32_MAX, "its count too");

@@ -5,8 +5,8 @@
  *		how it works: by what a row is, and by what came before.
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
- * rooms: schedule/reading.c
- * rooms: schedule/pace.c schedule/places.c schedule/room.c destination/verdict.c
+ * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
+ * rooms: schedule/pace.c schedule/breaker.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -51,6 +51,11 @@ static int	run_bound;
 static int	run_places;
 static int	nclocks;			/* so often the wall's clock was set */
 static TimestampTz wall_most;	/* the latest that it has shown */
+static const int windows[] = {LANE_ITEMS, 80, 30, 10};	/* so small that much is parked */
+static int	in_row[NDESTS + 1]; /* retries, while others waited */
+static int	nparked;			/* so often it was */
+static int	ncut;				/* reads of lanes of which some were */
+static int	nfloors;			/* reads for where a queue begins */
 static uint64 seed;
 static char *broken;			/* the first rule that was */
 
@@ -102,6 +107,27 @@ holds_up_nobody(const TableRow *r, const TableRow *later, bool all_read)
 	return !all_read && r->committed > later->committed;
 }
 
+/* While something waits that was never tried, retries leave it its part. */
+static void
+judge_share(QueueItem *item, const LanePolicy *policy)
+{
+	const QueueRow *row = schedule_row(item);
+	Lane	   *lane = schedule_item_lane(item);
+	int			nretries = 1;
+
+	in_row[row->destination_id] = item->retry && lane->nready > lane->nretries ?
+		in_row[row->destination_id] + 1 : 0;
+	if (in_row[row->destination_id] == 0)
+		return;
+	for (int i = 0; i < nclaimed; i++)
+		nretries += !claimed[i].decided && claimed[i].row.destination_id == row->destination_id &&
+			claimed[i].item->retry;
+	must(in_row[row->destination_id] <= 1, "retries come before what was never tried",
+		 row->destination_id, row->event_id);
+	must(nretries <= Max(1, policy->max_in_flight / 2), "retries take what others need",
+		 row->destination_id, row->event_id);
+}
+
 /* The rules for what is handed out. */
 static void
 judge(QueueItem *item, bool all_read)
@@ -128,6 +154,7 @@ judge(QueueItem *item, bool all_read)
 			must(c->final, "two of a user at a time", destination, row->event_id);
 	}
 	must(total <= run_places, "more in flight than all may have", destination, row->event_id);
+	judge_share(item, policy);
 	if (policy->gone)
 		return;
 
@@ -135,7 +162,8 @@ judge(QueueItem *item, bool all_read)
 	must(in_flight <= Max(1, policy->max_in_flight / run_nshares +
 						  (run_share < policy->max_in_flight % run_nshares)),
 		 "more in flight than its destination may have", destination, row->event_id);
-	must(row->deliver_after <= Max(wall_most, clock_wall(t)), "it is not due", destination, row->event_id);
+	must(row->deliver_after <= Max(wall_most, clock_wall(t)) || row->attempts > 0, "it is not due",
+		 destination, row->event_id);
 	must(r->retry_clock != nclocks || r->retry_from <= t, "it is not to be tried again yet",
 		 destination, row->event_id);
 	if (schedule_lane_breaker(schedule_lane(destination, t))->open)
@@ -155,16 +183,45 @@ judge(QueueItem *item, bool all_read)
 	}
 }
 
+/* A row that is in the table, parked or not, is above what is said to be empty. */
+static void
+judge_floor(void)
+{
+	const Lane *lane = last_read.lane;
+
+	for (int64 id = last_read.after_id + 1; id <= lane->floor_reached; id++)
+	{
+		const TableRow *r = &table[lane->destination_id][id];
+
+		must(!r->exists || !r->visible, "its floor is too high", lane->destination_id, id);
+	}
+	nfloors++;
+}
+
+/* False: nothing is wanted. */
+static bool
+read_piece(void)
+{
+	piece_ids = any(3) == 0 ? 1 + any(30) : 0;
+	if (!read_once())
+		return false;
+	ncut += last_read.cut && last_read.lane->nparked > 0;
+	if (last_read.kind == READ_FLOOR)
+		judge_floor();
+	return true;
+}
+
 /* False: nothing may go. */
 static bool
 claim(bool all_read)
 {
 	QueueItem  *item;
 
-	if (all_read)
-		read_all();
-	else
-		read_once();
+	for (int i = 0; read_piece() && all_read; i++)
+	{
+		if (i == 10000)
+			elog(ERROR, "reads of kind %d come to no end", last_read.kind);
+	}
 	item = schedule_next(t);
 	if (item == NULL)
 	{
@@ -319,13 +376,24 @@ interfere(void)
 		commit(destination, id, id);
 }
 
+/* Up to which id no row can appear any more, but for one that is queued again. */
+static int64
+settled_id(void)
+{
+	int64		id = next_row;
+
+	for (int i = 0; i < nopen; i++)
+		id = Min(id, open_ones[i].first);
+	return id - 1;
+}
+
 static void
 reconfigure_any(void)
 {
 	int			destination = 1 + any(NDESTS);
 	LanePolicy *policy = &policies[destination];
 
-	switch (any(7))
+	switch (any(8))
 	{
 		case 0:
 			policy->ordered = any(3) > 0;
@@ -345,6 +413,11 @@ reconfigure_any(void)
 		case 5:
 			policy->gone = any(8) == 0;
 			break;
+		case 6:
+			schedule_lane(destination, t)->floor_reached = 0;
+			schedule_lane(destination, t)->floor_goal = settled_id();
+			schedule_settle_all(t);
+			return;
 		default:
 			schedule_reread(schedule_lane(destination, t), t);
 			return;
@@ -479,10 +552,12 @@ random_run(int number)
 	run_share = number % run_nshares;
 	run_bound = run_places = 40;
 	nclaimed = nopen = 0;
+	items_most = windows[number % lengthof(windows)];
 	wall_begin = wall_begins[number % lengthof(wall_begins)] - number % 200 * SECOND;
 	wall_most = PG_INT64_MIN;
 	next_row = 1;
 	memset(done, 0, sizeof(done));
+	memset(in_row, 0, sizeof(in_row));
 	broken = NULL;
 	begin_as(run_share, run_nshares, NULL);
 	schedule_set_max_in_flight(run_bound, run_places, 64 * 1024 * 1024);
@@ -498,6 +573,8 @@ random_run(int number)
 	{
 		step_at_random();
 		steps++;
+		for (int i = 1; i <= NDESTS; i++)
+			nparked += schedule_lane(i, t)->nparked > 0;
 	}
 	ok(comes_to_an_end(), psprintf("run %d comes to an end", number));
 	if (!ok(broken == NULL, "and breaks no rule"))
@@ -517,7 +594,7 @@ random_run(int number)
 	for (int i = 1; i <= NDESTS; i++)
 	{
 		is_int(schedule_lane_in_flight(schedule_lane(i, t)), 0, "nothing is in flight");
-		is_int(schedule_lane(i, t)->nitems, 0, "nothing is in memory");
+		is_int(schedule_lane(i, t)->nitems + schedule_lane(i, t)->nparked, 0, "nothing is in memory");
 		is_int(nturns[i], 0, "no turn is kept");
 	}
 	schedule_each_lane(remove_lane, &all);
@@ -527,6 +604,9 @@ random_run(int number)
 static void
 tests(void)
 {
-	for (int number = 0; number < 300; number++)
+	for (int number = 0; number < 300 && broken == NULL; number++)
 		random_run(number);
+	ok(nparked > 100000, "rows were parked");
+	ok(ncut > 1000, "and reads cut meanwhile");
+	ok(nfloors > 1000, "where queues begin was looked for");
 }

@@ -4,8 +4,8 @@
  *		Unit tests of what is read, and when.
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
- * rooms: schedule/reading.c
- * rooms: schedule/pace.c schedule/places.c schedule/room.c destination/verdict.c
+ * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
+ * rooms: schedule/pace.c schedule/breaker.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -214,6 +214,254 @@ reading_fails(void)
 	end();
 }
 
+/* The next read, which looks at rows up to this id and finds them all dead. */
+static ReadRequest
+walk_to(int64 id, int64 took_us)
+{
+	ReadRequest request;
+
+	ok(schedule_wants_read(t) && schedule_next_read(t, &request), "something is to be read");
+	request.cut = true;
+	request.cut_id = id;
+	request.took_us = took_us;
+	schedule_rows_read(&request, NULL, 0, t);
+	return request;
+}
+
+/* Reads that are cut go on where they were, and let others go first. */
+static void
+pieces(void)
+{
+	Lane	   *lane;
+	ReadRequest request;
+
+	begin(&usual);
+	configure(2, &usual);
+	read_all();
+	queue_many(1, 5000, 10, NO_KEY);
+	is_int(walk_to(1000, 5000).after_id, 0, "one reads from the start");
+	queue_many(2, 100, 1, NO_KEY);
+	ok(read_once() && last_read.destination_id == 2, "another lane reads before it goes on");
+	is_int(walk_to(2000, 5000).after_id, 1000, "it goes on where it was");
+	last_read.destination_id = 0;
+	for (int i = 0; i < 20 && last_read.destination_id != 1; i++)
+	{
+		queue_many(2, 101 + i, 1, NO_KEY);
+		(void) read_once();
+	}
+	is_int(last_read.destination_id, 1, "its turn comes even if others never end");
+	ok(drain(false) > 10, "all of them go");
+
+	/* a late range, and rows of a user that were left in the table */
+	lane = schedule_lane(1, t);
+	insert(1, 3000, NO_KEY);
+	commit(1, 1, 4000);
+	request = walk_to(2500, 0);
+	is_int(request.kind, READ_RANGE, "a late range");
+	ok(read_once() && last_read.kind == READ_RANGE && last_read.after_id == 2500, "goes on where it was");
+	all_go(1, true, "and is found");
+	queue_many(1, 6000, 400, 7);
+	(void) next_item();
+	deliver_all();
+	for (int i = 0; i < 300 && pairingheap_is_empty(&lane->hungry); i++)
+		deliver(goes(6001 + i, "a user's next"));
+	request = walk_to(6320, 0);
+	is_int(request.kind, READ_HUNGRY, "a hungry user");
+	ok(request.after_id < 6320, "of whom no row is found at first");
+	for (int64 id = request.after_id + 1; id <= 6320; id++)
+		table[1][id].exists = false;
+	ok(read_once() && last_read.kind == READ_HUNGRY && last_read.after_id == 6320, "is fed from there on");
+	ok(drain(true) > 0, "all of them go");
+	end();
+}
+
+/* All that goes now is parked for ten seconds. */
+static void
+park_all(void)
+{
+	while (next_item() != NULL)
+		;
+	items_most = 1;
+	while (ntaken > 0)
+		retry(taken[0], SIGNAL_NONE, 10 * SECOND);
+	items_most = LANE_ITEMS;
+}
+
+/* What is parked is looked up while reads ahead are cut, and is still owed. */
+static void
+pieces_and_parked_rows(void)
+{
+	Lane	   *lane;
+	ReadRequest request;
+
+	begin(&usual);
+	configure(2, &usual);
+	lane = schedule_lane(1, t);
+	queue_many(1, 1, 4, NO_KEY);
+	park_all();
+	is_int(lane->nparked, 4, "four are parked");
+	ok(!schedule_remove(lane), "of a lane that has to stay");
+	for (int i = 0; i < 4; i++)
+	{
+		queue_many(2, 10 + i, 1, NO_KEY);
+		(void) read_once();		/* the turn of those who walk is far away then */
+	}
+	queue_many(1, 5000, 1, NO_KEY);
+	request = walk_to(1000, 5000);
+	t += 10 * SECOND;
+	queue_many(2, 1, 1, NO_KEY);
+	(void) schedule_wants_read(t);
+	ok(read_once() && last_read.destination_id == 2, "another lane reads");
+	queue_many(2, 2, 1, NO_KEY);
+	ok(read_once() && last_read.kind == READ_RETRIES, "then parked rows, as they are not walked to");
+	ok(read_once() && last_read.destination_id == 2, "the other lane reads again");
+	queue_many(2, 3, 1, NO_KEY);
+	ok(read_once() && last_read.destination_id == 2, "and before those who walk");
+	is_int(walk_to(2000, 5000).limit, request.limit, "a read that was cut need not be larger");
+	all_go(12, false, "all of them go");
+
+	/* a sweep leaves alone what is parked, and sees that it has gone when it comes there */
+	queue_many(1, 6000, 2, 7);
+	park_all();
+	schedule_reread(lane, t);
+	(void) read_once();			/* what is due, and beyond the cursor */
+	(void) read_once();
+	is_int(walk_to(5500, 0).kind, READ_SWEEP, "a sweep");
+	is_int(lane->nparked, 1, "knows nothing of what it has not come to");
+	ok(read_once() && last_read.kind == READ_SWEEP && lane->nparked == 1 && lane->nitems == 0,
+	   "what is parked is not taken in twice");
+	schedule_look_for_floor(lane, 100000, t);
+	ok(read_once() && last_read.kind == READ_FLOOR && lane->floor_reached == 5999, "it is owed");
+	table[1][6000].exists = false;
+	schedule_reread(lane, t);
+	(void) read_once();
+	(void) read_once();
+	(void) walk_to(5999, 0);
+	is_int(lane->nparked, 1, "nor is it known to have gone");
+	deliver(goes(6001, "before that is seen"));
+	end();
+}
+
+/* What nobody told of is looked for when there is time. */
+static void
+sweeping(void)
+{
+	ReadRequest request;
+	QueueItem  *item;
+
+	begin(&usual);
+	queue_many(1, 9000, 1, NO_KEY);
+	all_go(1, true, "a first one");
+	schedule_reread(schedule_lane(1, t), t);
+	queue_many(1, 9001, 1, NO_KEY);
+	deliver(goes(9001, "what is new comes first"));
+	nreads[READ_SWEEP] = 0;
+	schedule_reread(schedule_lane(1, t), t);
+	read_all();
+	is_int(nreads[READ_SWEEP], 1, "then everything is read again");
+
+	schedule_reread(schedule_lane(1, t), t);
+	(void) read_once();			/* what is due, and beyond the cursor */
+	(void) read_once();
+	request = walk_to(1000, 5000);
+	is_int(request.kind, READ_SWEEP, "again");
+	is_int(schedule_wants_read(t), false, "a piece that took long is followed by a pause");
+	is_int(schedule_wake_at(), t + 20 * 5000, "of twenty times as much");
+	insert(1, 2000, NO_KEY);
+	table[1][2000].visible = true;
+	queue_many(1, 9002, 1, NO_KEY);
+	deliver(goes(9002, "what is new does not wait for that"));
+	schedule_reread(schedule_lane(1, t), t);
+	t += 20 * 5000;
+	while (read_once() && last_read.kind != READ_SWEEP)
+		;
+	ok(last_read.kind == READ_SWEEP && last_read.after_id == 1000, "it goes on, and does not begin anew");
+	all_go(1, true, "what somebody has made is found");
+	end();
+
+	/* whenever its turn comes, it finds nothing before what precedes it is read */
+	for (int i = 0; i < 64; i++)
+	{
+		begin(&usual);
+		configure(2, &usual);
+		queue_many(1, 5000, 1, NO_KEY);
+		all_go(1, true, "a first one");
+		schedule_reread(schedule_lane(1, t), t);
+		(void) read_once();		/* what is due, and beyond the cursor */
+		(void) read_once();
+		(void) walk_to(3000, 0);
+		for (int id = 1; id <= i; id++)
+		{
+			queue_many(2, id, 1, NO_KEY);
+			(void) read_once();
+			if ((item = schedule_next(t)) == NULL)
+				continue;
+			taken[ntaken++] = item;
+			deliver(item);
+		}
+		insert(1, 200, 7);
+		insert(1, 4000, 7);
+		commit(1, 200, 4000);
+		(void) read_once();
+		ok(last_read.kind != READ_SWEEP, "what was told comes first");
+		end();
+	}
+}
+
+static void
+floors(void)
+{
+	Lane	   *lane;
+	Floor		floor = {1, 1, 100};
+
+	begin(NULL);
+	schedule_start_at(&floor, t);
+	configure(1, &usual);
+	lane = schedule_lane(1, t);
+	queue_many(1, 50, 1, NO_KEY);
+	queue_many(1, 120000, 1, NO_KEY);
+	insert(1, 40, NO_KEY);
+	table[1][40].visible = true;
+	ok(read_once() && last_read.kind == READ_RANGE && last_read.after_id == 49, "what was told is read");
+	(void) read_once();			/* what is due */
+	ok(read_once() && last_read.kind == READ_AHEAD && last_read.after_id == 100, "and all beyond the floor");
+	deliver(goes(50, "one that was told of"));
+	ok(schedule_floor_may_rise(lane, 100000), "ids have gone far beyond its floor");
+	all_go(2, false, "what nobody told of is found as well");
+
+	/* nobody knows of it; the floor does not rise above it */
+	insert(1, 70000, NO_KEY);
+	table[1][70000].visible = true;
+	ok(!schedule_floor_to_save(lane, &floor), "nothing is known of a higher floor");
+	schedule_look_for_floor(lane, 100000, t);
+	ok(read_once() && last_read.kind == READ_FLOOR && last_read.after_id == 100 && last_read.upto_id == 100000,
+	   "it is looked for up to where rows may appear");
+	ok(!read_once() && !schedule_floor_may_rise(lane, 110000), "and that is all");
+	ok(schedule_floor_may_rise(lane, 200000), "until ids have gone far beyond that");
+	ok(schedule_floor_to_save(lane, &floor) && floor.after_id == 69999 && floor.nrows == 1, "it is below the first row");
+	schedule_floor_saved(lane, &floor);
+	ok(!schedule_floor_to_save(lane, &floor), "it is saved");
+
+	/* somebody has replayed an event: the table says so */
+	table[1][70000].exists = false;
+	schedule_look_for_floor(lane, 200000, t);
+	(void) walk_to(119990, 5000);
+	t += 20 * 5000;
+	ok(read_once() && last_read.kind == READ_FLOOR && last_read.after_id == 119990, "a long look is taken in pieces");
+	ok(schedule_floor_to_save(lane, &floor) && floor.after_id == 200000, "it is found");
+	floor.after_id = 30;
+	schedule_floor_saved(lane, &floor);
+	schedule_look_for_floor(lane, 200000, t);
+	ok(read_once() && last_read.kind == READ_FLOOR && last_read.after_id == 30, "it is looked for from there");
+
+	/* ids have begun anew */
+	ok(schedule_floor_to_save(lane, &floor), "it is found");
+	schedule_floor_saved(lane, &floor);
+	schedule_look_for_floor(lane, 10, t);
+	ok(schedule_floor_to_save(lane, &floor) && floor.after_id == 0, "ids that begin anew have no floor");
+	end();
+}
+
 static void
 shares(void)
 {
@@ -246,5 +494,9 @@ tests(void)
 	late_ranges();
 	by_each_clock(due_rows);
 	reading_fails();
+	pieces();
+	pieces_and_parked_rows();
+	sweeping();
+	floors();
 	shares();
 }

@@ -5,8 +5,8 @@
  *		they are configured.
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
- * rooms: schedule/reading.c
- * rooms: schedule/pace.c schedule/places.c schedule/room.c destination/verdict.c
+ * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
+ * rooms: schedule/pace.c schedule/breaker.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

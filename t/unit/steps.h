@@ -18,8 +18,12 @@
 #define SECOND		USECS_PER_SEC
 #define HOUR		(3600 * SECOND)
 #define NO_KEY		(-1)
+#ifndef MAX_IDS
 #define MAX_IDS		130000
+#endif
+#ifndef NDESTS
 #define NDESTS		5			/* from 1 on */
+#endif
 
 /* ---------------------------------------------------------------------
  * What the scheduler has of others
@@ -97,7 +101,8 @@ static TableRow table[NDESTS + 1][MAX_IDS + 1];
 static int64 lowest[NDESTS + 1];	/* no row has an id below */
 static int64 highest;			/* nor one above */
 static int64 ncommits;
-static int	nreads[READ_DUE + 1];	/* by kind */
+static int	nreads[READ_RETRIES + 1];	/* by kind */
+static int	piece_ids;			/* ids that a read looks at before it is cut; 0: all */
 static ReadRequest last_read;
 
 static inline TableRow *
@@ -146,22 +151,48 @@ by_time(const void *a, const void *b)
 	return left->event_id < right->event_id ? -1 : 1;
 }
 
+static inline int
+select_by_ids(const ReadRequest *request, QueueRow *rows)
+{
+	int			count = 0;
+
+	for (int i = 0; i < request->nids; i++)
+	{
+		TableRow   *r = &table[request->destination_id][request->ids[i]];
+
+		if (r->exists && r->visible)
+			rows[count++] = r->row;
+	}
+	return count;
+}
+
 /* As queue_read() does. */
 static inline int
-select_rows(const ReadRequest *request, QueueRow *rows)
+select_rows(ReadRequest *request, QueueRow *rows)
 {
 	int64	   *least = &lowest[request->destination_id];
 	int			count = 0;
 	int64		id = 0;
+	int64		begin;
 
+	if (request->kind == READ_RETRIES)
+		return select_by_ids(request, rows);
 	while (*least < highest && !table[request->destination_id][*least].exists)
 		(*least)++;
 	if (request->kind != READ_DUE)
 		id = request->after_id + 1;
-	for (id = Max(id, *least); id <= highest; id++)
+	begin = id = Max(id, *least);
+	for (; id <= highest; id++)
 	{
 		TableRow   *r = &table[request->destination_id][id];
 
+		if (piece_ids > 0 && id - begin == piece_ids && request->kind != READ_DUE &&
+			id <= request->upto_id && count < request->limit)
+		{
+			request->cut = true;
+			request->cut_id = id - 1;
+			break;
+		}
 		if (!r->exists || !r->visible)
 			continue;
 		if (request->kind == READ_DUE)
@@ -199,8 +230,11 @@ read_all(void)
 {
 	int			count = 0;
 
-	while (read_once() && count < 10000)
-		count++;
+	while (read_once())
+	{
+		if (count++ == 10000)
+			elog(ERROR, "reads of kind %d come to no end", last_read.kind);
+	}
 	return count;
 }
 
@@ -251,7 +285,7 @@ begin_as(int share, int nshares, const LanePolicy *policy)
 	}
 	memset(nreads, 0, sizeof(nreads));
 	memset(nturns, 0, sizeof(nturns));
-	highest = ncommits = nwithdrawn = 0;
+	highest = ncommits = nwithdrawn = piece_ids = 0;
 	turns_refused = turns_wanted = false;
 	t = 1000 * SECOND;
 	wall_ahead = wall_begin - t;
@@ -367,8 +401,10 @@ static inline void
 finish(QueueItem *item, VerdictKind kind, VerdictSignal signal, int64 wait_us)
 {
 	Verdict		verdict = {.kind = kind, .signal = signal, .retry_at = t + wait_us,
-		.first_attempt_at = clock_wall(t), .reason = "HTTP status 500"};
+		.first_attempt_at = schedule_row(item)->first_attempt_at, .reason = "HTTP status 500"};
 
+	if (verdict.first_attempt_at == NO_TIME)
+		verdict.first_attempt_at = clock_wall(item->taken_at);
 	schedule_finished(item, &verdict, t);
 }
 

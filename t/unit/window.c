@@ -4,8 +4,8 @@
  *		Unit tests of which rows are kept in memory, and of rows that have changed.
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
- * rooms: schedule/reading.c
- * rooms: schedule/pace.c schedule/places.c schedule/room.c destination/verdict.c
+ * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
+ * rooms: schedule/pace.c schedule/breaker.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -157,7 +157,8 @@ full_windows(void)
 		insert(1, i, NO_KEY)->row.retry_at = clock_wall(t + HOUR);
 	commit(1, 1, 60000);
 	nothing_goes("all wait for their retries");
-	is_between(schedule_lane(1, t)->nitems, LANE_ITEMS, LANE_ITEMS + READ_ROWS, "a full window");
+	is_between(schedule_lane(1, t)->nitems, LANE_ITEMS / 2 - 1, LANE_ITEMS / 2 + 1, "a half of the window");
+	is_int(schedule_lane(1, t)->nitems + schedule_lane(1, t)->nparked, 60000, "the others are parked");
 	t += HOUR;
 	all_go(60000, false, "they all go");
 	end();

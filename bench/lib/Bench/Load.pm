@@ -78,9 +78,10 @@ sub bodies
 
 # Sorted milliseconds from COMMIT's return to arrival, of what $clients
 # sessions send one by one; with the clients' own times the other way round.
+# $others: so many events arrive besides.
 sub send_steadily
 {
-    my ($bench, $statement, $receiver, $count, $rate, $clients, $meanwhile) = @_;
+    my ($bench, $statement, $receiver, $count, $rate, $clients, $meanwhile, $others) = @_;
     my @clients;
     my $run = ++$bench->{run};
 
@@ -94,7 +95,7 @@ sub send_steadily
     }
     $meanwhile->() if $meanwhile;
     $_->[0]->finish foreach @clients;
-    $receiver->wait_for(int($count / $clients) * $clients);
+    $receiver->wait_for(int($count / $clients) * $clients + ($others // 0));
     return latencies($receiver, map { $_->[1] } @clients);
 }
 

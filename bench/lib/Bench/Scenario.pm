@@ -20,6 +20,7 @@ my @scenarios = (
     [ throughput => \&Bench::Scenario::Rate::throughput ],
     [ latency => \&Bench::Scenario::Latency::latency ],
     [ send => \&Bench::Scenario::Cost::send_ ],
+    [ prepared => \&Bench::Scenario::Cost::prepared ],
     [ backlog => \&Bench::Scenario::Rate::backlog ],
     [ neighbours => \&Bench::Scenario::Latency::neighbours ],
     [ old_snapshot => \&Bench::Scenario::Latency::old_snapshot ],

@@ -238,12 +238,27 @@ sub restart
 {
     my ($workers) = @_;
 
+    restart_with("-c rswebhook.workers=$workers");
+    workers();
+    return;
+}
+
+# The server anew, as one that has never heard of us
+sub restart_without
+{
+    restart_with('-c shared_preload_libraries=');
+    return;
+}
+
+sub restart_with
+{
+    my ($options) = @_;
+
     $session->disconnect;
     system('pg_ctl', '-D', "$dir/data", '-l', "$dir/server.log", '-s', '-w', '-m', 'fast',
-        '-o', "-c rswebhook.workers=$workers", 'restart') == 0
+        '-o', $options, 'restart') == 0
       or die "the server did not restart\n";
     $session->connect;
-    workers();
     return;
 }
 

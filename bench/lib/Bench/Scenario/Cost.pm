@@ -1,5 +1,5 @@
 # Bench::Scenario::Cost
-#     What it costs the database: send, transform, idle.
+#     What it costs the database: send, prepared, transform, idle.
 #
 # Copyright (c) 2026, the rswebhook maintainers
 
@@ -11,6 +11,7 @@ use warnings;
 use Bench::Load qw($ours settle drain);
 use Bench::Process;
 use Bench::Receiver;
+use Bench::Session;
 use Bench::Way;
 use Time::HiRes qw(time sleep);
 
@@ -63,6 +64,78 @@ sub send_
     $result->compare('send', what => "$rows at once", way => $ours,
         against => 'plain INSERT', how => 'ratio', goal => [ '<=', 2.5 ]);
     return;
+}
+
+# COMMIT PREPARED, beside the same server without the library; and while somebody
+# holds many locks, of which it must not make a list.
+sub prepared
+{
+    my ($bench) = @_;
+    my ($result, $session, $size) = @$bench{qw(result session size)};
+    my $event = $session->query('SELECT bench.event(1)');
+    my $receiver = Bench::Receiver->nginx($bench->{dir});
+    my $way = Bench::Way->new('rswebhook');
+    my $insert = "INSERT INTO bench.plain (event) VALUES ('$event'::jsonb)";
+    my @whats = ([ 'no other locks', 0 ], [ "$size->{prepared_locks} locks", $size->{prepared_locks} ]);
+    my %sql = (
+        'no library' => $insert,
+        "$ours, no send" => $insert,
+        "$ours, a send" => "SELECT rswebhook_send('$event'::jsonb, 'bench')");
+
+    for (1 .. $size->{rounds})
+    {
+        foreach my $title (reverse sort keys %sql)
+        {
+            my $without = $title eq 'no library';
+
+            if ($without) { Bench::Way::restart_without() }
+            else { $way->start($receiver, paused => 'true') }
+            foreach my $what (@whats)
+            {
+                my $holder = Bench::Session->new;
+
+                $holder->query("BEGIN; SELECT count(pg_advisory_xact_lock(n)) FROM generate_series(1, $what->[1]) n");
+                settle($bench);
+                $result->add('prepared', "COMMIT PREPARED, $what->[0]", 'ms', $title,
+                    commit_prepared_ms($bench, $sql{$title}));
+            }
+            if ($without) { Bench::Way::restart($ENV{BENCH_WORKERS}) }
+            else { $way->stop }
+            $session->query('TRUNCATE bench.plain');
+        }
+    }
+    $receiver->stop;
+    foreach my $what (@whats)
+    {
+        foreach my $title ("$ours, no send", "$ours, a send")
+        {
+            $result->compare('prepared', what => "COMMIT PREPARED, $what->[0]", way => $title,
+                against => 'no library', how => 'ratio', goal => [ '<=', 1.2 ]);
+        }
+    }
+    return;
+}
+
+# What one session waits for it, the median as psql shows it
+sub commit_prepared_ms
+{
+    my ($bench, $sql) = @_;
+    my $path = "$bench->{dir}/script.sql";
+    my @times;
+
+    open(my $script, '>', $path) or die "cannot write $path: $!\n";
+    print $script "PREPARE one AS $sql;\n\\timing on\n",
+      "BEGIN;\nEXECUTE one;\nPREPARE TRANSACTION 'bench';\nCOMMIT PREPARED 'bench';\n" x $bench->{size}{prepared};
+    close $script;
+    my $psql = Bench::Process->start('psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-f', $path);
+    while (defined(my $line = readline $psql->{out}))
+    {
+        push @times, $1 if $line =~ /^Time: ([0-9.]+) ms/;
+    }
+    $psql->finish;
+    my @commits = sort { $a <=> $b } @times[ grep { $_ % 4 == 3 } 0 .. $#times ];
+    die "there were not as many as there should be\n" unless @commits == $bench->{size}{prepared};
+    return $commits[ $#commits / 2 ];
 }
 
 sub pgbench_rate

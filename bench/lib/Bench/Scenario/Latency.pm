@@ -15,7 +15,7 @@ use Bench::Receiver;
 use Bench::Result;
 use Bench::Session;
 use Bench::Way;
-use Time::HiRes qw(sleep);
+use Time::HiRes qw(sleep time);
 
 sub latency
 {
@@ -161,11 +161,121 @@ sub old_snapshot
         }
         snapshot_curves($result, $pairs);
     }
+    dead_rows($bench);
     $result->compare('old_snapshot', what => 'rate', way => 'last fifth',
         against => 'first fifth', how => 'ratio', goal => [ '>=', 0.98 ]);
     $result->compare('old_snapshot', what => 'p99', way => 'last fifth',
         against => 'first fifth', how => 'ratio', goal => [ '<=', 1.2 ]);
     return;
+}
+
+# What reads at the front of a queue where only dead rows are: how long do events
+# of another destination wait meanwhile, and how soon is the worker back?
+sub dead_rows
+{
+    my ($bench) = @_;
+    my ($result, $session, $size) = @$bench{qw(result session size)};
+    my $way = Bench::Way->new('rswebhook');
+    my $receiver = Bench::Receiver->clock($bench->{dir});
+    my $holder = Bench::Session->new;
+    my $title = "$size->{snapshot_dead} dead rows";
+    my %doing = (
+        'resume' => sub {
+            $session->query("SELECT rswebhook_pause('bench'); SELECT rswebhook_resume('bench')");
+        },
+        'COMMIT PREPARED' => sub {
+            $session->query("BEGIN; SELECT rswebhook_send(event, 'bench') FROM ("
+                  . Bench::Way::events(1) . ") e; PREPARE TRANSACTION 'bench'; COMMIT PREPARED 'bench'");
+        },
+        'sweep' => sub { });
+
+    $way->start($receiver);
+    Bench::Way::destination('other', $receiver->url, max_in_flight => 32, ordered => 'false');
+    drain($bench, $way, $receiver, 100);
+    $holder->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class');
+    make_dead_rows($session, $size->{snapshot_dead});
+    drain($bench, $way, $receiver, 100);
+    await_floor($session, $size->{snapshot_dead});
+
+    foreach my $what ('resume', 'COMMIT PREPARED')
+    {
+        $result->add('old_snapshot', "others' longest wait, $what", 'ms', $title,
+            send_to_other($bench, $receiver, $size->{dead_seconds} / 3, $doing{$what},
+                $what eq 'COMMIT PREPARED' ? 1 : 0));
+    }
+
+    # events, since who starts reads them first
+    my $start = time;
+    $session->query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'rswebhook worker'");
+    drain($bench, $way, $receiver, 100);
+    $result->add('old_snapshot', 'worker is back', 's', $title, time - $start);
+
+    # a worker that has started looks for what nobody told of
+    $result->add('old_snapshot', q{others' longest wait, sweep}, 'ms', $title,
+        send_to_other($bench, $receiver, $size->{dead_seconds}, $doing{sweep}));
+    $holder->query('COMMIT');
+    $way->stop;
+    $receiver->stop;
+    foreach my $what (sort keys %doing)
+    {
+        $result->compare('old_snapshot', what => "others' longest wait, $what", way => $title,
+            how => 'value', goal => [ '<=', 200 ]);
+    }
+    $result->compare('old_snapshot', what => 'worker is back', way => $title,
+        how => 'value', goal => [ '<=', 2 ]);
+    return;
+}
+
+# As if so many had been delivered since the snapshot was taken
+sub make_dead_rows
+{
+    my ($session, $count) = @_;
+    my $at_once = 1_000_000;
+
+    for (my $done = 0; $done < $count; $done += $at_once)
+    {
+        my $n = $count - $done < $at_once ? $count - $done : $at_once;
+
+        $session->query(<<"SQL");
+INSERT INTO rswebhook.queue (destination_id, event_slot, event_id, queued_at)
+    SELECT d.id, 0, s.last_value + n, now()
+    FROM generate_series(1, $n) n, rswebhook.destination d, rswebhook.event_id_seq s
+    WHERE d.name = 'bench';
+DELETE FROM rswebhook.queue;
+SELECT setval('rswebhook.event_id_seq', last_value + $n + 1) FROM rswebhook.event_id_seq;
+SQL
+    }
+    return;
+}
+
+# Had they been delivered one after the other, the worker would know already where
+# the queue begins; it looks while something is delivered.
+sub await_floor
+{
+    my ($session, $count) = @_;
+
+    for (1 .. 3000)
+    {
+        $session->query('SELECT rswebhook_send(event, \'other\') FROM (' . Bench::Way::events(1) . ') e');
+        return if $count < 100_000 || $session->query(<<"SQL") eq 't';
+SELECT f.after_id > s.last_value - 100000
+FROM rswebhook.event_id_seq s, rswebhook.floor f JOIN rswebhook.destination d ON d.id = f.destination_id
+WHERE d.name = 'bench'
+SQL
+        sleep 0.2;
+    }
+    die "the worker did not find where the queue begins\n";
+}
+
+# Events for another destination, for some seconds: the longest latency in ms
+sub send_to_other
+{
+    my ($bench, $receiver, $seconds, $meanwhile, $others) = @_;
+    my $sorted = sorted_latencies(send_steadily($bench,
+            q{SELECT rswebhook_send($1::jsonb, 'other')}, $receiver, int($seconds * 100), 100, 1,
+            sub { sleep 1; $meanwhile->() }, $others));
+
+    return $sorted->[-1];
 }
 
 # By the second: arrivals, and the 99th percentile of what was sent in it

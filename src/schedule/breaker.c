@@ -1,0 +1,159 @@
+/*-------------------------------------------------------------------------
+ *
+ * breaker.c
+ *		The circuit breaker: when a destination is backed off as a whole.
+ *
+ * What counts is how many users in a row fail, each once, and only by what was
+ * first tried since the last good answer: an event that fails while others do not
+ * says nothing of its destination.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "schedule/lane.h"
+
+static dlist_head changed;		/* lanes whose breakers have */
+
+void
+breaker_init(void)
+{
+	dlist_init(&changed);
+}
+
+void
+breaker_mark_changed(Lane *lane)
+{
+	if (!lane->breaker_changed)
+		dlist_push_tail(&changed, &lane->changed_node);
+	lane->breaker_changed = true;
+}
+
+/* Has none of the user's failures counted since the last good answer? */
+static bool
+is_first_of_user(Lane *lane, const QueueRow *row)
+{
+	int64		user = row->has_key ? row->ordering_key : row->event_id;
+
+	for (int i = 0; i < Min(lane->nblamed, LANE_BLAMED); i++)
+	{
+		if (lane->blamed[i] == user)
+			return false;
+	}
+	lane->blamed[lane->nblamed % LANE_BLAMED] = user;
+	if (lane->nblamed < PG_INT32_MAX)
+		lane->nblamed++;
+	return true;
+}
+
+/*
+ * Does a failure speak of the destination?  Not that of a request which is older
+ * than the last good answer: a destination that now and then leaves one hanging
+ * would look dead whenever some of these time out together.  Nor that of an event
+ * which was first tried before that answer, as it fails while others do not.
+ * And a single user's failures are one.
+ */
+static bool
+tells_of_destination(const QueueItem *item)
+{
+	Lane	   *lane = item->lane;
+	const QueueRow *row = &item->row;
+
+	if (item->taken_at <= lane->alive_at ||
+		(row->first_attempt_at != NO_TIME && clock_when(row->first_attempt_at) <= lane->alive_at))
+		return false;
+	return is_first_of_user(lane, row);
+}
+
+/*
+ * Failures of so many users in a row open the breaker.  From then on one request at
+ * a time probes, at growing distances; the failures of requests that were in flight
+ * already do not count.
+ */
+void
+breaker_note_failure(QueueItem *item, bool probed, const Verdict *verdict, Instant now)
+{
+	Lane	   *lane = item->lane;
+	Breaker    *breaker = &lane->breaker;
+	int			threshold = lane->policy.breaker_failures;
+	Instant		pause;
+
+	if (!probed && (breaker->open || !tells_of_destination(item)))
+		return;
+	if (lane->failing < PG_INT32_MAX)
+		lane->failing++;
+	if (threshold == 0 || lane->failing < threshold)
+		return;
+
+	breaker->failures = lane->failing;
+	if (!breaker->open)
+	{
+		breaker->opened_at = clock_wall(now);
+		lane->fresh_in_row = 0;	/* what was never tried probes first */
+	}
+	breaker->open = true;
+	pause = now + verdict_backoff_us(lane->policy.min_backoff_us,
+									 lane->policy.max_backoff_us,
+									 lane->failing - threshold + 1, 0.5);
+	breaker->next_probe_at = verdict->kind == VERDICT_RETRY ?
+		Max(pause, Min(verdict->retry_at, now + lane->policy.max_backoff_us)) : pause;
+	strlcpy(breaker->reason, verdict->reason, sizeof(breaker->reason));
+	breaker_mark_changed(lane);
+}
+
+void
+breaker_note_alive(Lane *lane, Instant now)
+{
+	lane->failing = lane->nblamed = 0;
+	lane->alive_at = now;
+	lane->allowed = Min(lane->allowed + 1, lane->policy.max_in_flight);
+	if (lane->breaker.open)
+	{
+		memset(&lane->breaker, 0, sizeof(lane->breaker));
+		breaker_mark_changed(lane);
+	}
+}
+
+void
+breaker_bound(Lane *lane, Instant now)
+{
+	if (lane->configured)
+		lane->breaker.next_probe_at = Min(lane->breaker.next_probe_at,
+										  now + lane->policy.max_backoff_us);
+}
+
+/* False: the lane's breaker stays as it is. */
+bool
+breaker_set(Lane *lane, const Breaker *breaker, Instant now)
+{
+	if (lane->breaker_changed)
+		return false;			/* ours is newer than the table's */
+	if (!breaker->open && !lane->breaker.open)
+		return false;			/* closed before and after: go on counting */
+	if (!lane->breaker.open)
+		lane->fresh_in_row = 0;
+	lane->breaker = *breaker;
+	lane->failing = Max(breaker->failures, 0);
+	breaker_bound(lane, now);
+	return true;
+}
+
+Lane *
+breaker_next_changed(void)
+{
+	Lane	   *lane;
+
+	if (dlist_is_empty(&changed))
+		return NULL;			/* nearly always */
+	lane = dlist_container(Lane, changed_node, dlist_pop_head_node(&changed));
+	lane->breaker_changed = false;
+	return lane;
+}
+
+bool
+breaker_has_changed(void)
+{
+	return !dlist_is_empty(&changed);
+}

@@ -1,0 +1,279 @@
+/*-------------------------------------------------------------------------
+ *
+ * crowds.c
+ *		Unit tests of good users among crowds whose events fail.
+ *
+ * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
+ * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
+ * rooms: schedule/pace.c schedule/breaker.c schedule/places.c schedule/room.c destination/verdict.c
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "unit.h"
+
+#define MAX_IDS		1020000
+#define NDESTS		2
+#include "steps.h"
+
+#define CROWD		1000000
+#define IS_GOOD		(CROWD + 1) /* users from here on are good */
+
+static int64 min_wait;			/* a failing event waits so long, and up to as long again */
+static int64 answered;			/* requests so far */
+static int	nopened;			/* so often a breaker opened */
+
+/* What the receiver says: users of the crowd fail. */
+static void
+answer(QueueItem *item)
+{
+	const QueueRow *row = schedule_row(item);
+	bool		was_open = schedule_lane_breaker(item->lane)->open;
+
+	answered++;
+	if (row->has_key && row->ordering_key >= IS_GOOD)
+		deliver(item);
+	else
+		retry(item, SIGNAL_FAILING, min_wait + answered * 7919 % min_wait);
+	if (schedule_next_changed_breaker() != NULL)
+		schedule_breaker_saved(item->lane, t);
+	nopened += schedule_lane_breaker(item->lane)->open && !was_open;
+}
+
+static void
+take_those_that_may_go(void)
+{
+	while (ntaken < 1000 && next_item() != NULL)
+		;
+}
+
+/* One answer, so many microseconds later, or on to when something may go. */
+static void
+step(Instant until, int64 each)
+{
+	take_those_that_may_go();
+	if (ntaken > 0)
+	{
+		t += each;
+		answer(taken[0]);
+	}
+	else
+		t = schedule_wake_at() == 0 ? until : Min(Max(schedule_wake_at(), t), until);
+}
+
+static void
+work(Instant until, int64 each)
+{
+	while (t < until)
+		step(until, each);
+}
+
+/* Until the row has been delivered; how many requests there were, at most so many. */
+static int
+requests_until_sent(int64 id, int most)
+{
+	int64		before = answered;
+
+	while (table[1][id].exists && answered - before < most)
+		step(t + SECOND, 1000);
+	return (int) (answered - before);
+}
+
+static void
+queue_crowd(int64 first, int count)
+{
+	for (int i = 0; i < count; i++)
+		insert(1, first + i, i);
+	commit(1, first, first + count - 1);
+}
+
+/* A breaker that failing users have opened is probed by others. */
+static void
+breaker_is_probed(int count)
+{
+	LanePolicy	policy = usual;
+	Instant		since;
+
+	policy.breaker_failures = 16;
+	policy.min_backoff_us = SECOND / 2;
+	policy.max_backoff_us = SECOND;
+	min_wait = SECOND / 2;
+	nopened = 0;
+	begin(&policy);
+	queue_crowd(1, count);
+	work(t + SECOND, 1000);
+	ok(schedule_lane_breaker(schedule_lane(1, t))->open, "failing users have opened the breaker");
+	queue_many(1, 151, 1, IS_GOOD);
+	since = t;
+	is_between(requests_until_sent(151, 50), 1, 2, "a good one probes it");
+	is_between(t - since, 0, 2 * SECOND + SECOND / 2, "at the next times");
+	ok(!schedule_lane_breaker(schedule_lane(1, t))->open, "and closes it");
+
+	/* those who fail though others do not */
+	work(t + 60 * SECOND, 1000);
+	nopened = 0;
+	work(t + 600 * SECOND, 1000);
+	is_int(nopened, 0, "those who have failed before do not open it again");
+	for (int i = 0; i < 100; i++)
+	{
+		queue_many(1, 200 + i, 1, IS_GOOD + i);
+		is_between(requests_until_sent(200 + i, 50), 1, policy.max_in_flight, "a good one goes");
+		work(t + 10 * SECOND, 1000);
+	}
+	is_int(nopened, 0, "however few are good");
+	queue_many(1, 400, 16, NO_KEY);
+	work(t + SECOND, 1000);
+	is_int(nopened, 1, "but events that are new");
+	end();
+}
+
+/* One user alone does not open it, whatever it has. */
+static void
+one_user_is_not_all(void)
+{
+	LanePolicy	policy = usual;
+
+	policy.breaker_failures = 16;
+	min_wait = SECOND;
+	for (int ordered = 0; ordered <= 1; ordered++)
+	{
+		policy.ordered = ordered;
+		nopened = 0;
+		begin(&policy);
+		queue_many(1, 1, 100, 7);
+		work(t + 1000 * SECOND, 1000);
+		is_int(nopened, 0, "the failures of one user are one");
+		end();
+	}
+}
+
+/* Of what may be sent, first attempts have a part. */
+static void
+rate_is_shared(void)
+{
+	LanePolicy	policy = usual;
+
+	for (int limited = 0; limited <= 1; limited++)
+	{
+		int			nretries = 0;
+		int			ngone = 0;
+		int			nrequests;
+
+		policy.rate_limit = limited ? 5 : 0;
+		policy.max_in_flight = limited ? 32 : 1;
+		min_wait = SECOND / 2;
+		begin(&policy);
+		queue_crowd(1, 150);
+		work(t + 60 * SECOND, 10000);
+		for (int i = 0; i < 3; i++)
+			queue_many(1, 1001 + i, 1, IS_GOOD + i);
+		nrequests = requests_until_sent(1001, 100);
+		is_between(nrequests, 1, 4 + policy.max_in_flight / 8, "a good one is among the next");
+		is_between(requests_until_sent(1003, 100), 0, 4, "all of them are");
+
+		/* nor do these take all */
+		queue_many(1, 2001, 1000, NO_KEY);
+		for (int i = 0; i < 200; i++)
+		{
+			QueueItem  *item;
+
+			t += SECOND / 5;
+			if ((item = next_item()) == NULL)
+				continue;
+			ngone++;
+			nretries += item->retry;
+			answer(item);
+		}
+		is_between(nretries, ngone / 2 - 5, ngone / 2 + 5, "each kind has its part");
+		end();
+	}
+}
+
+/* What waits for long is not in memory, and comes back in order. */
+static void
+crowd_waits(int count, bool ordered)
+{
+	LanePolicy	policy = usual;
+	int64		id = count + 1;
+	Size		used = MemoryContextMemAllocated(TopMemoryContext, true);
+	Lane	   *lane;
+
+	policy.ordered = ordered;
+	policy.max_in_flight = 256;
+	policy.max_backoff_us = 600 * SECOND;
+	min_wait = 3600 * SECOND;
+	begin(&policy);
+	lane = schedule_lane(1, t);
+	queue_crowd(1, count);
+	lane->alive_at = 1;
+	lane->allowed = 256;
+	answered = 0;
+	while (answered < count)
+		work(t + 1000, 1);
+	answered = 0;
+	is_between(lane->nitems, 0, LANE_ITEMS, "not all that wait are in memory");
+	is_int(lane->nitems + lane->nparked, count, "but all are known");
+	used = MemoryContextMemAllocated(TopMemoryContext, true) - used;
+	is_between(used / 1024 / 1024, 0, 24 + (int64) count * 110 / 1024 / 1024, "and take little memory");
+
+	for (int i = 0; i < 3; i++)
+	{
+		queue_many(1, id, 1, IS_GOOD + i);
+		is_int(requests_until_sent(id++, 10), 1, "a good one goes at once");
+		insert(1, id, IS_GOOD + i);
+		insert(1, id + 1, IS_GOOD + i);
+		commit(1, id + 1, id + 1);
+		read_all();
+		commit(1, id, id);
+		is_int(requests_until_sent(id++, 10), ordered ? 1 : 2, "and one that commits late");
+		(void) requests_until_sent(id++, 10);
+	}
+	answered = 0;
+
+	/* the later events of those that wait */
+	queue_crowd(id, 1000);
+	if (ordered)
+		nothing_goes("their users wait");
+	else
+		is_between(take_all(), 100, 256, "without order they go");
+	deliver_all();
+	t += 3 * min_wait;
+}
+
+static void
+comes_back(bool ordered)
+{
+	static int64 last[CROWD + 10];
+	bool		in_order = true;
+	int			count = nrows_left();
+	int			n = 0;
+	QueueItem  *item;
+
+	memset(last, 0, sizeof(last));
+	while ((item = next_item()) != NULL)
+	{
+		const QueueRow *row = schedule_row(item);
+
+		in_order &= row->event_id > last[row->ordering_key];
+		last[row->ordering_key] = row->event_id;
+		n++;
+		deliver(item);
+	}
+	is_int(n, count, "all come back when they are due");
+	ok(in_order || !ordered, "each user's in order");
+	end();
+}
+
+static void
+tests(void)
+{
+	breaker_is_probed(30);
+	breaker_is_probed(100);
+	one_user_is_not_all();
+	rate_is_shared();
+	crowd_waits(50100, false);
+	comes_back(false);
+	crowd_waits(CROWD, true);
+	comes_back(true);
+}
