@@ -39,14 +39,14 @@ ok(wait_until_sent($node), 'it goes on');
 my $floor = wait_for_floor(sub { $_[0] > 0.9 * $dead });
 cmp_ok($floor, '<=', query($node, 'SELECT max(id) FROM rswebhook.event'), 'it is known where the queue begins');
 
-my $read = reads();
+my $read = entries_read($node);
 query($node, q{SELECT rswebhook_pause('one')});
 sent('paused', 'one');
 query($node, q{SELECT rswebhook_resume('one')});
 arrives('paused', 'a destination goes on');
 query($node, 'BEGIN; ' . sending('prepared', 'one') . q{; PREPARE TRANSACTION 'one'; COMMIT PREPARED 'one'});
 arrives('prepared', 'a prepared transaction is committed');
-cmp_ok(reads() - $read, '<', $dead / 2, 'dead rows are not read for that');
+cmp_ok(entries_read($node) - $read, '<', $dead / 2, 'dead rows are not read for that');
 
 # A restart, with a row that nobody told of below: the sweep finds it
 query($node, q{
@@ -151,21 +151,4 @@ sub wait_for_floor
             return $is_so->($floor);
         }) or die "it begins at $floor\n";
     return $floor;
-}
-
-# Entries of the queue's index that were read until now, once that stands still
-sub reads
-{
-    my $last = -1;
-
-    wait_for('the statistics', sub {
-            my $now = query($node, q{SELECT idx_tup_read FROM pg_stat_user_indexes
-                WHERE indexrelid = 'rswebhook.queue_pkey'::regclass});
-            my $same = $now == $last;
-
-            $last = $now;
-            pass_time(1.2) if !$same;
-            return $same;
-        });
-    return $last;
 }

@@ -71,7 +71,7 @@ static const struct
 	{"min_backoff", 1 * MS, 1 * DAY, "from 1 ms to 1 day", NULL},
 	{"max_backoff", 1 * MS, 7 * DAY, "from min_backoff to 7 days", NULL},
 	{"retry_after_factor", 0, 1000, "from 0 to 1000", NULL},
-	{"retry_window", 0, 365 * DAY, "from 0 to 365 days", NULL},
+	{"retry_window", 0, MAX_WINDOW_US, "from 0 to 365 days", NULL},
 	{"min_attempts", 1, 10000, "from 1 to 10000", NULL},
 	{"breaker_failures", 0, PG_INT32_MAX, "0 or more", NULL},
 	{"expires_after", 1, MAX_LIFETIME_US, "greater than 0 and at most 36500 days", "Null stands for never."},

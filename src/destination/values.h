@@ -15,6 +15,9 @@
 #include "tables/values.h"
 #include "transform/values.h"
 
+/* The longest retry_window, 365 days. */
+#define MAX_WINDOW_US	(365.0 * USECS_PER_DAY)
+
 /* What an HTTP status means to a destination that has a view of its own. */
 typedef struct StatusOutcome
 {

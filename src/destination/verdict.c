@@ -39,11 +39,12 @@ verdict_backoff_us(int64 min_us, int64 max_us, int n, double jitter)
 	return Max((int64) delay, 1);
 }
 
-/* The longest wait that a receiver may ask for. */
+/* The longest wait that a receiver may ask for: no longer than any window can be. */
 static double
 max_asked_us(const Destination *destination)
 {
-	return (double) destination->max_backoff_us * destination->retry_after_factor;
+	return Min((double) destination->max_backoff_us * destination->retry_after_factor,
+			   MAX_WINDOW_US);
 }
 
 /* All who were told the same must not come at once. */

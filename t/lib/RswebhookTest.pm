@@ -37,6 +37,7 @@ our @EXPORT = qw(
   bare_node
   cpu_time
   elapsed
+  entries_read
   inject
   is_there
   libcurl_at_least
@@ -413,6 +414,24 @@ sub most_in_flight
                 SELECT started_at AS at, 1 AS step FROM attempts
                 UNION ALL
                 SELECT started_at + duration, -1 FROM attempts) AS ends) AS moments});
+}
+
+# Entries of the queue's index that were read until now, once that stands still
+sub entries_read
+{
+    my ($node) = @_;
+    my $last = -1;
+
+    wait_for('the statistics', sub {
+            my $now = query($node, q{SELECT idx_tup_read FROM pg_stat_user_indexes
+                WHERE indexrelid = 'rswebhook.queue_pkey'::regclass});
+            my $same = $now == $last;
+
+            $last = $now;
+            pass_time(1.2) if !$same;
+            return $same;
+        });
+    return $last;
 }
 
 # For the few tests whose subject is that nothing happens for a while.
