@@ -43,6 +43,7 @@ use(Transfer *t, Connection *connection)
 	connection->ntransfers++;
 	connection->ncarried++;
 	connection->user = t;
+	connection->quiet_us = 0;
 	http_connection_set_unused(connection, false);
 	t->connection = connection;
 	http_connection_settle(connection);

@@ -19,6 +19,7 @@
  *-------------------------------------------------------------------------
  */
 #include <errno.h>
+#include <poll.h>
 #include <strings.h>
 
 #include <openssl/ssl.h>
@@ -29,13 +30,14 @@
 #include "http/transfer.h"
 
 /*
- * After the first so many requests, and in a flow of them, the poller's word of
- * that age that a connection is quiet is good enough, and an answer that takes
- * so much longer than there and back is not one that crossed the request: each
- * look costs a system call.
+ * Each look costs a system call.  So after the first so many requests, and in a
+ * flow of them, one of that age is good enough, and serves as many of those that
+ * go out next; and an answer that takes so much longer than there and back is not
+ * one that crossed the request.
  */
 #define PROBATION			64
 #define LOOKED_US			1000
+#define LOOKED_AT_ONCE		64
 #define IN_FLOW_US			(5 * 1000)
 #define CROSSING_US			100
 
@@ -139,10 +141,37 @@ looks_closely(const Pool *pool)
 	return pool->unasked || pool->probation < PROBATION;
 }
 
-/*
- * Is anything to be read on it, here or in OpenSSL's buffers?  In a flow of
- * requests, the poller has just looked.
- */
+/* It has a kept connection, and libcurl has not come to it yet. */
+static bool
+is_to_go_out(const Transfer *t)
+{
+	return t->in_multi && !t->connected && !t->opened && t->connection->known &&
+		!t->connection->multiplexed && t->connection->nsockets == 1;
+}
+
+/* At this one's connection, and those of the requests that libcurl takes up after it. */
+static void
+look_ahead(const Transfer *t)
+{
+	Connection *connections[LOOKED_AT_ONCE];
+	struct pollfd sockets[LOOKED_AT_ONCE];
+	int			n = 0;
+
+	for (; t != NULL && n < LOOKED_AT_ONCE; t = t->next)
+	{
+		if (!is_to_go_out(t))
+			continue;
+		connections[n] = t->connection;
+		sockets[n].fd = t->connection->sockets[0];
+		sockets[n++].events = POLLIN;
+	}
+	if (poll(sockets, n, 0) < 0)
+		n = 0;
+	for (int i = 0; i < n; i++)
+		connections[i]->quiet_us = sockets[i].revents == 0 ? poller_clock() : 0;
+}
+
+/* Is anything to be read on it, here or in OpenSSL's buffers? */
 static bool
 has_spoken(const Transfer *t)
 {
@@ -152,10 +181,13 @@ has_spoken(const Transfer *t)
 	if (tls != NULL && SSL_has_pending(tls))
 		return true;
 	if (!looks_closely(t->pool) && connection->nsockets == 1 &&
-		t->connected_us - poller_waited_at() < LOOKED_US &&
-		poller_waited_at() - connection->unused_since_us < IN_FLOW_US &&
-		connection->unused_since_us < poller_waited_at())
-		return false;
+		t->connected_us - connection->unused_since_us < IN_FLOW_US)
+	{
+		if (t->connected_us - connection->quiet_us >= LOOKED_US)
+			look_ahead(t);
+		if (t->connected_us - connection->quiet_us < LOOKED_US)
+			return false;
+	}
 	return http_socket_state(t->fd) != SOCKET_QUIET;
 }
 

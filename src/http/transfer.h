@@ -105,6 +105,8 @@ typedef struct Connection
 	int64_t		opened_us;		/* when it was connected */
 	int64_t		round_trip_us;	/* as the kernel saw it then */
 	int64_t		unused_since_us;
+	int64_t		quiet_us;		/* since that, nothing was to be read on it then; 0:
+								 * not known */
 	int			nopened;		/* sockets, in all its life */
 	int			nsockets;		/* that are open */
 	int			sockets[HTTP_MAX_SOCKETS];
