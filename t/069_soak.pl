@@ -1,7 +1,7 @@
-# Everything at once, by chance: senders, some of whose events are hostile, and
-# meanwhile kills, restarts, DDL, changed configurations, receivers that fail and
-# requests that cannot be made.  In the end the ledger must agree with what was
-# committed:
+# Everything at once, by chance: senders, some of whose events are hostile, some in
+# two phases, and users whose events fail; meanwhile kills, restarts, DDL, changed
+# configurations, receivers that fail, requests that cannot be made and, for half of
+# the time, an old snapshot.  In the end the ledger must agree with what was committed:
 #
 #   lost        committed, but not arrived (or to the hostile receiver, or if it
 #               is a hostile event: without a row that says what became of it)
@@ -11,6 +11,9 @@
 #   duplicated  taken more than once: more often than there were moments at
 #               which nobody could know
 #   leaked      memory, descriptors or queue rows that stayed
+#
+# and no event of a user whose events do not fail has waited for long behind those
+# of users whose events do.
 #
 # RSWEBHOOK_SOAK_MINUTES says for how long (0.2), RSWEBHOOK_SOAK_SEED by which
 # chance; scripts/soak runs it.
@@ -41,13 +44,21 @@ $ENV{RSWEBHOOK_CONF} = $injected if $injected ne '';
 # A crash can repeat what was in flight and what was not yet recorded.
 my $repeated_by_crash = 600;
 
+# So many seconds may an event wait for its first attempt, whatever fails and is
+# restarted meanwhile.
+my $longest_wait = 30;
+
 srand($seed);
 note("seed $seed");
 
 my $json = JSON::PP->new->utf8->canonical;
 my $dir = File::Temp->newdir('rswebhook_soak_XXXXXX', TMPDIR => 1);
 my $receiver = new_receiver();
-my $node = new_node('soak', conf => "restart_after_crash = on\nmax_connections = 50\n");
+my $node = new_node('soak', conf => <<'CONF');
+restart_after_crash = on
+max_connections = 50
+max_prepared_transactions = 10
+CONF
 my $data = $node->data_dir;
 my %connection = (PGHOST => $node->host, PGPORT => $node->port);
 my %patient = (
@@ -60,12 +71,14 @@ my %patient = (
     timeout => '1 s');
 
 # What must not lose anything retries for ever, whatever the answer.
-my %stubborn = (%patient, status_outcomes => '{"4xx": "retry", "3xx": "retry"}');
+my %stubborn = (%patient, events => '{Soaked}', status_outcomes => '{"4xx": "retry", "3xx": "retry"}');
 add_destination($node, 'ordered', $receiver->url('/switch/ordered/jitter/3/ok'), \%stubborn);
 add_destination($node, 'loose', $receiver->url('/switch/loose/jitter/3/ok'), { %stubborn, ordered => 0 });
 add_destination($node, 'query', $receiver->url('/switch/query/ok'), { %stubborn, method => 'GET' });
 add_destination($node, 'hostile', $receiver->url('/switch/hostile/ok'),
-    { %patient, retry_window => '0', min_attempts => 2, timeout => '300 ms' });
+    { %patient, events => '{Soaked}', retry_window => '0', min_attempts => 2, timeout => '300 ms' });
+add_destination($node, 'tried', $receiver->url('/switch/good/ok'),
+    { %stubborn, events => '{Tried}', min_backoff => '500 ms', max_backoff => '10 s' });
 
 # For long runs: answers before the event has been read, over HTTP/2
 my $early;
@@ -129,21 +142,26 @@ query($node, q{
         END $$});
 
 usual_switches();
+my $started = time();
+my $snapshots = hold_snapshots($started + $minutes * 15, $started + $minutes * 45);
 my %writer = map { $_ => start_sender($_) } 1 .. $senders;
 my $memory;
-my $end = time() + $minutes * 60;
+my $end = $started + $minutes * 60;
 while (time() < $end)
 {
     my ($name, $code) = any_action();
     $code->();
     $done{$name}++;
+    commit_prepared('2 s');
     pause(rand 1);
 }
-stop_sender($_) foreach values %writer;
+stop_child($_) foreach values %writer, $snapshots;
 
 # Peace: everything that is owed must arrive now.
 usual_switches();
+$receiver->switch('bad', '');
 wait_for('the server', sub { sql('SELECT 1') });
+commit_prepared('0');
 ok(sql(q{SELECT rswebhook_resume(name) FROM rswebhook.destination;
          UPDATE rswebhook.destination SET rate_limit = NULL, max_in_flight = 32}), 'the server answers');
 ok(wait_until_sent($node), 'nothing is owed any more');
@@ -157,6 +175,11 @@ diag("soak: $line") if $minutes >= 1;
 note($line);
 cmp_ok($result->{sent}, '>', 0, 'events were sent');
 is($result->{$_}, 0, "none $_") foreach qw(lost invented reordered changed leaked);
+cmp_ok(query($node, q{SELECT count(*) FROM rswebhook.delivery AS v JOIN rswebhook.event AS e ON e.id = v.event_id
+    WHERE v.outcome = 'retry' AND e.event->>'messageId' LIKE '%-bad-tried'}), '>', 0, 'events of some users fail');
+my $waited = longest_wait();
+diag("the longest wait for a first attempt beside failing users: $waited s") if $minutes >= 1;
+cmp_ok($waited, '<', $longest_wait, 'nobody waits long behind users whose events fail');
 
 # A worker that leaves does not wait long for answers, and says so in the row.
 my $stopped = query($node, q{
@@ -211,18 +234,22 @@ sub sql
 sub system_quietly
 {
     my @command = @_;
+
+    waitpid start_quietly('timeout', 60, @command), 0;
+    return $? == 0;
+}
+
+sub start_quietly
+{
+    my @command = @_;
     my $pid = fork() // die "could not fork: $!\n";
 
-    if ($pid == 0)
-    {
-        @ENV{ keys %connection } = values %connection;
-        open STDIN, '<', '/dev/null';
-        open STDOUT, '>', '/dev/null';
-        open STDERR, '>', '/dev/null';
-        exec 'timeout', 60, @command or POSIX::_exit(127);
-    }
-    waitpid $pid, 0;
-    return $? == 0;
+    return $pid if $pid;
+    @ENV{ keys %connection } = values %connection;
+    open STDIN, '<', '/dev/null';
+    open STDOUT, '>', '/dev/null';
+    open STDERR, '>', '/dev/null';
+    exec @command or POSIX::_exit(127);
 }
 
 sub answer_of
@@ -283,6 +310,8 @@ sub usual_switches
 
     $receiver->switch($_, $then[ rand @then ] . '/flaky/2/500,reset,hidden,503,close,408') foreach qw(ordered loose query);
     $receiver->switch('hostile', '/flaky/50/500,reset,404');
+    $receiver->switch('good', '');
+    $receiver->switch('bad', '/status/500');
     return;
 }
 
@@ -294,6 +323,35 @@ sub fail_for_a_while
     pause(rand 1.5);
     usual_switches();
     return;
+}
+
+# Those whose senders have not lived to see to them would lock our tables for long.
+sub commit_prepared
+{
+    my ($age) = @_;
+
+    sql("COMMIT PREPARED '$_'") foreach split /\n/,
+      answer_of("SELECT gid FROM pg_prepared_xacts WHERE prepared <= now() - interval '$age'");
+    return;
+}
+
+# From then to then; another one is taken when the server is restarted.
+sub hold_snapshots
+{
+    my ($from, $to) = @_;
+    my $pid = fork() // die "could not fork: $!\n";
+
+    return $pid if $pid;
+    while (time() < $to && getppid() != 1)
+    {
+        sleep(0.2);
+        next if time() < $from;
+        my $holder = start_quietly('psql', '-XAtq', '-d', 'postgres', '-c',
+            sprintf 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; SELECT pg_sleep(%.1f); COMMIT', $to - time());
+        sleep(0.2) while getppid() != 1 && !waitpid $holder, POSIX::WNOHANG();
+        kill 'TERM', $holder;
+    }
+    POSIX::_exit(0);
 }
 
 # For a moment; rarely, the worker dies of it.
@@ -388,8 +446,16 @@ sub send_until_told
         push @script, hostile_statement("$number-$n-large", $user, $too_large) =~ s/SELECT rswebhook_send/CALL send_too_large/r
           if rand() < 0.005;
         push @script, 'SAVEPOINT s', statement("$number-$n-gone", $user), 'ROLLBACK TO s' if rand() < 0.2;
+
+        # or of users whose events fail until the end, or do not though others' do
+        foreach my $kind ($n % 40 ? () : 'bad', rand() < 0.3 ? 'good' : ())
+        {
+            push @events, "$number-$n-$kind-tried";
+            push @script, statement($events[-1], $kind eq 'bad' ? $events[-1] : "$user-$kind", $kind);
+        }
         print $diary join(' ', $commit ? 'commit' : 'rollback', @events), "\n";
-        my $ok = sql(join '; ', 'BEGIN', @script, $commit ? 'COMMIT' : 'ROLLBACK');
+        my $ok = $commit && rand() < 0.1 ? in_two_phases("$number-$n", @script)
+          : sql(join '; ', 'BEGIN', @script, $commit ? 'COMMIT' : 'ROLLBACK');
         print $diary $ok ? "done\n" : "unknown\n";
 
         # what we do not know about may still be on its way
@@ -403,16 +469,27 @@ sub send_until_told
     return;
 }
 
+sub in_two_phases
+{
+    my ($gid, @script) = @_;
+
+    sql(join '; ', 'BEGIN', @script, "PREPARE TRANSACTION '$gid'") or return 0;
+    sleep(rand 0.5);
+    return sql("COMMIT PREPARED '$gid'");
+}
+
+# tried: to the destination where some users' events fail, by this switch.
 sub statement
 {
-    my ($id, $user) = @_;
+    my ($id, $user, $tried) = @_;
     my $filler = 'x' x rand 300;
 
     my $event = $json->encode({
         type => 'track',
-        event => 'Soaked',
+        event => $tried ? 'Tried' : 'Soaked',
         userId => $user,
         messageId => $id,
+        $tried ? (fullPath => $receiver->url("/switch/$tried/ok")) : (),
         properties => { id => $id, filler => $filler } });
 
     return "SELECT rswebhook_send('$event')";
@@ -426,7 +503,7 @@ sub hostile_statement
         'userId', '$user', 'messageId', '$id') || $more)};
 }
 
-sub stop_sender
+sub stop_child
 {
     my ($pid) = @_;
 
@@ -501,18 +578,21 @@ sub judge
           if @there && @there != @{ $possible->{$id} };
     }
 
+    # who was to get each: the tried ones come by the switches of their users
+    my %events = (soaked => [grep { !/-tried$/ } keys %order]);
+    $events{$_} = [grep { /-$_-tried$/ } keys %order] foreach qw(good bad);
     my %taken = read_ledger(\%judged, \%order, \%previous, \%given_up);
     if ($early)
     {
         my %answered = map { $_->{headers}{'webhook-id'} => 1 } grep { $_->{accepted} } $early->requests;
-        foreach (keys %order)
+        foreach (@{ $events{soaked} })
         {
             blame(\%judged, 'lost', "$_ did not come to early") unless $answered{$_} || $given_up{early}{$_};
         }
     }
-    foreach my $destination (qw(ordered loose query))
+    foreach my $destination (qw(ordered loose query good bad))
     {
-        foreach (keys %order)
+        foreach (@{ $events{$destination} // $events{soaked} })
         {
             blame(\%judged, 'lost', "$_ did not come to $destination")
               unless $taken{$destination}{$_} || $given_up{$destination}{$_};
@@ -520,7 +600,8 @@ sub judge
     }
 
     $judged{lost} += query($node, q{
-        SELECT count(*) FROM rswebhook.event AS e, rswebhook.destination AS d
+        SELECT count(*) FROM rswebhook.event AS e
+        JOIN rswebhook.destination AS d ON e.event->>'event' = ANY (d.events)
         WHERE NOT EXISTS (
             SELECT FROM rswebhook.delivery AS v
             WHERE v.event_id = e.id AND v.destination_id = d.id
@@ -552,12 +633,24 @@ sub given_up
     {
         my ($destination, $id, $error) = split /\|/, $_, 3;
 
+        $destination = $1 if $id =~ /-(good|bad)-tried$/;
         $given_up{$destination}{$id} = 1
           if $id =~ /-hostile$/ && $error =~ /longer than|more than|is not allowed/
           || $error =~ /^the worker died three times/;
     }
     note(scalar(keys %{ $given_up{$_} }) . " given up for $_") foreach sort keys %given_up;
     return %given_up;
+}
+
+# Of an event that does not fail, in seconds, from its commit at the latest.
+sub longest_wait
+{
+    return query($node, q{
+        SELECT coalesce(round(extract(epoch FROM max(first_at - created_at))::numeric, 1), 0)
+        FROM (SELECT e.created_at, min(v.started_at) AS first_at
+              FROM rswebhook.event AS e JOIN rswebhook.delivery AS v ON v.event_id = e.id
+              WHERE e.event->>'messageId' LIKE '%-good-tried'
+              GROUP BY e.id, e.created_at) AS waits});
 }
 
 # How often each event was taken, by destination.
@@ -567,7 +660,7 @@ sub read_ledger
     my %taken;
     my %timed_out;
 
-    $timed_out{$_}++ foreach split /\n/, query($node, q{
+    $timed_out{ s/^tried (.*-(good|bad)-tried)$/$2 $1/r }++ foreach split /\n/, query($node, q{
         SELECT d.name || ' ' || (e.event->>'messageId')
         FROM rswebhook.delivery AS v
         JOIN rswebhook.event AS e ON e.id = v.event_id
@@ -587,7 +680,7 @@ sub read_ledger
             next;
         }
         blame($judged, 'reordered', "$id came to $destination before $before")
-          if ($destination eq 'ordered' || $destination eq 'query')
+          if $destination =~ /^(ordered|query|good|bad)$/
           && defined $before && !$taken{$destination}{$before} && !$given_up->{$destination}{$before};
         blame($judged, 'changed', "$id of user $order->{$id}: $_")
           unless $id =~ /-hostile$/ ? $destination eq 'query' || index($rest, escaped(qq("messageId":"$id"))) >= 0
