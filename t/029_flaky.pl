@@ -54,7 +54,9 @@ foreach my $request ($receiver->requests)
     my $before = $done{ $n % $users };
     $out_of_order++ if $n > $users && !$accepted{ $n - $users };
     $out_of_order++ if defined $before && $before > $n && !$hidden{$n};
-    push @again, $n if ($accepted{$n} // 0) > ($unseen{$n} // 0) + ($late{$n} // 0);
+    # one that is left hanging may itself be what was given up before it was read
+    my $given_up = ($late{$n} // 0) + ($request->{answer} eq 'hang' ? 1 : 0);
+    push @again, $n if ($accepted{$n} // 0) > ($unseen{$n} // 0) + $given_up;
     next unless $request->{accepted};
     $accepted{$n}++;
     $hidden{$n} = $request->{answer} eq 'hidden';
