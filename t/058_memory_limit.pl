@@ -121,8 +121,8 @@ is(query($node, q{
 
 done_testing();
 
-# Nobody waits for longer than for what is tried once; in the end all large ones
-# are known, and take a quarter of the time
+# Nobody waits for longer than for what is tried once, which takes the processor
+# for seconds; in the end all large ones are known, and take a quarter of the time
 sub small_ones_go_on
 {
     my ($rounds, $when) = @_;
@@ -134,7 +134,7 @@ sub small_ones_go_on
 
         $longest = $took if $took > $longest;
     }
-    return cmp_ok($longest, '<', at_once(4), sprintf 'small ones go on %s: %.3f s at most', $when, $longest);
+    return cmp_ok($longest, '<', at_once(10), sprintf 'small ones go on %s: %.3f s at most', $when, $longest);
 }
 
 # Attempts for which there was not enough
