@@ -50,13 +50,14 @@ foreach my $request ($receiver->requests)
     my ($n) = $request->{headers}{'webhook-id'} =~ /^flaky-(\d+)$/;
 
     $requests++;
+    # one that was given up may be read late, and then be left hanging as well
+    my $given_up = ($late{$n} // 0) + ($request->{answer} eq 'hang' ? 1 : 0);
+    push @again, $n if ($accepted{$n} // 0) > ($unseen{$n} // 0) + $given_up;
+
     # what comes before must have been accepted before, or else be this one
     my $before = $done{ $n % $users };
     $out_of_order++ if $n > $users && !$accepted{ $n - $users };
-    $out_of_order++ if defined $before && $before > $n && !$hidden{$n};
-    # one that is left hanging may itself be what was given up before it was read
-    my $given_up = ($late{$n} // 0) + ($request->{answer} eq 'hang' ? 1 : 0);
-    push @again, $n if ($accepted{$n} // 0) > ($unseen{$n} // 0) + $given_up;
+    $out_of_order++ if defined $before && $before > $n && !$hidden{$n} && !$given_up;
     next unless $request->{accepted};
     $accepted{$n}++;
     $hidden{$n} = $request->{answer} eq 'hidden';
