@@ -27,6 +27,7 @@ my $node = new_node('stopped', start => 0);
 my $missing = NodeReceiver->missing;
 my %usual = (timeout => '1 s', connect_timeout => '500 ms', breaker_failures => 3, ordered => 0,
     min_backoff => '100 ms', max_backoff => '100 ms', max_in_flight => 400);
+my $away = 1.5;     # seconds, for longer than that
 my $serial = 0;
 
 system('cc', '-shared', '-fPIC', qq{-DFILE_NAME="$file"}, '-o', "$dir/stops.so",
@@ -40,11 +41,14 @@ chmod 0777, "$dir";
 query($node, 'CREATE EXTENSION rswebhook');
 my $worker = await_worker($node);
 
-# Large ones are on their way
-add_destination($node, 'large', $receiver->url('/delay/50/ok'), \%usual);
+# Large ones are on their way, which a busy receiver reads in more than a second
+$away = 3.5;
+add_destination($node, 'large', $receiver->url('/delay/50/ok'), { %usual, timeout => '3 s' });
 warm_up('large', 100);
 stopped('large', 8, 'send', [$_], 700_000) foreach 1, 3, 8, 12, 20;
 stopped('large', 8, 'send', [ 3, 5, 5, 5 ], 700_000);
+
+$away = 1.5;
 
 # Answers of some length, more of them than are looked at at once
 add_destination($node, 'small', $receiver->url('/delay/100/body/20000'), \%usual);
@@ -158,7 +162,7 @@ sub stopped
     while (1)
     {
         ok(wait_for('the worker to stop', sub { !-e $file }), "$what: it stops");
-        pass_time(1.5);
+        pass_time($away);
         stop_at($call, $next[0]) if @next;
         kill 'CONT', $worker;
         last if !@next;
