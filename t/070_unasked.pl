@@ -31,17 +31,17 @@ my %idle = (
     map({
             my $last = escaped("HTTP/1.1 $_ Whatever\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
             my $more = escaped("HTTP/1.1 $_ Whatever\r\nContent-Length: 2\r\n\r\nok");
-            ("$_, close" => "then/50/$last/then-close/50", "$_" => "then/50/$more")
+            ("$_, close" => "then/300/$last/then-close/300", "$_" => "then/300/$more")
         } 200, 400, 408, 410, 503),
-    '200, shut' => "then/50/$ok/then-shut/50",
-    '200, reset' => "then/50/$ok/then-reset/70",
-    'two answers' => "then/50/$ok$ok",
-    'half an answer' => 'then/50/' . escaped("HTTP/1.1 200 OK\r\nConte"),
-    'a byte' => 'then/50/H',
-    'an empty line' => 'then/50/' . escaped("\r\n"),
-    'close' => 'then-close/50',
-    'shut' => 'then-shut/50',
-    'reset' => 'then-reset/50');
+    '200, shut' => "then/300/$ok/then-shut/300",
+    '200, reset' => "then/300/$ok/then-reset/320",
+    'two answers' => "then/300/$ok$ok",
+    'half an answer' => 'then/300/' . escaped("HTTP/1.1 200 OK\r\nConte"),
+    'a byte' => 'then/300/H',
+    'an empty line' => 'then/300/' . escaped("\r\n"),
+    'close' => 'then-close/300',
+    'shut' => 'then-shut/300',
+    'reset' => 'then-reset/300');
 
 # What comes with the answer or right after it, before there is another request.
 # Where the next one may cross it, it is a 200: nobody could tell.  An answer that
