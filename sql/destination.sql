@@ -127,6 +127,7 @@ END
 $$;
 SELECT what, value, try_value(what, value) FROM (VALUES
     ('max_in_flight', '{-2147483648,0,1,10000,10001,2147483647}'::text[]),
+    ('workers', '{-2147483648,0,1,32,33,2147483647}'),
     ('rate_limit', '{-Infinity,-1,0,-0,1e-300,1e-13,9.99e-7,1e-6,1e6,1000000.001,1e300,Infinity,NaN}'),
     ('connect_timeout', '{-1 ms,0,999 us,1 ms,1 h,1 h 1 us,1 mon,-178000000 years,178000000 years,1 mon -30 days}'),
     ('timeout', '{-1 ms,0,999 us,1 ms,1 h,1 h 1 us,1 mon,-178000000 years,178000000 years,-1 mon 30 days 1 h}'),
@@ -142,6 +143,13 @@ SELECT what, value, try_value(what, value) FROM (VALUES
     ('expires_after', '{-178000000 years,-1 us,0,1 us,36500 days,36500 days 1 us,178000000 years}')
     ) AS columns (what, list), unnest(list) AS value;
 DROP FUNCTION try_value(text, text);
+
+-- Each worker has a request
+UPDATE rswebhook.destination SET workers = 3, max_in_flight = 2 WHERE name = 'plain';
+UPDATE rswebhook.destination SET workers = 3, max_in_flight = 3 WHERE name = 'plain';
+UPDATE rswebhook.destination SET max_in_flight = 2 WHERE name = 'plain';
+UPDATE rswebhook.destination SET workers = NULL WHERE name = 'plain';
+UPDATE rswebhook.destination SET workers = DEFAULT, max_in_flight = DEFAULT WHERE name = 'plain';
 
 --
 -- Every change is seen by the next command

@@ -49,6 +49,10 @@ CREATE TABLE rswebhook.destination (
     max_in_flight      integer NOT NULL DEFAULT 32,
     rate_limit         double precision,
 
+    -- of rswebhook.workers; with several, each has a part of the users and of
+    -- the above
+    workers            integer NOT NULL DEFAULT 1,
+
     -- one attempt
     connect_timeout    interval NOT NULL DEFAULT '3 s',
     timeout            interval NOT NULL DEFAULT '10 s',
@@ -81,6 +85,8 @@ CREATE TABLE rswebhook.destination (
         CHECK (max_in_flight BETWEEN 1 AND 10000),
     CONSTRAINT destination_rate_limit_check
         CHECK (rate_limit BETWEEN double precision '1e-6' AND double precision '1e6'),
+    CONSTRAINT destination_workers_check
+        CHECK (workers BETWEEN 1 AND 32 AND workers <= max_in_flight),
     CONSTRAINT destination_connect_timeout_check
         CHECK (connect_timeout BETWEEN interval '1 ms' AND interval '1 h'),
     CONSTRAINT destination_timeout_check
@@ -148,8 +154,8 @@ CREATE TABLE rswebhook.breaker (
 
 -- Where a worker that starts begins to read: no row of the queue has an id up
 -- to after_id, and none can come up to there but by rswebhook_replay, which adds
--- a row here that says so; the lowest counts. Written now and then by the first
--- worker, which also makes one row of several. Not in a dump: what is restored
+-- a row here that says so; the lowest counts. Written now and then by the
+-- destination's worker, which also makes one row of several. Not in a dump: what is restored
 -- is looked for from the start. No key: who replays waits for nobody.
 CREATE TABLE rswebhook.floor (
     destination_id integer NOT NULL,
@@ -417,8 +423,8 @@ CREATE FUNCTION rswebhook.worker_pid() RETURNS integer
     LANGUAGE c STABLE
     AS 'MODULE_PATHNAME', 'rswebhook_worker_pid';
 
--- The workers that there should be, each with its share of the queue; pid NULL:
--- that one is not there, and its share waits. max_in_flight is the number in
+-- The workers that there should be, each with its destinations; pid NULL: that
+-- one is not there, and what these are owed waits. max_in_flight is the number in
 -- force, of requests to destinations that answer; lacks is not NULL while requests
 -- wait for something that the worker lacks, or it cannot read or write its tables.
 CREATE FUNCTION rswebhook.workers(

@@ -221,7 +221,7 @@ define_processes(void)
 {
 	DefineCustomIntVariable("rswebhook.workers",
 							"Workers that deliver for a database.",
-							"Each has about an equal share of the users, and an equal part of what a destination allows.",
+							"A destination is served by one of them, or by as many as its column workers says.",
 							&rswebhook_workers,
 							1, 1, MAX_SHARES,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);

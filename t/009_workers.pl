@@ -1,7 +1,8 @@
-# rswebhook.workers: several processes share a database's queue, each with a
-# share of the users.  Whatever happens to one of them, nothing is lost, and
-# each user's events stay in order.  t/010_turns.pl is about what a destination
-# allows them together.
+# rswebhook.workers: several processes share a database's queue, here that of
+# destinations which all of them serve, each with a part of the users.  Whatever
+# happens to one of them, nothing is lost, and each user's events stay in order.
+# t/010_parts.pl is about what a destination allows them together, t/095_one_worker.pl
+# about those that one of them serves.
 
 use strict;
 use warnings;
@@ -46,10 +47,13 @@ $node->reload;
 #
 # Each has a share of the users
 #
-add_destination($node, 'shared', $receiver->url('/shared'));
-my @shares = users_by_share($node, 3, 'shared', \@users);
-is(scalar(grep { @$_ > 5 } @shares), 3, 'users are in all shares');
 my %pids = share_workers($node);
+my %began = reverse %pids;
+add_destination($node, 'shared', $receiver->url('/shared'), { workers => 3 });
+my @shares = users_by_share($node, 3, 'shared', \@users);
+is(scalar(grep { @$_ > 5 } @shares), 3, 'users are in all parts');
+ok(wait_for('them to begin anew', sub { %pids = share_workers($node); keys %pids == 3 && !grep { $began{$_} } values %pids }),
+    'the workers know that they have parts');
 freeze($pids{1});
 send_of_users($node, 'shared', 'frozen', 3, \@users);
 my @others = (@{ $shares[0] }, @{ $shares[2] });
@@ -84,7 +88,7 @@ is((grep { keys %$_ > 1 } values %shares_of) + 0, 0, 'none ever sent for another
 #
 # Order, with many sessions and a receiver that often fails
 #
-my %flaky = (min_backoff => '30 ms', max_backoff => '100 ms', breaker_failures => 0);
+my %flaky = (min_backoff => '30 ms', max_backoff => '100 ms', breaker_failures => 0, workers => 3);
 add_destination($node, 'flaky', $receiver->url('/flaky/20/500,503,reset'), \%flaky);
 my @sessions = map { Session->new($node) } 1 .. 4;
 foreach my $n (1 .. 4)
@@ -141,7 +145,7 @@ ok(wait_until_sent($node), 'events for later');
 judge('later', 2);
 is((grep { $_->{t} < $due } with_tag('later')) + 0, 0, 'none before its time');
 
-my %patient = (min_backoff => '1 h', max_backoff => '1 h', breaker_failures => 0);
+my %patient = (min_backoff => '1 h', max_backoff => '1 h', breaker_failures => 0, workers => 3);
 add_destination($node, 'stuck', $receiver->url('/first/1/500'), \%patient);
 my @stuck = map { @$_[ 0 .. 1 ] } users_by_share($node, 3, 'stuck', \@users);
 send_of_users($node, 'stuck', 'stuck', 1, \@stuck);
@@ -172,7 +176,7 @@ quick('DROP EXTENSION rswebhook', 'DROP EXTENSION', 'another');
 ok(wait_for_query($node, worker_count('another'), '0', undef, 'template1'), 'leaves no worker');
 query($node, 'CREATE EXTENSION rswebhook', 'another');
 ok(wait_for_workers($node, 3, 'another'), 'CREATE EXTENSION brings three');
-add_destination($node, 'new', $receiver->url('/new'), {}, 'another');
+add_destination($node, 'new', $receiver->url('/new'), { workers => 3 }, 'another');
 send_of_users($node, 'new', 'new', 1, \@users, database => 'another');
 ok(wait_until_sent($node, 'another'), 'that deliver');
 is(join(' ', delivered_users('new')), join(' ', sort @users), 'for all users');
@@ -183,7 +187,7 @@ quick('DROP DATABASE another', 'DROP DATABASE, idle');
 #
 my $in_flight = 12;
 $receiver->switch('moving', '/delay/20');
-add_destination($node, 'moving', $receiver->url('/switch/moving/moving'), { max_in_flight => $in_flight });
+add_destination($node, 'moving', $receiver->url('/switch/moving/moving'), { max_in_flight => $in_flight, workers => 3 });
 query($node, q{SELECT rswebhook_pause('moving')});
 send_of_users($node, 'moving', 'moving', 20, \@users);
 query($node, q{SELECT rswebhook_resume('moving')});
@@ -207,7 +211,7 @@ judge('moving', 20, \(2 * $in_flight));
 # What is scheduled in another share, however much of it, keeps nobody waiting
 #
 query($node, 'ALTER SYSTEM SET rswebhook.workers = 3');
-add_destination($node, 'later', $receiver->url('/later'), { max_in_flight => 4 });
+add_destination($node, 'later', $receiver->url('/later'), { max_in_flight => 4, workers => 3 });
 send_of_users($node, 'later', 'then', 400, [ 'u1' ], options => q{deliver_after => now() + interval '1 h'});
 $node->restart;
 send_of_users($node, 'later', 'now', 3, \@users);
@@ -219,7 +223,7 @@ query($node, q{SELECT rswebhook_cancel('later')});
 # A key that is edited while its row waits: the row is another worker's
 #
 add_destination($node, 'edited', $receiver->url('/first/1/503/edited'),
-    { min_backoff => '3 s', max_backoff => '3 s', breaker_failures => 0, max_in_flight => 30 });
+    { min_backoff => '3 s', max_backoff => '3 s', breaker_failures => 0, max_in_flight => 30, workers => 3 });
 send_of_users($node, 'edited', 'edit', 1, \@users);
 ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.delivery
         WHERE outcome = 'retry' AND destination_id = rswebhook.destination_id('edited')}, scalar @users),
@@ -339,7 +343,8 @@ sub hang
     my ($database) = @_;
     my $path = "/hang/$database";
 
-    add_destination($node, 'hanging', $receiver->url($path), { timeout => '30 min', low_speed_limit => 0 }, $database);
+    add_destination($node, 'hanging', $receiver->url($path),
+        { timeout => '30 min', low_speed_limit => 0, workers => 3 }, $database);
     my @some = map { @$_[ 0 .. 1 ] } users_by_share($node, 3, 'hanging', \@users, $database);
     send_of_users($node, 'hanging', 'hang', 1, \@some, database => $database);
     is(wait_for('the requests', sub { $receiver->requests_to($path) >= 6 && $receiver->requests_to($path) }),

@@ -41,8 +41,10 @@ my $senders = 3;
 my $injected = $ENV{RSWEBHOOK_INJECTED_CONF} // '';
 $ENV{RSWEBHOOK_CONF} = $injected if $injected ne '';
 
+my $workers = $ENV{RSWEBHOOK_WORKERS} || 1 + $seed % 3;
+
 # A crash can repeat what was in flight and what was not yet recorded.
-my $repeated_by_crash = 600;
+my $repeated_by_crash = 600 * $workers;
 
 # So many seconds may an event wait for its first attempt, whatever fails and is
 # restarted meanwhile.
@@ -54,10 +56,11 @@ note("seed $seed");
 my $json = JSON::PP->new->utf8->canonical;
 my $dir = File::Temp->newdir('rswebhook_soak_XXXXXX', TMPDIR => 1);
 my $receiver = new_receiver();
-my $node = new_node('soak', conf => <<'CONF');
+my $node = new_node('soak', conf => <<"CONF");
 restart_after_crash = on
 max_connections = 50
 max_prepared_transactions = 10
+rswebhook.workers = $workers
 CONF
 my $data = $node->data_dir;
 my %connection = (PGHOST => $node->host, PGPORT => $node->port);
@@ -122,8 +125,10 @@ my @actions = (
     [ 8, 'receiver fails', \&fail_for_a_while ],
     [ 3, 'reload', \&reload ],
     [ 3, 'paused', sub { sql(qq{SELECT rswebhook_pause('$_')}), pause(rand 0.3), sql(qq{SELECT rswebhook_resume('$_')}) for anyone() } ],
-    [ 4, 'destination changed', sub { sql(sprintf q{UPDATE rswebhook.destination SET max_in_flight = %d, rate_limit = %s WHERE name = '%s'},
+    [ 4, 'destination changed', sub { sql(sprintf q{UPDATE rswebhook.destination SET max_in_flight = greatest(%d, workers), rate_limit = %s WHERE name = '%s'},
         1 + rand 64, rand() < 0.5 ? 'NULL' : 100 + int rand 900, anyone()) } ],
+    [ 3, 'other workers', sub { sql(sprintf q{UPDATE rswebhook.destination SET workers = least(%d, max_in_flight) WHERE name = '%s'},
+        1 + rand 4, anyone()) } ],
     [ 2, 'tables vacuumed', sub { sql("VACUUM $_ rswebhook.queue") for ('FULL', 'FREEZE')[ rand 2 ] } ],
     [ 2, 'reindexed', sub { sql('REINDEX TABLE rswebhook.queue') } ],
     [ 2, 'tables locked', sub { sql('BEGIN; LOCK TABLE rswebhook.queue, rswebhook.delivery; SELECT pg_sleep(0.3); COMMIT') } ],

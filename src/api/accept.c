@@ -210,13 +210,13 @@ is_listed(const char *what, char **list, int count)
 	return false;
 }
 
-/* Ids of all destinations that take the event on their own account. */
-int32 *
+/* All destinations that take the event on their own account. */
+Taker *
 accept_by_filters(Jsonb *event, int *count)
 {
 	Destination **all;
 	int			nall;
-	int32	   *chosen;
+	Taker	   *chosen;
 	char	   *type;
 	char	   *name;
 
@@ -230,7 +230,7 @@ accept_by_filters(Jsonb *event, int *count)
 	name = string_of_event(event, "event");
 
 	destination_all(&all, &nall);
-	chosen = palloc(Max(nall, 1) * sizeof(int32));
+	chosen = palloc(Max(nall, 1) * sizeof(Taker));
 	for (int i = 0; i < nall; i++)
 	{
 		Destination *dest = all[i];
@@ -239,17 +239,17 @@ accept_by_filters(Jsonb *event, int *count)
 		if (dest->enabled &&
 			(dest->types == NULL || is_listed(type, dest->types, dest->ntypes)) &&
 			(dest->events == NULL || is_listed(name, dest->events, dest->nevents)))
-			chosen[(*count)++] = dest->id;
+			chosen[(*count)++] = (Taker) {dest->id, destination_parts(dest)};
 	}
 	return chosen;
 }
 
 /* An order, not an offer: filters have no say. */
-int32 *
+Taker *
 accept_by_name(const char *name, int *count)
 {
 	Destination *dest = destination_by_name(name);
-	int32	   *chosen = palloc(sizeof(int32));
+	Taker	   *chosen = palloc(sizeof(Taker));
 
 	if (dest == NULL)
 		ereport(ERROR,
@@ -268,7 +268,7 @@ accept_by_name(const char *name, int *count)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("destination \"%s\" is disabled", name),
 				 errhint("UPDATE rswebhook.destination SET enabled = true for it; set paused instead to have events wait.")));
-	*chosen = dest->id;
+	*chosen = (Taker) {dest->id, destination_parts(dest)};
 	*count = 1;
 	return chosen;
 }

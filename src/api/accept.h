@@ -35,9 +35,16 @@ extern void accept_ordering_key(const char *key);
  */
 extern bool accept_ordering_hash(Jsonb *event, const char *given, int64 *hash);
 
-/* Ids of those whose filters let it through, or of the one that is named. */
-extern int32 *accept_by_filters(Jsonb *event, int *count);
-extern int32 *accept_by_name(const char *name, int *count);
+/* A destination that takes an event, and how many workers it has (share.h). */
+typedef struct Taker
+{
+	int32		destination_id;
+	int			parts;
+} Taker;
+
+/* Those whose filters let it through, or the one that is named. */
+extern Taker *accept_by_filters(Jsonb *event, int *count);
+extern Taker *accept_by_name(const char *name, int *count);
 
 /* Of SendOptions, as rswebhook.queue has them; 0 for null. */
 extern TimestampTz accept_delivery_time(const TimestampTz *deliver_after, TimestampTz now);

@@ -29,7 +29,7 @@ send_event(Datum event, const SendOptions *options, int64 *id)
 	MemoryContext mine;
 	MemoryContext caller;
 	Jsonb	   *checked;
-	int32	   *destinations;
+	Taker	   *takers;
 	int			count;
 
 	PreventCommandIfReadOnly("rswebhook_send()");
@@ -43,11 +43,11 @@ send_event(Datum event, const SendOptions *options, int64 *id)
 	checked = accept_event(event);
 	accept_ordering_key(options->ordering_key);
 	if (options->destination != NULL)
-		destinations = accept_by_name(options->destination, &count);
+		takers = accept_by_name(options->destination, &count);
 	else
-		destinations = accept_by_filters(checked, &count);
+		takers = accept_by_filters(checked, &count);
 	if (count > 0)
-		*id = store_event(event, checked, options, destinations, count);
+		*id = store_event(event, checked, options, takers, count);
 
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(mine);
@@ -99,7 +99,7 @@ rswebhook_notify_worker(PG_FUNCTION_ARGS)
 	if (!slots_available())
 		slots_warn_unavailable();
 	wake_note_changed();
-	wake_note_queued(&(QueuedRange) {destination, ALL_SHARES, first, last});
+	wake_note_queued(&(QueuedRange) {destination, ALL_SHARES, first, last}, NO_SHARE_MAP);
 	PG_RETURN_VOID();
 }
 

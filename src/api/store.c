@@ -42,6 +42,7 @@
 #include "api/store.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "destination/cache.h"
 #include "shmem/share.h"
 #include "shmem/slots.h"
 #include "shmem/wake.h"
@@ -359,13 +360,15 @@ write_home(void)
 	wake_note_changed();		/* the worker has waited for it */
 }
 
-/* key: what decides on the row's share. */
+/* key: what decides on the row's part; map: by which the taker has so many. */
 static void
-note_queued(int32 destination_id, int64 event_id, int64 key)
+note_queued(const Taker *taker, int64 event_id, int64 key, ShareMap map)
 {
-	int			share = share_of(destination_id, key, rswebhook_workers);
+	int			share = share_of(taker->destination_id, share_part(key, taker->parts),
+								 rswebhook_workers);
 
-	wake_note_queued(&(QueuedRange) {destination_id, SHARE_BIT(share), event_id, event_id});
+	wake_note_queued(&(QueuedRange) {taker->destination_id, SHARE_BIT(share), event_id, event_id},
+					 map);
 }
 
 /* 0: there is none, or it cannot be had. */
@@ -467,13 +470,14 @@ next_id(Relation events, int16 ring_part)
 /* All memory goes to the current context, which the caller throws away. */
 int64
 store_event(Datum datum, Jsonb *event, const SendOptions *options,
-			const int32 *destinations, int count)
+			const Taker *takers, int count)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz deliver_after = accept_delivery_time(options->deliver_after, now);
 	TimestampTz expires_at = accept_expiry_time(options->expires_after, deliver_after, now);
 	int16		ring_part = tables_ring_part(now);
 	int64		hash = 0;
+	ShareMap	map = destination_map();	/* before anybody's trigger has it read again */
 	bool		keyed = accept_ordering_hash(event, options->ordering_key, &hash);
 	int64		id;
 	Sink		events;
@@ -493,7 +497,7 @@ store_event(Datum datum, Jsonb *event, const SendOptions *options,
 	{
 		CHECK_FOR_INTERRUPTS();
 		row_clear(&row);
-		row_set(&row, QUEUE_DESTINATION_ID, Int32GetDatum(destinations[i]));
+		row_set(&row, QUEUE_DESTINATION_ID, Int32GetDatum(takers[i].destination_id));
 		row_set(&row, QUEUE_EVENT_SLOT, Int16GetDatum(ring_part));
 		row_set(&row, QUEUE_ATTEMPTS, Int32GetDatum(0));
 		row_set(&row, QUEUE_EVENT_ID, Int64GetDatum(id));
@@ -505,7 +509,7 @@ store_event(Datum datum, Jsonb *event, const SendOptions *options,
 		if (expires_at != NO_TIME)
 			row_set(&row, QUEUE_EXPIRES_AT, TimestampTzGetDatum(expires_at));
 		sink_insert(&queue, &row);
-		note_queued(destinations[i], id, keyed ? hash : id);
+		note_queued(&takers[i], id, keyed ? hash : id, map);
 	}
 	sink_close(&queue);
 	return id;

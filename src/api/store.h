@@ -17,6 +17,6 @@
  * its commit wake their workers.  Returns its id.
  */
 extern int64 store_event(Datum datum, Jsonb *event, const SendOptions *options,
-						 const int32 *destinations, int count);
+						 const Taker *takers, int count);
 
 #endif							/* RSWEBHOOK_STORE_H */

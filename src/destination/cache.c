@@ -54,6 +54,7 @@
 #include "destination/row.h"
 #include "destination/secret.h"
 #include "destination/values.h"
+#include "shmem/slots.h"
 #include "shmem/wake.h"
 #include "tables/tables.h"
 
@@ -64,6 +65,7 @@ static struct
 	Destination **by_name;
 	int			count;
 	uint64		generation;
+	ShareMap	map;
 	uint64		read_at;		/* invalidations when it was read */
 	bool		own_changes;	/* read among changes of this transaction */
 	bool		parallel;		/* read in parallel mode */
@@ -217,6 +219,7 @@ replace_cache(MemoryContext context, List *list)
 {
 	ListCell   *cell;
 	int			count = 0;
+	ShareMap	map = PLAIN_SHARE_MAP;
 	Destination **by_id = palloc((list_length(list) + 1) * sizeof(Destination *));
 	Destination **by_name = palloc((list_length(list) + 1) * sizeof(Destination *));
 
@@ -227,6 +230,8 @@ replace_cache(MemoryContext context, List *list)
 	}
 	qsort(by_id, count, sizeof(Destination *), compare_ids);
 	qsort(by_name, count, sizeof(Destination *), compare_names);
+	for (int i = 0; i < count; i++)
+		map = share_map_add(map, by_id[i]->id, destination_parts(by_id[i]));
 
 	/* from here on nothing can fail */
 	MemoryContextSetParent(context, TopMemoryContext);
@@ -238,6 +243,7 @@ replace_cache(MemoryContext context, List *list)
 	cache.by_id = by_id;
 	cache.by_name = by_name;
 	cache.count = count;
+	cache.map = map;
 	cache.generation++;
 }
 
@@ -316,6 +322,18 @@ uint64
 destination_generation(void)
 {
 	return cache.generation;
+}
+
+ShareMap
+destination_map(void)
+{
+	return cache.map;
+}
+
+int
+destination_parts(const Destination *destination)
+{
+	return share_parts(destination->workers, rswebhook_workers);
 }
 
 Instant

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "destination/values.h"
+#include "shmem/share.h"
 
 /*
  * The cache is this process's own, reread after any change of the table
@@ -24,6 +25,10 @@ extern void destination_all(Destination ***list, int *count);
 
 /* Grows whenever the cache was reread: compare to know that things changed. */
 extern uint64 destination_generation(void);
+
+/* How many workers share what each is owed (share.h), as of the last of these calls. */
+extern ShareMap destination_map(void);
+extern int	destination_parts(const Destination *destination);
 
 /* When to look again, since a row could not be read; INSTANT_NEVER: all could. */
 extern Instant destination_again_at(void);

@@ -38,6 +38,7 @@
 #include "destination/problem.h"
 #include "destination/secret.h"
 #include "destination/values.h"
+#include "shmem/share.h"
 #include "transform/config.h"
 #include "transform/request.h"
 #include "transform/url.h"
@@ -63,6 +64,7 @@ static const struct
 {
 	{"max_in_flight", 1, 10000, "from 1 to 10000", NULL},
 	{"rate_limit", 1e-6, 1e6, "from 0.000001 to 1000000", "Null stands for no limit."},
+	{"workers", 1, MAX_SHARES, "from 1 to 32 and at most max_in_flight", "Each has one request in flight at least; for more of them, raise max_in_flight."},
 	{"connect_timeout", 1 * MS, 1 * HOUR, "from 1 ms to 1 h", NULL},
 	{"timeout", 1 * MS, 1 * HOUR, "from 1 ms to 1 h", NULL},
 	{"low_speed_limit", 0, PG_INT32_MAX, "0 or more", NULL},
@@ -399,20 +401,25 @@ bool
 destination_ranges_check(HeapTuple tuple, TupleDesc desc, FieldProblem *problem)
 {
 	double		min_backoff = 0;
+	double		max_in_flight = 0;
 	double		number;
 
 	column_number(tuple, desc, "min_backoff", &min_backoff);
+	column_number(tuple, desc, "max_in_flight", &max_in_flight);
 	for (int i = 0; i < lengthof(ranges); i++)
 	{
 		double		min = ranges[i].min;
+		double		max = ranges[i].max;
 
 		if (!column_number(tuple, desc, ranges[i].column, &number))
 			continue;
 		if (strcmp(ranges[i].column, "max_backoff") == 0)
 			min = min_backoff;
+		if (strcmp(ranges[i].column, "workers") == 0)
+			max = Min(max, max_in_flight);
 
 		/* so that NaN is refused as well */
-		if (number >= min && number <= ranges[i].max)
+		if (number >= min && number <= max)
 			continue;
 		return problem_set(problem, ranges[i].column,
 						   SPI_getvalue(tuple, desc, SPI_fnumber(desc, ranges[i].column)),

@@ -57,6 +57,7 @@ static const struct
 	{"ordered", BOOLOID, true, "true", 0},
 	{"max_in_flight", INT4OID, true, "32", 0},
 	{"rate_limit", FLOAT8OID, false, NULL, 0},
+	{"workers", INT4OID, true, "1", 0},
 	{"connect_timeout", INTERVALOID, true, "'3 s'", 0},
 	{"timeout", INTERVALOID, true, "'10 s'", 0},
 	{"low_speed_limit", INT4OID, true, "10", 0},

@@ -168,6 +168,7 @@ read_fixed(Destination *dest, const Row *row)
 	dest->ordered = fields_bool(row, "ordered");
 	dest->max_in_flight = (int) row_number(row, "max_in_flight");
 	dest->rate_limit = row_number(row, "rate_limit");
+	dest->workers = (int) row_number(row, "workers");
 
 	dest->connect_timeout_ms = (int) (row_number(row, "connect_timeout") / 1e3);
 	dest->timeout_ms = (int) (row_number(row, "timeout") / 1e3);

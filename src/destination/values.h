@@ -77,6 +77,7 @@ typedef struct Destination
 	bool		ordered;
 	int			max_in_flight;
 	double		rate_limit;		/* events a second; 0: none */
+	int			workers;		/* as many as it may have */
 
 	int			connect_timeout_ms;
 	int			timeout_ms;

@@ -67,6 +67,15 @@ tells_of_destination(const QueueItem *item)
 	return is_first_of_user(lane, row);
 }
 
+/* Each of several workers meets its part of the users who fail. */
+static int
+my_threshold(const Lane *lane)
+{
+	int			threshold = lane->policy.breaker_failures;
+
+	return threshold == 0 ? 0 : (threshold - 1) / lane->policy.parts + 1;
+}
+
 /*
  * Failures of so many users in a row open the breaker.  From then on one request at
  * a time probes, at growing distances; the failures of requests that were in flight
@@ -77,7 +86,7 @@ breaker_note_failure(QueueItem *item, bool probed, const Verdict *verdict, Insta
 {
 	Lane	   *lane = item->lane;
 	Breaker    *breaker = &lane->breaker;
-	int			threshold = lane->policy.breaker_failures;
+	int			threshold = my_threshold(lane);
 	Instant		pause;
 
 	if (!probed && (breaker->open || !tells_of_destination(item)))
@@ -138,6 +147,22 @@ breaker_set(Lane *lane, const Breaker *breaker, Instant now)
 	lane->failing = Max(breaker->failures, 0);
 	breaker_bound(lane, now);
 	return true;
+}
+
+/* One that has closed stays so, whatever was changed. */
+void
+breaker_overruled(Lane *lane)
+{
+	if (lane->breaker_changed && lane->breaker.open)
+		breaker_forget(lane);
+}
+
+void
+breaker_forget(Lane *lane)
+{
+	if (lane->breaker_changed)
+		dlist_delete(&lane->changed_node);
+	lane->breaker_changed = false;
 }
 
 Lane *

@@ -226,11 +226,6 @@ struct Lane
 	bool		breaker_changed;	/* and is not saved */
 	dlist_node	changed_node;
 	QueueItem  *probe;			/* the one request that an open breaker lets by */
-	QueueItem  *turn;			/* the item in flight that has a turn */
-	bool		keeps_turn;		/* until what its probe showed is saved */
-	Instant		waits_until;	/* for a turn that others have, or go first
-								 * with; 0: no */
-	dlist_node	waiting_node;
 	int64		lacks_us;		/* the pause between requests while we lack
 								 * something for them; 0: we do not */
 	bool		lacks_own;		/* that is something which its destination names */
@@ -289,19 +284,12 @@ lane_make_table(MemoryContext context, const char *name, Size keysize, Size entr
 }
 
 /* ---- pace.c ---- */
-extern void pace_init(int share, int nshares, const Turns *turns);
+extern void pace_init(void);
 extern void pace_init_lane(Lane *lane, Instant now);
 extern void pace_forget_lane(Lane *lane);
 
 /* See schedule_set_max_in_flight(). */
 extern void pace_set_max_in_flight(int n, int places, int64 bytes);
-
-/*
- * Call f for each lane that waits for a turn.  A lane that has no use for one
- * stops waiting, and others may have it.
- */
-extern void pace_each_waiting(void (*f) (Lane *lane, Instant now), Instant now);
-extern void pace_stop_waiting(Lane *lane);
 
 /* See schedule_lacking(). */
 extern int	pace_lacking(void);
@@ -327,7 +315,7 @@ extern Choice pace_choice(const Lane *lane);
 
 /*
  * Count an item of a lane that may send, and for which there is a place, as in
- * flight.  False: there is no room for it, or the lane has to wait for a turn.
+ * flight.  False: there is no room for it.
  */
 extern bool pace_take(QueueItem *item, Instant now);
 
@@ -338,14 +326,10 @@ extern bool pace_admit(QueueItem *item, int64 bytes);
  * It is not in flight any more: its row has gone, it was not sent after all, or
  * it has an outcome.
  */
-extern void pace_leave(QueueItem *item, Instant now);
-extern void pace_take_back(QueueItem *item, Instant now);
+extern void pace_leave(QueueItem *item);
+extern void pace_take_back(QueueItem *item);
 extern void pace_lacked(QueueItem *item, bool own, Instant now);
 extern void pace_finished(QueueItem *item, const Verdict *verdict, Instant now);
-
-/* See schedule_breaker_saved(). */
-extern void pace_breaker_saved(Lane *lane, Instant now);
-extern void pace_breaker_overruled(Lane *lane, Instant now);
 
 /* ---- breaker.c ---- */
 extern void breaker_init(void);
@@ -361,6 +345,10 @@ extern void breaker_bound(Lane *lane, Instant now);
 
 /* False: the lane's breaker stays as it is. */
 extern bool breaker_set(Lane *lane, const Breaker *breaker, Instant now);
+
+/* See schedule_breaker_overruled(); and of a lane that goes. */
+extern void breaker_overruled(Lane *lane);
+extern void breaker_forget(Lane *lane);
 
 /* Breakers that have changed; see schedule_next_changed_breaker(). */
 extern Lane *breaker_next_changed(void);
@@ -532,7 +520,7 @@ extern void park_release(Lane *lane, Parked *parked);
 extern void park_forget(Lane *lane, Parked *parked);
 
 /* ---- window.c ---- */
-extern void window_init(int share, int nshares, MemoryContext context);
+extern void window_init(MemoryContext context);
 extern void window_init_lane(Lane *lane);
 
 /* A ready item is taken out for sending. */

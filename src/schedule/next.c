@@ -101,8 +101,6 @@ next_settle(Lane *lane, Instant now)
 
 	if (line != lane->line)
 		go_to_end(lane, line);
-	if (lane->waits_until != 0 && line != LINE_NONE && !places_has_free(line))
-		pace_stop_waiting(lane);	/* others may have the turn meanwhile */
 	if (reads != lane->reads)
 	{
 		if (lane->reads != READS_NOTHING)
@@ -265,11 +263,7 @@ next_to_send(Instant now)
 		QueueItem  *item = order_ready(lane, pace_choice(lane));
 
 		if (!pace_take(item, now))
-		{
-			if (lane->waits_until != 0) /* for a turn, not for room */
-				next_settle(lane, now);
 			continue;
-		}
 		next_move_back(lane);
 		window_take(item);
 		next_settle(lane, now);

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * pace.c
- *		What a destination may have in flight: bounds, rates, turns among the
- *		workers, and a pause for want of something of ours.
+ *		What a destination may have in flight: bounds, rates, and a pause for want of
+ *		something of ours.
  *
  * The third part of the scheduler; next.c asks it before an item is sent, and
  * schedule.c tells it what came of that.
@@ -17,18 +17,6 @@
 
 #include "destination/values.h"
 #include "schedule/lane.h"
-
-/*
- * How long to wait for a turn that another worker has: it tells when it leaves
- * one, unless it dies.
- */
-#define TURN_WAIT_US	(1 * USECS_PER_SEC)
-
-/*
- * How long to let others go first with a turn that was left to them: they come
- * at once, unless something else keeps them.
- */
-#define TURN_LEFT_US	(20 * 1000)
 
 /*
  * A lane for whose request we lacked something of our own waits so long before
@@ -58,24 +46,14 @@
 #define FRESH_A_RETRY		1
 #define FRESH_A_RETRY_OPEN	3
 
-static const Turns *turns;
-static int	nshares = 1;
-static int	my_share = 0;
-
 static int	nlacking;			/* lanes with lacks_us, not of their own */
 static int	total_deferred;
 static int64 total_deferred_bytes;
 
-static dlist_head waiting;		/* lanes, for a turn */
-
 void
-pace_init(int share, int shares, const Turns *the_turns)
+pace_init(void)
 {
-	my_share = share;
-	nshares = shares;
-	turns = the_turns;
 	places_init();
-	dlist_init(&waiting);
 	breaker_init();
 }
 
@@ -99,33 +77,21 @@ pace_set_max_in_flight(int n, int places, int64 bytes)
  * ---------------------------------------------------------------------
  */
 
-/* How many requests the destination may have in flight now, of all workers. */
+/* How many requests this worker may have in flight now: parts make max_in_flight. */
 static int
-most_in_flight(const Lane *lane)
+my_most(const Lane *lane)
 {
-	return lane->breaker.open ? 1 : lane->policy.max_in_flight;
-}
+	const LanePolicy *policy = &lane->policy;
 
-static bool
-takes_turns(const Lane *lane)
-{
-	return most_in_flight(lane) < nshares && !lane->policy.gone;
-}
-
-/* This worker's part of most_in_flight(), or the request that it has a turn for. */
-static int
-my_part(const Lane *lane)
-{
-	int			most = most_in_flight(lane);
-
-	return Max(1, most / nshares + (my_share < most % nshares ? 1 : 0));
+	return lane->breaker.open ? 1 : policy->max_in_flight / policy->parts +
+		(policy->part < policy->max_in_flight % policy->parts ? 1 : 0);
 }
 
 /* Events a second that this worker may send. */
 static double
 my_rate(const Lane *lane)
 {
-	return lane->policy.rate_limit / nshares;
+	return lane->policy.rate_limit / lane->policy.parts;
 }
 
 /*
@@ -137,7 +103,7 @@ my_rate(const Lane *lane)
 static int
 allowed_in_flight(const Lane *lane)
 {
-	int			allowed = Min(lane->allowed, my_part(lane));
+	int			allowed = Min(lane->allowed, my_most(lane));
 
 	return Max(1, allowed >> Min(lane->failing / 4, 30));
 }
@@ -168,66 +134,6 @@ refill_tokens(Lane *lane, Instant now)
 	lane->tokens_at = now;
 }
 
-/* ---------------------------------------------------------------------
- * Turns with other workers
- * ---------------------------------------------------------------------
- */
-
-/* 0: not any more. */
-static void
-wait_for_turn(Lane *lane, Instant until)
-{
-	if (lane->waits_until == 0 && until != 0)
-		dlist_push_tail(&waiting, &lane->waiting_node);
-	else if (lane->waits_until != 0 && until == 0)
-		dlist_delete(&lane->waiting_node);
-	lane->waits_until = until;
-}
-
-void
-pace_stop_waiting(Lane *lane)
-{
-	if (lane->waits_until == 0)
-		return;
-	wait_for_turn(lane, 0);
-	turns->withdraw(lane->destination_id);
-}
-
-/* False: the lane waits for a turn of its destination's. */
-static bool
-take_turn(Lane *lane, QueueItem *item, Instant now)
-{
-	bool		taken = turns->take(lane->destination_id, most_in_flight(lane));
-
-	lane->turn = taken ? item : NULL;
-	wait_for_turn(lane, taken ? 0 : now + TURN_WAIT_US);
-	return taken;
-}
-
-/*
- * The turn, if the lane has one, is over.  But no other worker may probe before
- * it knows what this worker's probe has shown.
- */
-static void
-leave_turn(Lane *lane, Instant now)
-{
-	if (lane->turn != NULL || lane->keeps_turn)
-		return;
-	if (turns->leave(lane->destination_id))
-		wait_for_turn(lane, now + TURN_LEFT_US);
-}
-
-void
-pace_each_waiting(void (*f) (Lane *lane, Instant now), Instant now)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &waiting)
-	{
-		f(dlist_container(Lane, waiting_node, iter.cur), now);
-	}
-}
-
 static void
 set_lacks(Lane *lane, int64 wait_us, bool own)
 {
@@ -239,15 +145,10 @@ set_lacks(Lane *lane, int64 wait_us, bool own)
 void
 pace_forget_lane(Lane *lane)
 {
-	if (lane->keeps_turn)
-		turns->leave(lane->destination_id);
-	turns->withdraw(lane->destination_id);
-	wait_for_turn(lane, 0);
 	set_lacks(lane, 0, false);
 	total_deferred -= lane->deferred;
 	total_deferred_bytes -= lane->deferred_bytes;
-	if (lane->breaker_changed)
-		dlist_delete(&lane->changed_node);
+	breaker_forget(lane);
 }
 
 /* ---------------------------------------------------------------------
@@ -352,8 +253,6 @@ pace_deferred_no_more(QueueItem *item, int64 bytes)
 bool
 pace_allows(Lane *lane, Instant now, Instant *when)
 {
-	if (!takes_turns(lane))
-		pace_stop_waiting(lane);
 	if ((lane->nready == 0 && lane->in_flight == 0) || lane->policy.halted)
 		set_lacks(lane, 0, false);	/* with nothing to send, it lacks nothing */
 	if (lane->nready == 0)
@@ -388,11 +287,6 @@ pace_allows(Lane *lane, Instant now, Instant *when)
 		*when = lane->lacks_until;
 		return false;
 	}
-	if (lane->waits_until > now)
-	{
-		*when = lane->waits_until;
-		return false;
-	}
 	return true;
 }
 
@@ -403,15 +297,7 @@ pace_take(QueueItem *item, Instant now)
 
 	if (places_has_share(lane) || defers_too_many(lane) ||
 		!room_take(item, item->size, now))
-	{
-		pace_stop_waiting(lane);		/* others may have the turn meanwhile */
 		return false;
-	}
-	if (takes_turns(lane) && !take_turn(lane, item, now))
-	{
-		room_leave(item);
-		return false;
-	}
 
 	item->taken_at = now;
 	if (lane->lacks_us != 0)	/* one at a time, until one has gone through */
@@ -427,7 +313,7 @@ pace_take(QueueItem *item, Instant now)
 }
 
 void
-pace_leave(QueueItem *item, Instant now)
+pace_leave(QueueItem *item)
 {
 	Lane	   *lane = item->lane;
 
@@ -437,11 +323,6 @@ pace_leave(QueueItem *item, Instant now)
 	lane->retries_in_flight -= item->retry;
 	places_leave(item);
 	room_leave(item);
-	if (lane->turn == item)
-	{
-		lane->turn = NULL;
-		leave_turn(lane, now);
-	}
 }
 
 bool
@@ -456,18 +337,18 @@ pace_admit(QueueItem *item, int64 bytes)
 }
 
 void
-pace_take_back(QueueItem *item, Instant now)
+pace_take_back(QueueItem *item)
 {
 	if (item->lane->policy.rate_limit > 0)
 		item->lane->tokens += 1.0;
-	pace_leave(item, now);
+	pace_leave(item);
 }
 
 void
 pace_lacked(QueueItem *item, bool own, Instant now)
 {
 	note_lack(item, own, now);
-	pace_take_back(item, now);
+	pace_take_back(item);
 }
 
 void
@@ -486,27 +367,5 @@ pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 	if (verdict->signal != SIGNAL_UNSENT)
 		note_no_lack(item);
 	room_note(item, verdict, now);
-	if (lane->turn == item)
-		lane->keeps_turn = lane->breaker_changed;
-	pace_leave(item, now);
-}
-
-void
-pace_breaker_saved(Lane *lane, Instant now)
-{
-	if (!lane->keeps_turn || lane->breaker_changed)
-		return;
-	lane->keeps_turn = false;
-	leave_turn(lane, now);
-}
-
-/* One that has closed stays so, whatever was changed. */
-void
-pace_breaker_overruled(Lane *lane, Instant now)
-{
-	if (!lane->breaker_changed || !lane->breaker.open)
-		return;
-	dlist_delete(&lane->changed_node);
-	lane->breaker_changed = false;
-	pace_breaker_saved(lane, now);
+	pace_leave(item);
 }

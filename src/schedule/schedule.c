@@ -31,7 +31,7 @@ static HTAB *lanes;				/* by destination_id */
 static int	unconfigured;
 
 void
-schedule_init(int share, int nshares, const Turns *turns)
+schedule_init(void)
 {
 	HASHCTL		info = {0};
 	MemoryContext context;
@@ -46,8 +46,8 @@ schedule_init(int share, int nshares, const Turns *turns)
 	lanes = hash_create("rswebhook lanes", 64, &info,
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	next_init();
-	window_init(share, nshares, context);
-	pace_init(share, nshares, turns);
+	window_init(context);
+	pace_init();
 	MemoryContextSwitchTo(old);
 }
 
@@ -72,6 +72,7 @@ schedule_lane(int32 destination_id, Instant now)
 		lane->due_after = clock_wall(now);
 		lane->next_due = DUE_NOW;	/* the first read tells when it really is */
 		lane->policy.halted = true; /* until the lane is configured */
+		lane->policy.parts = 1;
 		unconfigured++;
 	}
 	return lane;
@@ -177,14 +178,14 @@ schedule_start_at(const Floor *floor, Instant now)
 bool
 schedule_floor_may_rise(const Lane *lane, int64 upto)
 {
-	return !(lane->policy.halted && !lane->policy.gone) &&
+	return lane->policy.part == 0 && !(lane->policy.halted && !lane->policy.gone) &&
 		(lane->floor_reached < lane->floor_goal || upto - lane->floor_looked >= FLOOR_STEP);
 }
 
 void
 schedule_look_for_floor(Lane *lane, int64 upto, Instant now)
 {
-	if (upto < lane->floor.after_id)	/* ids have begun anew */
+	if (lane->policy.part == 0 && upto < lane->floor.after_id)	/* ids have begun anew */
 		lane->floor_reached = lane->floor_goal = lane->floor_looked = 0;
 	else if (schedule_floor_may_rise(lane, upto))
 		lane->floor_goal = Max(upto, lane->floor_reached);
@@ -308,7 +309,7 @@ schedule_replace(QueueItem *item, const QueueRow *row, Instant now)
 	Lane	   *lane = item->lane;
 	int64		event_id = item->id.event_id;
 
-	pace_leave(item, now);
+	pace_leave(item);
 	if (row != NULL && row->deliver_after <= clock_wall(now) &&
 		row->has_key == item->row.has_key && row->ordering_key == item->row.ordering_key)
 	{
@@ -331,7 +332,7 @@ schedule_put_back(QueueItem *item, Instant now)
 {
 	Lane	   *lane = item->lane;
 
-	pace_take_back(item, now);
+	pace_take_back(item);
 	window_return(item, now);
 	next_settle(lane, now);
 }
@@ -440,7 +441,7 @@ schedule_lacking(void)
 }
 
 /* ---------------------------------------------------------------------
- * Breakers, and what goes by turns with other workers
+ * Breakers
  * ---------------------------------------------------------------------
  */
 
@@ -470,38 +471,15 @@ schedule_breaker_changed(void)
 }
 
 void
-schedule_breaker_saved(Lane *lane, Instant now)
-{
-	pace_breaker_saved(lane, now);
-	next_settle(lane, now);
-}
-
-void
 schedule_breaker_unsaved(Lane *lane)
 {
 	breaker_mark_changed(lane);
 }
 
 void
-schedule_breaker_overruled(Lane *lane, Instant now)
+schedule_breaker_overruled(Lane *lane)
 {
-	pace_breaker_overruled(lane, now);
-	next_settle(lane, now);
-}
-
-static void
-try_turn(Lane *lane, Instant now)
-{
-	lane->waits_until = now;
-	next_settle(lane, now);
-	if (lane->line == LINE_NONE)
-		pace_stop_waiting(lane);
-}
-
-void
-schedule_turns_left(Instant now)
-{
-	pace_each_waiting(try_turn, now);
+	breaker_overruled(lane);
 }
 
 /* ---------------------------------------------------------------------

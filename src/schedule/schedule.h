@@ -22,13 +22,10 @@
 #include "tables/values.h"
 
 /*
- * This worker's share of the queue, of so many.  Rows of other shares are
- * passed over, and of what a destination allows it has an equal part.
+ * Lanes are of destinations that this worker serves.  Where one has several workers,
+ * rows of other parts are passed over, and of what it allows each has its part.
  */
-extern void schedule_init(int share, int nshares, const Turns *turns);
-
-/* Another worker has left a turn that somebody waits for. */
-extern void schedule_turns_left(Instant now);
+extern void schedule_init(void);
 
 /*
  * The bounds on this worker's requests in flight to destinations that answer, on
@@ -59,18 +56,14 @@ extern Lane *schedule_next_unconfigured(void);
 /* The next lane whose breaker changed since it was last asked; NULL: none. */
 extern Lane *schedule_next_changed_breaker(void);
 
-/*
- * Its breaker is saved, and the other workers know; or it could not be, and
- * counts as changed again.
- */
-extern void schedule_breaker_saved(Lane *lane, Instant now);
+/* It could not be saved, and counts as changed again. */
 extern void schedule_breaker_unsaved(Lane *lane);
 
 /*
  * Somebody has changed the destination's row since a breaker has opened that is not
  * saved: it need not be, and the table's counts.
  */
-extern void schedule_breaker_overruled(Lane *lane, Instant now);
+extern void schedule_breaker_overruled(Lane *lane);
 
 /* Read everything of this lane again, from the start. */
 extern void schedule_reread(Lane *lane, Instant now);
@@ -99,7 +92,8 @@ extern void schedule_rows_read(const ReadRequest *request, const QueueRow *rows,
 /*
  * Before anything is read: where the rows of a destination begin.  When ids have
  * gone far beyond what has been looked at, that may be higher, up to an id above
- * which alone rows may still appear: the lane looks for it in the background.
+ * which alone rows may still appear: the lane looks for it in the background, that
+ * of the first of several workers, whosever the rows are.
  */
 extern void schedule_start_at(const Floor *floor, Instant now);
 extern bool schedule_floor_may_rise(const Lane *lane, int64 upto);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * values.h
- *		What the scheduler is told of a destination, and of other workers.
+ *		What the scheduler is told of a destination.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -27,21 +27,8 @@ typedef struct LanePolicy
 	int64		min_backoff_us;
 	int64		max_backoff_us;
 	int64		max_wait_us;	/* the longest from an attempt to the next */
+	int			parts;			/* workers that it has; see share.h */
+	int			part;			/* this one's, from 0; neither changes */
 } LanePolicy;
-
-/*
- * Where a destination allows fewer requests in flight than there are workers,
- * or one because its breaker is open, they take turns with it.
- *
- * take: one of so many turns; false: others have them all, and tell when they
- * leave one.  leave: this worker's turn is over; true: others wait for one, so
- * it does, too.  withdraw: it does not wait for one any more.
- */
-typedef struct Turns
-{
-	bool		(*take) (int32 destination_id, int most);
-	bool		(*leave) (int32 destination_id);
-	void		(*withdraw) (int32 destination_id);
-} Turns;
 
 #endif							/* RSWEBHOOK_SCHEDULE_VALUES_H */

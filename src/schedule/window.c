@@ -4,9 +4,10 @@
  *		The rows of a lane that are in memory.
  *
  * What is read (reading.c says what) comes in here, and into its order (order.c).
- * Rows of other workers' shares are read with the rest, and passed over.  Rows
- * whose deliver_after has come are looked up by that, but must not overtake their
- * user's: beyond the cursor, they are left to be read ahead.
+ * Rows of other parts, if its destination has several workers, are read with the
+ * rest, and passed over.  Rows whose deliver_after has come are looked up by that,
+ * but must not overtake their user's: beyond the cursor, they are left to be read
+ * ahead.
  *
  * No more than half of it is for what waits for retries: beyond that, these are
  * parked (parked.c), and come in again when they are due and can be used.
@@ -23,14 +24,9 @@
 #include "schedule/lane.h"
 #include "shmem/share.h"
 
-static int	my_share = 0;
-static int	nshares = 1;
-
 void
-window_init(int share, int shares, MemoryContext context)
+window_init(MemoryContext context)
 {
-	my_share = share;
-	nshares = shares;
 	items_init(context);
 	order_init(context);
 	parked_init(context);
@@ -140,11 +136,10 @@ forget_missing(const ReadRequest *request, const QueueRow *rows, int nrows,
 }
 
 static bool
-is_mine(const QueueRow *row)
+is_mine(const Lane *lane, const QueueRow *row)
 {
-	return share_of(row->destination_id,
-					row->has_key ? row->ordering_key : row->event_id,
-					nshares) == my_share;
+	return share_part(row->has_key ? row->ordering_key : row->event_id,
+					  lane->policy.parts) == lane->policy.part;
 }
 
 /*
@@ -174,7 +169,7 @@ add_row(const ReadRequest *request, const QueueRow *row, Instant now)
 	KeyQueue   *key = NULL;
 	QueueItem  *item;
 
-	if (!is_mine(row) || items_find(lane, row->event_id) != NULL)
+	if (!is_mine(lane, row) || items_find(lane, row->event_id) != NULL)
 		return;
 	if (row->deliver_after > clock_wall(now) && !lane->policy.gone)
 	{

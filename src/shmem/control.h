@@ -12,10 +12,10 @@
  * worker's PGPROC: whoever changes these takes both, shmem_control->lock first.
  * Latches are set while a lock that guards the PGPROC is held, so that the process
  * cannot leave in between.
- * stats_lock (LWLock) guards the table of live counters, turns_lock (LWLock) who
- * has which destination's turn, the lock in wake.c the commits under way, the one in
- * prepared.c what prepared transactions will tell, and the one in clock.c how the
- * system's clock was set; no other lock is ever taken while one of these is held.
+ * stats_lock (LWLock) guards the table of live counters, the lock in wake.c the
+ * commits under way, the one in prepared.c what prepared transactions will tell, and
+ * the one in clock.c how the system's clock was set; no other lock is ever taken
+ * while one of these is held.
  *
  * Process-local things (descriptors, curl handles, pointers into a process'
  * memory) are never here.
@@ -34,14 +34,6 @@
 #include "base/clock.h"
 #include "shmem/values.h"
 
-/* Destinations; those that find no place in it have to wait a little. */
-#define SLOT_MAX_TURNS	256
-typedef struct TurnSet
-{
-	int			count;
-	int32		destinations[SLOT_MAX_TURNS];
-} TurnSet;
-
 /* A worker's place.  Those of a database lie side by side, by their shares. */
 typedef struct WorkerSlot
 {
@@ -58,32 +50,30 @@ typedef struct WorkerSlot
 	/* guarded by both: read under either, written under both */
 	Oid			database;		/* InvalidOid: free */
 	PGPROC	   *worker;			/* NULL: none attached */
+	bool		stop;			/* it is to leave */
+
+	/* a ShareMap, that with which the worker has begun; changed under
+	 * shmem_control->lock, and read without, as publish() says */
+	pg_atomic_uint64 map;
 
 	/* guarded by lock */
 	LWLock		lock;
-	bool		stop;
 	bool		woken;			/* by a commit or another worker, since it last
 								 * looked */
 	bool		changed;		/* by more than events that were queued */
 	bool		breakers;		/* another worker has changed some */
-	bool		turns;			/* another worker has left somebody a turn */
 	int			nranges;
 	QueuedRange ranges[SLOT_MAX_RANGES];
 	int			nquiet;
 	int32		quiet[SLOT_MAX_QUIET];
 	int			max_in_flight;	/* in force; 0: not known yet */
 	char		lacks[SLOT_LACKS_SIZE];	/* "": nothing */
-
-	/* guarded by shmem_control->turns_lock */
-	TurnSet		turns_had;
-	TurnSet		turns_wanted;
 } WorkerSlot;
 
 typedef struct Control
 {
 	LWLock		lock;
 	LWLock		stats_lock;
-	LWLock		turns_lock;
 	PGPROC	   *launcher;
 	bool		scan;			/* new databases may have come */
 	bool		crowded;		/* a database found no slots; the launcher knows */
@@ -111,7 +101,7 @@ extern WorkerSlot *slots_claim(Oid database);
 /* The first slot of the same database. */
 extern WorkerSlot *slots_first_of(WorkerSlot *slot);
 
-/* No worker, and nothing that it was told; the caller has the slot's lock. */
+/* No worker, and nothing that it was told; the caller has both locks. */
 extern void slots_clear(WorkerSlot *slot);
 
 /* Give a database's slots back if nobody needs one; the caller holds shmem_control->lock. */
@@ -135,6 +125,12 @@ extern int	slots_number(Oid database);
 
 /* Wake the worker of a slot; the caller holds the slot's lock. */
 extern void slots_wake_worker(WorkerSlot *slot);
+
+/*
+ * Have the worker of a slot leave, if there is one; the caller holds
+ * shmem_control->lock.  True: there is none, and none is being started.
+ */
+extern bool slots_send_away(WorkerSlot *slot, bool by_signal);
 
 /* This worker's own; NULL: it is no worker. */
 extern void slots_set_mine(WorkerSlot *slot);

@@ -9,8 +9,6 @@
  */
 #include "postgres.h"
 
-#include <signal.h>
-
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -36,25 +34,6 @@ static struct
 	bool		dropping;
 }			held[MAX_HELD];
 static int	nheld = 0;
-
-/* Have a worker leave, if there is one; true: there is none. */
-static bool
-send_away(WorkerSlot *slot, bool by_signal)
-{
-	bool		gone;
-
-	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-	gone = slot->worker == NULL && !slot->starting;
-	if (slot->worker != NULL)
-	{
-		slot->stop = true;
-		SetLatch(&slot->worker->procLatch);
-		if (by_signal)
-			kill(slot->worker->pid, SIGTERM);
-	}
-	LWLockRelease(&slot->lock);
-	return gone;
-}
 
 void
 hold_database(Oid database, bool dropping)
@@ -90,7 +69,7 @@ hold_database(Oid database, bool dropping)
 
 		LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
 		for (int share = 0; share < rswebhook_workers; share++)
-			gone &= send_away(&first[share], signals);
+			gone &= slots_send_away(&first[share], signals);
 		LWLockRelease(&shmem_control->lock);
 		signaled |= signals;
 

@@ -33,6 +33,7 @@
 #include "shmem/prepared.h"
 #include "shmem/share.h"
 #include "shmem/slots.h"
+#include "shmem/worker_slot.h"
 
 /* So many are kept at the most; each takes about a kilobyte. */
 #define MAX_PREPARED	1024
@@ -276,7 +277,7 @@ add_ranges(const PreparedNews *news, QueuedRange *ranges, int count, int most)
 	{
 		const QueuedRange *range = &news->ranges[i];
 
-		if ((range->shares & SHARE_BIT(slots_my_share())) == 0)
+		if (!worker_slot_is_told(range, news->map))
 			continue;
 		if (count < most)
 			ranges[count++] = *range;

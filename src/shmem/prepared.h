@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "utils/snapshot.h"
 
+#include "shmem/share.h"
 #include "shmem/values.h"
 
 /* What a transaction has to tell the workers. */
@@ -25,6 +26,7 @@ typedef struct PreparedNews
 	TransactionId xid;
 	bool		changed;		/* more than events that were queued */
 	bool		new_database;
+	ShareMap	map;			/* of the ranges' shares */
 	int			nranges;
 	QueuedRange ranges[MAX_PENDING_RANGES];
 } PreparedNews;

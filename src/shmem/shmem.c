@@ -18,6 +18,7 @@
 #include "shmem/control.h"
 #include "shmem/counters.h"
 #include "shmem/prepared.h"
+#include "shmem/share.h"
 #include "shmem/shmem.h"
 #include "shmem/slots.h"
 #include "shmem/wake.h"
@@ -62,9 +63,11 @@ startup(void)
 		memset(shmem_control, 0, control_size());
 		LWLockInitialize(&shmem_control->lock, tranche);
 		LWLockInitialize(&shmem_control->stats_lock, tranche);
-		LWLockInitialize(&shmem_control->turns_lock, tranche);
 		for (int i = 0; i < slots_count(); i++)
+		{
 			LWLockInitialize(&shmem_control->slots[i].lock, tranche);
+			pg_atomic_init_u64(&shmem_control->slots[i].map, NO_SHARE_MAP);
+		}
 		pg_atomic_init_u32(&shmem_control->async_under_way, 0);
 		pg_atomic_init_u64(&shmem_control->async_upto, 0);
 	}

@@ -9,10 +9,13 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "miscadmin.h"
 #include "storage/latch.h"
 
 #include "shmem/control.h"
+#include "shmem/share.h"
 #include "shmem/slots.h"
 
 int			rswebhook_max_databases = 64;
@@ -86,7 +89,7 @@ slots_first_of(WorkerSlot *slot)
 	return slot - share_of_slot(slot);
 }
 
-/* No worker, and nothing known that one would have to look at; the caller has the lock. */
+/* No worker, and nothing known that one would have to look at; the caller has both locks. */
 void
 slots_clear(WorkerSlot *slot)
 {
@@ -95,15 +98,11 @@ slots_clear(WorkerSlot *slot)
 	slot->woken = false;
 	slot->changed = false;
 	slot->breakers = false;
-	slot->turns = false;
 	slot->nranges = 0;
 	slot->nquiet = 0;
 	slot->max_in_flight = 0;
 	slot->lacks[0] = '\0';
-	LWLockAcquire(&shmem_control->turns_lock, LW_EXCLUSIVE);
-	slot->turns_had.count = 0;
-	slot->turns_wanted.count = 0;
-	LWLockRelease(&shmem_control->turns_lock);
+	pg_atomic_write_u64(&slot->map, NO_SHARE_MAP);
 }
 
 /* The caller holds shmem_control->lock. */
@@ -166,6 +165,24 @@ slots_wake_worker(WorkerSlot *slot)
 		return;
 	slot->woken = true;
 	SetLatch(&slot->worker->procLatch);
+}
+
+bool
+slots_send_away(WorkerSlot *slot, bool by_signal)
+{
+	bool		gone;
+
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	gone = slot->worker == NULL && !slot->starting;
+	if (slot->worker != NULL)
+	{
+		slot->stop = true;
+		SetLatch(&slot->worker->procLatch);
+		if (by_signal)
+			kill(slot->worker->pid, SIGTERM);
+	}
+	LWLockRelease(&slot->lock);
+	return gone;
 }
 
 bool

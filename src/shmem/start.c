@@ -58,6 +58,21 @@ start_set_crowded(bool crowded)
 }
 
 /*
+ * Does one of a database's workers leave?  The others may have been told to for
+ * the same reason, which has to be over before any begins anew.
+ */
+static bool
+somebody_leaves(const WorkerSlot *first)
+{
+	for (const WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
+	{
+		if (slot->worker != NULL && slot->stop)
+			return true;
+	}
+	return false;
+}
+
+/*
  * A database's first worker finds out whether there is anything to do for the
  * others, unless it has found nothing while one of them was still there; the
  * caller holds shmem_control->lock.
@@ -69,7 +84,7 @@ needs_start(WorkerSlot *slot)
 
 	return OidIsValid(slot->database) && slot->wanted && !slot->starting &&
 		slot->holds == 0 && slot->worker == NULL &&
-		(slot == first || first->confirmed || !first->wanted);
+		(slot == first || first->confirmed || !first->wanted) && !somebody_leaves(first);
 }
 
 bool

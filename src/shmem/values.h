@@ -14,7 +14,8 @@
 typedef struct QueuedRange
 {
 	int32		destination_id;
-	uint32		shares;			/* that they may be in; see share.h */
+	uint32		shares;			/* that they may be in, by somebody's map; see
+								 * share.h */
 	int64		first_id;
 	int64		last_id;
 } QueuedRange;
@@ -41,7 +42,6 @@ typedef struct News
 {
 	bool		changed;		/* such as a destination that is another one now */
 	bool		breakers;		/* another worker has opened or closed some */
-	bool		turns;			/* another worker has left somebody a turn */
 } News;
 
 /* Destinations that may be quiet; see worker_slot_set_quiet(). */

@@ -6,7 +6,9 @@
  * A committing backend tells each worker which ids of its share may have become
  * visible, for which destination.  That makes a worker's read-ahead exact: ids
  * commit out of order, and a transaction that commits late would otherwise have
- * to be found by reading again what lies behind the cursor.
+ * to be found by reading again what lies behind the cursor.  A session may know of
+ * another map (share.h) than the workers: then it tells all of them, and each
+ * passes over what is not its own.
  *
  * The backend tells that a moment after its rows have become visible.  In that
  * moment a worker may see some of them beyond its cursor, while others of the
@@ -51,6 +53,7 @@ typedef struct Announcement
 	Oid			database;
 	TransactionId xid;
 	QueuedRange range;
+	ShareMap	map;			/* of its shares */
 } Announcement;
 
 typedef struct Commits
@@ -65,6 +68,7 @@ static Commits *commits = NULL;
 /* what the current transaction queued */
 static QueuedRange pending[MAX_PENDING_RANGES];
 static int	npending = 0;
+static ShareMap pending_map;	/* of their shares; NO_SHARE_MAP: they are of several */
 static bool publishes = false;	/* it has committed, and the workers hear soon */
 
 static bool pending_change = false; /* of what the workers have to know */
@@ -110,14 +114,14 @@ wake_startup(void)
 }
 
 void
-wake_announce(TransactionId xid, const QueuedRange *range)
+wake_announce(TransactionId xid, const QueuedRange *range, ShareMap map)
 {
 	if (commits == NULL || !TransactionIdIsValid(xid))
 		return;
 	LWLockAcquire(&commits->lock, LW_EXCLUSIVE);
 	Assert(commits->count < max_commits());
 	if (commits->count < max_commits())
-		commits->announced[commits->count++] = (Announcement) {MyDatabaseId, xid, *range};
+		commits->announced[commits->count++] = (Announcement) {MyDatabaseId, xid, *range, map};
 	LWLockRelease(&commits->lock);
 	announced_xid = xid;
 }
@@ -165,7 +169,7 @@ wake_untold_ranges(Snapshot snapshot, int *count)
 		const Announcement *a = &commits->announced[i];
 
 		if (a->database == MyDatabaseId &&
-			(a->range.shares & SHARE_BIT(slots_my_share())) != 0 &&
+			worker_slot_is_told(&a->range, a->map) &&
 			!XidInMVCCSnapshot(a->xid, snapshot))
 			ranges[n++] = a->range;
 	}
@@ -182,12 +186,17 @@ wake_untold_ranges(Snapshot snapshot, int *count)
  */
 
 void
-wake_note_queued(const QueuedRange *range)
+wake_note_queued(const QueuedRange *range, ShareMap map)
 {
 	if (shmem_control == NULL || range->first_id > range->last_id)
 		return;
 	if (npending == 0)
+	{
 		clock_note();
+		pending_map = map;
+	}
+	else if (pending_map != map)
+		pending_map = NO_SHARE_MAP;
 
 	/* what is looked for is nearly always in the last range, or next to it */
 	for (int i = npending - 1; i >= 0; i--)
@@ -245,7 +254,7 @@ announce_pending(void)
 
 	for (int i = 1; i < npending; i++)
 		range_widen(&all, &pending[i]);
-	wake_announce(GetTopTransactionIdIfAny(), &all);
+	wake_announce(GetTopTransactionIdIfAny(), &all, pending_map);
 }
 
 static bool
@@ -259,9 +268,9 @@ is_quiet(const WorkerSlot *slot, int32 destination_id)
 	return false;
 }
 
-/* Tell a worker what a transaction queued in its share; false: it is not there. */
+/* Tell a worker what a transaction queued in its shares; false: it is not there. */
 static bool
-tell(WorkerSlot *slot, int share, const QueuedRange *ranges, int count, bool changed)
+tell(WorkerSlot *slot, uint32 shares, const QueuedRange *ranges, int count, bool changed)
 {
 	bool		wakes = changed;
 	bool		told = false;
@@ -271,7 +280,7 @@ tell(WorkerSlot *slot, int share, const QueuedRange *ranges, int count, bool cha
 	{
 		for (int i = 0; i < count; i++)
 		{
-			if ((ranges[i].shares & SHARE_BIT(share)) == 0)
+			if ((ranges[i].shares & shares) == 0)
 				continue;
 			push_range(slot, &ranges[i]);
 			wakes |= !is_quiet(slot, ranges[i].destination_id);
@@ -285,9 +294,14 @@ tell(WorkerSlot *slot, int share, const QueuedRange *ranges, int count, bool cha
 	return told;
 }
 
-/* After commit: nothing here may fail. */
+/*
+ * After commit: nothing here may fail.
+ *
+ * A slot's map is looked at without a lock.  If its worker goes meanwhile, the next
+ * one attaches later, and sees all that was committed by now.
+ */
 static void
-publish(const QueuedRange *ranges, int count, bool changed)
+publish(const QueuedRange *ranges, int count, ShareMap map, bool changed)
 {
 	static int	hint = 0;		/* the first slot of this database, most likely */
 	uint32		shares = changed ? ALL_SHARES : 0;
@@ -299,9 +313,11 @@ publish(const QueuedRange *ranges, int count, bool changed)
 		shares |= ranges[i].shares;
 	for (int share = 0; share < rswebhook_workers && hint >= 0; share++)
 	{
-		if ((shares & SHARE_BIT(share)) != 0)
-			all_told &= tell(&shmem_control->slots[hint + share], share,
-							 ranges, count, changed);
+		WorkerSlot *slot = &shmem_control->slots[hint + share];
+		uint32		its = pg_atomic_read_u64(&slot->map) == map ? SHARE_BIT(share) : ALL_SHARES;
+
+		if ((shares & its) != 0 && !tell(slot, its, ranges, count, changed))
+			all_told &= (shares & SHARE_BIT(share)) == 0;
 	}
 
 	/* a worker that starts reads everything that is visible by then */
@@ -399,6 +415,7 @@ keep_pending(void)
 		.xid = GetTopTransactionIdIfAny(),
 		.changed = pending_change,
 		.new_database = pending_new_database,
+		.map = pending_map,
 		.nranges = npending
 	};
 
@@ -419,7 +436,7 @@ wake_prepared_ended(const char *gid, bool committed)
 	{
 		INJECT("committed");
 		if (committed && (news.nranges > 0 || news.changed))
-			publish(news.ranges, news.nranges, news.changed);
+			publish(news.ranges, news.nranges, news.map, news.changed);
 		if (committed && news.new_database)
 			request_scan();
 		prepared_forget(news.xid);
@@ -487,7 +504,7 @@ release_callback(ResourceReleasePhase phase, bool committed, bool top_level, voi
 	{
 		INJECT("committed");
 		publishes = false;
-		publish(pending, npending, pending_change);
+		publish(pending, npending, pending_map, pending_change);
 		npending = 0;
 		pending_change = false;
 	}

@@ -12,6 +12,7 @@
 
 #include "utils/snapshot.h"
 
+#include "shmem/share.h"
 #include "shmem/values.h"
 
 /* _PG_init of any process: the transaction callbacks. */
@@ -19,9 +20,10 @@ extern void wake_register_callbacks(void);
 
 /*
  * Remember that the current transaction queued these rows; the workers hear
- * of them when, and only when, it commits.
+ * of them when, and only when, it commits.  map: by which they are in these shares;
+ * workers that have begun with another one are told as well.
  */
-extern void wake_note_queued(const QueuedRange *range);
+extern void wake_note_queued(const QueuedRange *range, ShareMap map);
 
 /* Likewise, that it changed what the workers know of destinations and the like. */
 extern void wake_note_changed(void);
@@ -33,7 +35,7 @@ extern void wake_note_new_database(void);
  * Ids of this database that become visible when transaction xid commits,
  * which this backend is about to have happen.
  */
-extern void wake_announce(TransactionId xid, const QueuedRange *range);
+extern void wake_announce(TransactionId xid, const QueuedRange *range, ShareMap map);
 
 /* The current transaction ends in PREPARE TRANSACTION. */
 extern void wake_note_prepare(const char *gid);

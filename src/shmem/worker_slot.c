@@ -112,6 +112,42 @@ worker_slot_confirm(void)
 	LWLockRelease(&shmem_control->lock);
 }
 
+/*
+ * Somebody here has begun with another map than is in force: all leave, and when the
+ * last one has, others begin (start.c).
+ */
+void
+worker_slot_disband(void)
+{
+	WorkerSlot *first = slots_first_of(my_slot);
+
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
+		(void) slots_send_away(slot, true);
+	LWLockRelease(&shmem_control->lock);
+}
+
+bool
+worker_slot_join(ShareMap map)
+{
+	WorkerSlot *first = slots_first_of(my_slot);
+	bool		same = true;
+
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
+	{
+		ShareMap	theirs = pg_atomic_read_u64(&slot->map);
+
+		same &= theirs == NO_SHARE_MAP || theirs == map;
+	}
+	if (same)
+		pg_atomic_write_u64(&my_slot->map, map);
+	LWLockRelease(&shmem_control->lock);
+	if (!same)
+		worker_slot_disband();
+	return same;
+}
+
 void
 worker_slot_mark_unwanted(void)
 {
@@ -152,6 +188,13 @@ worker_slot_look_at_ranges(QueuedRange *ranges)
 	return count;
 }
 
+bool
+worker_slot_is_told(const QueuedRange *range, ShareMap map)
+{
+	return map != pg_atomic_read_u64(&my_slot->map) ||
+		(range->shares & SHARE_BIT(slots_my_share())) != 0;
+}
+
 int
 worker_slot_take_ranges(QueuedRange *ranges, News *news)
 {
@@ -160,12 +203,11 @@ worker_slot_take_ranges(QueuedRange *ranges, News *news)
 	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
 	count = my_slot->nranges;
 	memcpy(ranges, my_slot->ranges, count * sizeof(QueuedRange));
-	*news = (News) {my_slot->changed, my_slot->breakers, my_slot->turns};
+	*news = (News) {my_slot->changed, my_slot->breakers};
 	my_slot->nranges = 0;
 	my_slot->woken = false;
 	my_slot->changed = false;
 	my_slot->breakers = false;
-	my_slot->turns = false;
 	LWLockRelease(&my_slot->lock);
 	return count;
 }
@@ -182,7 +224,6 @@ worker_slot_tell_others(const News *news)
 		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 		slot->changed |= news->changed;
 		slot->breakers |= news->breakers;
-		slot->turns |= news->turns;
 		slots_wake_worker(slot);
 		LWLockRelease(&slot->lock);
 	}

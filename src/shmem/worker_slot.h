@@ -10,6 +10,7 @@
 #ifndef RSWEBHOOK_WORKER_SLOT_H
 #define RSWEBHOOK_WORKER_SLOT_H
 
+#include "shmem/share.h"
 #include "shmem/values.h"
 
 /* False: somebody holds the database; leave at once. */
@@ -17,6 +18,15 @@ extern bool worker_slot_attach(int slot, uint32 generation);
 
 /* The worker has found the extension and stays. */
 extern void worker_slot_confirm(void);
+
+/*
+ * Before it has anything to do with the queue: the map that the worker has found.
+ * False: others have begun with another one, and all have to leave.
+ */
+extern bool worker_slot_join(ShareMap map);
+
+/* The map is another one than that: all of the database's workers leave. */
+extern void worker_slot_disband(void);
 
 /*
  * The worker has found that there is nothing to do for it here, and leaves.
@@ -42,6 +52,9 @@ extern int	worker_slot_take_ranges(QueuedRange *ranges, News *news);
 
 /* The same, left in place. */
 extern int	worker_slot_look_at_ranges(QueuedRange *ranges);
+
+/* Would it be told of a range whose shares are by that map? */
+extern bool worker_slot_is_told(const QueuedRange *range, ShareMap map);
 
 /* Tell the database's other workers. */
 extern void worker_slot_tell_others(const News *news);

@@ -85,6 +85,17 @@ cycle_init(Instant now)
 	next_sweep = now + SWEEP_INTERVAL_US;
 }
 
+/* Others' destinations are told of where it is not known whose they are. */
+static void
+note_ranges(const QueuedRange *ranges, int count, Instant now)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (ranges[i].destination_id == 0 || lanes_part(ranges[i].destination_id) >= 0)
+			schedule_note_range(&ranges[i], now);
+	}
+}
+
 /* Take what commits have told; true: that is more than events to be read. */
 static bool
 take_ranges(Instant now)
@@ -93,10 +104,7 @@ take_ranges(Instant now)
 	News		news;
 	int			count = worker_slot_take_ranges(ranges, &news);
 
-	for (int i = 0; i < count; i++)
-		schedule_note_range(&ranges[i], now);
-	if (news.turns)
-		schedule_turns_left(now);
+	note_ranges(ranges, count, now);
 	if (news.breakers)
 		lanes_breakers_changed();
 	return news.changed || news.breakers;
@@ -112,8 +120,7 @@ note_untold_ranges(Instant now)
 	int			count;
 	const QueuedRange *ranges = wake_untold_ranges(GetActiveSnapshot(), &count);
 
-	for (int i = 0; i < count; i++)
-		schedule_note_range(&ranges[i], now);
+	note_ranges(ranges, count, now);
 }
 
 /* For the log: whose rows could not be read. */
@@ -171,7 +178,11 @@ read_and_start(bool look)
 	if (!session_begin("reading the queue"))
 		return;
 	INJECT("reading");
-	lanes_configure(now);
+	if (!lanes_configure(now))
+	{
+		session_commit();
+		return;
+	}
 	tables_lock_and_look("queue");
 	if (schedule_wants_read(now))
 		note_untold_ranges(now);

@@ -267,7 +267,7 @@ before_commit_prepared(const char *gid, Unknown *unknown)
 	unknown->had_extension = has_extension();
 	xid = ask_catalog(gid, unknown);
 	if (unknown->queued)
-		wake_announce(xid, &everything);
+		wake_announce(xid, &everything, NO_SHARE_MAP);
 }
 
 static void
@@ -284,7 +284,7 @@ after_commit_prepared(const char *gid, const Unknown *unknown)
 	if (changed)
 		wake_note_changed();
 	if (unknown->queued)
-		wake_note_queued(&everything);
+		wake_note_queued(&everything, NO_SHARE_MAP);
 }
 
 /* What a statement does with a prepared transaction; TRANS_STMT_BEGIN: nothing. */

@@ -15,6 +15,8 @@
  * was noted.  Only after that is it looked, under newer snapshots, where the first
  * row is (READ_FLOOR).
  *
+ * That is the affair of the destination's worker, or of the first of several.
+ *
  * But rswebhook_replay() brings back rows with any ids.  It says so in the table
  * that has the floors, in the same transaction, and its row there counts as soon
  * as the replayed ones can be seen.  Rows that somebody inserts by hand are found
@@ -36,6 +38,7 @@
 #include "tables/queue_states.h"
 #include "tables/tables.h"
 #include "worker/floors.h"
+#include "worker/lanes.h"
 #include "worker/repeated.h"
 #include "worker/session.h"
 
@@ -71,7 +74,8 @@ load(int unused)
 	for (int i = 0; i < count; i++)
 	{
 		/* beyond the ids of all events: they have begun anew */
-		if (floors[i].after_id > 0 && floors[i].after_id <= last_id)
+		if (floors[i].after_id > 0 && floors[i].after_id <= last_id &&
+			lanes_part(floors[i].destination_id) >= 0)
 			schedule_start_at(&floors[i], now);
 	}
 	session_commit();
@@ -155,11 +159,12 @@ tidy(int unused)
 
 	if (!session_begin("looking where the queue begins"))
 		return;
-	queue_forget_floors();
+	if (slots_my_share() == 0)
+		queue_forget_floors();
 	count = queue_load_floors(&floors);
 	for (int i = 0; i < count; i++)
 	{
-		if (floors[i].nrows > 1)
+		if (floors[i].nrows > 1 && lanes_part(floors[i].destination_id) == 0)
 		{
 			queue_save_floor(&floors[i]);
 			schedule_floor_saved(schedule_lane(floors[i].destination_id, clock_now()), &floors[i]);
@@ -173,22 +178,19 @@ floors_tidy(void)
 {
 	ErrorData  *error = NULL;
 
-	if (slots_my_share() == 0 && !session_extension_gone())
+	if (!session_extension_gone())
 		error = session_try(tidy, 0);
 	if (error != NULL)
 		repeated_report(&failures, error);
 }
 
-/*
- * In the database's first worker only, as rows of all shares are looked at.  If
- * anything is in the way, that holds up neither deliveries nor anything else.
- */
+/* If anything is in the way, that holds up neither deliveries nor anything else. */
 void
 floors_run(Instant now)
 {
 	ErrorData  *error;
 
-	if (slots_my_share() != 0 || now < next_look || session_extension_gone())
+	if (now < next_look || session_extension_gone())
 		return;
 	error = session_try(look_at_lanes, 0);
 	if (error != NULL)

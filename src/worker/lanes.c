@@ -16,10 +16,12 @@
 #include "miscadmin.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 
 #include "destination/cache.h"
 #include "destination/values.h"
 #include "schedule/schedule.h"
+#include "shmem/share.h"
 #include "shmem/slots.h"
 #include "shmem/worker_slot.h"
 #include "tables/queue.h"
@@ -30,13 +32,24 @@
 
 bool		rswebhook_enabled = true;
 
+/* A destination that has several workers. */
+typedef struct Divided
+{
+	int32		id;
+	int			parts;
+} Divided;
+
+static Divided *divided;		/* by id */
+static int	ndivided = 0;
+static ShareMap my_map;
+
 typedef struct KnownDestination
 {
 	int32		id;
 	const Destination *destination; /* NULL: gone */
 } KnownDestination;
 
-static HTAB *known;				/* destinations, by id */
+static HTAB *known;				/* this worker's destinations, by id */
 static uint64 known_generation = 0;
 static bool delivering = false; /* enabled, and not a copy of the database */
 static bool was_delivering = false; /* when the lanes were configured */
@@ -57,6 +70,71 @@ lanes_init(void)
 	destination_keep_replaced();
 }
 
+static int
+by_divided_id(const void *a, const void *b)
+{
+	int32		id_a = ((const Divided *) a)->id;
+	int32		id_b = ((const Divided *) b)->id;
+
+	return id_a < id_b ? -1 : id_a > id_b ? 1 : 0;
+}
+
+/* One that is not there, or has come up since, has one worker. */
+static int
+parts_of(int32 destination_id)
+{
+	Divided		key = {.id = destination_id};
+	Divided    *found = bsearch(&key, divided, ndivided, sizeof(Divided), by_divided_id);
+
+	return found != NULL ? found->parts : 1;
+}
+
+int
+lanes_part(int32 destination_id)
+{
+	return share_part_in(destination_id, parts_of(destination_id), slots_my_share(),
+						 rswebhook_workers);
+}
+
+bool
+lanes_join(void)
+{
+	Destination **list;
+	int			count;
+
+	destination_all(&list, &count);
+	divided = MemoryContextAlloc(TopMemoryContext, Max(count, 1) * sizeof(Divided));
+	for (int i = 0; i < count; i++)
+	{
+		int			parts = destination_parts(list[i]);
+
+		if (parts > 1)
+			divided[ndivided++] = (Divided) {list[i]->id, parts};
+	}
+	my_map = destination_map();
+	return worker_slot_join(my_map);
+}
+
+void
+lanes_make(Instant now)
+{
+	Destination **list;
+	int			count;
+	ListCell   *lc;
+
+	destination_all(&list, &count);
+	for (int i = 0; i < count; i++)
+	{
+		if (lanes_part(list[i]->id) >= 0)
+			(void) schedule_lane(list[i]->id, now);
+	}
+	foreach(lc, queue_owed_destinations())
+	{
+		if (lanes_part(lfirst_int(lc)) >= 0)
+			(void) schedule_lane(lfirst_int(lc), now);
+	}
+}
+
 const Destination *
 lanes_destination(int32 id)
 {
@@ -69,7 +147,10 @@ static void
 configure_lane(Lane *lane, Instant now)
 {
 	const Destination *d = lanes_destination(schedule_lane_id(lane));
-	LanePolicy	policy = {0};
+	LanePolicy	policy = {
+		.parts = parts_of(schedule_lane_id(lane)),
+		.part = lanes_part(schedule_lane_id(lane))
+	};
 
 	if (!delivering)
 		policy.halted = true;
@@ -158,7 +239,7 @@ load_breakers(Instant now)
 		Lane	   *lane = schedule_lane(entry->id, now);
 
 		if (schedule_lane_version(lane) != entry->destination->version)
-			schedule_breaker_overruled(lane, now);
+			schedule_breaker_overruled(lane);
 		schedule_set_breaker(lane,
 							 found ? &found->breaker : &none.breaker, now);
 	}
@@ -221,7 +302,7 @@ lanes_breakers_changed(void)
 	breakers_changed = true;
 }
 
-void
+bool
 lanes_configure(Instant now)
 {
 	Destination **list;
@@ -229,19 +310,27 @@ lanes_configure(Instant now)
 	uint64		generation;
 	Lane	   *lane;
 	bool		configured = false;
-	bool		speaks = slots_my_share() == 0; /* for all workers */
 
 	delivering = may_deliver();
 	destination_all(&list, &count);
+	if (destination_map() != my_map)
+	{
+		worker_slot_disband();
+		return false;
+	}
 	generation = destination_generation();
 	if (generation != known_generation || delivering != was_delivering)
 	{
 		for (int i = 0; i < count; i++)
 		{
-			KnownDestination *entry = hash_search(known, &list[i]->id, HASH_ENTER, NULL);
+			KnownDestination *entry;
+			int			part = lanes_part(list[i]->id);
 
+			if (part < 0)
+				continue;
+			entry = hash_search(known, &list[i]->id, HASH_ENTER, NULL);
 			entry->destination = list[i];
-			if (list[i]->problem && speaks)
+			if (list[i]->problem && part == 0)
 				ereport(LOG,
 						(errmsg("rswebhook cannot use destination \"%s\": %s",
 								list[i]->name, list[i]->problem),
@@ -269,4 +358,5 @@ lanes_configure(Instant now)
 	}
 	if (configured)
 		tell_quiet_lanes();
+	return true;
 }

@@ -20,15 +20,28 @@ extern bool rswebhook_enabled;	/* setting: the workers deliver */
 extern void lanes_init(void);
 
 /*
+ * Which destinations are this worker's?  That stays so until it leaves.  In a
+ * transaction; false: there are workers that see it otherwise, and all leave.
+ */
+extern bool lanes_join(void);
+
+/* This worker's part of what a destination is owed, -1: it has none; see share.h. */
+extern int	lanes_part(int32 destination_id);
+
+/* A lane for each destination of its that is configured, or owed to. */
+extern void lanes_make(Instant now);
+
+/*
  * Take over the destinations as they are now, if they have changed, and
  * configure lanes that have come up; in the transaction of session_begin().
+ * False: others are this worker's by now, and all leave.
  */
-extern void lanes_configure(Instant now);
+extern bool lanes_configure(Instant now);
 
 /* Another worker has opened or closed breakers: take them over with that. */
 extern void lanes_breakers_changed(void);
 
-/* NULL: there is none of that id.  Good until lanes_configure() is called. */
+/* NULL: there is none, or it is not this worker's.  Good until lanes_configure() is called. */
 extern const Destination *lanes_destination(int32 id);
 
 #endif							/* RSWEBHOOK_LANES_H */

@@ -122,8 +122,6 @@ states_committed(void)
 {
 	if (nsaved_breakers > 0)
 		worker_slot_tell_others(&(News) {.breakers = true});
-	for (int i = 0; i < nsaved_breakers; i++)
-		schedule_breaker_saved(saved_breakers[i], clock_now());
 	npauses -= nsaved_pauses;
 	if (npauses > 0)
 		memmove(pauses, pauses + nsaved_pauses, npauses * sizeof(Pause));

@@ -10,8 +10,8 @@
  *
  * Each time round it takes the answers that came, and does a cycle (cycle.c).
  *
- * With rswebhook.workers above 1, each worker does so for its own share
- * of the queue (share.h); only retention is the first one's affair alone.
+ * With rswebhook.workers above 1, each worker does so for its own destinations, or
+ * for a part of their users (share.h); only retention is the first one's affair alone.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -47,7 +47,6 @@
 #include "http/http.h"
 #include "schedule/schedule.h"
 #include "shmem/slots.h"
-#include "shmem/turns.h"
 #include "shmem/worker_slot.h"
 #include "tables/queue.h"
 #include "tables/tables.h"
@@ -89,8 +88,6 @@ int			rswebhook_connection_lifetime = 10 * 60 * 1000;
 
 /* A worker that leaves waits so long for answers to what it has sent. */
 #define FINISH_GRACE_US		(200 * 1000)
-
-static const Turns turns = {turns_take, turns_leave, turns_withdraw};
 
 static uint32 wait_event = 0;
 static WaitEventSet *wait_set;
@@ -243,17 +240,11 @@ make_wait_set(void)
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, http_fd(), NULL, NULL);
 }
 
-/*
- * The first transaction: is there anything for us here?  Lanes are made for
- * every destination and for whatever else the queue owes to.
- */
+/* The first transactions: is there anything for us here, and what? */
 static bool
 look_around(void)
 {
-	List	   *owed;
-	ListCell   *lc;
-	Destination **list;
-	int			count;
+	bool		joined;
 	Instant		now = clock_now();
 
 	(void) clock_look();
@@ -263,22 +254,20 @@ look_around(void)
 		ereport(FATAL,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("another rswebhook worker has the same share of this database's queue")));
+	joined = lanes_join();
 	session_commit();
+	if (!joined)
+		return false;
 	floors_load();
 	if (!session_begin("looking for work"))
 		return false;
 
-	destination_all(&list, &count);
-	for (int i = 0; i < count; i++)
-		(void) schedule_lane(list[i]->id, now);
-	owed = queue_owed_destinations();
-	foreach(lc, owed)
-		(void) schedule_lane(lfirst_int(lc), now);
-	lanes_configure(now);
+	lanes_make(now);
+	joined = lanes_configure(now);
 	session_commit();
 
 	cycle_init(now);
-	return true;
+	return joined;
 }
 
 /*
@@ -480,7 +469,7 @@ rswebhook_worker_main(Datum arg)
 	tune_malloc();
 	connect_to_database();
 
-	schedule_init(slots_my_share(), rswebhook_workers, &turns);
+	schedule_init();
 	stats_init();
 	lanes_init();
 	deliver_init();

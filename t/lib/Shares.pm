@@ -14,6 +14,7 @@ use RswebhookTest;
 
 our @EXPORT = qw(
   freeze
+  most_at_once
   owed
   send_of_users
   share_workers
@@ -47,8 +48,8 @@ sub wait_for_workers
         sub { my %pids = share_workers($node, $database); keys %pids == $count });
 }
 
-# These users by the shares that their events for this destination are in, as
-# references to lists.  This is what src/shmem/share.h says.
+# These users by the workers that serve them for this destination, as references to
+# lists, of which those are empty that have none.  This is what src/shmem/share.h says.
 sub users_by_share
 {
     my ($node, $workers, $destination, $users, $database) = @_;
@@ -56,16 +57,15 @@ sub users_by_share
     my @shares = map { [] } 1 .. $workers;
 
     my $rows = query($node, qq{
-        SELECT name, hashint4(CAST(CAST(key # (key >> 32) AS bit(32)) AS integer)),
-               hashint4(rswebhook.destination_id('$destination'))
+        SELECT v.name, hashint4(CAST(CAST(key # (key >> 32) AS bit(32)) AS integer)), d.id, d.workers
         FROM (SELECT name, rswebhook.ordering_hash(jsonb_build_object('userId', name), NULL) AS key
-              FROM unnest(ARRAY[$list]) AS name) AS v}, $database);
+              FROM unnest(ARRAY[$list]) AS name) AS v
+        CROSS JOIN rswebhook.destination AS d WHERE d.name = '$destination'}, $database);
     foreach (split /\n/, $rows)
     {
-        my ($user, @hashes) = split /\|/;
-        my ($key, $id) = map { $_ & 0xffffffff } @hashes;
-        my $hash = $key ^ (($id + 0x9e3779b9 + ($key << 6) + ($key >> 2)) & 0xffffffff);
-        push @{ $shares[ $hash % $workers ] }, $user;
+        my ($user, $hash, $id, $parts) = split /\|/;
+        $parts = $workers if $parts > $workers;
+        push @{ $shares[ ($id + ($hash & 0xffffffff) % $parts) % $workers ] }, $user;
     }
     return @shares;
 }
@@ -93,6 +93,16 @@ sub owed
     my ($destination) = @_;
 
     return "SELECT count(*) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('$destination')";
+}
+
+# Requests that were each answered after so long: how many were there at once?
+sub most_at_once
+{
+    my ($seconds, @requests) = @_;
+    my @times = map { $_->{t} } @requests;
+    my ($most) = sort { $b <=> $a } map { my $t = $_; scalar grep { $_ <= $t && $_ > $t - 0.95 * $seconds } @times } @times;
+
+    return $most;
 }
 
 # The user of a request of such an event.

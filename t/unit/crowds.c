@@ -36,8 +36,7 @@ answer(QueueItem *item)
 		deliver(item);
 	else
 		retry(item, SIGNAL_FAILING, min_wait + answered * 7919 % min_wait);
-	if (schedule_next_changed_breaker() != NULL)
-		schedule_breaker_saved(item->lane, t);
+	(void) schedule_next_changed_breaker();
 	nopened += schedule_lane_breaker(item->lane)->open && !was_open;
 }
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pace.c
- *		Unit tests of rates, breakers and turns.
+ *		Unit tests of rates, breakers, and what each of several workers may do.
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
@@ -75,9 +75,9 @@ rates_wait(void)
 	static const double limits[] = {1e-300, 1e-13, 1e-6, 1e-3, 1, 1e3, 1e6};
 	static const int64 rest[] = {0, 1, 1000, USECS_PER_DAY};
 
-	for (int nshares = 1; nshares <= 32; nshares += 31)
+	for (int parts = 1; parts <= 32; parts += 31)
 	{
-		pace_init(0, nshares, &turns);
+		pace_init();
 		pace_set_max_in_flight(100, 500, 1024 * 1024);
 		for (int i = 0; i < lengthof(limits); i++)
 		{
@@ -93,6 +93,7 @@ rates_wait(void)
 			pace_init_lane(&lane, now);
 			lane.nready = 1;
 			lane.policy.max_in_flight = 32;
+			lane.policy.parts = parts;
 			lane.policy.rate_limit = limits[i];
 			lane.configured = true;
 
@@ -106,7 +107,7 @@ rates_wait(void)
 				{
 					if (!pace_take(&item, now))
 						break;
-					pace_leave(&item, now);
+					pace_leave(&item);
 					if (sent++ == 1)
 						begun = now;
 					continue;
@@ -120,8 +121,8 @@ rates_wait(void)
 			is_between(sent, limits[i] < 1e-6 ? 1 : limits[i] < 1e-3 ? 2 : 100, 100,
 					   "what may be sent is");
 			if (limits[i] >= 1e-3)
-				is_between(rint((double) (now - begun) * limits[i] / nshares / 1e6),
-						   limits[i] / nshares <= 10 ? 97 : 0, 200, "at that rate");
+				is_between(rint((double) (now - begun) * limits[i] / parts / 1e6),
+						   limits[i] / parts <= 10 ? 97 : 0, 200, "at that rate");
 		}
 	}
 }
@@ -133,7 +134,7 @@ stored_breakers(void)
 	for (int i = 0; i < 3; i++)
 	{
 		Lane		lane = {.configured = true, .policy = {.max_in_flight = 1, .breaker_failures = 1,
-		.max_backoff_us = USECS_PER_SEC}};
+		.max_backoff_us = USECS_PER_SEC, .parts = 1}};
 		Breaker		stored = {.open = true, .opened_at = i - 1, .failures = i == 0 ? PG_INT32_MIN : PG_INT32_MAX,
 		.next_probe_at = i == 2 ? 1 : INSTANT_NEVER};
 		Instant		now = 10 * USECS_PER_SEC;
@@ -188,7 +189,6 @@ breakers(void)
 	ok(schedule_next_changed_breaker() == NULL, "which is said once");
 	schedule_breaker_unsaved(lane);
 	ok(schedule_next_changed_breaker() == lane, "or again if it could not be saved");
-	schedule_breaker_saved(lane, t);
 	is_int(schedule_lane_breaker(lane)->failures, 3, "with its count");
 	is_int(schedule_lane_breaker(lane)->opened_at, clock_wall(t), "its time");
 	is_text(schedule_lane_breaker(lane)->reason, "HTTP status 500", "and its reason");
@@ -229,11 +229,9 @@ breakers(void)
 	item = next_item();
 	ok(item != NULL, "one that was given up says nothing, and another one goes");
 	ok(schedule_next_changed_breaker() == lane, "it has changed");
-	schedule_breaker_saved(lane, t);
 	deliver(item);
 	ok(schedule_next_changed_breaker() == lane, "a good answer closes it");
 	ok(!schedule_lane_breaker(lane)->open, "it is closed");
-	schedule_breaker_saved(lane, t);
 	ok(take_all() > 3, "and all goes on");
 
 	/* what the table says */
@@ -253,11 +251,10 @@ breakers(void)
 	memset(&stored, 0, sizeof(stored));
 	schedule_set_breaker(lane, &stored, t);
 	ok(schedule_lane_breaker(lane)->open, "what is not saved yet is newer than the table");
-	schedule_breaker_overruled(lane, t);
+	schedule_breaker_overruled(lane);
 	ok(!schedule_breaker_changed(), "unless its destination has been changed since");
 	schedule_breaker_unsaved(lane);
 	(void) schedule_next_changed_breaker();
-	schedule_breaker_saved(lane, t);
 	schedule_set_breaker(lane, &stored, t);
 	is_int(take_all() > 3, 1, "another worker has closed it");
 	deliver_all();
@@ -290,122 +287,70 @@ breakers(void)
 	end();
 }
 
+/* Of one destination, each of several workers has its part of all that is bounded. */
 static void
-turns_with_others(void)
+parts(void)
 {
 	LanePolicy	policy = usual;
-	QueueItem  *item;
-	Lane	   *lane;
 
 	policy.ordered = false;
-	policy.max_in_flight = 5;
-	begin_as(1, 3, &policy);
-	lane = schedule_lane(1, t);
-	lane->allowed = 100;
-	for (int id = 1; id <= 300; id++)
-		insert(1, id, NO_KEY);
-	commit(1, 1, 300);
-	is_int(take_all(), 2, "a part of what is allowed to all");
-	is_int(nturns[1], 0, "without turns");
-	deliver_all();
-	begin_as(2, 3, &policy);
-	lane = schedule_lane(1, t);
-	lane->allowed = 100;
-	for (int id = 1; id <= 300; id++)
-		insert(1, id, NO_KEY);
-	commit(1, 1, 300);
-	is_int(take_all(), 1, "the last one has a smaller part");
-	deliver_all();
+	for (int nparts = 1; nparts <= 5; nparts++)
+	{
+		for (int most = nparts; most <= 13; most++)
+		{
+			int			together = 0;
 
-	policy.max_in_flight = 2;
-	policy.breaker_failures = 1;
-	configure(1, &policy);
-	item = next_item();
-	ok(item != NULL && nturns[1] == 1 && turns_most == 2, "fewer than there are workers go by turns");
-	nothing_goes("one at a time");
-	deliver(item);
-	is_int(nturns[1], 0, "its turn is over with it");
-	turns_refused = true;
-	nothing_goes("others have them all");
-	is_int(schedule_wake_at(), t + SECOND, "we look again in a second");
-	schedule_turns_left(t);
-	nothing_goes("or when one is left, that another one has taken");
-	is_int(schedule_wake_at(), t + SECOND, "and so on");
-	turns_refused = false;
-	nothing_goes("it waits");
-	schedule_turns_left(t);
-	item = next_item();
-	ok(item != NULL && nturns[1] == 1, "one that is left is taken");
-	turns_wanted = true;
-	put_back(item);
-	is_int(nturns[1], 0, "it is left when nothing was sent");
-	nothing_goes("to those that wait for it, which go first");
-	is_int(schedule_wake_at(), t + 20000, "a moment");
-	turns_wanted = false;
-	t += 20000;
-	item = next_item();
-	ok(item != NULL, "then it is ours");
+			policy.max_in_flight = most;
+			for (int part = 0; part < nparts; part++)
+			{
+				int			count;
 
-	/* a probe's turn is kept until it is known what that has shown */
-	t++;
-	retry(item, SIGNAL_FAILING, 0);
-	is_int(nturns[1], 1, "its turn goes on");
-	ok(schedule_next_changed_breaker() == lane, "until its breaker");
-	schedule_breaker_unsaved(lane);
-	schedule_breaker_saved(lane, t);
-	is_int(nturns[1], 1, "is saved");
-	(void) schedule_next_changed_breaker();
-	schedule_breaker_saved(lane, t);
-	is_int(nturns[1], 0, "then it is over");
-	t += SECOND;
-	item = next_item();
-	is_int(turns_most, 1, "an open breaker has one turn");
-	deliver(item);
-	(void) schedule_next_changed_breaker();
-	schedule_breaker_saved(lane, t);
-	is_int(nturns[1], 0, "it is over");
+				begin_as(part, nparts, &policy);
+				schedule_lane(1, t)->allowed = 100;
+				queue_many(1, 1, 300, NO_KEY);
+				count = take_all();
+				is_between(count, most / nparts, most / nparts + 1, "a part of what may be in flight");
+				together += count;
+				deliver_all();
+			}
+			is_int(together, most, "all of them make all of it");
+		}
+	}
 
-	/* who has no use for a turn does not wait for one */
-	turns_refused = true;
-	nothing_goes("others have them all");
-	nwithdrawn = 0;
-	policy.max_in_flight = 3;
-	configure(1, &policy);
-	is_int(nwithdrawn, 1, "where there are none any more, none is waited for");
-	ok(next_item() != NULL, "nor needed");
-	deliver_all();
-	policy.max_in_flight = 1;
-	configure(1, &policy);
-	nothing_goes("others have them all");
-	policy.halted = true;
-	configure(1, &policy);
-	nwithdrawn = 0;
-	schedule_turns_left(t);
-	is_int(nwithdrawn, 1, "one that cannot send leaves a turn to others");
-	policy.halted = false;
-	policy.gone = true;
-	configure(1, &policy);
-	ok(next_item() != NULL, "what is only to be given up needs none");
-	deliver_all();
+	/* users that fail are divided as well */
+	policy.max_in_flight = 32;
+	for (int failures = 1; failures <= 9; failures++)
+	{
+		policy.breaker_failures = failures;
+		begin_as(1, 4, &policy);
+		queue_many(1, 1, 300, NO_KEY);
+		for (int i = 1; i <= (failures + 3) / 4; i++)
+		{
+			ok(!schedule_lane_breaker(schedule_lane(1, t))->open, "fewer are not enough");
+			retry(next_item(), SIGNAL_FAILING, HOUR);
+		}
+		ok(schedule_lane_breaker(schedule_lane(1, t))->open, "a part of them opens the breaker");
+		nothing_goes("which holds for this worker at once");
+		t = schedule_lane_breaker(schedule_lane(1, t))->next_probe_at;
+		is_int(take_all(), 1, "and lets one probe by");
+		deliver_all();
+		ok(take_all() > 1, "it is closed");
+		deliver_all();
+	}
 	end();
 
-	/* one that waits for a turn takes up no room */
-	policy = usual;
-	policy.max_in_flight = 1;
-	begin_as(0, 2, &policy);
-	configure(2, &policy);
-	configure(3, &policy);
-	for (int i = 1; i <= 3; i++)
-		queue_many(i, 100 * i, 50, NO_KEY);
-	is_int(take_all(), 3, "one of each");
-	for (int i = 0; i < 3; i++)
-		is_int(schedule_admit(taken[i], 17 * 1024 * 1024), i < 2, "of three large ones, two fit");
-	put_back(taken[2]);
-	turns_refused = true;
-	deliver_all();
-	nothing_goes("others have all turns");
-	is_int(schedule_free_bytes(), 64 * 1024 * 1024, "none takes up room");
-	turns_refused = false;
+	/* where the queue begins is the first one's affair */
+	for (int part = 0; part < 2; part++)
+	{
+		Lane	   *lane;
+
+		begin_as(part, 2, &policy);
+		lane = schedule_lane(1, t);
+		read_all();
+		ok(schedule_floor_may_rise(lane, 100000) == (part == 0), "the first one waits for that");
+		schedule_look_for_floor(lane, 100000, t);
+		is_int(read_all(), part == 0, "and looks");
+	}
 	end();
 }
 
@@ -416,5 +361,5 @@ tests(void)
 	rates_wait();
 	stored_breakers();
 	by_each_clock(breakers);
-	turns_with_others();
+	parts();
 }

@@ -45,8 +45,6 @@ static int	nopen;
 static LanePolicy policies[NDESTS + 1];
 static int	done[NDESTS + 1][RUN_STEPS * 4];	/* final outcomes of a row */
 static int64 next_row;
-static int	run_share;
-static int	run_nshares;
 static int	run_bound;
 static int	run_places;
 static int	nclocks;			/* so often the wall's clock was set */
@@ -159,8 +157,8 @@ judge(QueueItem *item, bool all_read)
 		return;
 
 	must(!policy->halted, "its destination is halted", destination, row->event_id);
-	must(in_flight <= Max(1, policy->max_in_flight / run_nshares +
-						  (run_share < policy->max_in_flight % run_nshares)),
+	must(in_flight <= Max(1, policy->max_in_flight / my_parts +
+						  (my_part < policy->max_in_flight % my_parts)),
 		 "more in flight than its destination may have", destination, row->event_id);
 	must(row->deliver_after <= Max(wall_most, clock_wall(t)) || row->attempts > 0, "it is not due",
 		 destination, row->event_id);
@@ -432,9 +430,7 @@ save_breakers(bool well)
 
 	while ((lane = schedule_next_changed_breaker()) != NULL)
 	{
-		if (well)
-			schedule_breaker_saved(lane, t);
-		else
+		if (!well)
 		{
 			schedule_breaker_unsaved(lane);
 			return;
@@ -471,14 +467,7 @@ step_at_random(void)
 		reconfigure_any();
 	else if (what < 95)
 		save_breakers(any(3) > 0);
-	else if (what < 96)
-		turns_refused = any(2);
-	else if (what < 97)
-	{
-		turns_wanted = any(2);
-		schedule_turns_left(t);
-	}
-	else if (what < 98 && schedule_wants_read(t) && schedule_next_read(t, &request))
+	else if (what < 97 && schedule_wants_read(t) && schedule_next_read(t, &request))
 	{
 		schedule_settle_all(t);
 		if (any(2))
@@ -504,7 +493,6 @@ step_at_random(void)
 static bool
 comes_to_an_end(void)
 {
-	turns_refused = turns_wanted = false;
 	run_bound = run_places = 64;
 	schedule_set_max_in_flight(run_bound, run_places, 64 * 1024 * 1024);
 	while (nopen > 0)
@@ -548,8 +536,6 @@ random_run(int number)
 	bool		all = true;
 
 	seed = UINT64CONST(0x9E3779B97F4A7C15) * (number + 1);
-	run_nshares = 1 + number % 3;
-	run_share = number % run_nshares;
 	run_bound = run_places = 40;
 	nclaimed = nopen = 0;
 	items_most = windows[number % lengthof(windows)];
@@ -559,7 +545,7 @@ random_run(int number)
 	memset(done, 0, sizeof(done));
 	memset(in_row, 0, sizeof(in_row));
 	broken = NULL;
-	begin_as(run_share, run_nshares, NULL);
+	begin_as(number % (1 + number % 3), 1 + number % 3, NULL);
 	schedule_set_max_in_flight(run_bound, run_places, 64 * 1024 * 1024);
 	for (int i = 1; i <= NDESTS; i++)
 	{
@@ -595,7 +581,6 @@ random_run(int number)
 	{
 		is_int(schedule_lane_in_flight(schedule_lane(i, t)), 0, "nothing is in flight");
 		is_int(schedule_lane(i, t)->nitems + schedule_lane(i, t)->nparked, 0, "nothing is in memory");
-		is_int(nturns[i], 0, "no turn is kept");
 	}
 	schedule_each_lane(remove_lane, &all);
 	ok(all, "lanes are not needed any more");

@@ -463,13 +463,13 @@ floors(void)
 }
 
 static void
-shares(void)
+parts(void)
 {
 	int64		seen[201] = {0};
 
-	for (int share = 0; share < 3; share++)
+	for (int part = 0; part < 3; part++)
 	{
-		begin_as(share, 3, &usual);
+		begin_as(part, 3, &usual);
 		for (int id = 1; id <= 200; id++)
 			insert(1, id, id % 3 ? id % 50 : NO_KEY);
 		commit(1, 1, 200);
@@ -477,15 +477,46 @@ shares(void)
 		{
 			const QueueRow *row = schedule_row(item);
 
-			seen[row->event_id] += is_mine(row) &&
-				share_of(1, row->has_key ? row->ordering_key : row->event_id, 3) == share ? 1 : 100;
+			seen[row->event_id] += is_mine(row) ? 1 : 100;
 			deliver(item);
 		}
 		end();
 	}
 	for (int id = 1; id <= 200; id++)
 		seen[0] += seen[id] == 1;
-	is_int(seen[0], 200, "each row is in one worker's share");
+	is_int(seen[0], 200, "each row is in one worker's part");
+}
+
+/* Each part of each destination is one worker's, whom that worker knows to be itself. */
+static void
+shares(void)
+{
+	int			wrong = 0;
+	ShareMap	map = PLAIN_SHARE_MAP;
+
+	for (int nshares = 1; nshares <= MAX_SHARES; nshares++)
+		for (int workers = 0; workers <= MAX_SHARES + 1; workers++)
+			for (int32 id = 1; id <= 70; id++)
+			{
+				int			parts = share_parts(workers, nshares);
+				uint32		having = 0;
+
+				for (int share = 0; share < nshares; share++)
+				{
+					int			part = share_part_in(id, parts, share, nshares);
+
+					if (part < 0)
+						continue;
+					having |= SHARE_BIT(part);
+					wrong += share_of(id, part, nshares) != share;
+				}
+				wrong += parts != Max(1, Min(workers, nshares)) ||
+					having != (uint32) ((UINT64CONST(1) << parts) - 1);
+			}
+	is_int(wrong, 0, "each part is one worker's");
+	is_int(share_map_add(map, 7, 1), map, "one worker is as usual");
+	ok(share_map_add(map, 7, 2) != map && share_map_add(map, 7, 2) != share_map_add(map, 7, 3) &&
+	   share_map_add(map, 7, 2) != share_map_add(map, 8, 2), "maps differ");
 }
 
 static void
@@ -498,5 +529,6 @@ tests(void)
 	pieces_and_parked_rows();
 	sweeping();
 	floors();
+	parts();
 	shares();
 }

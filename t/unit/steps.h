@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * steps.h
- *		A table, clocks, other workers and the steps of a worker, for the unit tests
- *		of the scheduler.
+ *		A table, clocks and the steps of a worker, for the unit tests of the
+ *		scheduler.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -50,37 +50,6 @@ clock_when(TimestampTz wall)
 		return 1;
 	return wall == DT_NOEND ? INSTANT_NEVER : Min(Max(wall - wall_ahead, 1), INSTANT_NEVER);
 }
-
-/* Other workers' turns, of one destination at a time. */
-static bool turns_refused;		/* they have them all */
-static bool turns_wanted;		/* they wait for one */
-static int	turns_most;			/* that was asked for last */
-static int	nturns[NDESTS + 1]; /* that we have */
-static int	nwithdrawn;
-
-static inline bool
-turn_take(int32 destination_id, int most)
-{
-	turns_most = most;
-	if (!turns_refused)
-		nturns[destination_id] = 1;
-	return !turns_refused;
-}
-
-static inline bool
-turn_leave(int32 destination_id)
-{
-	nturns[destination_id] = 0;
-	return turns_wanted;
-}
-
-static inline void
-turn_withdraw(int32 destination_id)
-{
-	nwithdrawn++;
-}
-
-static const Turns turns = {turn_take, turn_leave, turn_withdraw};
 
 /* ---------------------------------------------------------------------
  * The table
@@ -248,13 +217,21 @@ static const LanePolicy usual = {
 	.max_in_flight = 32,
 	.min_backoff_us = SECOND,
 	.max_backoff_us = 60 * SECOND,
-	.max_wait_us = 24 * HOUR
+	.max_wait_us = 24 * HOUR,
+	.parts = 1
 };
+
+static int	my_part;			/* of each destination's ... */
+static int	my_parts = 1;
 
 static inline void
 configure(int destination, const LanePolicy *policy)
 {
-	schedule_configure(schedule_lane(destination, t), policy, t);
+	LanePolicy	mine = *policy;
+
+	mine.part = my_part;
+	mine.parts = my_parts;
+	schedule_configure(schedule_lane(destination, t), &mine, t);
 }
 
 static inline void
@@ -263,20 +240,16 @@ set_bounds(int max_in_flight, int places)
 	schedule_set_max_in_flight(max_in_flight, places, 64 * 1024 * 1024);
 }
 
-static int	begun_share;		/* of ... */
-static int	begun_nshares;
-
-/* Is the row one of this worker's share? */
+/* Is the row one of this worker's part? */
 static inline bool
 is_mine(const QueueRow *row)
 {
-	return share_of(row->destination_id, row->has_key ? row->ordering_key : row->event_id,
-					begun_nshares) == begun_share;
+	return share_part(row->has_key ? row->ordering_key : row->event_id, my_parts) == my_part;
 }
 
-/* A worker that has just begun, with one destination. */
+/* A worker that has just begun, with one destination, of which it has a part. */
 static inline void
-begin_as(int share, int nshares, const LanePolicy *policy)
+begin_as(int part, int parts, const LanePolicy *policy)
 {
 	for (int i = 0; i <= NDESTS; i++)
 	{
@@ -284,14 +257,12 @@ begin_as(int share, int nshares, const LanePolicy *policy)
 		lowest[i] = MAX_IDS;
 	}
 	memset(nreads, 0, sizeof(nreads));
-	memset(nturns, 0, sizeof(nturns));
-	highest = ncommits = nwithdrawn = piece_ids = 0;
-	turns_refused = turns_wanted = false;
+	highest = ncommits = piece_ids = 0;
 	t = 1000 * SECOND;
 	wall_ahead = wall_begin - t;
-	begun_share = share;
-	begun_nshares = nshares;
-	schedule_init(share, nshares, &turns);
+	my_part = part;
+	my_parts = parts;
+	schedule_init();
 	set_bounds(256, 6 * 256);
 	if (policy != NULL)
 		configure(1, policy);
@@ -489,7 +460,7 @@ all_go(int expected, bool in_order, const char *name)
 	is_int(drain(in_order), expected, name);
 }
 
-/* In the table, of this worker's share. */
+/* In the table, of this worker's part. */
 static inline int
 nrows_left(void)
 {

@@ -145,7 +145,8 @@ sub start
     restart($self->{workers}) if $self->{workers};
     if ($self->{name} eq 'rswebhook')
     {
-        destination('bench', $receiver->url, max_in_flight => $in_flight, ordered => 'false', %column);
+        destination('bench', $receiver->url, max_in_flight => $in_flight, ordered => 'false',
+            workers => $ENV{BENCH_WORKERS}, %column);
     }
     elsif ($self->{program})
     {
