@@ -42,6 +42,10 @@ SKIP:
 
     test_idle_nginx('https', 'ssl');
     test_idle_nginx('h2', 'ssl http2');
+    foreach my $protocol ('TLSv1.2', 'TLSv1.3')
+    {
+        test_announced_end($protocol);
+    }
     $relay = NodeReceiver->new(temp_dir('node'), $certificates, relay => [$receiver]);
     my $url = 'https://127.0.0.1:' . $relay->relay_port(0);
     test_kept('https', $url, \%trusting);
@@ -63,15 +67,20 @@ sub tls_is_missing
     return NodeReceiver::missing();
 }
 
+sub tls_of_nginx
+{
+    # a session of TLS 1.2 is resumed only where the receiver remembers it, which
+    # nginx has to be told
+    return "ssl_session_cache shared:s:1m; ssl_certificate @{[ $certificates->file('server.pem') ]};"
+      . " ssl_certificate_key @{[ $certificates->file('server.key') ]};";
+}
+
 # A receiver that closes what was idle for a second, and then restarts
 sub test_idle_nginx
 {
     my ($protocol, $listen) = @_;
     my $dir = temp_dir('nginx');
-    # a session of TLS 1.2 is resumed only where the receiver remembers it, which
-    # nginx has to be told
-    my $ssl = $listen && "ssl_session_cache shared:s:1m; ssl_certificate @{[ $certificates->file('server.pem') ]};"
-      . " ssl_certificate_key @{[ $certificates->file('server.key') ]};";
+    my $ssl = $listen && tls_of_nginx();
     my $nginx = Nginx->new($dir, listen => $listen, server => "keepalive_timeout 1s; $ssl",
         root => 'return 200 "session: $ssl_session_reused";');
     my $name = "nginx-$protocol";
@@ -101,6 +110,39 @@ sub test_idle_nginx
     my %recorded = attempts($node);
     is(join("\n", map { "$_: $recorded{$_}" } grep { /^\Q$name\E_/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
         '', "$protocol: each event by its first attempt");
+    $nginx->stop;
+    return;
+}
+
+# The end of TLS that comes right after an answer is no second answer: what follows
+# is sent on one connection
+sub test_announced_end
+{
+    my ($protocols) = @_;
+    my $ssl = tls_of_nginx() . " ssl_protocols $protocols;";
+    my $nginx = Nginx->new(temp_dir('nginx'), listen => 'ssl', server => "keepalive_timeout 5ms; $ssl");
+    my $name = "nginx-announced-" . $protocols =~ tr/./-/r;
+    my $url = $nginx->url('/ok', 'https');
+    my $send = sub {
+        my ($id) = @_;
+        send_all($node, [ $name, "$name-$id", $url ]);
+        wait_until_sent($node);
+    };
+
+    add_destination($node, $name, $url, \%trusting);
+    foreach my $n (1 .. 5)
+    {
+        $send->("ends-$n");
+        ok(wait_for('the end', sub { !sockets_to($pid, $nginx->{port}) }), "$name: an end");
+    }
+    $nginx->stop;
+    $nginx->{server} = $ssl;
+    $nginx->start($nginx->{port}) or die "nginx did not start again\n";
+    $send->("kept-$_") foreach 1 .. 10;
+    my @kept;
+    wait_for('ten requests', sub { @kept = $nginx->requests(qr/kept/); @kept == 10 });
+    my %connections = map { $_->{connection} => 1 } @kept;
+    is(scalar keys %connections, 1, "$name: connections are kept afterwards");
     $nginx->stop;
     return;
 }

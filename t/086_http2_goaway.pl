@@ -12,6 +12,7 @@ use Certificates;
 use Http2;
 use JSON::PP;
 use Ledgers;
+use NodeReceiver;
 use RswebhookTest;
 use Test::More;
 
@@ -30,6 +31,7 @@ my %hasty = (
 test_taken();
 test_never_taken();
 test_held();
+test_farewell();
 test_long_heads();
 test_endless();
 test_last_words();
@@ -104,6 +106,31 @@ sub test_held
     my %recorded = attempts($node);
     is(join(', ', map { "$_: $recorded{$_}" } grep { /^held_/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
         '', 'no more streams: each by its first attempt');
+    return;
+}
+
+# A GOAWAY on a connection that is kept, and stays: each of many requests that are to
+# go out on it finds another one
+sub test_farewell
+{
+    my $receiver = NodeReceiver->new(temp_dir('node'), $certificates);
+    my $url = $receiver->url('');
+
+    add_destination($node, 'farewell', $url, { %hasty, max_in_flight => 64 });
+    send_all($node, map { [ 'farewell', "farewell_first_$_", "$url/ok" ] } 1 .. 200);
+    ok(wait_until_sent($node), 'as many as may be are in flight');
+    foreach my $round (1 .. 5)
+    {
+        my $before = $receiver->unasked;
+
+        send_all($node, [ 'farewell', "farewell_last_$round", "$url/then/20/silence/ok" ]);
+        ok(wait_for('a farewell', sub { $receiver->unasked > $before }), 'GOAWAY, and the connection stays');
+        send_all($node, map { [ 'farewell', "farewell_${round}_$_", "$url/ok" ] } 1 .. 60);
+        ok(wait_until_sent($node), 'nothing is waited for');
+    }
+    my %recorded = attempts($node);
+    is(join("\n", map { "$_: $recorded{$_}" } grep { /^farewell/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
+        '', 'farewell: each by its first attempt');
     return;
 }
 

@@ -308,8 +308,8 @@ http_connection_unasked(int fd, bool ended)
 		poller_socket_may_speak(fd);
 		return;
 	}
-	if (!connection->multiplexed && http_socket_state(fd) == SOCKET_SPOKE)
-		http_unasked_note(connection);
+	if (!connection->multiplexed)
+		http_unasked_heard(connection, fd);
 	connection->ended = true;
 	http_connection_retire(connection);
 }

@@ -310,8 +310,15 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 		t->barred = true;
 		return CURL_SOCKET_BAD;
 	}
-	if (connection == NULL || connection->nsockets >= HTTP_MAX_SOCKETS)
-		return CURL_SOCKET_BAD; /* not while it is one of ours, nor without end */
+	if (connection == NULL)
+		return CURL_SOCKET_BAD; /* not while it is one of ours */
+	if (connection->nsockets >= HTTP_MAX_SOCKETS)
+	{
+		/* libcurl wants one for each request of a connection that has ended */
+		if (!t->opened && connection->ntransfers > 1)
+			http_upwards.not_taken(t);
+		return CURL_SOCKET_BAD;
+	}
 	if (connection->nsockets > 0 && nsockets >= FIRST_SOCKETS(most_sockets))
 	{
 		t->lacking = EMFILE;

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include <openssl/ssl.h>
 
@@ -42,18 +43,48 @@
 #define CROSSING_US			100
 
 /*
+ * TLS's records begin with their type and, in the last two bytes of the header, their
+ * length.  From 1.3 an alert is in one of data: its two bytes, its type, and a tag of
+ * 16 bytes at the most (RFC 8446, 5.1, 5.2 and 6).
+ */
+#define RECORD_HEADER		5
+#define RECORD_ALERT		21
+#define RECORD_DATA			23
+#define HIDDEN_ALERT		(2 + 1 + 16)
+
+/*
  * What comes unasked so soon after an answer can come as soon after the next
  * request, and then nothing tells that it is not the answer to that.
  */
 #define SECOND_ANSWER_US	(20 * 1000)
 
-void
-http_unasked_note(Connection *connection)
+static void
+note(Connection *connection)
 {
 	connection->unasked = true;
 	connection->pool->unasked = true;
 	if (poller_clock() - connection->unused_since_us < SECOND_ANSWER_US)
 		connection->pool->babbles = true;
+}
+
+/* What is to be read there says that the connection ends, and not more. */
+static bool
+is_alert(int fd)
+{
+	unsigned char header[RECORD_HEADER];
+
+	if (recv(fd, header, sizeof(header), MSG_PEEK | MSG_DONTWAIT) != sizeof(header))
+		return false;
+	return header[0] == RECORD_ALERT ||
+		(header[0] == RECORD_DATA && (header[3] << 8 | header[4]) <= HIDDEN_ALERT);
+}
+
+void
+http_unasked_heard(Connection *connection, int fd)
+{
+	if ((connection->tls != NULL && SSL_has_pending(connection->tls)) ||
+		(http_socket_state(fd) == SOCKET_SPOKE && !(connection->pool->tls && is_alert(fd))))
+		note(connection);
 }
 
 void *
@@ -200,7 +231,7 @@ http_unasked_on_kept(Transfer *t)
 			t->pool->probation++;
 		return false;
 	}
-	http_unasked_note(t->connection);
+	http_unasked_heard(t->connection, t->fd);
 	return true;
 }
 
@@ -242,6 +273,6 @@ http_unasked_crossed(Transfer *t)
 	if (request_size <= 0 || http_socket_unacknowledged(http_socket_used(t)) <
 		(uploaded > request_size ? uploaded : request_size))
 		return false;
-	http_unasked_note(connection);
+	note(connection);
 	return true;
 }

@@ -25,8 +25,11 @@ extern bool http_unasked_on_new(const Transfer *t);
  */
 extern bool http_unasked_crossed(Transfer *t);
 
-/* Something came unasked: from now on, look closely. */
-extern void http_unasked_note(Connection *connection);
+/*
+ * Something came on this socket of it while nobody had asked.  If it may be an answer,
+ * look closely from now on; over TLS the end has words of its own.
+ */
+extern void http_unasked_heard(Connection *connection, int fd);
 
 /* Over TLS, an answer is read even if the request cannot be sent to its end. */
 extern void http_unasked_keep_listening(Connection *connection);
