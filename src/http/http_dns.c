@@ -2,7 +2,7 @@
  *
  * http_dns.c
  *		The HTTP room, the name servers: c-ares, as /etc/resolv.conf says, on the
- *		room's own poller; and what we lack to ask them.
+ *		room's own poller.
  *
  * There is one channel of c-ares for quick answers, which asks one name server
  * after the other.  From 1.29, c-ares does not hear an answer that comes after the
@@ -20,23 +20,19 @@
  *-------------------------------------------------------------------------
  */
 
-/* The old way to give c-ares functions for its sockets: all versions have it. */
+/* The old way to name its servers: all versions have it. */
 #define CARES_NO_DEPRECATED
 
 #include <ares.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "http/http_curl.h"
 #include "http/http_dns.h"
+#include "http/http_dns_socket.h"
 #include "http/http_files.h"
-#include "http/http_socket.h"
 #include "http/poller.h"
 #include "http/transfer.h"
 
@@ -101,156 +97,10 @@ static int	nservers = 0;		/* that are there */
 static Socket sockets[MAX_SOCKETS];
 static int	nsockets = 0;
 
-static const char *lack = NULL;
-static int64_t lacked_us = -1;	/* when that was last so */
-
-/* ---------------------------------------------------------------------
- * What we lack
- * ---------------------------------------------------------------------
- */
-
-/* c-ares says of all of it that no name server could be contacted. */
-static void
-note(const char *what)
-{
-	lack = what;
-	lacked_us = poller_clock();
-}
-
-/* NULL: it is none. */
-static const char *
-name_of_lack(int error)
-{
-	if (error == EMFILE || error == ENFILE)
-		return "too many open files";
-	return error == ENOMEM || error == ENOBUFS ? strerror(error) : NULL;
-}
-
-bool
-http_dns_note_lack(int error)
-{
-	const char *what = name_of_lack(error);
-
-	if (what != NULL)
-		note(what);
-	return what != NULL;
-}
-
-const char *
-http_dns_lack_since(int64_t since_us)
-{
-	return lacked_us >= since_us ? lack : NULL;
-}
-
 /* ---------------------------------------------------------------------
  * Sockets
  * ---------------------------------------------------------------------
  */
-
-static ares_socket_t
-open_socket(int family, int type, int protocol, void *nobody)
-{
-	int			fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-	int			on = 1;
-
-	(void) nobody;
-	if (fd < 0)
-	{
-		(void) http_dns_note_lack(errno);
-		return ARES_SOCKET_BAD;
-	}
-
-	/*
-	 * It may have the number of one that libcurl has closed without a word, of
-	 * which the poller still has another idea.
-	 */
-	http_socket_is_others(fd);
-	if (type == SOCK_STREAM)
-		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	return fd;
-}
-
-static int
-close_socket(ares_socket_t fd, void *nobody)
-{
-	(void) nobody;
-	return close(fd);
-}
-
-bool
-http_dns_is_reachable(const struct sockaddr *address, socklen_t len)
-{
-	int			fd = socket(address->sa_family, SOCK_DGRAM, 0);
-	bool		reached = fd >= 0 && connect(fd, address, len) == 0;
-	int			error = errno;
-
-	if (fd >= 0)
-		close(fd);
-
-	/* that we lack something now says nothing, nor that all ports of UDP are taken */
-	return reached || error == EAGAIN || name_of_lack(error) != NULL;
-}
-
-/*
- * EADDRNOTAVAIL over IPv6 may say that we have no address to go there from,
- * which is no passing lack of ours.
- */
-static int
-connect_socket(ares_socket_t fd, const struct sockaddr *address, ares_socklen_t len,
-			   void *nobody)
-{
-	int			rc = connect(fd, address, len);
-	int			error = errno;
-
-	(void) nobody;
-	if (rc == 0)
-		return rc;
-	if (error == EAGAIN ||
-		(error == EADDRNOTAVAIL && (address->sa_family == AF_INET ||
-									http_dns_is_reachable(address, len))))
-		note("no local port is free");
-	else
-		(void) http_dns_note_lack(error);
-	errno = error;
-	return rc;
-}
-
-static ares_ssize_t
-receive(ares_socket_t fd, void *bytes, size_t len, int flags, struct sockaddr *from,
-		ares_socklen_t *from_len, void *nobody)
-{
-	(void) nobody;
-	return recvfrom(fd, bytes, len, flags, from, from_len);
-}
-
-/* c-ares gives up a name server whose datagram finds no room. */
-static ares_ssize_t
-send_all(ares_socket_t fd, const struct iovec *parts, int nparts, void *nobody)
-{
-	struct msghdr message = {.msg_iov = (struct iovec *) parts, .msg_iovlen = nparts};
-	ssize_t		sent = sendmsg(fd, &message, MSG_NOSIGNAL);
-	int			error = errno;
-	int			type = SOCK_STREAM;
-	socklen_t	len = sizeof(type);
-
-	(void) nobody;
-	if (sent >= 0)
-		return sent;
-	if (error == EAGAIN || error == EWOULDBLOCK)
-	{
-		(void) getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
-		if (type == SOCK_DGRAM)
-			(void) http_dns_note_lack(ENOBUFS);
-	}
-	else
-		(void) http_dns_note_lack(error);
-	errno = error;
-	return sent;
-}
-
-static const struct ares_socket_functions functions = {
-	open_socket, close_socket, connect_socket, receive, send_all
-};
 
 static void
 on_socket(void *arg, ares_socket_t fd, int readable, int writable)
@@ -342,7 +192,7 @@ open_channel(Channel *channel, int server, ares_channel *fresh)
 #endif
 	if (ares_init_options(fresh, &options, mask) != ARES_SUCCESS)
 		return false;
-	ares_set_socket_functions(*fresh, &functions, NULL);
+	ares_set_socket_functions(*fresh, &http_dns_functions, NULL);
 	if (server == ALL_SERVERS || keep_server(*fresh, server))
 		return true;
 	ares_destroy(*fresh);
@@ -375,7 +225,7 @@ http_dns_refresh(int64_t now_us)
 		if (quick.ares != NULL)
 			return HTTP_FILE_SAME;
 		if (!http_dns_note_lack(errno))
-			note("/etc/resolv.conf cannot be read");
+			http_dns_note("/etc/resolv.conf cannot be read");
 		return state;
 	}
 	if (state != HTTP_FILE_CHANGED)
@@ -386,7 +236,7 @@ http_dns_refresh(int64_t now_us)
 		resolv_conf.known = false;
 		if (quick.ares != NULL)
 			return HTTP_FILE_SAME;
-		note(http_no_memory);
+		http_dns_note(http_no_memory);
 		return HTTP_FILE_UNREADABLE;
 	}
 	resolv_conf.again_us = poller_clock() + KEEP_US;
@@ -428,7 +278,7 @@ open_patient(Channel *channel, int server)
 	if (!open_channel(channel, server, &channel->ares))
 	{
 		channel->ares = NULL;
-		note(http_no_memory);
+		http_dns_note(http_no_memory);
 		return false;
 	}
 	if (http_file_is_same(&resolv_conf))
@@ -517,7 +367,7 @@ http_dns_ask_patiently(const char *host, int family, int *pending, HttpDnsCallba
 		Channel    *channel = patient_channel(server);
 
 		if (channel != NULL && !ask(channel, host, family, pending, callback, arg))
-			note(http_no_memory);
+			http_dns_note(http_no_memory);
 	}
 }
 

@@ -48,18 +48,6 @@ extern bool http_dns_is_answer(int status);
 extern void http_dns_run(void);
 extern int64_t http_dns_next(void);
 
-/* What there was none of since then, so that a look-up may have failed; or NULL. */
-extern const char *http_dns_lack_since(int64_t since_us);
-
-/* Is this error such a lack? */
-extern bool http_dns_note_lack(int error);
-
-/*
- * Have we an address to go there from, as far as can be known now?  UDP sends nothing
- * to find that out.
- */
-extern bool http_dns_is_reachable(const struct sockaddr *address, socklen_t len);
-
 /* Is this descriptor one of the resolver's?  It does what it can. */
 extern bool http_dns_event(int fd, int events);
 

@@ -31,6 +31,7 @@
 #include "http/http_book.h"
 #include "http/http_curl.h"
 #include "http/http_dns.h"
+#include "http/http_dns_socket.h"
 #include "http/http_files.h"
 #include "http/http_names.h"
 #include "http/poller.h"
