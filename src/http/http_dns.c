@@ -10,6 +10,10 @@
  * quick answers.  So for those that take their time there are patient channels, one
  * for each name server, which are there while somebody waits for them.
  *
+ * Before 1.20, c-ares takes a connection by TCP that fails for a failure of all that
+ * it has asked that name server.  So there what has been truncated is asked for by
+ * TCP in channels of its own, which are there likewise.
+ *
  * All are opened anew when that file says something else.  All that was asked by
  * the old ones is over then, and whoever still waits asks again.
  *
@@ -47,7 +51,6 @@
  * it is with what it has in its cache.
  */
 #define ROUNDS_FROM_SHORT	6
-#define C_ARES_1_31			0x011f00
 
 /*
  * What is asked patiently has so long.  A server beyond these is asked quickly only.
@@ -58,6 +61,9 @@
 #define PATIENT_TIMEOUT_MS	8500
 #define PATIENT_SERVERS		3
 #define ALL_SERVERS			(-1)
+
+/* Questions by TCP that share no connection, for each server and for all of them. */
+#define TCP_CHANNELS		8
 
 /* While resolv.conf changes all the time, the name servers have so long. */
 #define KEEP_US				(100 * 1000)
@@ -76,6 +82,10 @@ typedef struct Channel
 typedef struct Question
 {
 	Channel    *channel;
+	int			server;
+	bool		by_tcp;
+	const char *host;
+	int			family;
 	HttpDnsCallback *callback;
 	void	   *arg;
 	int		   *pending;
@@ -90,6 +100,7 @@ typedef struct Socket
 
 static Channel quick;
 static Channel patient[PATIENT_SERVERS][2];
+static Channel tcp[1 + PATIENT_SERVERS][TCP_CHANNELS];	/* all servers; each of them */
 
 static HttpFile resolv_conf = {.path = "/etc/resolv.conf"};
 static int	nservers = 0;		/* that are there */
@@ -166,29 +177,33 @@ keep_server(ares_channel ares, int which)
 
 /* For what follows in that channel, which may still be an earlier one. */
 static bool
-open_channel(Channel *channel, int server, ares_channel *fresh)
+open_channel(Channel *channel, int server, bool by_tcp, ares_channel *fresh)
 {
 	static char servers_only[] = "b";
 	struct ares_options options;
 	int			mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB |
 		ARES_OPT_LOOKUPS;
-	int			version = 0;
+	bool		quickly = server == ALL_SERVERS && !by_tcp;
 
 	memset(&options, 0, sizeof(options));
-	options.timeout = server == ALL_SERVERS ? SERVER_TIMEOUT_MS : PATIENT_TIMEOUT_MS;
-	(void) ares_version(&version);
-	options.tries = server != ALL_SERVERS ? 1 :
-		version >= C_ARES_1_31 ? ROUNDS_FROM_SHORT : ROUNDS;
+	options.timeout = quickly ? SERVER_TIMEOUT_MS : PATIENT_TIMEOUT_MS;
+	options.tries = server != ALL_SERVERS && !by_tcp ? 1 :
+		http_dns_version() >= C_ARES_1_31 ? ROUNDS_FROM_SHORT : ROUNDS;
 	options.sock_state_cb = on_socket;
 	options.sock_state_cb_data = channel;
 	options.lookups = servers_only;
+	if (by_tcp)
+	{
+		mask |= ARES_OPT_FLAGS;
+		options.flags = ARES_FLAG_USEVC;
+	}
 #ifdef ARES_OPT_QUERY_CACHE
 	mask |= ARES_OPT_QUERY_CACHE;
 	options.qcache_max_ttl = 0; /* we have a memory of our own */
 #endif
 #ifdef ARES_OPT_MAXTIMEOUTMS
 	mask |= ARES_OPT_MAXTIMEOUTMS;
-	options.maxtimeout = server == ALL_SERVERS ? LAST_TIMEOUT_MS : PATIENT_TIMEOUT_MS;
+	options.maxtimeout = quickly ? LAST_TIMEOUT_MS : PATIENT_TIMEOUT_MS;
 #endif
 	if (ares_init_options(fresh, &options, mask) != ARES_SUCCESS)
 		return false;
@@ -206,6 +221,19 @@ close_channel(Channel *channel)
 		ares_destroy(channel->ares);
 	channel->ares = NULL;
 	channel->has_answered = false;
+}
+
+/* The channels that are there while somebody waits; NULL: there are no more. */
+static Channel *
+passing(int i)
+{
+	int			npatient = 2 * PATIENT_SERVERS;
+	int			ntcp = (1 + PATIENT_SERVERS) * TCP_CHANNELS;
+
+	if (i < npatient)
+		return &patient[i / 2][i % 2];
+	i -= npatient;
+	return i < ntcp ? &tcp[i / TCP_CHANNELS][i % TCP_CHANNELS] : NULL;
 }
 
 /*
@@ -231,7 +259,7 @@ http_dns_refresh(int64_t now_us)
 	if (state != HTTP_FILE_CHANGED)
 		return state;
 	free(text);
-	if (!open_channel(&quick, ALL_SERVERS, &fresh))
+	if (!open_channel(&quick, ALL_SERVERS, false, &fresh))
 	{
 		resolv_conf.known = false;
 		if (quick.ares != NULL)
@@ -243,11 +271,8 @@ http_dns_refresh(int64_t now_us)
 	if (!http_file_is_same(&resolv_conf))
 		resolv_conf.known = false;	/* c-ares has read another one */
 	close_channel(&quick);
-	for (int i = 0; i < PATIENT_SERVERS; i++)
-	{
-		close_channel(&patient[i][0]);
-		close_channel(&patient[i][1]);
-	}
+	for (int i = 0; passing(i) != NULL; i++)
+		close_channel(passing(i));
 	quick.ares = fresh;
 	nservers = count_servers(fresh);
 	return state;
@@ -261,7 +286,7 @@ http_dns_again(void)
 
 /* It must read what the quick one has read; if that has changed, all begins anew soon. */
 static bool
-open_patient(Channel *channel, int server)
+open_passing(Channel *channel, int server, bool by_tcp)
 {
 	HttpFile	again = {.path = resolv_conf.path};
 	char	   *text;
@@ -275,7 +300,7 @@ open_patient(Channel *channel, int server)
 		return false;
 	}
 	free(text);
-	if (!open_channel(channel, server, &channel->ares))
+	if (!open_channel(channel, server, by_tcp, &channel->ares))
 	{
 		channel->ares = NULL;
 		http_dns_note(http_no_memory);
@@ -300,10 +325,25 @@ patient_channel(int server)
 	}
 	for (int i = 0; i < 2; i++)
 	{
-		if (both[i].ares == NULL && open_patient(&both[i], server))
+		if (both[i].ares == NULL && open_passing(&both[i], server, false))
 			return &both[i];
 	}
 	return both[0].ares != NULL ? &both[0] : both[1].ares != NULL ? &both[1] : NULL;
+}
+
+/* One that nobody else asks, as long as there is one; NULL: none can be opened now. */
+static Channel *
+tcp_channel(int server)
+{
+	Channel    *all = tcp[1 + server];
+	Channel    *least = all;
+
+	for (int i = 1; i < TCP_CHANNELS; i++)
+	{
+		if (all[i].nasked < least->nasked)
+			least = &all[i];
+	}
+	return least->ares != NULL || open_passing(least, server, true) ? least : NULL;
 }
 
 /* ---------------------------------------------------------------------
@@ -317,14 +357,49 @@ http_dns_is_answer(int status)
 	return status == ARES_SUCCESS || status == ARES_ENODATA || status == ARES_ENOTFOUND;
 }
 
+static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found);
+
+static void
+ask_channel(Channel *channel, Question *question)
+{
+	struct ares_addrinfo_hints hints;
+
+	question->channel = channel;
+	channel->nasked++;
+	memset(&hints, 0, sizeof(hints));
+	hints.ai_family = question->family;
+	hints.ai_socktype = SOCK_STREAM;
+	hints.ai_flags = ARES_AI_NOSORT;
+	ares_getaddrinfo(channel->ares, question->host, NULL, &hints, on_answer, question);
+}
+
+/* If it cannot be asked: whether that is because there are other name servers. */
+static int
+ask_by_tcp(Question *question)
+{
+	Channel    *channel = tcp_channel(question->server);
+
+	if (channel == NULL)
+		return http_file_is_same(&resolv_conf) ? ARES_ECONNREFUSED : ARES_EDESTRUCTION;
+	question->by_tcp = true;
+	ask_channel(channel, question);
+	return ARES_SUCCESS;
+}
+
 static void
 on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
 	Question	question = *(Question *) arg;
 
 	(void) timeouts;
-	free(arg);
 	question.channel->nasked--;
+	if (status == ARES_EFORMERR && http_dns_was_truncated() && !question.by_tcp)
+	{
+		status = ask_by_tcp(arg);
+		if (status == ARES_SUCCESS)
+			return;
+	}
+	free(arg);
 	if (http_dns_is_answer(status))
 		question.channel->has_answered = true;
 	(*question.pending)--;
@@ -334,28 +409,26 @@ on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 }
 
 static bool
-ask(Channel *channel, const char *host, int family, int *pending, HttpDnsCallback *callback, void *arg)
+ask(Channel *channel, int server, const char *host, int family, int *pending,
+	HttpDnsCallback *callback, void *arg)
 {
 	Question   *question = malloc(sizeof(Question));
-	struct ares_addrinfo_hints hints;
 
 	if (question == NULL)
 		return false;
-	*question = (Question) {channel, callback, arg, pending, poller_clock()};
-	channel->nasked++;
+	*question = (Question) {
+		.server = server, .host = host, .family = family, .callback = callback, .arg = arg,
+		.pending = pending, .asked_us = poller_clock()
+	};
 	(*pending)++;
-	memset(&hints, 0, sizeof(hints));
-	hints.ai_family = family;
-	hints.ai_socktype = SOCK_STREAM;
-	hints.ai_flags = ARES_AI_NOSORT;
-	ares_getaddrinfo(channel->ares, host, NULL, &hints, on_answer, question);
+	ask_channel(channel, question);
 	return true;
 }
 
 bool
 http_dns_ask(const char *host, int family, int *pending, HttpDnsCallback *callback, void *arg)
 {
-	return quick.ares != NULL && ask(&quick, host, family, pending, callback, arg);
+	return quick.ares != NULL && ask(&quick, ALL_SERVERS, host, family, pending, callback, arg);
 }
 
 void
@@ -366,7 +439,7 @@ http_dns_ask_patiently(const char *host, int family, int *pending, HttpDnsCallba
 	{
 		Channel    *channel = patient_channel(server);
 
-		if (channel != NULL && !ask(channel, host, family, pending, callback, arg))
+		if (channel != NULL && !ask(channel, server, host, family, pending, callback, arg))
 			http_dns_note(http_no_memory);
 	}
 }
@@ -401,9 +474,9 @@ void
 http_dns_run(void)
 {
 	run(&quick);
-	for (int i = 0; i < 2 * PATIENT_SERVERS; i++)
+	for (int i = 0; passing(i) != NULL; i++)
 	{
-		Channel    *channel = &patient[i / 2][i % 2];
+		Channel    *channel = passing(i);
 
 		run(channel);
 		if (channel->nasked == 0)
@@ -427,7 +500,7 @@ http_dns_next(void)
 {
 	int64_t		when = next(&quick);
 
-	for (int i = 0; i < 2 * PATIENT_SERVERS; i++)
-		when = sooner(when, next(&patient[i / 2][i % 2]));
+	for (int i = 0; passing(i) != NULL; i++)
+		when = sooner(when, next(passing(i)));
 	return when;
 }

@@ -31,8 +31,8 @@ typedef void HttpDnsCallback(void *arg, int status, const struct ares_addrinfo *
 
 /*
  * Asks one name server after the other, each for a short time.  The callback comes
- * once, perhaps before this returns; *pending is one more until then.  False: it does
- * not come, for lack of memory or because resolv.conf could never be read.
+ * once, perhaps before this returns; *pending is one more until then, when the host
+ * must be there still.  False: it does not come, for lack of memory or because resolv.conf could never be read.
  */
 extern bool http_dns_ask(const char *host, int family, int *pending,
 						 HttpDnsCallback *callback, void *arg);

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * http_dns_socket.c
- *		The HTTP room, the name servers: the sockets of c-ares, and what we lack
- *		for them.
+ *		The HTTP room, the name servers: the sockets of c-ares, what we lack for
+ *		them, and what it is told of what comes by them.
  *
  * See transfer.h for the rules of the room.
  *
@@ -15,6 +15,7 @@
 #define CARES_NO_DEPRECATED
 
 #include <ares.h>
+#include <arpa/nameser.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -30,6 +31,8 @@
 
 static const char *lack = NULL;
 static int64_t lacked_us = -1;	/* when that was last so */
+
+static bool truncated = false;	/* the last datagram was, and is told otherwise */
 
 /* ---------------------------------------------------------------------
  * What we lack
@@ -142,12 +145,50 @@ connect_socket(ares_socket_t fd, const struct sockaddr *address, ares_socklen_t 
 	return rc;
 }
 
+int
+http_dns_version(void)
+{
+	int			number = 0;
+
+	(void) ares_version(&number);
+	return number;
+}
+
+/*
+ * A c-ares that must not ask by TCP is told that the question was not understood,
+ * which ends that look-up, and no other.  What is longer than it may be counts as
+ * truncated there, too.
+ */
+static ares_ssize_t
+hide_truncation(unsigned char *answer, ares_ssize_t len)
+{
+	const unsigned char tc = 0x02;
+	const unsigned char rcode = 0x0f;
+
+	truncated = http_dns_version() < C_ARES_1_20 && len >= NS_HFIXEDSZ &&
+		((answer[2] & tc) != 0 || len > NS_PACKETSZ);
+	if (!truncated)
+		return len;
+	answer[2] &= ~tc;
+	answer[3] = (answer[3] & ~rcode) | ns_r_formerr;
+	return len > NS_PACKETSZ ? NS_PACKETSZ : len;
+}
+
+bool
+http_dns_was_truncated(void)
+{
+	return truncated;
+}
+
+/* Only what comes by UDP comes from somewhere. */
 static ares_ssize_t
 receive(ares_socket_t fd, void *bytes, size_t len, int flags, struct sockaddr *from,
 		ares_socklen_t *from_len, void *nobody)
 {
+	ares_ssize_t got = recvfrom(fd, bytes, len, flags, from, from_len);
+
 	(void) nobody;
-	return recvfrom(fd, bytes, len, flags, from, from_len);
+	return from != NULL && got > 0 ? hide_truncation(bytes, got) : got;
 }
 
 /* c-ares gives up a name server whose datagram finds no room. */

@@ -14,7 +14,16 @@
 
 #include "http/transfer.h"
 
+#define C_ARES_1_20			0x011400
+#define C_ARES_1_31			0x011f00
+
+/* Of the library that is there. */
+extern int	http_dns_version(void);
+
 extern const struct ares_socket_functions http_dns_functions;
+
+/* If c-ares says that a question was not understood: is the answer a truncated one? */
+extern bool http_dns_was_truncated(void);
 
 /* c-ares says of all that we lack that no name server could be contacted. */
 extern void http_dns_note(const char *what);
