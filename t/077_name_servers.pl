@@ -352,6 +352,26 @@ query($node, q{DELETE FROM rswebhook.destination WHERE name = 'held'});
 $names->resolv_conf(@both);
 
 #
+# A first server that says nothing of use, which says nothing about the name: it is
+# the next one's word that counts, also that there is no such name.
+#
+$first->set('misunderstood.test', rcode => 'FORMERR');
+$first->set('unreadable.test', garbage => 1);
+$first->set('none-such.test', rcode => 'FORMERR');
+$second->set("$_.test", A => ['127.0.0.1'], delay => 300) foreach 'misunderstood', 'unreadable';
+foreach my $name ('misunderstood', 'unreadable')
+{
+    add("$name.test", '/ok');
+    send_many($name, 1);
+    ok(arrived($name, 1), "$name by the first name server");
+    is(attempts($name), 'delivered 200 1', 'the next one is asked');
+}
+add('none-such.test', '/ok', retry_window => '0', min_attempts => 1);
+send_many('none-such', 1);
+ok(wait_for('an attempt', sub { attempts('none-such') }), 'a name that the next one does not know');
+like(attempts('none-such'), qr/^aborted 1 resolving the name: .*not found/i, 'is unknown');
+
+#
 # Names whose answers are too long for UDP, of name servers that give none by TCP
 # either.  Others that are asked for at the same time do not notice.
 #

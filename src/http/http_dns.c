@@ -357,6 +357,12 @@ http_dns_is_answer(int status)
 	return status == ARES_SUCCESS || status == ARES_ENODATA || status == ARES_ENOTFOUND;
 }
 
+bool
+http_dns_is_useless(int status)
+{
+	return status == ARES_EFORMERR || (status == ARES_EBADRESP && http_dns_version() < C_ARES_1_31);
+}
+
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found);
 
 static void

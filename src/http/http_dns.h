@@ -31,8 +31,9 @@ typedef void HttpDnsCallback(void *arg, int status, const struct ares_addrinfo *
 
 /*
  * Asks one name server after the other, each for a short time.  The callback comes
- * once, perhaps before this returns; *pending is one more until then, when the host
- * must be there still.  False: it does not come, for lack of memory or because resolv.conf could never be read.
+ * once, perhaps before this returns; *pending is one more until then, and the host
+ * must be there so long.  False: it does not come, for lack of memory or because
+ * resolv.conf could never be read.
  */
 extern bool http_dns_ask(const char *host, int family, int *pending,
 						 HttpDnsCallback *callback, void *arg);
@@ -43,6 +44,9 @@ extern void http_dns_ask_patiently(const char *host, int family, int *pending,
 
 /* Does it say what is or is not there, so that nobody else need be heard? */
 extern bool http_dns_is_answer(int status);
+
+/* Is it an answer that c-ares can do nothing with, and asks no other server for? */
+extern bool http_dns_is_useless(int status);
 
 /* What is due; and when something is, -1: nothing. */
 extern void http_dns_run(void);
