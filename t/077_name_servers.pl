@@ -352,6 +352,85 @@ query($node, q{DELETE FROM rswebhook.destination WHERE name = 'held'});
 $names->resolv_conf(@both);
 
 #
+# A first server that says nothing of use, which says nothing about the name: it is
+# the next one's word that counts, also that there is no such name.
+#
+$first->set('misunderstood.test', rcode => 'FORMERR');
+$first->set('unreadable.test', garbage => 1);
+$first->set('none-such.test', rcode => 'FORMERR');
+$second->set("$_.test", A => ['127.0.0.1'], delay => 300) foreach 'misunderstood', 'unreadable';
+foreach my $name ('misunderstood', 'unreadable')
+{
+    add("$name.test", '/ok');
+    send_many($name, 1);
+    ok(arrived($name, 1), "$name by the first name server");
+    is(attempts($name), 'delivered 200 1', 'the next one is asked');
+}
+add('none-such.test', '/ok', retry_window => '0', min_attempts => 1);
+send_many('none-such', 1);
+ok(wait_for('an attempt', sub { attempts('none-such') }), 'a name that the next one does not know');
+like(attempts('none-such'), qr/^aborted 1 resolving the name: .*not found/i, 'is unknown');
+
+#
+# Names whose answers are too long for UDP, of name servers that give none by TCP
+# either.  Others that are asked for at the same time do not notice.
+#
+my %faults = (
+    refused => { map { $_ => $names->server("127.0.0.$_", tcp => 0) } 4 .. 6 },
+    map { $_ => { 1 => $first, 2 => $second, 3 => $third } } 'closed', 'silent');
+foreach my $fault (sort keys %faults)
+{
+    my %servers = %{ $faults{$fault} };
+    foreach my $count (1, 3)
+    {
+        my @numbers = (sort keys %servers)[ 0 .. $count - 1 ];
+        my @asked = @servers{@numbers};
+        my $long = "long-$fault-$count";
+        my @others = map { "beside-$fault-$count-$_" } 300, 600, 900;
+
+        $names->resolv_conf(map { "nameserver 127.0.0.$_" } @numbers);
+        foreach my $server (@asked)
+        {
+            $server->set("$long.test", A => ['127.0.0.1'], truncated => 1, tcp => $fault);
+            $server->set("$_.test", A => ['127.0.0.1'], delay => /(\d+)$/) foreach @others;
+        }
+        add("$_.test", '/ok') foreach $long, @others;
+        send_many($long, 1);
+        ok(wait_for('the first to be asked by TCP',
+            sub { attempts($long) || grep { $_->{by} eq 'tcp' } map { $_->questions("$long.test") } @asked }),
+            "$fault by TCP, $count name servers");
+        send_many($_, 1) foreach @others;
+        ok(arrived($_, 1), "$_ arrives") foreach @others;
+        is(attempts($_), 'delivered 200 1', "$_: by the first attempt") foreach @others;
+        unlike(attempts($long) // '', qr/delivered/, 'unlike that one');
+        query($node, qq{DELETE FROM rswebhook.destination WHERE name = '$long'});
+    }
+}
+# more of them than there are channels for, some of which are answered
+my @long = map { "long$_" } 1 .. 20;
+foreach my $n (1 .. 20)
+{
+    $first->set("long$n.test", A => ['127.0.0.1'], truncated => 1, $n % 4 ? () : (tcp => 'silent'));
+    add("long$n.test", '/ok');
+}
+$names->resolv_conf('nameserver 127.0.0.1');
+send_many($_, 1) foreach @long;
+foreach my $name (@long[ grep { ($_ + 1) % 4 } 0 .. 19 ])
+{
+    arrived($name, 1);
+    is(attempts($name), 'delivered 200 1', "$name arrives");
+}
+query($node, q{DELETE FROM rswebhook.destination WHERE name LIKE 'long%'});
+# which a domain of the search list has
+$first->set('cut.lan.example', A => ['127.0.0.1'], truncated => 1);
+$names->resolv_conf('nameserver 127.0.0.1', 'search lan.example other.example');
+add('cut', '/ok');
+send_many('cut', 1);
+ok(arrived('cut', 1), 'a long answer in a domain of the search list');
+is(attempts('cut'), 'delivered 200 1', 'is found there');
+$names->resolv_conf(@both);
+
+#
 # resolv.conf changes while the worker runs: another server, other words of it
 #
 $third->set('*', A => ['127.0.0.1']);

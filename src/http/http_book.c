@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "http/http_book.h"
-#include "http/http_dns.h"
+#include "http/http_dns_socket.h"
 #include "http/transfer.h"
 
 /* Names that are remembered; a new one takes the place of the oldest. */

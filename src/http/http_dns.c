@@ -2,13 +2,17 @@
  *
  * http_dns.c
  *		The HTTP room, the name servers: c-ares, as /etc/resolv.conf says, on the
- *		room's own poller; and what we lack to ask them.
+ *		room's own poller.
  *
  * There is one channel of c-ares for quick answers, which asks one name server
  * after the other.  From 1.29, c-ares does not hear an answer that comes after the
  * next one was asked, and from 1.31 it soon asks the next one where it has seen
  * quick answers.  So for those that take their time there are patient channels, one
  * for each name server, which are there while somebody waits for them.
+ *
+ * Before 1.20, c-ares takes a connection by TCP that fails for a failure of all that
+ * it has asked that name server.  So there what has been truncated is asked for by
+ * TCP in channels of its own, which are there likewise.
  *
  * All are opened anew when that file says something else.  All that was asked by
  * the old ones is over then, and whoever still waits asks again.
@@ -20,23 +24,19 @@
  *-------------------------------------------------------------------------
  */
 
-/* The old way to give c-ares functions for its sockets: all versions have it. */
+/* The old way to name its servers: all versions have it. */
 #define CARES_NO_DEPRECATED
 
 #include <ares.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "http/http_curl.h"
 #include "http/http_dns.h"
+#include "http/http_dns_socket.h"
 #include "http/http_files.h"
-#include "http/http_socket.h"
 #include "http/poller.h"
 #include "http/transfer.h"
 
@@ -51,7 +51,6 @@
  * it is with what it has in its cache.
  */
 #define ROUNDS_FROM_SHORT	6
-#define C_ARES_1_31			0x011f00
 
 /*
  * What is asked patiently has so long.  A server beyond these is asked quickly only.
@@ -62,6 +61,9 @@
 #define PATIENT_TIMEOUT_MS	8500
 #define PATIENT_SERVERS		3
 #define ALL_SERVERS			(-1)
+
+/* Questions by TCP that share no connection, for each server and for all of them. */
+#define TCP_CHANNELS		8
 
 /* While resolv.conf changes all the time, the name servers have so long. */
 #define KEEP_US				(100 * 1000)
@@ -80,6 +82,10 @@ typedef struct Channel
 typedef struct Question
 {
 	Channel    *channel;
+	int			server;
+	bool		by_tcp;
+	const char *host;
+	int			family;
 	HttpDnsCallback *callback;
 	void	   *arg;
 	int		   *pending;
@@ -94,6 +100,7 @@ typedef struct Socket
 
 static Channel quick;
 static Channel patient[PATIENT_SERVERS][2];
+static Channel tcp[1 + PATIENT_SERVERS][TCP_CHANNELS];	/* all servers; each of them */
 
 static HttpFile resolv_conf = {.path = "/etc/resolv.conf"};
 static int	nservers = 0;		/* that are there */
@@ -101,156 +108,10 @@ static int	nservers = 0;		/* that are there */
 static Socket sockets[MAX_SOCKETS];
 static int	nsockets = 0;
 
-static const char *lack = NULL;
-static int64_t lacked_us = -1;	/* when that was last so */
-
-/* ---------------------------------------------------------------------
- * What we lack
- * ---------------------------------------------------------------------
- */
-
-/* c-ares says of all of it that no name server could be contacted. */
-static void
-note(const char *what)
-{
-	lack = what;
-	lacked_us = poller_clock();
-}
-
-/* NULL: it is none. */
-static const char *
-name_of_lack(int error)
-{
-	if (error == EMFILE || error == ENFILE)
-		return "too many open files";
-	return error == ENOMEM || error == ENOBUFS ? strerror(error) : NULL;
-}
-
-bool
-http_dns_note_lack(int error)
-{
-	const char *what = name_of_lack(error);
-
-	if (what != NULL)
-		note(what);
-	return what != NULL;
-}
-
-const char *
-http_dns_lack_since(int64_t since_us)
-{
-	return lacked_us >= since_us ? lack : NULL;
-}
-
 /* ---------------------------------------------------------------------
  * Sockets
  * ---------------------------------------------------------------------
  */
-
-static ares_socket_t
-open_socket(int family, int type, int protocol, void *nobody)
-{
-	int			fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-	int			on = 1;
-
-	(void) nobody;
-	if (fd < 0)
-	{
-		(void) http_dns_note_lack(errno);
-		return ARES_SOCKET_BAD;
-	}
-
-	/*
-	 * It may have the number of one that libcurl has closed without a word, of
-	 * which the poller still has another idea.
-	 */
-	http_socket_is_others(fd);
-	if (type == SOCK_STREAM)
-		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	return fd;
-}
-
-static int
-close_socket(ares_socket_t fd, void *nobody)
-{
-	(void) nobody;
-	return close(fd);
-}
-
-bool
-http_dns_is_reachable(const struct sockaddr *address, socklen_t len)
-{
-	int			fd = socket(address->sa_family, SOCK_DGRAM, 0);
-	bool		reached = fd >= 0 && connect(fd, address, len) == 0;
-	int			error = errno;
-
-	if (fd >= 0)
-		close(fd);
-
-	/* that we lack something now says nothing, nor that all ports of UDP are taken */
-	return reached || error == EAGAIN || name_of_lack(error) != NULL;
-}
-
-/*
- * EADDRNOTAVAIL over IPv6 may say that we have no address to go there from,
- * which is no passing lack of ours.
- */
-static int
-connect_socket(ares_socket_t fd, const struct sockaddr *address, ares_socklen_t len,
-			   void *nobody)
-{
-	int			rc = connect(fd, address, len);
-	int			error = errno;
-
-	(void) nobody;
-	if (rc == 0)
-		return rc;
-	if (error == EAGAIN ||
-		(error == EADDRNOTAVAIL && (address->sa_family == AF_INET ||
-									http_dns_is_reachable(address, len))))
-		note("no local port is free");
-	else
-		(void) http_dns_note_lack(error);
-	errno = error;
-	return rc;
-}
-
-static ares_ssize_t
-receive(ares_socket_t fd, void *bytes, size_t len, int flags, struct sockaddr *from,
-		ares_socklen_t *from_len, void *nobody)
-{
-	(void) nobody;
-	return recvfrom(fd, bytes, len, flags, from, from_len);
-}
-
-/* c-ares gives up a name server whose datagram finds no room. */
-static ares_ssize_t
-send_all(ares_socket_t fd, const struct iovec *parts, int nparts, void *nobody)
-{
-	struct msghdr message = {.msg_iov = (struct iovec *) parts, .msg_iovlen = nparts};
-	ssize_t		sent = sendmsg(fd, &message, MSG_NOSIGNAL);
-	int			error = errno;
-	int			type = SOCK_STREAM;
-	socklen_t	len = sizeof(type);
-
-	(void) nobody;
-	if (sent >= 0)
-		return sent;
-	if (error == EAGAIN || error == EWOULDBLOCK)
-	{
-		(void) getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
-		if (type == SOCK_DGRAM)
-			(void) http_dns_note_lack(ENOBUFS);
-	}
-	else
-		(void) http_dns_note_lack(error);
-	errno = error;
-	return sent;
-}
-
-static const struct ares_socket_functions functions = {
-	open_socket, close_socket, connect_socket, receive, send_all
-};
 
 static void
 on_socket(void *arg, ares_socket_t fd, int readable, int writable)
@@ -316,33 +177,37 @@ keep_server(ares_channel ares, int which)
 
 /* For what follows in that channel, which may still be an earlier one. */
 static bool
-open_channel(Channel *channel, int server, ares_channel *fresh)
+open_channel(Channel *channel, int server, bool by_tcp, ares_channel *fresh)
 {
 	static char servers_only[] = "b";
 	struct ares_options options;
 	int			mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB |
 		ARES_OPT_LOOKUPS;
-	int			version = 0;
+	bool		quickly = server == ALL_SERVERS && !by_tcp;
 
 	memset(&options, 0, sizeof(options));
-	options.timeout = server == ALL_SERVERS ? SERVER_TIMEOUT_MS : PATIENT_TIMEOUT_MS;
-	(void) ares_version(&version);
-	options.tries = server != ALL_SERVERS ? 1 :
-		version >= C_ARES_1_31 ? ROUNDS_FROM_SHORT : ROUNDS;
+	options.timeout = quickly ? SERVER_TIMEOUT_MS : PATIENT_TIMEOUT_MS;
+	options.tries = server != ALL_SERVERS && !by_tcp ? 1 :
+		http_dns_version() >= C_ARES_1_31 ? ROUNDS_FROM_SHORT : ROUNDS;
 	options.sock_state_cb = on_socket;
 	options.sock_state_cb_data = channel;
 	options.lookups = servers_only;
+	if (by_tcp)
+	{
+		mask |= ARES_OPT_FLAGS;
+		options.flags = ARES_FLAG_USEVC;
+	}
 #ifdef ARES_OPT_QUERY_CACHE
 	mask |= ARES_OPT_QUERY_CACHE;
 	options.qcache_max_ttl = 0; /* we have a memory of our own */
 #endif
 #ifdef ARES_OPT_MAXTIMEOUTMS
 	mask |= ARES_OPT_MAXTIMEOUTMS;
-	options.maxtimeout = server == ALL_SERVERS ? LAST_TIMEOUT_MS : PATIENT_TIMEOUT_MS;
+	options.maxtimeout = quickly ? LAST_TIMEOUT_MS : PATIENT_TIMEOUT_MS;
 #endif
 	if (ares_init_options(fresh, &options, mask) != ARES_SUCCESS)
 		return false;
-	ares_set_socket_functions(*fresh, &functions, NULL);
+	ares_set_socket_functions(*fresh, &http_dns_functions, NULL);
 	if (server == ALL_SERVERS || keep_server(*fresh, server))
 		return true;
 	ares_destroy(*fresh);
@@ -356,6 +221,19 @@ close_channel(Channel *channel)
 		ares_destroy(channel->ares);
 	channel->ares = NULL;
 	channel->has_answered = false;
+}
+
+/* The channels that are there while somebody waits; NULL: there are no more. */
+static Channel *
+passing(int i)
+{
+	int			npatient = 2 * PATIENT_SERVERS;
+	int			ntcp = (1 + PATIENT_SERVERS) * TCP_CHANNELS;
+
+	if (i < npatient)
+		return &patient[i / 2][i % 2];
+	i -= npatient;
+	return i < ntcp ? &tcp[i / TCP_CHANNELS][i % TCP_CHANNELS] : NULL;
 }
 
 /*
@@ -375,29 +253,26 @@ http_dns_refresh(int64_t now_us)
 		if (quick.ares != NULL)
 			return HTTP_FILE_SAME;
 		if (!http_dns_note_lack(errno))
-			note("/etc/resolv.conf cannot be read");
+			http_dns_note("/etc/resolv.conf cannot be read");
 		return state;
 	}
 	if (state != HTTP_FILE_CHANGED)
 		return state;
 	free(text);
-	if (!open_channel(&quick, ALL_SERVERS, &fresh))
+	if (!open_channel(&quick, ALL_SERVERS, false, &fresh))
 	{
 		resolv_conf.known = false;
 		if (quick.ares != NULL)
 			return HTTP_FILE_SAME;
-		note(http_no_memory);
+		http_dns_note(http_no_memory);
 		return HTTP_FILE_UNREADABLE;
 	}
 	resolv_conf.again_us = poller_clock() + KEEP_US;
 	if (!http_file_is_same(&resolv_conf))
 		resolv_conf.known = false;	/* c-ares has read another one */
 	close_channel(&quick);
-	for (int i = 0; i < PATIENT_SERVERS; i++)
-	{
-		close_channel(&patient[i][0]);
-		close_channel(&patient[i][1]);
-	}
+	for (int i = 0; passing(i) != NULL; i++)
+		close_channel(passing(i));
 	quick.ares = fresh;
 	nservers = count_servers(fresh);
 	return state;
@@ -411,7 +286,7 @@ http_dns_again(void)
 
 /* It must read what the quick one has read; if that has changed, all begins anew soon. */
 static bool
-open_patient(Channel *channel, int server)
+open_passing(Channel *channel, int server, bool by_tcp)
 {
 	HttpFile	again = {.path = resolv_conf.path};
 	char	   *text;
@@ -425,10 +300,10 @@ open_patient(Channel *channel, int server)
 		return false;
 	}
 	free(text);
-	if (!open_channel(channel, server, &channel->ares))
+	if (!open_channel(channel, server, by_tcp, &channel->ares))
 	{
 		channel->ares = NULL;
-		note(http_no_memory);
+		http_dns_note(http_no_memory);
 		return false;
 	}
 	if (http_file_is_same(&resolv_conf))
@@ -450,10 +325,25 @@ patient_channel(int server)
 	}
 	for (int i = 0; i < 2; i++)
 	{
-		if (both[i].ares == NULL && open_patient(&both[i], server))
+		if (both[i].ares == NULL && open_passing(&both[i], server, false))
 			return &both[i];
 	}
 	return both[0].ares != NULL ? &both[0] : both[1].ares != NULL ? &both[1] : NULL;
+}
+
+/* One that nobody else asks, as long as there is one; NULL: none can be opened now. */
+static Channel *
+tcp_channel(int server)
+{
+	Channel    *all = tcp[1 + server];
+	Channel    *least = all;
+
+	for (int i = 1; i < TCP_CHANNELS; i++)
+	{
+		if (all[i].nasked < least->nasked)
+			least = &all[i];
+	}
+	return least->ares != NULL || open_passing(least, server, true) ? least : NULL;
 }
 
 /* ---------------------------------------------------------------------
@@ -467,14 +357,55 @@ http_dns_is_answer(int status)
 	return status == ARES_SUCCESS || status == ARES_ENODATA || status == ARES_ENOTFOUND;
 }
 
+bool
+http_dns_is_useless(int status)
+{
+	return status == ARES_EFORMERR || (status == ARES_EBADRESP && http_dns_version() < C_ARES_1_31);
+}
+
+static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found);
+
+static void
+ask_channel(Channel *channel, Question *question)
+{
+	struct ares_addrinfo_hints hints;
+
+	question->channel = channel;
+	channel->nasked++;
+	memset(&hints, 0, sizeof(hints));
+	hints.ai_family = question->family;
+	hints.ai_socktype = SOCK_STREAM;
+	hints.ai_flags = ARES_AI_NOSORT;
+	ares_getaddrinfo(channel->ares, question->host, NULL, &hints, on_answer, question);
+}
+
+/* If it cannot be asked: whether that is because there are other name servers. */
+static int
+ask_by_tcp(Question *question)
+{
+	Channel    *channel = tcp_channel(question->server);
+
+	if (channel == NULL)
+		return http_file_is_same(&resolv_conf) ? ARES_ECONNREFUSED : ARES_EDESTRUCTION;
+	question->by_tcp = true;
+	ask_channel(channel, question);
+	return ARES_SUCCESS;
+}
+
 static void
 on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
 	Question	question = *(Question *) arg;
 
 	(void) timeouts;
-	free(arg);
 	question.channel->nasked--;
+	if (status == ARES_EFORMERR && http_dns_was_truncated() && !question.by_tcp)
+	{
+		status = ask_by_tcp(arg);
+		if (status == ARES_SUCCESS)
+			return;
+	}
+	free(arg);
 	if (http_dns_is_answer(status))
 		question.channel->has_answered = true;
 	(*question.pending)--;
@@ -484,28 +415,26 @@ on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 }
 
 static bool
-ask(Channel *channel, const char *host, int family, int *pending, HttpDnsCallback *callback, void *arg)
+ask(Channel *channel, int server, const char *host, int family, int *pending,
+	HttpDnsCallback *callback, void *arg)
 {
 	Question   *question = malloc(sizeof(Question));
-	struct ares_addrinfo_hints hints;
 
 	if (question == NULL)
 		return false;
-	*question = (Question) {channel, callback, arg, pending, poller_clock()};
-	channel->nasked++;
+	*question = (Question) {
+		.server = server, .host = host, .family = family, .callback = callback, .arg = arg,
+		.pending = pending, .asked_us = poller_clock()
+	};
 	(*pending)++;
-	memset(&hints, 0, sizeof(hints));
-	hints.ai_family = family;
-	hints.ai_socktype = SOCK_STREAM;
-	hints.ai_flags = ARES_AI_NOSORT;
-	ares_getaddrinfo(channel->ares, host, NULL, &hints, on_answer, question);
+	ask_channel(channel, question);
 	return true;
 }
 
 bool
 http_dns_ask(const char *host, int family, int *pending, HttpDnsCallback *callback, void *arg)
 {
-	return quick.ares != NULL && ask(&quick, host, family, pending, callback, arg);
+	return quick.ares != NULL && ask(&quick, ALL_SERVERS, host, family, pending, callback, arg);
 }
 
 void
@@ -516,8 +445,8 @@ http_dns_ask_patiently(const char *host, int family, int *pending, HttpDnsCallba
 	{
 		Channel    *channel = patient_channel(server);
 
-		if (channel != NULL && !ask(channel, host, family, pending, callback, arg))
-			note(http_no_memory);
+		if (channel != NULL && !ask(channel, server, host, family, pending, callback, arg))
+			http_dns_note(http_no_memory);
 	}
 }
 
@@ -551,9 +480,9 @@ void
 http_dns_run(void)
 {
 	run(&quick);
-	for (int i = 0; i < 2 * PATIENT_SERVERS; i++)
+	for (int i = 0; passing(i) != NULL; i++)
 	{
-		Channel    *channel = &patient[i / 2][i % 2];
+		Channel    *channel = passing(i);
 
 		run(channel);
 		if (channel->nasked == 0)
@@ -577,7 +506,7 @@ http_dns_next(void)
 {
 	int64_t		when = next(&quick);
 
-	for (int i = 0; i < 2 * PATIENT_SERVERS; i++)
-		when = sooner(when, next(&patient[i / 2][i % 2]));
+	for (int i = 0; passing(i) != NULL; i++)
+		when = sooner(when, next(passing(i)));
 	return when;
 }

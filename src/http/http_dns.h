@@ -31,8 +31,9 @@ typedef void HttpDnsCallback(void *arg, int status, const struct ares_addrinfo *
 
 /*
  * Asks one name server after the other, each for a short time.  The callback comes
- * once, perhaps before this returns; *pending is one more until then.  False: it does
- * not come, for lack of memory or because resolv.conf could never be read.
+ * once, perhaps before this returns; *pending is one more until then, and the host
+ * must be there so long.  False: it does not come, for lack of memory or because
+ * resolv.conf could never be read.
  */
 extern bool http_dns_ask(const char *host, int family, int *pending,
 						 HttpDnsCallback *callback, void *arg);
@@ -44,21 +45,12 @@ extern void http_dns_ask_patiently(const char *host, int family, int *pending,
 /* Does it say what is or is not there, so that nobody else need be heard? */
 extern bool http_dns_is_answer(int status);
 
+/* Is it an answer that c-ares can do nothing with, and asks no other server for? */
+extern bool http_dns_is_useless(int status);
+
 /* What is due; and when something is, -1: nothing. */
 extern void http_dns_run(void);
 extern int64_t http_dns_next(void);
-
-/* What there was none of since then, so that a look-up may have failed; or NULL. */
-extern const char *http_dns_lack_since(int64_t since_us);
-
-/* Is this error such a lack? */
-extern bool http_dns_note_lack(int error);
-
-/*
- * Have we an address to go there from, as far as can be known now?  UDP sends nothing
- * to find that out.
- */
-extern bool http_dns_is_reachable(const struct sockaddr *address, socklen_t len);
 
 /* Is this descriptor one of the resolver's?  It does what it can. */
 extern bool http_dns_event(int fd, int events);

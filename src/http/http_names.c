@@ -13,8 +13,8 @@
  * as long as it says (http_book.c).  IPv6 and IPv4 are asked for apart, so that a
  * name server that is silent about one of them does not hold up the other
  * (RFC 8305, 3).  The look-up goes on meanwhile, for those to whom the addresses
- * that are there are of no use.  What has no answer soon is asked for patiently as
- * well.
+ * that are there are of no use.  What has no answer soon, or one of no use, is asked
+ * for patiently as well.
  *
  * See transfer.h for the rules of the room.
  *
@@ -31,6 +31,7 @@
 #include "http/http_book.h"
 #include "http/http_curl.h"
 #include "http/http_dns.h"
+#include "http/http_dns_socket.h"
 #include "http/http_files.h"
 #include "http/http_names.h"
 #include "http/poller.h"
@@ -49,6 +50,7 @@
 /*
  * From 1.31, c-ares gives up all that it has asked on a socket when there is an
  * answer to any of it that cannot be read; ask so often again, after a moment.
+ * Where c-ares would not ask the next name server, they are asked patiently at once.
  */
 #define MAX_REPEATS			4
 #define REPEAT_US			(100 * 1000)
@@ -195,11 +197,16 @@ static bool
 wants_repeat(const Name *name, Family *family, int64_t began_us, int status)
 {
 	int64_t		now_us = poller_clock();
+	bool		useless = http_dns_is_useless(status);
 
 	if (!name->asking || http_dns_is_answer(status) || family->lookups > 0)
 		return false;
-	if (status == ARES_EBADRESP && family->repeats++ < MAX_REPEATS)
+	if ((useless || status == ARES_EBADRESP) && family->repeats++ < MAX_REPEATS)
+	{
 		family->again_us = now_us + REPEAT_US;
+		if (useless)
+			family->patient_us = now_us;
+	}
 	else if (status == ARES_EDESTRUCTION || began_us < name->asked_us)
 		family->again_us = now_us;
 	return family->again_us >= 0;

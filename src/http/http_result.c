@@ -18,7 +18,7 @@
 
 #include "http/http_answer.h"
 #include "http/http_curl.h"
-#include "http/http_dns.h"
+#include "http/http_dns_socket.h"
 #include "http/http_pool.h"
 #include "http/http_result.h"
 #include "http/transfer.h"

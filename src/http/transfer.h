@@ -19,8 +19,8 @@
  * not said in answer; http_socket.c knows descriptors.
  *
  * http_names.c finds addresses, which http_book.c keeps; http_files.c reads the
- * files that say how, and http_dns.c asks name servers.  http_curl.c stands below
- * all others.
+ * files that say how, and http_dns.c asks name servers, by the sockets of
+ * http_dns_socket.c.  http_curl.c stands below all others.
  *
  * What a request needs in order to begin may be lacking; what it needs from then on
  * comes from reserve.c, which also gives libcurl and c-ares their memory.

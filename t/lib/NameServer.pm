@@ -13,6 +13,7 @@
 #   silent => 1, 'A' ...     not a word: to any question, or one of that type
 #   delay => ms              not before that; { A => ms }: to that type
 #   truncated => 1, 'A' ...  nothing by UDP but that there is more by TCP
+#   tcp => 'closed'          closes the connection where it is asked by TCP; 'silent'
 #   garbage => 1             an answer that nobody can read
 #   wrong_id => 1            an answer to another question's id
 #   forged => address        that one first with another id, then the right answer
@@ -20,7 +21,7 @@
 #   ignores => n             so much silence, for each type; then answers
 #
 # "*.example" stands for all names below, "*" for all.  What has not been set
-# does not exist.
+# does not exist.  A server that is made with tcp => 0 refuses connections.
 #
 # Copyright (c) 2026, the rswebhook maintainers
 
@@ -33,7 +34,7 @@ use Errno qw(EADDRINUSE);
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
-use Socket qw(AF_INET AF_INET6 AF_UNIX PF_UNSPEC SOCK_STREAM inet_pton);
+use Socket qw(AF_INET AF_INET6 AF_UNIX PF_UNSPEC SOCK_STREAM SO_ACCEPTCONN inet_pton);
 use Time::HiRes qw(time);
 
 use Child;
@@ -45,8 +46,8 @@ my %rcode = (NOERROR => 0, FORMERR => 1, SERVFAIL => 2, NXDOMAIN => 3, NOTIMP =>
 
 sub new
 {
-    my ($class, $address, $ledger) = @_;
-    my ($udp, $tcp) = sockets($address);
+    my ($class, $address, $ledger, %how) = @_;
+    my ($udp, $tcp) = sockets($address, %how);
     my $self = bless { port => $udp->sockport, ledger => $ledger }, $class;
 
     socketpair(my $ours, my $theirs, AF_UNIX, SOCK_STREAM, PF_UNSPEC)
@@ -60,7 +61,8 @@ sub new
 # One port for both; the system chooses.
 sub sockets
 {
-    my ($address) = @_;
+    my ($address, %how) = @_;
+    my @listen = $how{tcp} // 1 ? (Listen => 100) : ();
 
     foreach my $try (1 .. 20)
     {
@@ -70,7 +72,7 @@ sub sockets
             LocalAddr => $address,
             LocalPort => $udp->sockport,
             Proto => 'tcp',
-            Listen => 100,
+            @listen,
             ReuseAddr => 1);
         return ($udp, $tcp) if $tcp;
         die "could not listen: $@\n" unless $! == EADDRINUSE;
@@ -130,7 +132,7 @@ my %ignored;     # likewise, of all questions
 sub serve
 {
     my ($udp, $tcp, $control, $file) = @_;
-    my $select = IO::Select->new($udp, $tcp, $control);
+    my $select = IO::Select->new($udp, $control, $tcp->sockopt(SO_ACCEPTCONN) ? $tcp : ());
     my %input;    # connection => bytes
 
     open my $ledger, '>>', $file or die "could not open \"$file\": $!\n";
@@ -176,7 +178,7 @@ sub serve
                     }
                     my $bytes = substr $input{$socket}, 0, $length, '';
                     question($ledger, $bytes, $socket->peerport, 'tcp',
-                        sub { syswrite $socket, pack('n/a*', $_[0]) });
+                        sub { defined $_[0] ? syswrite($socket, pack('n/a*', $_[0])) : shutdown($socket, 2) });
                 }
             }
         }
@@ -214,6 +216,9 @@ sub question
     return if $silent eq '1' || $silent eq $asked{type};
     return if defined $how->{times} && $answered{"$name $asked{type}"}++ >= $how->{times};
     return if $ignored{"$name $asked{type}"}++ < ($how->{ignores} // 0);
+    my $tcp = $by eq 'tcp' ? $how->{tcp} // '' : '';
+    return if $tcp eq 'silent';
+    return $send->(undef) if $tcp eq 'closed';
     my @answers = answers(\%asked, $name, $how, $by);
     my $answer = sub { $send->($_) foreach @answers };
     my $delay = ref $how->{delay} ? $how->{delay}{ $asked{type} } : $how->{delay};

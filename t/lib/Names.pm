@@ -31,11 +31,11 @@ sub new
     return $self;
 }
 
-# Another name server, at this address of ours.
+# Another name server, at this address of ours; it may say more, as NameServer has it.
 sub server
 {
-    my ($self, $address) = @_;
-    my $server = NameServer->new($address, "$self->{dir}/$address");
+    my ($self, $address, %how) = @_;
+    my $server = NameServer->new($address, "$self->{dir}/$address", %how);
 
     $self->{servers}{$address} = $server;
     $self->write('ports',
