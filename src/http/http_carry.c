@@ -318,6 +318,8 @@ on_connected(Transfer *t, int local_port)
 	t->fd = socket_of(t->connection, local_port);
 	if (t->opened)
 		return connected_anew(t);
+	if (t->begin_by_us >= 0)
+		t->written_before = http_socket_sent(t->fd);
 	t->again = http_unasked_on_kept(t);
 	return !t->again;
 }

@@ -41,6 +41,9 @@
 /* A request on a connection that was kept, and that nobody else used, is out by then. */
 #define BEGIN_US			(1000 * 1000)
 
+/* Its connection may have something of its own to say, but not so many bytes. */
+#define LEAST_REQUEST		64
+
 /* libcurl takes the time to connect for what it tries each address for. */
 #define CURL_LATER_MS		50
 
@@ -106,7 +109,7 @@ http_time_run(Transfer *t, int64_t now_us)
 			t->connect_by_us = t->deadline_us > now_us ? t->deadline_us : now_us;
 		t->connecting_ms = (t->connect_by_us - now_us) / 1000 + CURL_LATER_MS;
 	}
-	t->begin_by_us = -1;
+	t->begin_by_us = t->written_before = -1;
 	if (t->connection->multiplexed && t->connection->ntransfers == 1 && t->body_len > 0)
 		t->begin_by_us = now_us + time_to_begin(t, now_us);
 	t->waited_us = 0;
@@ -191,18 +194,30 @@ http_time_look_soon(Transfer *t, int64_t now_us)
 	note_next_look(t, now_us);
 }
 
+/*
+ * Has anything of it gone out?  Some versions of libcurl count what they only keep,
+ * for a stream that the receiver does not let them open.
+ */
+static bool
+has_begun(const Transfer *t)
+{
+	curl_off_t	sent = 0;
+	int64_t		written = http_socket_sent(http_socket_used(t));
+	int64_t		least = t->body_len < LEAST_REQUEST ? (int64_t) t->body_len : LEAST_REQUEST;
+
+	curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	return sent > 0 && (written < 0 || t->written_before < 0 || written - t->written_before >= least);
+}
+
 bool
 http_time_is_stalled(Transfer *t, int64_t now_us)
 {
-	curl_off_t	sent = 0;
-
 	if (t->begin_by_us < 0 || now_us < t->begin_by_us)
 		return false;
 	t->begin_by_us = -1;
 	if (t->head_bytes > 0)
 		return http_answer_head_is_lost(t);
-	curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-	return t->body_len > 0 && sent == 0 && !t->opened && http_result_was_connected(t);
+	return t->body_len > 0 && !t->opened && http_result_was_connected(t) && !has_begun(t);
 }
 
 /* How much may pass until it is looked at again. */

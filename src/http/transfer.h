@@ -198,6 +198,7 @@ typedef struct Transfer
 	int64_t		connecting_ms;	/* likewise, as libcurl was told; 0: nothing */
 	int64_t		begin_by_us;	/* over HTTP/2, where it may never go out: when to look
 								 * whether it has */
+	int64_t		written_before; /* likewise, to its socket until then; -1: not known */
 	int64_t		slow_since_us;
 	int64_t		speed_at_us;	/* when to look at its speed again */
 	int64_t		moved;			/* bytes, when that was done last */
