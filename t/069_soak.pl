@@ -148,6 +148,7 @@ query($node, q{
 
 usual_switches();
 my $started = time();
+my $prepared = see_to_prepared();
 my $snapshots = hold_snapshots($started + $minutes * 15, $started + $minutes * 45);
 my %writer = map { $_ => start_sender($_) } 1 .. $senders;
 my $memory;
@@ -157,10 +158,9 @@ while (time() < $end)
     my ($name, $code) = any_action();
     $code->();
     $done{$name}++;
-    commit_prepared('2 s');
     pause(rand 1);
 }
-stop_child($_) foreach values %writer, $snapshots;
+stop_child($_) foreach values %writer, $snapshots, $prepared;
 
 # Peace: everything that is owed must arrive now.
 usual_switches();
@@ -330,7 +330,21 @@ sub fail_for_a_while
     return;
 }
 
-# Those whose senders have not lived to see to them would lock our tables for long.
+# Those whose senders have not lived to see to them would lock our tables for long,
+# also for what else is done here.
+sub see_to_prepared
+{
+    my $pid = fork() // die "could not fork: $!\n";
+
+    return $pid if $pid;
+    while (getppid() != 1)
+    {
+        commit_prepared('2 s');
+        sleep(0.5);
+    }
+    POSIX::_exit(0);
+}
+
 sub commit_prepared
 {
     my ($age) = @_;
