@@ -131,8 +131,9 @@ query($node, 'ALTER DATABASE template1 IS_TEMPLATE true');
 
 # A database is a template for a while
 query($node, 'ALTER DATABASE uno IS_TEMPLATE true');
-kill 'TERM', worker_pid($node, 'uno');
-ok(wait_for('the worker to leave', sub { !worker_pid($node, 'uno') }), 'a template\'s worker can be sent away');
+my $workers = q{SELECT pid FROM pg_stat_activity WHERE datname = 'uno' AND backend_type LIKE 'rswebhook%'};
+kill 'TERM', split /\n/, query($node, $workers);
+ok(wait_for('the workers to leave', sub { query($node, $workers) eq '' }), 'a template\'s workers can be sent away');
 my $waits = queue_event('uno', '/ok');
 query($node, 'ALTER DATABASE uno IS_TEMPLATE false');
 ok(arrived($waits), 'what was queued meanwhile is delivered when it is none any more');
