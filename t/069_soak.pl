@@ -337,6 +337,7 @@ sub see_to_prepared
     my $pid = fork() // die "could not fork: $!\n";
 
     return $pid if $pid;
+    local $SIG{TERM} = 'DEFAULT';
     while (getppid() != 1)
     {
         commit_prepared('2 s');
@@ -361,6 +362,7 @@ sub hold_snapshots
     my $pid = fork() // die "could not fork: $!\n";
 
     return $pid if $pid;
+    local $SIG{TERM} = 'DEFAULT';
     while (time() < $to && getppid() != 1)
     {
         sleep(0.2);
