@@ -66,7 +66,7 @@ share_part(int64 key, int parts)
 static inline int
 share_of(int32 destination_id, int part, int nshares)
 {
-	return ((uint32) destination_id + part) % nshares;
+	return ((uint32) destination_id % nshares + part) % nshares;
 }
 
 /* Which part of it is in this share; -1: none. */
