@@ -4,9 +4,11 @@
  *		Rows that wait for their retry in the table, of which little is in memory.
  *
  * A user whose row is parked is blocked: its later rows are passed over.  So a
- * row is found by its event, by its user, and, of a lane, by when it is due.  There may be
- * a million of them, so they are in chained hash tables that grow by a bucket
- * at a time, and refer to each other.
+ * row is found by its event, by its user, and, of a lane, by when it is due.
+ *
+ * There may be millions of them, so the hash chains run through the rows: two
+ * tables of dynahash would double what a row takes, and simplehash moves all
+ * entries at once when it grows, and raises an error where there is no memory.
  *
  * Nothing here raises an error: for want of memory, a row is not parked.
  *
