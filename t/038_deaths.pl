@@ -91,6 +91,24 @@ my ($apart) = grep { !$first_of_b{$_} } @{ $of_a[0] };
 dies_of('both-apart', 'rendering', 0, [$apart]);
 dies_of('two-apart', 'rendering', 0, map { [ $of_a[$_][0], 'a' ] } 0, 1);
 
+# While the worker that dies waits, be it the first one, the others do not
+{
+    my $next = query($node, 'SELECT last_value FROM rswebhook.event_id_seq') + 1;
+    my $beside = sub { scalar grep { $_->{headers}{'webhook-id'} eq 'beside' } $receiver->requests_to('/ok/other') };
+
+    $node->restart;
+    $log = -s $node->logfile;
+    inject($node, sprintf 'rendering crash %d %d', $next, $next + 1);
+    $node->psql('postgres', join '; ', 'BEGIN',
+        (map { qq{SELECT rswebhook_send('{"type": "track", "userId": "$of_a[0][$_]"}', 'a')} } 0, 1), 'COMMIT');
+    ok(wait_for('the longest pause', sub { pauses() =~ / 16$/ && is_there($node) }, 60, sub { pauses() }), 'a worker has died again and again');
+    query($node, q{SELECT rswebhook_send('{"type": "track", "messageId": "beside"}', 'other')});
+    ok(wait_for('another one\'s event', $beside), 'what is owed to others arrives');
+    is(query($node, 'SELECT string_agg(share::text, $$ $$) FROM rswebhook.workers() WHERE pid IS NULL'), '1', 'before that one is started again');
+    ok(wait_for('all to be given up', \&nothing_owed, 60), 'the bad ones are given up in the end');
+    inject($node);
+}
+
 $node->restart;
 ok(wait_for_workers($node, 2), 'workers after the pause');
 # a worker that ends as it should remembers nothing that is not owed
