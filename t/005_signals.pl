@@ -45,11 +45,9 @@ ok(wait_until_sent($node), 'after the restart it is delivered');
 is(attempts_of('stuck'), 2, 'in a second attempt');
 
 # pg_terminate_backend: the launcher starts another worker
-my $old = worker_pid($node);
+my $old = worker_of($node, 'slow');
 query($node, "SELECT pg_terminate_backend($old)");
-ok( wait_for('another worker',
-        sub { my $new = worker_pid($node); defined $new && $new != $old }),
-    'a terminated worker is replaced');
+ok(await_others($node, $old), 'a terminated worker is replaced');
 ok(deliver('after-terminate'), 'and delivers');
 
 # SIGKILL of the worker: the server restarts, everything committed arrives
@@ -59,7 +57,7 @@ query($node, qq{
         'type', 'track', 'anonymousId', 'k' || n % 50, 'messageId', 'kill-' || n), 'slow'))
     FROM generate_series(1, $count) AS n});
 ok(wait_for('some to arrive', sub { $receiver->requests_to('/delay') >= 40 }), 'deliveries run');
-kill 'KILL', worker_pid($node);
+kill 'KILL', worker_of($node, 'slow');
 ok( wait_for('the server',
         sub { is_there($node) }),
     'the server comes back');

@@ -19,8 +19,8 @@ my $nginx = Nginx->new(temp_dir('nginx'), listen => 'backlog=1024');
 my $node = new_node('volume', conf => "shared_buffers = 64MB\nmax_wal_size = 2GB\n");
 
 add_destination($node, 'nginx', $nginx->url('/volume'), { max_in_flight => 64 });
-ok(wait_for('the worker', sub { worker_pid($node) }), 'the worker runs');
-my $worker = worker_pid($node);
+my $workers = worker_pids($node);
+my $worker = worker_of($node, 'nginx');
 
 my $start = time();
 is(query($node, qq{
@@ -45,7 +45,7 @@ my $seconds = time() - $start;
 note(sprintf 'delivered in %.1f s, %.0f a second; worker at most %.1f MB',
     $seconds, $count / $seconds, $largest / 1024);
 cmp_ok($largest, '<', 100 * 1024, 'the worker took less than 100 MB');
-is(worker_pid($node), $worker, 'it is still the same worker');
+is(worker_pids($node), $workers, 'they are still the same workers');
 
 $nginx->stop;
 my (%times, $lines, %last_of_user, $out_of_order);

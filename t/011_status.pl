@@ -31,11 +31,11 @@ send_event($node, { type => 'track', userId => 'u' });
 ok(wait_for_query($node, $counted, 'good: 0 1 0 0, hangs: 1 0 0 0, refuses: 0 0 0 1'), 'then what was counted');
 is(query($node, $latest), 'good: t t f f, hangs: f f f f, refuses: f f t t', 'and the latest of each');
 
-# A worker that has gone, and whose launcher cannot start another one
+# Workers that have gone, and whose launcher cannot start others
 my ($launcher) = query($node, q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'rswebhook launcher'});
 kill 'STOP', $launcher;
-kill 'TERM', worker_pid($node);
-ok(wait_for('the end of the worker', sub { !defined worker_pid($node) }), 'there is no worker');
+kill 'TERM', split / /, worker_pids($node);
+ok(wait_for('the end of the workers', sub { worker_pids($node) eq '' }), 'there is no worker');
 is(query($node, $counted), 'good:, hangs:, refuses:', 'nothing is counted without one');
 is(query($node, $latest), 'good: f f f f, hangs: f f f f, refuses: f f f f', 'there is no latest');
 is( query($node, q{

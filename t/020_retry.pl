@@ -131,11 +131,11 @@ my $first_at = query($node, $first_attempt);
 is($first_at, query($node, "SELECT min(started_at) FROM rswebhook.delivery WHERE event_id = $crash"),
     'its first attempt is known');
 
-my $worker = worker_pid($node);
+my $worker = worker_of($node, 'crash');
 kill 'KILL', $worker;
 ok( wait_for('another worker',
-        sub { my ($code, $pid) = try_query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'rswebhook worker'");
-              $code == 0 && $pid =~ /\d/ && $pid != $worker }),
+        sub { my ($code, $others) = try_query("SELECT count(*), count(*) FILTER (WHERE pid = $worker) FROM pg_stat_activity WHERE backend_type = 'rswebhook worker'");
+              $code == 0 && $others eq workers_each() . '|0' }),
     'a killed worker is followed by another one');
 ok(wait_for_query($node, sprintf($tried, 5), 't'), 'it goes on');
 is(query($node, $first_attempt), $first_at, 'the time of the first attempt is still known');

@@ -42,7 +42,7 @@ is(query($node, q{SELECT count(*) FROM rswebhook.queue WHERE attempts > 2 AND re
 # A restart changes nothing
 my $opened_at = query($node, q{SELECT opened_at FROM rswebhook.breaker});
 $node->restart;
-ok(wait_for('the worker', sub { worker_pid($node) }), 'the worker is back');
+ok(await_workers($node), 'the workers are back');
 my $before = $receiver->requests_to('/switch/down');
 ok( wait_for('two probes', sub { $receiver->requests_to('/switch/down') >= $before + 2 }),
     'it is probed after a restart');

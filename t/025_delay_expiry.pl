@@ -35,7 +35,6 @@ query($node, qq{
 ok( wait_for_query($node, q{SELECT count(*) FROM rswebhook.delivery}, '2'),
     'those of the same user that have no time to wait for do not wait for the others');
 is(query($node, q{SELECT scheduled > 2000 FROM rswebhook.status}), 't', 'the view shows how many wait');
-my $worker = worker_pid($node);
 ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue}, '1'), 'all others are sent in time');
 is(query($node, q{
         SELECT count(*) FROM rswebhook.delivery AS v JOIN rswebhook.event AS e ON e.id = v.event_id

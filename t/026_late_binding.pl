@@ -74,7 +74,7 @@ foreach my $way (
     if ($state eq 'paused')
     {
         $node->restart;
-        ok(wait_for('the worker', sub { worker_pid($node) }), 'a restart');
+        ok(await_workers($node), 'a restart');
         query($node, q{UPDATE rswebhook.destination SET name = 'renamed' WHERE name = 'halts'});
         query($node, q{UPDATE rswebhook.destination SET name = 'halts' WHERE name = 'renamed'});
         is($receiver->requests_to('/halts') + 0, $arrived + 0, 'a new name and a restart change nothing');

@@ -51,7 +51,7 @@ query($node, q{SELECT rswebhook_cancel('paused')});
 query($node, 'TRUNCATE rswebhook.delivery');
 my $reader = $node->background_psql('postgres');
 $reader->query_safe("BEGIN; SELECT count(*) FROM ONLY rswebhook.event_$current");
-start_new_worker();
+start_new_workers();
 my ($status) = $node->psql('postgres',
     q{SET statement_timeout = '1 min'; SELECT rswebhook_send('{"type": "track", "userId": "c"}', 'good')});
 is($status, 0, 'a send does not wait for the reader');
@@ -64,7 +64,7 @@ query($node, qq{
     SELECT nextval('rswebhook.event_id_seq'), 9, now() - interval '1 year', '"mark"';
     UPDATE rswebhook.event SET created_at = now() - interval '15 days' WHERE slot = $current;
     UPDATE rswebhook.delivery SET started_at = now() - interval '15 days'});
-start_new_worker();
+start_new_workers();
 ok(wait_for_query($node, 'SELECT count(*) FROM rswebhook.event_9', '0'), 'other slots are emptied beside a reader');
 is(rows('delivery'), '0', 'so is the other ring');
 is(rows('event'), '3', 'what is being read is still there');
@@ -161,14 +161,13 @@ sub next_look
     return $last // 0;
 }
 
-# A worker looks at the slots when it starts, and then every half hour.
-sub start_new_worker
+# The first worker looks at the slots when it starts, and then every half hour.
+sub start_new_workers
 {
-    my $old = worker_pid($node);
+    my $old = worker_pids($node);
 
-    query($node, "SELECT pg_terminate_backend($old)");
-    return wait_for('a new worker',
-        sub { my $pid = worker_pid($node); return defined $pid && $pid != $old });
+    query($node, "SELECT pg_terminate_backend(pid::integer) FROM regexp_split_to_table('$old', ' ') AS pid");
+    return await_others($node, $old);
 }
 
 # It goes through them in order: it has seen all when the first and the last
@@ -181,7 +180,7 @@ sub look_at_all_slots
         INSERT INTO rswebhook.event (id, slot, created_at, event)
         SELECT nextval('rswebhook.event_id_seq'), slot, now() - interval '1 year', '"mark"'
         FROM unnest(ARRAY[0, 9]) AS slot WHERE slot <> $current});
-    start_new_worker();
+    start_new_workers();
     ok( wait_for_query($node,
             qq{SELECT count(*) FROM rswebhook.event WHERE $marks}, '0'),
         'all slots are looked at');

@@ -30,7 +30,7 @@ add_destination($node, 'many', $receiver->url('/switch/many'), { %usual, max_in_
 warm_up('many', 400);
 $receiver->switch('many', '/delay/2000');
 in_flight($receiver, 'many', $many);
-stop_worker(5);
+stop_workers(5);
 delivered_once('many', $many, 'a worker that is stopped for longer than the time-out');
 
 # With several steps to go: the answer is a redirect, to be followed when the
@@ -43,7 +43,7 @@ $receiver->switch('redirected', '/delay/1000/redirect/307/delay/100/ok');
 foreach my $round (1, 2)
 {
     in_flight($receiver, 'redirected', $redirected);
-    stop_worker(5);
+    stop_workers(5);
     delivered_once('redirected', $redirected, "a worker that is stopped before a redirect, round $round");
 }
 
@@ -57,22 +57,22 @@ SKIP:
 
     add_destination($node, 'tls', 'https://127.0.0.1:' . $relay->relay_port(0) . '/delay/500/tls',
         { %trusting, connect_timeout => '1 s' });
-    my $worker = worker_pid($node);
+    my @workers = split / /, worker_pids($node);
     kill 'STOP', $relay->{pid};    # nothing but its system answers
     send_events('tls', 4);
     ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'tls'}, '4'),
         'connections are being set up');
-    kill 'STOP', $worker;
+    kill 'STOP', @workers;
     kill 'CONT', $relay->{pid};
     pass_time(4);
-    kill 'CONT', $worker;
+    kill 'CONT', @workers;
     delivered_once('tls', 4, 'likewise while its connections are set up');
 
     add_destination($node, 'http2', $relay->url('/delay/500/http2'), \%trusting);
     send_events('http2', 1);
     ok(wait_until_sent($node), 'one over HTTP/2');
     in_flight($relay, 'http2', 4);
-    stop_worker(5);
+    stop_workers(5);
     delivered_once('http2', 4, 'likewise over HTTP/2');
 }
 
@@ -84,11 +84,11 @@ add_destination($node, 'backlog', 'http://127.0.0.1:' . $listener->sockport . '/
 send_events('backlog', 1);
 ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'backlog'}, '1'),
     'a connection that cannot be had');
-my $worker = worker_pid($node);
-kill 'STOP', $worker;
+my @workers = split / /, worker_pids($node);
+kill 'STOP', @workers;
 close $_ foreach @filling;
 my @accepted = accepted_in($listener, 5);
-kill 'CONT', $worker;
+kill 'CONT', @workers;
 ok(wait_for('the request', sub { grep { answered($_) } @accepted }), 'comes about while the worker is stopped, and is used');
 delivered_once('backlog', 1, 'and the event');
 
@@ -116,7 +116,7 @@ foreach my $time (1, 2)
 {
     ok(wait_for_query($node, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND backend_type LIKE 'rswebhook%'}, '1'),
         'the worker is in a trigger');
-    stop_worker(11);
+    stop_workers(11);
 }
 my $continued = time();
 ok(wait_until_sent($node), 'what it was to record then is recorded');
@@ -151,7 +151,7 @@ send_events('hanging', 1);
 ok(wait_until_sent($node), 'a receiver that does not answer');
 is(outcome('hanging'), 'aborted t', 'has timed out');
 in_flight($receiver, 'hanging', 1);
-stop_worker(4);
+stop_workers(4);
 ok(wait_until_sent($node), 'likewise when the worker was stopped');
 is(outcome('hanging'), 'aborted t', 'it has timed out');
 
@@ -194,14 +194,14 @@ sub in_flight
         "$count events to $destination are under way");
 }
 
-sub stop_worker
+sub stop_workers
 {
     my ($seconds) = @_;
-    my $pid = worker_pid($node);
+    my @pids = split / /, worker_pids($node);
 
-    kill 'STOP', $pid;
+    kill 'STOP', @pids;
     pass_time($seconds);
-    kill 'CONT', $pid;
+    kill 'CONT', @pids;
     return;
 }
 

@@ -39,7 +39,7 @@ chmod 0777, "$dir";
     $node->start;
 }
 query($node, 'CREATE EXTENSION rswebhook');
-my $worker = await_worker($node);
+my $workers = await_workers($node);
 
 # Large ones are on their way, which a busy receiver reads in more than a second
 $away = 3.5;
@@ -164,7 +164,7 @@ sub stopped
         ok(wait_for('the worker to stop', sub { !-e $file }), "$what: it stops");
         pass_time($away);
         stop_at($call, $next[0]) if @next;
-        kill 'CONT', $worker;
+        kill 'CONT', split / /, $workers;
         last if !@next;
         shift @next;
     }

@@ -23,16 +23,13 @@ add_destination($node, 'sink', $receiver->url('/jitter/20/flaky/3/500,reset,clos
     { min_backoff => '20 ms', max_backoff => '200 ms', breaker_failures => 0 });
 
 my %ways = (
-    'SIGKILL of the worker' => sub { kill_one("rswebhook worker") },
+    'SIGKILL of the worker' => sub { kill 'KILL', grep { defined } worker_of($node, 'sink') },
     'SIGKILL of the launcher' => sub { kill_one("rswebhook launcher") },
     'SIGKILL of a client\'s backend' => sub { kill_one('client backend') },
     'SIGKILL of the postmaster' => sub { kill_postmaster() },
     'immediate stop' => sub { $node->stop('immediate'); $node->start },
     'fast restart' => sub { $node->restart },
-    'SIGTERM of the worker' => sub {
-        my $pid = worker_pid($node);
-        kill 'TERM', $pid if defined $pid;
-    });
+    'SIGTERM of the worker' => sub { kill 'TERM', split / /, worker_pids($node) });
 
 my $load = Load->new($node);
 foreach my $round (1 .. $rounds)

@@ -59,12 +59,12 @@ ok(wait_for('the marker', sub { arrived('after-other') }), 'prepared transaction
 cmp_ok(entries_read($node) - $read, '<', 3000, 'the backlog is not read again for them');
 query($node, q{SELECT rswebhook_cancel('slow')});
 
-# It does not even wake the worker
+# It does not even wake a worker
 ok(wait_until_sent($node), 'nothing is owed');
-my $switches = at_rest(worker_pid($node));
+my $switches = at_rest(worker_pids($node));
 query($node, qq{BEGIN; SELECT FROM rswebhook.destination FOR SHARE; INSERT INTO other VALUES ($_); PREPARE TRANSACTION 'other'}),
   query($node, q{COMMIT PREPARED 'other'}) foreach 1 .. 20;
-cmp_ok(at_rest(worker_pid($node)) - $switches, '<', 15, 'the worker sleeps through COMMIT PREPARED of others');
+cmp_ok(at_rest(worker_pids($node)) - $switches, '<', 15, 'the workers sleep through COMMIT PREPARED of others');
 
 # What it has to know is told: here, that a destination is not paused any more
 query($node, q{SELECT rswebhook_pause('sink')});
@@ -95,7 +95,7 @@ query($node, q{BEGIN; CREATE TABLE t (); PREPARE TRANSACTION 'plain'}, 'plain');
 query($node, q{COMMIT PREPARED 'plain'}, 'plain');
 query($node, q{BEGIN; CREATE EXTENSION rswebhook; PREPARE TRANSACTION 'plain'}, 'plain');
 query($node, q{COMMIT PREPARED 'plain'}, 'plain');
-ok(wait_for('the worker', sub { worker_pid($node, 'plain') }), 'a prepared CREATE EXTENSION has a worker');
+ok(await_workers($node, 'plain'), 'a prepared CREATE EXTENSION has a worker');
 
 # A deadlock's victim is not sent, the survivor is
 my @sessions = map { Session->new($node) } 1, 2;

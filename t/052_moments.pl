@@ -101,11 +101,11 @@ foreach my $commit ('COMMIT', q{COMMIT PREPARED 'untold'})
 # A second worker, started behind the launcher's back
 query($node, q{CREATE FUNCTION start_worker(integer) RETURNS boolean LANGUAGE c STRICT
                AS 'rswebhook', 'rswebhook_inject_worker'});
-my $worker = worker_pid($node);
+my $workers = worker_pids($node);
 my $log = -s $node->logfile;
 is(query($node, 'SELECT start_worker(60)'), 't', 'a second worker ends');
 ok(logged($log, qr/FATAL:  another rswebhook worker has the same share of this database's queue/), 'and says why');
-is(worker_pid($node), $worker, 'the first one is still there');
+is(worker_pids($node), $workers, 'those of the launcher are still there');
 send_event($node, { type => 'track', userId => 'u', messageId => 'end' }, 'sink');
 ok(wait_until_sent($node), 'and delivers');
 
@@ -114,7 +114,7 @@ done_testing();
 sub die_by
 {
     my ($death) = @_;
-    my $pid = worker_pid($node);
+    my $pid = worker_of($node, 'sink');
 
     kill 'KILL', $pid if $death eq 'KILL';
     $node->stop('immediate') if $death eq 'crash';

@@ -13,16 +13,17 @@ use Session;
 use Test::More;
 
 my $serial = 0;
+my $each = workers_each();
 my $receiver = new_receiver();
 my $node = new_node('limits',
-    conf => "max_connections = 10\nsuperuser_reserved_connections = 2\nmax_worker_processes = 2\n"
+    conf => "max_connections = 10\nsuperuser_reserved_connections = 2\nmax_worker_processes = @{[ 1 + $each ]}\n"
       . "autovacuum = off\nmax_parallel_workers = 0\n"
       . "max_logical_replication_workers = 0\n");
 
 add_destination($node, 'good', $receiver->url('/ok'),
     { min_backoff => '20 ms', max_backoff => '100 ms', breaker_failures => 0 });
 ok(deliver(), 'it delivers');
-my $worker = worker_pid($node);
+my $old = worker_pids($node);
 
 # Settings of the database that would end or change the worker's transactions
 my %settings = (
@@ -48,8 +49,8 @@ foreach my $name (sort keys %settings)
     next unless exists_setting($name);
     query($node, "ALTER DATABASE postgres SET $name = '$settings{$name}'", 'template1');
 }
-kill 'TERM', $worker;
-ok(wait_for('another worker', sub { my $pid = worker_pid($node); $pid && $pid != $worker }), 'the next worker starts');
+kill 'TERM', split / /, $old;
+ok(await_others($node, $old), 'the next workers start');
 my $log = -s $node->logfile;
 foreach my $round (1 .. 3)
 {
@@ -59,7 +60,7 @@ foreach my $round (1 .. 3)
 }
 is(errors_since($log), 0, 'nor do they lead to errors');
 query($node, 'ALTER DATABASE postgres RESET ALL', 'template1');
-$worker = worker_pid($node);
+my $worker = worker_of($node, 'good');
 
 # All connections taken
 my @sessions = map { Session->new($node) } 1 .. 8;
@@ -78,7 +79,7 @@ $sessions[0]->query(sending($id));
 ok(arrives($id), 'and a new worker starts');
 $_->close foreach @sessions, @more;
 
-# No worker slot: launcher and one worker fill them
+# No worker slot: launcher and one database's workers fill them
 $log = -s $node->logfile;
 foreach my $name (qw(one two three))
 {
@@ -91,25 +92,25 @@ ok(wait_for('the launcher to say so', sub { logged($log, qr/no background worker
     'the launcher says that no worker slot is free');
 pass_time(5);
 is(logged($log, qr/no background worker slot is free/), 1, 'once');
-ok(deliver(), 'the database that has a worker delivers');
+ok(deliver(), 'the database that has workers delivers');
 query($node, 'DROP DATABASE three');
-query($node, 'ALTER SYSTEM SET max_worker_processes = 8');
+query($node, 'ALTER SYSTEM SET max_worker_processes = ' . (8 * $each));
 $node->restart;
 ok(arrives("from-$_"), "with more slots database \"$_\" delivers") foreach qw(one two);
 
-# The slot that is freed is taken
-query($node, 'ALTER SYSTEM SET max_worker_processes = 2');
+# The slots that are freed are taken
+query($node, 'ALTER SYSTEM SET max_worker_processes = ' . (1 + $each));
 $node->restart;
-my @with_worker = with_worker(1);
-is(scalar @with_worker, 1, 'one database has a worker');
+ok(wait_for_query($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'rswebhook worker'}, $each), 'all slots are in use');
+my @with_worker = with_workers();
+cmp_ok(scalar @with_worker, '<', 3, 'one database has none');
 query($node, 'DROP EXTENSION rswebhook', $_) foreach @with_worker;
-ok( wait_for('another worker',
-        sub { query($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'rswebhook worker'}) eq '1' }),
-    'another database gets the slot');
+ok( wait_for('another worker', sub { my %had = map { $_ => 1 } @with_worker; grep { !$had{$_} } with_workers() }),
+    'another database gets a slot');
 query($node, 'CREATE EXTENSION rswebhook', $_) foreach @with_worker;
 
 # rswebhook.max_databases
-query($node, 'ALTER SYSTEM SET max_worker_processes = 16');
+query($node, 'ALTER SYSTEM SET max_worker_processes = ' . (16 * $each));
 query($node, 'ALTER SYSTEM SET rswebhook.max_databases = 2');
 $log = -s $node->logfile;
 $node->restart;
@@ -124,11 +125,10 @@ foreach my $name (qw(postgres one two))
 }
 is(logged($log, qr/rswebhook\.max_databases = 2/), 1, 'once');
 cmp_ok(cpu_ticks($launcher) - $cpu, '<', 50, 'and does not spin');
-@with_worker = with_worker(2);
-is(scalar @with_worker, 2, 'two databases have workers');
+ok(wait_for('workers', sub { (@with_worker = with_workers()) == 2 }), 'two databases have workers');
 my ($without) = grep { my $name = $_; !grep { $_ eq $name } @with_worker } qw(postgres one two);
 query($node, 'DROP EXTENSION rswebhook', $with_worker[0]);
-ok( wait_for_query($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'rswebhook worker' AND datname = '$without'", '1'),
+ok( wait_for_query($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'rswebhook worker' AND datname = '$without'", $each),
     'a slot that is freed goes to the database that waits');
 query($node, "ALTER SYSTEM RESET rswebhook.max_databases");
 $node->restart;
@@ -145,8 +145,8 @@ query($node, q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datn
 pass_time(3);
 is(logged($log, qr/FATAL/), 0, 'a closed database is left alone');
 query($node, 'ALTER DATABASE one ALLOW_CONNECTIONS true');
-ok(wait_for_query($node, q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'one' AND backend_type = 'rswebhook worker'}, '1'),
-    'opened, it has a worker again');
+ok(wait_for_query($node, q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'one' AND backend_type = 'rswebhook worker'}, $each),
+    'opened, it has its workers again');
 query($node, "DROP DATABASE $_") foreach qw(one two);
 pass_time(2);
 is(logged($log, qr/FATAL:  database/), 0, 'nobody looks for a dropped database');
@@ -210,17 +210,12 @@ sub arrives
         sub { grep { ($_->{headers}{'webhook-id'} // '') eq $id } $receiver->requests });
 }
 
-# The databases that have a worker, once they are so many.
-sub with_worker
+# The databases that have a worker
+sub with_workers
 {
-    my ($count) = @_;
-    my @names;
+    my @names = split /\n/, query($node, q{SELECT DISTINCT datname FROM pg_stat_activity
+        WHERE backend_type = 'rswebhook worker' AND datname IS NOT NULL ORDER BY 1});
 
-    wait_for("$count workers", sub {
-            @names = split /\n/, query($node, q{SELECT datname FROM pg_stat_activity
-                WHERE backend_type = 'rswebhook worker' AND datname IS NOT NULL ORDER BY 1});
-            return @names == $count;
-        });
     return @names;
 }
 

@@ -25,7 +25,8 @@ my $node = new_node('disk');
 add_destination($node, 'sink', $receiver->url('/ok/' . 'long' x 240), { ordered => 'off' });
 send_event($node, { type => 'track' }, 'sink');
 ok(wait_until_sent($node), 'it delivers');
-my $worker = worker_pid($node);
+my $workers = worker_pids($node);
+my $worker = worker_of($node, 'sink');
 
 # The history is larger than a segment of WAL, whose files must not hit the limit
 query($node, q{
@@ -46,7 +47,7 @@ cmp_ok(errors_since($log), '<=', 2 + time() - $since, 'not too often: ' . errors
 cmp_ok(query($node, 'SELECT count(*) FROM rswebhook.queue'), '>', 0, 'what is not recorded is still owed');
 my $early = $receiver->requests;
 cmp_ok($early, '<=', 1 + 64 + 256 + 2000, "it does not go on sending what it cannot record: $early");
-is(worker_pid($node), $worker, 'the worker lives');
+is(worker_pids($node), $workers, 'the workers live');
 
 is(system($prlimit, '--pid', $worker, '--fsize=unlimited:'), 0, 'there is room again');
 ok(wait_until_sent($node), 'nothing is owed any more');
@@ -56,7 +57,7 @@ $arrived{ $_->{headers}{'webhook-id'} }++ foreach $receiver->requests;
 is(scalar(grep { /^m\d+$/ } keys %arrived), $count, 'everything arrived');
 is(scalar(grep { $_ > 1 } values %arrived), 0, 'nothing twice');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE event_id > 0}), $count + 1, 'everything is recorded');
-is(worker_pid($node), $worker, 'by the same worker');
+is(worker_pids($node), $workers, 'by the same workers');
 
 done_testing();
 

@@ -35,11 +35,11 @@ query($node, q{
     SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'a', repeat(E'\x01', 10000000)), 'large')) FROM generate_series(1, 3);
     SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'a', repeat('x', 58000000)), 'large')) FROM generate_series(1, 3);
     SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'a', repeat('x', 4000000)), 'many')) FROM generate_series(1, 50)});
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 open my $in, '<', $node->data_dir . '/postmaster.pid' or die "could not read: $!\n";
 my ($postmaster) = <$in> =~ /^(\d+)/;
-my $limit = process_field($pid, 'VmSize') * 1024 + $above;
-is(system("prlimit --pid $_ --as=$limit:"), 0, "process $_ has a limit") foreach $postmaster, $pid;
+my $limit = largest($pids, 'VmSize') * 1024 + $above;
+is(system("prlimit --pid $_ --as=$limit:"), 0, "process $_ has a limit") foreach $postmaster, split / /, $pids;
 my $log = -s $node->logfile;
 my $start = time();
 
@@ -47,14 +47,14 @@ query($node, q{SELECT rswebhook_resume('large'), rswebhook_resume('many')});
 small_ones_go_on(10, 'with the limit');
 ok(wait_for('a large one to fail', sub { failed() > 0 }), 'there is not enough for a large one');
 small_ones_go_on(5, 'while it is tried again');
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
-# one that begins with the limit
-kill 'TERM', $pid;
-ok(wait_for('another worker', sub { (worker_pid($node) // $pid) != $pid }), 'another worker');
+# those that begin with the limit
+kill 'TERM', split / /, $pids;
+ok(await_others($node, $pids), 'other workers');
 my $before = failed();
-ok(wait_for('another failure', sub { failed() > $before }), 'has not enough, either');
-small_ones_go_on(5, 'with another worker');
+ok(wait_for('another failure', sub { failed() > $before }), 'have not enough, either');
+small_ones_go_on(5, 'with other workers');
 is(query($node, q{SELECT string_agg(DISTINCT error, '; ') FROM rswebhook.delivery WHERE outcome <> 'delivered'
         AND error <> 'the worker was stopped before an answer came'}),
     'the request could not be made: out of memory', 'nothing else has failed');
@@ -62,8 +62,8 @@ my $lines = () = logged($log) =~ /could not make the request/g;
 cmp_ok($lines, '<=', 10 * (2 + int((time() - $start) / 60)), 'a few lines a minute say so');
 unlike(logged($log), qr/terminated by signal|PANIC/, 'nothing has died');
 
-$pid = worker_pid($node);
-is(system("prlimit --pid $_ --as=unlimited:"), 0, "process $_ has no limit any more") foreach $postmaster, $pid;
+$pids = worker_pids($node);
+is(system("prlimit --pid $_ --as=unlimited:"), 0, "process $_ has no limit any more") foreach $postmaster, split / /, $pids;
 ok(wait_until_sent($node, undef, 120), 'with more memory, all are sent');
 is(query($node, q{SELECT count(DISTINCT event_id) FROM rswebhook.delivery WHERE outcome = 'delivered' AND destination_id <> rswebhook.destination_id('small')}),
     56, 'the large ones, too');
@@ -83,10 +83,11 @@ unlike(logged($log), qr/could not make the request/, 'and was made once');
 add_destination($node, 'ordinary', $receiver->url('/ordinary'),
     { %quick, ordered => 0, retry_window => '0', min_attempts => 1, paused => 1 });
 query($node, q{SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'a', repeat('x', 6000000)), 'ordinary')) FROM generate_series(1, 3)});
+my $pid = worker_of($node, 'ordinary');
 $limit = process_field($pid, 'VmSize') * 1024 + 4 * 1024 * 1024;
 is(system("prlimit --pid $pid --as=$limit:"), 0, 'hardly any memory');
 query($node, q{SELECT rswebhook_resume('ordinary')});
-ok(wait_for_query($node, 'SELECT lacks FROM rswebhook.workers()', 'making a request: out of memory'), 'it is shown what they wait for');
+ok(wait_for_query($node, 'SELECT max(lacks) FROM rswebhook.workers()', 'making a request: out of memory'), 'it is shown what they wait for');
 small_ones_go_on(3, 'meanwhile');
 is(query($node, owed('ordinary')), 3, 'they wait');
 is(system("prlimit --pid $pid --as=unlimited:"), 0, 'no limit any more');
@@ -99,7 +100,7 @@ my $answering = new_receiver();
 query($node, q{ALTER SYSTEM SET rswebhook.response_body_limit = '1MB'});
 $node->reload;
 add_destination($node, 'answers', $answering->url('/body/1048576'), { %quick, ordered => 0, paused => 1 });
-$pid = worker_pid($node);
+$pid = worker_of($node, 'answers');
 foreach my $megabytes (4, 8, 16)
 {
     my $before = $answering->requests;
@@ -111,7 +112,7 @@ foreach my $megabytes (4, 8, 16)
     query($node, q{SELECT rswebhook_resume('answers')});
     small_ones_go_on(5, 'meanwhile');
     ok(wait_until_sent($node), 'all are delivered and recorded');
-    is(worker_pid($node), $pid, 'by the same worker');
+    is(worker_pids($node), $pids, 'by the same workers');
     is($answering->requests - $before, 60, 'and sent once');
     is(system("prlimit --pid $pid --as=unlimited:"), 0, 'no limit any more');
 }

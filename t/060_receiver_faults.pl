@@ -131,8 +131,8 @@ add_destination($node, 'narrow', $narrow->url('/delay/20/ok'),
     { %hasty, min_attempts => 200, retry_window => '1 min', max_in_flight => 20 });
 add_destination($node, 'good', $good->url('/ok'), { ordered => 0 });
 
-my $pid = worker_pid($node);
-my $memory;
+my $pids = worker_pids($node);
+my %memory;
 
 # the neighbour's own traffic, without faults and while all of them go on
 my @alone = traffic();
@@ -154,7 +154,7 @@ foreach my $round (1 .. $rounds)
 
     push @slowest, (traffic())[-1];
     ok(wait_until_sent($node), "round $round: nothing is owed any more");
-    is(worker_pid($node), $pid, "round $round: the worker is the same");
+    is(worker_pids($node), $pids, "round $round: the workers are the same");
 
     my %first = map { $_->{event_id} => $_ } query_rows($node, q{
         SELECT event_id, outcome, status, error, octet_length(response_body) AS kept
@@ -163,7 +163,7 @@ foreach my $round (1 .. $rounds)
     is(scalar @wrong, 0, "round $round: each fault is written down as what it is");
     diag(shown($faults[$_], $first{ $ids[$_] })) foreach @wrong;
 
-    $memory //= process_field($pid, 'RssAnon');
+    $memory{$_} //= process_field($_, 'RssAnon') foreach split / /, $pids;
 }
 
 is(query($node, q{
@@ -177,10 +177,13 @@ is(query($node, q{
 cmp_ok(query($node, 'SELECT max(octet_length(response_body)) FROM rswebhook.delivery'),
     '<=', 4 * 4096, 'no more of an answer is kept than the setting allows (of a NUL, four characters)');
 
-my $grown = process_field($pid, 'RssAnon') - $memory;
-cmp_ok($grown, '<', $allowed_growth, "memory does not grow ($grown kB in " . ($rounds - 1) . ' rounds)');
-cmp_ok(process_field($pid, 'VmHWM') - process_field($pid, 'VmRSS'),
-    '<', 20_000, 'and there was no peak');
+foreach my $pid (sort keys %memory)
+{
+    my $grown = process_field($pid, 'RssAnon') - $memory{$pid};
+    cmp_ok($grown, '<', $allowed_growth, "memory does not grow ($grown kB in " . ($rounds - 1) . ' rounds)');
+    cmp_ok(process_field($pid, 'VmHWM') - process_field($pid, 'VmRSS'),
+        '<', 20_000, 'and there was no peak');
+}
 
 # a fault that holds up others does so each time; a busy moment does not
 my ($slowest) = sort { $a <=> $b } @slowest;
@@ -203,7 +206,7 @@ query($node, qq{
     SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', d || n), d))
     FROM generate_series(1, 100) AS n, unnest('{folded,"folded hop"}'::text[]) AS d});
 ok(wait_until_sent($node), 'folded headers: nothing is owed any more');
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 # A connection that was kept alive is closed as we are about to use it.
 add_destination($node, 'fickle', $receiver->url('/last/fickle'), { max_in_flight => 1 });
@@ -213,7 +216,7 @@ query($node, q{
 ok(wait_until_sent($node), 'nothing is owed any more');
 is(join(' ', map { $_->{headers}{'webhook-id'} } $receiver->requests_to('/last/fickle')),
     join(' ', map { "f$_" } 1 .. 200), 'connections that close after each answer: all once, in order');
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 done_testing();
 

@@ -81,10 +81,10 @@ foreach (@cases)
     my ($name, $port, undef, undef, undef, $columns) = @$_;
     add_destination($node, $name, "https://127.0.0.1:$port/", $columns);
 }
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 my %id = map { $_->[0] => send_event($node, { type => 'track', userId => 'u' }, $_->[0]) } @cases;
 ok(wait_until_sent($node), 'nothing is owed any more');
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 foreach (@cases)
 {

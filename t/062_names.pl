@@ -22,7 +22,7 @@ my $good = new_receiver();
 my $node = new_node('names', start => 0);
 $names->start($node);
 query($node, 'CREATE EXTENSION rswebhook');
-await_worker($node);
+await_workers($node);
 
 my %hasty = (
     min_backoff => '20 ms',
@@ -104,7 +104,7 @@ foreach (@cases)
         ($error // '') eq $late || $name eq 'wrong-id' ? \%brief : \%hasty);
 }
 add_destination($node, 'good', $good->url('/ok'), { ordered => 0 });
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 my $alone = slowest();
 $id{ $_->[0] } = send_event($node, { type => 'track', userId => 'u' }, "to $_->[0]") foreach grep { $_->[0] ne 'garbage' } @cases;
 my $beside = slowest();
@@ -113,7 +113,7 @@ ok(wait_until_sent($node), 'nothing is owed any more');
 # some versions of c-ares give up whatever else they have asked that name server
 $id{garbage} = send_event($node, { type => 'track', userId => 'u' }, 'to garbage');
 ok(wait_until_sent($node), 'nor what had garbage for an answer');
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 cmp_ok($beside, '<', 2 * $alone + ($ENV{RSWEBHOOK_SANITIZED} ? 3 : 1),
     sprintf 'a neighbour waits for %.0f ms at most, of which %.0f without all that', $beside * 1000, $alone * 1000);
 
@@ -160,13 +160,14 @@ SKIP:
         ordered => 0, max_in_flight => 200, min_backoff => '50 ms', max_backoff => '300 ms',
         breaker_failures => 0 });
     # a few more than the files that it has open
+    my $pid = worker_of($node, 'crowd');
     my $few = 48 + (() = glob "/proc/$pid/fd/*");
     system("prlimit --pid $pid --nofile=$few:1024") == 0 or die "could not limit the worker\n";
     query($node, q{
         SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'c' || n), 'crowd'))
         FROM generate_series(1, 200) AS n});
     ok(wait_until_sent($node), "with $few descriptors: nothing is owed any more");
-    is(worker_pid($node), $pid, 'the worker is the same');
+    is(worker_pids($node), $pids, 'the workers are the same');
     my %seen;
     $seen{ $_->{headers}{'webhook-id'} }++ foreach $receiver->requests_to('/delay/200/ok/crowd');
     is(scalar(grep { $_ == 1 } values %seen), 200, 'all arrived, once');
@@ -195,9 +196,10 @@ ok( wait_for('the new setting',
 ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '1'), 'meanwhile');
 
 # nor from ending; the next one goes on with it
-cmp_ok(elapsed(sub { query($node, "SELECT pg_terminate_backend($pid)"); wait_for('its end', sub { !kill 0, $pid }) }),
+my $old = worker_of($node, 'hangs');
+cmp_ok(elapsed(sub { query($node, "SELECT pg_terminate_backend($old)"); wait_for('its end', sub { !kill 0, $old }) }),
     '<', at_once(3), 'a worker ends at once');
-ok(wait_for('another', sub { $pid = worker_pid($node) }), 'and another comes');
+ok(await_others($node, $old), 'and another comes');
 
 # A name that hangs does not hold up the shutdown.
 ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '1'),

@@ -65,7 +65,7 @@ query($node, q{
                 PERFORM pg_sleep(0.05);
                 COMMIT;
             END LOOP;
-            INSERT INTO memory SELECT 'worker', step,
+            INSERT INTO memory SELECT 'worker ' || pid, step,
                 substring(pg_read_file('/proc/' || pid || '/status') FROM 'RssAnon:\s+(\d+)')::bigint
                 FROM pg_stat_activity WHERE datname = 'postgres' AND backend_type LIKE 'rswebhook%';
             COMMIT;
@@ -73,12 +73,12 @@ query($node, q{
     END
     $$});
 
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 my $size = int($events / $steps);
 query($node, "CALL work($steps, $size)");
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'delivered'}), $steps * $size, 'all were delivered');
-foreach my $what (qw(transform send worker))
+foreach my $what (qw(transform send), map { "worker $_" } split / /, $pids)
 {
     # the first steps fill caches
     my $grown = query($node, qq{

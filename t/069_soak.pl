@@ -269,7 +269,7 @@ sub signal_worker
 {
     my ($signal) = @_;
     my ($pid) = answer_of(q{SELECT pid FROM pg_stat_activity
-        WHERE datname = 'postgres' AND backend_type LIKE 'rswebhook%'}) =~ /^(\d+)$/m;
+        WHERE datname = 'postgres' AND backend_type LIKE 'rswebhook%' ORDER BY random() LIMIT 1}) =~ /^(\d+)$/m;
 
     return $pid && kill $signal, $pid;
 }
@@ -736,10 +736,18 @@ sub escaped
     return $text =~ s/"/\\u0022/gr;
 }
 
-# What the worker holds when there is nothing to do.
+# What the workers hold when there is nothing to do.
 sub leaks
 {
-    my $pid = worker_pid($node);
+    my $leaks = 0;
+
+    $leaks += leaks_of($_) foreach split / /, await_workers($node);
+    return $leaks;
+}
+
+sub leaks_of
+{
+    my ($pid) = @_;
     my $leaks = 0;
     my $descriptors = () = glob "/proc/$pid/fd/*";
     my $memory_limit = $ENV{RSWEBHOOK_SANITIZED} ? 400_000 : 60_000;

@@ -65,7 +65,7 @@ my %prompt = (
     'close soon after' => 'then-close/1');
 
 my $node = new_node('unasked');
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 my @names = (sort(keys %idle), sort(keys %prompt));
 my @receivers = map { new_receiver() } @names;
 my @judged = @receivers;
@@ -100,7 +100,7 @@ SKIP:
     push @judged, map { $_->[0] } values %at;
     test_idle('h2', %at);
 }
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 done_testing();
 
@@ -130,17 +130,17 @@ sub test_idle
         my %before = map { $_ => scalar(my @seen = $at{$_}[0]->unasked) } keys %at;
 
         # those of the round before are kept, and nothing has happened to them
-        my %kept = can_see_sockets() ? map { $_ => scalar(my @open = sockets_to($pid, $at{$_}[1])) } keys %at : ();
+        my %kept = can_see_sockets() ? map { $_ => scalar(my @open = sockets_to($pids, $at{$_}[1])) } keys %at : ();
         $send->("$round.1", \%idle);
         ok(wait_for('what comes unasked',
                 sub { !grep { $at{$_}[0]->unasked <= $before{$_} } keys %at }),
             "$protocol, $round: it comes");
         if ($round == 2 && can_see_sockets())
         {
-            my $more = sub { grep { sockets_to($pid, $at{$_}[1]) > $kept{$_} } sort keys %at };
+            my $more = sub { grep { sockets_to($pids, $at{$_}[1]) > $kept{$_} } sort keys %at };
             # not by the next request, nor when they are old, after ten minutes
             wait_for('the sockets to go', sub { !$more->() }, undef, sub { scalar(my @left = $more->()) });
-            is(join(', ', map { my $name = $_; map { "$name: $_" } sockets_to($pid, $at{$_}[1]) } $more->()), '',
+            is(join(', ', map { my $name = $_; map { "$name: $_" } sockets_to($pids, $at{$_}[1]) } $more->()), '',
                 "$protocol, $round: the connections are ended at once");
         }
         $send->("$round.2", {});

@@ -78,7 +78,7 @@ my %early = (
 
 my $receiver = new_receiver();
 my $node = new_node('heads', conf => "rswebhook.max_event_size = 32MB\nrswebhook.max_request_size = 32MB\n");
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 
 test_heads('http', $receiver->url(''), 'close', 'shut', 'reset');
 test_early('http', $receiver->url(''));
@@ -101,7 +101,7 @@ SKIP:
 my @disagreements = grep { !/two-blanks|https-rude_close_(no-length|HTTP-1-0)/ } disagreements($node, $receiver);
 is(scalar @disagreements, 0, 'what is recorded is what was received');
 diag($_) foreach grep { defined } @disagreements[ 0 .. 29 ];
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 done_testing();
 

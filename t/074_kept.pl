@@ -25,7 +25,7 @@ my %hasty = (
     breaker_failures => 0,
     timeout => '30 s');
 my $node = new_node('kept');
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 my $missing = tls_is_missing();
 my $certificates = $missing ? undef : Certificates->new(temp_dir('certificates'));
 my %trusting = (%hasty, $certificates ? (ca_cert => $certificates->text('ca.pem')) : ());
@@ -56,7 +56,7 @@ test_lifetime();
 # what a receiver hides is repeated, and nginx has another ledger
 my @wrong = grep { !/^nginx|kept-hidden.*taken 2 times/ } disagreements($node, $receiver);
 is(join("\n", @wrong), '', 'what is recorded is what was received');
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 done_testing();
 
@@ -93,8 +93,8 @@ sub test_idle_nginx
     $nginx->{url} = $nginx->url('', $listen ? 'https' : 'http');
     add_destination($node, $name, $nginx->{url}, { %trusting, $listen ? () : (ca_cert => undef), max_in_flight => 100 });
     $send->('many', 100);
-    wait_for('the connections to end', sub { !sockets_to($pid, $nginx->{port}) });
-    is(join(' ', sockets_to($pid, $nginx->{port})), '', "$protocol: no socket waits to be closed");
+    wait_for('the connections to end', sub { !sockets_to($pids, $nginx->{port}) });
+    is(join(' ', sockets_to($pids, $nginx->{port})), '', "$protocol: no socket waits to be closed");
     $send->('quiet', 1);
     is(query($node, qq{
             SELECT response_body FROM rswebhook.delivery AS v JOIN rswebhook.event AS e ON e.id = v.event_id
@@ -133,7 +133,7 @@ sub test_announced_end
     foreach my $n (1 .. 5)
     {
         $send->("ends-$n");
-        ok(wait_for('the end', sub { !sockets_to($pid, $nginx->{port}) }), "$name: an end");
+        ok(wait_for('the end', sub { !sockets_to($pids, $nginx->{port}) }), "$name: an end");
     }
     $nginx->stop;
     $nginx->{server} = $ssl;

@@ -25,7 +25,7 @@ my $narrow = NodeReceiver->new(temp_dir('node'), $certificates, max_streams => 1
 
 # room for many large events at once, of a destination that is new
 my $node = new_node('http2', conf => "rswebhook.max_in_flight_size = 1GB\nrswebhook.max_in_flight = 40\n");
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 my %hasty = (Http2::hasty($certificates), timeout => '30 s');
 my @ids;    # of events that must agree with the ledgers
 
@@ -40,7 +40,7 @@ test_handshakes();
 my %known = map { $_ => 1 } @ids;
 is(join("\n", grep { $known{ (split /:/)[0] } && !/^early\S+: taken/ } disagreements($node, $receiver, $narrow)),
     '', 'what is recorded is what was received');
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 done_testing();
 

@@ -24,7 +24,7 @@ my %hasty = (
     timeout => '30 s');
 my $receiver = new_receiver();
 my $node = new_node('told', conf => "rswebhook.max_event_size = 32MB\nrswebhook.max_request_size = 32MB\n");
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 my $missing = tls_is_missing();
 my $certificates = $missing ? undef : Certificates->new(temp_dir('certificates'));
 my %trusting = (%hasty, $certificates ? (ca_cert => $certificates->text('ca.pem')) : ());
@@ -35,7 +35,7 @@ test_where_it_ended();
 test_proxy();
 test_certificates();
 test_encodings();
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 done_testing();
 

@@ -31,7 +31,7 @@ my $there = new_receiver('--address', '127.0.0.2', '--port', $port);
 my $node = new_node('name_servers', start => 0, conf => "rswebhook.connection_lifetime = '2 s'\n");
 $names->start($node);
 query($node, 'CREATE EXTENSION rswebhook');
-my $pid = await_worker($node);
+my $pids = await_workers($node);
 
 my %hasty = (min_backoff => '100 ms', max_backoff => '200 ms', breaker_failures => 0, ordered => 0);
 
@@ -98,7 +98,7 @@ sub questions
 
 sub descriptors
 {
-    return scalar(() = glob "/proc/$pid/fd/*");
+    return scalar(map { glob "/proc/$_/fd/*" } split / /, $pids);
 }
 
 set('*.silent.test', silent => 1);
@@ -148,7 +148,7 @@ cmp_ok($after{four}, '<', $after{slower}, sprintf 'AAAA unanswered: %.2f s', $af
 cmp_ok($after{six}, '<', $after{slower}, sprintf 'A unanswered: %.2f s', $after{six});
 cmp_ok($after{half}, '<', $after{slower}, sprintf 'a dead server of two: %.2f s', $after{half});
 is(attempts($_), 'delivered 200 1', "$_: by the first attempt") foreach 'four', 'six', 'half', @late;
-is(scalar(questions('slow.test', $_)), 1, "$_ is asked for once for twenty destinations") foreach 'A', 'AAAA';
+is(scalar(questions('slow.test', $_)), workers_each(), "$_ is asked for once by a worker for all its destinations") foreach 'A', 'AAAA';
 ok(wait_for('an attempt', sub { attempts('one') =~ /retry/ }), 'an attempt ends');
 like(attempts('one'), qr/^retry 1 resolving the name: .*timed out/, 'and says that the name took too long');
 my ($duration) = query($node, q{
@@ -288,7 +288,7 @@ sub send_to_others
     send_many($_, 40) foreach sort keys %before;
     my $all = wait_for('the others',
         sub {
-            my ($now_fds, $threads) = (descriptors(), process_field($pid, 'Threads') // 0);
+            my ($now_fds, $threads) = (descriptors(), largest($pids, 'Threads'));
             $most{fds} = $now_fds if $now_fds > $most{fds};
             $most{threads} = $threads if $threads > $most{threads};
             !grep { arrivals($_) < $before{$_} + 40 } keys %before;
@@ -324,8 +324,8 @@ wait_for('attempts to end',
 beside_silence(10);
 my $took = time() - $began;
 is($most{threads}, 1, 'without a thread');
-# the pool of sockets for three destinations that are served, and a few for names
-cmp_ok($most{fds} - $fds, '<', 3 * 32 + 10, "with $most{fds} descriptors, $fds before");
+# the pools of sockets for three destinations that are served, and a few of each worker for names
+cmp_ok($most{fds} - $fds, '<', 3 * 32 + 10 * workers_each(), "with $most{fds} descriptors, $fds before");
 my %count;
 $count{"$_->{name} $_->{type}"}++ foreach grep { $_->{name} =~ /^n\d+\.silent/ } $first->questions;
 my ($most_asked) = sort { $b <=> $a } values %count;
@@ -468,12 +468,12 @@ ok(arrived('gone', 1), 'with a name server gone');
 is(attempts('gone'), 'delivered 200 1', 'the other one is asked');
 
 #
-# All that with the worker that was there before, which never started a thread,
+# All that with the workers that were there before, which never started a thread,
 # nor did libcurl resolve a name.
 #
-is(worker_pid($node), $pid, 'the worker is the same');
-is(process_field($pid, 'Threads'), 1, 'it has no thread');
-my %notes = map { $_ => 1 } $names->notes($pid);
+is(worker_pids($node), $pids, 'the workers are the same');
+is(largest($pids, 'Threads'), 1, 'they have no thread');
+my %notes = map { $_ => 1 } map { $names->notes($_) } split / /, $pids;
 is(join(', ', sort keys %notes), '', 'nor ever had one');
 my $log = slurp($node->logfile);
 unlike($log, qr/file descriptors|too many open files/i, 'the server was never short of descriptors');

@@ -14,7 +14,7 @@ use Test::More;
 
 my $receiver = new_receiver();
 my $node = new_node('never_connected', conf => "rswebhook.max_in_flight = 8\n");
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 
 # takes no connection any more: what would be the next one hangs
 my $full = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1) or die "could not listen: $!\n";
@@ -35,7 +35,7 @@ is(outcomes('full'), "aborted connecting $failures", 'no connection was made to 
 is(outcomes('short'), "delivered $others", 'the other one has got all, at the first attempt');
 is(query($node, q{SELECT count(*) FROM rswebhook.workers() WHERE lacks IS NOT NULL}), 0, 'nothing is lacking');
 is(logged(qr/rswebhook has to wait with requests/), 0, 'nor was it');
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 # in one turn: those that are overdue as it looks at them, and new ones
 query($node, q{UPDATE rswebhook.destination SET connect_timeout = '20 ms', timeout = '20 ms' WHERE name = 'full'});
@@ -44,13 +44,13 @@ foreach (1 .. 10)
     query($node, q{
         SELECT count(rswebhook_send('{"type": "track", "userId": "u"}', CASE WHEN n % 2 = 0 THEN 'full' ELSE 'short' END))
         FROM generate_series(1, 40) AS n});
-    kill 'STOP', $pid;
+    kill 'STOP', split / /, $pids;
     pass_time(0.05);
-    kill 'CONT', $pid;
+    kill 'CONT', split / /, $pids;
 }
-ok(wait_until_sent($node), 'a worker that was stopped goes on');
-is(query($node, q{SELECT count(*) FROM rswebhook.workers() WHERE lacks IS NOT NULL}), 0, 'and lacks nothing');
-is(worker_pid($node), $pid, 'it is the same');
+ok(wait_until_sent($node), 'workers that were stopped go on');
+is(query($node, q{SELECT count(*) FROM rswebhook.workers() WHERE lacks IS NOT NULL}), 0, 'and lack nothing');
+is(worker_pids($node), $pids, 'they are the same');
 $node->stop('fast');
 
 done_testing();

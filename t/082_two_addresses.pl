@@ -38,7 +38,7 @@ $server->set('two.test', AAAA => ['::1'], A => ['127.0.0.1']);
 my $node = new_node('two_addresses', start => 0);
 $names->start($node);
 query($node, 'CREATE EXTENSION rswebhook');
-my $pid = await_worker($node);
+my $pids = await_workers($node);
 add_destination($node, 'two', "https://two.test:$port/then-close/50/ok",
     { ca_cert => $certificates->text('ca.pem'), min_backoff => '20 ms', max_backoff => '50 ms', retry_window => '0', min_attempts => 2, breaker_failures => 0 });
 
@@ -46,7 +46,7 @@ foreach my $n (1 .. 5)
 {
     send_event($node, { type => 'track', userId => 'u' }, 'two');
     ok(wait_until_sent($node), "event $n is sent");
-    ok(wait_for('the end of its connection', sub { !grep { $_ eq 'ESTABLISHED' || $_ eq 'CLOSE_WAIT' } sockets_to($pid, $port) }),
+    ok(wait_for('the end of its connection', sub { !grep { $_ eq 'ESTABLISHED' || $_ eq 'CLOSE_WAIT' } sockets_to($pids, $port) }),
         'and its connection ends');
 }
 is(query($node, q{SELECT string_agg(DISTINCT concat_ws(' ', outcome, attempt, error), ', ') FROM rswebhook.delivery}),
@@ -54,9 +54,9 @@ is(query($node, q{SELECT string_agg(DISTINCT concat_ws(' ', outcome, attempt, er
 
 # the dead socket itself, and in the place of the last connection's
 my %like;
-$like{ readlink($_) // '' }++ foreach grep { (readlink($_) // '') =~ /^socket:/ } glob "/proc/$pid/fd/*";
+$like{ readlink($_) // '' }++ foreach grep { (readlink($_) // '') =~ /^socket:/ } map { glob "/proc/$_/fd/*" } split / /, $pids;
 cmp_ok((sort { $b <=> $a } values %like)[0] // 0, '<=', 2, 'no other descriptor was put out of use');
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 $node->stop('fast');
 
 done_testing();

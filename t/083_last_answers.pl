@@ -27,7 +27,7 @@ my @sizes = (1_000, 20_000, 200_000, 900_000);
 my $each = 5;
 my $receiver = new_receiver();
 my $node = new_node('last_answers', conf => "rswebhook.max_event_size = 32MB\nrswebhook.max_request_size = 32MB\nrswebhook.max_in_flight_size = 1GB\n");
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 my %expected;
 
 my $whole = escaped("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
@@ -72,7 +72,7 @@ send_all($node, map { [ 'early', "early-$_", $receiver->url("/early/100000/raw/c
 ok(wait_until_sent($node), 'an answer to a part of the event');
 %recorded = attempts($node);
 is(join("\n", grep { $recorded{"early-$_"} =~ /^delivered/ } 1 .. $each), '', 'is no success');
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 done_testing();
 

@@ -19,7 +19,7 @@ plan skip_all => Http2::missing() if Http2::missing();
 my $certificates = Certificates->new(temp_dir('certificates'));
 my $receiver = new_receiver();
 my $node = new_node('http2_frames', conf => "rswebhook.max_in_flight_size = 1GB\n");
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 # Much longer than the test may wait
 my %hasty = (Http2::hasty($certificates), ordered => 0, timeout => '300 s');
 foreach my $frame (qw(window-0 window-overflow headers-even data-0 ping-short settings-odd goaway-short rst-idle push))
@@ -45,6 +45,6 @@ foreach my $size (10, 900_000)
 %recorded = attempts($node);
 is(join("\n", map { "$_: $recorded{$_}" } grep { /^redirect/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
     '', 'are followed');
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 done_testing();

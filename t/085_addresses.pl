@@ -24,7 +24,7 @@ my $there = new_receiver('--address', '127.0.0.2', '--port', $port);
 my $node = new_node('addresses', start => 0);
 $names->start($node);
 query($node, 'CREATE EXTENSION rswebhook');
-my $pid = worker_pid($node);
+my $pids = await_workers($node);
 my %once = (
     ordered => 0,
     retry_window => '0',
@@ -49,7 +49,7 @@ test_numbers();
 test_alias();
 test_silence();
 test_lacking();
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 $node->stop('fast');
 unlike(log_of(), qr/has to wait with requests: .*(?:resolv|no_memory|out of memory)/, 'nothing else was said to be lacking');
 

@@ -20,7 +20,7 @@ plan skip_all => Http2::missing() if Http2::missing();
 
 my $certificates = Certificates->new(temp_dir('certificates'));
 my $node = new_node('http2_goaway', conf => "rswebhook.max_in_flight_size = 1GB\n");
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 my %hasty = (
     Http2::hasty($certificates),
     ordered => 0,
@@ -35,7 +35,7 @@ test_farewell();
 test_long_heads();
 test_endless();
 test_last_words();
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 done_testing();
 

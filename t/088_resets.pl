@@ -42,7 +42,7 @@ my $certificates = Certificates->new(temp_dir('certificates'));
 my $receiver = NodeReceiver->new(temp_dir('node'), $certificates, hasty => 1);
 my $node = new_node('resets',
     conf => "rswebhook.max_event_size = 32MB\nrswebhook.max_request_size = 32MB\nrswebhook.max_in_flight_size = 1GB\n");
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 
 foreach my $scheme ('http', 'https')
 {
@@ -130,7 +130,7 @@ my %recorded = attempts($node);
 s/ 200\b//g foreach @recorded{ grep { /^half-a-URL/ } keys %recorded };
 is(join("\n", map { "$_: $recorded{$_}, not $expected{$_}" } grep { $recorded{$_} ne $expected{$_} } sort keys %expected),
     '', 'the same becomes of each, each time');
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 done_testing();
 

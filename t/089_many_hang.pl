@@ -64,7 +64,7 @@ go_on('first');
 # Those that are known to hang, which come again and again
 #
 query($node, q{UPDATE rswebhook.destination SET timeout = '3 s', connect_timeout = '3 s' WHERE min_backoff < '1 s'});
-query($node, 'SELECT pg_terminate_backend(' . worker_pid($node) . ')');
+query($node, 'SELECT pg_terminate_backend(pid) FROM rswebhook.workers()');
 ok( wait_for_query($node, q{
         SELECT count(DISTINCT destination_id) FROM rswebhook.delivery WHERE error LIKE '%timed out%' OR error LIKE '%imeout%'},
         4 * $each),

@@ -1,5 +1,5 @@
-# The worker's memory is refused at any place, while requests are on their way: it
-# goes on, nobody is charged for that, and each event arrives.
+# The workers' memory is refused at any place, while requests are on their way; they
+# go on, nobody is charged for that, and each event arrives.
 
 use strict;
 use warnings;
@@ -25,13 +25,13 @@ my $node = new_node('starved', start => 0, conf => join "\n",
 system('cc', '-shared', '-fPIC', qq{-DFILE="$dir/starve"}, '-o', "$dir/starve.so",
     source_dir() . '/t/lib/starve.c', '-ldl') == 0
   or plan(skip_all => 'it takes a compiler');
-starve(0);
+starve('');
 {
     local $ENV{LD_PRELOAD} = "$dir/starve.so";
     $node->start;
 }
 query($node, 'CREATE EXTENSION rswebhook');
-my $pid = await_worker($node);
+my $pids = await_workers($node);
 
 # the first failure would be the last
 my %touchy = (min_attempts => 1, retry_window => '0', breaker_failures => 1, min_backoff => '1 s', max_backoff => '1 s');
@@ -49,7 +49,7 @@ foreach my $n (5000, 1000, 300, 100, 30, 10)
 {
     my $first = query($node, q{SELECT max(event_id) + 1 FROM rswebhook.delivery});
 
-    starve($pid, $n);
+    starve($pids, $n);
     foreach my $destination (sort keys %path)
     {
         query($node, qq{
@@ -57,8 +57,8 @@ foreach my $n (5000, 1000, 300, 100, 30, 10)
             FROM generate_series(1, 100) AS i});
     }
     ok(wait_until_sent($node), "one in $n: all is sent");
-    starve($pid, 0);
-    is(worker_pid($node), $pid, "one in $n: by the same worker");
+    starve('');
+    is(worker_pids($node), $pids, "one in $n: by the same workers");
     is(query($node, qq{SELECT string_agg(DISTINCT concat_ws(' ', outcome, attempt, status), ', ') FROM rswebhook.delivery WHERE event_id >= $first}),
         'delivered 1 200', "one in $n: nobody is charged");
     is(query($node, qq{SELECT count(DISTINCT event_id) FROM rswebhook.delivery WHERE event_id >= $first}), 400, "one in $n: each has arrived");
@@ -75,9 +75,12 @@ SKIP:
     foreach my $kilobytes (0, 500, 2000, 6000)
     {
         my $first = query($node, q{SELECT max(event_id) + 1 FROM rswebhook.delivery});
-        my $limit = (process_field($pid, 'VmSize') + $kilobytes) * 1024;
 
-        is(system("prlimit --pid $pid --as=$limit:"), 0, "$kilobytes kB: that is all there is");
+        foreach my $pid (split / /, $pids)
+        {
+            my $limit = (process_field($pid, 'VmSize') + $kilobytes) * 1024;
+            is(system("prlimit --pid $pid --as=$limit:"), 0, "$kilobytes kB: that is all there is");
+        }
         foreach my $destination (sort keys %path)
         {
             query($node, qq{
@@ -87,12 +90,12 @@ SKIP:
         ok(wait_for('what can be sent', sub {
             query($node, q{SELECT (SELECT count(*) FROM rswebhook.queue) = 0 OR EXISTS (SELECT FROM rswebhook.workers() WHERE lacks IS NOT NULL)}) eq 't'
                 || slurp_file($node->logfile) =~ /out of memory/ }), "$kilobytes kB: it goes on, or says what it lacks");
-        is(system("prlimit --pid $pid --as=unlimited:"), 0, "$kilobytes kB: there is more again");
+        is(system("prlimit --pid $_ --as=unlimited:"), 0, "$kilobytes kB: there is more again") foreach split / /, $pids;
         ok(wait_until_sent($node), "$kilobytes kB: all is sent");
         is(query($node, qq{SELECT string_agg(DISTINCT concat_ws(' ', outcome, attempt, status), ', ') FROM rswebhook.delivery WHERE event_id >= $first}),
             'delivered 1 200', "$kilobytes kB: nobody is charged");
         is(query($node, qq{SELECT count(DISTINCT event_id) FROM rswebhook.delivery WHERE event_id >= $first}), 400, "$kilobytes kB: each has arrived");
-        is(worker_pid($node), $pid, "$kilobytes kB: by the same worker");
+        is(worker_pids($node), $pids, "$kilobytes kB: by the same workers");
     }
 }
 
@@ -103,18 +106,20 @@ SKIP:
 my $first = query($node, q{SELECT max(event_id) + 1 FROM rswebhook.delivery});
 my $halves = IO::Socket::INET->new(Listen => 500, LocalAddr => '127.0.0.1') or die "could not listen: $!\n";
 Child::start(\&send_halves);
-add_destination($node, "heads $_", 'http://127.0.0.1:' . $halves->sockport . '/', { %touchy, ordered => 0, max_in_flight => 100, timeout => '5 min' })
+# one worker's
+add_destination($node, "heads $_", 'http://127.0.0.1:' . $halves->sockport . '/', { %touchy, id => 100 + $_ * workers_each(), ordered => 0, max_in_flight => 100, timeout => '5 min' })
   foreach 1 .. 4;
+my $pid = worker_of($node, 'heads 1');
 send_heads(500);
 ok(wait_until_sent($node), 'a destination answers well');
 phase('wait');
 send_heads(75);
 ok(wait_for_query($node, q{SELECT sum(in_flight) > 110 FROM rswebhook.status}, 't'), 'so many are in flight');
 my $log = -s $node->logfile;
-starve($pid, 0, 20000);
+starve($pids, 0, 20000);
 phase('half');
-ok(wait_for('another worker', sub { (worker_pid($node) // $pid) != $pid }), 'the worker ends');
-starve(0);
+ok(await_others($node, $pid), 'the worker ends');
+starve('');
 phase('ok');
 like(substr(slurp_file($node->logfile), $log), qr/worker ends, since libcurl ran out of memory/, 'and says why');
 unlike(substr(slurp_file($node->logfile), $log), qr/was terminated by|PANIC/, 'which costs nobody else anything');
@@ -186,13 +191,15 @@ sub send_heads
     return query($node, qq{SELECT count(rswebhook_send('{"type": "track"}', 'heads ' || i)) FROM generate_series(1, 4) AS i, generate_series(1, $count)});
 }
 
-# Of this process' memory, one piece in so many, and all from this size on
+# Of the memory of these processes, "PID PID...", one piece in so many, and all from
+# this size on
 sub starve
 {
-    my ($process, $one_in, $from_size) = @_;
+    my ($pids, $one_in, $from_size) = @_;
+    my @pids = split / /, $pids;
 
     open my $out, -e "$dir/starve" ? '+<' : '>', "$dir/starve" or die "could not write: $!\n";
-    syswrite $out, pack('q3', $process, $one_in // 0, $from_size // 0);
+    syswrite $out, pack('q34', $one_in // 0, $from_size // 0, @pids, (0) x (32 - @pids));
     close $out;
     chmod 0644, "$dir/starve";
     return;

@@ -21,7 +21,7 @@ my $always = 1_000_000;
 my $timeout = 2;
 my $certificates = Certificates->new(temp_dir('certificates'));
 my $node = new_node('silent');
-my $pid = worker_pid($node);
+my $pids = worker_pids($node);
 my %hasty = (
     Http2::hasty($certificates),
     ordered => 0,
@@ -48,7 +48,7 @@ test_heard();
 test_busy();
 test_goes_on();
 test_never();
-is(worker_pid($node), $pid, 'the worker is the same');
+is(worker_pids($node), $pids, 'the workers are the same');
 
 done_testing();
 

@@ -100,7 +100,7 @@ $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 $node->stop('immediate');
 $standby->promote;
 query($standby, q{SELECT rswebhook_adopt()});
-ok(wait_for('the worker', sub { worker_pid($standby) }), 'a standby is promoted');
+ok(await_workers($standby), 'a standby is promoted');
 query($standby, "COMMIT PREPARED '$_'") foreach qw(promoted streamed);
 all_arrive('what was prepared before that', 'promoted', 'streamed');
 query($standby, preparing('new', sending('new')) . q{COMMIT PREPARED 'new'});
@@ -117,7 +117,7 @@ query($node, q{LOAD 'rswebhook'; COMMIT PREPARED 'streamed'});
 prepare('without', sending('without'));
 $node->adjust_conf('postgresql.conf', 'shared_preload_libraries', q{'rswebhook'});
 $node->restart;
-await_worker($node);
+await_workers($node);
 query($node, "COMMIT PREPARED '$_'") foreach qw(unloaded without);
 all_arrive('what was prepared and committed with and without the library', 'unloaded', 'without');
 

@@ -12,6 +12,7 @@
 #include "storage/ipc.h"
 
 #include "shmem/control.h"
+#include "shmem/share.h"
 #include "shmem/slots.h"
 #include "shmem/start.h"
 
@@ -163,21 +164,26 @@ start_worker_gone(int slot_number, uint32 generation)
 }
 
 int
-start_put_off(int slot_number, uint32 generation, int failures)
+start_put_off(int slot_number, uint32 generation, uint32 shares, int failures)
 {
 	WorkerSlot *slot = &shmem_control->slots[slot_number];
 	WorkerSlot *first = slots_first_of(slot);
 	int			seconds = 0;
 
 	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
-	if (slot->generation == generation && slot->crashes < failures)
+	if (slot->generation == generation && slot->crashes < failures &&
+		(shares & SHARE_BIT(slot - first)) != 0)
 	{
 		for (int share = 0; share < rswebhook_workers; share++)
 		{
+			if ((shares & SHARE_BIT(share)) == 0)
+				continue;
 			first[share].crashes = failures - 1;
 			seconds = slots_back_off(&first[share]);
 		}
 		slot->starting = false;
+		/* there was something to do: if the first one waits, the others need not */
+		first->confirmed = true;
 	}
 	LWLockRelease(&shmem_control->lock);
 	return seconds;

@@ -25,10 +25,10 @@ extern bool start_next(int *slot, Oid *database, uint32 *generation);
 extern void start_worker_gone(int slot, uint32 generation);
 
 /*
- * So many of its database have failed one after the other: it is started later, as
- * are the others, in so many seconds.  0: it has waited for that.
+ * So many of its database have failed one after the other, of these shares, which are
+ * started later, in so many seconds.  0: the slot's is none of them, or has waited.
  */
-extern int	start_put_off(int slot, uint32 generation, int failures);
+extern int	start_put_off(int slot, uint32 generation, uint32 shares, int failures);
 
 /* None needs to be started there ever again. */
 extern void start_database_gone(int slot, uint32 generation);

@@ -226,15 +226,16 @@ reap_children(void)
 }
 
 /*
- * Workers of this database have died: the next one waits, longer each time, but
- * for the first time.  A restart of the server, which the slots do not outlast,
- * makes no difference.
+ * Workers of this database have died: the next ones of their shares wait, longer
+ * each time, but for the first time.  A restart of the server, which the slots do
+ * not outlast, makes no difference.
  */
 static bool
 waits_after_deaths(int slot, Oid database, uint32 generation)
 {
-	int			deaths = suspect_count_deaths(database, slot % rswebhook_workers);
-	int			seconds = deaths > 1 ? start_put_off(slot, generation, deaths - 1) : 0;
+	uint32		shares;
+	int			deaths = suspect_count_deaths(database, slot % rswebhook_workers, &shares);
+	int			seconds = deaths > 1 ? start_put_off(slot, generation, shares, deaths - 1) : 0;
 
 	if (seconds > 0)
 		ereport(LOG,

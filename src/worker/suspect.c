@@ -41,7 +41,7 @@
 /* A directory for what need not last, which backups leave out. */
 #define NOTE_DIRECTORY	"pg_stat_tmp"
 #define NOTE_NAME		"rswebhook.%u"
-#define NOTE_VERSION	4
+#define NOTE_VERSION	5
 
 #define DEATHS_ASIDE	2
 #define DEATHS_LOST		3
@@ -78,7 +78,7 @@ typedef struct Place
 	Payload		at;				/* what the worker is at */
 	Instant		since;			/* when it began */
 	int32		pid;			/* 0: it has left, or was made to by others */
-	int32		padding;
+	bool		died;			/* one that had it did, in the present row of deaths */
 } Place;
 
 typedef struct Note
@@ -177,6 +177,14 @@ is_empty(void)
 	return !used;
 }
 
+static void
+end_row_of_deaths(volatile Note *in)
+{
+	in->deaths = 0;
+	for (int i = 0; i < MAX_SHARES; i++)
+		in->places[i].died = false;
+}
+
 /* A worker that ends as it should, or has lasted, ends a row of deaths. */
 static void
 close_note(int code, Datum arg)
@@ -186,7 +194,7 @@ close_note(int code, Datum arg)
 	mine->at.event_id = 0;
 	mine->pid = 0;
 	if (code == 0 || clock_now() - mine->since >= LASTED_US)
-		note->deaths = 0;
+		end_row_of_deaths(note);
 	if (fd < 0)
 		return;
 	if (is_empty())
@@ -245,7 +253,7 @@ count_against(volatile Note *in, const volatile Payload *payload)
 }
 
 int
-suspect_count_deaths(Oid database, int share)
+suspect_count_deaths(Oid database, int share, uint32 *shares)
 {
 	char		path[MAXPGPATH];
 	volatile Note *seen;
@@ -253,6 +261,7 @@ suspect_count_deaths(Oid database, int share)
 	int			deaths = 0;
 	int			fd;
 
+	*shares = 0;
 	snprintf(path, sizeof(path), NOTE_DIRECTORY "/" NOTE_NAME, database);
 	fd = open_locked(path, 0);
 	if (fd < 0)
@@ -265,16 +274,19 @@ suspect_count_deaths(Oid database, int share)
 		if (place->pid == 0 || (i != share && kill(place->pid, 0) == 0))
 			continue;
 		if (now < place->since || now - place->since >= LASTED_US)
-			seen->deaths = 0;
+			end_row_of_deaths(seen);
 		seen->unknown = place->at.event_id == 0 || (seen->unknown && seen->deaths > 0);
 		seen->deaths = Min(seen->deaths + 1, PG_INT16_MAX);
 		place->pid = 0;
+		place->died = true;
 		if (place->at.event_id != 0)
 			count_against(seen, &place->at);
 		place->at.event_id = 0;
 	}
 	if (seen != NULL)
 	{
+		for (int i = 0; i < MAX_SHARES; i++)
+			*shares |= seen->places[i].died ? SHARE_BIT(i) : 0;
 		deaths = seen->deaths;
 		munmap(unvolatize(Note *, seen), sizeof(Note));
 	}

@@ -18,9 +18,9 @@
 /*
  * In the launcher, before a worker is started for that share: those that have
  * died since the last one are counted, and said in the log.  How many have died
- * in a row, of this database?
+ * in a row, of this database, and of which shares?
  */
-extern int	suspect_count_deaths(Oid database, int share);
+extern int	suspect_count_deaths(Oid database, int share, uint32 *shares);
 
 /* Once a worker, before it does anything that it might die of. */
 extern void suspect_init(Oid database, int share);

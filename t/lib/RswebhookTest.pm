@@ -33,13 +33,15 @@ our @EXPORT = qw(
   add_destination
   at_once
   at_rest
-  await_worker
+  await_others
+  await_workers
   bare_node
   cpu_time
   elapsed
   entries_read
   inject
   is_there
+  largest
   libcurl_at_least
   most_in_flight
   new_node
@@ -57,7 +59,9 @@ our @EXPORT = qw(
   wait_for
   wait_for_query
   wait_until_sent
-  worker_pid
+  worker_of
+  worker_pids
+  workers_each
 );
 
 our $default_limit = 60;    # seconds without a move
@@ -135,7 +139,7 @@ sub new_node
 
     $node->start;
     query($node, 'CREATE EXTENSION rswebhook') if $option{extension} // 1;
-    await_worker($node) if ($option{extension} // 1) && ($option{preload} // 1);
+    await_workers($node) if ($option{extension} // 1) && ($option{preload} // 1);
     return $node;
 }
 
@@ -233,49 +237,95 @@ sub samples
 # Processes
 # ---------------------------------------------------------------------
 
-# The worker of a database, or undef.
-sub worker_pid
+# How many workers a database has, where a test does not choose that itself.
+sub workers_each
+{
+    return $ENV{RSWEBHOOK_WORKERS} || 1;
+}
+
+# All workers of a database, as "PID PID..."; '' if there is none.
+sub worker_pids
 {
     my ($node, $database) = @_;
     my $name = quote_literal($database // 'postgres');
-    my $pid = query($node,
-        "SELECT min(pid) FROM pg_stat_activity WHERE datname = $name AND backend_type LIKE 'rswebhook%'",
-        'template1');
+
+    return query($node, qq{
+        SELECT coalesce(string_agg(pid::text, ' ' ORDER BY pid), '')
+        FROM pg_stat_activity WHERE datname = $name AND backend_type = 'rswebhook worker'}, 'template1');
+}
+
+# The same, once all are there.
+sub await_workers
+{
+    my ($node, $database) = @_;
+
+    return await_others($node, '', $database);
+}
+
+# The same, once all are there and are none of these, "PID PID...".
+sub await_others
+{
+    my ($node, $gone, $database) = @_;
+    my %gone = map { $_ => 1 } split / /, $gone;
+    my $count = query($node, 'SHOW rswebhook.workers', 'template1');
+    my $pids;
+
+    return wait_for('the workers', sub {
+            my @now = split / /, $pids = worker_pids($node, $database);
+            return @now == $count && !grep { $gone{$_} } @now;
+        }) && $pids;
+}
+
+# The worker that serves a destination which has one; undef if that is not there.
+sub worker_of
+{
+    my ($node, $destination, $database) = @_;
+    my $pid = query($node, qq{
+        SELECT pid FROM rswebhook.workers()
+        WHERE share - 1 = rswebhook.destination_id(${\quote_literal($destination)})
+            % current_setting('rswebhook.workers')::integer}, $database);
 
     return $pid eq '' ? undef : $pid;
 }
 
-# The same, once there is one.
-sub await_worker
-{
-    my ($node, $database) = @_;
-    my $pid;
-
-    wait_for('the worker', sub { $pid = worker_pid($node, $database) });
-    return $pid;
-}
-
-# A number from /proc/PID/status, such as VmHWM or voluntary_ctxt_switches.
+# A number from /proc/PID/status, such as VmHWM or voluntary_ctxt_switches; of
+# several processes, "PID PID...", the sum.
 sub process_field
 {
-    my ($pid, $field) = @_;
+    my ($pids, $field) = @_;
+    my $sum;
 
-    open my $in, '<', "/proc/$pid/status" or return undef;
-    while (my $line = <$in>)
+    foreach my $pid (split / /, $pids)
     {
-        return $1 if $line =~ /^\Q$field\E:\s+(\d+)/;
+        open my $in, '<', "/proc/$pid/status" or return undef;
+        my ($number) = map { /^\Q$field\E:\s+(\d+)/ ? $1 : () } <$in>;
+        return undef unless defined $number;
+        $sum += $number;
     }
-    return undef;
+    return $sum;
 }
 
-# Seconds of processor time of a process so far.
+# That of whichever of several processes has most of it.
+sub largest
+{
+    my ($pids, $field) = @_;
+
+    return (sort { $b <=> $a } map { process_field($_, $field) // 0 } split / /, $pids)[0];
+}
+
+# Seconds of processor time of a process so far, or of several together.
 sub cpu_time
 {
-    my ($pid) = @_;
+    my ($pids) = @_;
+    my $sum = 0;
 
-    open my $in, '<', "/proc/$pid/stat" or return 0;
-    my @fields = split / /, <$in> =~ s/.*\) //r;
-    return ($fields[11] + $fields[12]) / 100;
+    foreach my $pid (split / /, $pids)
+    {
+        open my $in, '<', "/proc/$pid/stat" or next;
+        my @fields = split / /, <$in> =~ s/.*\) //r;
+        $sum += ($fields[11] + $fields[12]) / 100;
+    }
+    return $sum;
 }
 
 # What a build with -DRSWEBHOOK_INJECTION does from now on, and where ("PLACE",
@@ -297,14 +347,15 @@ sub inject
     return;
 }
 
-# How often a process has gone to sleep, once it does so no more.
+# How often a process has gone to sleep, or several together, once none does so any
+# more.
 sub at_rest
 {
-    my ($pid) = @_;
+    my ($pids) = @_;
     my $last = -1;
 
     wait_for('the process to be idle', sub {
-            my $now = process_field($pid, 'voluntary_ctxt_switches');
+            my $now = process_field($pids, 'voluntary_ctxt_switches');
             my $same = $now == $last;
 
             $last = $now;

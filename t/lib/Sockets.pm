@@ -1,5 +1,5 @@
 # Sockets.pm
-#     The sockets that a worker has to a port, as the kernel sees them.
+#     The sockets that workers have to a port, as the kernel sees them.
 #
 # Copyright (c) 2026, the rswebhook maintainers
 
@@ -19,11 +19,13 @@ sub can_see_sockets
     return -r '/proc/net/tcp' && -r "/proc/$$/fd";
 }
 
-# The states of this process' sockets that are connected to 127.0.0.1:port.
+# The states of these processes' sockets, "PID PID...", that are connected to
+# 127.0.0.1:port.
 sub sockets_to
 {
-    my ($pid, $port) = @_;
-    my %own = map { (readlink($_) // '') =~ /^socket:\[(\d+)\]$/ ? ($1 => 1) : () } glob "/proc/$pid/fd/*";
+    my ($pids, $port) = @_;
+    my %own = map { (readlink($_) // '') =~ /^socket:\[(\d+)\]$/ ? ($1 => 1) : () }
+      map { glob "/proc/$_/fd/*" } split / /, $pids;
     my @states;
 
     open my $in, '<', '/proc/net/tcp' or die "could not read /proc/net/tcp: $!\n";
