@@ -38,11 +38,20 @@ is($opened, 0, 'and do not open it again');
 cmp_ok(bad_before_good('probed'), '<=', 40, 'a good one goes at once');
 query($node, q{SELECT rswebhook_pause('probed')});
 
+# However many there are that were never tried
+add_destination($node, 'crowded', $receiver->url('/'), \%quick);
+send_to('crowded', '/status/500/crowded', 1000, 'bad');
+ok( wait_for_query($node, q{SELECT count(*) FROM rswebhook.breaker WHERE destination_id = rswebhook.destination_id('crowded')}, '1'),
+    'failing users open another breaker');
+cmp_ok(bad_before_good('crowded'), '<=', 4, 'the newest is among the next probes');
+query($node, q{SELECT rswebhook_pause('crowded')});
+
 # Nor do the failures of a single user open it
 add_destination($node, 'single', $receiver->url('/'), { %quick, max_backoff => '500 ms' });
 send_to('single', '/status/500/single', 5, 'bad', 1);
 ok(wait_for('a user that fails', sub { bad('single') >= 30 }), 'a user fails often');
-is(query($node, q{SELECT count(*) FROM rswebhook.breaker}), '0', 'which is no reason to hold up others');
+is(query($node, q{SELECT count(*) FROM rswebhook.breaker WHERE destination_id = rswebhook.destination_id('single')}),
+    '0', 'which is no reason to hold up others');
 query($node, q{SELECT rswebhook_pause('single')});
 
 #

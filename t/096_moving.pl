@@ -145,6 +145,31 @@ add_destination($node, 'stale', $receiver->url('/stale'), { id => $id, workers =
 $session->query(sending('anew'));
 ok(all_arrive(), 'another one with its id has its workers');
 
+#
+# What the workers leave behind is no failure of the event's, and a rate is kept
+#
+add_destination($node, 'left', $receiver->url('/hang/left'), { retry_window => 0, min_attempts => 2, min_backoff => '10 ms', timeout => '10 min' });
+add_destination($node, 'seldom', $receiver->url('/seldom'), { rate_limit => 0.01 });
+add_destination($node, 'changing', $receiver->url('/changing'));
+my $left = send_event($node, { type => 'track', messageId => 'left' }, 'left');
+send_event($node, { type => 'track', messageId => "seldom-$_" }, 'seldom') foreach 1 .. 4;
+ok(wait_for('the first', sub { $receiver->requests_to('/seldom') == 1 }), 'a rate that lets one by');
+my $hanging = 0;
+foreach my $workers (2, 3, 1)
+{
+    $hanging++;
+    ok(wait_for('a request', sub { $receiver->requests_to('/hang/left') == $hanging }), 'a request hangs');
+    query($node, q{UPDATE rswebhook.destination SET url = '} . $receiver->url('/first/1/503/left') . q{' WHERE name = 'left'})
+      if $workers == 1;
+    ok(set_workers('changing', $workers), 'all workers begin anew');
+}
+ok(wait_for('its end', sub { query($node, "SELECT count(*) FROM rswebhook.queue WHERE event_id = $left") eq '0' }), 'it arrives');
+like(query($node, qq{
+        SELECT string_agg(concat_ws(' ', outcome, status, attempt), ', ' ORDER BY started_at)
+        FROM rswebhook.delivery WHERE event_id = $left}),
+    qr/^retry 1, retry 1, retry 1, retry 503 1, delivered 200 2$/, 'and was refused once');
+is(scalar($receiver->requests_to('/seldom')), 1, 'nothing more than the rate has let by');
+
 done_testing();
 
 # Change how many serve it, and wait until those are there

@@ -21,6 +21,12 @@ items_init(MemoryContext context)
 	items = lane_make_table(context, "rswebhook items", sizeof(QueueItemId), sizeof(QueueItem));
 }
 
+int
+items_count(void)
+{
+	return (int) hash_get_num_entries(items);
+}
+
 /*
  * That time may have been stored by a clock that was wrong: it is never further away
  * than its destination's longest pause.

@@ -220,6 +220,7 @@ struct Lane
 	Instant		alive_at;		/* the last good one */
 	bool		hangs;			/* it has kept a request long, and nothing good
 								 * has come of any since */
+	bool		rests;			/* when it sent last is not known */
 	double		tokens;
 	Instant		tokens_at;
 	Breaker		breaker;
@@ -481,6 +482,7 @@ extern void order_forget_spilled(Lane *lane);
 
 /* ---- items.c ---- */
 extern void items_init(MemoryContext context);
+extern int	items_count(void);	/* of all lanes */
 extern QueueItem *items_add(Lane *lane, const QueueRow *row, KeyQueue *key, Instant now);
 extern QueueItem *items_find(const Lane *lane, int64 event_id);
 

@@ -17,8 +17,12 @@
 
 #include "schedule/lane.h"
 
-/* So many rows are there for probes of a breaker to choose from. */
-#define PROBES	128
+/*
+ * Of what a breaker that is open has, the newest probes, so all of it is read; but
+ * no more than so many rows of a destination once all have so many together.
+ */
+#define PROBES			128
+#define PROBES_IN_ALL	LANE_ITEMS
 
 /*
  * Late ranges are read in the order of their ids, so that no row comes in
@@ -88,7 +92,7 @@ at_once(const Lane *lane)
 static int
 read_limit(const Lane *lane)
 {
-	int			limit = lane->breaker.open ? PROBES : Max(64, Min(READ_ROWS, 32 * at_once(lane)));
+	int			limit = lane->breaker.open ? READ_ROWS : Max(64, Min(READ_ROWS, 32 * at_once(lane)));
 
 	return Min(READ_ROWS, limit << lane->barren);
 }
@@ -97,7 +101,9 @@ read_limit(const Lane *lane)
 static int
 enough(const Lane *lane)
 {
-	return lane->breaker.open ? PROBES : Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
+	if (lane->breaker.open)
+		return items_count() < PROBES_IN_ALL ? items_most : PROBES;
+	return Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
 }
 
 /*

@@ -78,6 +78,12 @@ schedule_lane(int32 destination_id, Instant now)
 	return lane;
 }
 
+void
+schedule_lane_rest(Lane *lane)
+{
+	lane->rests = true;
+}
+
 int32
 schedule_lane_id(const Lane *lane)
 {

@@ -183,7 +183,9 @@ queue_record(Outcome **outcomes, int count)
 
 	for (int i = 0; i < count; i++)
 	{
-		if (outcomes[i]->kind != VERDICT_RETRY)
+		if (outcomes[i]->stays)
+			outcomes[i]->fate = ROW_DONE;
+		else if (outcomes[i]->kind != VERDICT_RETRY)
 			finished[nfinished++] = outcomes[i];
 		else
 			retried[nretried++] = outcomes[i];

@@ -98,6 +98,8 @@ typedef struct Outcome
 	QueueRow	claimed;		/* as it was when the attempt began */
 	VerdictKind kind;
 	bool		attempted;		/* false: given up without a request */
+	bool		stays;			/* the queue's row, as it is: we could not wait for
+								 * the answer, which is no failure */
 	TimestampTz retry_at;
 	TimestampTz first_attempt_at;
 	TimestampTz started_at;

@@ -232,7 +232,7 @@ take_body(HttpAnswer *answer)
 }
 
 /* The request's and the answer's strings are the outcome's then. */
-static void
+static Outcome *
 record_attempt(Attempt *attempt, HttpAnswer *answer, const Verdict *verdict, Instant now)
 {
 	Outcome    *outcome = record_add(attempt->item, &attempt->claimed, verdict);
@@ -251,6 +251,7 @@ record_attempt(Attempt *attempt, HttpAnswer *answer, const Verdict *verdict, Ins
 	stats_note_outcome(attempt->claimed.destination_id, verdict,
 					   answer->duration_us, clock_wall(now));
 	finished(attempt->item, verdict, now);
+	return outcome;
 }
 
 static void
@@ -317,13 +318,11 @@ attempt_give_up_all(Instant now)
 
 		verdict.kind = VERDICT_RETRY;
 		verdict.retry_at = now;
-		verdict.first_attempt_at = attempt->claimed.first_attempt_at != NO_TIME ?
-			attempt->claimed.first_attempt_at : attempt->started_at;
 		strlcpy(verdict.reason, "the worker was stopped before an answer came",
 				sizeof(verdict.reason));
 		answer.duration_us = now - attempt->started;
 		http_cancel((uint64) (uintptr_t) attempt);
-		record_attempt(attempt, &answer, &verdict, now);
+		record_attempt(attempt, &answer, &verdict, now)->stays = true;
 		end_attempt(attempt);
 	}
 }

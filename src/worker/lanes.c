@@ -126,12 +126,12 @@ lanes_make(Instant now)
 	for (int i = 0; i < count; i++)
 	{
 		if (lanes_part(list[i]->id) >= 0)
-			(void) schedule_lane(list[i]->id, now);
+			schedule_lane_rest(schedule_lane(list[i]->id, now));
 	}
 	foreach(lc, queue_owed_destinations())
 	{
 		if (lanes_part(lfirst_int(lc)) >= 0)
-			(void) schedule_lane(lfirst_int(lc), now);
+			schedule_lane_rest(schedule_lane(lfirst_int(lc), now));
 	}
 }
 

@@ -127,6 +127,24 @@ breaker_is_probed(int count)
 	end();
 }
 
+/* However many there are that were never tried, it is the newest that probes. */
+static void
+newest_probes(int count, int expected)
+{
+	LanePolicy	policy = usual;
+
+	policy.breaker_failures = 16;
+	policy.min_backoff_us = SECOND / 2;
+	policy.max_backoff_us = SECOND;
+	min_wait = SECOND / 2;
+	begin(&policy);
+	queue_crowd(1, count);
+	work(t + SECOND, 1000);
+	queue_many(1, count + 1, 1, IS_GOOD);
+	is_between(requests_until_sent(count + 1, 50), 1, expected, "one that is sent after a crowd probes the breaker");
+	end();
+}
+
 /* One user alone does not open it, whatever it has. */
 static void
 one_user_is_not_all(void)
@@ -269,6 +287,8 @@ tests(void)
 {
 	breaker_is_probed(30);
 	breaker_is_probed(100);
+	newest_probes(200, 2);
+	newest_probes(40000, 4);
 	one_user_is_not_all();
 	rate_is_shared();
 	crowd_waits(50100, false);

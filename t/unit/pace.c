@@ -69,6 +69,35 @@ rates(void)
 	end();
 }
 
+/* A worker that has just begun does not know what the last one sent. */
+static void
+rates_rest(void)
+{
+	static const struct
+	{
+		double		rate;
+		Instant		until;
+	}			cases[] = {{1000, USECS_PER_SEC / 1000}, {10, USECS_PER_SEC / 10}, {1, USECS_PER_SEC},
+	{0.02, 50 * USECS_PER_SEC}, {0.01, 60 * USECS_PER_SEC}, {1e-6, 60 * USECS_PER_SEC}};
+
+	for (int i = 0; i < lengthof(cases); i++)
+	{
+		Lane		lane = {0};
+		Instant		when = 0;
+
+		pace_init_lane(&lane, USECS_PER_SEC);
+		lane.nready = 1;
+		lane.policy.max_in_flight = 32;
+		lane.policy.parts = 1;
+		lane.policy.rate_limit = cases[i].rate;
+		lane.configured = true;
+		schedule_lane_rest(&lane);
+		ok(!pace_allows(&lane, USECS_PER_SEC, &when), "nothing goes at once");
+		is_between(when - USECS_PER_SEC, cases[i].until, cases[i].until + 2, "but when the rate allows it, or in a minute");
+		ok(pace_allows(&lane, when, &when), "it goes then");
+	}
+}
+
 static void
 rates_wait(void)
 {
@@ -359,6 +388,7 @@ tests(void)
 {
 	rates();
 	rates_wait();
+	rates_rest();
 	stored_breakers();
 	by_each_clock(breakers);
 	parts();
