@@ -316,9 +316,9 @@ url_show_foreign(const char *url, char shown[MAX_SHOWN + 1])
 		to = show_bytes(to, end, pair, key_len);
 		to = show_bytes(to, end, mask, strlen(mask));
 	}
-	if (to == end)
-		memcpy(end - strlen("..."), "...", strlen("..."));
 	*to = '\0';
+	if (to == end)
+		strcpy(end - strlen("..."), "...");
 }
 
 /* ---------------------------------------------------------------------
