@@ -190,6 +190,7 @@ CREATE TABLE rswebhook.event (
     id           bigint NOT NULL,
     slot         smallint NOT NULL,
     created_at   timestamptz NOT NULL,
+    nonce        bigint NOT NULL DEFAULT 0,
     ordering_key text,
     event        jsonb NOT NULL,
     PRIMARY KEY (id, slot)
