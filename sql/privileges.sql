@@ -41,7 +41,7 @@ RESET ROLE;
 --
 -- A sender sends, and reads nothing
 --
-GRANT EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval) TO regress_sender;
+SELECT rswebhook.grant_sender('regress_sender');
 SET ROLE regress_sender;
 SELECT rswebhook_send('{"n": 1}', 'crm') IS NOT NULL AS sent;
 SELECT rswebhook_send('{"n": 2}') IS NOT NULL AS sent;
@@ -113,24 +113,46 @@ RESET ROLE;
 --
 -- An operator operates, without reading secrets or payloads
 --
-GRANT EXECUTE ON FUNCTION
-    rswebhook_pause(text), rswebhook_resume(text),
-    rswebhook_cancel(bigint, text), rswebhook_cancel(text, timestamptz),
-    rswebhook_replay(bigint, text), rswebhook_replay(text, timestamptz, timestamptz, text, text),
-    rswebhook_cancel(text, text), rswebhook_replay(text, text),
-    rswebhook.worker_stats(), rswebhook.worker_pid(), rswebhook.workers(), rswebhook.is_home(),
-    rswebhook.time_since(timestamptz), rswebhook.unusable()
-    TO regress_operator;
-GRANT USAGE ON SCHEMA rswebhook TO regress_operator;
-GRANT SELECT ON rswebhook.status TO regress_operator;
+SELECT rswebhook.grant_operator('regress_operator');
 SET ROLE regress_operator;
 SELECT rswebhook_pause('crm');
 SELECT destination, state, pending FROM rswebhook.status;
+SELECT count(*) FROM rswebhook.delivery;
 SELECT rswebhook_cancel('crm');
 SELECT rswebhook_replay('crm', '-infinity', outcome => 'cancelled');
 SELECT headers FROM rswebhook.destination;
 SELECT event FROM rswebhook.event;
 RESET ROLE;
+
+-- A monitor looks, and does nothing; an editor sets up, and reads no event
+CREATE ROLE regress_monitor;
+CREATE ROLE "regress Editor's";
+GRANT pg_monitor TO regress_monitor;
+SELECT rswebhook.grant_editor('"regress Editor''s"');
+SET ROLE regress_monitor;
+SELECT destination, state FROM rswebhook.status;
+SELECT share FROM rswebhook.workers();
+SELECT name FROM rswebhook.destination;
+SELECT error FROM rswebhook.delivery;
+SELECT rswebhook_resume('crm');
+SELECT rswebhook.grant_operator('regress_monitor');
+RESET ROLE;
+SET ROLE "regress Editor's";
+INSERT INTO rswebhook.destination (name, url, paused) VALUES ('made', 'https://example.com/made', true);
+UPDATE rswebhook.destination SET signing_secrets = jsonb_build_array(rswebhook_generate_secret()) WHERE name = 'made';
+SELECT rswebhook_transform('{}', 'made') -> 'endpoint' AS endpoint;
+SELECT destination, state FROM rswebhook.status WHERE destination = 'made';
+DELETE FROM rswebhook.destination WHERE name = 'made';
+SELECT rswebhook_send('{}', 'crm');
+SELECT event FROM rswebhook.event;
+RESET ROLE;
+\set SHOW_CONTEXT never
+SELECT rswebhook.grant_sender('regress_absent');
+SELECT rswebhook.grant_sender('public');
+SELECT rswebhook.grant_sender('-');
+SELECT rswebhook.grant_sender('4000000000');
+SELECT rswebhook.grant_sender(NULL);
+\set SHOW_CONTEXT errors
 
 -- a temporary table cannot get in front of the owner's
 SET ROLE regress_operator;
@@ -140,8 +162,8 @@ DROP TABLE destination;
 RESET ROLE;
 
 DROP TABLE IF EXISTS mine;
-DROP OWNED BY regress_nobody, regress_sender, regress_operator, regress_reader;
-DROP ROLE regress_nobody, regress_sender, regress_operator, regress_reader;
+DROP OWNED BY regress_nobody, regress_sender, regress_operator, regress_reader, regress_monitor, "regress Editor's";
+DROP ROLE regress_nobody, regress_sender, regress_operator, regress_reader, regress_monitor, "regress Editor's";
 DELETE FROM rswebhook.queue;
 TRUNCATE rswebhook.delivery, rswebhook.event;
 DELETE FROM rswebhook.destination;

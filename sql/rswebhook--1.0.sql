@@ -190,6 +190,7 @@ CREATE TABLE rswebhook.event (
     id           bigint NOT NULL,
     slot         smallint NOT NULL,
     created_at   timestamptz NOT NULL,
+    nonce        bigint NOT NULL DEFAULT 0,
     ordering_key text,
     event        jsonb NOT NULL,
     PRIMARY KEY (id, slot)
@@ -695,16 +696,15 @@ BEGIN
 END
 $$;
 
--- As for rswebhook_cancel
+-- As for rswebhook_cancel. With all of its arguments nobody's function is a better match.
 CREATE FUNCTION rswebhook_replay(destination text, since text) RETURNS bigint
     LANGUAGE sql VOLATILE
-    AS $$ SELECT @extschema@.rswebhook_replay($1, $2::pg_catalog.timestamptz) $$;
+    AS $$ SELECT @extschema@.rswebhook_replay($1, $2::pg_catalog.timestamptz, NULL, 'aborted'::pg_catalog.text, NULL) $$;
 
 --
 -- What a person looks at. Counters and latencies are the workers' own since
--- their start, and null without a worker. A role that shall read the view needs
--- USAGE of the schema, SELECT on rswebhook.status and EXECUTE on the functions
--- in it, since a view's functions are called as its reader.
+-- their start, and null without a worker. What a reader needs is in
+-- rswebhook.grant_monitor().
 --
 CREATE FUNCTION rswebhook.worker_stats(
     OUT destination_id integer,
@@ -791,30 +791,144 @@ LEFT JOIN (
     GROUP BY destination_id) q ON q.destination_id = d.id;
 
 --
--- Nobody may do anything until somebody grants it.
+-- All that a role needs for what it does, in one call. Who calls these must be able
+-- to grant it.
 --
-REVOKE ALL ON SCHEMA rswebhook FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA rswebhook FROM PUBLIC;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA rswebhook FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA rswebhook FROM PUBLIC;
-REVOKE ALL ON FUNCTION
-    rswebhook_generate_secret(),
-    rswebhook_generate_key_pair(),
-    rswebhook_transform(jsonb, jsonb),
-    rswebhook_transform(jsonb, text),
-    rswebhook_send(jsonb, text, timestamptz, text, interval),
-    rswebhook_trigger(),
-    rswebhook_outbox(),
-    rswebhook_adopt(),
-    rswebhook_pause(text),
-    rswebhook_resume(text),
-    rswebhook_cancel(bigint, text),
-    rswebhook_cancel(text, timestamptz),
-    rswebhook_cancel(text, text),
-    rswebhook_replay(bigint, text),
-    rswebhook_replay(text, timestamptz, timestamptz, text, text),
-    rswebhook_replay(text, text)
-    FROM PUBLIC;
+CREATE FUNCTION rswebhook.grant_all(role regrole, functions regprocedure[]) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    function regprocedure;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE oid = role) THEN
+        RAISE undefined_object USING MESSAGE = CASE WHEN role IS NULL THEN 'role must not be null'
+            ELSE format('role "%s" does not exist', role) END;
+    END IF;
+    IF NOT has_schema_privilege(role, '@extschema@'::regnamespace, 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %s TO %s', '@extschema@'::regnamespace, role);
+    END IF;
+    FOREACH function IN ARRAY functions
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', function, role);
+    END LOOP;
+END
+$$;
+
+-- Who sends, or has tables send.
+CREATE FUNCTION rswebhook.grant_sender(role regrole) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM rswebhook.grant_all(role, ARRAY[
+        '@extschema@.rswebhook_send(jsonb, text, timestamptz, text, interval)',
+        '@extschema@.rswebhook_transform(jsonb, jsonb)',
+        '@extschema@.rswebhook_transform(jsonb, text)',
+        '@extschema@.rswebhook_trigger()',
+        '@extschema@.rswebhook_outbox()']::regprocedure[]);
+END
+$$;
+
+-- Who looks at what is going on, without seeing an event or an answer. A view's
+-- functions are called as its reader.
+CREATE FUNCTION rswebhook.grant_monitor(role regrole) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM rswebhook.grant_all(role, ARRAY[
+        'rswebhook.worker_stats()',
+        'rswebhook.worker_pid()',
+        'rswebhook.workers()',
+        'rswebhook.is_home()',
+        'rswebhook.unusable()',
+        'rswebhook.time_since(timestamptz)']::regprocedure[]);
+    EXECUTE format('GRANT USAGE ON SCHEMA rswebhook TO %s', role);
+    EXECUTE format('GRANT SELECT ON rswebhook.status TO %s', role);
+END
+$$;
+
+-- Who is on call: looks at deliveries as well, and acts, without seeing a secret.
+CREATE FUNCTION rswebhook.grant_operator(role regrole) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM rswebhook.grant_monitor(role);
+    PERFORM rswebhook.grant_all(role, ARRAY[
+        '@extschema@.rswebhook_pause(text)',
+        '@extschema@.rswebhook_resume(text)',
+        '@extschema@.rswebhook_cancel(bigint, text)',
+        '@extschema@.rswebhook_cancel(text, timestamptz)',
+        '@extschema@.rswebhook_cancel(text, text)',
+        '@extschema@.rswebhook_replay(bigint, text)',
+        '@extschema@.rswebhook_replay(text, timestamptz, timestamptz, text, text)',
+        '@extschema@.rswebhook_replay(text, text)',
+        'rswebhook.destination_id(text)']::regprocedure[]);
+    EXECUTE format('GRANT SELECT ON rswebhook.delivery, rswebhook.breaker TO %s', role);
+END
+$$;
+
+-- Who sets up destinations, with their secrets.
+CREATE FUNCTION rswebhook.grant_editor(role regrole) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM rswebhook.grant_monitor(role);
+    PERFORM rswebhook.grant_all(role, ARRAY[
+        '@extschema@.rswebhook_transform(jsonb, jsonb)',
+        '@extschema@.rswebhook_transform(jsonb, text)',
+        '@extschema@.rswebhook_generate_secret()',
+        '@extschema@.rswebhook_generate_key_pair()',
+        'rswebhook.destination_id(text)']::regprocedure[]);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON rswebhook.destination TO %s', role);
+END
+$$;
+
+--
+-- Nobody may do anything until somebody grants it, whatever default privileges say
+-- of what is created here.
+--
+DO $$
+DECLARE
+    granted record;
+BEGIN
+    FOR granted IN
+        SELECT o.kind, o.name, CASE a.grantee WHEN 0 THEN 'PUBLIC'
+                                    ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS grantee
+        FROM (SELECT 'SCHEMA' AS kind, n.oid::pg_catalog.regnamespace::text AS name, n.nspowner AS owner,
+                     coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner)) AS acl
+              FROM pg_catalog.pg_namespace n
+              WHERE n.nspname OPERATOR(pg_catalog.=) 'rswebhook'
+              UNION ALL
+              SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::pg_catalog.regclass::text,
+                     c.relowner,
+                     coalesce(c.relacl, pg_catalog.acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))
+              FROM pg_catalog.pg_class c
+              JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+              WHERE n.nspname OPERATOR(pg_catalog.=) 'rswebhook' AND c.relkind IN ('r', 'p', 'v', 'S')
+              UNION ALL
+              SELECT 'FUNCTION', p.oid::pg_catalog.regprocedure::text, p.proowner,
+                     coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))
+              FROM pg_catalog.pg_proc p
+              JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+                                         AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'
+              JOIN pg_catalog.pg_extension x ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+                                            AND d.refobjid OPERATOR(pg_catalog.=) x.oid
+              WHERE x.extname OPERATOR(pg_catalog.=) 'rswebhook') o
+        CROSS JOIN LATERAL pg_catalog.aclexplode(o.acl) a
+        WHERE a.grantee OPERATOR(pg_catalog.<>) o.owner
+        GROUP BY o.kind, o.name, a.grantee
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s', granted.kind, granted.name, granted.grantee);
+    END LOOP;
+END
+$$;
+
+-- Monitoring sees what it sees of the server.
+SELECT rswebhook.grant_monitor('pg_monitor'::pg_catalog.regrole);
 
 -- This wakes the launcher: the workers start when CREATE EXTENSION commits.
 SELECT rswebhook.notify_worker(NULL, 0, -1);

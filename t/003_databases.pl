@@ -11,6 +11,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use RswebhookTest;
+use Session;
 use Test::More;
 
 my $limit = 4;    # seconds on an idle machine; a request that hangs does so for half an hour
@@ -52,6 +53,33 @@ ok(arrived($copied), 'once adopted, it does');
 isnt($node->psql('postgres', 'CREATE DATABASE copied TEMPLATE model'),
     0, 'CREATE DATABASE of a name that is taken fails');
 ok(deliver('model'), 'the template delivers after a failed command');
+
+# One that may not be given, or not there, does not disturb it
+my $stays = worker_pid($node, 'model');
+query($node, 'CREATE ROLE creator CREATEDB; CREATE ROLE owner; CREATE DATABASE owned OWNER owner');
+foreach my $command (
+    'SET ROLE creator; CREATE DATABASE mine TEMPLATE model',
+    'SET ROLE creator; ALTER DATABASE model RENAME TO mine',
+    'SET ROLE owner; CREATE DATABASE mine TEMPLATE model',
+    'BEGIN; CREATE DATABASE mine TEMPLATE model',
+    'BEGIN; DROP DATABASE model',
+    'BEGIN; ALTER DATABASE model SET TABLESPACE pg_default',
+    q{DO $$ BEGIN EXECUTE 'DROP DATABASE model'; END $$})
+{
+    isnt($node->psql('postgres', $command), 0, "$command: fails");
+    is(worker_pid($node, 'model'), $stays, 'and leaves the worker alone');
+}
+
+# What a savepoint takes back, it gives back
+my $session = Session->new($node);
+$session->query('BEGIN; SAVEPOINT one; SAVEPOINT two');
+$session->query('ALTER DATABASE model RENAME TO renamed');
+$session->query('RELEASE two');
+ok(!defined worker_pid($node, 'model'), 'a command in a subtransaction has it alone');
+$session->query('ROLLBACK TO one');
+ok(deliver('model'), 'until that is rolled back');
+$session->query('COMMIT');
+$session->close;
 
 quick('ALTER DATABASE model RENAME TO renamed', 'ALTER DATABASE ... RENAME');
 ok(deliver('renamed'), 'the renamed database delivers');

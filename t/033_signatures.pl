@@ -64,11 +64,12 @@ foreach my $method ('PUT', 'PATCH')
 }
 
 $request = signed(qq(["$new"]), { type => 'track' });
-like($request->{headers}{'webhook-id'}, qr/^evt_\d+_\d+_\d+$/, 'without a messageId there is an id as well');
-foreach my $bad ('', 'a.b', 'a b', "caf\xe9", "a\nb", 'x' x 256, 5)
+like($request->{headers}{'webhook-id'}, qr/^rsw_[0-9a-f]+_[0-9a-f]{16}_\d+$/, 'without a messageId there is an id as well');
+foreach my $bad ('', 'a.b', 'a b', "caf\xe9", "a\nb", 'x' x 256, 5, $request->{headers}{'webhook-id'})
 {
     $request = signed(qq(["$new"]), { type => 'track', messageId => $bad });
-    like($request->{headers}{'webhook-id'}, qr/^evt_/, 'and with one that would be ambiguous, or no header');
+    like($request->{headers}{'webhook-id'}, qr/^rsw_/, 'and with one that would be ambiguous, or no header');
+    isnt($request->{headers}{'webhook-id'}, $bad, 'of its own');
 }
 
 $request = signed('[]');

@@ -140,15 +140,6 @@ SKIP:
 
 done_testing();
 
-sub run_ok
-{
-    my (@command) = @_;
-
-    # what a program says goes to the test's log
-    is(system(@command), 0, "$command[0] ends well");
-    return;
-}
-
 # What must come through, in one line.
 sub contents
 {

@@ -35,7 +35,8 @@ my %recorded = attempts($node);
 is(join("\n", map { "$_: $recorded{$_}" } grep { $recorded{$_} !~ /^(?:retry 1, )?delivered 200/ } sort keys %recorded),
     '', 'all of it is delivered on another connection');
 
-my (undef, $url) = Http2::by_hand($certificates, 'redirect', $receiver->url('/ok'));
+my (undef, $there) = Http2::told($certificates, {});
+my (undef, $url) = Http2::by_hand($certificates, 'redirect', $there);
 add_destination($node, 'redirect', $url, { %hasty, max_redirects => 3 });
 foreach my $size (10, 900_000)
 {

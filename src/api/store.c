@@ -26,6 +26,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_sequence.h"
 #include "commands/sequence.h"
+#include "common/pg_prng.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -305,6 +306,7 @@ insert_event(Sink *sink, int64 id, int16 ring_part, TimestampTz now,
 	row_set(&row, EVENT_ID, Int64GetDatum(id));
 	row_set(&row, EVENT_SLOT, Int16GetDatum(ring_part));
 	row_set(&row, EVENT_CREATED_AT, TimestampTzGetDatum(now));
+	row_set(&row, EVENT_NONCE, Int64GetDatum((int64) pg_prng_uint64(&pg_global_prng_state)));
 	if (ordering_key != NULL)
 		row_set(&row, EVENT_ORDERING_KEY, CStringGetTextDatum(ordering_key));
 	row_set(&row, EVENT_EVENT, event);

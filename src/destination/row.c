@@ -27,8 +27,6 @@
 #include "transform/json.h"
 #include "transform/url.h"
 
-#define MASK "***"
-
 /* The value of the header that authenticates, as far as the row knows it. */
 static const char *
 known_auth_value(const DestinationAuth *auth)
@@ -37,7 +35,7 @@ known_auth_value(const DestinationAuth *auth)
 
 	if (auth->secret->source == SECRET_LITERAL)
 		value = auth_header_value(auth, auth->secret->text);
-	return value != NULL ? value : MASK;
+	return value != NULL ? value : SHOWN_MASK;
 }
 
 /* All headers of a destination, with or without their values. */
@@ -58,13 +56,13 @@ all_headers(const DestinationAuth *auth, const Jsonb *headers, bool masked)
 			continue;
 		(void) JsonbIteratorNext(&it, &value, true);
 		if (masked)
-			json_set_string(&value, MASK, strlen(MASK));
+			json_set_string(&value, SHOWN_MASK, strlen(SHOWN_MASK));
 		pushJsonbValue(&state, WJB_KEY, &key);
 		pushJsonbValue(&state, WJB_VALUE, &value);
 	}
 	if (auth->header != NULL)
 	{
-		text = masked ? MASK : known_auth_value(auth);
+		text = masked ? SHOWN_MASK : known_auth_value(auth);
 		json_set_string(&key, auth->header, strlen(auth->header));
 		json_set_string(&value, text, strlen(text));
 		pushJsonbValue(&state, WJB_KEY, &key);

@@ -151,8 +151,9 @@ verdict_decide(const HttpAnswer *answer, const Destination *destination,
 	if (answer->error)
 		strlcpy(verdict->reason, answer->error, sizeof(verdict->reason));
 	else if (verdict->kind != VERDICT_DELIVERED)
-		snprintf(verdict->reason, sizeof(verdict->reason), "HTTP status %d",
-				 answer->status);
+		snprintf(verdict->reason, sizeof(verdict->reason), "HTTP status %d%s%s",
+				 answer->status, answer->unfollowed ? ", a redirect that is not followed: " : "",
+				 answer->unfollowed ? answer->unfollowed : "");
 
 	if (verdict->kind == VERDICT_PAUSE)
 	{

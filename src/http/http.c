@@ -535,7 +535,7 @@ http_start(const HttpRequest *request)
 	http_time_start(t, request, poller_clock());
 	look_at(t, t->started_us);
 	t->response_limit = request->response_limit;
-	t->hops_left = request->max_redirects;
+	t->max_redirects = t->hops_left = request->max_redirects;
 	http_answer_begin(t);
 	t->answer.tag = request->tag;
 
@@ -574,6 +574,8 @@ http_next(HttpAnswer *answer)
 		return false;
 	*answer = t->answer;
 	memset(&t->answer, 0, sizeof(t->answer));
+	answer->called = t->target;
+	t->target = NULL;
 	http_lists_recycle(t);
 	return true;
 }
@@ -582,9 +584,11 @@ void
 http_answer_free(HttpAnswer *answer)
 {
 	free(answer->body);
+	curl_free(answer->called);
 	if (answer->error != http_no_memory)
 		reserve_free(answer->error);
 	answer->body = NULL;
+	answer->called = NULL;
 	answer->error = NULL;
 }
 

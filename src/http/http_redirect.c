@@ -23,26 +23,19 @@
 #include "http/reserve.h"
 #include "http/transfer.h"
 
-/*
- * The event goes along to where it is sent, whatever browsers make of the older
- * statuses: a success for a request without it is none.  303 leads to something
- * else, which can be had by GET.
- */
+#if LIBCURL_VERSION_NUM >= 0x074e00
+static const unsigned url_flags = CURLU_URLENCODE | CURLU_ALLOW_SPACE;
+#else
+static const unsigned url_flags = CURLU_URLENCODE;
+#endif
+
 static bool
-is_followed(const Transfer *t)
+is_redirect(const Transfer *t)
 {
-	switch (t->answer.status)
-	{
-		case 301:
-		case 302:
-		case 307:
-		case 308:
-			return t->hops_left > 0;
-		case 303:
-			return t->hops_left > 0 && strcmp(t->method, "GET") == 0;
-		default:
-			return false;
-	}
+	int			status = t->answer.status;
+
+	return t->max_redirects > 0 &&
+		((status >= 301 && status <= 303) || status == 307 || status == 308);
 }
 
 static bool
@@ -77,6 +70,42 @@ keeps_query(CURLU *from, CURLU *to)
 	return kept;
 }
 
+static bool
+has_scheme(CURLU *url, const char *scheme)
+{
+	char	   *own = NULL;
+	bool		same;
+
+	same = curl_url_get(url, CURLUPART_SCHEME, &own, 0) == CURLUE_OK &&
+		strcasecmp(own, scheme) == 0;
+	curl_free(own);
+	return same;
+}
+
+/*
+ * Why the event is not taken there; NULL: it is.  It goes along with its method,
+ * whatever browsers make of the older statuses: a success for a request without
+ * it is none.  303 leads to something else, which can be had by GET.
+ */
+static const char *
+why_not(const Transfer *t, CURLU *from, CURLU *to)
+{
+	if (t->answer.status == 303 && strcmp(t->method, "GET") != 0)
+		return "it leads to an answer and not to where the event is wanted";
+	if (t->hops_left <= 0)
+		return "there were as many before it as max_redirects allows";
+	if (t->location == NULL)
+		return "it does not say where it leads";
+	if (curl_url_set(to, CURLUPART_URL, t->location, url_flags) != CURLUE_OK ||
+		!(has_scheme(to, "http") || has_scheme(to, "https")))
+		return "it leads to no URL of http or https";
+	if (has_scheme(from, "https") && !has_scheme(to, "https"))
+		return "it leads from https to http";
+	if (t->body == NULL && !keeps_query(from, to))
+		return "it drops the query that the event is in";
+	return NULL;
+}
+
 /*
  * Where the answer sends us, as an URL of curl_free()'s; NULL if that is not a
  * place to take the event to.
@@ -85,23 +114,14 @@ static char *
 redirect_target(Transfer *t, bool *same_origin)
 {
 	char	   *target = NULL;
-	char	   *scheme = NULL;
-	unsigned	flags = CURLU_URLENCODE;
 	CURLU	   *from = curl_url();
 	CURLU	   *to = curl_url();
 
-#if LIBCURL_VERSION_NUM >= 0x074e00
-	flags |= CURLU_ALLOW_SPACE;
-#endif
-
 	/* it may be relative to where we are */
-	if (t->location != NULL && from != NULL && to != NULL &&
-		curl_url_set(from, CURLUPART_URL, t->url, flags) == CURLUE_OK &&
-		curl_url_set(to, CURLUPART_URL, t->url, flags) == CURLUE_OK &&
-		curl_url_set(to, CURLUPART_URL, t->location, flags) == CURLUE_OK &&
-		curl_url_get(to, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-		(strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0) &&
-		(t->body != NULL || keeps_query(from, to)))
+	if (from != NULL && to != NULL &&
+		curl_url_set(from, CURLUPART_URL, t->url, url_flags) == CURLUE_OK &&
+		curl_url_set(to, CURLUPART_URL, t->url, url_flags) == CURLUE_OK &&
+		(t->answer.unfollowed = why_not(t, from, to)) == NULL)
 	{
 		*same_origin = same_url_part(from, to, CURLUPART_SCHEME) &&
 			same_url_part(from, to, CURLUPART_HOST) &&
@@ -114,7 +134,6 @@ redirect_target(Transfer *t, bool *same_origin)
 		if (curl_url_get(to, CURLUPART_URL, &target, 0) != CURLUE_OK)
 			target = NULL;
 	}
-	curl_free(scheme);
 	curl_url_cleanup(from);
 	curl_url_cleanup(to);
 	return target;
@@ -135,7 +154,7 @@ http_redirect_follow(Transfer *t)
 	bool		same_origin = false;
 	char	   *target;
 
-	if (!is_followed(t))
+	if (!is_redirect(t))
 		return false;
 	target = redirect_target(t, &same_origin);
 	if (t->location_lost || reserve_has_failed() || (target != NULL && !http_request_refresh(t)))

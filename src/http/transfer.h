@@ -184,7 +184,8 @@ typedef struct Transfer
 	char	   *host;			/* part of origin's block: to be resolved; NULL:
 								 * it is an address */
 	int			port;
-	int			hops_left;
+	int			max_redirects;
+	int			hops_left;		/* of these */
 	size_t		response_limit;
 
 	/* what it may take (http_time.c); a time of -1: none */

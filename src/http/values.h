@@ -81,6 +81,10 @@ typedef struct HttpAnswer
 	int			status;			/* 0: no status line arrived */
 	int64_t		retry_after_s;	/* seconds from now; -1: none or nonsense */
 	char	   *error;			/* NULL when answered; holds no secret */
+	const char *unfollowed;		/* static: why a redirect that is allowed was not
+								 * followed; NULL: it is none, or was */
+	char	   *called;			/* the URL that answered, if a redirect led there;
+								 * whatever a receiver makes of one, in UTF-8 */
 	char	   *body;			/* first response_limit decoded bytes */
 	size_t		body_len;
 	bool		body_cut;		/* there was more */

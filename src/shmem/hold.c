@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -32,14 +33,38 @@ static struct
 {
 	Oid			database;
 	bool		dropping;
+	SubTransactionId owner;
 }			held[MAX_HELD];
 static int	nheld = 0;
+
+static void release_last(bool committed);
+
+/* What a subtransaction holds is its parent's, or nobody's. */
+static void
+subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		/* those of its children, which were later, have gone before */
+		while (nheld > 0 && held[nheld - 1].owner == mine)
+			release_last(false);
+	}
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		for (int i = 0; i < nheld; i++)
+		{
+			if (held[i].owner == mine)
+				held[i].owner = parent;
+		}
+	}
+}
 
 void
 hold_database(Oid database, bool dropping)
 {
 	Instant		since = clock_now();
 	bool		signaled = false;
+	static bool registered = false;
 	WorkerSlot *first;
 
 	if (shmem_control == NULL || nheld == MAX_HELD)
@@ -57,7 +82,11 @@ hold_database(Oid database, bool dropping)
 	LWLockRelease(&shmem_control->lock);
 	if (first == NULL)
 		return;					/* all slots taken: no worker there, either */
+	if (!registered)
+		RegisterSubXactCallback(subxact_callback, NULL);
+	registered = true;
 	held[nheld].database = database;
+	held[nheld].owner = GetCurrentSubTransactionId();
 	held[nheld++].dropping = dropping;
 
 	for (;;)
@@ -106,12 +135,16 @@ release_database(Oid database, bool dropped)
 	LWLockRelease(&shmem_control->lock);
 }
 
+static void
+release_last(bool committed)
+{
+	nheld--;
+	release_database(held[nheld].database, committed && held[nheld].dropping);
+}
+
 void
 hold_release(bool committed)
 {
 	while (nheld > 0)
-	{
-		nheld--;
-		release_database(held[nheld].database, committed && held[nheld].dropping);
-	}
+		release_last(committed);
 }

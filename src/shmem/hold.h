@@ -11,8 +11,8 @@
 #define RSWEBHOOK_HOLD_H
 
 /*
- * Keep a database free of workers until the transaction ends; waits,
- * interruptibly, until the present ones have gone.  dropping: if the
+ * Keep a database free of workers until the transaction ends, or the subtransaction
+ * if that is rolled back; waits, interruptibly, until the present ones have gone.  dropping: if the
  * transaction commits, the database is no more.
  */
 extern void hold_database(Oid database, bool dropping);

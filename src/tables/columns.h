@@ -20,6 +20,7 @@
 	COLUMN(EVENT_ID, "id", INT8OID, "int8", false) \
 	COLUMN(EVENT_SLOT, "slot", INT2OID, "int2", false) \
 	COLUMN(EVENT_CREATED_AT, "created_at", TIMESTAMPTZOID, "timestamptz", false) \
+	COLUMN(EVENT_NONCE, "nonce", INT8OID, "int8", false) \
 	COLUMN(EVENT_ORDERING_KEY, "ordering_key", TEXTOID, "text", true) \
 	COLUMN(EVENT_EVENT, "event", JSONBOID, "jsonb", false)
 

@@ -139,21 +139,24 @@ event_reader_close(EventReader *reader)
 	table_close(reader->rel, NoLock);
 }
 
-/* A copy of the payload; NULL: there is none. */
-static Jsonb *
+static void
 read_event(EventReader *reader, const QueueRow *row,
-		   void (*looking_at) (const QueueRow *row, int64 bytes))
+		   void (*looking_at) (const QueueRow *row, int64 bytes), StoredEvent *stored)
 {
+	TupleTableSlot *slot = reader->slot;
 	bool		null;
 	Datum		event;
 
-	if (!key_lookup_find(&reader->by_key, GetActiveSnapshot(),
-						 Int64GetDatum(row->event_id),
-						 Int16GetDatum(row->event_slot), reader->slot))
-		return NULL;
-	event = slot_getattr(reader->slot, EVENT_EVENT + 1, &null);
+	stored->missing = !key_lookup_find(&reader->by_key, GetActiveSnapshot(),
+									   Int64GetDatum(row->event_id),
+									   Int16GetDatum(row->event_slot), slot);
+	if (stored->missing)
+		return;
+	event = slot_getattr(slot, EVENT_EVENT + 1, &null);
 	looking_at(row, toast_raw_datum_size(event));
-	return DatumGetJsonbPCopy(event);
+	stored->event = DatumGetJsonbPCopy(event);
+	stored->created_at = DatumGetTimestampTz(slot_getattr(slot, EVENT_CREATED_AT + 1, &null));
+	stored->nonce = DatumGetInt64(slot_getattr(slot, EVENT_NONCE + 1, &null));
 }
 
 /* Readers for the payloads of all these rows; false: some need a statement. */
@@ -174,7 +177,7 @@ open_readers(EventReader *readers, Relation parent, const QueueRow **rows, int c
 
 int
 direct_fetch(const QueueRow **rows, int count, int64 budget,
-			 void (*looking_at) (const QueueRow *row, int64 bytes), Jsonb **events, bool *missing)
+			 void (*looking_at) (const QueueRow *row, int64 bytes), StoredEvent *events)
 {
 	Relation	rel = table_open(tables_relation("queue"), AccessShareLock);
 	Relation	parent = table_open(tables_relation("event"), AccessShareLock);
@@ -192,13 +195,11 @@ direct_fetch(const QueueRow **rows, int count, int64 budget,
 		looking_at(rows[i], 0);
 		INJECT_EVENT("fetching", rows[i]->event_id);
 		fetched++;
-		events[i] = NULL;
-		missing[i] = false;
+		memset(&events[i], 0, sizeof(StoredEvent));
 		if (!find_claimed(&queue, rows[i]))
 			continue;
-		events[i] = read_event(&readers[rows[i]->event_slot], rows[i], looking_at);
-		missing[i] = events[i] == NULL;
-		budget -= missing[i] ? 0 : (int64) VARSIZE(events[i]);
+		read_event(&readers[rows[i]->event_slot], rows[i], looking_at, &events[i]);
+		budget -= events[i].missing ? 0 : (int64) VARSIZE(events[i].event);
 	}
 	looking_at(NULL, 0);
 

@@ -21,14 +21,12 @@
 #ifndef RSWEBHOOK_DIRECT_H
 #define RSWEBHOOK_DIRECT_H
 
-#include "utils/jsonb.h"
-
 #include "tables/values.h"
 
 /* As queue_fetch(), but for that it returns 0 in that case. */
 extern int	direct_fetch(const QueueRow **rows, int count, int64 budget,
 						 void (*looking_at) (const QueueRow *row, int64 bytes),
-						 Jsonb **events, bool *missing);
+						 StoredEvent *events);
 
 extern bool direct_insert_deliveries(Outcome **outcomes, int count);
 

@@ -189,34 +189,36 @@ queue_read(ReadRequest *request, QueueRow **rows)
 	return count;
 }
 
-/* NULL if the row is no longer what was read, or its payload is missing. */
-static Jsonb *
-fetch_by_statement(const QueueRow *row, bool *missing)
+static void
+fetch_by_statement(const QueueRow *row, StoredEvent *stored)
 {
 	Datum		params[5];
 	Datum		ring_part = Int16GetDatum(row->event_slot);
-	Jsonb	   *result = NULL;
+	bool		null;
 
+	memset(stored, 0, sizeof(*stored));
 	statement_claimed(&row, 1, params);
 	params[4] = statement_array(&ring_part, 1, INT2OID);
 	statement_execute(FETCH, params, NULL, false, SPI_OK_SELECT); /* see tables_look_again() */
-	*missing = false;
 	if (SPI_processed > 0)
 	{
-		Datum		event = statement_column(0, 0, missing);
+		Datum		event = statement_column(0, 0, &stored->missing);
 
-		if (!*missing)
-			result = DatumGetJsonbPCopy(event);
+		if (!stored->missing)
+		{
+			stored->event = DatumGetJsonbPCopy(event);
+			stored->created_at = DatumGetTimestampTz(statement_column(0, 1, &null));
+			stored->nonce = DatumGetInt64(statement_column(0, 2, &null));
+		}
 	}
 	SPI_freetuptable(SPI_tuptable);
-	return result;
 }
 
 int
 queue_fetch(const QueueRow **rows, int count, int64 budget,
-			void (*looking_at) (const QueueRow *row, int64 bytes), Jsonb **events, bool *missing)
+			void (*looking_at) (const QueueRow *row, int64 bytes), StoredEvent *events)
 {
-	int			fetched = direct_fetch(rows, count, budget, looking_at, events, missing);
+	int			fetched = direct_fetch(rows, count, budget, looking_at, events);
 
 	if (fetched > 0)
 		return fetched;
@@ -226,9 +228,9 @@ queue_fetch(const QueueRow **rows, int count, int64 budget,
 	{
 		CHECK_FOR_INTERRUPTS();
 		looking_at(rows[fetched], 0);
-		events[fetched] = fetch_by_statement(rows[fetched], &missing[fetched]);
-		if (events[fetched] != NULL)
-			budget -= VARSIZE(events[fetched]);
+		fetch_by_statement(rows[fetched], &events[fetched]);
+		if (events[fetched].event != NULL)
+			budget -= VARSIZE(events[fetched].event);
 		fetched++;
 	}
 	looking_at(NULL, 0);

@@ -44,15 +44,14 @@ extern bool queue_is_home(bool *is_copy);
 extern int	queue_read(ReadRequest *request, QueueRow **rows);
 
 /*
- * Payloads of rows that are about to be sent.  events[i] is NULL when the row
- * is no longer what was read; missing[i] says that the row is there but its
- * payload is not.  In the current memory context.  Ends early once there are
- * more than budget bytes of payload; returns how many rows were looked at.
+ * The events of rows that are about to be sent, with their payloads in the current
+ * memory context.  Ends early once there are more than budget bytes of these;
+ * returns how many rows were looked at.
  * looking_at is called with each row before its payload is read, and again once
  * the size of that is known, if it is before it is there; with NULL at the end.
  */
 extern int	queue_fetch(const QueueRow **rows, int count, int64 budget,
 						void (*looking_at) (const QueueRow *row, int64 bytes),
-						Jsonb **events, bool *missing);
+						StoredEvent *events);
 
 #endif							/* RSWEBHOOK_QUEUE_H */

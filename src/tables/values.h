@@ -12,6 +12,7 @@
 
 #include "datatype/timestamp.h"
 #include "storage/itemptr.h"
+#include "utils/jsonb.h"
 
 #include "base/clock.h"
 
@@ -42,6 +43,16 @@ typedef struct QueueRow
 	bool		has_key;
 	ItemPointerData tid;		/* where it was read; it may have moved */
 } QueueRow;
+
+/* What is sent, as it is stored. */
+typedef struct StoredEvent
+{
+	Jsonb	   *event;			/* NULL: its row of the queue is no longer what was
+								 * read, or ... */
+	bool		missing;		/* ... it is, but there is no such event */
+	TimestampTz created_at;
+	int64		nonce;
+} StoredEvent;
 
 /* The number of its next attempt; somebody may have made it the last that there is. */
 static inline int32

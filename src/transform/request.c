@@ -31,7 +31,6 @@
 int			rswebhook_max_request_size = 4 * 1024 * 1024;
 char	   *rswebhook_user_agent = NULL;
 
-#define MAX_SHOWN		1024
 
 #define OWN_HEADERS		3
 

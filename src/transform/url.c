@@ -49,7 +49,8 @@ typedef struct QueryPair
 	int			key_len;
 	const char *value;
 	int			value_len;
-	bool		own;			/* from the endpoint; shown without its value */
+	bool		own;			/* from the endpoint; shown without its value ... */
+	bool		keyed;			/* ... or, without '=', not at all */
 	int			position;
 } QueryPair;
 
@@ -240,26 +241,84 @@ url_origin_problem(const char *endpoint, int len, const char *url,
 					Min(to.host_len, 255), to.host, to.port);
 }
 
-/* Keys without values, as in what url_build() shows. */
+/*
+ * The next piece of a query that begins with its '?' or '&', as it is shown: its
+ * key, of which key_len bytes come first, and a mask.  What has no '=' may as well
+ * be the value of something.  Moves on to the next piece.
+ */
+static const char *
+masked_pair(const char **query, int *key_len)
+{
+	const char *pair = *query;
+	int			len = 1 + strcspn(pair + 1, "&#");
+	const char *equals = memchr(pair, '=', len);
+
+	*query += len;
+	*key_len = equals != NULL ? equals - pair + 1 : 1;
+	return len == 1 ? "" : SHOWN_MASK;
+}
+
 char *
 url_masked(const char *url)
 {
 	StringInfoData masked;
-	const char *at = url + strcspn(url, "?#");
+	const char *query = url + strcspn(url, "?#");
 
 	initStringInfo(&masked);
-	appendBinaryStringInfo(&masked, url, at - url);
-	while (*at != '\0' && *at != '#')
+	appendBinaryStringInfo(&masked, url, query - url);
+	while (*query != '\0' && *query != '#')
 	{
-		int			key_len = 1 + strcspn(at + 1, "=&#");
+		const char *pair = query;
+		int			key_len;
+		const char *mask = masked_pair(&query, &key_len);
 
-		appendBinaryStringInfo(&masked, at, key_len);
-		at += key_len;
-		if (*at == '=')
-			appendStringInfoString(&masked, "=***");
-		at += strcspn(at, "&#");
+		appendBinaryStringInfo(&masked, pair, key_len);
+		appendStringInfoString(&masked, mask);
 	}
 	return masked.data;
+}
+
+static char *
+show_bytes(char *to, const char *end, const char *bytes, int len)
+{
+	for (int i = 0; i < len && to < end; i++)
+		*to++ = bytes[i] > ' ' && bytes[i] <= '~' ? bytes[i] : '?';
+	return to;
+}
+
+void
+url_show_foreign(const char *url, char shown[MAX_SHOWN + 1])
+{
+	char	   *to = shown;
+	char	   *end = shown + MAX_SHOWN;
+	const char *authority = strstr(url, "://");
+	const char *query = url + strcspn(url, "?#");
+
+	if (authority != NULL)
+	{
+		int			len = strcspn(authority += strlen("://"), "/?#");
+
+		to = show_bytes(to, end, url, authority - url);
+		for (int i = 0; i < len; i++)
+		{
+			if (authority[i] == '@')
+				url = authority + i + 1;
+		}
+		url = Max(url, authority);
+	}
+	to = show_bytes(to, end, url, query - url);
+	while (*query != '\0' && *query != '#')
+	{
+		const char *pair = query;
+		int			key_len;
+		const char *mask = masked_pair(&query, &key_len);
+
+		to = show_bytes(to, end, pair, key_len);
+		to = show_bytes(to, end, mask, strlen(mask));
+	}
+	*to = '\0';
+	if (to == end)
+		strcpy(end - strlen("..."), "...");
 }
 
 /* ---------------------------------------------------------------------
@@ -363,6 +422,7 @@ own_query_pairs(const UrlParts *parts, QueryPair *pairs)
 			QueryPair  *pair = &pairs[npairs++];
 
 			equals = memchr(at, '=', stop - at);
+			pair->keyed = equals != NULL;
 			if (equals == NULL)
 				equals = stop;
 			pair->key = form_decode(at, equals - at, &pair->key_len);
@@ -440,11 +500,13 @@ append_query(const UrlParts *parts, const NamedValues *params,
 		appendStringInfoChar(url, i == 0 ? '?' : '&');
 		append_form_encoded(url, pair->key, pair->key_len);
 		appendStringInfoChar(url, '=');
-		if (pair->own)
+		if (pair->own && pair->keyed)
 			appendBinaryStringInfo(shown, url->data + start, url->len - start);
+		else if (pair->own)
+			appendBinaryStringInfo(shown, url->data + start, 1);
 		append_form_encoded(url, pair->value, pair->value_len);
 		if (pair->own)
-			appendStringInfoString(shown, "***");
+			appendStringInfoString(shown, SHOWN_MASK);
 		else
 			appendBinaryStringInfo(shown, url->data + start, url->len - start);
 	}

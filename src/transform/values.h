@@ -57,6 +57,10 @@ typedef struct Transformed
 	JsonbValue	user_id;		/* string */
 } Transformed;
 
+/* Of a request's line, and of an URL in it, so many bytes are shown. */
+#define MAX_SHOWN		1024
+#define SHOWN_MASK		"***"	/* a secret */
+
 /* Ready for libcurl but for timeouts and TLS; memory as with Transformed. */
 typedef struct WireRequest
 {

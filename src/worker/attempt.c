@@ -22,6 +22,7 @@
 #include "destination/verdict.h"
 #include "http/http.h"
 #include "schedule/schedule.h"
+#include "transform/url.h"
 #include "transform/values.h"
 #include "worker/attempt.h"
 #include "worker/lack.h"
@@ -231,6 +232,23 @@ take_body(HttpAnswer *answer)
 	return body;
 }
 
+/* What was called in the end; where there is no memory for it, in the beginning. */
+static void
+note_called(Attempt *attempt, const char *called)
+{
+	char		url[MAX_SHOWN + 1];
+	char		both[3 * MAX_SHOWN];
+	char	   *longer;
+
+	url_show_foreign(called, url);
+	/* its bytes are those of the server's encoding */
+	if (snprintf(both, sizeof(both), "%s -> %s", attempt->request, url) >= (int) sizeof(both) ||
+		(longer = record_string(both)) == NULL)
+		return;
+	pfree(attempt->request);
+	attempt->request = longer;
+}
+
 /* The request's and the answer's strings are the outcome's then. */
 static Outcome *
 record_attempt(Attempt *attempt, HttpAnswer *answer, const Verdict *verdict, Instant now)
@@ -241,6 +259,8 @@ record_attempt(Attempt *attempt, HttpAnswer *answer, const Verdict *verdict, Ins
 	outcome->started_at = attempt->started_at;
 	outcome->duration_us = answer->duration_us;
 	outcome->status = answer->status;
+	if (answer->called != NULL)
+		note_called(attempt, answer->called);
 	outcome->request = attempt->request;
 	attempt->request = NULL;
 	outcome->response_body = take_body(answer);

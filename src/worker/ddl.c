@@ -65,66 +65,86 @@ may_create_databases(void)
 	return result;
 }
 
+/* May it be copied by whoever may create databases? */
+static bool
+is_template(Oid database)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static const char *
+template_of(const CreatedbStmt *create)
+{
+	ListCell   *lc;
+
+	foreach(lc, create->options)
+	{
+		DefElem    *option = lfirst(lc);
+
+		if (strcmp(option->defname, "template") == 0 && option->arg)
+			return defGetString(option);
+	}
+	return "template1";			/* as createdb() has it */
+}
+
+static bool
+moves_database(const AlterDatabaseStmt *alter)
+{
+	ListCell   *lc;
+
+	foreach(lc, alter->options)
+	{
+		if (strcmp(((DefElem *) lfirst(lc))->defname, "tablespace") == 0)
+			return true;
+	}
+	return false;
+}
+
 /*
  * The database that a command needs to itself, or InvalidOid.  Only for those
- * who may give the command: sending the worker away must not be a way to
- * disturb somebody else's delivery.
+ * who may give the command, and where it may be given: sending the worker away
+ * must not be a way to disturb somebody else's delivery.
  */
 static Oid
-database_needed_alone(Node *statement)
+database_needed_alone(Node *statement, bool top_level)
 {
-	const char *name = NULL;
-	bool		as_template = false;
+	const char *name;
+	bool		in_block = false;	/* may it be given there? */
+	bool		creates = false;
+	bool		owned = true;	/* must it be? */
 	Oid			database;
 
-	switch (nodeTag(statement))
+	if (IsA(statement, DropdbStmt))
+		name = ((DropdbStmt *) statement)->dbname;
+	else if (IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
 	{
-		case T_DropdbStmt:
-			name = ((DropdbStmt *) statement)->dbname;
-			break;
-		case T_RenameStmt:
-			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
-				name = ((RenameStmt *) statement)->subname;
-			break;
-		case T_AlterDatabaseStmt:
-			{
-				AlterDatabaseStmt *alter = (AlterDatabaseStmt *) statement;
-				ListCell   *lc;
-
-				foreach(lc, alter->options)
-				{
-					if (strcmp(((DefElem *) lfirst(lc))->defname, "tablespace") == 0)
-						name = alter->dbname;
-				}
-				break;
-			}
-		case T_CreatedbStmt:
-			{
-				ListCell   *lc;
-
-				foreach(lc, ((CreatedbStmt *) statement)->options)
-				{
-					DefElem    *option = lfirst(lc);
-
-					if (strcmp(option->defname, "template") == 0 && option->arg)
-						name = defGetString(option);
-				}
-				as_template = true;
-				if (name == NULL)
-					name = "template1"; /* as createdb() has it */
-				break;
-			}
-		default:
-			break;
+		name = ((RenameStmt *) statement)->subname;
+		in_block = creates = true;
 	}
+	else if (IsA(statement, AlterDatabaseStmt) && moves_database((AlterDatabaseStmt *) statement))
+		name = ((AlterDatabaseStmt *) statement)->dbname;
+	else if (IsA(statement, CreatedbStmt))
+	{
+		name = template_of((CreatedbStmt *) statement);
+		creates = true;
+		owned = false;
+	}
+	else
+		return InvalidOid;
 
-	if (name == NULL)
+	if (!in_block && IsInTransactionBlock(top_level))
 		return InvalidOid;
 	database = get_database_oid(name, true);
-	if (!OidIsValid(database) || database == MyDatabaseId)
-		return InvalidOid;
-	if (!owns_database(database, GetUserId()) &&
-		!(as_template && may_create_databases()))
+	if (!OidIsValid(database) || database == MyDatabaseId ||
+		(creates && !may_create_databases()) ||
+		((owned || !is_template(database)) && !owns_database(database, GetUserId())))
 		return InvalidOid;
 	return database;
 }
@@ -325,11 +345,11 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	if (IsTransactionState() && !IsAbortedTransactionBlockState() &&
 		!RecoveryInProgress())
 	{
-		database = database_needed_alone(statement);
+		database = database_needed_alone(statement, context == PROCESS_UTILITY_TOPLEVEL);
 		kind = two_phase_kind(statement, &gid);
 	}
 
-	/* until the end of the transaction, whichever way that comes */
+	/* until the end of the transaction, or of this part of it that is rolled back */
 	if (OidIsValid(database))
 		hold_database(database, IsA(statement, DropdbStmt));
 

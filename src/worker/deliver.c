@@ -161,16 +161,17 @@ put_back_from(int first, Instant now)
 
 /* Decide what cannot be sent, put back what has no room, and keep the rest. */
 static void
-prepare_one(int index, Jsonb *event, bool missing, Instant now)
+prepare_one(int index, const StoredEvent *stored, Instant now)
 {
 	QueueItem  *item = batch.claimed[index];
+	Jsonb	   *event = stored->event;
 	const QueueRow *row = schedule_row(item);
 	Prepared   *p = &prepared[index];
 	const char *abort_reason;
 	char	   *why = NULL;
 	RenderResult result = RENDER_OK;
 
-	if (event == NULL && !missing)
+	if (event == NULL && !stored->missing)
 	{
 		replace_row(index, now);
 		return;
@@ -183,13 +184,13 @@ prepare_one(int index, Jsonb *event, bool missing, Instant now)
 	}
 
 	p->destination = lanes_destination(row->destination_id);
-	abort_reason = reason_to_abort(row, p->destination, missing, now);
+	abort_reason = reason_to_abort(row, p->destination, stored->missing, now);
 	if (abort_reason == NULL)
 	{
 		MemoryContext context = MemoryContextSwitchTo(event_context);
 
 		INJECT_EVENT("rendering", row->event_id);
-		result = render_request(event, row->event_id, p->destination, &p->rendered, &why);
+		result = render_request(stored, row->event_id, p->destination, &p->rendered, &why);
 		MemoryContextSwitchTo(context);
 	}
 	if (result == RENDER_REFUSED)
@@ -222,8 +223,7 @@ static void
 prepare(Instant now)
 {
 	const QueueRow *rows[BATCH];
-	Jsonb	   *events[BATCH];
-	bool		missing[BATCH];
+	StoredEvent events[BATCH];
 	Instant		began;
 	int64		used;			/* by session_processor_us(), a system call */
 
@@ -231,7 +231,7 @@ prepare(Instant now)
 	for (int i = 0; i < batch.nclaimed; i++)
 		rows[i] = schedule_row(batch.claimed[i]);
 	put_back_from(queue_fetch(rows, batch.nclaimed, schedule_free_bytes(), look_at,
-							  events, missing), now);
+							  events), now);
 	began = clock_now();
 	used = session_processor_us();
 	for (int i = 0; i < batch.nclaimed; i++)
@@ -241,11 +241,11 @@ prepare(Instant now)
 			put_back_from(i, now);
 			break;
 		}
-		look_at(schedule_row(batch.claimed[i]), events[i] != NULL ? VARSIZE(events[i]) : 0);
+		look_at(schedule_row(batch.claimed[i]), events[i].event != NULL ? VARSIZE(events[i].event) : 0);
 		CHECK_FOR_INTERRUPTS();
-		prepare_one(i, events[i], missing[i], now);
-		if (events[i] != NULL)
-			pfree(events[i]);	/* before the next one takes memory */
+		prepare_one(i, &events[i], now);
+		if (events[i].event != NULL)
+			pfree(events[i].event); /* before the next one takes memory */
 	}
 	CHECK_FOR_INTERRUPTS();		/* the limit is on events, not on what follows */
 	suspect_note(NULL);

@@ -14,7 +14,8 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
+#include <inttypes.h>
+
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
@@ -33,6 +34,7 @@
 #include "worker/render.h"
 
 #define MAX_WEBHOOK_ID	255
+#define OWN_ID_PREFIX	"rsw_"
 
 /* ---------------------------------------------------------------------
  * What the event may not do
@@ -193,21 +195,26 @@ fetch_secrets(Transformed *transformed, const Destination *destination,
  */
 
 /*
- * webhook-id is the same in all attempts: the event's messageId where it has
- * one that can be a header, else an id that no other cluster, database or
- * event has.  A dot ends the id in what is signed, so an id with one could be
- * taken for another id of another event.
+ * webhook-id is the same in all attempts, and after a replay, a restore or an
+ * upgrade: the event's messageId where it has one that can be a header, else an id
+ * that nothing but what is stored with the event is in.  The event's own id may be
+ * given out again, by a new extension or where a standby has taken over, but not
+ * at the same time and with the same nonce.
+ * A dot ends the id in what is signed, so an id with one could be taken for another
+ * id of another event; and so may a messageId that looks like ours.
  */
 static const char *
-webhook_id(Jsonb *event, int64 event_id)
+webhook_id(const StoredEvent *stored, int64 event_id)
 {
 	JsonbValue	id;
 	bool		usable;
 
-	usable = getKeyJsonValueFromContainer(&event->root, "messageId",
+	usable = getKeyJsonValueFromContainer(&stored->event->root, "messageId",
 										  strlen("messageId"), &id) != NULL &&
 		id.type == jbvString && id.val.string.len > 0 &&
-		id.val.string.len <= MAX_WEBHOOK_ID;
+		id.val.string.len <= MAX_WEBHOOK_ID &&
+		(id.val.string.len < (int) strlen(OWN_ID_PREFIX) ||
+		 memcmp(id.val.string.val, OWN_ID_PREFIX, strlen(OWN_ID_PREFIX)) != 0);
 	for (int i = 0; usable && i < id.val.string.len; i++)
 	{
 		char		c = id.val.string.val[i];
@@ -216,8 +223,8 @@ webhook_id(Jsonb *event, int64 event_id)
 	}
 	if (usable)
 		return pnstrdup(id.val.string.val, id.val.string.len);
-	return psprintf("evt_" UINT64_FORMAT "_%u_" INT64_FORMAT,
-					GetSystemIdentifier(), MyDatabaseId, event_id);
+	return psprintf(OWN_ID_PREFIX "%" PRIx64 "_%016" PRIx64 "_" INT64_FORMAT,
+					(uint64) stored->created_at, (uint64) stored->nonce, event_id);
 }
 
 /* All signatures of what is signed, in one header. */
@@ -263,11 +270,11 @@ signatures(const Destination *destination, TimestampTz now, const StringInfo sig
 }
 
 static bool
-sign_request(Jsonb *event, int64 event_id, const Destination *destination,
+sign_request(const StoredEvent *stored, int64 event_id, const Destination *destination,
 			 WireRequest *wire, char **why)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	const char *id = webhook_id(event, event_id);
+	const char *id = webhook_id(stored, event_id);
 	char	   *timestamp;
 	StringInfoData signed_bytes;
 	StringInfoData header;
@@ -292,12 +299,12 @@ sign_request(Jsonb *event, int64 event_id, const Destination *destination,
 }
 
 RenderResult
-render_request(Jsonb *event, int64 event_id, const Destination *destination,
+render_request(const StoredEvent *stored, int64 event_id, const Destination *destination,
 			   Rendered *rendered, char **why)
 {
 	Transformed transformed;
 
-	transform_event(event, destination->config, rswebhook_max_request_size, &transformed);
+	transform_event(stored->event, destination->config, rswebhook_max_request_size, &transformed);
 	if (!transformed.passthrough &&
 		(!event_url_allowed(&transformed, destination, why) ||
 		 !event_headers_allowed(&transformed, destination, why)))
@@ -306,7 +313,7 @@ render_request(Jsonb *event, int64 event_id, const Destination *destination,
 		return RENDER_NOT_NOW;
 	if (!request_to_wire(&transformed, &rendered->wire, why))
 		return RENDER_REFUSED;
-	if (!sign_request(event, event_id, destination, &rendered->wire, why))
+	if (!sign_request(stored, event_id, destination, &rendered->wire, why))
 		return RENDER_NOT_NOW;
 	return RENDER_OK;
 }

@@ -11,6 +11,7 @@
 #define RSWEBHOOK_RENDER_H
 
 #include "destination/values.h"
+#include "tables/values.h"
 
 typedef enum RenderResult
 {
@@ -32,7 +33,7 @@ typedef struct Rendered
  * In the current memory context.  Unless it is OK, *why is one line without a
  * secret.  Raises errors.
  */
-extern RenderResult render_request(Jsonb *event, int64 event_id,
+extern RenderResult render_request(const StoredEvent *stored, int64 event_id,
 								   const Destination *destination,
 								   Rendered *rendered, char **why);
 

@@ -51,6 +51,7 @@ our @EXPORT = qw(
   process_field
   query
   query_rows
+  run_ok
   samples
   send_event
   source_dir
@@ -191,6 +192,15 @@ sub add_destination
     query($node,
         "INSERT INTO rswebhook.destination (" . join(', ', @names) . ") VALUES ($values)",
         $database);
+    return;
+}
+
+# A program, what it says goes to the test's log.
+sub run_ok
+{
+    my (@command) = @_;
+
+    is(system(@command), 0, "$command[0] ends well");
     return;
 }
 

@@ -211,16 +211,45 @@ masked(void)
 {
 	static const Case urls[] = {
 		{"https://a/x?b=c&d=e#f", "https://a/x?b=***&d=***"},
-		{"https://a/x", "https://a/x"}, {"https://a?", "https://a?"}, {"https://a?b", "https://a?b"},
+		{"https://a/x", "https://a/x"}, {"https://a?", "https://a?"}, {"https://a?b", "https://a?***"},
 		{"https://a?b=", "https://a?b=***"}, {"https://a?=b", "https://a?=***"},
-		{"https://a?b=c=d", "https://a?b=***"}, {"https://a?b&c=d", "https://a?b&c=***"},
+		{"https://a?b=c=d", "https://a?b=***"}, {"https://a?b&c=d", "https://a?***&c=***"},
 		{"https://a?&&b=c&", "https://a?&&b=***&"}, {"https://a?b=c?d=e", "https://a?b=***"},
-		{"https://a#b?c=d", "https://a"}, {"https://a?b#c=d", "https://a?b"},
-		{"https://a?b=c&d", "https://a?b=***&d"}, {"", ""}, {"?=", "?=***"}
+		{"https://a#b?c=d", "https://a"}, {"https://a?b#c=d", "https://a?***"},
+		{"https://a?b=c&d", "https://a?b=***&***"}, {"", ""}, {"?=", "?=***"}
 	};
 
 	for (int i = 0; i < lengthof(urls); i++)
 		is_text(url_masked(urls[i].given), urls[i].expected, psprintf("\"%s\" is masked", urls[i].given));
+}
+
+/* What a receiver may make of one. */
+static void
+foreign(void)
+{
+	static const Case urls[] = {
+		{"https://a/x?b=c&d#f", "https://a/x?b=***&***"},
+		{"http://u:p@a/x", "http://a/x"}, {"http://u@v@a/@x", "http://a/@x"},
+		{"http://a/u:p@x?y@z", "http://a/u:p@x?***"}, {"http://a?u@b", "http://a?***"},
+		{"http://a#u@b", "http://a"}, {"http://@", "http://"}, {"http://", "http://"},
+		{"x@y?z", "x@y?***"}, {"", ""}, {"?", "?"},
+		{"http://f\xc3\xa9/a b\n\x7f?b", "http://f?\?/a?b?\??***"}
+	};
+	char		seen[MAX_SHOWN + 1];
+
+	for (int i = 0; i < lengthof(urls); i++)
+	{
+		url_show_foreign(urls[i].given, seen);
+		is_text(seen, urls[i].expected, psprintf("\"%s\" is shown", urls[i].expected));
+	}
+	url_show_foreign(repeated("http://a/", 'x', 1014), seen);
+	is_int(strlen(seen), MAX_SHOWN - 1, "a long one is shown");
+	is_text(seen + 1020, "xxx", "whole");
+	url_show_foreign(repeated("http://a/?b=", 'x', 5000), seen);
+	is_text(seen, "http://a/?b=***", "of a longer query its keys");
+	url_show_foreign(repeated("http://a/?", '&', 5000), seen);
+	is_int(strlen(seen), MAX_SHOWN, "a longer one is cut");
+	is_text(seen + MAX_SHOWN - 6, "&&&...", "which shows");
 }
 
 /* ---------------------------------------------------------------------
@@ -282,8 +311,8 @@ builds(void)
 
 		/* its own query */
 		{"https://a/?b=2&a=1", "{}", "https://a/?a=1&b=2", "https://a/?a=***&b=***"},
-		{"https://a?b", "{}", "https://a/?b=", "https://a/?b=***"},
-		{"https://a?b&c=1&d", "{}", "https://a/?b=&c=1&d=", "https://a/?b=***&c=***&d=***"},
+		{"https://a?b", "{}", "https://a/?b=", "https://a/?***"},
+		{"https://a?b&c=1&d", "{}", "https://a/?b=&c=1&d=", "https://a/?***&c=***&***"},
 		{"https://a?b=c=d", "{}", "https://a/?b=c%3Dd", "https://a/?b=***"},
 		{"https://a?=x", "{}", "https://a/?=x", "https://a/?=***"},
 		{"https://a?b=%41%zz%+%2B%20%00%e9", "{}", "https://a/?b=A%25zz%25+%2B+%00%E9", "https://a/?b=***"},
@@ -416,6 +445,7 @@ tests(void)
 	problems();
 	origins();
 	masked();
+	foreign();
 	builds();
 	many_pairs();
 	bad_builds();

@@ -1,0 +1,69 @@
+# Whatever default privileges say, nobody but the owner may do anything until it is
+# granted; and where the owner of the database may make functions in the same schema,
+# ours do not call his.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Test::More;
+
+my $node = new_node('grants');
+
+query($node, q{CREATE ROLE anon; CREATE ROLE "O'Brien" LOGIN; CREATE ROLE app; CREATE ROLE ops; CREATE ROLE made});
+query($node, 'CREATE DATABASE hosted');
+query($node, $_, 'hosted') foreach
+  'ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO anon WITH GRANT OPTION',
+  q{ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon, "O'Brien"},
+  'ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO PUBLIC',
+  'ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO anon',
+  'CREATE SCHEMA "our Hooks"',
+  'CREATE EXTENSION rswebhook SCHEMA "our Hooks"';
+
+# All that is ours, and who but its owner may do something with it
+my $grants = q{
+    WITH ours AS (
+        SELECT 'schema ' || nspname AS name, coalesce(nspacl, acldefault('n', nspowner)) AS acl, nspowner AS owner
+            FROM pg_namespace WHERE nspname = 'rswebhook'
+        UNION ALL
+        SELECT 'relation ' || oid::regclass, coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner)), relowner
+            FROM pg_class WHERE relnamespace = 'rswebhook'::regnamespace AND relkind IN ('r', 'p', 'v', 'S')
+        UNION ALL
+        SELECT 'function ' || oid::regprocedure, coalesce(proacl, acldefault('f', proowner)), proowner
+            FROM pg_proc WHERE pronamespace = 'rswebhook'::regnamespace OR proname LIKE 'rswebhook%')
+    SELECT %s FROM ours CROSS JOIN LATERAL aclexplode(acl) AS a WHERE grantee <> owner};
+is(query($node, sprintf($grants, q{string_agg(DISTINCT grantee::regrole::text, ' ')}), 'hosted'),
+    'pg_monitor', 'only monitoring has anything');
+is(query($node, sprintf($grants, q{string_agg(DISTINCT concat_ws(' ', name, privilege_type, is_grantable), E'\n' ORDER BY concat_ws(' ', name, privilege_type, is_grantable))}), 'hosted'),
+    join("\n", map { s/$/ f/r } 'function rswebhook.is_home() EXECUTE', 'function rswebhook.time_since(timestamp with time zone) EXECUTE',
+        'function rswebhook.unusable() EXECUTE', 'function rswebhook.worker_pid() EXECUTE', 'function rswebhook.worker_stats() EXECUTE',
+        'function rswebhook.workers() EXECUTE', 'relation rswebhook.status SELECT', 'schema rswebhook USAGE'),
+    'and no more than it needs');
+cmp_ok(query($node, sprintf($grants =~ s/<> owner/= owner/r, 'count(DISTINCT name)'), 'hosted'), '>', 60, 'of all there is');
+
+# One call is enough, whatever schema the functions are in
+query($node, q{SELECT rswebhook.grant_sender('app'), rswebhook.grant_operator('ops'), rswebhook.grant_sender('"O''Brien"');
+    INSERT INTO rswebhook.destination (name, url, paused) VALUES ('d', 'http://127.0.0.1:9/', true)}, 'hosted');
+is(query($node, q{SET ROLE app; SELECT "our Hooks".rswebhook_send('{"type": "track"}', 'd') IS NOT NULL;
+        CREATE TEMP TABLE t (); CREATE TRIGGER s AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION "our Hooks".rswebhook_trigger('d')}, 'hosted'),
+    't', 'a sender sends');
+is(query($node, q{SET ROLE ops; SELECT pending FROM rswebhook.status; SELECT "our Hooks".rswebhook_cancel('d')}, 'hosted'),
+    "1\n1", 'an operator operates');
+
+# The owner of a database is no superuser
+query($node, 'CREATE DATABASE his OWNER made');
+query($node, $_, 'his') foreach
+  q{SET ROLE made; GRANT CREATE ON SCHEMA public TO made;
+    CREATE FUNCTION public.rswebhook_replay(destination text, since timestamptz) RETURNS bigint LANGUAGE plpgsql AS
+        $$ BEGIN RAISE 'called as %', current_user; END $$;
+    CREATE FUNCTION public.rswebhook_cancel(destination varchar, before timestamptz) RETURNS bigint LANGUAGE plpgsql AS
+        $$ BEGIN RAISE 'called as %', current_user; END $$},
+  'CREATE EXTENSION rswebhook',
+  q{INSERT INTO rswebhook.destination (name, url, paused) VALUES ('d', 'http://127.0.0.1:9/', true)};
+is(query($node, q{SELECT rswebhook_replay('d'::text, '2020-01-01'::text), rswebhook_cancel('d'::text, '2020-01-01'::text)}, 'his'),
+    '0|0', 'what is given as text reaches none of his functions');
+
+done_testing();
