@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
+#include "http/ascii.h"
 #include "http/guard.h"
 
 static const char default_networks[] =
@@ -210,9 +210,9 @@ parse_element(const char *start, size_t len, GuardList *out, char *why, size_t w
 		snprintf(why, why_size, "There is an empty element between two commas.");
 		return false;
 	}
-	if (strcasecmp(element, "default") == 0)
+	if (ascii_same(element, "default"))
 		return parse_elements(default_networks, out, why, why_size);
-	if (strcasecmp(element, "strict") == 0)
+	if (ascii_same(element, "strict"))
 		return parse_elements(default_networks, out, why, why_size) &&
 			parse_elements(strict_networks, out, why, why_size);
 	if (out->count >= GUARD_MAX_NETWORKS)

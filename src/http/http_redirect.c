@@ -13,8 +13,9 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "http/ascii.h"
+#include "http/host.h"
 #include "http/http_answer.h"
 #include "http/http_curl.h"
 #include "http/http_message.h"
@@ -54,7 +55,7 @@ same_url_part(CURLU *a, CURLU *b, CURLUPart part)
 
 	same = curl_url_get(a, part, &part_a, CURLU_DEFAULT_PORT) == CURLUE_OK &&
 		curl_url_get(b, part, &part_b, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-		strcasecmp(part_a, part_b) == 0;
+		ascii_same(part_a, part_b);
 	curl_free(part_a);
 	curl_free(part_b);
 	return same;
@@ -75,6 +76,30 @@ keeps_query(CURLU *from, CURLU *to)
 	curl_free(wanted);
 	curl_free(got);
 	return kept;
+}
+
+/*
+ * A host that is a name, be it with codes for its bytes, becomes ASCII, as all that
+ * we send to; false: it is none.
+ */
+static bool
+settle_host(Transfer *t, CURLU *url)
+{
+	char		ascii[HOST_SIZE];
+	char	   *host = NULL;
+	const char *problem = NULL;
+
+	if (curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
+		return false;
+	if (host[0] != '[')
+	{
+		problem = host_to_ascii(host, strlen(host), ascii);
+		if (problem == host_no_memory ||
+			(problem == NULL && curl_url_set(url, CURLUPART_HOST, ascii, 0) == CURLUE_OUT_OF_MEMORY))
+			t->location_lost = true;
+	}
+	curl_free(host);
+	return problem == NULL;
 }
 
 /*
@@ -100,7 +125,8 @@ redirect_target(Transfer *t, bool *same_origin)
 		curl_url_set(to, CURLUPART_URL, t->url, flags) == CURLUE_OK &&
 		curl_url_set(to, CURLUPART_URL, t->location, flags) == CURLUE_OK &&
 		curl_url_get(to, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-		(strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0) &&
+		(ascii_same(scheme, "http") || ascii_same(scheme, "https")) &&
+		settle_host(t, to) &&
 		(t->body != NULL || keeps_query(from, to)))
 	{
 		*same_origin = same_url_part(from, to, CURLUPART_SCHEME) &&
