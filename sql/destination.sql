@@ -350,6 +350,8 @@ FROM (VALUES
     ('a host to reach directly', 'no_proxy', 'a.example -ü.example'),
     ('many that grow', 'no_proxy', repeat('ü,', 20000)),
     ('a proxy', 'proxy', 'http://u:s3cret@-ü.example:1'),
+    ('codes in it', 'proxy', 'http://u:s3cret@%C3%BC.example:1'),
+    ('an address with a zone', 'proxy', 'http://u:s3cret@[fe80::1%25lo]:1'),
     ('its port', 'proxy', 'http://u:s3cret@ü.example:65536'),
     ('its password', 'proxy', 'http://u:ü@a.example:1')
   ) AS v (what, column_name, value);

@@ -242,7 +242,8 @@ settle_proxy(char **proxy, char *rest)
 
 	if (at != NULL)
 		host = at + 1;
-	if (encoding_is_ascii(host, strlen(host)))
+	/* libcurl decodes what is encoded in it, and converts that */
+	if (encoding_is_ascii(host, strlen(host)) && (host[0] == '[' || strchr(host, '%') == NULL))
 		return NULL;
 	settled = host;
 	problem = url_host_problem(&settled);
