@@ -16,8 +16,8 @@ OUR_VERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(srcdir)/rs
 
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -fvisibility=hidden
 PG_CPPFLAGS = -I$(srcdir)/src -DRSWEBHOOK_VERSION='"$(OUR_VERSION)"' \
-	$(shell pkg-config --cflags libcurl libcares libssl libcrypto)
-SHLIB_LINK = $(shell pkg-config --libs libcurl libcares libssl libcrypto)
+	$(shell pkg-config --cflags libcurl libcares libidn2 libssl libcrypto)
+SHLIB_LINK = $(shell pkg-config --libs libcurl libcares libidn2 libssl libcrypto)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)

@@ -119,6 +119,7 @@ missing_packages() {
     have pkg-config || echo pkg-config
     pkg-config --exists libcurl 2>/dev/null || echo libcurl4-openssl-dev
     pkg-config --exists libcares 2>/dev/null || echo libc-ares-dev
+    pkg-config --exists libidn2 2>/dev/null || echo libidn2-dev
     pkg-config --exists libssl libcrypto 2>/dev/null || echo libssl-dev
     have_perl_modules Getopt::Long IO::Compress::Gzip IO::Socket::INET JSON::PP Time::HiRes || echo perl
     if ! find_postgres; then

@@ -110,7 +110,7 @@ update_root() {
         apt-get -q update
         apt-get -qy dist-upgrade
         apt-get -qy install "$@"
-        apt-get clean' sh "postgresql-$major" "postgresql-server-dev-$major" nodejs openssl
+        apt-get clean' sh "postgresql-$major" "postgresql-server-dev-$major" nodejs openssl locales
 }
 
 # make_root ROOT RELEASE

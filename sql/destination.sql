@@ -300,6 +300,64 @@ INSERT INTO rswebhook.destination (name, url, auth_type, auth_token, headers)
 DROP TABLE sizes;
 DROP FUNCTION try_column;
 
+-- the name of a host is ASCII, whatever somebody wrote
+INSERT INTO rswebhook.destination (name, url, allowed_hosts, proxy, no_proxy, paused)
+    VALUES ('names', 'https://ForÊt.Example:8443/é?ê=1', '{Bücher.example,A.example:1,[::1]}',
+            'http://user:p@s@bücher.example:3128/', E'10.0.0.0/8, .例え。example\t*', true)
+    RETURNING url, allowed_hosts, proxy, no_proxy;
+SELECT endpoint('names');
+SELECT rswebhook_transform('{"type": "track", "userId": "u", "fullPath": "https://BÜCHER.example/x"}', 'names') ->> 'endpoint' AS endpoint;
+SELECT rswebhook_transform('{"type": "track", "userId": "u", "fullPath": "https://-ü.example/x"}', 'names') ->> 'endpoint' AS "what is none stays";
+UPDATE rswebhook.destination SET paused = true WHERE name = 'names' RETURNING url, allowed_hosts, proxy, no_proxy;
+-- RudderStack's own request is as RudderStack makes it, what is sent of it is not
+SELECT rswebhook_transform('{"type": "track", "userId": "u"}', '{"webhookUrl": "https://bücher.example/"}'::jsonb) ->> 'endpoint' AS endpoint;
+SELECT rswebhook.wire('{"type": "track", "userId": "u"}', '{"webhookUrl": "https://bücher.example/"}') ->> 'url' AS url;
+SELECT rswebhook.wire('{"type": "track", "userId": "u"}', '{"webhookUrl": "https://-ü.example/"}');
+-- what is none
+CREATE FUNCTION refusal(column_name text, value text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+BEGIN
+    EXECUTE format('UPDATE rswebhook.destination SET %I = %L WHERE name = %L RETURNING %1$I', column_name, value, 'names') INTO detail;
+    RETURN detail;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RETURN sqlstate || ' ' || detail;
+END
+$$;
+SELECT what, refusal(column_name, value)
+FROM (VALUES
+    ('two directions', 'url', 'https://אa.example'),
+    ('a joiner', 'url', 'https://a' || chr(8205) || 'b.example'),
+    ('a hyphen', 'url', 'https://-ü.example'),
+    ('no A-label', 'url', 'https://xn--ü.example'),
+    ('one that is none, in ASCII', 'url', 'https://XN--A.example'),
+    ('a slash', 'url', 'https://℀.example'),
+    ('an emoji', 'url', 'https://💩.example'),
+    ('one with a sharp s', 'url', 'https://ß💩.example'),
+    ('nothing', 'url', 'https://' || chr(173)),
+    ('empty', 'url', 'https://a..ü'),
+    ('empty in ASCII', 'url', 'https://a..b'),
+    ('dots', 'url', 'https://ü。example．com｡'),
+    ('a user', 'url', 'https://u@ü.example'),
+    ('codes', 'url', 'https://%C3%BC.example'),
+    ('a long label', 'url', 'https://' || repeat('ü', 64)),
+    ('one in ASCII', 'url', 'https://' || repeat('a', 64)),
+    ('a long name', 'url', 'https://' || repeat('ü.', 60)),
+    ('a URL that grows', 'url', 'https://ü/' || repeat('a', 8180)),
+    ('a host', 'allowed_hosts', '{a.example,-ü.example}'),
+    ('hosts that grow', 'allowed_hosts', array_fill(repeat('ü.', 15) || 'example', ARRAY[600])::text),
+    ('a host to reach directly', 'no_proxy', 'a.example -ü.example'),
+    ('many that grow', 'no_proxy', repeat('ü,', 20000)),
+    ('a proxy', 'proxy', 'http://u:s3cret@-ü.example:1'),
+    ('codes in it', 'proxy', 'http://u:s3cret@%C3%BC.example:1'),
+    ('an address with a zone', 'proxy', 'http://u:s3cret@[fe80::1%25lo]:1'),
+    ('its port', 'proxy', 'http://u:s3cret@ü.example:65536'),
+    ('its password', 'proxy', 'http://u:ü@a.example:1')
+  ) AS v (what, column_name, value);
+DROP FUNCTION refusal;
+DELETE FROM rswebhook.destination WHERE name = 'names';
+
 -- the trigger functions are for their triggers only
 CREATE TABLE other (headers jsonb);
 CREATE TRIGGER t AFTER INSERT ON other FOR EACH ROW EXECUTE FUNCTION rswebhook.destination_check();

@@ -45,7 +45,7 @@ my %hasty = (
 # ---------------------------------------------------------------------
 my $mine = qr/^address 127\.0\.0\.1 is in the blocked network 127\.0\.0\.0\/8$/;
 my $translated = qr/^address \S+ is in the blocked network 64:ff9b:1::\/48$/;
-my $unnamed = qr/resolve|address|name|illegal format|IDN| to ACE/i;
+my $unnamed = qr/resolve|address|name/i;
 my @forms = (
     [ '127.0.0.1', $mine ],
     [ '2130706433', $mine ],
@@ -59,8 +59,9 @@ my @forms = (
     [ 'LocalHost', qr/blocked network/ ],
     [ 'localhost.', qr/blocked network|$unnamed/ ],
     [ '127.0.0.1.', qr/blocked network|$unnamed/ ],
-    [ 'ｌｏｃａｌｈｏｓｔ', qr/blocked network|$unnamed/ ],
-    [ '①②⑦.⓪.⓪.①', qr/blocked network|$unnamed/ ],
+    [ 'ｌｏｃａｌｈｏｓｔ', qr/blocked network/ ],
+    [ '①②⑦.⓪.⓪.①', $mine ],
+    [ '１２７。１', $mine ],
     [ '0.0.0.0', qr/^address 0\.0\.0\.0 is in the blocked network 0\.0\.0\.0\/8$/ ],
     [ '0', qr/blocked network 0\.0\.0\.0\/8$/ ],
     [ '169.254.169.254', qr/blocked network 169\.254\.0\.0\/16$/ ],

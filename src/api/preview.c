@@ -78,10 +78,11 @@ rswebhook_transform_target(PG_FUNCTION_ARGS)
 	Jsonb	   *event = PG_GETARG_JSONB_P(0);
 	char	   *target = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	const char *method = config_method(target);
+	bool		for_destination = method == NULL || strcmp(method, target) != 0;
 	const TransformConfig *config;
 	Transformed transformed;
 
-	if (method != NULL && strcmp(method, target) == 0)
+	if (!for_destination)
 		config = transform_config_from_parts(NULL, method, NULL);
 	else
 	{
@@ -103,6 +104,10 @@ rswebhook_transform_target(PG_FUNCTION_ARGS)
 	}
 
 	transform_event(event, config, JSON_MOST_TEXT, &transformed);
+
+	/* as it is sent; what cannot be is shown as it is */
+	if (for_destination && !transformed.passthrough)
+		(void) url_endpoint_problem(&transformed.endpoint);
 	PG_RETURN_JSONB_P(request_to_jsonb(&transformed));
 }
 

@@ -110,12 +110,25 @@ check_name(const char *name, FieldProblem *problem)
 	return problem_set(problem, "name", name, detail, "Choose another name.");
 }
 
-static bool
-check_url(const char *url, FieldProblem *problem)
+/* Put a text with hosts in the place of one that has others. */
+static void
+replace_hosts(char **text, const char *settled, DestinationFields *fields)
 {
-	const char *why = url_problem(url);
+	if (settled == *text)
+		return;
+	*text = unconstify(char *, settled);
+	fields->hosts_changed = true;
+}
+
+static bool
+check_url(DestinationFields *fields, FieldProblem *problem)
+{
+	const char *url = fields->url;
+	const char *settled = url;
+	const char *why = url_problem(&settled);
 	bool		plain = strpbrk(url, "@?#") == NULL;
 
+	replace_hosts(&fields->url, settled, fields);
 	if (why == NULL)
 		return true;
 	return problem_set(problem, "url", plain ? url : NULL,
@@ -172,35 +185,83 @@ check_source(const char *column, const char *text, bool *elsewhere, FieldProblem
 }
 
 static bool
-check_hosts(ArrayType *hosts, FieldProblem *problem)
+check_hosts(DestinationFields *fields, FieldProblem *problem)
 {
 	Datum	   *elements;
 	int			count;
+	bool		changed = false;
 
-	if (!destination_names_check("allowed_hosts", hosts, problem))
+	if (!destination_names_check("allowed_hosts", fields->allowed_hosts, problem))
 		return false;
-	deconstruct_array(hosts, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
+	deconstruct_array(fields->allowed_hosts, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
 	for (int i = 0; i < count; i++)
 	{
 		const char *host = TextDatumGetCString(elements[i]);
+		const char *settled = host;
 
 		CHECK_FOR_INTERRUPTS();
-		if (url_host_problem(host) != NULL)
+		if (url_host_problem(&settled) != NULL)
 			return problem_set(problem, "allowed_hosts", NULL,
 							   psprintf("\"%s\" is not a host, or a host and a port.",
 										encoding_quotable(host, strlen(host))),
 							   "Use hosts such as \"example.com\" or \"example.com:8443\".");
+		if (settled == host)
+			continue;
+		elements[i] = CStringGetTextDatum(settled);
+		changed = true;
+	}
+	if (changed)
+	{
+		fields->allowed_hosts = construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT);
+		fields->hosts_changed = true;
 	}
 	return true;
 }
 
-const char *
-destination_proxy_problem(const char *proxy, const char **hint)
+static bool
+check_no_proxy(DestinationFields *fields, FieldProblem *problem)
 {
+	const char *settled = fields->no_proxy;
+	const char *why = url_host_list_problem(&settled);
+
+	replace_hosts(&fields->no_proxy, settled, fields);
+	return why == NULL ||
+		problem_set(problem, "no_proxy", NULL, problem_sentence(why),
+					"Use a list such as \"example.com, .example.net, 10.0.0.0/8\".");
+}
+
+/* What is in front of the host may be a password. */
+static const char *
+settle_proxy(char **proxy, char *rest)
+{
+	int			len = strcspn(rest, "/?#");
+	char	   *host = pnstrdup(rest, len);
+	char	   *at = strrchr(host, '@');
+	const char *settled;
+	const char *problem;
+
+	if (at != NULL)
+		host = at + 1;
+	/* libcurl decodes what is encoded in it, and converts that */
+	if (encoding_is_ascii(host, strlen(host)) && (host[0] == '[' || strchr(host, '%') == NULL))
+		return NULL;
+	settled = host;
+	problem = url_host_problem(&settled);
+	if (problem != NULL)
+		return problem_sentence(problem);
+	*proxy = psprintf("%.*s%s%s", (int) (rest + len - strlen(host) - *proxy), *proxy,
+					  settled, rest + len);
+	return NULL;
+}
+
+const char *
+destination_proxy_problem(char **proxy_text, const char **hint)
+{
+	char	   *proxy = *proxy_text;
 	static const char *const schemes[] = {
 		"http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"
 	};
-	const char *rest = NULL;
+	char	   *rest = NULL;
 
 	for (int i = 0; i < lengthof(schemes); i++)
 	{
@@ -215,19 +276,21 @@ destination_proxy_problem(const char *proxy, const char **hint)
 	*hint = "Use a URL such as \"http://proxy.example.com:3128\".";
 	if (*rest == '\0' || *rest == '/' || strchr(proxy, ' ') || has_control_character(proxy))
 		return "The proxy's URL has no host, or a space or control character.";
-	return NULL;
+	return settle_proxy(proxy_text, rest);
 }
 
 static bool
-check_proxy(const char *proxy, FieldProblem *problem)
+check_proxy(DestinationFields *fields, FieldProblem *problem)
 {
+	char	   *settled = fields->proxy;
 	const char *hint;
 	const char *detail;
 	bool		elsewhere = false;
 
-	if (!check_source("proxy", proxy, &elsewhere, problem))
+	if (!check_source("proxy", fields->proxy, &elsewhere, problem))
 		return false;
-	detail = elsewhere ? NULL : destination_proxy_problem(proxy, &hint);
+	detail = elsewhere ? NULL : destination_proxy_problem(&settled, &hint);
+	replace_hosts(&fields->proxy, settled, fields);
 	return detail == NULL || problem_set(problem, "proxy", NULL, detail, hint);
 }
 
@@ -331,16 +394,17 @@ destination_fields_check(HeapTuple tuple, TupleDesc desc, DestinationFields *fie
 	return
 		destination_sizes_check(tuple, desc, problem) &&
 		(fields->name == NULL || check_name(fields->name, problem)) &&
-		(fields->url == NULL || check_url(fields->url, problem)) &&
+		(fields->url == NULL || check_url(fields, problem)) &&
 		(fields->method == NULL || check_method(fields->method, problem)) &&
 		(fields->headers == NULL || destination_headers_check(&fields->headers, problem)) &&
 		(fields->types == NULL || destination_names_check("types", fields->types, problem)) &&
 		(fields->events == NULL || destination_names_check("events", fields->events, problem)) &&
-		(fields->proxy == NULL || check_proxy(fields->proxy, problem)) &&
+		(fields->proxy == NULL || check_proxy(fields, problem)) &&
+		(fields->no_proxy == NULL || check_no_proxy(fields, problem)) &&
 		check_tls(fields, problem) &&
 		auth_check(fields, problem) &&
 		check_header_bytes(fields, problem) &&
-		(fields->allowed_hosts == NULL || check_hosts(fields->allowed_hosts, problem)) &&
+		(fields->allowed_hosts == NULL || check_hosts(fields, problem)) &&
 		(fields->signing_secrets == NULL ||
 		 destination_secrets_check(&fields->signing_secrets, problem)) &&
 		(fields->status_outcomes == NULL ||

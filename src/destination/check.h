@@ -29,7 +29,7 @@ extern bool destination_names_check(const char *column, ArrayType *names,
  * NULL, or a sentence that says why this is no proxy's URL, or neither a
  * certificate nor a key, and a hint.
  */
-extern const char *destination_proxy_problem(const char *proxy, const char **hint);
+extern const char *destination_proxy_problem(char **proxy, const char **hint);
 extern const char *destination_pem_problem(const char *pem, bool is_key, const char **hint);
 
 extern double destination_number(HeapTuple tuple, TupleDesc desc, const char *column);

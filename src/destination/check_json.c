@@ -13,8 +13,6 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/datetime.h"
@@ -30,6 +28,7 @@
 #include "destination/sign.h"
 #include "destination/values.h"
 #include "destination/verdict.h"
+#include "http/ascii.h"
 #include "tables/tables.h"
 #include "transform/json.h"
 #include "transform/request.h"
@@ -388,7 +387,7 @@ status_range(const char *key, int len, int *first, int *last)
 		*last = *first + 99;
 		return true;
 	}
-	if (!isdigit((unsigned char) key[1]) || !isdigit((unsigned char) key[2]))
+	if (!ascii_is_digit(key[1]) || !ascii_is_digit(key[2]))
 		return false;
 	*first += (key[1] - '0') * 10 + (key[2] - '0');
 	*last = *first;

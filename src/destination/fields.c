@@ -277,6 +277,7 @@ destination_fields_read(HeapTuple tuple, TupleDesc desc, DestinationFields *fiel
 {
 	Row			row = {tuple, desc};
 
+	fields->hosts_changed = false;
 	fields->name = fields_text(&row, "name");
 	fields->url = fields_text(&row, "url");
 	fields->method = fields_text(&row, "method");
@@ -287,6 +288,7 @@ destination_fields_read(HeapTuple tuple, TupleDesc desc, DestinationFields *fiel
 	fields->client_cert = fields_text(&row, "client_cert");
 	fields->client_key = fields_text(&row, "client_key");
 	fields->proxy = fields_text(&row, "proxy");
+	fields->no_proxy = fields_text(&row, "no_proxy");
 	fields->auth_type = fields_text(&row, "auth_type");
 	fields->auth_username = fields_text(&row, "auth_username");
 	fields->auth_password = fields_text(&row, "auth_password");

@@ -28,11 +28,15 @@ typedef struct Row
 	TupleDesc	desc;
 } Row;
 
-/* The columns that have rules of their own; NULL is SQL's null. */
+/*
+ * The columns that have rules of their own; NULL is SQL's null.  Where a column
+ * holds hosts, those that are not ASCII become so when they are checked.
+ */
 typedef struct DestinationFields
 {
+	bool		hosts_changed;	/* some did, in one of the columns marked so * */
 	char	   *name;
-	char	   *url;
+	char	   *url;			/* * */
 	char	   *method;
 	Jsonb	   *headers;		/* replaced when it had to be normalised */
 	ArrayType  *types;
@@ -40,13 +44,14 @@ typedef struct DestinationFields
 	char	   *ca_cert;
 	char	   *client_cert;
 	char	   *client_key;
-	char	   *proxy;
+	char	   *proxy;			/* * */
+	char	   *no_proxy;		/* * */
 	char	   *auth_type;
 	char	   *auth_username;
 	char	   *auth_password;
 	char	   *auth_token;
 	char	   *auth_header;
-	ArrayType  *allowed_hosts;
+	ArrayType  *allowed_hosts;	/* * */
 	Jsonb	   *signing_secrets;	/* likewise */
 	Jsonb	   *status_outcomes;
 } DestinationFields;

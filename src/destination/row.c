@@ -214,7 +214,7 @@ destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc)
 	dest->url = fields.url;
 	dest->method = fields.method;
 	dest->ca_cert = fields.ca_cert;
-	dest->no_proxy = fields_text(row, "no_proxy");
+	dest->no_proxy = fields.no_proxy;
 	dest->client_cert = read_secret(fields.client_cert);
 	dest->client_key = read_secret(fields.client_key);
 	dest->proxy = read_secret(fields.proxy);

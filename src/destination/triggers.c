@@ -193,6 +193,33 @@ replace_jsonb(Relation rel, HeapTuple tuple, const char *column, Jsonb *jsonb)
 									 &attnum, &value, &isnull);
 }
 
+/* Likewise; what has grown by that may be too long. */
+static HeapTuple
+replace_hosts(Relation rel, HeapTuple tuple, const DestinationFields *fields)
+{
+	static const char *const columns[] = {"url", "proxy", "no_proxy", "allowed_hosts"};
+	const char *texts[] = {fields->url, fields->proxy, fields->no_proxy};
+	Datum		values[lengthof(columns)];
+	bool		nulls[lengthof(columns)];
+	int			attnums[lengthof(columns)];
+	FieldProblem problem;
+
+	if (!fields->hosts_changed)
+		return tuple;
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		attnums[i] = SPI_fnumber(RelationGetDescr(rel), columns[i]);
+		nulls[i] = i < lengthof(texts) ? texts[i] == NULL : fields->allowed_hosts == NULL;
+		values[i] = nulls[i] ? (Datum) 0 :
+			i < lengthof(texts) ? CStringGetTextDatum(texts[i]) : PointerGetDatum(fields->allowed_hosts);
+	}
+	tuple = heap_modify_tuple_by_cols(tuple, RelationGetDescr(rel), lengthof(columns),
+									  attnums, values, nulls);
+	if (!destination_sizes_check(tuple, RelationGetDescr(rel), &problem))
+		report_problem(rel, &problem);
+	return tuple;
+}
+
 SQL_FUNCTION(rswebhook_destination_check);
 
 Datum
@@ -237,6 +264,7 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 	warn_of_sources(rel, &fields, old);
 	tuple = replace_jsonb(rel, tuple, "headers", fields.headers);
 	tuple = replace_jsonb(rel, tuple, "signing_secrets", fields.signing_secrets);
+	tuple = replace_hosts(rel, tuple, &fields);
 	return PointerGetDatum(tuple);
 }
 

@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
+#include "http/ascii.h"
 #include "http/guard.h"
 
 static const char default_networks[] =
@@ -30,20 +30,34 @@ static const char default_networks[] =
 	"::,"						/* unspecified: reaches our own host */
 	"fd00:ec2::/32,"			/* metadata and other local services: AWS */
 	"fd20:ce::254,"				/* metadata: Google Cloud */
+	"fd00:c1::a9fe:a9fe,"		/* metadata: Oracle Cloud */
+	"fd00:42::42,"				/* metadata: Scaleway */
+	"fd00:a9fe:a9fe::1,"		/* metadata: others */
 	"fe80::/10,"				/* link-local */
 	"ff00::/8";					/* multicast */
 
+/*
+ * All but global unicast space, and of that what is in IANA's registries of
+ * special-purpose addresses, though some of it can be reached globally: nobody
+ * receives webhooks there.  The networks at the end have the rest of IPv6, where
+ * nothing has been assigned.
+ */
 static const char strict_networks[] =
 	"127.0.0.0/8,::1,"			/* loopback */
 	"10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,"	/* private */
 	"100.64.0.0/10,"			/* shared by carriers, and by overlays */
-	"fc00::/7,fec0::/10,"		/* private */
-	"64:ff9b:1::/48,"			/* translators of a network's own */
-	"100::/64,"					/* discarded */
-	"192.0.0.0/24,"				/* protocol assignments */
-	"198.18.0.0/15,"			/* benchmarks */
+	"192.0.0.0/24,2001::/23,"	/* protocol assignments, Teredo among them */
 	"192.0.2.0/24,198.51.100.0/24,203.0.113.0/24,"	/* documentation */
-	"2001:db8::/32,3fff::/20";	/* documentation */
+	"2001:db8::/32,3fff::/20,"	/* documentation */
+	"192.31.196.0/24,192.175.48.0/24,2620:4f:8000::/48,"	/* AS112 */
+	"192.52.193.0/24,"			/* multicast tunnels */
+	"192.88.99.0/24,2002::/16," /* 6to4 */
+	"198.18.0.0/15,"			/* benchmarks */
+	"64:ff9b:1::/48,"			/* translators of a network's own */
+	"100::/64,100:0:0:1::/64,"	/* discarded, dummy */
+	"5f00::/16,"				/* segments of routes */
+	"fc00::/7,fec0::/10,"		/* private */
+	"::/3,4000::/2,8000::/1";
 
 /*
  * IPv6 networks whose addresses hold an IPv4 address, and which bytes those
@@ -83,6 +97,8 @@ static const struct
 };
 
 #define MAPPED		0
+#define NAT64		3
+#define ANY			(-1)
 #define NCARRIERS	((int) (sizeof(carriers) / sizeof(carriers[0])))
 
 static GuardList blocked;
@@ -191,6 +207,19 @@ parse_network(char *element, GuardNetwork *network, char *why, size_t why_size)
 
 static bool parse_elements(const char *list, GuardList *out, char *why, size_t why_size);
 
+static bool
+parse_strict(GuardList *out, char *why, size_t why_size)
+{
+	int			first = out->count;
+
+	if (!parse_elements(default_networks, out, why, why_size) ||
+		!parse_elements(strict_networks, out, why, why_size))
+		return false;
+	for (int i = first; i < out->count; i++)
+		out->networks[i].strict = true;
+	return true;
+}
+
 /* One element of a list, trimmed. */
 static bool
 parse_element(const char *start, size_t len, GuardList *out, char *why, size_t why_size)
@@ -210,11 +239,10 @@ parse_element(const char *start, size_t len, GuardList *out, char *why, size_t w
 		snprintf(why, why_size, "There is an empty element between two commas.");
 		return false;
 	}
-	if (strcasecmp(element, "default") == 0)
+	if (ascii_same(element, "default"))
 		return parse_elements(default_networks, out, why, why_size);
-	if (strcasecmp(element, "strict") == 0)
-		return parse_elements(default_networks, out, why, why_size) &&
-			parse_elements(strict_networks, out, why, why_size);
+	if (ascii_same(element, "strict"))
+		return parse_strict(out, why, why_size);
 	if (out->count >= GUARD_MAX_NETWORKS)
 	{
 		snprintf(why, why_size, "A list can have at most %d networks.", GUARD_MAX_NETWORKS);
@@ -288,15 +316,24 @@ guard_set_allowed(const char *list)
 	(void) replace_list(&allowed, list);
 }
 
-/* The first network of the list with this address in it, or NULL. */
+/*
+ * The first network of the list with this address in it, and more bits than so
+ * many; or NULL.  Where there is no IPv4, all of it is in 64:ff9b::/96, so there
+ * "strict" leaves the word to that of IPv4.
+ */
 static const GuardNetwork *
-find_network(const GuardList *list, const unsigned char *address, int size)
+find_network(const GuardList *list, const unsigned char *address, int size, int bits)
 {
+	bool		nat64 = size == 16 &&
+		same_bits(address, carriers[NAT64].prefix, carriers[NAT64].bits);
+
 	for (int i = 0; i < list->count; i++)
 	{
 		const GuardNetwork *network = &list->networks[i];
 
-		if (network->size == size && same_bits(address, network->address, network->bits))
+		if (network->size == size && network->bits > bits &&
+			same_bits(address, network->address, network->bits) &&
+			!(nat64 && network->strict && network->bits < carriers[NAT64].bits))
 			return network;
 	}
 	return NULL;
@@ -305,7 +342,8 @@ find_network(const GuardList *list, const unsigned char *address, int size)
 /*
  * The network that blocks one of the IPv4 addresses that an IPv6 address may
  * stand for, and that one; or NULL.  *excepted: none is blocked, and one is
- * allowed.
+ * allowed.  That an IPv6 network is allowed says nothing about them, unless it is
+ * so narrow that it says which they are.
  */
 static const GuardNetwork *
 judge_carried(const unsigned char *address, unsigned char *carried, bool *excepted)
@@ -317,9 +355,11 @@ judge_carried(const unsigned char *address, unsigned char *carried, bool *except
 
 		if (!carried_address(address, i, carried))
 			continue;
-		if (find_network(&allowed, carried, 4) != NULL)
+		if (find_network(&allowed, carried, 4, ANY) != NULL)
 			*excepted = true;
-		else if ((network = find_network(&blocked, carried, 4)) != NULL)
+		else if (find_network(&allowed, address, 16, 8 * carriers[i].at[0]) != NULL)
+			continue;
+		else if ((network = find_network(&blocked, carried, 4, ANY)) != NULL)
 		{
 			*excepted = false;
 			return network;
@@ -361,9 +401,10 @@ guard_allows(const struct sockaddr *address, char *why, size_t why_size)
 		return false;
 	}
 
-	if (excepted || find_network(&allowed, bytes, size) != NULL)
+	if (carried_network == NULL &&
+		(excepted || find_network(&allowed, bytes, size, ANY) != NULL))
 		return true;
-	network = find_network(&blocked, bytes, size);
+	network = find_network(&blocked, bytes, size, ANY);
 	if (network == NULL && carried_network == NULL)
 		return true;
 

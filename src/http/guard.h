@@ -7,10 +7,12 @@
  * allowed all the same.  An element is an address, a network ("10.0.0.0/8") or
  * one of two words: "default" stands for what no webhook should ever go to
  * (link-local, the metadata services of clouds, multicast, reserved), "strict"
- * for that and everything else that is not the public internet.
+ * for that and everything else that is not the public internet, as IANA's
+ * registries have it.
  *
  * An IPv6 address that is only a way of writing an IPv4 address, or of having
- * a translator connect to one, is judged as itself and as the IPv4 address.
+ * a translator connect to one, is judged as itself and as the IPv4 address: that
+ * a translator's network is allowed does not allow what is blocked behind it.
  *
  * Pure: no PostgreSQL, no memory but the caller's and two tables here.  Not
  * thread safe; the lists are replaced as a whole.
@@ -34,6 +36,7 @@ typedef struct GuardNetwork
 	unsigned char address[16];	/* network order; IPv4 uses the first four */
 	unsigned char size;			/* bytes of it in use: 4 or 16 */
 	unsigned char bits;			/* length of the prefix */
+	bool		strict;			/* of the word "strict" */
 } GuardNetwork;
 
 /* Flat, so that it can be copied as a value. */

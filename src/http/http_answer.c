@@ -12,13 +12,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 
+#include "http/ascii.h"
 #include "http/http_answer.h"
 #include "http/http_curl.h"
 #include "http/http_pool.h"
@@ -86,7 +85,7 @@ parse_retry_after(const char *value, size_t len)
 	memcpy(text, value, len);
 	text[len] = '\0';
 
-	if (isalpha((unsigned char) text[0]))
+	if (ascii_is_letter(text[0]))
 	{
 		time_t		date = curl_getdate(text, NULL);
 
@@ -107,7 +106,7 @@ parse_retry_after(const char *value, size_t len)
 			return -1;
 		for (; *c != '\0'; c++)
 		{
-			if (!isdigit((unsigned char) *c))
+			if (!ascii_is_digit(*c))
 				return -1;
 			if (seconds < MAX_RETRY_AFTER_S)
 				seconds = seconds * 10 + (*c - '0');
@@ -222,11 +221,11 @@ header_value(const char *line, size_t len, const char *name, size_t *value_len)
 	const char *value = line + name_len + 1;
 	const char *end = line + len;
 
-	if (len <= name_len || line[name_len] != ':' || strncasecmp(line, name, name_len) != 0)
+	if (len <= name_len || line[name_len] != ':' || !ascii_begin_same(line, name, name_len))
 		return NULL;
-	while (value < end && isspace((unsigned char) *value))
+	while (value < end && ascii_is_space(*value))
 		value++;
-	while (end > value && isspace((unsigned char) end[-1]))
+	while (end > value && ascii_is_space(end[-1]))
 		end--;
 	*value_len = end - value;
 	return value;
@@ -287,8 +286,8 @@ status_in(const char *line, size_t len)
 {
 	if (len < 13 || strncmp(line, "HTTP/1.", 7) != 0 || (line[7] != '0' && line[7] != '1') ||
 		line[8] != ' ' || line[9] < '1' || line[9] > '9' ||
-		!isdigit((unsigned char) line[10]) || !isdigit((unsigned char) line[11]) ||
-		!isspace((unsigned char) line[12]))
+		!ascii_is_digit(line[10]) || !ascii_is_digit(line[11]) ||
+		!ascii_is_space(line[12]))
 		return 0;
 	return (line[9] - '0') * 100 + (line[10] - '0') * 10 + line[11] - '0';
 }
@@ -449,7 +448,7 @@ clean_error(HttpPhase phase, const char *text)
 
 	if (len > MAX_ERROR_BYTES)
 		len = MAX_ERROR_BYTES;
-	while (len > 0 && isspace((unsigned char) text[len - 1]))
+	while (len > 0 && ascii_is_space(text[len - 1]))
 		len--;
 	error = reserve_malloc(name_len + len + 1);
 	if (error == NULL)

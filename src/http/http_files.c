@@ -20,9 +20,9 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
+#include "http/ascii.h"
 #include "http/http_files.h"
 #include "http/poller.h"
 #include "http/transfer.h"
@@ -380,7 +380,7 @@ http_hosts_find(const char *host, HttpHostsAddress *each, void *arg)
 		}			address;
 
 		/* a name may be twice in a line */
-		if (entry->address == last || strcasecmp(entry->name, host) != 0)
+		if (entry->address == last || !ascii_same(entry->name, host))
 			continue;
 		last = entry->address;
 		memset(&address, 0, sizeof(address));

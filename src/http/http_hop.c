@@ -11,12 +11,11 @@
  *-------------------------------------------------------------------------
  */
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "http/ascii.h"
 #include "http/http_answer.h"
 #include "http/http_curl.h"
 #include "http/http_hop.h"
@@ -37,12 +36,22 @@ is_address(const char *host)
 	return host[0] == '[' || inet_pton(AF_INET, host, bytes) == 1;
 }
 
+/* libcurl converts the rest by the process's locale, so it gets nothing of that. */
+static bool
+is_ascii(const char *text)
+{
+	for (; *text != '\0'; text++)
+	{
+		if (*text & 0x80)
+			return false;
+	}
+	return true;
+}
+
 /* The parts of the URL that connections depend on; false: no memory. */
 static bool
 note_origin(Transfer *t)
 {
-	unsigned	flags = 0;
-	CURLUcode	rc;
 	char	   *scheme = NULL;
 	char	   *host = NULL;
 	char	   *zone = NULL;
@@ -51,12 +60,7 @@ note_origin(Transfer *t)
 
 	free(t->origin);
 	t->origin = t->host = NULL;
-#ifdef CURLU_PUNYCODE
-	flags = CURLU_PUNYCODE;
-#endif
-	rc = curl_url_get(t->parsed, CURLUPART_HOST, &host, flags);
-	if (rc != CURLUE_OK && rc != CURLUE_OUT_OF_MEMORY)
-		(void) curl_url_get(t->parsed, CURLUPART_HOST, &host, 0);
+	(void) curl_url_get(t->parsed, CURLUPART_HOST, &host, 0);
 	(void) curl_url_get(t->parsed, CURLUPART_ZONEID, &zone, 0);
 	if (host != NULL &&
 		curl_url_get(t->parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
@@ -70,14 +74,14 @@ note_origin(Transfer *t)
 		snprintf(t->origin, size, "%s://%s%s%s:%s", scheme, host,
 				 zone ? "%" : "", zone ? zone : "", port);
 		for (char *c = t->origin; *c != '\0'; c++)
-			*c = tolower((unsigned char) *c);
+			*c = ascii_lower(*c);
 		t->port = atoi(port);
 		if (!is_address(host))
 		{
 			t->host = t->origin + size;
 			memcpy(t->host, host, strlen(host) + 1);
 			for (char *c = t->host; *c != '\0'; c++)
-				*c = tolower((unsigned char) *c);
+				*c = ascii_lower(*c);
 		}
 	}
 	curl_free(scheme);
@@ -101,7 +105,7 @@ http_hop_parse(Transfer *t)
 	free(t->parsed_url);
 	t->parsed_url = NULL;
 
-	if (strncasecmp(t->url, "http://", 7) != 0 && strncasecmp(t->url, "https://", 8) != 0)
+	if (!ascii_begin_same(t->url, "http://", 7) && !ascii_begin_same(t->url, "https://", 8))
 		return CURLE_UNSUPPORTED_PROTOCOL;
 	if (t->parsed == NULL)
 		t->parsed = curl_url();
@@ -118,6 +122,8 @@ http_hop_parse(Transfer *t)
 	}
 	if (!note_origin(t))
 		return CURLE_OUT_OF_MEMORY;
+	if (!is_ascii(t->origin))
+		return CURLE_URL_MALFORMAT;
 	t->parsed_url = strdup(t->url);
 	return t->parsed_url != NULL ? CURLE_OK : CURLE_OUT_OF_MEMORY;
 }
@@ -158,7 +164,7 @@ bypasses_proxy(const char *host, const char *no_proxy)
 		if (len > 0 && no_proxy[len - 1] == '.')
 			len--;
 		if (len > 0 && len <= host_len &&
-			strncasecmp(host + host_len - len, no_proxy, len) == 0 &&
+			ascii_begin_same(host + host_len - len, no_proxy, len) &&
 			(len == host_len || host[host_len - len - 1] == '.'))
 			return true;
 		no_proxy += strcspn(no_proxy, ", \t");
@@ -173,9 +179,8 @@ is_host_name(const char *host)
 		return false;
 	for (; *host != '\0'; host++)
 	{
-		unsigned char c = *host;
-
-		if (c < 0x80 && !isalnum(c) && c != '-' && c != '.' && c != '_')
+		if (!ascii_is_letter(*host) && !ascii_is_digit(*host) &&
+			*host != '-' && *host != '.' && *host != '_')
 			return false;
 	}
 	return true;
@@ -244,11 +249,11 @@ resolve_proxy(Transfer *t, const char *proxy, bool *host_too)
 		curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
 		curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK)
 	{
-		int			number = strcasecmp(scheme, "https") == 0 ? HTTPS_PROXY_PORT : PROXY_PORT;
+		int			number = ascii_same(scheme, "https") ? HTTPS_PROXY_PORT : PROXY_PORT;
 
 		if (curl_url_get(parsed, CURLUPART_PORT, &port, 0) == CURLUE_OK)
 			number = atoi(port);
-		*host_too = strcasecmp(scheme, "socks4") == 0 || strcasecmp(scheme, "socks5") == 0;
+		*host_too = ascii_same(scheme, "socks4") || ascii_same(scheme, "socks5");
 		if (!is_address(host))
 			state = resolve(t, host, number, true);
 	}

@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "http/ascii.h"
 #include "http/http_message.h"
 #include "http/transfer.h"
 
@@ -60,7 +60,7 @@ is_header(const char *line, const char *name)
 {
 	size_t		len = strlen(name);
 
-	return strncasecmp(line, name, len) == 0 && (line[len] == ':' || line[len] == ';');
+	return ascii_begin_same(line, name, len) && (line[len] == ':' || line[len] == ';');
 }
 
 static bool

@@ -26,8 +26,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "http/ascii.h"
 #include "http/http_book.h"
 #include "http/http_curl.h"
 #include "http/http_dns.h"
@@ -438,7 +438,7 @@ is_localhost(const char *host)
 
 	if (len > 0 && host[len - 1] == '.')
 		len--;
-	return len >= own_len && strncasecmp(host + len - own_len, localhost, own_len) == 0 &&
+	return len >= own_len && ascii_begin_same(host + len - own_len, localhost, own_len) &&
 		(len == own_len || host[len - own_len - 1] == '.');
 }
 

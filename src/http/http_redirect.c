@@ -13,8 +13,9 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "http/ascii.h"
+#include "http/host.h"
 #include "http/http_answer.h"
 #include "http/http_curl.h"
 #include "http/http_message.h"
@@ -47,7 +48,7 @@ same_url_part(CURLU *a, CURLU *b, CURLUPart part)
 
 	same = curl_url_get(a, part, &part_a, CURLU_DEFAULT_PORT) == CURLUE_OK &&
 		curl_url_get(b, part, &part_b, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-		strcasecmp(part_a, part_b) == 0;
+		ascii_same(part_a, part_b);
 	curl_free(part_a);
 	curl_free(part_b);
 	return same;
@@ -77,9 +78,33 @@ has_scheme(CURLU *url, const char *scheme)
 	bool		same;
 
 	same = curl_url_get(url, CURLUPART_SCHEME, &own, 0) == CURLUE_OK &&
-		strcasecmp(own, scheme) == 0;
+		ascii_same(own, scheme);
 	curl_free(own);
 	return same;
+}
+
+/*
+ * A host that is a name, be it with codes for its bytes, becomes ASCII, as all that
+ * we send to; false: it is none.
+ */
+static bool
+settle_host(Transfer *t, CURLU *url)
+{
+	char		ascii[HOST_SIZE];
+	char	   *host = NULL;
+	const char *problem = NULL;
+
+	if (curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
+		return false;
+	if (host[0] != '[')
+	{
+		problem = host_to_ascii(host, strlen(host), ascii);
+		if (problem == host_no_memory ||
+			(problem == NULL && curl_url_set(url, CURLUPART_HOST, ascii, 0) == CURLUE_OUT_OF_MEMORY))
+			t->location_lost = true;
+	}
+	curl_free(host);
+	return problem == NULL;
 }
 
 /*
@@ -88,7 +113,7 @@ has_scheme(CURLU *url, const char *scheme)
  * it is none.  303 leads to something else, which can be had by GET.
  */
 static const char *
-why_not(const Transfer *t, CURLU *from, CURLU *to)
+why_not(Transfer *t, CURLU *from, CURLU *to)
 {
 	if (t->answer.status == 303 && strcmp(t->method, "GET") != 0)
 		return "it leads to an answer and not to where the event is wanted";
@@ -99,6 +124,8 @@ why_not(const Transfer *t, CURLU *from, CURLU *to)
 	if (curl_url_set(to, CURLUPART_URL, t->location, url_flags) != CURLUE_OK ||
 		!(has_scheme(to, "http") || has_scheme(to, "https")))
 		return "it leads to no URL of http or https";
+	if (!settle_host(t, to))
+		return "its host is none";
 	if (has_scheme(from, "https") && !has_scheme(to, "https"))
 		return "it leads from https to http";
 	if (t->body == NULL && !keeps_query(from, to))

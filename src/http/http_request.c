@@ -10,9 +10,9 @@
  *-------------------------------------------------------------------------
  */
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
+#include "http/ascii.h"
 #include "http/http_answer.h"
 #include "http/http_carry.h"
 #include "http/http_curl.h"
@@ -169,7 +169,7 @@ set_hop(Transfer *t)
 
 	if (t->setup == CURLE_OK)
 		t->setup = http_hop_parse(t);
-	if (strncasecmp(t->url, "https:", 6) == 0)
+	if (ascii_begin_same(t->url, "https:", 6))
 		SETOPT(t, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	/* libcurl's copy of a parsed address has lost its zone in some versions */
 	SETOPT(t, CURLOPT_CURLU, strchr(t->url, '[') == NULL ? t->parsed : NULL);

@@ -12,10 +12,10 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 
 #include <openssl/rand.h>
 
+#include "http/ascii.h"
 #include "http/http_answer.h"
 #include "http/http_curl.h"
 #include "http/http_dns_socket.h"
@@ -75,7 +75,7 @@ phase_reached(const Transfer *t, CURLcode result)
 	if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_RESOLVE_PROXY)
 		return HTTP_PHASE_RESOLVE;
 	if (result == CURLE_COULDNT_CONNECT || !t->opened || waits_for_proxy(t) ||
-		strncasecmp(t->url, "https:", 6) != 0)
+		!ascii_begin_same(t->url, "https:", 6))
 		return HTTP_PHASE_CONNECT;
 
 	/* some versions know a local port before there is a connection ... */

@@ -20,11 +20,11 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 #include <openssl/ssl.h>
 
+#include "http/ascii.h"
 #include "http/http_socket.h"
 #include "http/http_unasked.h"
 #include "http/poller.h"
@@ -247,7 +247,7 @@ http_unasked_on_new(const Transfer *t)
 	if (t->pool->tls)
 		return tls != NULL && SSL_version(tls) < TLS1_3_VERSION && !t->connection->multiplexed &&
 			(SSL_has_pending(tls) || http_socket_state(t->fd) == SOCKET_SPOKE);
-	if (t->proxied && strncasecmp(t->pool->proxy, "https:", 6) == 0)
+	if (t->proxied && ascii_begin_same(t->pool->proxy, "https:", 6))
 		return false;
 	return http_socket_state(t->fd) == SOCKET_SPOKE;
 }

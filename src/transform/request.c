@@ -183,26 +183,25 @@ request_header_value_problem(const char *value, int len)
  * ---------------------------------------------------------------------
  */
 
-/* Only a host can have more than ASCII in it here; cut between characters. */
+/* All is ASCII here. */
 static char *
 finish_shown(StringInfo shown)
 {
 	if (shown->len > MAX_SHOWN)
 	{
-		shown->len = pg_encoding_mbcliplen(PG_UTF8, shown->data, shown->len,
-										   MAX_SHOWN - 3);
+		shown->len = MAX_SHOWN - 3;
 		appendStringInfoString(shown, "...");
 	}
-	return unconstify(char *, encoding_from_utf8(shown->data, shown->len));
+	return shown->data;
 }
 
 static bool
 build_url(const Transformed *transformed, WireRequest *wire, char **why)
 {
-	const JsonbValue *endpoint = &transformed->endpoint;
-	const char *utf8 = endpoint->val.string.val;
-	int			len = endpoint->val.string.len;
-	const char *problem;
+	JsonbValue	endpoint = transformed->endpoint;
+	const char *problem = url_endpoint_problem(&endpoint);
+	const char *utf8 = endpoint.val.string.val;
+	int			len = endpoint.val.string.len;
 	StringInfoData url;
 	StringInfoData shown;
 
@@ -210,10 +209,10 @@ build_url(const Transformed *transformed, WireRequest *wire, char **why)
 	initStringInfo(&shown);
 	appendStringInfo(&shown, "%s ", wire->method);
 
-	if (encoding_to_utf8(&utf8, &len))
-		problem = url_build(utf8, len, &transformed->params, &url, &shown);
-	else
+	if (problem == NULL && !encoding_to_utf8(&utf8, &len))
 		problem = "the URL is not valid UTF-8";
+	if (problem == NULL)
+		problem = url_build(utf8, len, &transformed->params, &url, &shown);
 	if (problem != NULL)
 	{
 		*why = pstrdup(problem);

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 
 #include "base/encoding.h"
+#include "http/host.h"
 #include "transform/json.h"
 #include "transform/url.h"
 #include "transform/values.h"
@@ -26,6 +27,9 @@
 
 #define BAD_PORT	"the URL's port is not a number from 1 to 65535"
 #define TOO_LONG	"the URL with its params would be longer than 65536 bytes"
+#define CONFIG_TOO_LONG "the URL is longer than 8192 bytes"
+#define NO_UTF8		"the URL is not valid UTF-8"
+#define BAD_CHARACTER "the URL's host has a character that is not allowed in one"
 
 /* Where the parts of a URL lie. */
 typedef struct UrlParts
@@ -33,7 +37,7 @@ typedef struct UrlParts
 	bool		https;
 	const char *authority;
 	int			authority_len;
-	const char *host;			/* with the brackets of an address */
+	const char *host;			/* a name, or an address with its brackets */
 	int			host_len;
 	int			port;			/* the scheme's own if there is none */
 	const char *path;			/* empty, or begins with a slash */
@@ -71,32 +75,63 @@ hex_value(char c)
  * ---------------------------------------------------------------------
  */
 
+/* To follow "the host". */
 static const char *
-host_problem(const char *host, int len)
+name_problem(const char *name, int len, char ascii[HOST_SIZE])
 {
-	bool		is_address = len > 0 && host[0] == '[';
+	const char *problem;
+
+	if (!encoding_to_utf8(&name, &len))
+		return "is not valid UTF-8";
+	problem = host_to_ascii(name, len, ascii);
+	if (problem == host_no_memory)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("There was none to convert a host's name.")));
+	return problem;
+}
+
+/* *ascii: of a name. */
+static const char *
+host_problem(const char *host, int len, char ascii[HOST_SIZE])
+{
+	const char *problem;
 
 	if (len == 0)
 		return "the URL has no host";
-	if (is_address && (len < 4 || host[len - 1] != ']'))
-		return "the URL's IPv6 address is not complete";
-	for (int i = is_address; i < len - is_address; i++)
+	if (host[0] != '[')
 	{
-		unsigned char c = host[i];
-
-		if (is_address ? !(hex_value(c) >= 0 || c == ':' || c == '.') :
-			!(json_is_alnum(c) || c == '-' || c == '.' || c == '_' || IS_HIGHBIT_SET(c)))
-			return "the URL's host has a character that is not allowed in one";
+		problem = name_problem(host, len, ascii);
+		return problem != NULL ? psprintf("the URL's host %s", problem) : NULL;
+	}
+	if (len < 4 || host[len - 1] != ']')
+		return "the URL's IPv6 address is not complete";
+	for (int i = 1; i < len - 1; i++)
+	{
+		if (hex_value(host[i]) < 0 && host[i] != ':' && host[i] != '.')
+			return BAD_CHARACTER;
 	}
 	return NULL;
 }
 
+/* The text with a name in it, which lies at host, in ASCII; not all is ASCII now. */
+static void
+replace_name(const char **text, int *len, const char *host, int host_len, const char *ascii)
+{
+	int			before = host - *text;
+	int			behind = *len - before - host_len;
+
+	*text = psprintf("%.*s%s%.*s", before, *text, ascii, behind, host + host_len);
+	*len = before + strlen(ascii) + behind;
+}
+
 /*
  * host or [address], with or without a port: NULL with the parts set, or what
- * is wrong with it.
+ * is wrong with it, apart from the host.
  */
 static const char *
-split_authority(const char *authority, int len, UrlParts *parts)
+find_host(const char *authority, int len, UrlParts *parts)
 {
 	const char *host_end;
 	const char *end = authority + len;
@@ -132,12 +167,12 @@ split_authority(const char *authority, int len, UrlParts *parts)
 	parts->host = authority;
 	parts->host_len = host_end - authority;
 	parts->port = port;
-	return host_problem(parts->host, parts->host_len);
+	return NULL;
 }
 
-/* Find the parts; NULL or what is wrong with the URL. */
+/* Find the parts; NULL or what is wrong with the URL, apart from its host. */
 static const char *
-split_url(const char *url, int len, UrlParts *parts)
+find_parts(const char *url, int len, UrlParts *parts)
 {
 	const char *end = url + len;
 	const char *at = url;
@@ -173,29 +208,136 @@ split_url(const char *url, int len, UrlParts *parts)
 		parts->path = end;
 	parts->path_len = end - parts->path;
 	parts->authority_len = parts->path - at;
-	return split_authority(parts->authority, parts->authority_len, parts);
+	return find_host(parts->authority, parts->authority_len, parts);
 }
 
-const char *
-url_problem(const char *url)
+/* Of URLs with hosts that have become ASCII, as everything below. */
+static const char *
+split_authority(const char *authority, int len, UrlParts *parts)
+{
+	const char *problem = find_host(authority, len, parts);
+	char		ascii[HOST_SIZE];
+
+	if (problem == NULL && !encoding_is_ascii(parts->host, parts->host_len))
+		problem = BAD_CHARACTER;
+	return problem != NULL ? problem : host_problem(parts->host, parts->host_len, ascii);
+}
+
+static const char *
+split_url(const char *url, int len, UrlParts *parts)
+{
+	const char *problem = find_parts(url, len, parts);
+
+	return problem != NULL ? problem :
+		split_authority(parts->authority, parts->authority_len, parts);
+}
+
+/* ---------------------------------------------------------------------
+ * Hosts become ASCII
+ * ---------------------------------------------------------------------
+ */
+
+static const char *
+settle_host(const char **text, int *len, const UrlParts *parts)
+{
+	char		ascii[HOST_SIZE];
+	const char *problem = host_problem(parts->host, parts->host_len, ascii);
+
+	if (problem == NULL && !encoding_is_ascii(parts->host, parts->host_len))
+		replace_name(text, len, parts->host, parts->host_len, ascii);
+	return problem;
+}
+
+static const char *
+settle_url(const char **url, int *len)
 {
 	UrlParts	parts;
-	size_t		len = strlen(url);
+	const char *problem = find_parts(*url, *len, &parts);
 
-	if (len > MAX_CONFIG_URL)
-		return "the URL is longer than 8192 bytes";
-	if (strchr(url, ' ') != NULL)
-		return "the URL has a space in it";
-	return split_url(url, len, &parts);
+	return problem != NULL ? problem : settle_host(url, len, &parts);
 }
 
 const char *
-url_host_problem(const char *host)
+url_problem(const char **url)
+{
+	const char *utf8 = *url;
+	int			len = strlen(*url);
+	int			utf8_len = len;
+	const char *problem = NULL;
+
+	if (len > MAX_CONFIG_URL)
+		return CONFIG_TOO_LONG;
+	if (strchr(*url, ' ') != NULL)
+		return "the URL has a space in it";
+	problem = settle_url(url, &len);
+	if (problem == NULL && len > MAX_CONFIG_URL)
+		problem = CONFIG_TOO_LONG;
+	if (problem == NULL && !encoding_to_utf8(&utf8, &utf8_len))
+		problem = NO_UTF8;
+	return problem;
+}
+
+const char *
+url_host_problem(const char **host)
 {
 	UrlParts	parts = {.https = true};
+	int			len = strlen(*host);
+	const char *problem = find_host(*host, len, &parts);
 
-	return split_authority(host, strlen(host), &parts);
+	return problem != NULL ? problem : settle_host(host, &len, &parts);
 }
+
+/* What is ASCII in it is libcurl's to understand: addresses, networks, "*". */
+const char *
+url_host_list_problem(const char **hosts)
+{
+	static const char separators[] = ", \t";
+	StringInfoData list;
+	char		ascii[HOST_SIZE];
+	const char *at = *hosts;
+	const char *problem;
+
+	if (encoding_is_ascii(at, strlen(at)))
+		return NULL;
+	initStringInfo(&list);
+	while (*at != '\0')
+	{
+		int			between = strspn(at, separators);
+		int			dots;
+		int			len;
+
+		dots = strspn(at + between, ".");
+		appendBinaryStringInfo(&list, at, between + dots);
+		at += between + dots;
+		len = strcspn(at, separators);
+		if (encoding_is_ascii(at, len))
+			appendBinaryStringInfo(&list, at, len);
+		else if ((problem = name_problem(at, len, ascii)) == NULL)
+			appendStringInfoString(&list, ascii);
+		else
+			return psprintf("the host \"%s\" %s", encoding_quotable(at, len), problem);
+		at += len;
+	}
+	*hosts = list.data;
+	return NULL;
+}
+
+const char *
+url_endpoint_problem(JsonbValue *endpoint)
+{
+	const char *url = endpoint->val.string.val;
+	int			len = endpoint->val.string.len;
+	const char *problem = settle_url(&url, &len);
+
+	if (problem == NULL)
+		json_set_string(endpoint, url, len);
+	return problem;
+}
+
+/* ---------------------------------------------------------------------
+ * Where an event may lead
+ * ---------------------------------------------------------------------
+ */
 
 static bool
 same_host(const UrlParts *a, const UrlParts *b)

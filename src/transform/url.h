@@ -15,15 +15,22 @@
 #include "transform/values.h"
 
 /*
- * NULL if it is an http or https URL, or a host with or without a port,
- * that can be configured, else the reason it cannot.
+ * NULL if it is an http or https URL, or a host with or without a port, or a list
+ * of hosts or their ends with commas or blanks between them, that can be
+ * configured, else the reason it cannot.  In the server encoding; a name of a host
+ * that is not ASCII becomes so (see http/host.h), in a string of its own.
  */
-extern const char *url_problem(const char *url);
-extern const char *url_host_problem(const char *host);
+extern const char *url_problem(const char **url);
+extern const char *url_host_problem(const char **host);
+extern const char *url_host_list_problem(const char **hosts);
+
+/* The same for an event's endpoint. */
+extern const char *url_endpoint_problem(JsonbValue *endpoint);
 
 /*
  * NULL if an event's endpoint may be sent to with the credentials of the
- * destination that has this URL, else why not.  All in the server encoding.
+ * destination that has this URL, else why not.  All in the server encoding, with
+ * hosts that have become ASCII.
  */
 extern const char *url_origin_problem(const char *endpoint, int len, const char *url,
 									  char **allowed_hosts, int nallowed_hosts);
@@ -39,7 +46,7 @@ extern void url_show_foreign(const char *url, char shown[MAX_SHOWN + 1]);
 
 /*
  * Append the URL to send to, and the same with the values of the endpoint's
- * own query masked.  All in UTF-8.  NULL, or why it cannot be.
+ * own query masked.  All in UTF-8, the host in ASCII.  NULL, or why it cannot be.
  */
 extern const char *url_build(const char *endpoint, int len, const NamedValues *params,
 							 StringInfo url, StringInfo shown);

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "base/encoding.h"
 #include "destination/auth.h"
 #include "destination/check.h"
 #include "destination/secret.h"
@@ -78,17 +79,17 @@ event_headers_allowed(const Transformed *transformed, const Destination *destina
 	return true;
 }
 
+/* Its host becomes ASCII. */
 static bool
-event_url_allowed(const Transformed *transformed, const Destination *destination,
-				  char **why)
+event_url_allowed(Transformed *transformed, const Destination *destination, char **why)
 {
-	const JsonbValue *endpoint = &transformed->endpoint;
-	const char *problem = url_origin_problem(endpoint->val.string.val,
-											 endpoint->val.string.len,
-											 destination->url,
-											 destination->allowed_hosts,
-											 destination->nallowed_hosts);
+	JsonbValue *endpoint = &transformed->endpoint;
+	const char *problem = url_endpoint_problem(endpoint);
 
+	if (problem == NULL)
+		problem = url_origin_problem(endpoint->val.string.val, endpoint->val.string.len,
+									 destination->url, destination->allowed_hosts,
+									 destination->nallowed_hosts);
 	if (problem != NULL)
 		*why = pstrdup(problem);
 	return problem == NULL;
@@ -164,15 +165,26 @@ fetch_pem(const Secret *secret, bool is_key, char **value, char **why)
 		is_of_use(secret, destination_pem_problem(*value, is_key, &hint), why);
 }
 
+/* A password that is no text at all is sent as it is. */
 static bool
 fetch_proxy(const Secret *secret, char **value, char **why)
 {
 	const char *hint;
+	const char *utf8;
+	int			len;
 
 	if (!fetch(secret, value, why))
 		return false;
-	return secret == NULL || secret->source == SECRET_LITERAL ||
-		is_of_use(secret, destination_proxy_problem(*value, &hint), why);
+	if (secret == NULL)
+		return true;
+	if (secret->source != SECRET_LITERAL &&
+		!is_of_use(secret, destination_proxy_problem(value, &hint), why))
+		return false;
+	utf8 = *value;
+	len = strlen(utf8);
+	if (encoding_to_utf8(&utf8, &len))
+		*value = unconstify(char *, utf8);
+	return true;
 }
 
 static bool

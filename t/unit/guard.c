@@ -82,14 +82,17 @@ stands_for(const char *address, const char *carried, const char *network)
 static const char *const default_networks[] = {
 	"0.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32",
 	"192.0.0.192/32", "224.0.0.0/4", "240.0.0.0/4",
-	"::/128", "fd00:ec2::/32", "fd20:ce::254/128", "fe80::/10", "ff00::/8"
+	"::/128", "fd00:ec2::/32", "fd20:ce::254/128", "fd00:c1::a9fe:a9fe/128", "fd00:42::42/128",
+	"fd00:a9fe:a9fe::1/128", "fe80::/10", "ff00::/8"
 };
 
 static const char *const strict_networks[] = {
 	"127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
-	"100.64.0.0/10", "fc00::/7", "fec0::/10", "64:ff9b:1::/48", "100::/64",
+	"100.64.0.0/10", "fc00::/7", "fec0::/10", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64",
 	"192.0.0.0/24", "198.18.0.0/15", "192.0.2.0/24", "198.51.100.0/24",
-	"203.0.113.0/24", "2001:db8::/32", "3fff::/20"
+	"203.0.113.0/24", "2001::/23", "2001:db8::/32", "3fff::/20", "192.31.196.0/24",
+	"192.175.48.0/24", "2620:4f:8000::/48", "192.52.193.0/24", "192.88.99.0/24", "2002::/16",
+	"5f00::/16", "::/3", "4000::/2", "8000::/1"
 };
 
 static void
@@ -134,7 +137,9 @@ has_bounds(const char *network)
 	for (int i = bits; i < size * 8; i++)
 		last[i / 8] |= 0x80 >> (i % 8);
 
-	ok(strstr(judge_bytes(first, size), in_it) != NULL, psprintf("the first of %s", network));
+	/* that of a wide one may be something else as well, which is named */
+	ok(strstr(judge_bytes(first, size), bits > 16 || size == 4 ? in_it : "blocked") != NULL,
+	   psprintf("the first of %s", network));
 	ok(judge_bytes(last, size)[0] != '\0', psprintf("the last of %s", network));
 	if (step(first, size, -1))
 		ok(strstr(judge_bytes(first, size), in_it) == NULL, psprintf("before %s", network));
@@ -172,11 +177,12 @@ named_lists(void)
 	static const char *const anywhere[] = {
 		"1.0.0.0", "8.8.8.8", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0",
 		"169.253.255.255", "169.255.0.0", "192.0.1.0", "223.255.255.255",
-		"2001:4860:4860::8888", "2a00::1", "2001:db7:ffff::", "fbff::1", "1::", "::ffff:8.8.8.8",
-		"::8.8.8.8", "::ffff:0:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::", "2003::1",
-		"64:ff9b:2::a9fe:1"
+		"2000::", "2001:4860:4860::8888", "2a00::1", "2001:db7:ffff::", "64:ff9b::8.8.8.8", "2003::1",
+		"2001:200::", "3ffe::1", "3fff:1000::"
 	};
 	static const char *const inside[] = {
+		"fbff::1", "1::", "::ffff:8.8.8.8", "::8.8.8.8", "::ffff:0:8.8.8.8", "2002:808:808::",
+		"64:ff9b:2::a9fe:1", "64:ff9b::1:808:808", "64:ff9a:ffff:ffff:ffff:ffff:808:808", "fd00:42::43",
 		"127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "::1", "fc00::1",
 		"fd00::1", "fec0::1", "64:ff9b:1::808:808", "::ffff:127.0.0.1", "2001:db8::1"
 	};
@@ -209,6 +215,66 @@ named_lists(void)
 	set_lists("", "");
 	is_free("169.254.169.254");
 	is_free("::");
+}
+
+/*
+ * What IANA's registries of special-purpose addresses had in October 2025, and the
+ * parts of IPv6 of which its registry of the address space says that they are not
+ * global unicast.
+ */
+static void
+registries(void)
+{
+	static const char *const special[] = {
+		"0.0.0.0/8", "0.0.0.0/32", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
+		"172.16.0.0/12", "192.0.0.0/24", "192.0.0.0/29", "192.0.0.8/32", "192.0.0.9/32",
+		"192.0.0.10/32", "192.0.0.170/32", "192.0.0.171/32", "192.0.2.0/24", "192.31.196.0/24",
+		"192.52.193.0/24", "192.88.99.0/24", "192.88.99.2/32", "192.168.0.0/16", "192.175.48.0/24",
+		"198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "255.255.255.255/32",
+
+		"::1/128", "::/128", "::ffff:0:0/96", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64",
+		"2001::/23", "2001::/32", "2001:1::1/128", "2001:1::2/128", "2001:1::3/128", "2001:2::/48",
+		"2001:3::/32", "2001:4:112::/48", "2001:10::/28", "2001:20::/28", "2001:30::/28",
+		"2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20", "5f00::/16", "fc00::/7",
+		"fe80::/10",
+
+		"224.0.0.0/4", "100::/8", "200::/7", "400::/6", "800::/5", "1000::/4", "4000::/3",
+		"6000::/3", "8000::/3", "a000::/3", "c000::/3", "e000::/4", "f000::/5", "f800::/6",
+		"fe00::/9", "fec0::/10", "ff00::/8"
+	};
+
+	set_lists("strict", "");
+	for (int i = 0; i < lengthof(special); i++)
+	{
+		unsigned char first[16];
+		unsigned char last[16];
+		unsigned char middle[16];
+		int			size;
+		int			bits;
+
+		split(special[i], first, &size, &bits);
+		memcpy(last, first, sizeof(last));
+		for (int bit = bits; bit < size * 8; bit++)
+			last[bit / 8] |= 0x80 >> (bit % 8);
+		for (int byte = 0; byte < 16; byte++)
+			middle[byte] = first[byte] | (last[byte] & 0x5A);
+		ok(judge_bytes(first, size)[0] != '\0', psprintf("strict has the first of %s", special[i]));
+		ok(judge_bytes(last, size)[0] != '\0', psprintf("strict has the last of %s", special[i]));
+		ok(judge_bytes(middle, size)[0] != '\0', psprintf("strict has one within %s", special[i]));
+	}
+
+	/* where a translator leads is judged by that */
+	is_free("64:ff9b::808:808");
+	stands_for("64:ff9b::7f00:1", "127.0.0.1", "127.0.0.0/8");
+	stands_for("64:ff9b::c058:6302", "192.88.99.2", "192.88.99.0/24");
+
+	/* but not by who blocks it, too */
+	set_lists("strict, 64:ff9b::/96", "");
+	is_in("64:ff9b::808:808", "64:ff9b::/96");
+	set_lists("strict, ::/0", "");
+	is_in("64:ff9b::808:808", "::/0");
+	set_lists("::/0, strict", "");
+	is_in("64:ff9b::808:808", "::/0");
 }
 
 /* ---------------------------------------------------------------------
@@ -302,10 +368,39 @@ exceptions(void)
 	stands_for("64:ff9b:1:0:a9:fe02:a01:1", "169.254.2.10", "169.254.0.0/16");
 	stands_for("64:ff9b:1:0:a9:fe01:a02:1", "10.2.0.1", "10.0.0.0/8");
 
-	/* an IPv6 network as such */
-	set_lists("strict", "64:ff9b::/96");
-	is_free("64:ff9b::a9fe:a9fe");
+	/* an IPv6 network as such says nothing of what a translator leads to ... */
+	set_lists("default, 64:ff9b::/96", "64:ff9b::/96");
+	is_free("64:ff9b::808:808");
+	is_free("64:ff9b::a00:1");
+	stands_for("64:ff9b::a9fe:a9fe", "169.254.169.254", "169.254.0.0/16");
+	stands_for("64:ff9b::6464:64c8", "100.100.100.200", "100.100.100.200/32");
+	stands_for("64:ff9b::a83f:8110", "168.63.129.16", "168.63.129.16/32");
+	stands_for("64:ff9b::c000:c0", "192.0.0.192", "192.0.0.192/32");
 	is_in("169.254.169.254", "169.254.0.0/16");
+	set_lists("strict", "64:ff9b::/96, 64:ff9b:1::/48, 2002::/16, ::/96, ::ffff:0:0:0/96");
+	stands_for("64:ff9b::a9fe:a9fe", "169.254.169.254", "169.254.0.0/16");
+	stands_for("64:ff9b:1::a9fe:a9fe", "169.254.169.254", "169.254.0.0/16");
+	stands_for("64:ff9b:1:a9fe:a9:fe00::", "169.254.0.0", "169.254.0.0/16");
+	stands_for("2002:a9fe:a9fe::1", "169.254.169.254", "169.254.0.0/16");
+	stands_for("::169.254.169.254", "169.254.169.254", "169.254.0.0/16");
+	stands_for("::ffff:0:a9fe:a9fe", "169.254.169.254", "169.254.0.0/16");
+	stands_for("::ffff:169.254.169.254", "169.254.169.254", "169.254.0.0/16");
+	is_free("64:ff9b:1::808:808");
+	is_free("2002:808:808::1");
+	is_free("::8.8.8.8");
+	set_lists("default", "::/0");
+	stands_for("64:ff9b::a9fe:a9fe", "169.254.169.254", "169.254.0.0/16");
+	is_free("fd00:42::42");
+
+	/* ... unless it says which that is */
+	set_lists("strict", "64:ff9b::a9fe:a9fe, 64:ff9b::a01:0/112, 2002:a9fe::/32, 64:ff9b:1:a9fe::/96");
+	is_free("64:ff9b::a9fe:a9fe");
+	stands_for("64:ff9b::a9fe:a9fd", "169.254.169.253", "169.254.0.0/16");
+	is_free("64:ff9b::a01:203");
+	stands_for("64:ff9b::a02:203", "10.2.2.3", "10.0.0.0/8");
+	is_free("2002:a9fe:a9fe::1");
+	is_free("64:ff9b:1:a9fe::808:808");
+	stands_for("64:ff9b:1:a9fe::a9fe:a9fe", "169.254.169.254", "169.254.0.0/16");
 
 	/* "strict" may be allowed, too, and everything be blocked */
 	set_lists("0.0.0.0/0, ::/0", "strict");
@@ -450,6 +545,7 @@ static void
 tests(void)
 {
 	named_lists();
+	registries();
 	carriers();
 	exceptions();
 	lists();

@@ -3,7 +3,7 @@
  * url.c
  *		Unit tests of which URLs can be sent to, and of the URL with its query.
  *
- * rooms: transform/url.c transform/flatten.c transform/jsonwrite.c base/encoding.c
+ * rooms: transform/url.c transform/flatten.c transform/jsonwrite.c base/encoding.c http/host.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -23,6 +23,8 @@
 #define BAD_ADDRESS	"the URL's IPv6 address is not complete"
 #define BAD_PORT	"the URL's port is not a number from 1 to 65535"
 #define USERINFO	"the URL has a user name or password in it; use a header instead"
+#define EMPTY_LABEL	"the URL's host has an empty label"
+#define NO_UTF8		"the URL's host is not valid UTF-8"
 #define TOO_LONG	"the URL with its params would be longer than 65536 bytes"
 
 typedef struct Case
@@ -65,6 +67,12 @@ printable(const char *text)
  * ---------------------------------------------------------------------
  */
 
+static const char *
+problem_of(const char *given)
+{
+	return url_problem(&given);
+}
+
 static void
 problems(void)
 {
@@ -98,6 +106,9 @@ problems(void)
 
 		{"https://a%2eb", BAD_HOST}, {"https://a\\b", BAD_HOST}, {"https://a,b", BAD_HOST}, {"https://a;b", BAD_HOST},
 		{"https://a]", BAD_HOST}, {"https://a[::1]", BAD_PORT}, {"https://*.a", BAD_HOST}, {"https://a$", BAD_HOST},
+		{"https://a..b", EMPTY_LABEL}, {"https://.a", EMPTY_LABEL}, {"https://.", EMPTY_LABEL}, {"https://é..", EMPTY_LABEL},
+		{"https://é%2eb", BAD_HOST}, {"https://a℀b", BAD_HOST}, {"https://אa", "the URL's host mixes directions of writing in a way that is not allowed"},
+		{"https://\xff", NO_UTF8}, {"https://u@é", USERINFO}, {"https://é:x", BAD_PORT}, {"https://é:80:", BAD_PORT},
 		{"https://<a>", BAD_HOST}, {"https://\"a\"", BAD_HOST}, {"https://a|b", BAD_HOST},
 
 		{"https://u@a", USERINFO}, {"https://u:p@a", USERINFO}, {"https://@a", USERINFO}, {"https://a:80@b", USERINFO},
@@ -115,14 +126,96 @@ problems(void)
 	};
 
 	for (int i = 0; i < lengthof(urls); i++)
-		is_text(url_problem(urls[i].given), urls[i].expected, psprintf("URL \"%s\"", printable(urls[i].given)));
+		is_text(problem_of(urls[i].given), urls[i].expected, psprintf("URL \"%s\"", printable(urls[i].given)));
 	for (int i = 0; i < lengthof(hosts); i++)
-		is_text(url_host_problem(hosts[i].given), hosts[i].expected, psprintf("host \"%s\"", printable(hosts[i].given)));
+	{
+		const char *host = hosts[i].given;
 
-	is_text(url_problem(repeated("https://a/", 'x', 8182)), NULL, "8192 bytes");
-	is_text(url_problem(repeated("https://a/", 'x', 8183)), "the URL is longer than 8192 bytes", "8193 bytes");
-	is_text(url_problem(repeated("https://a:", '9', 8000)), BAD_PORT, "a very long port");
-	is_text(url_problem(repeated("https://a:", '0', 8000)), BAD_PORT, "one of zeroes");
+		is_text(url_host_problem(&host), hosts[i].expected, psprintf("host \"%s\"", printable(hosts[i].given)));
+	}
+
+	is_text(problem_of(repeated("https://a/", 'x', 8182)), NULL, "8192 bytes");
+	is_text(problem_of(repeated("https://a/", 'x', 8183)), "the URL is longer than 8192 bytes", "8193 bytes");
+	is_text(problem_of(repeated("https://é/", 'x', 8174)), NULL, "8192 bytes in ASCII");
+	is_text(problem_of(repeated("https://é/", 'x', 8181)), "the URL is longer than 8192 bytes", "8193 bytes in ASCII");
+	is_text(problem_of(repeated("https://a:", '9', 8000)), BAD_PORT, "a very long port");
+	is_text(problem_of(repeated("https://a:", '0', 8000)), BAD_PORT, "one of zeroes");
+}
+
+/* ---------------------------------------------------------------------
+ * Hosts become ASCII
+ * ---------------------------------------------------------------------
+ */
+
+static void
+settled(void)
+{
+	static const Case urls[] = {
+		{"https://Forêt.Test:8443/É?ê=è#ë", "https://xn--fort-ipa.test:8443/É?ê=è#ë"},
+		{"HTTP://例え。テスト", "HTTP://xn--r8jz45g.xn--zckzah"},
+		{"http://１２７.０.０.１:80/", "http://127.0.0.1:80/"},
+		{"https://A.Example:0443/É", NULL}, {"https://[::1]/é", NULL}
+	};
+	static const Case hosts[] = {
+		{"forêt.test", "xn--fort-ipa.test"}, {"FORÊT:8443", "xn--fort-ipa:8443"}, {"A:1", NULL}, {"[::1]:1", NULL}
+	};
+	static const Case lists[] = {
+		{"", NULL}, {"*", NULL}, {"a,b c\t.d.", NULL}, {"!%/nonsense", NULL},
+		{"10.0.0.0/8, .Forêt.Test\tA.b,, [::1] *,forêt.", "10.0.0.0/8, .xn--fort-ipa.test\tA.b,, [::1] *,xn--fort-ipa."},
+		{"é", "xn--9ca"}
+	};
+	const char *text;
+	JsonbValue	endpoint;
+
+	for (int i = 0; i < lengthof(urls); i++)
+	{
+		const char *expected = urls[i].expected ? urls[i].expected : urls[i].given;
+		char	   *unended = psprintf("%s.é", urls[i].given);
+
+		text = urls[i].given;
+		is_text(url_problem(&text), NULL, psprintf("URL \"%s\"", urls[i].given));
+		is_text(text, expected, "is that");
+		ok(urls[i].expected != NULL || text == urls[i].given, "in a string of its own only if it is another");
+		json_set_string(&endpoint, unended, strlen(urls[i].given));
+		is_text(url_endpoint_problem(&endpoint), NULL, "as an endpoint");
+		is_text(pnstrdup(endpoint.val.string.val, endpoint.val.string.len), expected, "is that, too");
+	}
+	for (int i = 0; i < lengthof(hosts); i++)
+	{
+		text = hosts[i].given;
+		is_text(url_host_problem(&text), NULL, psprintf("host \"%s\"", hosts[i].given));
+		is_text(text, hosts[i].expected ? hosts[i].expected : hosts[i].given, "is that");
+	}
+	for (int i = 0; i < lengthof(lists); i++)
+	{
+		text = lists[i].given;
+		is_text(url_host_list_problem(&text), NULL, psprintf("list \"%s\"", printable(lists[i].given)));
+		is_text(text, lists[i].expected ? lists[i].expected : lists[i].given, "is that");
+	}
+	text = "a, אa, b";
+	is_text(url_host_list_problem(&text), "the host \"אa\" mixes directions of writing in a way that is not allowed",
+			"a list with a bad one");
+	json_set_string(&endpoint, "https://é../", strlen("https://é../"));
+	is_text(url_endpoint_problem(&endpoint), EMPTY_LABEL, "an endpoint with a bad one");
+	is_int(endpoint.val.string.len, strlen("https://é../"), "stays as it is");
+}
+
+/* What the bytes of a database in another encoding are. */
+static void
+encodings(void)
+{
+	const char *text = "https://for\xeat.test/\xe9";
+
+	SetDatabaseEncoding(PG_SQL_ASCII);
+	is_text(url_problem(&text), NO_UTF8, "no UTF-8 in a database without an encoding");
+	text = "https://a/\xe9";
+	is_text(url_problem(&text), "the URL is not valid UTF-8", "nor in a path");
+	text = "https://forêt.test/é";
+	is_text(url_problem(&text), NULL, "UTF-8 there");
+	is_text(text, "https://xn--fort-ipa.test/é", "is taken for that");
+	text = "for\xeat";
+	is_text(url_host_list_problem(&text), "the host \"for\xeat\" is not valid UTF-8", "in a list");
+	SetDatabaseEncoding(PG_UTF8);
 }
 
 /* ---------------------------------------------------------------------
@@ -176,6 +269,9 @@ origins(void)
 		{"nonsense", "https://a", NO_SCHEME},
 		{"https://a", "nonsense", NO_SCHEME},
 		{"https://a/\n", "https://a", CONTROL},
+		{"https://XN--9ca", "https://xn--9ca", NULL},
+		{"https://é", "https://xn--9ca", BAD_HOST},
+		{"https://xn--9ca", "https://é", BAD_HOST},
 
 		/* allowed hosts */
 		{"https://b", "https://a", NULL, true},
@@ -202,8 +298,8 @@ origins(void)
 						 known[i].others ? ", with others" : ""));
 	}
 	is_text(url_origin_problem("https://ab", 9, "https://a", NULL, 0), NULL, "what is behind its length does not count");
-	is_text(url_origin_problem(repeated("https://", 'x', 300), 308, "https://a", NULL, 0),
-			leads_to(psprintf("%s:443", repeated("", 'x', 255))), "a long host is cut");
+	is_text(url_origin_problem(psprintf("%s]", repeated("https://[", '1', 300)), 310, "https://a", NULL, 0),
+			leads_to(psprintf("%s:443", repeated("[", '1', 254))), "a long address is cut");
 }
 
 static void
@@ -443,6 +539,8 @@ static void
 tests(void)
 {
 	problems();
+	settled();
+	encodings();
 	origins();
 	masked();
 	foreign();
