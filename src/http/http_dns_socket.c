@@ -33,6 +33,7 @@ static const char *lack = NULL;
 static int64_t lacked_us = -1;	/* when that was last so */
 
 static bool truncated = false;	/* the last datagram was, and is told otherwise */
+static int	failure = ARES_SUCCESS; /* if nothing was done since it came */
 
 /* ---------------------------------------------------------------------
  * What we lack
@@ -84,6 +85,7 @@ open_socket(int family, int type, int protocol, void *nobody)
 	int			on = 1;
 
 	(void) nobody;
+	failure = ARES_SUCCESS;
 	if (fd < 0)
 	{
 		(void) http_dns_note_lack(errno);
@@ -180,6 +182,29 @@ http_dns_was_truncated(void)
 	return truncated;
 }
 
+static int
+failure_of(const unsigned char *answer)
+{
+	switch (answer[3] & 0x0f)
+	{
+		case ns_r_servfail:
+			return ARES_ESERVFAIL;
+		case ns_r_notimpl:
+			return ARES_ENOTIMP;
+		case ns_r_refused:
+			return ARES_EREFUSED;
+		default:
+			return ARES_SUCCESS;
+	}
+}
+
+int
+http_dns_status(int status)
+{
+	return status == ARES_ECONNREFUSED && failure != ARES_SUCCESS &&
+		http_dns_version() < C_ARES_1_20 ? failure : status;
+}
+
 /* Only what comes by UDP comes from somewhere. */
 static ares_ssize_t
 receive(ares_socket_t fd, void *bytes, size_t len, int flags, struct sockaddr *from,
@@ -188,7 +213,12 @@ receive(ares_socket_t fd, void *bytes, size_t len, int flags, struct sockaddr *f
 	ares_ssize_t got = recvfrom(fd, bytes, len, flags, from, from_len);
 
 	(void) nobody;
-	return from != NULL && got > 0 ? hide_truncation(bytes, got) : got;
+	failure = ARES_SUCCESS;
+	if (from == NULL || got <= 0)
+		return got;
+	if (got >= NS_HFIXEDSZ)
+		failure = failure_of(bytes);
+	return hide_truncation(bytes, got);
 }
 
 /* c-ares gives up a name server whose datagram finds no room. */
@@ -202,6 +232,7 @@ send_all(ares_socket_t fd, const struct iovec *parts, int nparts, void *nobody)
 	socklen_t	len = sizeof(type);
 
 	(void) nobody;
+	failure = ARES_SUCCESS;
 	if (sent >= 0)
 		return sent;
 	if (error == EAGAIN || error == EWOULDBLOCK)
