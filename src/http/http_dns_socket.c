@@ -24,6 +24,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "http/http_dns_answer.h"
 #include "http/http_dns_socket.h"
 #include "http/http_socket.h"
 #include "http/poller.h"
@@ -216,9 +217,20 @@ receive(ares_socket_t fd, void *bytes, size_t len, int flags, struct sockaddr *f
 	failure = ARES_SUCCESS;
 	if (from == NULL || got <= 0)
 		return got;
+	got = (ares_ssize_t) http_dns_answer_came(fd, bytes, (size_t) got, len);
 	if (got >= NS_HFIXEDSZ)
 		failure = failure_of(bytes);
 	return hide_truncation(bytes, got);
+}
+
+static bool
+is_datagram(ares_socket_t fd)
+{
+	int			type = SOCK_STREAM;
+	socklen_t	len = sizeof(type);
+
+	(void) getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+	return type == SOCK_DGRAM;
 }
 
 /* c-ares gives up a name server whose datagram finds no room. */
@@ -228,17 +240,18 @@ send_all(ares_socket_t fd, const struct iovec *parts, int nparts, void *nobody)
 	struct msghdr message = {.msg_iov = (struct iovec *) parts, .msg_iovlen = nparts};
 	ssize_t		sent = sendmsg(fd, &message, MSG_NOSIGNAL);
 	int			error = errno;
-	int			type = SOCK_STREAM;
-	socklen_t	len = sizeof(type);
 
 	(void) nobody;
 	failure = ARES_SUCCESS;
 	if (sent >= 0)
+	{
+		if (nparts == 1 && is_datagram(fd))
+			http_dns_answer_asked(fd, parts[0].iov_base, parts[0].iov_len);
 		return sent;
+	}
 	if (error == EAGAIN || error == EWOULDBLOCK)
 	{
-		(void) getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
-		if (type == SOCK_DGRAM)
+		if (is_datagram(fd))
 			(void) http_dns_note_lack(ENOBUFS);
 	}
 	else
