@@ -371,6 +371,53 @@ send_many('none-such', 1);
 ok(wait_for('an attempt', sub { attempts('none-such') }), 'a name that the next one does not know');
 like(attempts('none-such'), qr/^aborted 1 resolving the name: .*not found/i, 'is unknown');
 
+# what such a server may say, alone and as the first of two
+my %useless = (
+    (map { ("rcode-$_" => { rcode => $_ }) } 6, 9, 10, 11, 15),
+    (map { (lc "bare-$_" => { rcode => $_, bare => 1 }) } qw(FORMERR SERVFAIL NOTIMP REFUSED NOERROR NXDOMAIN)),
+    (map { (lc, { rcode => $_ }) } qw(SERVFAIL NOTIMP REFUSED)),
+    'question' => { A => [], flags => 0x0100 },
+    'no-answer' => { A => ['127.0.0.9'], flags => 0x0100 },
+    'update' => { A => ['127.0.0.9'], flags => 0xa980 },
+    'short' => { A => ['127.0.0.9'], bytes => 3 },
+    'long' => { A => ['127.0.0.9'], bytes => 5 },
+    'text' => { A => ['127.0.0.9'], as => 'TXT' },
+    'others' => { A => ['127.0.0.9'], of => 'other.test' });
+my @useless = sort keys %useless;
+foreach my $name (@useless)
+{
+    my %how = %{ $useless{$name} };
+
+    # also of the other family
+    $how{AAAA} = ['::9'] if $how{A} && @{ $how{A} };
+    $first->set("first-$name.test", %how);
+    $second->set("first-$name.test", A => ['127.0.0.1']);
+    $third->set("only-$name.test", %how);
+    add("$_-$name.test", '/ok', retry_window => '0', min_attempts => 1) foreach 'first', 'only';
+}
+send_many("first-$_", 1) foreach @useless;
+foreach my $name (@useless)
+{
+    ok(wait_for('an attempt', sub { attempts("first-$name") }), "$name by the first name server");
+    is(attempts("first-$name"), 'delivered 200 1', 'the next one is asked');
+    # a later c-ares may know by now that the other one is better
+    my ($asked) = map { $_->{time} } $first->questions("first-$name.test", 'A');
+    my ($next) = map { $_->{time} } $second->questions("first-$name.test", 'A');
+    my $gap = defined $asked && defined $next ? $next - $asked : 0;
+    # silence has a second
+    cmp_ok($gap, '<', 0.8 * $slack, sprintf 'at once: %.3f s', $gap);
+}
+$names->resolv_conf('nameserver 127.0.0.3');
+send_many("only-$_", 1) foreach @useless;
+foreach my $name (@useless)
+{
+    ok(wait_for('an attempt', sub { attempts("only-$name") }), "$name by the only name server");
+    like(attempts("only-$name"),
+        qr/^aborted 1 resolving the name: Could not resolve host: only-\S+ \(.*(?:failure|not implement|refused|misformatted|claims)/,
+        'is what the attempt says');
+}
+$names->resolv_conf(@both);
+
 #
 # Names whose answers are too long for UDP, of name servers that give none by TCP
 # either.  Others that are asked for at the same time do not notice.

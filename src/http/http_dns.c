@@ -406,6 +406,7 @@ on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 			return;
 	}
 	free(arg);
+	status = http_dns_status(status);
 	if (http_dns_is_answer(status))
 		question.channel->has_answered = true;
 	(*question.pending)--;

@@ -24,6 +24,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "http/http_dns_answer.h"
 #include "http/http_dns_socket.h"
 #include "http/http_socket.h"
 #include "http/poller.h"
@@ -33,6 +34,7 @@ static const char *lack = NULL;
 static int64_t lacked_us = -1;	/* when that was last so */
 
 static bool truncated = false;	/* the last datagram was, and is told otherwise */
+static int	failure = ARES_SUCCESS; /* if nothing was done since it came */
 
 /* ---------------------------------------------------------------------
  * What we lack
@@ -84,6 +86,7 @@ open_socket(int family, int type, int protocol, void *nobody)
 	int			on = 1;
 
 	(void) nobody;
+	failure = ARES_SUCCESS;
 	if (fd < 0)
 	{
 		(void) http_dns_note_lack(errno);
@@ -180,6 +183,29 @@ http_dns_was_truncated(void)
 	return truncated;
 }
 
+static int
+failure_of(const unsigned char *answer)
+{
+	switch (answer[3] & 0x0f)
+	{
+		case ns_r_servfail:
+			return ARES_ESERVFAIL;
+		case ns_r_notimpl:
+			return ARES_ENOTIMP;
+		case ns_r_refused:
+			return ARES_EREFUSED;
+		default:
+			return ARES_SUCCESS;
+	}
+}
+
+int
+http_dns_status(int status)
+{
+	return status == ARES_ECONNREFUSED && failure != ARES_SUCCESS &&
+		http_dns_version() < C_ARES_1_20 ? failure : status;
+}
+
 /* Only what comes by UDP comes from somewhere. */
 static ares_ssize_t
 receive(ares_socket_t fd, void *bytes, size_t len, int flags, struct sockaddr *from,
@@ -188,7 +214,23 @@ receive(ares_socket_t fd, void *bytes, size_t len, int flags, struct sockaddr *f
 	ares_ssize_t got = recvfrom(fd, bytes, len, flags, from, from_len);
 
 	(void) nobody;
-	return from != NULL && got > 0 ? hide_truncation(bytes, got) : got;
+	failure = ARES_SUCCESS;
+	if (from == NULL || got <= 0)
+		return got;
+	got = (ares_ssize_t) http_dns_answer_came(fd, bytes, (size_t) got, len);
+	if (got >= NS_HFIXEDSZ)
+		failure = failure_of(bytes);
+	return hide_truncation(bytes, got);
+}
+
+static bool
+is_datagram(ares_socket_t fd)
+{
+	int			type = SOCK_STREAM;
+	socklen_t	len = sizeof(type);
+
+	(void) getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+	return type == SOCK_DGRAM;
 }
 
 /* c-ares gives up a name server whose datagram finds no room. */
@@ -198,16 +240,18 @@ send_all(ares_socket_t fd, const struct iovec *parts, int nparts, void *nobody)
 	struct msghdr message = {.msg_iov = (struct iovec *) parts, .msg_iovlen = nparts};
 	ssize_t		sent = sendmsg(fd, &message, MSG_NOSIGNAL);
 	int			error = errno;
-	int			type = SOCK_STREAM;
-	socklen_t	len = sizeof(type);
 
 	(void) nobody;
+	failure = ARES_SUCCESS;
 	if (sent >= 0)
+	{
+		if (nparts == 1 && is_datagram(fd))
+			http_dns_answer_asked(fd, parts[0].iov_base, parts[0].iov_len);
 		return sent;
+	}
 	if (error == EAGAIN || error == EWOULDBLOCK)
 	{
-		(void) getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
-		if (type == SOCK_DGRAM)
+		if (is_datagram(fd))
 			(void) http_dns_note_lack(ENOBUFS);
 	}
 	else

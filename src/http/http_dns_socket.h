@@ -25,6 +25,12 @@ extern const struct ares_socket_functions http_dns_functions;
 /* If c-ares says that a question was not understood: is the answer a truncated one? */
 extern bool http_dns_was_truncated(void);
 
+/*
+ * What ended a look-up, whose callback this is: before 1.20, c-ares says of a name
+ * server that fails or refuses that it could not be contacted.
+ */
+extern int	http_dns_status(int status);
+
 /* c-ares says of all that we lack that no name server could be contacted. */
 extern void http_dns_note(const char *what);
 

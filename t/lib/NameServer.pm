@@ -8,7 +8,11 @@
 #   A, AAAA => [addresses]   those; an answer without any if there are none
 #   ttl => seconds           60
 #   cname => name            is that one, whatever that is
-#   rcode => word            no answer but NXDOMAIN, SERVFAIL, ...
+#   rcode => word            no answer but NXDOMAIN, SERVFAIL, ...; or its number
+#   bare => 1                only the header of that
+#   flags => number          in place of those of an answer
+#   bytes => n               addresses of so many bytes
+#   of => name               records of another name; as => 'TXT': of another type
 #   fails => 'AAAA'          SERVFAIL to that type only
 #   silent => 1, 'A' ...     not a word: to any question, or one of that type
 #   delay => ms              not before that; { A => ms }: to that type
@@ -40,7 +44,7 @@ use Time::HiRes qw(time);
 use Child;
 
 my $json = JSON::PP->new->utf8->canonical;
-my %type = (A => 1, CNAME => 5, SOA => 6, AAAA => 28, OPT => 41);
+my %type = (A => 1, CNAME => 5, SOA => 6, TXT => 16, AAAA => 28, OPT => 41);
 my %type_name = reverse %type;
 my %rcode = (NOERROR => 0, FORMERR => 1, SERVFAIL => 2, NXDOMAIN => 3, NOTIMP => 4, REFUSED => 5);
 
@@ -253,7 +257,9 @@ sub answers
     return message({ %$asked, room => 0 }, 'NOERROR', "\0")
       if $by eq 'udp' && ($truncated eq '1' || $truncated eq $asked->{type});
 
+    return pack('n6', $asked->{id}, 0x8180 | number(rcode($asked, $how)), (0) x 4) if $how->{bare};
     my $right = message($asked, rcode($asked, $how), records($name, $asked->{type}, $how));
+    substr $right, 2, 2, pack('n', $how->{flags}) if defined $how->{flags};
     return $right unless defined $how->{forged};
     my $forged = { $asked->{type} => [ $how->{forged} ] };
     return (message({ %$asked, id => $asked->{id} ^ 1 }, 'NOERROR', records($name, $asked->{type}, $forged)), $right);
@@ -267,6 +273,13 @@ sub rcode
     return 'SERVFAIL' if ($how->{fails} // '') eq $asked->{type};
     return $how->{rcode} // 'NOERROR' if !defined $target || how($target)->{cname};
     return how($target)->{rcode} // 'NOERROR';
+}
+
+sub number
+{
+    my ($rcode) = @_;
+
+    return $rcode{$rcode} // $rcode;
 }
 
 # What a name is, with all that its other names lead to.
@@ -283,7 +296,8 @@ sub records
     }
     my $family = $type eq 'AAAA' ? AF_INET6 : AF_INET;
     return (@records,
-        map { record($name, $type, $how->{ttl}, $_) }
+        map { record($how->{of} // $name, $how->{as} // $type, $how->{ttl}, $_) }
+        map { defined $how->{bytes} ? pack("a$how->{bytes}", $_) : $_ }
         grep { defined } map { inet_pton($family, $_) } @{ $how->{$type} // [] });
 }
 
@@ -308,7 +322,7 @@ sub message
     my ($asked, $rcode, @records) = @_;
     my @authority = @records ? () : record('', 'SOA', 1, "\0\0" . pack('N5', (1) x 5));
     my $edns = $asked->{edns} ? pack('CnnNn', 0, $type{OPT}, 1232, 0, 0) : '';
-    my $flags = 0x8180 | $rcode{$rcode};
+    my $flags = 0x8180 | number($rcode);
     my $tail = join '', @records, @authority, $edns;
 
     if (12 + length($asked->{question}) + length $tail > $asked->{room})
