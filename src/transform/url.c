@@ -460,7 +460,7 @@ url_show_foreign(const char *url, char shown[MAX_SHOWN + 1])
 	}
 	*to = '\0';
 	if (to == end)
-		strcpy(end - strlen("..."), "...");
+		strlcpy(end - strlen("..."), "...", sizeof("..."));
 }
 
 /* ---------------------------------------------------------------------
