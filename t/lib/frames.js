@@ -39,6 +39,8 @@
 //       http1: true     also over HTTP/1.1, if asked to
 //       insists: true   over HTTP/2 even if asked for HTTP/1.1
 //       tls: VERSION    not a later one, such as TLSv1.2
+//       resets: true    each connection, which is not asked for HTTP/2, in one with
+//                       the last of the handshake
 //     What is answered is in PORT-FILE.answered: the event's id, the protocol, and
 //     the number of the receiver's connection; which connections there were is in
 //     PORT-FILE.connected: the receiver's number and that one.
@@ -366,19 +368,23 @@ function endless(front)
 // The connection below TLS is at hand, to reset it
 function listen(told, receiver)
 {
-    const ALPNProtocols = told.http1 || told.insists ? ['h2', 'http/1.1'] : ['h2'];
+    const ALPNProtocols = told.resets ? ['http/1.1'] : told.http1 || told.insists ? ['h2', 'http/1.1'] : ['h2'];
     const siblings = [];
     let connections = 0;
 
     return net.createServer({ noDelay: true }, (front) => {
-        const by_hand = ['notify', 'garbage'].includes(told.end);
+        const by_hand = told.resets || ['notify', 'garbage'].includes(told.end);
         const socket = new tls.TLSSocket(by_hand ? endless(front) : front,
             { isServer: true, secureContext: told.tls ? context({ maxVersion: told.tls }) : secureContext, ALPNProtocols });
 
         for (const each of [socket, front])
             each.on('error', () => {});
         socket.on('secure', () => {
-            fs.writeSync(connected, `${receiver} ${++connections}\n`);
+            const note = () => fs.writeSync(connected, `${receiver} ${++connections}\n`);
+
+            if (told.resets)
+                return setImmediate(() => { front.uncork(); reset(front); note(); });
+            note();
             serve(socket, front, connections, told, siblings);
         });
     });
