@@ -1,5 +1,5 @@
 # HTTP/2 by hand: what no library of a receiver would say.  After a connection
-# error none of its streams is waited for, and a redirect is followed although it
+# error, or once TLS is over, none of its streams is waited for, and a redirect is followed although it
 # comes before the event was read.
 
 use strict;
@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/lib";
 
 use Certificates;
 use Http2;
+use JSON::PP;
 use Ledgers;
 use RswebhookTest;
 use Test::More;
@@ -35,8 +36,47 @@ my %recorded = attempts($node);
 is(join("\n", map { "$_: $recorded{$_}" } grep { $recorded{$_} !~ /^(?:retry 1, )?delivered 200/ } sort keys %recorded),
     '', 'all of it is delivered on another connection');
 
+<<<<<<< HEAD
 my (undef, $there) = Http2::told($certificates, {});
 my (undef, $url) = Http2::by_hand($certificates, 'redirect', $there);
+=======
+# Over for all that use it, by what TLS or our own HTTP/2 says, with an answer or
+# without, while its socket stays open: each is sent again at once
+my %told;
+foreach my $requests (2, 4)
+{
+    my %over = (at => $requests, events => $requests, warm => 1);
+
+    foreach my $answers (0, 1)
+    {
+        $told{"notify-$requests-$answers"} = { %over, answers => $answers, end => 'notify' };
+        $told{"goaway-$requests-$answers"} = { %over, answers => $answers, end => 'notify', code => 0, takes => $requests };
+        $told{"failure-$requests-$answers"} = { %over, answers => $answers, end => 'notify', code => 2, takes => $requests };
+        $told{"cold-$requests-$answers"} = { %over, answers => $answers, end => 'notify', warm => 0 };
+        $told{"tls12-$requests-$answers"} = { %over, answers => $answers, end => 'notify', tls => 'TLSv1.2' };
+        $told{"garbage-$requests-$answers"} = { %over, answers => $answers, end => 'garbage' };
+        $told{"large-$requests-$answers"} = { %over, answers => $answers, end => 'notify', early => JSON::PP::true, size => 900_000 };
+        $told{"$_-$requests-$answers"} = { %over, answers => $answers, frame => $_ }
+          foreach qw(window-0 data-idle ping-byte settings-range settings-ack rst-idle text);
+    }
+    # nothing but heads
+    $told{"endless-$requests"} = { at => $requests, events => $requests, end => 'notify', endless => JSON::PP::true };
+}
+my @names = sort keys %told;
+my ($file, @urls) = Http2::told($certificates, map { $told{$_} } @names);
+my %url;
+@url{@names} = @urls;
+add_destination($node, $_, $url{$_}, { %hasty, max_in_flight => 32 }) foreach @names;
+send_all($node, map { [ $_, "over-$_-warm", $url{$_} ] } grep { $told{$_}{warm} } @names);
+ok(wait_until_sent($node), 'the first ones');
+send_all($node, map { my $name = $_; map { [ $name, "over-$name-$_", $url{$name}, undef, $told{$name}{size} ] } 1 .. $told{$name}{events} } @names);
+ok(wait_until_sent($node), 'a connection is over, and its socket open: nothing is waited for');
+%recorded = attempts($node);
+is(join("\n", map { "$_: $recorded{$_}" } grep { /^over-/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
+    '', 'each is delivered by its first attempt');
+
+my (undef, $url) = Http2::by_hand($certificates, 'redirect', $receiver->url('/ok'));
+>>>>>>> ended
 add_destination($node, 'redirect', $url, { %hasty, max_redirects => 3 });
 foreach my $size (10, 900_000)
 {

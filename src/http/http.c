@@ -285,13 +285,18 @@ collect_finished(void)
 
 	while ((t = http_multi_ended(&result)) != NULL)
 	{
+		Connection *shared = t->connection->ntransfers > 1 ? t->connection : NULL;
 		long		connects = 0;
 
 		curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
 		t->worn = t->worn || connects > 0 || result != CURLE_OK;
-		if (t->connection->ntransfers > 1 && http_result_blames_connection(result))
-			http_untold_broken(t->connection, false);
+		if (shared && http_result_blames_connection(result))
+			http_untold_broken(shared, false);
 		http_finish(t, result, poller_clock());
+		if (shared)
+			http_connection_spoke(shared);
+		if (shared && (http_result_blames_connection(result) || result == CURLE_HTTP2_STREAM))
+			http_untold_doubt(shared);
 	}
 	http_untold_lost(poller_clock());
 }
@@ -344,7 +349,10 @@ take_event(const PollerEvent *event)
 	if (event->events == POLLER_OUT)
 		http_connection_could_write(connection, event->fd);
 	else
+	{
 		http_socket_was_heard(event->fd);
+		http_connection_spoke(connection);
+	}
 	if (event->ended && connection->multiplexed)
 		http_untold_broken(connection, event->events == 0);
 }
@@ -386,6 +394,7 @@ run_once(void)
 	http_finish_settling(now_us);
 	run_starting();
 	http_untold_forgotten(now_us);
+	http_untold_quiet(now_us);
 	look_at_all(poller_clock());
 	http_multi_timer();
 	if (http_multi_is_broken())

@@ -40,12 +40,10 @@ static bool looks_rarely = false;
 static void
 use(Transfer *t, Connection *connection)
 {
-	connection->ntransfers++;
 	connection->ncarried++;
-	connection->user = t;
 	connection->quiet_us = 0;
 	http_connection_set_unused(connection, false);
-	t->connection = connection;
+	http_connection_join(connection, t);
 	http_connection_settle(connection);
 }
 
@@ -69,7 +67,7 @@ may_have_left(const Connection *connection, int64_t now_us)
 {
 	int64_t		unused_us = now_us - connection->unused_since_us;
 
-	return looks_rarely && connection->unused && connection->multiplexed &&
+	return looks_rarely && connection->ntransfers == 0 && connection->multiplexed &&
 		unused_us > SAME_BREATH_US && unused_us < LOOKS_EVERY_US &&
 		!is_quiet(connection);
 }
@@ -201,11 +199,8 @@ http_carry_release(Transfer *t, int64_t now_us)
 
 	if (connection == NULL)
 		return;
-	t->connection = NULL;
-	if (connection->user == t)
-		connection->user = NULL;
+	http_connection_leave(t);
 	(void) curl_easy_setopt(t->easy, CURLOPT_SHARE, NULL);
-	connection->ntransfers--;
 	if (!connection->known && !connection->ended)
 	{
 		connection->ended = true;

@@ -47,8 +47,21 @@
  */
 #define LAST_WORDS_US		(1000 * 1000)
 
-static Connection *oldest = NULL;	/* of those that nobody uses */
-static Connection *newest = NULL;
+/*
+ * So long after something was heard, a connection of HTTP/2 is asked whether it is
+ * over: libcurl tells that only those whom it calls.
+ */
+#define QUIET_US			(20 * 1000)
+
+/* In the order in which they have joined. */
+typedef struct ConnectionAges
+{
+	Connection *oldest;
+	Connection *newest;
+} ConnectionAges;
+
+static ConnectionAges unused = {NULL, NULL};	/* that nobody uses */
+static ConnectionAges spoken = {NULL, NULL};	/* that are used, over HTTP/2, and heard */
 
 /* Those of all pools that will have a socket, and have none yet. */
 static int	nunopened = 0;
@@ -85,32 +98,107 @@ list_first(Connection **list, Connection *connection)
 	*list = connection;
 }
 
-void
-http_connection_set_unused(Connection *connection, bool unused)
+static void
+leave_ages(Connection *connection)
 {
-	if (connection->unused == unused)
+	ConnectionAges *ages = connection->aged;
+
+	if (ages == NULL)
 		return;
-	connection->unused = unused;
-	if (unused)
-	{
-		connection->unused_since_us = poller_clock();
-		connection->newer = NULL;
-		connection->older = newest;
-		if (newest)
-			newest->newer = connection;
-		else
-			oldest = connection;
-		newest = connection;
-		return;
-	}
+	connection->aged = NULL;
 	if (connection->older)
 		connection->older->newer = connection->newer;
 	else
-		oldest = connection->newer;
+		ages->oldest = connection->newer;
 	if (connection->newer)
 		connection->newer->older = connection->older;
 	else
-		newest = connection->older;
+		ages->newest = connection->older;
+}
+
+static void
+join_ages(Connection *connection, ConnectionAges *ages)
+{
+	leave_ages(connection);
+	connection->aged = ages;
+	connection->newer = NULL;
+	connection->older = ages->newest;
+	if (ages->newest)
+		ages->newest->newer = connection;
+	else
+		ages->oldest = connection;
+	ages->newest = connection;
+}
+
+void
+http_connection_set_unused(Connection *connection, bool is_unused)
+{
+	if (is_unused == (connection->aged == &unused))
+		return;
+	if (is_unused)
+	{
+		connection->unused_since_us = poller_clock();
+		join_ages(connection, &unused);
+	}
+	else
+		leave_ages(connection);
+}
+
+void
+http_connection_spoke(Connection *connection)
+{
+	if (!connection->multiplexed || connection->ntransfers == 0)
+		return;
+	connection->spoke_us = poller_waited_at();
+	join_ages(connection, &spoken);
+}
+
+Connection *
+http_connection_quiet(int64_t now_us)
+{
+	Connection *connection = spoken.oldest;
+
+	if (connection == NULL || now_us - connection->spoke_us < QUIET_US)
+		return NULL;
+	leave_ages(connection);
+	return connection;
+}
+
+int64_t
+http_connection_next_quiet(void)
+{
+	return spoken.oldest != NULL ? spoken.oldest->spoke_us + QUIET_US : -1;
+}
+
+void
+http_connection_join(Connection *connection, Transfer *t)
+{
+	t->connection = connection;
+	t->next_user = NULL;
+	t->previous_user = connection->last_user;
+	if (connection->last_user)
+		connection->last_user->next_user = t;
+	else
+		connection->users = t;
+	connection->last_user = t;
+	connection->ntransfers++;
+}
+
+void
+http_connection_leave(Transfer *t)
+{
+	Connection *connection = t->connection;
+
+	t->connection = NULL;
+	if (t->previous_user)
+		t->previous_user->next_user = t->next_user;
+	else
+		connection->users = t->next_user;
+	if (t->next_user)
+		t->next_user->previous_user = t->previous_user;
+	else
+		connection->last_user = t->previous_user;
+	connection->ntransfers--;
 }
 
 void
@@ -213,7 +301,7 @@ http_connection_discard(Connection *connection)
 	Pool	   *pool = connection->pool;
 
 	unlist(connection);
-	http_connection_set_unused(connection, false);
+	leave_ages(connection);
 	if (pool->spare == connection)
 		pool->spare = NULL;
 	(void) curl_share_cleanup(connection->share);
@@ -258,9 +346,9 @@ http_connection_has_room(void)
 {
 	while (http_sockets_open() + nunopened >= http_sockets_most())
 	{
-		if (oldest == NULL)
+		if (unused.oldest == NULL)
 			return false;
-		http_connection_discard(oldest);
+		http_connection_discard(unused.oldest);
 	}
 	return true;
 }
@@ -270,9 +358,9 @@ http_connection_give_way(void)
 {
 	int64_t		before_us = poller_clock() - GIVEN_AFTER_US;
 
-	for (int i = 0; i < GIVEN_AT_ONCE && oldest != NULL &&
-		 oldest->unused_since_us <= before_us; i++)
-		http_connection_discard(oldest);
+	for (int i = 0; i < GIVEN_AT_ONCE && unused.oldest != NULL &&
+		 unused.oldest->unused_since_us <= before_us; i++)
+		http_connection_discard(unused.oldest);
 }
 
 bool
@@ -366,12 +454,12 @@ unused_limit(void)
 void
 http_connection_expire(int64_t now_us)
 {
-	while (oldest != NULL && now_us - oldest->unused_since_us >= unused_limit())
-		http_connection_discard(oldest);
+	while (unused.oldest != NULL && now_us - unused.oldest->unused_since_us >= unused_limit())
+		http_connection_discard(unused.oldest);
 }
 
 int64_t
 http_connection_next_expiry(void)
 {
-	return oldest != NULL ? oldest->unused_since_us + unused_limit() : -1;
+	return unused.oldest != NULL ? unused.oldest->unused_since_us + unused_limit() : -1;
 }

@@ -26,6 +26,18 @@ extern void http_connection_set_unopened(Connection *connection, bool unopened);
 /* Nobody uses it from now on, or somebody does. */
 extern void http_connection_set_unused(Connection *connection, bool unused);
 
+/* A request uses it from now on; and not any more. */
+extern void http_connection_join(Connection *connection, Transfer *t);
+extern void http_connection_leave(Transfer *t);
+
+/*
+ * Something came on one that is used, or one of several requests on it has ended.  One
+ * of which nothing was heard for a moment since then; when is the next one, -1: never.
+ */
+extern void http_connection_spoke(Connection *connection);
+extern Connection *http_connection_quiet(int64_t now_us);
+extern int64_t http_connection_next_quiet(void);
+
 /* Into the list where it belongs after any change. */
 extern void http_connection_settle(Connection *connection);
 

@@ -364,6 +364,18 @@ accept_undecodable(Transfer *t)
 	t->head_done = t->enough = true;
 }
 
+/*
+ * libcurl asks for the other side's address when a connection is there, and keeps it
+ * for the reason if that is reset by then.
+ */
+static bool
+was_reset_at_once(const Transfer *t)
+{
+	static const char failed[] = "getpeername() failed";
+
+	return strncmp(t->curl_error, failed, sizeof(failed) - 1) == 0;
+}
+
 static const char *
 error_of(const Transfer *t, CURLcode result, bool starved)
 {
@@ -375,6 +387,8 @@ error_of(const Transfer *t, CURLcode result, bool starved)
 		return http_no_memory;
 	if (result == CURLE_OUT_OF_MEMORY)
 		return long_header;
+	if (was_reset_at_once(t))
+		return "the connection was reset";
 	if (result == CURLE_HTTP2 && t->curl_error[0] == '\0')
 		return http_not_taken;
 	return t->curl_error[0] != '\0' ? t->curl_error : curl_easy_strerror(result);

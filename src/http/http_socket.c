@@ -348,7 +348,7 @@ int
 http_on_close_socket(void *arg, curl_socket_t fd)
 {
 	Connection *connection = http_socket_owner(fd);
-	Transfer   *t = connection != NULL ? connection->user : NULL;
+	Transfer   *t = connection != NULL ? connection->users : NULL;
 
 	(void) arg;
 	if (t != NULL && t->fd == fd && t->connected && t->head_bytes == 0 && !t->pool->tls)

@@ -105,7 +105,7 @@ is_waited_for(const Connection *connection)
 {
 	if (connection->multiplexed)
 		return connection->ntransfers > 0;
-	return connection->user != NULL && !connection->user->head_done;
+	return connection->users != NULL && !connection->users->head_done;
 }
 
 /* Something failed to be written, and what the other side said before is not all read. */

@@ -16,6 +16,7 @@
 #include "http/http_finish.h"
 #include "http/http_hop.h"
 #include "http/http_lists.h"
+#include "http/http_multi.h"
 #include "http/http_pool.h"
 #include "http/http_result.h"
 #include "http/http_socket.h"
@@ -55,6 +56,8 @@ http_untold_running(Transfer *t)
 static void
 nudge(Transfer *t)
 {
+	if (http_multi_is_broken())
+		return;
 	(void) curl_easy_pause(t->easy, CURLPAUSE_SEND);
 	(void) curl_easy_pause(t->easy, CURLPAUSE_CONT);
 }
@@ -75,6 +78,44 @@ void
 http_untold_broken(Connection *connection, bool unheard)
 {
 	some_broken |= http_connection_broken(connection, unheard);
+}
+
+/*
+ * libcurl tells that a connection of HTTP/2 is over only to those whom it calls, and
+ * some versions call one of them for what has come.  So one after the other is called,
+ * as long as each finds its end; or its answer, which it may have already.
+ */
+void
+http_untold_doubt(Connection *connection)
+{
+	Transfer   *t = connection->users;
+
+	while (t != NULL && !(t->in_multi && t->connected))
+		t = t->next_user;
+	if (t == NULL)
+		return;
+
+	/* another one the next time */
+	http_connection_leave(t);
+	http_connection_join(connection, t);
+	nudge(t);
+	http_multi_timer();
+}
+
+/*
+ * What ended it may have come in one with an answer, and with nothing behind it that
+ * the socket would tell of.
+ */
+void
+http_untold_quiet(int64_t now_us)
+{
+	Connection *connection;
+
+	while ((connection = http_connection_quiet(now_us)) != NULL)
+	{
+		for (int i = 0; i < connection->nsockets; i++)
+			http_multi_event(connection->sockets[i], POLLER_IN);
+	}
 }
 
 /*
@@ -231,7 +272,8 @@ http_untold_late(int64_t now_us)
 int64_t
 http_untold_next(void)
 {
-	return some_deserted ? 0 : sooner(look_at_us, forgotten_us);
+	return some_deserted ? 0 :
+		sooner(http_connection_next_quiet(), sooner(look_at_us, forgotten_us));
 }
 
 void

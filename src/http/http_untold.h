@@ -20,6 +20,13 @@ extern void http_untold_running(Transfer *t);
 /* See http_connection_broken(): it may have ended under those that use it. */
 extern void http_untold_broken(Connection *connection, bool unheard);
 
+/*
+ * One of several requests on it has ended as if it were over: look whether it is for
+ * another one.  The same where nothing was heard for a moment after something was.
+ */
+extern void http_untold_doubt(Connection *connection);
+extern void http_untold_quiet(int64_t now_us);
+
 /* End those that have lost their connection. */
 extern void http_untold_lost(int64_t now_us);
 

@@ -63,6 +63,7 @@
 /* Sockets of a connection: one for each address that it tries at once. */
 #define HTTP_MAX_SOCKETS	16
 
+struct ConnectionAges;
 struct Transfer;
 struct Name;
 
@@ -87,11 +88,12 @@ typedef struct Connection
 	struct Connection *prev;	/* in one of the pool's lists, if listed */
 	struct Connection *next;
 	struct Connection **listed;	/* that list; NULL: none */
-	struct Connection *older;	/* of those that nobody uses, all pools' */
+	struct Connection *older;	/* in one of the lists by time, if aged */
 	struct Connection *newer;
-	bool		unused;			/* is one of these */
+	struct ConnectionAges *aged;	/* that list; NULL: none */
 	int			ntransfers;		/* requests that use it */
-	struct Transfer *user;		/* over HTTP/1.1, the one that does */
+	struct Transfer *users;		/* these; over HTTP/1.1 there is one */
+	struct Transfer *last_user;
 	int			most;			/* of them at once */
 	int			ncarried;		/* in all, since it was opened */
 	bool		unopened;		/* it has no socket yet */
@@ -105,6 +107,8 @@ typedef struct Connection
 	int64_t		opened_us;		/* when it was connected */
 	int64_t		round_trip_us;	/* as the kernel saw it then */
 	int64_t		unused_since_us;
+	int64_t		spoke_us;		/* while it is used: when something came, or one of several
+								 * requests ended */
 	int64_t		quiet_us;		/* since that, nothing was to be read on it then; 0:
 								 * not known */
 	int			nopened;		/* sockets, in all its life */
@@ -214,7 +218,9 @@ typedef struct Transfer
 
 	/* where it goes */
 	Pool	   *pool;			/* the connections that it may use */
-	Connection *connection;		/* the one that it uses */
+	Connection *connection;		/* the one that it uses ... */
+	struct Transfer *next_user; /* ... with these */
+	struct Transfer *previous_user;
 	bool		proxied;		/* by way of a proxy */
 	int			repeats;		/* because a connection that was kept had ended */
 	int64_t		not_before_us;	/* wants a connection that was set up since */

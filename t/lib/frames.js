@@ -17,7 +17,11 @@
 //       code: C         GOAWAY with this error; of those N requests it takes as many
 //       takes: N        as this, and answers no others
 //       graceful: true  before that, a GOAWAY that takes all of them
-//       end: HOW        as soon as these are answered: close or reset it
+//       answers: N      of those N requests it answers only so many, ...
+//       frame: FRAME    ... and says that together with these (see broken)
+//       end: HOW        as soon as these are answered: close or reset it; or, in one
+//                       with the answers, notify (TLS ends, TCP does not) or
+//                       garbage (no TLS, and then nothing)
 //       silent: true    from then on it only reads ...
 //       wakes: true     ... until another connection has a request
 //       pings: true     ... and sends a PING when it has one
@@ -34,6 +38,9 @@
 //                       64 kB of what follows
 //       http1: true     also over HTTP/1.1, if asked to
 //       insists: true   over HTTP/2 even if asked for HTTP/1.1
+//       tls: VERSION    not a later one, such as TLSv1.2
+//       resets: true    each connection, which is not asked for HTTP/2, in one with
+//                       the last of the handshake
 //     What is answered is in PORT-FILE.answered: the event's id, the protocol, and
 //     the number of the receiver's connection; which connections there were is in
 //     PORT-FILE.connected: the receiver's number and that one.
@@ -46,6 +53,7 @@
 
 const fs = require('fs');
 const net = require('net');
+const stream = require('stream');
 const tls = require('tls');
 
 const [mode, argument, portFile, certificate, key] = process.argv.slice(2);
@@ -107,6 +115,11 @@ const broken = {
     'settings-odd': () => frame(SETTINGS, 0, 0, Buffer.alloc(5)),
     'goaway-short': () => frame(GOAWAY, 0, 0, Buffer.alloc(7)),
     'rst-idle': () => frame(RST_STREAM, 0, 99, u32(0)),
+    'data-idle': () => frame(DATA, 0, 99, Buffer.from('x')),
+    'ping-byte': () => frame(PING, 0, 0, Buffer.alloc(1)),
+    'settings-range': () => frame(SETTINGS, 0, 0, setting(MAX_STREAMS - 1, 2)),
+    'settings-ack': () => frame(SETTINGS, ACK, 0, Buffer.alloc(0)),
+    'text': () => Buffer.from('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n'),
     'push': () => frame(PUSH_PROMISE, END_HEADERS, 1, Buffer.concat([u32(2), ok])),
 };
 
@@ -166,30 +179,38 @@ function Told(told, socket, front, number, siblings)
             silent = true;
             return;
         }
+        socket.cork();
         if (told.most !== undefined)
             socket.write(frame(SETTINGS, 0, 0, setting(MAX_STREAMS, told.most)));
         if (told.code !== undefined) {
             last = [...requests.keys()].slice(0, warm + (told.takes ?? 0)).pop() ?? 0;
             socket.write(Buffer.concat([...told.graceful ? [goaway(ALL_STREAMS, 0)] : [], goaway(last, told.code)]));
         }
+        if (told.answers !== undefined)
+            [...owed].slice(told.answers).forEach((stream) => owed.delete(stream));
         for (const stream of owed) {
             if (stream > last)
                 owed.delete(stream);
             else if (requests.get(stream).whole)
                 answer(stream);
         }
+        if (told.frame)
+            socket.write(broken[told.frame]());
         ends = true;
         end();
+        socket.uncork();
     }
 
     function end()
     {
         if (!ends || owed.size > 0)
             return;
-        if (told.end === 'close')
+        if (told.end === 'close' || told.end === 'notify')
             socket.end();
         else if (told.end === 'reset')
             reset(front);
+        else if (told.end === 'garbage')
+            setTimeout(() => front.write(Buffer.alloc(64, 0x15)));
     }
 
     function answer(stream)
@@ -321,22 +342,49 @@ function serve(socket, front, number, told, siblings)
     });
 }
 
-const secureContext = tls.createSecureContext({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key) });
+const context = (options) => tls.createSecureContext({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key), ...options });
+const secureContext = context({});
+
+// The socket as TLS knows it, which has no end, and writes as one what is written
+// at once
+function endless(front)
+{
+    const below = new stream.Duplex({
+        read() {},
+        write(chunk, encoding, done) {
+            front.cork();
+            front.write(chunk);
+            setTimeout(() => front.uncork(), 1);
+            done();
+        },
+        final(done) { done(); },
+    });
+
+    front.on('data', (chunk) => below.push(chunk));
+    front.on('close', () => below.destroy());
+    return below;
+}
 
 // The connection below TLS is at hand, to reset it
 function listen(told, receiver)
 {
-    const ALPNProtocols = told.http1 || told.insists ? ['h2', 'http/1.1'] : ['h2'];
+    const ALPNProtocols = told.resets ? ['http/1.1'] : told.http1 || told.insists ? ['h2', 'http/1.1'] : ['h2'];
     const siblings = [];
     let connections = 0;
 
     return net.createServer({ noDelay: true }, (front) => {
-        const socket = new tls.TLSSocket(front, { isServer: true, secureContext, ALPNProtocols });
+        const by_hand = told.resets || ['notify', 'garbage'].includes(told.end);
+        const socket = new tls.TLSSocket(by_hand ? endless(front) : front,
+            { isServer: true, secureContext: told.tls ? context({ maxVersion: told.tls }) : secureContext, ALPNProtocols });
 
         for (const each of [socket, front])
             each.on('error', () => {});
         socket.on('secure', () => {
-            fs.writeSync(connected, `${receiver} ${++connections}\n`);
+            const note = () => fs.writeSync(connected, `${receiver} ${++connections}\n`);
+
+            if (told.resets)
+                return setImmediate(() => { front.uncork(); reset(front); note(); });
+            note();
             serve(socket, front, connections, told, siblings);
         });
     });
