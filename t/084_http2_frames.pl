@@ -36,10 +36,6 @@ my %recorded = attempts($node);
 is(join("\n", map { "$_: $recorded{$_}" } grep { $recorded{$_} !~ /^(?:retry 1, )?delivered 200/ } sort keys %recorded),
     '', 'all of it is delivered on another connection');
 
-<<<<<<< HEAD
-my (undef, $there) = Http2::told($certificates, {});
-my (undef, $url) = Http2::by_hand($certificates, 'redirect', $there);
-=======
 # Over for all that use it, by what TLS or our own HTTP/2 says, with an answer or
 # without, while its socket stays open: each is sent again at once
 my %told;
@@ -75,8 +71,8 @@ ok(wait_until_sent($node), 'a connection is over, and its socket open: nothing i
 is(join("\n", map { "$_: $recorded{$_}" } grep { /^over-/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
     '', 'each is delivered by its first attempt');
 
-my (undef, $url) = Http2::by_hand($certificates, 'redirect', $receiver->url('/ok'));
->>>>>>> ended
+my (undef, $there) = Http2::told($certificates, {});
+my (undef, $url) = Http2::by_hand($certificates, 'redirect', $there);
 add_destination($node, 'redirect', $url, { %hasty, max_redirects => 3 });
 foreach my $size (10, 900_000)
 {

@@ -35,7 +35,7 @@ chmod 0777, $dir;
     $node->start;
 }
 query($node, 'CREATE EXTENSION rswebhook');
-my $worker = await_worker($node);
+my $worker = await_workers($node);
 
 # the second thing that it writes is the last of its handshake
 my ($port, $url) = Http2::told($certificates, { resets => JSON::PP::true, tls => 'TLSv1.2' });
