@@ -18,7 +18,6 @@ use Test::More;
 plan skip_all => Http2::missing() if Http2::missing();
 
 my $certificates = Certificates->new(temp_dir('certificates'));
-my $receiver = new_receiver();
 my $node = new_node('http2_frames', conf => "rswebhook.max_in_flight_size = 1GB\n");
 my $pids = worker_pids($node);
 # Much longer than the test may wait

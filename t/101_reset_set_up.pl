@@ -48,7 +48,7 @@ rename "$file.new", $file or die "could not rename \"$file.new\": $!\n";
 send_all($node, [ 'reset', 'reset-1', $url ]);
 ok(wait_for('the worker to stop', sub { !-e $file }), 'the worker has done its part of the handshake');
 ok(wait_for('the reset', sub { -s "$port.connected" }), 'the receiver ends that, and the connection');
-kill 'CONT', $worker;
+kill 'CONT', split(/ /, $worker);
 ok(wait_until_sent($node), 'the attempt has failed');
 like(
     query($node, 'SELECT error FROM rswebhook.delivery'),
