@@ -55,7 +55,7 @@ isnt($node->psql('postgres', 'CREATE DATABASE copied TEMPLATE model'),
 ok(deliver('model'), 'the template delivers after a failed command');
 
 # One that may not be given, or not there, does not disturb it
-my $stays = worker_pid($node, 'model');
+my $stays = worker_pids($node, 'model');
 query($node, 'CREATE ROLE creator CREATEDB; CREATE ROLE owner; CREATE DATABASE owned OWNER owner');
 foreach my $command (
     'SET ROLE creator; CREATE DATABASE mine TEMPLATE model',
@@ -67,7 +67,7 @@ foreach my $command (
     q{DO $$ BEGIN EXECUTE 'DROP DATABASE model'; END $$})
 {
     isnt($node->psql('postgres', $command), 0, "$command: fails");
-    is(worker_pid($node, 'model'), $stays, 'and leaves the worker alone');
+    is(worker_pids($node, 'model'), $stays, 'and leaves the worker alone');
 }
 
 # What a savepoint takes back, it gives back
@@ -75,7 +75,7 @@ my $session = Session->new($node);
 $session->query('BEGIN; SAVEPOINT one; SAVEPOINT two');
 $session->query('ALTER DATABASE model RENAME TO renamed');
 $session->query('RELEASE two');
-ok(!defined worker_pid($node, 'model'), 'a command in a subtransaction has it alone');
+ok(worker_pids($node, 'model') eq '', 'a command in a subtransaction has it alone');
 $session->query('ROLLBACK TO one');
 ok(deliver('model'), 'until that is rolled back');
 $session->query('COMMIT');

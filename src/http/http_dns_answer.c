@@ -23,8 +23,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <strings.h>
 
+#include "http/ascii.h"
 #include "http/http_dns_answer.h"
 
 /* In the third byte of a header, and in the fourth. */
@@ -158,7 +158,7 @@ says_something(const unsigned char *message, size_t len, size_t question_len)
 		if (readable)
 		{
 			record += name_len;
-			found = found || (is_wanted(record, wanted) && strcasecmp(name, host) == 0);
+			found = found || (is_wanted(record, wanted) && ascii_same(name, host));
 			record += NS_RRFIXEDSZ + number(record + NS_RRFIXEDSZ - NS_INT16SZ);
 			readable = record <= end;
 		}
