@@ -11,12 +11,12 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/value.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
@@ -26,6 +26,7 @@
 #include "destination/fields.h"
 #include "destination/problem.h"
 #include "destination/secret.h"
+#include "shmem/changes.h"
 #include "shmem/wake.h"
 
 static void
@@ -193,6 +194,26 @@ replace_jsonb(Relation rel, HeapTuple tuple, const char *column, Jsonb *jsonb)
 									 &attnum, &value, &isnull);
 }
 
+/* Whoever keeps this row is to read it again. */
+static void
+note_row(Relation rel, HeapTuple tuple)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			id = SPI_fnumber(desc, "id");
+	int			workers = SPI_fnumber(desc, "workers");
+	bool		isnull[2] = {true, true};
+	Datum		values[2] = {0};
+
+	if (id > 0 && SPI_gettypeid(desc, id) == INT4OID)
+		values[0] = heap_getattr(tuple, id, desc, &isnull[0]);
+	if (workers > 0 && SPI_gettypeid(desc, workers) == INT4OID)
+		values[1] = heap_getattr(tuple, workers, desc, &isnull[1]);
+	if (isnull[0])
+		changes_note_all(rel);
+	else
+		changes_note(rel, DatumGetInt32(values[0]), isnull[1] || DatumGetInt32(values[1]) > 1);
+}
+
 SQL_FUNCTION(rswebhook_destination_check);
 
 Datum
@@ -225,7 +246,9 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 		report_problem(rel, &problem);
 
 	/* what runs after the row was changed and before the statement ends */
-	CacheInvalidateRelcache(rel);
+	note_row(rel, tuple);
+	if (old != NULL)
+		note_row(rel, old);
 
 	if (!destination_fields_check(tuple, RelationGetDescr(rel), &fields, &problem))
 	{
@@ -254,7 +277,14 @@ rswebhook_destination_changed(PG_FUNCTION_ARGS)
 				 errmsg("\"%s\" must be called as a trigger after a change",
 						"rswebhook.destination_changed")));
 
-	CacheInvalidateRelcache(trigdata->tg_relation);
+	if (!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
+		changes_note_all(trigdata->tg_relation);
+	else
+	{
+		note_row(trigdata->tg_relation, trigdata->tg_trigtuple);
+		if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+			note_row(trigdata->tg_relation, trigdata->tg_newtuple);
+	}
 	wake_note_changed();
 	return PointerGetDatum(NULL);
 }
