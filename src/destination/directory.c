@@ -221,42 +221,122 @@ ask_filters(Directory *d, const char *type, const char *name)
  * ---------------------------------------------------------------------
  */
 
-/* Is it in the row as it is, so that reading it cannot fail? */
-static bool
-is_plain(const DestinationTable *table, HeapTuple tuple, AttrNumber column)
+/* A filter as it stands in rows, so that what many have is read once. */
+typedef struct Recent
 {
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, column, RelationGetDescr(table->rel), &isnull);
+	char	   *raw;
+	int			size;
+	Filter	   *filter;			/* kept */
+} Recent;
 
-	return isnull || (!VARATT_IS_EXTERNAL(DatumGetPointer(value)) &&
-					  !VARATT_IS_COMPRESSED(DatumGetPointer(value)));
+#define RECENT	64
+
+typedef struct Reading
+{
+	Directory  *directory;
+	DestinationTable table;
+	MemoryContext scratch;		/* of one row */
+	Datum	   *values;			/* its columns */
+	bool	   *nulls;
+	StringInfoData raw;
+	Recent		recent[RECENT];
+} Reading;
+
+static void
+reading_begin(Reading *r, Directory *d)
+{
+	int			columns;
+
+	memset(r, 0, sizeof(Reading));
+	r->directory = d;
+	destination_table_open(&r->table);
+	columns = RelationGetDescr(r->table.rel)->natts;
+	r->scratch = AllocSetContextCreate(CurrentMemoryContext, "rswebhook filter", ALLOCSET_SMALL_SIZES);
+	r->values = palloc(columns * sizeof(Datum));
+	r->nulls = palloc(columns * sizeof(bool));
+	initStringInfo(&r->raw);
 }
 
 static void
-read_entry(Directory *d, const DestinationTable *table, HeapTuple tuple, Entry *entry)
+reading_end(Reading *r)
 {
-	TupleDesc	desc = RelationGetDescr(table->rel);
-	const DestinationColumns *columns = &table->columns;
-	Filter	   *filter = NULL;
-	bool		isnull;
-	Datum		enabled = heap_getattr(tuple, columns->enabled, desc, &isnull);
+	destination_table_close(&r->table);
+	MemoryContextDelete(r->scratch);
+}
 
-	*entry = (Entry) {
-		.id = destination_table_int(table, tuple, columns->id),
-		.version = destination_row_version(tuple),
-		.enabled = !isnull && DatumGetBool(enabled),
-		.workers = Min(Max(destination_table_int(table, tuple, columns->workers), 1), MAX_SHARES)
-	};
-	if (heap_attisnull(tuple, columns->types, desc) && heap_attisnull(tuple, columns->events, desc))
-		return;					/* nearly always */
-	if (is_plain(table, tuple, columns->types) && is_plain(table, tuple, columns->events))
-		read_filter(tuple, desc, &filter);
-	else if (destination_try(read_filter, tuple, desc, &filter) != NULL)
+/* Adds a column to r->raw; false: it is not in the row itself, so that reading it may fail. */
+static bool
+add_raw(Reading *r, AttrNumber column)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(r->values[column - 1]);
+
+	if (r->nulls[column - 1])
+	{
+		appendStringInfoChar(&r->raw, '\0');
+		return true;
+	}
+	if (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value))
+		return false;
+	appendStringInfoChar(&r->raw, '\1');
+	appendBinaryStringInfo(&r->raw, (char *) value, VARSIZE_ANY(value));
+	return true;
+}
+
+static Filter *
+read_recent_filter(Reading *r, HeapTuple tuple)
+{
+	int			size = r->raw.len;
+	Recent	   *recent = &r->recent[hash_bytes((unsigned char *) r->raw.data, size) % RECENT];
+	Filter	   *filter = NULL;
+
+	if (recent->raw != NULL && recent->size == size && memcmp(recent->raw, r->raw.data, size) == 0)
+		return recent->filter;
+	read_filter(tuple, RelationGetDescr(r->table.rel), &filter);
+	filter = keep_filter(r->directory, filter);
+	if (recent->raw != NULL)
+		pfree(recent->raw);
+	*recent = (Recent) {MemoryContextAlloc(r->table.context, size), size, filter};
+	memcpy(recent->raw, r->raw.data, size);
+	return filter;
+}
+
+static Filter *
+read_entry_filter(Reading *r, HeapTuple tuple)
+{
+	const DestinationColumns *columns = &r->table.columns;
+	Filter	   *filter = NULL;
+
+	if (r->nulls[columns->types - 1] && r->nulls[columns->events - 1])
+		return NULL;			/* nearly always */
+	resetStringInfo(&r->raw);
+	if (add_raw(r, columns->types) && add_raw(r, columns->events))
+		return read_recent_filter(r, tuple);
+	if (destination_try(read_filter, tuple, RelationGetDescr(r->table.rel), &filter) != NULL)
 	{
 		filter = NULL;
-		d->again_at = clock_now() + DESTINATION_AGAIN_US;
+		r->directory->again_at = clock_now() + DESTINATION_AGAIN_US;
 	}
-	entry->filter = keep_filter(d, filter);
+	return keep_filter(r->directory, filter);
+}
+
+static void
+read_entry(Reading *r, HeapTuple tuple, Entry *entry)
+{
+	MemoryContext caller = MemoryContextSwitchTo(r->scratch);
+	const DestinationColumns *columns = &r->table.columns;
+	int32		workers;
+
+	heap_deform_tuple(tuple, RelationGetDescr(r->table.rel), r->values, r->nulls);
+	workers = r->nulls[columns->workers - 1] ? 1 : DatumGetInt32(r->values[columns->workers - 1]);
+	*entry = (Entry) {
+		.id = r->nulls[columns->id - 1] ? 0 : DatumGetInt32(r->values[columns->id - 1]),
+		.version = destination_row_version(tuple),
+		.enabled = !r->nulls[columns->enabled - 1] && DatumGetBool(r->values[columns->enabled - 1]),
+		.workers = Min(Max(workers, 1), MAX_SHARES),
+		.filter = read_entry_filter(r, tuple)
+	};
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(r->scratch);
 }
 
 static Entry *
@@ -307,26 +387,21 @@ take_over(Directory *d)
 static void
 read_all(void)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext scratch = AllocSetContextCreate(caller, "rswebhook filter", ALLOCSET_SMALL_SIZES);
 	Directory	d = {0};
-	DestinationTable table;
+	Reading		r;
 	HeapTuple	tuple;
 
-	d.context = AllocSetContextCreate(caller, "rswebhook destinations", ALLOCSET_DEFAULT_SIZES);
+	d.context = AllocSetContextCreate(CurrentMemoryContext, "rswebhook destinations",
+									  ALLOCSET_DEFAULT_SIZES);
 	d.filters = filters_create(d.context, 16, NULL);
-	destination_table_open(&table);
-	destination_table_all(&table);
-	MemoryContextSwitchTo(scratch);
-	while ((tuple = destination_table_next(&table)) != NULL)
+	reading_begin(&r, &d);
+	destination_table_all(&r.table);
+	while ((tuple = destination_table_next(&r.table)) != NULL)
 	{
-		read_entry(&d, &table, tuple, room_for_one(&d));
+		read_entry(&r, tuple, room_for_one(&d));
 		d.count++;
-		MemoryContextReset(scratch);
 	}
-	MemoryContextSwitchTo(caller);
-	destination_table_close(&table);
-	MemoryContextDelete(scratch);
+	reading_end(&r);
 	if (d.count > 0)
 	{
 		qsort(d.entries, d.count, sizeof(Entry), compare_ids);
@@ -362,10 +437,10 @@ position_of(int32 id)
 }
 
 static void
-read_one(DestinationTable *table, int32 id)
+read_one(Reading *r, int32 id)
 {
-	Directory  *d = &directory;
-	HeapTuple	tuple = destination_table_by_id(table, id);
+	Directory  *d = r->directory;
+	HeapTuple	tuple = destination_table_by_id(&r->table, id);
 	int			at = position_of(id);
 	bool		is_there = at < d->count && d->entries[at].id == id;
 	Entry		entry;
@@ -373,7 +448,7 @@ read_one(DestinationTable *table, int32 id)
 	if (is_there && tuple != NULL && destination_row_is(tuple, &d->entries[at].version))
 		return;
 	if (tuple != NULL)
-		read_entry(d, table, tuple, &entry);
+		read_entry(r, tuple, &entry);
 	if (tuple != NULL && !is_there)
 		(void) room_for_one(d);
 
@@ -406,12 +481,12 @@ refresh(void)
 		read_all();
 	else if (changes.count > 0)
 	{
-		DestinationTable table;
+		Reading		r;
 
-		destination_table_open(&table);
+		reading_begin(&r, &directory);
 		for (int i = 0; i < changes.count; i++)
-			read_one(&table, changes.ids[i]);
-		destination_table_close(&table);
+			read_one(&r, changes.ids[i]);
+		reading_end(&r);
 	}
 	reader = changes.next;
 }
