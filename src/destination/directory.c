@@ -443,7 +443,7 @@ read_one(Reading *r, int32 id)
 	HeapTuple	tuple = destination_table_by_id(&r->table, id);
 	int			at = position_of(id);
 	bool		is_there = at < d->count && d->entries[at].id == id;
-	Entry		entry;
+	Entry		entry = {0};
 
 	if (is_there && tuple != NULL && destination_row_is(tuple, &d->entries[at].version))
 		return;

@@ -198,18 +198,19 @@ typedef struct Breakers
 	Instant		now;
 } Breakers;
 
+/* Of one that is not in the table any more. */
 static void
-set_breaker(const Destination *destination, void *arg)
+close_breaker(Lane *lane, void *arg)
 {
 	const Breakers *breakers = arg;
-	StoredBreaker none = {.destination_id = destination->id};	/* closed */
-	StoredBreaker *found = bsearch(&none, breakers->stored, breakers->count, sizeof(StoredBreaker),
-								   by_destination);
-	Lane	   *lane = schedule_lane(destination->id, breakers->now);
+	StoredBreaker closed;
 
-	if (schedule_lane_version(lane) != destination->version)
-		schedule_breaker_overruled(lane);
-	schedule_set_breaker(lane, found ? &found->breaker : &none.breaker, breakers->now);
+	if (!schedule_lane_breaker(lane)->open || destination_find(schedule_lane_id(lane)) == NULL)
+		return;					/* nearly always */
+	closed = (StoredBreaker) {.destination_id = schedule_lane_id(lane)};
+	if (bsearch(&closed, breakers->stored, breakers->count, sizeof(StoredBreaker),
+				by_destination) == NULL)
+		schedule_set_breaker(lane, &closed.breaker, breakers->now);
 }
 
 /* The breakers' table decides: it survives us, and people clear it. */
@@ -219,7 +220,14 @@ load_breakers(Instant now)
 	Breakers	breakers = {.now = now};
 
 	breakers.count = queue_load_breakers(&breakers.stored);
-	destination_each(set_breaker, &breakers);
+	for (int i = 0; i < breakers.count; i++)
+	{
+		const StoredBreaker *stored = &breakers.stored[i];
+
+		if (destination_find(stored->destination_id) != NULL)
+			schedule_set_breaker(schedule_lane(stored->destination_id, now), &stored->breaker, now);
+	}
+	schedule_each_lane(close_breaker, &breakers);
 	pfree(breakers.stored);
 }
 
@@ -253,7 +261,7 @@ lanes_breakers_changed(void)
 }
 
 static void
-say_problem(const Destination *destination, void *arg)
+say_problem(const Destination *destination)
 {
 	if (destination->problem != NULL && lanes_part(destination->id) == 0)
 		ereport(LOG,
@@ -262,16 +270,27 @@ say_problem(const Destination *destination, void *arg)
 				 errdetail("Its id is %d. What is owed to it waits.", destination->id)));
 }
 
-/* Those that have changed, or all. */
+/* It is new, or another version. */
 static void
-take_over(const int32 *ids, int count, Instant now)
+take_over(const Destination *destination, void *now)
+{
+	Lane	   *lane = schedule_lane(destination->id, *(Instant *) now);
+
+	say_problem(destination);
+	if (schedule_lane_version(lane) != destination->version)
+		schedule_breaker_overruled(lane);
+}
+
+/* Those that have changed, or with -1 perhaps all. */
+static void
+take_over_changes(const int32 *ids, int count, Instant now)
 {
 	if (count < 0)
-		destination_each(say_problem, NULL);
+		destination_each(take_over, &now);
 	for (int i = 0; i < count; i++)
 	{
 		if (destination_find(ids[i]) != NULL)
-			say_problem(destination_find(ids[i]), NULL);
+			take_over(destination_find(ids[i]), &now);
 	}
 	states_make_room(destination_count());
 	load_breakers(now);
@@ -305,7 +324,7 @@ lanes_configure(Instant now)
 	count = destination_changed(&ids);
 	if (count != 0 || delivering != was_delivering)
 	{
-		take_over(ids, count, now);
+		take_over_changes(ids, count, now);
 		configured = true;
 	}
 
