@@ -96,6 +96,11 @@ cmp_ok(kept($session), '<', 128 * 1024 + 300 * $many, 'what it has kept of rows 
 #
 my $reads = q{SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'rswebhook.destination'::regclass};
 
+my $new_session = Session->new($node);
+$new_session->query(q{BEGIN; SELECT rswebhook_send('{"type": "track"}', 'destination 77')});
+is($new_session->query($reads), '1', 'the first send reads one row');
+$new_session->close;
+
 foreach my $case (
     [ 'by name', q{SELECT rswebhook_send('{"type": "track"}', 'destination 77')}, 1 ],
     [ 'without one', q{SELECT rswebhook_send('{"type": "track"}')}, 1 ])

@@ -29,14 +29,14 @@ typedef struct Known
 	int32		id;
 	RowVersion	version;
 	bool		unreadable;		/* to be tried again */
-	uint32		round;			/* of looking at all, in which it was there */
+	uint32		look;			/* at all, in which it was there */
 	const Destination *destination;
 } Known;
 
 static bool (*is_mine) (int32 id);
 static MemoryContext context;
 static HTAB *known;				/* by id */
-static uint32 round = 0;
+static uint32 look = 0;
 static ChangeReader reader;
 static bool all_read = false;	/* once, at least */
 static Instant again_at = INSTANT_NEVER;
@@ -103,7 +103,7 @@ read_row(const DestinationTable *table, HeapTuple tuple)
 	entry = hash_search(known, &id, HASH_FIND, NULL);
 	same = entry != NULL && destination_row_is(tuple, &entry->version);
 	if (entry != NULL)
-		entry->round = round;
+		entry->look = look;
 	if (same && !entry->unreadable)
 		return;
 
@@ -119,7 +119,7 @@ read_row(const DestinationTable *table, HeapTuple tuple)
 		pfree(unconstify(Destination *, entry->destination));
 	entry->version = destination_row_version(tuple);
 	entry->unreadable = unreadable;
-	entry->round = round;
+	entry->look = look;
 	entry->destination = copy;
 	note_changed(id);
 }
@@ -135,7 +135,7 @@ look_at_all(DestinationTable *table, MemoryContext scratch)
 	Known	   *entry;
 	HeapTuple	tuple;
 
-	round++;
+	look++;
 	again_at = INSTANT_NEVER;
 	destination_table_all(table);
 	while ((tuple = destination_table_next(table)) != NULL)
@@ -146,7 +146,7 @@ look_at_all(DestinationTable *table, MemoryContext scratch)
 	hash_seq_init(&scan, known);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
-		if (entry->round != round)
+		if (entry->look != look)
 			forget(entry);
 	}
 }

@@ -39,7 +39,7 @@ typedef struct Named
 	bool		enabled;
 	int32		id;
 	RowVersion	version;
-	uint64		seen;			/* when that was so, by the clock below */
+	uint64		seen;			/* when that was so, by the ticks below */
 	const Destination *whole;	/* NULL: not asked for */
 } Named;
 
@@ -66,7 +66,7 @@ static int	nwhole = 0;
  * good until its place has changed.
  */
 #define PLACES	256
-static uint64 clock = 1;
+static uint64 ticks = 1;
 static uint64 changed[PLACES];
 static uint64 all_changed = 1;
 static ChangeReader reader;
@@ -78,9 +78,9 @@ note_changes(void)
 
 	destination_look(&reader, &changes);
 	if (changes.all)
-		all_changed = ++clock;
+		all_changed = ++ticks;
 	for (int i = 0; i < changes.count; i++)
-		changed[(uint32) changes.ids[i] % PLACES] = ++clock;
+		changed[(uint32) changes.ids[i] % PLACES] = ++ticks;
 	reader = changes.next;
 }
 
@@ -189,7 +189,7 @@ look_up(const char *name, Destination **row)
 		return NULL;
 
 	/* under an older snapshot it may be an older one */
-	named->seen = parallel ? 0 : ++clock;
+	named->seen = parallel ? 0 : ++ticks;
 	return named;
 }
 

@@ -214,6 +214,14 @@ note_row(Relation rel, HeapTuple tuple)
 		changes_note(rel, DatumGetInt32(values[0]), isnull[1] || DatumGetInt32(values[1]) > 1);
 }
 
+static void
+note_rows(const TriggerData *trigdata)
+{
+	note_row(trigdata->tg_relation, trigdata->tg_trigtuple);
+	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+		note_row(trigdata->tg_relation, trigdata->tg_newtuple);
+}
+
 SQL_FUNCTION(rswebhook_destination_check);
 
 Datum
@@ -246,9 +254,7 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 		report_problem(rel, &problem);
 
 	/* what runs after the row was changed and before the statement ends */
-	note_row(rel, tuple);
-	if (old != NULL)
-		note_row(rel, old);
+	note_rows(trigdata);
 
 	if (!destination_fields_check(tuple, RelationGetDescr(rel), &fields, &problem))
 	{
@@ -277,14 +283,10 @@ rswebhook_destination_changed(PG_FUNCTION_ARGS)
 				 errmsg("\"%s\" must be called as a trigger after a change",
 						"rswebhook.destination_changed")));
 
-	if (!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
-		changes_note_all(trigdata->tg_relation);
+	if (TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
+		note_rows(trigdata);
 	else
-	{
-		note_row(trigdata->tg_relation, trigdata->tg_trigtuple);
-		if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
-			note_row(trigdata->tg_relation, trigdata->tg_newtuple);
-	}
+		changes_note_all(trigdata->tg_relation);
 	wake_note_changed();
 	return PointerGetDatum(NULL);
 }
