@@ -236,7 +236,8 @@ typedef struct Reading
 	Directory  *directory;
 	DestinationTable table;
 	MemoryContext scratch;		/* of one row */
-	Datum	   *values;			/* its columns */
+	int			last_column;	/* that is asked for */
+	Datum	   *values;			/* of a row's columns up to that */
 	bool	   *nulls;
 	StringInfoData raw;
 	Recent		recent[RECENT];
@@ -245,15 +246,14 @@ typedef struct Reading
 static void
 reading_begin(Reading *r, Directory *d)
 {
-	int			columns;
+	const DestinationColumns *columns = &r->table.columns;
 
 	memset(r, 0, sizeof(Reading));
 	r->directory = d;
 	destination_table_open(&r->table);
-	columns = RelationGetDescr(r->table.rel)->natts;
+	r->last_column = Max(Max(columns->id, columns->enabled),
+						 Max(columns->workers, Max(columns->types, columns->events)));
 	r->scratch = AllocSetContextCreate(CurrentMemoryContext, "rswebhook filter", ALLOCSET_SMALL_SIZES);
-	r->values = palloc(columns * sizeof(Datum));
-	r->nulls = palloc(columns * sizeof(bool));
 	initStringInfo(&r->raw);
 }
 
@@ -326,7 +326,7 @@ read_entry(Reading *r, HeapTuple tuple, Entry *entry)
 	const DestinationColumns *columns = &r->table.columns;
 	int32		workers;
 
-	heap_deform_tuple(tuple, RelationGetDescr(r->table.rel), r->values, r->nulls);
+	destination_table_columns(&r->table, r->last_column, &r->values, &r->nulls);
 	workers = r->nulls[columns->workers - 1] ? 1 : DatumGetInt32(r->values[columns->workers - 1]);
 	*entry = (Entry) {
 		.id = r->nulls[columns->id - 1] ? 0 : DatumGetInt32(r->values[columns->id - 1]),

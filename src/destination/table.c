@@ -16,11 +16,13 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/relscan.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_opfamily.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -248,6 +250,14 @@ destination_table_by_name(DestinationTable *table, const char *name)
 			return tuple;
 	}
 	return NULL;
+}
+
+void
+destination_table_columns(DestinationTable *table, int count, Datum **values, bool **nulls)
+{
+	slot_getsomeattrs(table->scan->slot, count);
+	*values = table->scan->slot->tts_values;
+	*nulls = table->scan->slot->tts_isnull;
 }
 
 int32

@@ -60,6 +60,10 @@ extern void destination_table_all(DestinationTable *table);
 extern void destination_table_divided(DestinationTable *table);
 extern HeapTuple destination_table_next(DestinationTable *table);
 
+/* The first columns of the row that was returned last. */
+extern void destination_table_columns(DestinationTable *table, int count,
+									  Datum **values, bool **nulls);
+
 /* The row, or NULL; good until the next call. */
 extern HeapTuple destination_table_by_id(DestinationTable *table, int32 id);
 extern HeapTuple destination_table_by_name(DestinationTable *table, const char *name);

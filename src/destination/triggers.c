@@ -214,14 +214,6 @@ note_row(Relation rel, HeapTuple tuple)
 		changes_note(rel, DatumGetInt32(values[0]), isnull[1] || DatumGetInt32(values[1]) > 1);
 }
 
-static void
-note_rows(const TriggerData *trigdata)
-{
-	note_row(trigdata->tg_relation, trigdata->tg_trigtuple);
-	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
-		note_row(trigdata->tg_relation, trigdata->tg_newtuple);
-}
-
 SQL_FUNCTION(rswebhook_destination_check);
 
 Datum
@@ -233,6 +225,7 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 	Relation	rel;
 	HeapTuple	tuple;
 	HeapTuple	old;
+	bool		is_update;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
@@ -244,8 +237,9 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 						"rswebhook.destination_check")));
 
 	rel = trigdata->tg_relation;
-	old = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_trigtuple : NULL;
-	tuple = old != NULL ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
+	is_update = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event);
+	old = is_update ? trigdata->tg_trigtuple : NULL;
+	tuple = is_update ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
 
 	destination_columns_check(RelationGetDescr(rel));
 	check_nulls(rel, tuple);
@@ -254,7 +248,9 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 		report_problem(rel, &problem);
 
 	/* what runs after the row was changed and before the statement ends */
-	note_rows(trigdata);
+	note_row(rel, tuple);
+	if (old != NULL)
+		note_row(rel, old);
 
 	if (!destination_fields_check(tuple, RelationGetDescr(rel), &fields, &problem))
 	{
@@ -284,7 +280,11 @@ rswebhook_destination_changed(PG_FUNCTION_ARGS)
 						"rswebhook.destination_changed")));
 
 	if (TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
-		note_rows(trigdata);
+	{
+		note_row(trigdata->tg_relation, trigdata->tg_trigtuple);
+		if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+			note_row(trigdata->tg_relation, trigdata->tg_newtuple);
+	}
 	else
 		changes_note_all(trigdata->tg_relation);
 	wake_note_changed();
