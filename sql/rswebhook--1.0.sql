@@ -112,7 +112,7 @@ CREATE TABLE rswebhook.destination (
     CONSTRAINT destination_expires_after_check
         CHECK (expires_after > interval '0' AND expires_after <= interval '36500 days'),
 
-    -- every session that sends has all rows in its memory; 4 bytes are a
+    -- a worker has all of its rows in its memory; 4 bytes are a
     -- header of every such value
     CONSTRAINT destination_name_check CHECK (octet_length(name) <= 63),
     CONSTRAINT destination_url_check CHECK (octet_length(url) <= 8192),
@@ -141,6 +141,9 @@ CREATE TABLE rswebhook.destination (
     CONSTRAINT destination_status_outcomes_check
         CHECK (pg_catalog.pg_column_size(status_outcomes) <= 32768 + 4)
 );
+
+-- Those that have several workers, of which each sender has to know; they are few
+CREATE INDEX destination_divided ON rswebhook.destination (id) WHERE workers > 1;
 
 -- What the circuit breaker of a destination remembers over a restart. Written
 -- by a worker when the state changes, which is rare; no row means closed.

@@ -97,6 +97,7 @@ foreach my $column (sort keys %huge)
     my $columns = $column eq 'name' ? 'name' : "name, $column";
     my $values = $column eq 'name' ? $huge{name} : "'huge $column', $huge{$column}";
     my $name = $column eq 'name' ? '' : "huge $column";
+    my $quoted = $column eq 'name' ? $huge{name} : "'$name'";
 
     query($node, qq{
         SET session_replication_role = replica;
@@ -108,7 +109,7 @@ foreach my $column (sort keys %huge)
     ok(wait_for_query($node, q{
         SELECT count(*) FROM rswebhook.queue WHERE destination_id IN
             (SELECT id FROM rswebhook.destination WHERE name = 'good')}, '0'), 'others are served');
-    my (undef, undef, $error) = $node->psql('postgres', qq{SELECT rswebhook_send('{"type": "track"}', '$name')});
+    my (undef, undef, $error) = $node->psql('postgres', qq{SELECT rswebhook_send('{"type": "track"}', $quoted)});
     like($error, qr/cannot be used.*Column "$column" is invalid/s, 'nothing is sent to it');
     is(query($node, qq{SELECT state FROM rswebhook.status WHERE last_error LIKE 'Column "$column" is invalid: The value has%'}),
         'unusable', 'status says why');

@@ -25,11 +25,10 @@
 #include "api/accept.h"
 #include "base/clock.h"
 #include "base/encoding.h"
-#include "destination/cache.h"
 #include "destination/check.h"
+#include "destination/directory.h"
 #include "destination/fields.h"
-#include "destination/row.h"
-#include "destination/values.h"
+#include "destination/named.h"
 #include "transform/json.h"
 #include "transform/request.h"
 
@@ -199,24 +198,10 @@ string_of_event(Jsonb *event, const char *key)
 	return pnstrdup(value.val.string.val, value.val.string.len);
 }
 
-static bool
-is_listed(const char *what, char **list, int count)
-{
-	for (int i = 0; what != NULL && i < count; i++)
-	{
-		if (strcmp(what, list[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* All destinations that take the event on their own account. */
 Taker *
 accept_by_filters(Jsonb *event, int *count)
 {
-	Destination **all;
-	int			nall;
-	Taker	   *chosen;
 	char	   *type;
 	char	   *name;
 
@@ -229,46 +214,34 @@ accept_by_filters(Jsonb *event, int *count)
 		type = destination_fold_type(type, strlen(type));
 	name = string_of_event(event, "event");
 
-	destination_all(&all, &nall);
-	chosen = palloc(Max(nall, 1) * sizeof(Taker));
-	for (int i = 0; i < nall; i++)
-	{
-		Destination *dest = all[i];
-
-		CHECK_FOR_INTERRUPTS();
-		if (dest->enabled &&
-			(dest->types == NULL || is_listed(type, dest->types, dest->ntypes)) &&
-			(dest->events == NULL || is_listed(name, dest->events, dest->nevents)))
-			chosen[(*count)++] = (Taker) {dest->id, destination_parts(dest)};
-	}
-	return chosen;
+	return destination_takers(type, name, count);
 }
 
 /* An order, not an offer: filters have no say. */
 Taker *
 accept_by_name(const char *name, int *count)
 {
-	Destination *dest = destination_by_name(name);
+	NamedDestination dest;
 	Taker	   *chosen = palloc(sizeof(Taker));
 
-	if (dest == NULL)
+	if (!destination_named(name, &dest))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("destination \"%s\" does not exist",
 						encoding_quotable(name, strlen(name))),
 				 errhint("Destinations are rows of rswebhook.destination.")));
-	if (dest->problem != NULL)
+	if (dest.problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("destination \"%s\" cannot be used", name),
-				 errdetail_internal("%s", dest->problem),
+				 errdetail_internal("%s", dest.problem),
 				 errhint("Correct the row of rswebhook.destination.")));
-	if (!dest->enabled)
+	if (!dest.enabled)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("destination \"%s\" is disabled", name),
 				 errhint("UPDATE rswebhook.destination SET enabled = true for it; set paused instead to have events wait.")));
-	*chosen = (Taker) {dest->id, destination_parts(dest)};
+	*chosen = (Taker) {dest.id, dest.parts};
 	*count = 1;
 	return chosen;
 }

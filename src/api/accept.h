@@ -15,6 +15,8 @@
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
+#include "destination/directory.h"
+
 extern int	rswebhook_max_event_size;	/* setting; bytes of jsonb */
 
 typedef struct SendOptions
@@ -34,13 +36,6 @@ extern void accept_ordering_key(const char *key);
  * ordering_key, or NULL.  False: it has none.
  */
 extern bool accept_ordering_hash(Jsonb *event, const char *given, int64 *hash);
-
-/* A destination that takes an event, and how many workers it has (share.h). */
-typedef struct Taker
-{
-	int32		destination_id;
-	int			parts;
-} Taker;
 
 /* Those whose filters let it through, or the one that is named. */
 extern Taker *accept_by_filters(Jsonb *event, int *count);

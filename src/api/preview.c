@@ -21,8 +21,8 @@
 #include "base/compat.h"
 #include "base/encoding.h"
 #include "destination/auth.h"
-#include "destination/cache.h"
 #include "destination/check.h"
+#include "destination/named.h"
 #include "destination/values.h"
 #include "tables/tables.h"
 #include "transform/config.h"
@@ -86,7 +86,7 @@ rswebhook_transform_target(PG_FUNCTION_ARGS)
 		config = transform_config_from_parts(NULL, method, NULL);
 	else
 	{
-		Destination *dest = destination_by_name(target);
+		const Destination *dest = destination_by_name(target);
 
 		if (dest == NULL)
 			ereport(ERROR,

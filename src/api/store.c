@@ -43,7 +43,7 @@
 #include "api/store.h"
 #include "base/clock.h"
 #include "base/compat.h"
-#include "destination/cache.h"
+#include "destination/map.h"
 #include "shmem/share.h"
 #include "shmem/slots.h"
 #include "shmem/wake.h"
@@ -469,6 +469,23 @@ next_id(Relation events, int16 ring_part)
 	return id;
 }
 
+/*
+ * That by which the takers have their numbers of workers.  Somebody may have changed
+ * one since they were chosen: then it is no known one, and all workers are told.
+ */
+static ShareMap
+map_of(const Taker *takers, int count)
+{
+	ShareMap	map = destination_map();
+
+	for (int i = 0; i < count && rswebhook_workers > 1; i++)
+	{
+		if (destination_map_parts(takers[i].destination_id) != takers[i].parts)
+			return NO_SHARE_MAP;
+	}
+	return map;
+}
+
 /* All memory goes to the current context, which the caller throws away. */
 int64
 store_event(Datum datum, Jsonb *event, const SendOptions *options,
@@ -479,7 +496,7 @@ store_event(Datum datum, Jsonb *event, const SendOptions *options,
 	TimestampTz expires_at = accept_expiry_time(options->expires_after, deliver_after, now);
 	int16		ring_part = tables_ring_part(now);
 	int64		hash = 0;
-	ShareMap	map = destination_map();	/* before anybody's trigger has it read again */
+	ShareMap	map = map_of(takers, count);
 	bool		keyed = accept_ordering_hash(event, options->ordering_key, &hash);
 	int64		id;
 	Sink		events;

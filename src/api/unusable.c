@@ -13,25 +13,22 @@
 
 #include "access/table.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
 #include "base/compat.h"
-#include "destination/cache.h"
+#include "destination/directory.h"
 #include "destination/fields.h"
 #include "tables/tables.h"
 
 static void
-put(ReturnSetInfo *result, const Destination *destination, const char *problem)
+put(int32 id, const char *problem, void *arg)
 {
-	Datum		values[2] = {0};
-	bool		nulls[2] = {destination == NULL, false};
+	ReturnSetInfo *result = arg;
+	Datum		values[2] = {Int32GetDatum(id), CStringGetTextDatum(problem)};
+	bool		nulls[2] = {id == 0, false};
 
-	if (destination != NULL)
-		values[0] = Int32GetDatum(destination->id);
-	values[1] = CStringGetTextDatum(problem);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -44,22 +41,14 @@ rswebhook_unusable(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Relation	rel = table_open(tables_relation("destination"), AccessShareLock);
 	char	   *problem = fields_columns_problem(RelationGetDescr(rel));
-	Destination **list;
-	int			count;
 
 	table_close(rel, NoLock);
 	InitMaterializedSRF(fcinfo, 0);
 	if (problem != NULL)
 	{
-		put(result, NULL, problem);
+		put(0, problem, result);
 		return (Datum) 0;
 	}
-	destination_all(&list, &count);
-	for (int i = 0; i < count; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (list[i]->problem != NULL)
-			put(result, list[i], list[i]->problem);
-	}
+	destination_each_unusable(put, result);
 	return (Datum) 0;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * cache.h
- *		The destinations of this database, reread after any change of their table.
+ *		A worker's destinations, with all that is in their rows.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -12,37 +12,30 @@
 
 #include "base/clock.h"
 #include "destination/values.h"
-#include "shmem/share.h"
+
+/* Which of them does this worker keep?  To be said before anything else here. */
+extern void destination_set_mine(bool (*is_mine) (int32 id));
+
+/* Reads what has changed; in a transaction.  What is not the same any more goes. */
+extern void destination_refresh(void);
 
 /*
- * The cache is this process's own, reread after any change of the table
- * (relcache invalidation, so at commit everywhere).  Pointers are good until
- * the next call of any of these functions, which somebody's trigger may make,
- * too.  Need a transaction.
+ * Those that are new, other ones or gone since destination_settled() was called last;
+ * -1: perhaps all.
  */
-extern Destination *destination_by_name(const char *name);
-extern void destination_all(Destination ***list, int *count);
+extern int	destination_changed(const int32 **ids);
+extern void destination_settled(void);
 
-/* Grows whenever the cache was reread: compare to know that things changed. */
-extern uint64 destination_generation(void);
+/* NULL: there is none, or it is not this worker's.  Good until destination_refresh(). */
+extern const Destination *destination_find(int32 id);
 
-/* How many workers share what each is owed (share.h), as of the last of these calls. */
-extern ShareMap destination_map(void);
-extern int	destination_parts(const Destination *destination);
+extern void destination_each(void (*visit) (const Destination *destination, void *arg), void *arg);
+extern int	destination_count(void);
 
 /* When to look again, since a row could not be read; INSTANT_NEVER: all could. */
 extern Instant destination_again_at(void);
 
-/*
- * For a process that holds on to destinations, as the worker does over many
- * transactions: after destination_keep_replaced(), once a process, pointers
- * are good until it calls destination_free_replaced(), when it must hold none
- * but those of the last call.
- */
-extern void destination_keep_replaced(void);
-extern void destination_free_replaced(void);
-
-/* Have the next call reread the table, whether or not it has heard of a change. */
+/* Have all be looked at next time, whether or not anybody has told of a change. */
 extern void destination_forget(void);
 
 #endif							/* RSWEBHOOK_DESTINATION_CACHE_H */

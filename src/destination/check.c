@@ -415,7 +415,7 @@ destination_fields_check(HeapTuple tuple, TupleDesc desc, DestinationFields *fie
 static bool
 column_number(HeapTuple tuple, TupleDesc desc, const char *column, double *number)
 {
-	int			attnum = SPI_fnumber(desc, column);
+	int			attnum = fields_number(desc, column);
 	Datum		value;
 	bool		isnull;
 
@@ -486,7 +486,7 @@ destination_ranges_check(HeapTuple tuple, TupleDesc desc, FieldProblem *problem)
 		if (number >= min && number <= max)
 			continue;
 		return problem_set(problem, ranges[i].column,
-						   SPI_getvalue(tuple, desc, SPI_fnumber(desc, ranges[i].column)),
+						   SPI_getvalue(tuple, desc, fields_number(desc, ranges[i].column)),
 						   psprintf("The value must be %s.", ranges[i].allowed),
 						   ranges[i].hint);
 	}

@@ -26,7 +26,7 @@
 
 /*
  * What the script has made of the table.  The bounds are also in its CHECK
- * constraints: each process that sends has all rows in its memory.
+ * constraints: a worker has all of its rows in its memory.
  */
 static const struct
 {
@@ -150,6 +150,32 @@ destination_columns_check(TupleDesc desc)
 					 name, wanted)));
 }
 
+/*
+ * Each column of a row is asked for several times, always by the same literals, and a
+ * search by name is most of what it takes to read a row.
+ */
+int
+fields_number(TupleDesc desc, const char *column)
+{
+	static struct
+	{
+		const char *column;
+		int			attnum;
+	}			hints[256];
+	uintptr_t	address = (uintptr_t) column;
+	int			place = (address ^ (address >> 8)) % lengthof(hints);
+	int			attnum = hints[place].attnum;
+
+	if (hints[place].column == column && attnum > 0 && attnum <= desc->natts &&
+		!TupleDescAttr(desc, attnum - 1)->attisdropped &&
+		strcmp(NameStr(TupleDescAttr(desc, attnum - 1)->attname), column) == 0)
+		return attnum;
+	attnum = SPI_fnumber(desc, column);
+	hints[place].column = column;
+	hints[place].attnum = attnum;
+	return attnum;
+}
+
 bool
 destination_column_required(const char *name)
 {
@@ -167,7 +193,7 @@ destination_nulls_check(HeapTuple tuple, TupleDesc desc, FieldProblem *problem)
 	for (int i = 0; i < lengthof(column_types); i++)
 	{
 		if (column_types[i].required &&
-			heap_attisnull(tuple, SPI_fnumber(desc, column_types[i].name), desc))
+			heap_attisnull(tuple, fields_number(desc, column_types[i].name), desc))
 			return problem_set(problem, column_types[i].name, NULL, "It must not be null.", NULL);
 	}
 	return true;
@@ -178,7 +204,7 @@ row_value(const Row *row, const char *column, Datum *value)
 {
 	bool		isnull;
 
-	*value = heap_getattr(row->tuple, SPI_fnumber(row->desc, column), row->desc, &isnull);
+	*value = heap_getattr(row->tuple, fields_number(row->desc, column), row->desc, &isnull);
 	return !isnull;
 }
 

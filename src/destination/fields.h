@@ -65,6 +65,9 @@ extern void destination_columns_check(TupleDesc desc);
 /* Likewise, in one line; NULL: it has passed. */
 extern char *fields_columns_problem(TupleDesc desc);
 
+/* As SPI_fnumber(), and faster; the name is a constant. */
+extern int	fields_number(TupleDesc desc, const char *column);
+
 /* Nulls where the script allows none, whatever has become of its constraints. */
 extern bool destination_column_required(const char *name);
 extern bool destination_nulls_check(HeapTuple tuple, TupleDesc desc,

@@ -11,7 +11,6 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "parser/scansup.h"
 #include "utils/builtins.h"
 
 #include "base/compat.h"
@@ -100,23 +99,8 @@ row_number(const Row *row, const char *column)
 	return destination_number(row->tuple, row->desc, column);
 }
 
-char *
-destination_fold_type(const char *type, int len)
-{
-	char	   *folded;
-
-	while (len > 0 && scanner_isspace(type[0]))
-		type++, len--;
-	while (len > 0 && scanner_isspace(type[len - 1]))
-		len--;
-	folded = pnstrdup(type, len);
-	for (char *c = folded; *c; c++)
-		*c = pg_ascii_tolower((unsigned char) *c);
-	return folded;
-}
-
 static char **
-string_list(ArrayType *array, bool fold, int *count)
+string_list(ArrayType *array, int *count)
 {
 	Datum	   *elements;
 	char	  **list;
@@ -124,11 +108,7 @@ string_list(ArrayType *array, bool fold, int *count)
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, count);
 	list = palloc(Max(*count, 1) * sizeof(char *));
 	for (int i = 0; i < *count; i++)
-	{
 		list[i] = TextDatumGetCString(elements[i]);
-		if (fold)
-			list[i] = destination_fold_type(list[i], strlen(list[i]));
-	}
 	return list;
 }
 
@@ -139,18 +119,6 @@ read_secret(const char *text)
 	const char *problem;
 
 	return text != NULL ? secret_from_text(text, &problem) : NULL;
-}
-
-/* A list that cannot be used is none. */
-static char **
-read_filter(const Row *row, const char *column, bool fold, int *count)
-{
-	ArrayType  *names = fields_array(row, column);
-	FieldProblem problem;
-
-	if (names == NULL || !destination_names_check(column, names, &problem))
-		return NULL;
-	return string_list(names, fold, count);
 }
 
 /* What is of a fixed size, and there whatever is wrong with the rest. */
@@ -198,8 +166,6 @@ destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc)
 	name = fields_text(row, "name");
 	if (name != NULL)
 		dest->name = name;
-	dest->types = read_filter(row, "types", true, &dest->ntypes);
-	dest->events = read_filter(row, "events", false, &dest->nevents);
 	INJECT_EVENT("destination", dest->id);
 
 	if (!destination_nulls_check(row->tuple, row->desc, &problem) ||
@@ -222,7 +188,7 @@ destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc)
 	dest->event_auth_headers = fields_bool(row, "event_auth_headers");
 	make_configs(dest, fields.headers);
 	if (fields.allowed_hosts)
-		dest->allowed_hosts = string_list(fields.allowed_hosts, false, &dest->nallowed_hosts);
+		dest->allowed_hosts = string_list(fields.allowed_hosts, &dest->nallowed_hosts);
 	if (fields.signing_secrets)
 		destination_secrets_read(fields.signing_secrets, &dest->signing_secrets,
 								 &dest->nsigning_secrets);

@@ -17,13 +17,9 @@
 
 /*
  * Fills what was all zeros, in the current memory context.  If the row came past
- * the checks, and cannot be used, its problem says why.  Which it is, what
- * becomes of requests in flight and which events it takes comes first, to be
- * there if the rest is an error.
+ * the checks, and cannot be used, its problem says why.  Which it is, and what
+ * becomes of requests in flight, comes first, to be there if the rest is an error.
  */
 extern void destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc);
-
-/* A message type as filters compare it: trimmed, lower case. */
-extern char *destination_fold_type(const char *type, int len);
 
 #endif							/* RSWEBHOOK_ROW_H */

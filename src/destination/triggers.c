@@ -11,12 +11,12 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/value.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
@@ -26,6 +26,7 @@
 #include "destination/fields.h"
 #include "destination/problem.h"
 #include "destination/secret.h"
+#include "shmem/changes.h"
 #include "shmem/wake.h"
 
 static void
@@ -220,6 +221,26 @@ replace_hosts(Relation rel, HeapTuple tuple, const DestinationFields *fields)
 	return tuple;
 }
 
+/* Whoever keeps this row is to read it again. */
+static void
+note_row(Relation rel, HeapTuple tuple)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			id = SPI_fnumber(desc, "id");
+	int			workers = SPI_fnumber(desc, "workers");
+	bool		isnull[2] = {true, true};
+	Datum		values[2] = {0};
+
+	if (id > 0 && SPI_gettypeid(desc, id) == INT4OID)
+		values[0] = heap_getattr(tuple, id, desc, &isnull[0]);
+	if (workers > 0 && SPI_gettypeid(desc, workers) == INT4OID)
+		values[1] = heap_getattr(tuple, workers, desc, &isnull[1]);
+	if (isnull[0])
+		changes_note_all(rel);
+	else
+		changes_note(rel, DatumGetInt32(values[0]), isnull[1] || DatumGetInt32(values[1]) > 1);
+}
+
 SQL_FUNCTION(rswebhook_destination_check);
 
 Datum
@@ -231,6 +252,7 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 	Relation	rel;
 	HeapTuple	tuple;
 	HeapTuple	old;
+	bool		is_update;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
@@ -242,8 +264,9 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 						"rswebhook.destination_check")));
 
 	rel = trigdata->tg_relation;
-	old = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_trigtuple : NULL;
-	tuple = old != NULL ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
+	is_update = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event);
+	old = is_update ? trigdata->tg_trigtuple : NULL;
+	tuple = is_update ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
 
 	destination_columns_check(RelationGetDescr(rel));
 	check_nulls(rel, tuple);
@@ -252,7 +275,9 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 		report_problem(rel, &problem);
 
 	/* what runs after the row was changed and before the statement ends */
-	CacheInvalidateRelcache(rel);
+	note_row(rel, tuple);
+	if (old != NULL)
+		note_row(rel, old);
 
 	if (!destination_fields_check(tuple, RelationGetDescr(rel), &fields, &problem))
 	{
@@ -282,7 +307,14 @@ rswebhook_destination_changed(PG_FUNCTION_ARGS)
 				 errmsg("\"%s\" must be called as a trigger after a change",
 						"rswebhook.destination_changed")));
 
-	CacheInvalidateRelcache(trigdata->tg_relation);
+	if (TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
+	{
+		note_row(trigdata->tg_relation, trigdata->tg_trigtuple);
+		if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+			note_row(trigdata->tg_relation, trigdata->tg_newtuple);
+	}
+	else
+		changes_note_all(trigdata->tg_relation);
 	wake_note_changed();
 	return PointerGetDatum(NULL);
 }

@@ -69,11 +69,6 @@ typedef struct Destination
 	bool		enabled;
 	bool		paused;
 
-	char	  **types;			/* NULL: all; trimmed, lower case */
-	int			ntypes;
-	char	  **events;			/* NULL: all */
-	int			nevents;
-
 	bool		ordered;
 	int			max_in_flight;
 	double		rate_limit;		/* events a second; 0: none */

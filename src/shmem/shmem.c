@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "shmem/changes.h"
 #include "shmem/control.h"
 #include "shmem/counters.h"
 #include "shmem/prepared.h"
@@ -40,6 +41,7 @@ request_memory(void)
 	RequestAddinShmemSpace(control_size());
 	RequestAddinShmemSpace(wake_size());
 	RequestAddinShmemSpace(prepared_size());
+	RequestAddinShmemSpace(changes_size());
 	RequestAddinShmemSpace(counters_size());
 	RequestAddinShmemSpace(clock_size());
 	RequestNamedLWLockTranche("rswebhook", 1);
@@ -74,6 +76,7 @@ startup(void)
 
 	wake_startup();
 	prepared_startup();
+	changes_startup();
 	counters_startup();
 	clock_startup();
 	LWLockRelease(AddinShmemInitLock);

@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "base/compat.h"
 #include "transform/config.h"
 #include "transform/flatten.h"
 #include "transform/json.h"
@@ -223,4 +224,54 @@ transform_config_check(const TransformConfig *config)
 						config->bad_header),
 				 errdetail("%s", config->bad_header_detail),
 				 errhint("Each item is an object such as {\"from\": \"x-api-key\", \"to\": \"value\"}.")));
+}
+
+/* What of a value lies elsewhere. */
+static void
+pack_value(Packing *packing, JsonbValue *to, const JsonbValue *value)
+{
+	JsonbValue	copy = *value;
+
+	switch (value->type)
+	{
+		case jbvString:
+			copy.val.string.val = pack(packing, value->val.string.val, value->val.string.len);
+			break;
+		case jbvNumeric:
+			copy.val.numeric = pack(packing, value->val.numeric, VARSIZE_ANY(value->val.numeric));
+			break;
+		case jbvBinary:
+			copy.val.binary.data = pack(packing, value->val.binary.data, value->val.binary.len);
+			break;
+		default:
+			break;
+	}
+	if (to != NULL)
+		*to = copy;
+}
+
+TransformConfig *
+transform_config_pack(Packing *packing, const TransformConfig *config)
+{
+	TransformConfig *to = pack(packing, config, sizeof(TransformConfig));
+	NamedValue *items = pack(packing, config->headers.items,
+							 config->headers.count * sizeof(NamedValue));
+
+	pack_value(packing, to != NULL ? &to->url : NULL, &config->url);
+	pack_value(packing, to != NULL ? &to->method : NULL, &config->method);
+	for (int i = 0; i < config->headers.count; i++)
+	{
+		const NamedValue *item = &config->headers.items[i];
+		const char *name = pack(packing, item->name, item->name_len);
+
+		pack_value(packing, items != NULL ? &items[i].value : NULL, &item->value);
+		if (items != NULL)
+			items[i].name = name;
+	}
+	if (to != NULL)
+	{
+		to->headers.items = items;
+		to->headers.size = config->headers.count;
+	}
+	return to;
 }

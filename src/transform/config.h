@@ -10,6 +10,7 @@
 #ifndef RSWEBHOOK_CONFIG_H
 #define RSWEBHOOK_CONFIG_H
 
+#include "base/pack.h"
 #include "transform/values.h"
 
 /*
@@ -28,6 +29,9 @@ extern TransformConfig *transform_config_from_jsonb(Jsonb *config);
 extern TransformConfig *transform_config_from_parts(const char *url,
 													const char *method,
 													Jsonb *headers);
+
+/* One of parts, for destination_copy(); see base/pack.h. */
+extern TransformConfig *transform_config_pack(Packing *packing, const TransformConfig *config);
 
 /* The methods there are, for people. */
 #define METHODS_IN_WORDS "POST, PUT, PATCH, GET or DELETE"

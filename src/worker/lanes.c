@@ -14,11 +14,11 @@
 
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
-#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "destination/cache.h"
+#include "destination/map.h"
 #include "destination/values.h"
 #include "schedule/schedule.h"
 #include "shmem/share.h"
@@ -32,43 +32,14 @@
 
 bool		rswebhook_enabled = true;
 
-/* A destination that has several workers. */
-typedef struct Divided
-{
-	int32		id;
-	int			parts;
-} Divided;
-
-static Divided *divided;		/* by id */
+static Divided *divided;		/* as when this worker has begun */
 static int	ndivided = 0;
 static ShareMap my_map;
 
-typedef struct KnownDestination
-{
-	int32		id;
-	const Destination *destination; /* NULL: gone */
-} KnownDestination;
-
-static HTAB *known;				/* this worker's destinations, by id */
-static uint64 known_generation = 0;
 static bool delivering = false; /* enabled, and not a copy of the database */
 static bool was_delivering = false; /* when the lanes were configured */
 static bool at_home = false;
 static bool breakers_changed = false;
-
-void
-lanes_init(void)
-{
-	HASHCTL		info = {0};
-
-	info.keysize = sizeof(int32);
-	info.entrysize = sizeof(KnownDestination);
-	known = hash_create("rswebhook known destinations", 64, &info,
-						HASH_ELEM | HASH_BLOBS);
-
-	/* what it points to is asked for when the cache has long been reread */
-	destination_keep_replaced();
-}
 
 static int
 by_divided_id(const void *a, const void *b)
@@ -96,41 +67,42 @@ lanes_part(int32 destination_id)
 						 rswebhook_workers);
 }
 
+static bool
+is_mine(int32 destination_id)
+{
+	return lanes_part(destination_id) >= 0;
+}
+
 bool
 lanes_join(void)
 {
-	Destination **list;
-	int			count;
+	const Divided *list;
 
-	destination_all(&list, &count);
-	divided = MemoryContextAlloc(TopMemoryContext, Max(count, 1) * sizeof(Divided));
-	for (int i = 0; i < count; i++)
-	{
-		int			parts = destination_parts(list[i]);
-
-		if (parts > 1)
-			divided[ndivided++] = (Divided) {list[i]->id, parts};
-	}
 	my_map = destination_map();
+	list = destination_divided(&ndivided);
+	divided = MemoryContextAlloc(TopMemoryContext, Max(ndivided, 1) * sizeof(Divided));
+	if (ndivided > 0)
+		memcpy(divided, list, ndivided * sizeof(Divided));
+	destination_set_mine(is_mine);
 	return worker_slot_join(my_map);
+}
+
+static void
+make_lane(const Destination *destination, void *now)
+{
+	schedule_lane_rest(schedule_lane(destination->id, *(Instant *) now));
 }
 
 void
 lanes_make(Instant now)
 {
-	Destination **list;
-	int			count;
 	ListCell   *lc;
 
-	destination_all(&list, &count);
-	for (int i = 0; i < count; i++)
-	{
-		if (lanes_part(list[i]->id) >= 0)
-			schedule_lane_rest(schedule_lane(list[i]->id, now));
-	}
+	destination_refresh();
+	destination_each(make_lane, &now);
 	foreach(lc, queue_owed_destinations())
 	{
-		if (lanes_part(lfirst_int(lc)) >= 0)
+		if (is_mine(lfirst_int(lc)))
 			schedule_lane_rest(schedule_lane(lfirst_int(lc), now));
 	}
 }
@@ -138,9 +110,7 @@ lanes_make(Instant now)
 const Destination *
 lanes_destination(int32 id)
 {
-	KnownDestination *entry = hash_search(known, &id, HASH_FIND, NULL);
-
-	return entry ? entry->destination : NULL;
+	return destination_find(id);
 }
 
 static void
@@ -221,29 +191,44 @@ by_destination(const void *a, const void *b)
 	return id_a < id_b ? -1 : id_a > id_b ? 1 : 0;
 }
 
+typedef struct Breakers
+{
+	StoredBreaker *stored;
+	int			count;
+	Instant		now;
+} Breakers;
+
+/* Of one that is not in the table any more. */
+static void
+close_breaker(Lane *lane, void *arg)
+{
+	const Breakers *breakers = arg;
+	StoredBreaker closed;
+
+	if (!schedule_lane_breaker(lane)->open || destination_find(schedule_lane_id(lane)) == NULL)
+		return;					/* nearly always */
+	closed = (StoredBreaker) {.destination_id = schedule_lane_id(lane)};
+	if (bsearch(&closed, breakers->stored, breakers->count, sizeof(StoredBreaker),
+				by_destination) == NULL)
+		schedule_set_breaker(lane, &closed.breaker, breakers->now);
+}
+
 /* The breakers' table decides: it survives us, and people clear it. */
 static void
 load_breakers(Instant now)
 {
-	StoredBreaker *stored;
-	int			count = queue_load_breakers(&stored);
-	HASH_SEQ_STATUS scan;
-	KnownDestination *entry;
+	Breakers	breakers = {.now = now};
 
-	hash_seq_init(&scan, known);
-	while ((entry = hash_seq_search(&scan)) != NULL)
+	breakers.count = queue_load_breakers(&breakers.stored);
+	for (int i = 0; i < breakers.count; i++)
 	{
-		StoredBreaker none = {.destination_id = entry->id}; /* closed */
-		StoredBreaker *found = bsearch(&none, stored, count, sizeof(StoredBreaker),
-									   by_destination);
-		Lane	   *lane = schedule_lane(entry->id, now);
+		const StoredBreaker *stored = &breakers.stored[i];
 
-		if (schedule_lane_version(lane) != entry->destination->version)
-			schedule_breaker_overruled(lane);
-		schedule_set_breaker(lane,
-							 found ? &found->breaker : &none.breaker, now);
+		if (destination_find(stored->destination_id) != NULL)
+			schedule_set_breaker(schedule_lane(stored->destination_id, now), &stored->breaker, now);
 	}
-	pfree(stored);
+	schedule_each_lane(close_breaker, &breakers);
+	pfree(breakers.stored);
 }
 
 /*
@@ -269,81 +254,77 @@ may_deliver(void)
 	return at_home && rswebhook_enabled;
 }
 
-static int
-by_id(const void *a, const void *b)
-{
-	int32		id_a = *(const int32 *) a;
-	int32		id_b = (*(Destination *const *) b)->id;
-
-	return id_a < id_b ? -1 : id_a > id_b ? 1 : 0;
-}
-
-/*
- * Only when these are all known: should there be no memory for one, the others
- * must not pass for deleted meanwhile.
- */
-static void
-forget_others(Destination **list, int count)
-{
-	HASH_SEQ_STATUS scan;
-	KnownDestination *entry;
-
-	hash_seq_init(&scan, known);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-	{
-		if (bsearch(&entry->id, list, count, sizeof(Destination *), by_id) == NULL)
-			hash_search(known, &entry->id, HASH_REMOVE, NULL);
-	}
-}
-
 void
 lanes_breakers_changed(void)
 {
 	breakers_changed = true;
 }
 
+static void
+say_problem(const Destination *destination)
+{
+	if (destination->problem != NULL && lanes_part(destination->id) == 0)
+		ereport(LOG,
+				(errmsg("rswebhook cannot use destination \"%s\": %s",
+						destination->name, destination->problem),
+				 errdetail("Its id is %d. What is owed to it waits.", destination->id)));
+}
+
+/* It is new, or another version. */
+static void
+take_over(const Destination *destination, void *now)
+{
+	Lane	   *lane = schedule_lane(destination->id, *(Instant *) now);
+
+	say_problem(destination);
+	if (schedule_lane_version(lane) != destination->version)
+		schedule_breaker_overruled(lane);
+}
+
+/* Those that have changed, or with -1 perhaps all. */
+static void
+take_over_changes(const int32 *ids, int count, Instant now)
+{
+	if (count < 0)
+		destination_each(take_over, &now);
+	for (int i = 0; i < count; i++)
+	{
+		if (destination_find(ids[i]) != NULL)
+			take_over(destination_find(ids[i]), &now);
+	}
+	states_make_room(destination_count());
+	load_breakers(now);
+	breakers_changed = false;
+	if (count < 0 || delivering != was_delivering)
+		schedule_each_lane(reconfigure, &now);
+	else
+	{
+		for (int i = 0; i < count; i++)
+			reconfigure(schedule_lane(ids[i], now), &now);
+	}
+	destination_settled();
+	was_delivering = delivering;
+}
+
 bool
 lanes_configure(Instant now)
 {
-	Destination **list;
+	const int32 *ids;
 	int			count;
-	uint64		generation;
 	Lane	   *lane;
 	bool		configured = false;
 
 	delivering = may_deliver();
-	destination_all(&list, &count);
 	if (destination_map() != my_map)
 	{
 		worker_slot_disband();
 		return false;
 	}
-	generation = destination_generation();
-	if (generation != known_generation || delivering != was_delivering)
+	destination_refresh();
+	count = destination_changed(&ids);
+	if (count != 0 || delivering != was_delivering)
 	{
-		for (int i = 0; i < count; i++)
-		{
-			KnownDestination *entry;
-			int			part = lanes_part(list[i]->id);
-
-			if (part < 0)
-				continue;
-			entry = hash_search(known, &list[i]->id, HASH_ENTER, NULL);
-			entry->destination = list[i];
-			if (list[i]->problem && part == 0)
-				ereport(LOG,
-						(errmsg("rswebhook cannot use destination \"%s\": %s",
-								list[i]->name, list[i]->problem),
-						 errdetail("Its id is %d. What is owed to it waits.", list[i]->id)));
-		}
-		forget_others(list, count);
-		destination_free_replaced();
-		states_make_room(count);
-		load_breakers(now);
-		breakers_changed = false;
-		schedule_each_lane(reconfigure, &now);
-		known_generation = generation;
-		was_delivering = delivering;
+		take_over_changes(ids, count, now);
 		configured = true;
 	}
 

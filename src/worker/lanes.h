@@ -16,9 +16,6 @@
 
 extern bool rswebhook_enabled;	/* setting: the workers deliver */
 
-/* Once a process. */
-extern void lanes_init(void);
-
 /*
  * Which destinations are this worker's?  That stays so until it leaves.  In a
  * transaction; false: there are workers that see it otherwise, and all leave.

@@ -13,7 +13,7 @@
  * DATABASE.  A worker that is there when its database becomes a template stays
  * until it ends for some other reason; commands that need the template alone
  * send it away for a while, as from any database.  Once a database is a template
- * no more, ALTER DATABASE has all of them looked at.
+ * no more, ALTER DATABASE has it looked at.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -70,6 +70,7 @@ typedef struct Child
 static uint32 wait_event = 0;
 static List *children = NIL;	/* of Child */
 static List *unseen = NIL;		/* databases to look at, by oid */
+static List *seen = NIL;		/* those that need no other look */
 static bool said_no_worker = false; /* once is enough, until one starts */
 static bool said_no_slot = false;
 
@@ -90,7 +91,18 @@ launcher_register(void)
 	ddl_install_hooks();
 }
 
-/* Every database that a worker could connect to, for a first look. */
+/* It is looked at, or has been. */
+static void
+note_seen(Oid database)
+{
+	unseen = list_delete_oid(unseen, database);
+	seen = list_append_unique_oid(seen, database);
+}
+
+/*
+ * Every database that a worker could connect to, for a first look.  What is a
+ * template or closed is looked at when it is that no more.
+ */
 static void
 list_databases(void)
 {
@@ -98,6 +110,7 @@ list_databases(void)
 	TableScanDesc scan;
 	HeapTuple	tuple;
 	List	   *all = NIL;
+	List	   *still_seen = NIL;
 	MemoryContext outer = CurrentMemoryContext;
 
 	StartTransactionCommand();
@@ -113,11 +126,16 @@ list_databases(void)
 		if (!database->datallowconn || database->datistemplate)
 			continue;
 		old = MemoryContextSwitchTo(outer);
-		unseen = list_append_unique_oid(unseen, database->oid);
+		if (list_member_oid(seen, database->oid))
+			still_seen = lappend_oid(still_seen, database->oid);
+		else
+			unseen = list_append_unique_oid(unseen, database->oid);
 		MemoryContextSwitchTo(old);
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
+	list_free(seen);
+	seen = still_seen;
 	suspect_clean_up(all);
 	CommitTransactionCommand();
 }
@@ -259,14 +277,17 @@ start_wanted(MemoryContext context)
 		CHECK_FOR_INTERRUPTS();
 		if (waits_after_deaths(slot, database, generation))
 		{
-			unseen = list_delete_oid(unseen, database);
+			note_seen(database);
 			continue;
 		}
 		reachable = look_up_database(database);
 		MemoryContextSwitchTo(context);
-		unseen = list_delete_oid(unseen, database);
+		note_seen(database);
 		if (reachable == GONE)
+		{
+			seen = list_delete_oid(seen, database);
 			start_database_gone(slot, generation);
+		}
 		else if (reachable == CLOSED)
 			start_worker_gone(slot, generation);
 		else if (start_worker(slot, database, generation))
@@ -310,7 +331,7 @@ look_at_unseen(MemoryContext context)
 			}
 			return;
 		}
-		unseen = list_delete_first(unseen);
+		note_seen(database);
 		if (!start_wanted(context))
 			return;
 	}

@@ -41,7 +41,6 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
-#include "destination/cache.h"
 #include "destination/values.h"
 #include "http/guard.h"
 #include "http/http.h"
@@ -471,7 +470,6 @@ rswebhook_worker_main(Datum arg)
 
 	schedule_init();
 	stats_init();
-	lanes_init();
 	deliver_init();
 	record_init();
 

@@ -14,6 +14,7 @@ use warnings;
 
 use Bench::Scenario::Cost;
 use Bench::Scenario::Latency;
+use Bench::Scenario::Many;
 use Bench::Scenario::Rate;
 
 my @scenarios = (
@@ -25,6 +26,7 @@ my @scenarios = (
     [ neighbours => \&Bench::Scenario::Latency::neighbours ],
     [ old_snapshot => \&Bench::Scenario::Latency::old_snapshot ],
     [ ordered => \&Bench::Scenario::Rate::ordered ],
+    [ many => \&Bench::Scenario::Many::many ],
     [ transform => \&Bench::Scenario::Cost::transform ],
     [ idle => \&Bench::Scenario::Cost::idle ]);
 

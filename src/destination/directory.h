@@ -1,0 +1,38 @@
+/*-------------------------------------------------------------------------
+ *
+ * directory.h
+ *		All destinations, of each as much as it takes to know which take an event.
+ *
+ * Need a transaction, not in parallel mode.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_DESTINATION_DIRECTORY_H
+#define RSWEBHOOK_DESTINATION_DIRECTORY_H
+
+#include "destination/values.h"
+
+/* A destination that takes an event, and how many workers it has (share.h). */
+typedef struct Taker
+{
+	int32		destination_id;
+	int			parts;
+} Taker;
+
+/*
+ * Those that take an event of this type and name on their own account, by their
+ * ids; NULL: it has none.  The type is as destination_fold_type() returns it.  In the
+ * current memory context.
+ */
+extern Taker *destination_takers(const char *type, const char *name, int *count);
+
+/* A message type as filters compare it: trimmed, lower case. */
+extern char *destination_fold_type(const char *type, int len);
+
+/* Those that cannot be used; problem: why. */
+typedef void (*DestinationUnusable) (int32 id, const char *problem, void *arg);
+extern void destination_each_unusable(DestinationUnusable unusable, void *arg);
+
+#endif							/* RSWEBHOOK_DESTINATION_DIRECTORY_H */

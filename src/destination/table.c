@@ -1,0 +1,360 @@
+/*-------------------------------------------------------------------------
+ *
+ * table.c
+ *		Rows of rswebhook.destination: all, or one by its index.
+ *
+ * Snapshots are taken here, and are newer than what has been heard of changes: the
+ * statement's could be older, and what it sees would then be kept for good.  So
+ * configuration is always the newest, in a REPEATABLE READ transaction too.
+ *
+ * An index that somebody has dropped is not needed, but then all rows are read.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_opfamily.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "destination/fields.h"
+#include "destination/row.h"
+#include "destination/table.h"
+#include "tables/tables.h"
+
+/* What is known of the table until it may be another one. */
+static struct
+{
+	Oid			relid;
+	uint64		as_of;			/* changes_resets() */
+	DestinationColumns columns;
+	Oid			by_id;			/* indexes; InvalidOid: none of use */
+	Oid			by_name;
+	Oid			divided;
+}			known;
+
+void
+destination_look(const ChangeReader *reader, Changes *changes)
+{
+	if (!OidIsValid(known.relid))
+	{
+		known.relid = tables_relation("destination");
+		changes_set_table(known.relid);
+	}
+	changes_look(reader, changes);
+}
+
+/* ---------------------------------------------------------------------
+ * The table and its indexes
+ * ---------------------------------------------------------------------
+ */
+
+/* An index on all rows, or with the condition that the script has given it. */
+static bool
+has_condition(Relation index, const char *wanted)
+{
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(RelationGetRelid(index)));
+	bool		isnull = false;
+	bool		has = false;
+	Datum		condition;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	condition = SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indpred, &isnull);
+	if (isnull || wanted == NULL)
+		has = isnull && wanted == NULL;
+	else
+	{
+		condition = DirectFunctionCall2(pg_get_expr, condition,
+										ObjectIdGetDatum(index->rd_index->indrelid));
+		has = strcmp(TextDatumGetCString(condition), wanted) == 0;
+	}
+	ReleaseSysCache(tuple);
+	return has;
+}
+
+static bool
+is_by(Relation index, Form_pg_attribute column, Oid opfamily)
+{
+	Form_pg_index form = index->rd_index;
+
+	return form->indisvalid && form->indisready && form->indislive && !form->indcheckxmin &&
+		form->indnkeyatts == 1 && form->indkey.values[0] == column->attnum &&
+		index->rd_opfamily[0] == opfamily &&
+		index->rd_indcollation[0] == column->attcollation;
+}
+
+/* An index by one column; InvalidOid: there is none that all processes can use. */
+static Oid
+find_index(Relation rel, AttrNumber column, Oid opfamily, const char *condition)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	Oid			found = InvalidOid;
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (is_by(index, TupleDescAttr(RelationGetDescr(rel), column - 1), opfamily) &&
+			has_condition(index, condition))
+			found = RelationGetRelid(index);
+		index_close(index, AccessShareLock);
+		if (OidIsValid(found))
+			break;
+	}
+	list_free(indexes);
+	return found;
+}
+
+/* Not heard of while it is looked up, as the table is locked. */
+static void
+look_at_table(Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	uint64		as_of = changes_resets();
+
+	if (known.as_of == as_of && known.relid == RelationGetRelid(rel))
+		return;
+	destination_columns_check(desc);
+	known.columns = (DestinationColumns)
+	{
+		.id = SPI_fnumber(desc, "id"),
+		.name = SPI_fnumber(desc, "name"),
+		.enabled = SPI_fnumber(desc, "enabled"),
+		.types = SPI_fnumber(desc, "types"),
+		.events = SPI_fnumber(desc, "events"),
+		.workers = SPI_fnumber(desc, "workers")
+	};
+	known.by_id = find_index(rel, known.columns.id, INTEGER_BTREE_FAM_OID, NULL);
+	known.by_name = find_index(rel, known.columns.name, TEXT_BTREE_FAM_OID, NULL);
+	known.divided = find_index(rel, known.columns.id, INTEGER_BTREE_FAM_OID, "(workers > 1)");
+	known.relid = RelationGetRelid(rel);
+	known.as_of = as_of;
+}
+
+void
+destination_table_open(DestinationTable *table)
+{
+	Oid			relid = tables_relation("destination");
+
+	changes_set_table(relid);
+	table->rel = table_open(relid, AccessShareLock);
+	look_at_table(table->rel);
+	table->columns = known.columns;
+	table->scan = NULL;
+	table->context = CurrentMemoryContext;
+	table->snapshot = RegisterSnapshot(IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
+}
+
+static void
+end_scan(DestinationTable *table)
+{
+	if (table->scan != NULL)
+		systable_endscan(table->scan);
+	table->scan = NULL;
+}
+
+void
+destination_table_close(DestinationTable *table)
+{
+	end_scan(table);
+	UnregisterSnapshot(table->snapshot);
+	table_close(table->rel, AccessShareLock);
+}
+
+/* ---------------------------------------------------------------------
+ * Rows
+ * ---------------------------------------------------------------------
+ */
+static void
+begin_scan(DestinationTable *table, Oid index, ScanKey key)
+{
+	MemoryContext caller = MemoryContextSwitchTo(table->context);
+
+	end_scan(table);
+	table->scan = systable_beginscan(table->rel, index, OidIsValid(index), table->snapshot,
+									 key != NULL ? 1 : 0, key);
+	MemoryContextSwitchTo(caller);
+}
+
+void
+destination_table_all(DestinationTable *table)
+{
+	begin_scan(table, InvalidOid, NULL);
+}
+
+void
+destination_table_divided(DestinationTable *table)
+{
+	begin_scan(table, known.divided, NULL);
+}
+
+HeapTuple
+destination_table_next(DestinationTable *table)
+{
+	MemoryContext caller = MemoryContextSwitchTo(table->context);
+	HeapTuple	tuple;
+
+	CHECK_FOR_INTERRUPTS();
+	tuple = systable_getnext(table->scan);
+	MemoryContextSwitchTo(caller);
+	return tuple;
+}
+
+HeapTuple
+destination_table_by_id(DestinationTable *table, int32 id)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, table->columns.id, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+	begin_scan(table, known.by_id, &key);
+	return destination_table_next(table);
+}
+
+HeapTuple
+destination_table_by_name(DestinationTable *table, const char *name)
+{
+	TupleDesc	desc = RelationGetDescr(table->rel);
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	ScanKeyEntryInitialize(&key, 0, table->columns.name, BTEqualStrategyNumber, InvalidOid,
+						   TupleDescAttr(desc, table->columns.name - 1)->attcollation,
+						   F_TEXTEQ, CStringGetTextDatum(name));
+	begin_scan(table, known.by_name, &key);
+	while ((tuple = destination_table_next(table)) != NULL)
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, table->columns.name, desc, &isnull);
+
+		/* to a collation of somebody's, others may be equal as well */
+		if (!isnull && strcmp(TextDatumGetCString(value), name) == 0)
+			return tuple;
+	}
+	return NULL;
+}
+
+void
+destination_table_columns(DestinationTable *table, int count, Datum **values, bool **nulls)
+{
+	slot_getsomeattrs(table->scan->slot, count);
+	*values = table->scan->slot->tts_values;
+	*nulls = table->scan->slot->tts_isnull;
+}
+
+int32
+destination_table_int(const DestinationTable *table, HeapTuple tuple, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, column, RelationGetDescr(table->rel), &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+RowVersion
+destination_row_version(HeapTuple tuple)
+{
+	return (RowVersion) {HeapTupleHeaderGetRawXmin(tuple->t_data), tuple->t_self};
+}
+
+bool
+destination_row_is(HeapTuple tuple, const RowVersion *version)
+{
+	return HeapTupleHeaderGetRawXmin(tuple->t_data) == version->xmin &&
+		ItemPointerEquals(&tuple->t_self, unconstify(ItemPointerData *, &version->at));
+}
+
+/* ---------------------------------------------------------------------
+ * What may fail
+ * ---------------------------------------------------------------------
+ */
+
+/* What would be so with any other row. */
+static bool
+is_about_all(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+			return true;
+		default:
+			return sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+	}
+}
+
+/* A subtransaction gives back what was held; in parallel mode there are none. */
+char *
+destination_try(DestinationPart part, HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char	   *volatile message = NULL;
+
+	if (IsInParallelMode())
+	{
+		part(tuple, desc, arg);
+		return NULL;
+	}
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		part(tuple, desc, arg);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (is_about_all(error->sqlerrcode))
+			ReThrowError(error);
+		message = error->message;
+	}
+	PG_END_TRY();
+	return message;
+}
+
+static void
+read_all_of_row(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	destination_read(arg, tuple, desc);
+}
+
+Destination *
+destination_read_row(HeapTuple tuple, TupleDesc desc, bool *unreadable)
+{
+	Destination *dest = palloc0(sizeof(Destination));
+	char	   *message = destination_try(read_all_of_row, tuple, desc, dest);
+
+	*unreadable = message != NULL;
+	if (*unreadable)
+		dest->problem = psprintf("The row cannot be read: %s", message);
+	return dest;
+}
