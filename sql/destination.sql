@@ -82,6 +82,26 @@ UPDATE rswebhook.destination SET status_outcomes = '{"409": true}' WHERE name = 
 UPDATE rswebhook.destination SET proxy = 'socks5h://user:s3cret@127.0.0.1:1080' WHERE name = 'plain';
 UPDATE rswebhook.destination SET proxy = 'user:s3cret@127.0.0.1' WHERE name = 'plain';
 UPDATE rswebhook.destination SET proxy = 'http://' WHERE name = 'plain';
+-- what libcurl would read in another way than it was meant, or quote
+CREATE FUNCTION pg_temp.try_proxy(given text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+BEGIN
+    UPDATE rswebhook.destination SET proxy = given WHERE name = 'plain';
+    RETURN 'taken';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RETURN SQLERRM || ' ' || detail;
+END
+$$;
+SELECT given, pg_temp.try_proxy(given) FROM unnest(ARRAY[
+    'http://user:s3cret/x@127.0.0.1:3128', 'http://user:123/s3cret@127.0.0.1:3128',
+    'http://user:s3cret#x@127.0.0.1:3128', 'http://user:s3cret?x@127.0.0.1',
+    'http://user:s3cret@127.0.0.1:65536', 'http://user:s3cret@127.0.0.1:0',
+    'http://user:s3cret@127.0.0.1:port', 'http://user:s3cret@127.0.0.1:3128/path',
+    'socks5h://user:s3cret@127.0.0.1:3128?q', 'https://user:s3cret@127.0.0.1#f',
+    'http://user:s3cret@[::1', 'http://user:s3cret@', 'http://user:s3cret@:3128',
+    'http://user:s3c%2Fret%40x@127.0.0.1:3128/']) AS given;
 UPDATE rswebhook.destination SET ca_cert = '/etc/ssl/ca.pem' WHERE name = 'plain';
 UPDATE rswebhook.destination SET client_cert = E'-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----'
     WHERE name = 'plain';
@@ -303,7 +323,7 @@ DROP FUNCTION try_column;
 -- the name of a host is ASCII, whatever somebody wrote
 INSERT INTO rswebhook.destination (name, url, allowed_hosts, proxy, no_proxy, paused)
     VALUES ('names', 'https://ForÊt.Example:8443/é?ê=1', '{Bücher.example,A.example:1,[::1]}',
-            'http://user:p@s@bücher.example:3128/', E'10.0.0.0/8, .例え。example\t*', true)
+            'http://user:p%40s@bücher.example:3128/', E'10.0.0.0/8, .例え。example\t*', true)
     RETURNING url, allowed_hosts, proxy, no_proxy;
 SELECT endpoint('names');
 SELECT rswebhook_transform('{"type": "track", "userId": "u", "fullPath": "https://BÜCHER.example/x"}', 'names') ->> 'endpoint' AS endpoint;

@@ -38,6 +38,7 @@
 #include "destination/problem.h"
 #include "destination/secret.h"
 #include "destination/values.h"
+#include "http/proxy.h"
 #include "shmem/share.h"
 #include "transform/config.h"
 #include "transform/request.h"
@@ -262,6 +263,7 @@ destination_proxy_problem(char **proxy_text, const char **hint)
 		"http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"
 	};
 	char	   *rest = NULL;
+	const char *problem;
 
 	for (int i = 0; i < lengthof(schemes); i++)
 	{
@@ -276,7 +278,12 @@ destination_proxy_problem(char **proxy_text, const char **hint)
 	*hint = "Use a URL such as \"http://proxy.example.com:3128\".";
 	if (*rest == '\0' || *rest == '/' || strchr(proxy, ' ') || has_control_character(proxy))
 		return "The proxy's URL has no host, or a space or control character.";
-	return settle_proxy(proxy_text, rest);
+	problem = settle_proxy(proxy_text, rest);
+	if (problem == NULL)
+		problem = proxy_problem(*proxy_text);
+	if (problem != NULL && strchr(rest, '@') != NULL)
+		*hint = "Use a URL such as \"http://user:password@proxy.example.com:3128\", and in the user and the password %2F for \"/\", %3F for \"?\", %23 for \"#\", %40 for \"@\" and %25 for \"%\".";
+	return problem;
 }
 
 static bool
