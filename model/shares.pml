@@ -256,7 +256,7 @@ proctype sender(bit me)
 	bit by;
 	bool its;
 
-	/* -- destination/cache.c: read_cache() */
+	/* -- destination/map.c: destination_map() */
 	by = map;
 
 	/* -- api/store.c: note_queued() */
