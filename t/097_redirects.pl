@@ -43,8 +43,19 @@ foreach my $status (303, 307)
 
     is(sent_to($keeps, method => 'GET'), "delivered 200 GET $base$keeps?n=1 -> $base/ok/query?n=***", "a $status of a GET");
     is(sent_to($drops, method => 'GET'),
-        "aborted $status HTTP status $status, a redirect that is not followed: it drops the query that the event is in GET $base$drops?n=1",
+        "aborted $status HTTP status $status, a redirect that is not followed: it does not repeat the query, which the event is in GET $base$drops?n=1",
         'which drops the query');
+}
+
+# However it is written
+foreach my $query ('n=1&new', 'z&n=1', '%6E=%31', '%6e=1#f')
+{
+    is(sent_to('/location/307/' . encoded("/ok/rewritten?$query"), method => 'GET') =~ s/ .*//r, 'delivered', "a query that became $query");
+}
+foreach my $query ('n=1x', 'nn=1', 'n=%3', 'N=1', 'n', '', 'x=n=1', 'n%3D1')
+{
+    is(sent_to('/location/307/' . encoded("/ok/lost?$query"), method => 'GET') =~ s/ .*//r,
+        'aborted', "a query that became $query");
 }
 
 # What is not followed, and why

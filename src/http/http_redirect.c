@@ -54,7 +54,63 @@ same_url_part(CURLU *a, CURLU *b, CURLUPart part)
 	return same;
 }
 
-/* Without a body, the event is in the query, and has to go along. */
+/* What a form means by the next of its bytes, which are len. */
+static int
+decoded(const char **bytes, size_t *len)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at = *bytes;
+	const char *high = *len >= 3 && at[0] == '%' && at[1] != '\0' ? strchr(digits, ascii_lower(at[1])) : NULL;
+	const char *low = high != NULL && at[2] != '\0' ? strchr(digits, ascii_lower(at[2])) : NULL;
+	size_t		used = low != NULL ? 3 : 1;
+
+	*bytes += used;
+	*len -= used;
+	return low != NULL ? (int) ((high - digits) * 16 + (low - digits)) :
+		at[0] == '+' ? ' ' : (unsigned char) at[0];
+}
+
+static bool
+same_text(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+	while (a_len > 0 && b_len > 0)
+	{
+		if (decoded(&a, &a_len) != decoded(&b, &b_len))
+			return false;
+	}
+	return a_len == b_len;
+}
+
+/* Both end at a '&' or with the query. */
+static bool
+same_pair(const char *a, const char *b)
+{
+	size_t		a_key = strcspn(a, "=&");
+	size_t		b_key = strcspn(b, "=&");
+	const char *a_value = a + a_key + (a[a_key] == '=');
+	const char *b_value = b + b_key + (b[b_key] == '=');
+
+	return same_text(a, a_key, b, b_key) &&
+		same_text(a_value, strcspn(a_value, "&"), b_value, strcspn(b_value, "&"));
+}
+
+static bool
+has_pair(const char *query, const char *pair)
+{
+	for (;; query++)
+	{
+		if (same_pair(query, pair))
+			return true;
+		query += strcspn(query, "&");
+		if (*query == '\0')
+			return false;
+	}
+}
+
+/*
+ * Without a body, the event is in the query, and has to go along: all of its pairs,
+ * in whatever order and however they are encoded.
+ */
 static bool
 keeps_query(CURLU *from, CURLU *to)
 {
@@ -64,8 +120,14 @@ keeps_query(CURLU *from, CURLU *to)
 
 	if (curl_url_get(from, CURLUPART_QUERY, &wanted, 0) != CURLUE_OK)
 		return true;
-	kept = curl_url_get(to, CURLUPART_QUERY, &got, 0) == CURLUE_OK &&
-		strcmp(wanted, got) == 0;
+	kept = curl_url_get(to, CURLUPART_QUERY, &got, 0) == CURLUE_OK;
+	for (const char *pair = wanted; kept && *pair != '\0'; pair += *pair == '&')
+	{
+		size_t		len = strcspn(pair, "&");
+
+		kept = len == 0 || has_pair(got, pair);
+		pair += len;
+	}
 	curl_free(wanted);
 	curl_free(got);
 	return kept;
@@ -129,7 +191,7 @@ why_not(Transfer *t, CURLU *from, CURLU *to)
 	if (has_scheme(from, "https") && !has_scheme(to, "https"))
 		return "it leads from https to http";
 	if (t->body == NULL && !keeps_query(from, to))
-		return "it drops the query that the event is in";
+		return "it does not repeat the query, which the event is in";
 	return NULL;
 }
 
