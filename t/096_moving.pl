@@ -170,6 +170,17 @@ like(query($node, qq{
     qr/^retry 1, retry 1, retry 1, retry 503 1, delivered 200 2$/, 'and was refused once');
 is(scalar($receiver->requests_to('/seldom')), 1, 'nothing more than the rate has let by');
 
+# Nor less, however often they begin anew
+add_destination($node, 'rare', $receiver->url('/rare'), { rate_limit => 0.5 });
+send_event($node, { type => 'track', messageId => "rare-$_" }, 'rare') foreach 1 .. 3;
+for (my $round = 0; $round < 1000 && $receiver->requests_to('/rare') < 3; $round++)
+{
+    set_workers('changing', 1 + $round % 2) or last;
+}
+my @rare = $receiver->requests_to('/rare');
+is(scalar @rare, 3, 'a rate lets by what it may while workers change');
+cmp_ok($rare[-1]{t} - $rare[0]{t}, '>=', 3.9, 'and no more');
+
 done_testing();
 
 # Change how many serve it, and wait until those are there

@@ -220,7 +220,6 @@ struct Lane
 	Instant		alive_at;		/* the last good one */
 	bool		hangs;			/* it has kept a request long, and nothing good
 								 * has come of any since */
-	bool		rests;			/* when it sent last is not known */
 	double		tokens;
 	Instant		tokens_at;
 	Breaker		breaker;

@@ -46,9 +46,6 @@
 #define FRESH_A_RETRY		1
 #define FRESH_A_RETRY_OPEN	3
 
-/* A destination with a rate waits no longer than that for a worker to know of it. */
-#define MAX_REST_S	60
-
 static int	nlacking;			/* lanes with lacks_us, not of their own */
 static int	total_deferred;
 static int64 total_deferred_bytes;
@@ -133,9 +130,6 @@ refill_tokens(Lane *lane, Instant now)
 	double		earned = (double) (now - lane->tokens_at) / USECS_PER_SEC *
 		my_rate(lane);
 
-	if (lane->rests)
-		lane->tokens = Max(0.0, 1.0 - my_rate(lane) * MAX_REST_S);
-	lane->rests = false;
 	lane->tokens = Min(most, lane->tokens + Max(earned, 0));
 	lane->tokens_at = now;
 }

@@ -21,8 +21,8 @@
  * Of what a breaker that is open has, the newest probes, so all of it is read; but
  * no more than so many rows of a destination once all have so many together.
  */
-#define PROBES			128
-#define PROBES_IN_ALL	LANE_ITEMS
+#define PROBES			2000
+#define PROBES_IN_ALL	(4 * LANE_ITEMS)
 
 /*
  * Late ranges are read in the order of their ids, so that no row comes in

@@ -79,9 +79,10 @@ schedule_lane(int32 destination_id, Instant now)
 }
 
 void
-schedule_lane_rest(Lane *lane)
+schedule_lane_sent(Lane *lane, Instant last)
 {
-	lane->rests = true;
+	lane->tokens = 0;
+	lane->tokens_at = last;
 }
 
 int32

@@ -46,8 +46,8 @@ extern void schedule_configure(Lane *lane, const LanePolicy *policy, Instant now
 extern void schedule_set_breaker(Lane *lane, const Breaker *breaker, Instant now);
 extern int32 schedule_lane_id(const Lane *lane);
 
-/* Somebody else may just have sent something there: its rate counts from now on. */
-extern void schedule_lane_rest(Lane *lane);
+/* Somebody else has sent something there: its rate counts from then on. */
+extern void schedule_lane_sent(Lane *lane, Instant last);
 extern TransactionId schedule_lane_version(const Lane *lane);
 extern int	schedule_lane_in_flight(const Lane *lane);
 extern bool schedule_lane_halted(const Lane *lane);

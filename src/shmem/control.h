@@ -68,6 +68,7 @@ typedef struct WorkerSlot
 	int32		quiet[SLOT_MAX_QUIET];
 	int			max_in_flight;	/* in force; 0: not known yet */
 	char		lacks[SLOT_LACKS_SIZE];	/* "": nothing */
+	Paced		paced[SLOT_MAX_PACED];	/* outlives the worker */
 } WorkerSlot;
 
 typedef struct Control

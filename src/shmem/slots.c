@@ -114,6 +114,7 @@ set_database(WorkerSlot *first, Oid database)
 		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 		slot->database = database;
 		slots_clear(slot);
+		memset(slot->paced, 0, sizeof(slot->paced));
 		LWLockRelease(&slot->lock);
 		slot->generation++;
 		slot->wanted = false;

@@ -10,6 +10,8 @@
 #ifndef RSWEBHOOK_SHMEM_VALUES_H
 #define RSWEBHOOK_SHMEM_VALUES_H
 
+#include "base/clock.h"
+
 /* Rows of one destination (0: of any) that a transaction will make visible. */
 typedef struct QueuedRange
 {
@@ -46,6 +48,15 @@ typedef struct News
 
 /* Destinations that may be quiet; see worker_slot_set_quiet(). */
 #define SLOT_MAX_QUIET		64
+
+/* Destinations with a low rate of which a worker says when it sent last. */
+#define SLOT_MAX_PACED		64
+
+typedef struct Paced
+{
+	int32		destination_id; /* 0: none */
+	Instant		last;
+} Paced;
 
 /* Of what a worker says that it lacks, with the NUL. */
 #define SLOT_LACKS_SIZE	512

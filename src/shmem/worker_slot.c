@@ -230,6 +230,42 @@ worker_slot_tell_others(const News *news)
 }
 
 void
+worker_slot_note_sent(int32 destination_id, Instant now)
+{
+	Paced	   *place = &my_slot->paced[0];
+
+	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < SLOT_MAX_PACED && place->destination_id != destination_id; i++)
+	{
+		Paced	   *other = &my_slot->paced[i];
+
+		if (other->destination_id == destination_id || other->last < place->last)
+			place = other;
+	}
+	*place = (Paced) {destination_id, now};
+	LWLockRelease(&my_slot->lock);
+}
+
+Instant
+worker_slot_last_sent(int32 destination_id)
+{
+	WorkerSlot *first = slots_first_of(my_slot);
+	Instant		last = 0;
+
+	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
+	{
+		LWLockAcquire(&slot->lock, LW_SHARED);
+		for (int i = 0; i < SLOT_MAX_PACED; i++)
+		{
+			if (slot->paced[i].destination_id == destination_id)
+				last = Max(last, slot->paced[i].last);
+		}
+		LWLockRelease(&slot->lock);
+	}
+	return last;
+}
+
+void
 worker_slot_set_quiet(const int32 *destination_ids, int count)
 {
 	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);

@@ -67,6 +67,14 @@ extern void worker_slot_tell_others(const News *news);
  */
 extern void worker_slot_set_quiet(const int32 *destination_ids, int count);
 
+/*
+ * When something was last sent to a destination with a low rate, which whoever
+ * serves it next has to know.  0: nobody knows.  Beyond the maximum the one that was
+ * sent to longest ago is forgotten.
+ */
+extern void worker_slot_note_sent(int32 destination_id, Instant now);
+extern Instant worker_slot_last_sent(int32 destination_id);
+
 /* What rswebhook.workers() shows of this worker; lacks: "": nothing. */
 extern void worker_slot_show_max_in_flight(int max_in_flight);
 extern void worker_slot_show_lacks(const char *lacks);

@@ -193,6 +193,7 @@ attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
 	attempt->started = clock_now();
 	attempt->request = shown;
 	dlist_push_tail(&in_flight, &attempt->node);
+	lanes_note_sent(d, attempt->started);
 
 	request.method = wire->method;
 	request.url = wire->url;

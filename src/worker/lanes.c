@@ -30,6 +30,12 @@
 #include "worker/states.h"
 #include "worker/stats.h"
 
+/* Events a second; with more, what is sent too early is within a burst. */
+#define PACED_BELOW		10.0
+
+/* A destination waits no longer than that because nobody knows. */
+#define MAX_REST_US		(60 * USECS_PER_SEC)
+
 bool		rswebhook_enabled = true;
 
 static Divided *divided;		/* as when this worker has begun */
@@ -87,10 +93,39 @@ lanes_join(void)
 	return worker_slot_join(my_map);
 }
 
-static void
-make_lane(const Destination *destination, void *now)
+/* Is its rate so low that one event more shows? */
+static bool
+is_paced(const Destination *destination)
 {
-	schedule_lane_rest(schedule_lane(destination->id, *(Instant *) now));
+	return destination->rate_limit > 0 && destination->rate_limit < PACED_BELOW;
+}
+
+void
+lanes_note_sent(const Destination *destination, Instant now)
+{
+	if (is_paced(destination))
+		worker_slot_note_sent(destination->id, now);
+}
+
+/* Where nobody knows when something was sent last, it may have been just now. */
+static void
+make_lane(const Destination *destination, void *arg)
+{
+	Instant		now = *(Instant *) arg;
+	Lane	   *lane = schedule_lane(destination->id, now);
+	Instant		last;
+
+	if (!is_paced(destination))
+		return;
+	last = worker_slot_last_sent(destination->id);
+	if (last == 0)
+	{
+		double		pause_us = parts_of(destination->id) / destination->rate_limit * USECS_PER_SEC;
+
+		last = now - (Instant) Max(0, Min(pause_us, now) - MAX_REST_US);
+		worker_slot_note_sent(destination->id, last);
+	}
+	schedule_lane_sent(lane, last);
 }
 
 void
@@ -103,7 +138,7 @@ lanes_make(Instant now)
 	foreach(lc, queue_owed_destinations())
 	{
 		if (is_mine(lfirst_int(lc)))
-			schedule_lane_rest(schedule_lane(lfirst_int(lc), now));
+			(void) schedule_lane(lfirst_int(lc), now);
 	}
 }
 

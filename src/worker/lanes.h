@@ -41,4 +41,7 @@ extern void lanes_breakers_changed(void);
 /* NULL: there is none, or it is not this worker's.  Good until lanes_configure() is called. */
 extern const Destination *lanes_destination(int32 id);
 
+/* Something is sent there now: its next worker has to know if it has a low rate. */
+extern void lanes_note_sent(const Destination *destination, Instant now);
+
 #endif							/* RSWEBHOOK_LANES_H */

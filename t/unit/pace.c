@@ -69,32 +69,30 @@ rates(void)
 	end();
 }
 
-/* A worker that has just begun does not know what the last one sent. */
+/* A worker that has just begun may know when the last one has sent something. */
 static void
 rates_rest(void)
 {
-	static const struct
-	{
-		double		rate;
-		Instant		until;
-	}			cases[] = {{1000, USECS_PER_SEC / 1000}, {10, USECS_PER_SEC / 10}, {1, USECS_PER_SEC},
-	{0.02, 50 * USECS_PER_SEC}, {0.01, 60 * USECS_PER_SEC}, {1e-6, 60 * USECS_PER_SEC}};
+	static const double limits[] = {1e-6, 0.01, 1, 9};
+	static const Instant ago[] = {0, USECS_PER_SEC / 10, USECS_PER_SEC, 60 * USECS_PER_SEC};
 
-	for (int i = 0; i < lengthof(cases); i++)
+	for (int i = 0; i < lengthof(limits) * lengthof(ago); i++)
 	{
+		double		rate = limits[i % lengthof(limits)];
+		Instant		last = 100 * USECS_PER_SEC - ago[i / lengthof(limits)];
+		Instant		next = Max(100 * USECS_PER_SEC, last + (Instant) (USECS_PER_SEC / rate));
+		Instant		when = 100 * USECS_PER_SEC;
 		Lane		lane = {0};
-		Instant		when = 0;
 
-		pace_init_lane(&lane, USECS_PER_SEC);
+		pace_init_lane(&lane, when);
 		lane.nready = 1;
 		lane.policy.max_in_flight = 32;
 		lane.policy.parts = 1;
-		lane.policy.rate_limit = cases[i].rate;
+		lane.policy.rate_limit = rate;
 		lane.configured = true;
-		schedule_lane_rest(&lane);
-		ok(!pace_allows(&lane, USECS_PER_SEC, &when), "nothing goes at once");
-		is_between(when - USECS_PER_SEC, cases[i].until, cases[i].until + 2, "but when the rate allows it, or in a minute");
-		ok(pace_allows(&lane, when, &when), "it goes then");
+		schedule_lane_sent(&lane, last);
+		is_int(pace_allows(&lane, when, &when), next == 100 * USECS_PER_SEC, "something goes at once if it may");
+		is_between(when, Min(next, 100 * USECS_PER_SEC + USECS_PER_DAY), next + 2, "or when the rate allows it");
 	}
 }
 
