@@ -248,20 +248,20 @@ sub begun_after
 sub set_aside
 {
     my ($event) = @_;
-    my ($status, $count) = $node->psql('postgres',
-        "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $event AND outcome = 'retry'");
+    my ($status, $count) = eval { $node->psql('postgres',
+        "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $event AND outcome = 'retry'") };
 
-    return $status == 0 && $count > 0;
+    return defined $status && $status == 0 && $count > 0;
 }
 
 # The server may be down at times.
 sub given_up
 {
     my ($event) = @_;
-    my ($status, $count) = $node->psql('postgres',
-        "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $event AND outcome = 'aborted'");
+    my ($status, $count) = eval { $node->psql('postgres',
+        "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $event AND outcome = 'aborted'") };
 
-    return $status == 0 && $count > 0;
+    return defined $status && $status == 0 && $count > 0;
 }
 
 # The bad one in the middle of others, all in one transaction.  Its user has
@@ -305,7 +305,7 @@ sub query_before_death
 {
     my ($sql) = @_;
 
-    return ($node->psql('postgres', $sql))[1];
+    return (eval { $node->psql('postgres', $sql) })[1];
 }
 
 sub sending
