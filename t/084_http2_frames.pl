@@ -1,6 +1,6 @@
 # HTTP/2 by hand: what no library of a receiver would say.  After a connection
-# error, or once TLS is over, none of its streams is waited for, and a redirect is followed although it
-# comes before the event was read.
+# error, or once TLS is over, none of its streams is waited for and none goes out,
+# and a redirect is followed although it comes before the event was read.
 
 use strict;
 use warnings;
@@ -70,6 +70,51 @@ ok(wait_until_sent($node), 'a connection is over, and its socket open: nothing i
 is(join("\n", map { "$_: $recorded{$_}" } grep { /^over-/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
     '', 'each is delivered by its first attempt');
 
+# Over while nobody uses it, soon after an answer, while its socket stays open: the
+# next event goes out on another one, and it is closed whether or not there is one
+my %idle = map { ("frame-$_" => { after => 50, frame => $_ }) } qw(window-0 data-idle settings-ack text);
+$idle{garbage} = { after => 50, end => 'garbage' };
+foreach my $tls (qw(TLSv1.2 TLSv1.3))
+{
+    my $name = lc($tls =~ tr/.//dr);
+    my %notify = (end => 'notify', tls => $tls);
+
+    foreach my $ms (3, 50, 500)
+    {
+        $idle{"$name-$ms-$_"} = { %notify, after => $ms } foreach qw(next none);
+    }
+    $idle{"$name-ping-$_"} = { %notify, after => 50, frame => 'ping' } foreach qw(next none);
+}
+@names = sort keys %idle;
+($file, @urls) = Http2::told($certificates, map { { at => 1, %{ $idle{$_} } } } @names);
+@url{@names} = @urls;
+add_destination($node, "idle-$_", $url{$_}, \%hasty) foreach @names;
+send_all($node, map { [ "idle-$_", "idle-$_-1", $url{$_} ] } @names);
+my %said;
+ok( wait_for(
+        'what comes after the answers',
+        sub {
+            my @new = grep { !$said{$_}++ } map { $names[$_] } lines("$file.said");
+            my @events = map { [ "idle-$_", "idle-$_-2", $url{$_} ] } grep { !/none$/ } @new;
+            send_all($node, @events) if @events;
+            return keys %said == @names;
+        }),
+    'what comes after the answers');
+ok(wait_until_sent($node), 'it is over before the next event: nothing is waited for');
+%recorded = attempts($node);
+is(join("\n", map { "$_: $recorded{$_}" } grep { /^idle-/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
+    '', 'which is delivered by its first attempt');
+my @open;
+wait_for(
+    'connections that are over to be closed',
+    sub {
+        my %left = map { /^(\d+) 1$/ ? ($names[$1] => 1) : () } lines("$file.left");
+        @open = grep { /^tls/ && !$left{$_} } @names;
+        return !@open;
+    },
+    30);
+is("@open", '', 'connections that are over are closed');
+
 my (undef, $there) = Http2::told($certificates, {});
 my (undef, $url) = Http2::by_hand($certificates, 'redirect', $there);
 add_destination($node, 'redirect', $url, { %hasty, max_redirects => 3 });
@@ -84,3 +129,12 @@ is(join("\n", map { "$_: $recorded{$_}" } grep { /^redirect/ && $recorded{$_} ne
 is(worker_pids($node), $pids, 'the workers are the same');
 
 done_testing();
+
+sub lines
+{
+    my ($name) = @_;
+
+    open my $in, '<', $name or die "could not read \"$name\": $!\n";
+    chomp(my @lines = <$in>);
+    return @lines;
+}

@@ -45,6 +45,10 @@ use(Transfer *t, Connection *connection)
 	http_connection_set_unused(connection, false);
 	http_connection_join(connection, t);
 	http_connection_settle(connection);
+
+	/* what ends it may have come meanwhile, and been read for nobody */
+	if (connection->ntransfers == 1)
+		http_connection_spoke(connection);
 }
 
 static bool
@@ -316,6 +320,8 @@ on_connected(Transfer *t, int local_port)
 	if (t->begin_by_us >= 0)
 		t->written_before = http_socket_sent(t->fd);
 	t->again = http_unasked_on_kept(t);
+	if (t->again)
+		t->connection->ended = true;
 	return !t->again;
 }
 

@@ -380,7 +380,8 @@ http_connection_broken(Connection *connection, bool unheard)
 /*
  * What comes over HTTP/2 says itself what it belongs to, and libcurl reads it
  * before the next request.  Later than a moment after the last answer it is a
- * farewell as a rule, and never worth keeping the connection for.
+ * farewell as a rule, and never worth keeping the connection for; nor is it once
+ * TLS is over.
  */
 void
 http_connection_unasked(int fd, bool ended)
@@ -391,7 +392,8 @@ http_connection_unasked(int fd, bool ended)
 		return;
 	if (connection->ntransfers > 0 ||
 		(connection->multiplexed && !ended &&
-		 poller_clock() - connection->unused_since_us < LAST_WORDS_US))
+		 poller_clock() - connection->unused_since_us < LAST_WORDS_US &&
+		 !http_unasked_is_end(fd)))
 	{
 		poller_socket_may_speak(fd);
 		return;

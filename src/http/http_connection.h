@@ -31,8 +31,9 @@ extern void http_connection_join(Connection *connection, Transfer *t);
 extern void http_connection_leave(Transfer *t);
 
 /*
- * Something came on one that is used, or one of several requests on it has ended.  One
- * of which nothing was heard for a moment since then; when is the next one, -1: never.
+ * Something came on one that is used, one of several requests on it has ended, or the
+ * first one has begun.  One of which nothing was heard for a moment since then; when is
+ * the next one, -1: never.
  */
 extern void http_connection_spoke(Connection *connection);
 extern Connection *http_connection_quiet(int64_t now_us);

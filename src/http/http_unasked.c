@@ -52,6 +52,9 @@
 #define RECORD_DATA			23
 #define HIDDEN_ALERT		(2 + 1 + 16)
 
+/* So much of windows and pings is looked through for it. */
+#define LOOKED_THROUGH		4096
+
 /*
  * What comes unasked so soon after an answer can come as soon after the next
  * request, and then nothing tells that it is not the answer to that.
@@ -67,23 +70,43 @@ note(Connection *connection)
 		connection->pool->babbles = true;
 }
 
+static bool
+is_alert(const unsigned char *header)
+{
+	return header[0] == RECORD_ALERT ||
+		(header[0] == RECORD_DATA && (header[3] << 8 | header[4]) <= HIDDEN_ALERT);
+}
+
 /* What is to be read there says that the connection ends, and not more. */
 static bool
-is_alert(int fd)
+begins_with_alert(int fd)
 {
 	unsigned char header[RECORD_HEADER];
 
-	if (recv(fd, header, sizeof(header), MSG_PEEK | MSG_DONTWAIT) != sizeof(header))
-		return false;
-	return header[0] == RECORD_ALERT ||
-		(header[0] == RECORD_DATA && (header[3] << 8 | header[4]) <= HIDDEN_ALERT);
+	return recv(fd, header, sizeof(header), MSG_PEEK | MSG_DONTWAIT) == sizeof(header) &&
+		is_alert(header);
+}
+
+bool
+http_unasked_is_end(int fd)
+{
+	unsigned char bytes[LOOKED_THROUGH];
+	ssize_t		n = recv(fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+
+	for (ssize_t at = 0; at + RECORD_HEADER <= n;
+		 at += RECORD_HEADER + (bytes[at + 3] << 8 | bytes[at + 4]))
+	{
+		if (is_alert(bytes + at))
+			return true;
+	}
+	return false;
 }
 
 void
 http_unasked_heard(Connection *connection, int fd)
 {
 	if ((connection->tls != NULL && SSL_has_pending(connection->tls)) ||
-		(http_socket_state(fd) == SOCKET_SPOKE && !(connection->pool->tls && is_alert(fd))))
+		(http_socket_state(fd) == SOCKET_SPOKE && !(connection->pool->tls && begins_with_alert(fd))))
 		note(connection);
 }
 
@@ -222,10 +245,21 @@ has_spoken(const Transfer *t)
 	return http_socket_state(t->fd) != SOCKET_QUIET;
 }
 
+/* Some versions of libcurl read the end of TLS there as if it were nothing. */
+static bool
+is_over(const Transfer *t)
+{
+	SSL		   *tls = http_unasked_tls(t);
+
+	return tls != NULL && (SSL_get_shutdown(tls) & SSL_RECEIVED_SHUTDOWN);
+}
+
 bool
 http_unasked_on_kept(Transfer *t)
 {
-	if (t->connection->multiplexed || !has_spoken(t))
+	if (t->connection->multiplexed)
+		return is_over(t);
+	if (!has_spoken(t))
 	{
 		if (t->pool->probation < PROBATION)
 			t->pool->probation++;

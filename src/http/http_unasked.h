@@ -14,7 +14,8 @@
 
 /*
  * The request is about to be sent, on a connection that was open before, or
- * that is new: has the other side said something already?
+ * that is new: has the other side said something already?  Over HTTP/2 only the end
+ * of TLS counts.
  */
 extern bool http_unasked_on_kept(Transfer *t);
 extern bool http_unasked_on_new(const Transfer *t);
@@ -30,6 +31,9 @@ extern bool http_unasked_crossed(Transfer *t);
  * look closely from now on; over TLS the end has words of its own.
  */
 extern void http_unasked_heard(Connection *connection, int fd);
+
+/* Is the end of TLS among what is to be read there, behind whatever comes first? */
+extern bool http_unasked_is_end(int fd);
 
 /* Over TLS, an answer is read even if the request cannot be sent to its end. */
 extern void http_unasked_keep_listening(Connection *connection);

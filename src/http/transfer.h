@@ -107,8 +107,8 @@ typedef struct Connection
 	int64_t		opened_us;		/* when it was connected */
 	int64_t		round_trip_us;	/* as the kernel saw it then */
 	int64_t		unused_since_us;
-	int64_t		spoke_us;		/* while it is used: when something came, or one of several
-								 * requests ended */
+	int64_t		spoke_us;		/* while it is used: when that began, something came, or
+								 * one of several requests ended */
 	int64_t		quiet_us;		/* since that, nothing was to be read on it then; 0:
 								 * not known */
 	int			nopened;		/* sockets, in all its life */

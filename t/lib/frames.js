@@ -22,6 +22,7 @@
 //       end: HOW        as soon as these are answered: close or reset it; or, in one
 //                       with the answers, notify (TLS ends, TCP does not) or
 //                       garbage (no TLS, and then nothing)
+//       after: MS       this end, and that frame, so long after the answers
 //       silent: true    from then on it only reads ...
 //       wakes: true     ... until another connection has a request
 //       pings: true     ... and sends a PING when it has one
@@ -43,7 +44,9 @@
 //                       the last of the handshake
 //     What is answered is in PORT-FILE.answered: the event's id, the protocol, and
 //     the number of the receiver's connection; which connections there were is in
-//     PORT-FILE.connected: the receiver's number and that one.
+//     PORT-FILE.connected: the receiver's number and that one; which of them are
+//     closed is in PORT-FILE.left.  PORT-FILE.said has the numbers of receivers that
+//     have said what comes after the answers.
 //
 // Ends with its parent.
 //
@@ -66,6 +69,7 @@ const PREFACE_BYTES = 24;
 const FRAME_BYTES = 16000;
 const ALL_STREAMS = 0x7fffffff;
 const PATIENCE_MS = 3000;
+const SAYING_MS = 5; // until all of it is written
 
 function u32(n)
 {
@@ -120,6 +124,7 @@ const broken = {
     'settings-range': () => frame(SETTINGS, 0, 0, setting(MAX_STREAMS - 1, 2)),
     'settings-ack': () => frame(SETTINGS, ACK, 0, Buffer.alloc(0)),
     'text': () => Buffer.from('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n'),
+    'ping': () => frame(PING, 0, 0, Buffer.alloc(8)), // which is sound
     'push': () => frame(PUSH_PROMISE, END_HEADERS, 1, Buffer.concat([u32(2), ok])),
 };
 
@@ -146,6 +151,8 @@ function headers(stream, block)
 
 const answered = fs.openSync(`${portFile}.answered`, 'a');
 const connected = fs.openSync(`${portFile}.connected`, 'a');
+const said = fs.openSync(`${portFile}.said`, 'a');
+const left = fs.openSync(`${portFile}.left`, 'a');
 
 function write_down(body, protocol, number)
 {
@@ -156,7 +163,7 @@ function write_down(body, protocol, number)
 
 // Does as it is told on a connection, one of its receiver's; its take() is called
 // for each frame
-function Told(told, socket, front, number, siblings)
+function Told(told, socket, front, number, siblings, receiver)
 {
     const first = number <= (told.connections ?? 1);
     const warm = told.warm ?? 0;
@@ -194,11 +201,21 @@ function Told(told, socket, front, number, siblings)
             else if (requests.get(stream).whole)
                 answer(stream);
         }
+        if (told.after === undefined)
+            say_more();
+        else
+            setTimeout(say_more, told.after);
+        socket.uncork();
+    }
+
+    function say_more()
+    {
         if (told.frame)
             socket.write(broken[told.frame]());
         ends = true;
         end();
-        socket.uncork();
+        if (told.after !== undefined)
+            setTimeout(() => fs.writeSync(said, `${receiver}\n`), SAYING_MS);
     }
 
     function end()
@@ -293,7 +310,7 @@ function reset(socket)
     else socket.destroy();
 }
 
-function serve(socket, front, number, told, siblings)
+function serve(socket, front, number, told, siblings, receiver)
 {
     let input = Buffer.alloc(0);
     let skip = PREFACE_BYTES;
@@ -305,7 +322,7 @@ function serve(socket, front, number, told, siblings)
     socket.write(told.hasty ? frame(SETTINGS, 0, 0, Buffer.alloc(0)) : Buffer.concat([
         frame(SETTINGS, 0, 0, setting(WINDOW, 1 << 24)), frame(WINDOW_UPDATE, 0, 0, u32(1 << 28))]));
     if (mode === 'told')
-        siblings.push(by_told = new Told(told, socket, front, number, siblings));
+        siblings.push(by_told = new Told(told, socket, front, number, siblings, receiver));
 
     function take(type, flags, stream, payload)
     {
@@ -385,7 +402,9 @@ function listen(told, receiver)
             if (told.resets)
                 return setImmediate(() => { front.uncork(); reset(front); note(); });
             note();
-            serve(socket, front, connections, told, siblings);
+            const number = connections;
+            front.on('close', () => fs.writeSync(left, `${receiver} ${number}\n`));
+            serve(socket, front, connections, told, siblings, receiver);
         });
     });
 }
