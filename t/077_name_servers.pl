@@ -377,6 +377,14 @@ my %useless = (
     (map { (lc "bare-$_" => { rcode => $_, bare => 1 }) } qw(FORMERR SERVFAIL NOTIMP REFUSED NOERROR NXDOMAIN)),
     (map { (lc, { rcode => $_ }) } qw(SERVFAIL NOTIMP REFUSED)),
     'question' => { A => [], flags => 0x0100 },
+    # says only where else to ask, if that
+    'nowhere' => { A => [], flags => 0x8000, authority => [] },
+    'referral' => { A => [], flags => 0x8000, authority => ['NS'] },
+    'desired' => { A => [], flags => 0x8100, authority => ['NS'] },
+    'glue' => { A => [], flags => 0x8000, authority => ['NS'], glue => 1 },
+    'stub' => { A => ['127.0.0.9'], cut => 5 },
+    'stump' => { A => ['127.0.0.9'], cut => 11 },
+    'twice' => { A => ['127.0.0.9'], twice => 1 },
     'no-answer' => { A => ['127.0.0.9'], flags => 0x0100 },
     'update' => { A => ['127.0.0.9'], flags => 0xa980 },
     'short' => { A => ['127.0.0.9'], bytes => 3 },
@@ -417,6 +425,21 @@ foreach my $name (@useless)
         'is what the attempt says');
 }
 $names->resolv_conf(@both);
+
+# what small ones say of a family that there is none of, or others with a reason
+set('forwarder.test', A => ['127.0.0.1'], flags => 0x8000, authority => []);
+set('nobodys.test', A => ['127.0.0.1'], flags => 0x8000, authority => [ 'NS', 'SOA' ]);
+foreach my $name ('forwarder', 'nobodys')
+{
+    add("$name.test", '/ok');
+    $sent = time();
+    send_many($name, 1);
+    ok(arrived($name, 1), "$name: no word of IPv6");
+    my $after = (arrivals($name))[0] - $sent;
+    cmp_ok($after, '<', 0.8 * $slack, sprintf 'does not keep IPv4 waiting: %.3f s', $after);
+    is(attempts($name), 'delivered 200 1', 'nor from being used');
+}
+is(scalar($second->questions('nobodys.test', 'AAAA')), 0, 'the SOA is word enough');
 
 #
 # Names whose answers are too long for UDP, of name servers that give none by TCP
@@ -475,6 +498,7 @@ add('cut', '/ok');
 send_many('cut', 1);
 ok(arrived('cut', 1), 'a long answer in a domain of the search list');
 is(attempts('cut'), 'delivered 200 1', 'is found there');
+
 $names->resolv_conf(@both);
 
 #
