@@ -377,6 +377,14 @@ my %useless = (
     (map { (lc "bare-$_" => { rcode => $_, bare => 1 }) } qw(FORMERR SERVFAIL NOTIMP REFUSED NOERROR NXDOMAIN)),
     (map { (lc, { rcode => $_ }) } qw(SERVFAIL NOTIMP REFUSED)),
     'question' => { A => [], flags => 0x0100 },
+    # says only where else to ask, if that
+    'nowhere' => { A => [], flags => 0x8000, authority => [] },
+    'referral' => { A => [], flags => 0x8000, authority => ['NS'] },
+    'desired' => { A => [], flags => 0x8100, authority => ['NS'] },
+    'glue' => { A => [], flags => 0x8000, authority => ['NS'], glue => 1 },
+    'stub' => { A => ['127.0.0.9'], cut => 5 },
+    'stump' => { A => ['127.0.0.9'], cut => 11 },
+    'twice' => { A => ['127.0.0.9'], twice => 1 },
     'no-answer' => { A => ['127.0.0.9'], flags => 0x0100 },
     'update' => { A => ['127.0.0.9'], flags => 0xa980 },
     'short' => { A => ['127.0.0.9'], bytes => 3 },
@@ -417,6 +425,21 @@ foreach my $name (@useless)
         'is what the attempt says');
 }
 $names->resolv_conf(@both);
+
+# what small ones say of a family that there is none of, or others with a reason
+set('forwarder.test', A => ['127.0.0.1'], flags => 0x8000, authority => []);
+set('nobodys.test', A => ['127.0.0.1'], flags => 0x8000, authority => [ 'NS', 'SOA' ]);
+foreach my $name ('forwarder', 'nobodys')
+{
+    add("$name.test", '/ok');
+    $sent = time();
+    send_many($name, 1);
+    ok(arrived($name, 1), "$name: no word of IPv6");
+    my $after = (arrivals($name))[0] - $sent;
+    cmp_ok($after, '<', 0.8 * $slack, sprintf 'does not keep IPv4 waiting: %.3f s', $after);
+    is(attempts($name), 'delivered 200 1', 'nor from being used');
+}
+is(scalar($second->questions('nobodys.test', 'AAAA')), 0, 'the SOA is word enough');
 
 #
 # Names whose answers are too long for UDP, of name servers that give none by TCP
@@ -475,6 +498,70 @@ add('cut', '/ok');
 send_many('cut', 1);
 ok(arrived('cut', 1), 'a long answer in a domain of the search list');
 is(attempts('cut'), 'delivered 200 1', 'is found there');
+
+#
+# A name of the search list is one name for both families: the first of which there
+# are addresses.
+#
+my ($one, $two) = ('one.example', 'two.example');
+my %v6 = (here => '::ffff:127.0.0.1', there => '::ffff:127.0.0.2');
+$names->resolv_conf('nameserver 127.0.0.1', "search $one $two");
+my %found = (
+    # host => what the first name is, what the next one is
+    'only4' => [ { A => ['127.0.0.1'] }, { AAAA => [ $v6{there} ] } ],
+    'only6' => [ { AAAA => [ $v6{here} ] }, { A => ['127.0.0.2'] } ],
+    'failing6' => [ { A => ['127.0.0.1'], fails => 'AAAA' }, { AAAA => [ $v6{there} ] } ],
+    'before-silence' => [ { A => ['127.0.0.1'] }, { silent => 1 } ],
+    'after-none' => [ { rcode => 'NXDOMAIN' }, { A => ['127.0.0.1'] } ],
+    'after-empty' => [ {}, { A => ['127.0.0.1'] } ],
+    'after-failing6' => [ { rcode => 'NXDOMAIN', fails => 'AAAA' }, { A => ['127.0.0.1'] } ],
+    # as behind a firewall that lets no question for IPv6 through
+    'after-silent6' => [ { rcode => 'NXDOMAIN', silent => 'AAAA' }, { A => ['127.0.0.1'], silent => 'AAAA' } ],
+    # no name at all
+    'failing' => [ { A => [], fails => 'AAAA' }, { A => ['127.0.0.2'] } ],
+    'failing4' => [ { AAAA => [], fails => 'A' }, { AAAA => [ $v6{there} ] } ],
+    'forbidden' => [ { A => ['169.254.169.254'] }, { AAAA => [ $v6{there} ] } ],
+    'refusing' => [ { A => ['127.0.0.9'] }, { silent => 1 } ],
+    "dotted.$one" => [ { A => ['127.0.0.1'] }, { AAAA => [ $v6{there} ] } ]);
+my %why = (
+    'failing' => qr/^aborted 1 resolving the name: .*general failure/,
+    'failing4' => qr/^aborted 1 resolving the name: .*general failure/,
+    'forbidden' => qr/^aborted 1 address 169\.254\.169\.254 is in the blocked network(?!.*given up)/,
+    'refusing' => qr/^aborted 1 connecting: /);
+foreach my $host (sort keys %found)
+{
+    my ($which, $next) = @{ $found{$host} };
+
+    $first->set($host =~ /\./ ? $host : "$host.$one", %$which);
+    $first->set("$host.$two", %$next);
+    add($host, '/ok', retry_window => '0', min_attempts => 1);
+}
+$sent = time();
+send_many($_, 1) foreach map { /^([^.]+)/ } sort keys %found;
+foreach my $host (sort keys %found)
+{
+    my ($name) = split /\./, $host;
+
+    ok(wait_for('an attempt', sub { attempts($name) }), "search for $host");
+    like(attempts($name), $why{$host} // qr/^delivered 200 1$/, 'ends as it must');
+    next if $host =~ /^after/;
+    is(scalar($first->questions("$host.$two")), 0, 'with the first name');
+    my ($seconds) = query($node, qq{
+        SELECT extract(epoch FROM duration) FROM rswebhook.delivery AS v
+        JOIN rswebhook.destination AS d ON d.id = v.destination_id WHERE name = '$name' LIMIT 1});
+    cmp_ok($seconds, '<', 1.5 * $slack, sprintf 'soon: %.3f s', $seconds);
+}
+is(scalar(grep { $_->{headers}{'webhook-id'} =~ /^(?:only|failing|dotted)/ } $there->requests), 0,
+    'nothing goes to where the next name leads');
+
+# in the order of the search
+$names->resolv_conf('nameserver 127.0.0.1', "search $two", 'options ndots:5');
+$first->set("deep.in.$one", A => ['127.0.0.2']);
+$first->set("deep.in.$one.$two", AAAA => [ $v6{here} ]);
+add("deep.in.$one", '/ok');
+send_many('deep', 1);
+ok(arrived('deep', 1), 'a name with fewer dots than ndots');
+is(scalar($first->questions("deep.in.$one")), 0, 'is looked for in the search list first');
 $names->resolv_conf(@both);
 
 #

@@ -48,8 +48,15 @@ bucket_of(const char *host)
 static bool
 is_asked(const Name *name)
 {
-	return name->asking || name->family[0].lookups > 0 || name->family[1].lookups > 0 ||
-		name->family[0].patient > 0 || name->family[1].patient > 0;
+	bool		asked = name->asking;
+
+	for (int i = 0; i < 2; i++)
+	{
+		const Family *family = &name->family[i];
+
+		asked = asked || family->lookups + family->patient + family->stale > 0;
+	}
+	return asked;
 }
 
 static void
@@ -105,6 +112,7 @@ http_book_find(const char *host)
 	if (name == NULL)
 		return NULL;
 	memcpy(name->host, host, size);
+	name->move_us = -1;
 	for (int i = 0; i < 2; i++)
 	{
 		name->family[i].name = name;

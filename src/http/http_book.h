@@ -13,6 +13,7 @@
 #include <ares.h>
 #include <netinet/in.h>
 
+#include "http/http_search.h"
 #include "http/transfer.h"
 
 /* An answer is kept so long, whatever it says. */
@@ -31,6 +32,7 @@ typedef struct Family
 	int64_t		began_us;		/* the last of them */
 	int			patient;		/* likewise, patient ones; and when to ask these ... */
 	int64_t		patient_us;		/* ... if there is no answer; -1: no need */
+	int			stale;			/* of both, those of earlier rounds */
 	int			repeats;
 	int64_t		again_us;		/* when to ask again, while asked; -1: no need */
 	int			status;			/* of c-ares */
@@ -49,6 +51,11 @@ typedef struct Name
 	int64_t		settle_us;		/* likewise, use what there is; -1: no */
 	int64_t		good_until_us;	/* 0: there are no addresses (yet, while asking) */
 	int			ttl_s;
+	unsigned	round;			/* another one for each name that is asked for ... */
+	char		whole[SEARCH_NAME_SIZE];	/* ... which is this one ... */
+	int			place;			/* ... in the search, while nothing is found */
+	int64_t		move_us;		/* when to go on to the next one; 0: at once; -1: no */
+	bool		exists;			/* one of those before this, without addresses */
 	Family		family[2];		/* IPv6, IPv4 */
 	bool		v4_first;		/* there is no way to the IPv6 addresses */
 	unsigned	hosts_version;	/* in which it was looked for last */

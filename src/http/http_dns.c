@@ -37,6 +37,7 @@
 #include "http/http_dns.h"
 #include "http/http_dns_socket.h"
 #include "http/http_files.h"
+#include "http/http_search.h"
 #include "http/poller.h"
 #include "http/transfer.h"
 
@@ -84,12 +85,12 @@ typedef struct Question
 	Channel    *channel;
 	int			server;
 	bool		by_tcp;
-	const char *host;
 	int			family;
+	unsigned	round;
 	HttpDnsCallback *callback;
 	void	   *arg;
-	int		   *pending;
 	int64_t		asked_us;
+	char		name[];
 } Question;
 
 typedef struct Socket
@@ -182,7 +183,7 @@ open_channel(Channel *channel, int server, bool by_tcp, ares_channel *fresh)
 	static char servers_only[] = "b";
 	struct ares_options options;
 	int			mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB |
-		ARES_OPT_LOOKUPS;
+		ARES_OPT_LOOKUPS | ARES_OPT_DOMAINS;
 	bool		quickly = server == ALL_SERVERS && !by_tcp;
 
 	memset(&options, 0, sizeof(options));
@@ -192,6 +193,9 @@ open_channel(Channel *channel, int server, bool by_tcp, ares_channel *fresh)
 	options.sock_state_cb = on_socket;
 	options.sock_state_cb_data = channel;
 	options.lookups = servers_only;
+
+	/* before 1.18, a dot at the end of a name does not keep c-ares from searching */
+	options.ndomains = 0;
 	if (by_tcp)
 	{
 		mask |= ARES_OPT_FLAGS;
@@ -258,15 +262,17 @@ http_dns_refresh(int64_t now_us)
 	}
 	if (state != HTTP_FILE_CHANGED)
 		return state;
-	free(text);
 	if (!open_channel(&quick, ALL_SERVERS, false, &fresh))
 	{
+		free(text);
 		resolv_conf.known = false;
 		if (quick.ares != NULL)
 			return HTTP_FILE_SAME;
 		http_dns_note(http_no_memory);
 		return HTTP_FILE_UNREADABLE;
 	}
+	http_search_read(text, size);
+	free(text);
 	resolv_conf.again_us = poller_clock() + KEEP_US;
 	if (!http_file_is_same(&resolv_conf))
 		resolv_conf.known = false;	/* c-ares has read another one */
@@ -376,7 +382,7 @@ ask_channel(Channel *channel, Question *question)
 	hints.ai_family = question->family;
 	hints.ai_socktype = SOCK_STREAM;
 	hints.ai_flags = ARES_AI_NOSORT;
-	ares_getaddrinfo(channel->ares, question->host, NULL, &hints, on_answer, question);
+	ares_getaddrinfo(channel->ares, question->name, NULL, &hints, on_answer, question);
 }
 
 /* If it cannot be asked: whether that is because there are other name servers. */
@@ -395,58 +401,63 @@ ask_by_tcp(Question *question)
 static void
 on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
-	Question	question = *(Question *) arg;
+	Question   *question = arg;
+	HttpDnsAnswer answer;
 
 	(void) timeouts;
-	question.channel->nasked--;
-	if (status == ARES_EFORMERR && http_dns_was_truncated() && !question.by_tcp)
+	question->channel->nasked--;
+	if (status == ARES_EFORMERR && http_dns_was_truncated() && !question->by_tcp)
 	{
-		status = ask_by_tcp(arg);
+		status = ask_by_tcp(question);
 		if (status == ARES_SUCCESS)
 			return;
 	}
-	free(arg);
-	status = http_dns_status(status);
-	if (http_dns_is_answer(status))
-		question.channel->has_answered = true;
-	(*question.pending)--;
-	question.callback(question.arg, status, found, question.asked_us);
-	if (status == ARES_SUCCESS)
+	answer = (HttpDnsAnswer) {
+		.status = http_dns_status(status), .found = found, .asked_us = question->asked_us,
+		.round = question->round, .patiently = question->server != ALL_SERVERS
+	};
+	if (http_dns_is_answer(answer.status))
+		question->channel->has_answered = true;
+	question->callback(question->arg, &answer);
+	free(question);
+	if (answer.status == ARES_SUCCESS)
 		ares_freeaddrinfo(found);
 }
 
 static bool
-ask(Channel *channel, int server, const char *host, int family, int *pending,
+ask(Channel *channel, int server, const HttpDnsWanted *wanted, int *asked,
 	HttpDnsCallback *callback, void *arg)
 {
-	Question   *question = malloc(sizeof(Question));
+	size_t		size = strlen(wanted->name) + 1;
+	Question   *question = malloc(sizeof(Question) + size);
 
 	if (question == NULL)
 		return false;
 	*question = (Question) {
-		.server = server, .host = host, .family = family, .callback = callback, .arg = arg,
-		.pending = pending, .asked_us = poller_clock()
+		.server = server, .family = wanted->family, .round = wanted->round,
+		.callback = callback, .arg = arg, .asked_us = poller_clock()
 	};
-	(*pending)++;
+	memcpy(question->name, wanted->name, size);
+	(*asked)++;
 	ask_channel(channel, question);
 	return true;
 }
 
 bool
-http_dns_ask(const char *host, int family, int *pending, HttpDnsCallback *callback, void *arg)
+http_dns_ask(const HttpDnsWanted *wanted, int *asked, HttpDnsCallback *callback, void *arg)
 {
-	return quick.ares != NULL && ask(&quick, ALL_SERVERS, host, family, pending, callback, arg);
+	return quick.ares != NULL && ask(&quick, ALL_SERVERS, wanted, asked, callback, arg);
 }
 
 void
-http_dns_ask_patiently(const char *host, int family, int *pending, HttpDnsCallback *callback,
+http_dns_ask_patiently(const HttpDnsWanted *wanted, int *asked, HttpDnsCallback *callback,
 					   void *arg)
 {
 	for (int server = 0; server < nservers && server < PATIENT_SERVERS; server++)
 	{
 		Channel    *channel = patient_channel(server);
 
-		if (channel != NULL && !ask(channel, server, host, family, pending, callback, arg))
+		if (channel != NULL && !ask(channel, server, wanted, asked, callback, arg))
 			http_dns_note(http_no_memory);
 	}
 }

@@ -22,24 +22,39 @@
 extern HttpFileState http_dns_refresh(int64_t now_us);
 extern int64_t http_dns_again(void);
 
+/* What is asked for: a whole name, with a dot at its end, of which there is no search. */
+typedef struct HttpDnsWanted
+{
+	const char *name;
+	int			family;
+	unsigned	round;			/* the asker's own */
+} HttpDnsWanted;
+
 /*
  * What was found, as long as the function runs, if the status is ARES_SUCCESS; and
- * since when it was asked for.
+ * since when it was asked for, in which round, and whether patiently.
  */
-typedef void HttpDnsCallback(void *arg, int status, const struct ares_addrinfo *found,
-							 int64_t asked_us);
+typedef struct HttpDnsAnswer
+{
+	int			status;
+	const struct ares_addrinfo *found;
+	int64_t		asked_us;
+	unsigned	round;
+	bool		patiently;
+} HttpDnsAnswer;
+
+typedef void HttpDnsCallback(void *arg, const HttpDnsAnswer *answer);
 
 /*
- * Asks one name server after the other, each for a short time.  The callback comes
- * once, perhaps before this returns; *pending is one more until then, and the host
- * must be there so long.  False: it does not come, for lack of memory or because
- * resolv.conf could never be read.
+ * Asks one name server after the other, each for a short time.  *asked is one more
+ * then, and the callback comes once, perhaps before this returns.  False: it does not
+ * come, for lack of memory or because resolv.conf could never be read.
  */
-extern bool http_dns_ask(const char *host, int family, int *pending,
-						 HttpDnsCallback *callback, void *arg);
+extern bool http_dns_ask(const HttpDnsWanted *wanted, int *asked, HttpDnsCallback *callback,
+						 void *arg);
 
 /* Asks all at once, and waits long; the callback comes for each that could be asked. */
-extern void http_dns_ask_patiently(const char *host, int family, int *pending,
+extern void http_dns_ask_patiently(const HttpDnsWanted *wanted, int *asked,
 								   HttpDnsCallback *callback, void *arg);
 
 /* Does it say what is or is not there, so that nobody else need be heard? */

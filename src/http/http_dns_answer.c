@@ -32,10 +32,13 @@
 #define OPCODE				0x78
 #define TRUNCATED			0x02
 #define RCODE				0x0f
+#define AUTHORITATIVE		0x04
+#define RECURSES			0x80
 
 /* The number of questions, and of records of an answer. */
 #define QDCOUNT				4
 #define ANCOUNT				6
+#define NSCOUNT				8
 #define ARCOUNT				10
 
 /* Of BADCOOKIE, the rest of which is in an additional record: c-ares knows that. */
@@ -135,6 +138,44 @@ is_wanted(const unsigned char *record, unsigned wanted)
 		(type == wanted && len == (type == ns_t_a ? NS_INADDRSZ : NS_IN6ADDRSZ));
 }
 
+/* Moves on behind a name; false: it cannot be read. */
+static bool
+skip_name(const unsigned char **at, const unsigned char *end)
+{
+	while (*at < end && **at != 0 && (**at & NS_CMPRSFLGS) == 0)
+		*at += 1 + **at;
+	if (*at >= end)
+		return false;
+	*at += **at == 0 ? 1 : 2;
+	return *at <= end;
+}
+
+/*
+ * Is an answer without records the word that there are none?  Who neither has them
+ * nor looks for them elsewhere says where else to ask, unless the SOA is there
+ * (RFC 2308, 2.2).
+ */
+static bool
+says_nothing_is_there(const unsigned char *message, size_t len, size_t question_len)
+{
+	const unsigned char *record = message + NS_HFIXEDSZ + question_len;
+	const unsigned char *end = message + len;
+
+	if ((message[2] & AUTHORITATIVE) != 0 || (message[3] & RECURSES) != 0)
+		return true;
+	for (unsigned left = number(message + NSCOUNT); left > 0; left--)
+	{
+		if (!skip_name(&record, end) || end - record < NS_RRFIXEDSZ)
+			return false;
+		if (number(record) == ns_t_soa)
+			return true;
+		record += NS_RRFIXEDSZ + number(record + NS_RRFIXEDSZ - NS_INT16SZ);
+		if (record > end)
+			return false;
+	}
+	return false;
+}
+
 /* Can its records be read, and is one of them what was asked for? */
 static bool
 says_something(const unsigned char *message, size_t len, size_t question_len)
@@ -182,7 +223,10 @@ is_useful(const unsigned char *message, size_t len, size_t question_len)
 	switch (message[3] & RCODE)
 	{
 		case ns_r_noerror:
-			return (message[2] & TRUNCATED) != 0 || number(message + ANCOUNT) == 0 ||
+			if ((message[2] & TRUNCATED) != 0)
+				return true;
+			return number(message + ANCOUNT) == 0 ?
+				says_nothing_is_there(message, len, question_len) :
 				says_something(message, len, question_len);
 		case ns_r_nxdomain:
 		case ns_r_formerr:		/* c-ares may ask otherwise then */
@@ -203,8 +247,16 @@ http_dns_answer_came(int fd, unsigned char *message, size_t len, size_t room)
 	size_t		question_len;
 	bool		useful = true;
 
-	if (len < NS_HFIXEDSZ)
+	if (len < NS_INT16SZ || room < NS_HFIXEDSZ)
 		return len;
+	if (len < NS_HFIXEDSZ || number(message + QDCOUNT) > 1)
+	{
+		/* to what was asked by that number, if anything */
+		memset(message + NS_INT16SZ, 0, NS_HFIXEDSZ - NS_INT16SZ);
+		message[2] = IS_ANSWER;
+		message[3] = ns_r_servfail;
+		len = NS_HFIXEDSZ;
+	}
 	if (number(message + QDCOUNT) == 0)
 	{
 		unsigned	rcode = message[3] & RCODE;

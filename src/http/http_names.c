@@ -34,6 +34,7 @@
 #include "http/http_dns_socket.h"
 #include "http/http_files.h"
 #include "http/http_names.h"
+#include "http/http_search.h"
 #include "http/poller.h"
 #include "http/reserve.h"
 #include "http/transfer.h"
@@ -55,6 +56,13 @@
 #define MAX_REPEATS			4
 #define REPEAT_US			(100 * 1000)
 
+/*
+ * That there is no such name is true of both families (RFC 8020), but some name servers
+ * say it of IPv6 where they know IPv4 only.  So it counts if it is said of IPv4, and
+ * nothing of IPv6 for so long.
+ */
+#define MOVE_US				(500 * 1000)
+
 #define LATE				"Could not resolve host: %.200s (timed out)"
 
 /* While names are waited for, the files are looked at so often. */
@@ -65,6 +73,9 @@
  * and another one begins with the first name server again.
  */
 #define MAX_LOOKUPS			2
+
+/* Likewise, of earlier rounds that have not ended: a family that is silent in each. */
+#define MAX_STALE			8
 
 /* Those that are being looked up. */
 static Name *asked = NULL;
@@ -106,6 +117,7 @@ static void
 end(Name *name)
 {
 	name->asking = false;
+	name->move_us = -1;
 	for (int i = 0; i < 2; i++)
 	{
 		/* nobody is asked now */
@@ -173,7 +185,7 @@ settle(Name *name, int64_t now_us)
 		name->good_until_us = 0;
 		if (status == ARES_SUCCESS || status == ARES_ENODATA)
 			status = name->family[0].status;
-		if (status == ARES_SUCCESS)
+		if (status == ARES_SUCCESS || (status == ARES_ENOTFOUND && name->exists))
 			status = ARES_ENODATA;
 		if (lack == NULL && status == ARES_ENOMEM)
 			lack = http_no_memory;
@@ -212,14 +224,48 @@ wants_repeat(const Name *name, Family *family, int64_t began_us, int status)
 	return family->again_us >= 0;
 }
 
+static bool
+is_absent(int status)
+{
+	return status == ARES_ENODATA || status == ARES_ENOTFOUND;
+}
+
+/*
+ * Is the host to be looked for further on in the search?  Not if one family has
+ * addresses or may have some, since what the next name has is not this one's.
+ */
+static bool
+goes_on(const Name *name)
+{
+	const Family *v6 = &name->family[0];
+	const Family *v4 = &name->family[1];
+	char		whole[SEARCH_NAME_SIZE];
+
+	if (!name->asking || v4->asked || !is_absent(v4->status) || v6->naddresses > 0)
+		return false;
+	return (v4->status == ARES_ENOTFOUND || (!v6->asked && is_absent(v6->status))) &&
+		http_search_name(name->host, name->place + 1, whole);
+}
+
 static void
-on_found(void *arg, int status, const struct ares_addrinfo *found, int64_t began_us)
+on_found(void *arg, const HttpDnsAnswer *answer)
 {
 	Family	   *family = arg;
 	Name	   *name = family->name;
+	int			status = answer->status;
+
+	if (answer->round != name->round)
+	{
+		family->stale--;
+		return;
+	}
+	if (answer->patiently)
+		family->patient--;
+	else
+		family->lookups--;
 
 	/* another look-up, or the hosts file, has answered; or may yet do so */
-	if (!family->asked || wants_repeat(name, family, began_us, status) ||
+	if (!family->asked || wants_repeat(name, family, answer->asked_us, status) ||
 		(!http_dns_is_answer(status) && family->lookups + family->patient > 0))
 		return;
 	family->asked = false;
@@ -227,7 +273,7 @@ on_found(void *arg, int status, const struct ares_addrinfo *found, int64_t began
 	family->status = status;
 	http_book_forget_addresses(family);
 	if (status == ARES_SUCCESS)
-		http_book_keep_answer(name, found);
+		http_book_keep_answer(name, answer->found);
 
 	/* it may come when nobody waits any longer, and be good for less long */
 	if (!name->asking && name->good_until_us > 0)
@@ -237,7 +283,10 @@ on_found(void *arg, int status, const struct ares_addrinfo *found, int64_t began
 		if (until_us < name->good_until_us)
 			name->good_until_us = until_us;
 	}
-	if (!name->family[0].asked && !name->family[1].asked)
+	name->move_us = -1;
+	if (goes_on(name))
+		name->move_us = name->family[0].asked ? poller_clock() + MOVE_US : 0;
+	else if (!name->family[0].asked && !name->family[1].asked)
 		settle(name, poller_clock());
 	else if (family->naddresses > 0 && name->good_until_us == 0)
 		name->settle_us = poller_clock() + OTHER_FAMILY_US;
@@ -248,16 +297,78 @@ on_found(void *arg, int status, const struct ares_addrinfo *found, int64_t began
  * ---------------------------------------------------------------------
  */
 
+/* What is still to come of another name is none of this one's. */
+static void
+begin_round(Name *name, int place, const char *whole)
+{
+	name->place = place;
+	name->move_us = -1;
+	if (strcmp(name->whole, whole) == 0)
+		return;
+	strcpy(name->whole, whole);
+	name->round++;
+	for (int i = 0; i < 2; i++)
+	{
+		Family	   *family = &name->family[i];
+
+		family->stale += family->lookups + family->patient;
+		family->lookups = family->patient = 0;
+	}
+}
+
+static void
+ask_soon(Family *family, int64_t now_us)
+{
+	family->asked = true;
+	family->again_us = now_us;
+	family->patient_us = -1;
+	family->repeats = 0;
+}
+
+/* To the next name of the search, of which both families are asked for. */
+static void
+move(Name *name, int64_t now_us)
+{
+	char		whole[SEARCH_NAME_SIZE];
+
+	name->move_us = -1;
+	if (!goes_on(name) || !http_search_name(name->host, name->place + 1, whole))
+		return;
+	begin_round(name, name->place + 1, whole);
+	for (int i = 0; i < 2; i++)
+	{
+		Family	   *family = &name->family[i];
+
+		name->exists = name->exists || family->status == ARES_ENODATA;
+		family->status = ARES_ETIMEOUT;
+		ask_soon(family, now_us);
+	}
+}
+
+static HttpDnsWanted
+wanted(const Name *name, int which)
+{
+	return (HttpDnsWanted) {
+		.name = name->whole, .family = which == 0 ? AF_INET6 : AF_INET, .round = name->round
+	};
+}
+
 static void
 ask(Name *name, int which)
 {
 	Family	   *family = &name->family[which];
+	HttpDnsWanted what = wanted(name, which);
 
 	family->again_us = -1;
 	family->began_us = poller_clock();
 	if (family->patient_us < 0)
 		family->patient_us = family->began_us + PATIENT_AFTER_US;
-	if (!http_dns_ask(name->host, which == 0 ? AF_INET6 : AF_INET, &family->lookups, on_found, family))
+	if (family->stale >= MAX_STALE)
+	{
+		family->again_us = family->began_us + REPEAT_US;
+		return;
+	}
+	if (!http_dns_ask(&what, &family->lookups, on_found, family))
 	{
 		family->status = ARES_ENOMEM;
 		family->asked = family->lookups + family->patient > 0;
@@ -269,10 +380,11 @@ static void
 ask_patiently(Name *name, int which, int64_t now_us)
 {
 	Family	   *family = &name->family[which];
+	HttpDnsWanted what = wanted(name, which);
 
 	family->patient_us = -1;
-	http_dns_ask_patiently(name->host, which == 0 ? AF_INET6 : AF_INET, &family->patient,
-						   on_found, family);
+	if (family->stale < MAX_STALE)
+		http_dns_ask_patiently(&what, &family->patient, on_found, family);
 	if (family->patient == 0)
 		family->patient_us = now_us + PATIENT_AFTER_US;
 }
@@ -331,6 +443,7 @@ static void
 start(Name *name, int64_t now_us)
 {
 	HttpFileState state = http_hosts_look(now_us, &name->hosts_version);
+	char		whole[SEARCH_NAME_SIZE];
 
 	if (!name->asking)
 	{
@@ -344,6 +457,9 @@ start(Name *name, int64_t now_us)
 	name->settle_us = -1;
 	name->ttl_s = MAX_TTL_S;
 	name->v4_first = false;
+	name->exists = false;
+	(void) http_search_name(name->host, 0, whole);
+	begin_round(name, 0, whole);
 	for (int i = 0; i < 2; i++)
 	{
 		Family	   *family = &name->family[i];
@@ -382,20 +498,23 @@ look_in_new_hosts(int64_t now_us)
 	}
 }
 
-/* There are other name servers: they may know what the earlier ones did not. */
+/*
+ * There are other name servers: they may know what the earlier ones did not.  The
+ * search begins anew, too, but not if one family was found.
+ */
 static void
 ask_anew(int64_t now_us)
 {
 	for (Name *name = asked; name != NULL; name = name->next_asked)
 	{
+		char		whole[SEARCH_NAME_SIZE];
+
+		if (!http_book_has_addresses(name) && http_search_name(name->host, 0, whole))
+			begin_round(name, 0, whole);
 		for (int i = 0; i < 2; i++)
 		{
-			if (name->family[i].naddresses > 0)
-				continue;
-			name->family[i].asked = true;
-			name->family[i].again_us = now_us;
-			name->family[i].patient_us = -1;
-			name->family[i].repeats = 0;
+			if (name->family[i].naddresses == 0)
+				ask_soon(&name->family[i], now_us);
 		}
 	}
 }
@@ -546,6 +665,8 @@ give_back(int64_t now_us)
 		}
 		if (name->settle_us >= 0)
 			name->settle_us += away_us;
+		if (name->move_us > 0)
+			name->move_us += away_us;
 	}
 }
 
@@ -558,6 +679,11 @@ http_names_run(int64_t now_us)
 
 	give_back(now_us);
 	http_dns_run();
+	for (Name *name = asked; name != NULL; name = name->next_asked)
+	{
+		if (is_due(name->move_us, now_us))
+			move(name, now_us);
+	}
 	for (Name *name = asked; name != NULL && !look; name = name->next_asked)
 		look = is_due(name->family[0].again_us, now_us) || is_due(name->family[1].again_us, now_us);
 	until_us = look ? look_at_files(now_us) : -1;
@@ -590,6 +716,7 @@ http_names_next(void)
 	for (Name *name = asked; name != NULL; name = name->next_asked)
 	{
 		when = sooner(when, sooner(name->give_up_us, name->settle_us));
+		when = sooner(when, name->move_us);
 		for (int i = 0; i < 2; i++)
 			when = sooner(when, sooner(name->family[i].again_us, patient_at(&name->family[i])));
 	}

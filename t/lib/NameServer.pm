@@ -11,6 +11,9 @@
 #   rcode => word            no answer but NXDOMAIN, SERVFAIL, ...; or its number
 #   bare => 1                only the header of that
 #   flags => number          in place of those of an answer
+#   authority => [types]     NS, SOA, in an answer without any, in place of a SOA;
+#                            and the address of the NS, with glue => 1
+#   cut => n                 so many bytes of it; twice => 1: with the question twice
 #   bytes => n               addresses of so many bytes
 #   of => name               records of another name; as => 'TXT': of another type
 #   fails => 'AAAA'          SERVFAIL to that type only
@@ -44,7 +47,7 @@ use Time::HiRes qw(time);
 use Child;
 
 my $json = JSON::PP->new->utf8->canonical;
-my %type = (A => 1, CNAME => 5, SOA => 6, TXT => 16, AAAA => 28, OPT => 41);
+my %type = (A => 1, NS => 2, CNAME => 5, SOA => 6, TXT => 16, AAAA => 28, OPT => 41);
 my %type_name = reverse %type;
 my %rcode = (NOERROR => 0, FORMERR => 1, SERVFAIL => 2, NXDOMAIN => 3, NOTIMP => 4, REFUSED => 5);
 
@@ -258,8 +261,10 @@ sub answers
       if $by eq 'udp' && ($truncated eq '1' || $truncated eq $asked->{type});
 
     return pack('n6', $asked->{id}, 0x8180 | number(rcode($asked, $how)), (0) x 4) if $how->{bare};
-    my $right = message($asked, rcode($asked, $how), records($name, $asked->{type}, $how));
+    my $right = message({ %$asked, map { $_ => $how->{$_} } 'authority', 'glue' }, rcode($asked, $how), records($name, $asked->{type}, $how));
     substr $right, 2, 2, pack('n', $how->{flags}) if defined $how->{flags};
+    return substr $right, 0, $how->{cut} if $how->{cut};
+    return pack('n6', $asked->{id}, 0x8180, 2, 0, 0, 0) . $asked->{question} x 2 if $how->{twice};
     return $right unless defined $how->{forged};
     my $forged = { $asked->{type} => [ $how->{forged} ] };
     return (message({ %$asked, id => $asked->{id} ^ 1 }, 'NOERROR', records($name, $asked->{type}, $forged)), $right);
@@ -320,18 +325,20 @@ sub encoded
 sub message
 {
     my ($asked, $rcode, @records) = @_;
-    my @authority = @records ? () : record('', 'SOA', 1, "\0\0" . pack('N5', (1) x 5));
+    my %data = (NS => encoded('ns.example'), SOA => "\0\0" . pack('N5', (1) x 5));
+    my @authority = @records ? () : map { record('', $_, 1, $data{$_}) } @{ $asked->{authority} // ['SOA'] };
+    my @glue = @records || !$asked->{glue} ? () : record('ns.example', 'A', 1, "\x7f\0\0\x01");
     my $edns = $asked->{edns} ? pack('CnnNn', 0, $type{OPT}, 1232, 0, 0) : '';
     my $flags = 0x8180 | number($rcode);
-    my $tail = join '', @records, @authority, $edns;
+    my $tail = join '', @records, @authority, @glue, $edns;
 
     if (12 + length($asked->{question}) + length $tail > $asked->{room})
     {
         $flags |= 0x0200;
-        @records = @authority = ();
+        @records = @authority = @glue = ();
         $tail = $edns;
     }
-    return pack('n6', $asked->{id}, $flags, 1, scalar @records, scalar @authority, $edns ? 1 : 0)
+    return pack('n6', $asked->{id}, $flags, 1, scalar @records, scalar @authority, @glue + ($edns ? 1 : 0))
       . $asked->{question} . $tail;
 }
 
