@@ -305,7 +305,7 @@ begin_round(Name *name, int place, const char *whole)
 	name->move_us = -1;
 	if (strcmp(name->whole, whole) == 0)
 		return;
-	strcpy(name->whole, whole);
+	snprintf(name->whole, sizeof(name->whole), "%s", whole);
 	name->round++;
 	for (int i = 0; i < 2; i++)
 	{
