@@ -79,7 +79,7 @@ ok(exists $request->{headers}{'webhook-id'}, 'but an id');
 # an attempt is signed anew: same id, newer timestamp
 my $path = '/first/1/500/again';
 add_destination($node, 'again', $receiver->url($path),
-    { signing_secrets => qq(["$new"]), min_backoff => '1100 ms', max_backoff => '1100 ms' });
+    { signing_secrets => qq(["$new"]), min_backoff => '1300 ms', max_backoff => '1300 ms' });
 send_event($node, { type => 'track', messageId => 'again' }, 'again');
 ok(wait_until_sent($node), 'nothing is owed any more');
 my ($first, $second) = $receiver->requests_to($path);

@@ -24,7 +24,7 @@
 #include "destination/secret.h"
 #include "transform/config.h"
 #include "transform/json.h"
-#include "transform/url.h"
+#include "transform/url_shown.h"
 
 /* The value of the header that authenticates, as far as the row knows it. */
 static const char *

@@ -35,15 +35,6 @@ extern const char *url_endpoint_problem(JsonbValue *endpoint);
 extern const char *url_origin_problem(const char *endpoint, int len, const char *url,
 									  char **allowed_hosts, int nallowed_hosts);
 
-/* A configured URL with the values of its query masked. */
-extern char *url_masked(const char *url);
-
-/*
- * An URL that a receiver named, likewise, and without a user, a fragment and what
- * is not ASCII; cut at MAX_SHOWN.  Needs no memory.
- */
-extern void url_show_foreign(const char *url, char shown[MAX_SHOWN + 1]);
-
 /*
  * Append the URL to send to, and the same with the values of the endpoint's
  * own query masked.  All in UTF-8, the host in ASCII.  NULL, or why it cannot be.

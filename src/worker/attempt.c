@@ -22,7 +22,7 @@
 #include "destination/verdict.h"
 #include "http/http.h"
 #include "schedule/schedule.h"
-#include "transform/url.h"
+#include "transform/url_shown.h"
 #include "transform/values.h"
 #include "worker/attempt.h"
 #include "worker/lack.h"

@@ -3,7 +3,7 @@
  * url.c
  *		Unit tests of which URLs can be sent to, and of the URL with its query.
  *
- * rooms: transform/url.c transform/flatten.c transform/jsonwrite.c base/encoding.c http/host.c
+ * rooms: transform/url.c transform/url_shown.c transform/flatten.c transform/jsonwrite.c base/encoding.c http/host.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -14,6 +14,7 @@
 #include "transform/flatten.h"
 #include "transform/json.h"
 #include "transform/url.h"
+#include "transform/url_shown.h"
 
 #define NO_SCHEME	"the URL does not begin with http:// or https://"
 #define CONTROL		"the URL has a control character"
