@@ -21,6 +21,8 @@
 
 #include <sanitizer/asan_interface.h>
 
+#include "base/compat.h"
+
 #define UNWATCHED	__attribute__((no_sanitize_address, noinline))
 
 typedef struct Piece
@@ -214,7 +216,7 @@ malloced_connected(int result)
 
 #endif							/* PG_VERSION_NUM */
 
-PG_FUNCTION_INFO_V1(rswebhook_mistake);
+SQL_FUNCTION(rswebhook_mistake);
 
 /* Writes one byte at so many from the start of 13. */
 
