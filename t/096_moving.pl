@@ -175,7 +175,7 @@ add_destination($node, 'rare', $receiver->url('/rare'), { rate_limit => 0.5 });
 send_event($node, { type => 'track', messageId => "rare-$_" }, 'rare') foreach 1 .. 3;
 for (my $round = 0; $round < 1000 && $receiver->requests_to('/rare') < 3; $round++)
 {
-    set_workers('changing', 1 + $round % 2) or last;
+    set_workers('changing', 2 - $round % 2) or last;
 }
 my @rare = $receiver->requests_to('/rare');
 is(scalar @rare, 3, 'a rate lets by what it may while workers change');
