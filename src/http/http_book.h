@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * http_book.h
- *		The names that http_names.c has asked for, and what it found.
+ *		The names that http_lookup.c has asked for, and what it found.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

@@ -44,12 +44,6 @@ extern NameState http_names_rest(const char *host, struct Name **name, int *miss
 /* What is known of it is not good enough to be used again. */
 extern void http_names_distrust(struct Name *name);
 
-/*
- * Why nobody waits any longer for it, good until the next call, and whether that
- * may be because we lack something.
- */
-extern const char *http_names_late(const struct Name *name, bool *lacking);
-
 extern bool http_names_init(void);
 
 extern void http_names_run(int64_t now_us);

@@ -184,6 +184,9 @@ http_unasked_keep_listening(Connection *connection)
 		return;
 	connection->all_read = false;
 
+	/* what follows an answer stays in the socket, where it can be looked at */
+	SSL_set_read_ahead(connection->tls, 0);
+
 	/* libcurl may keep it for longer than we keep the connection */
 	BIO_set_callback_arg(bio, (char *) (intptr_t) connection->tls_socket);
 	BIO_set_callback_ex(bio, on_tls_io);

@@ -13,6 +13,7 @@
 #include "http/http_answer.h"
 #include "http/http_curl.h"
 #include "http/http_lists.h"
+#include "http/http_lookup.h"
 #include "http/http_names.h"
 #include "http/http_time.h"
 #include "http/http_wait.h"
@@ -112,7 +113,7 @@ http_wait_end(int64_t now_us)
 			http_lists_move(&http_starting, t);
 		else if (t->name != NULL)
 		{
-			const char *late = http_names_late(t->name, &lacking);
+			const char *late = http_lookup_late(t->name, &lacking);
 
 			http_answer_unresolved(t, late, lacking);
 			http_lists_done(t, now_us);
