@@ -45,6 +45,7 @@ start_process('demanding', 'openssl', 's_server', '-quiet', '-www', '-accept', "
     '-cert', 'good.pem', '-key', 'good.key', '-CAfile', 'ours.pem', '-Verify', 1, '-verify_return_error');
 
 my $receiver = new_receiver();
+local $ENV{SSLKEYLOGFILE} = "$dir/keys";
 my $node = new_node('tls');
 my %hasty = (
     min_backoff => '20 ms',
@@ -102,6 +103,8 @@ foreach (@cases)
 my $again = send_event($node, { type => 'track', userId => 'u' }, 'unknown authority');
 ok(wait_until_sent($node), 'nothing is owed any more');
 is(outcomes($node, $again), 'retry 1, aborted 2', 'trust is not carried over to another destination');
+
+ok(!-e "$dir/keys", 'nobody who reads the files can decrypt what was sent');
 
 done_testing();
 

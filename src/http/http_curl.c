@@ -8,6 +8,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdlib.h>
+
 #include "http/http_curl.h"
 #include "http/reserve.h"
 #include "http/transfer.h"
@@ -43,6 +45,8 @@ static bool handles_keep = false;
 bool
 http_curl_open(void)
 {
+	/* libcurl would write the keys of each TLS connection there */
+	unsetenv("SSLKEYLOGFILE");
 	return reserve_open() &&
 		curl_global_init_mem(CURL_GLOBAL_ALL, reserve_malloc, reserve_free, reserve_realloc,
 							 reserve_strdup, reserve_calloc) == CURLE_OK;
