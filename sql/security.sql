@@ -185,7 +185,12 @@ SET ROLE regress_reader;
 SELECT r -> 'headers' AS headers, r -> 'endpoint' AS endpoint
     FROM rswebhook_transform('{"header": {"x-own": "1"}, "appendPath": "/more"}', 'masked') r;
 RESET ROLE;
-GRANT SELECT (url, headers, auth_username, auth_token) ON rswebhook.destination TO regress_reader;
+GRANT SELECT (url, headers, auth_username, auth_token, auth_password) ON rswebhook.destination TO regress_reader;
+SET ROLE regress_reader;
+SELECT rswebhook_transform('{}', 'masked')::text LIKE '%s3cret%' AS shown;
+RESET ROLE;
+REVOKE SELECT (auth_password) ON rswebhook.destination FROM regress_reader;
+GRANT USAGE ON SCHEMA rswebhook TO regress_reader;
 SET ROLE regress_reader;
 SELECT rswebhook_transform('{}', 'masked')::text LIKE '%s3cret%' AS shown;
 RESET ROLE;
@@ -193,6 +198,29 @@ GRANT SELECT (auth_password) ON rswebhook.destination TO regress_reader;
 SET ROLE regress_reader;
 SELECT r -> 'headers' AS headers, r -> 'endpoint' AS endpoint FROM rswebhook_transform('{}', 'masked') r;
 RESET ROLE;
+
+-- row-level security holds, with policies that read what the reader may not, too
+ALTER TABLE rswebhook.destination ENABLE ROW LEVEL SECURITY;
+SET ROLE regress_reader;
+SELECT rswebhook_transform('{}', 'masked')::text LIKE '%s3cret%' AS shown;
+RESET ROLE;
+GRANT SELECT ON rswebhook.destination TO regress_reader;
+CREATE POLICY own ON rswebhook.destination TO regress_reader USING (name <> 'masked');
+SET ROLE regress_reader;
+SELECT rswebhook_transform('{}', 'masked')::text LIKE '%s3cret%' AS shown;
+SET row_security = off;
+SELECT rswebhook_transform('{}', 'masked')::text LIKE '%s3cret%' AS shown;
+RESET row_security;
+RESET ROLE;
+ALTER POLICY own ON rswebhook.destination USING (name = 'masked');
+SET ROLE regress_reader;
+SELECT rswebhook_transform('{}', 'masked')::text LIKE '%s3cret%' AS shown;
+RESET ROLE;
+DROP POLICY own ON rswebhook.destination;
+ALTER TABLE rswebhook.destination DISABLE ROW LEVEL SECURITY;
+REVOKE SELECT ON rswebhook.destination FROM regress_reader;
+GRANT SELECT (url, headers, auth_username, auth_token, auth_password) ON rswebhook.destination TO regress_reader;
+REVOKE USAGE ON SCHEMA rswebhook FROM regress_reader;
 
 --
 -- The matrix of roles and objects, with the grants that the documentation

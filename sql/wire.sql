@@ -102,7 +102,7 @@ FROM unnest(ARRAY[
     '{"x": "a\nb"}', '{"x": "a\r"}', '{"x": "a\u0001"}', '{"x": "a\u007f"}',
     '{"Host": "x"}', '{"content-LENGTH": "1"}', '{"Transfer-Encoding": "chunked"}', '{"Connection": "close"}',
     '{"Trailer": "x"}', '{"TE": "x"}', '{"Upgrade": "x"}', '{"Keep-Alive": "x"}', '{"Proxy-Connection": "x"}',
-    '{"Expect": "x"}'
+    '{"Expect": "x"}', '{"Content_Length": "1"}', '{"webhook_id": "x"}'
 ]::jsonb[]) h;
 -- a value never shows up in a reason, and a name only as a short line
 SELECT pg_temp.reason(jsonb_build_object('header', jsonb_build_object(repeat('é', 50), 'secret')));

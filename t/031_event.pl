@@ -17,8 +17,10 @@ my $origin = $receiver->url('');
 my $elsewhere = $other->url('');
 my ($port, $other_port) = ($receiver->port, $other->port);
 
+my @credentials = qw(X-Session-Id x-jwt X-Hub-Sig X-Hmac X-Pass Credential X-Passphrase);
 my %columns = (
-    headers => '{"X-Key": "s3cret", "x-plain": "configured"}',
+    headers => '{"X-Key": "s3cret", "x-plain": "configured", '
+      . join(', ', map { "\"$_\": \"s3cret\"" } @credentials) . '}',
     auth_type => 'bearer',
     auth_token => 't0ken');
 
@@ -137,6 +139,13 @@ my @headers = (
     [ 'hooks', { Authorization => 'mine' }, $replaced ],
     [ 'hooks', { AUTHORIZATION => '' }, $replaced ],
     [ 'hooks', { 'x-key' => 'mine' }, $replaced ],
+    (map { [ 'hooks', { $_ => 'mine' }, $replaced ] } @credentials),
+
+    # what many receivers read as the same
+    [ 'hooks', { 'X_Key' => 'mine' }, $replaced ],
+    [ 'hooks', { 'x_hub-SIG' => 'mine' }, $replaced ],
+    [ 'hooks', { 'X_Own' => '1' }, { x_own => '1' } ],
+    (map { [ 'public', { $_ => 'x' }, $not_allowed ] } qw(Content_Length transfer_encoding WEBHOOK_ID Webhook_else)),
     [ 'public', { Authorization => 'mine' }, { authorization => 'mine' } ],
     [ 'open', { Authorization => 'mine', 'X-KEY' => 'mine' }, { authorization => 'mine', 'x-key' => 'mine' } ],
     (map { [ 'public', { $_ => 'x' }, $not_allowed ] }

@@ -13,10 +13,14 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rls.h"
 
 #include "base/compat.h"
 #include "base/encoding.h"
@@ -37,6 +41,47 @@ static const char *const shown_columns[] = {
 	"url", "headers", "auth_username", "auth_password", "auth_token"
 };
 
+static bool
+may_read_columns(Oid relid, Oid user)
+{
+	if (!may_use_schema(get_rel_namespace(relid), user))
+		return false;
+	if (pg_class_aclcheck(relid, user, ACL_SELECT) == ACLCHECK_OK)
+		return true;
+	for (int i = 0; i < lengthof(shown_columns); i++)
+	{
+		AttrNumber	attnum = get_attnum(relid, shown_columns[i]);
+
+		if (attnum == InvalidAttrNumber ||
+			pg_attribute_aclcheck(relid, attnum, user, ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	}
+	return true;
+}
+
+/* Do the policies of row-level security, if there are any, show it to the user? */
+static bool
+may_read_row(Oid relid, Oid user, int32 id)
+{
+	Oid			type = INT4OID;
+	Datum		value = Int32GetDatum(id);
+	bool		found;
+
+	if (check_enable_rls(relid, user, true) != RLS_ENABLED)
+		return true;
+	if (pg_attribute_aclcheck(relid, get_attnum(relid, "id"), user, ACL_SELECT) != ACLCHECK_OK &&
+		pg_class_aclcheck(relid, user, ACL_SELECT) != ACLCHECK_OK)
+		return false;
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT FROM rswebhook.destination"
+							  " WHERE id OPERATOR(pg_catalog.=) $1",
+							  1, &type, &value, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read rswebhook.destination");
+	found = SPI_processed > 0;
+	SPI_finish();
+	return found;
+}
+
 /* What the current user may see of it. */
 static const TransformConfig *
 visible_config(const Destination *dest)
@@ -44,17 +89,8 @@ visible_config(const Destination *dest)
 	Oid			relid = tables_relation("destination");
 	Oid			user = GetUserId();
 
-	if (pg_class_aclcheck(relid, user, ACL_SELECT) == ACLCHECK_OK)
-		return dest->config;
-	for (int i = 0; i < lengthof(shown_columns); i++)
-	{
-		AttrNumber	attnum = get_attnum(relid, shown_columns[i]);
-
-		if (attnum == InvalidAttrNumber ||
-			pg_attribute_aclcheck(relid, attnum, user, ACL_SELECT) != ACLCHECK_OK)
-			return dest->masked_config;
-	}
-	return dest->config;
+	return may_read_columns(relid, user) && may_read_row(relid, user, dest->id) ?
+		dest->config : dest->masked_config;
 }
 
 /* What may have been meant by something that is no destination's name. */

@@ -44,8 +44,11 @@
 /* 16 has one function for all kinds of objects. */
 #if PG_VERSION_NUM >= 160000
 #define owns_database(oid, role) object_ownercheck(DatabaseRelationId, (oid), (role))
+#define may_use_schema(oid, role) \
+	(object_aclcheck(NamespaceRelationId, (oid), (role), ACL_USAGE) == ACLCHECK_OK)
 #else
 #define owns_database(oid, role) pg_database_ownercheck((oid), (role))
+#define may_use_schema(oid, role) (pg_namespace_aclcheck((oid), (role), ACL_USAGE) == ACLCHECK_OK)
 #endif
 
 /* Names for pg_stat_activity.wait_event since 17, "Extension" before. */

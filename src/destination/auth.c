@@ -216,7 +216,8 @@ bool
 auth_is_header(const DestinationAuth *auth, const char *name, int len)
 {
 	static const char *const words[] = {
-		"auth", "cookie", "key", "password", "secret", "signature", "token"
+		"auth", "cookie", "credential", "hmac", "jwt", "key", "pass", "secret", "session",
+		"sig", "token"
 	};
 
 	if (auth->header != NULL &&

@@ -52,6 +52,12 @@ extern void request_add_header(WireRequest *wire, const char *name, const char *
 /* Names of headers are the same whatever their case. */
 extern bool request_header_names_equal(const char *a, int a_len, const char *b, int b_len);
 
+/*
+ * Likewise, to those who take "_" for "-" as well, as everything does that hands
+ * headers on in variables (RFC 3875, 4.1.18).
+ */
+extern bool request_header_names_alike(const char *a, int a_len, const char *b, int b_len);
+
 /* NULL if the header may be configured, else the reason it may not. */
 extern const char *request_header_name_problem(const char *name, int len);
 extern const char *request_header_value_problem(const char *value, int len);

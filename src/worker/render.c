@@ -67,7 +67,7 @@ event_headers_allowed(const Transformed *transformed, const Destination *destina
 		for (int i = transformed->nconfigured; i < headers->count; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (request_header_names_equal(header->name, header->name_len, headers->items[i].name,
+			if (request_header_names_alike(header->name, header->name_len, headers->items[i].name,
 										   headers->items[i].name_len))
 			{
 				*why = psprintf("header \"%.*s\" of the event would replace the destination's authentication",
