@@ -287,7 +287,10 @@ url_host_problem(const char **host)
 	return problem != NULL ? problem : settle_host(host, &len, &parts);
 }
 
-/* What is ASCII in it is libcurl's to understand: addresses, networks, "*". */
+/*
+ * What is ASCII in it is libcurl's to understand: addresses, networks, "*".  But
+ * libcurl knows no address in the brackets that it has in a URL.
+ */
 const char *
 url_host_list_problem(const char **hosts)
 {
@@ -297,7 +300,7 @@ url_host_list_problem(const char **hosts)
 	const char *at = *hosts;
 	const char *problem;
 
-	if (encoding_is_ascii(at, strlen(at)))
+	if (encoding_is_ascii(at, strlen(at)) && strchr(at, '[') == NULL)
 		return NULL;
 	initStringInfo(&list);
 	while (*at != '\0')
@@ -310,7 +313,9 @@ url_host_list_problem(const char **hosts)
 		appendBinaryStringInfo(&list, at, between + dots);
 		at += between + dots;
 		len = strcspn(at, separators);
-		if (encoding_is_ascii(at, len))
+		if (len > 2 && at[0] == '[' && at[len - 1] == ']')
+			appendBinaryStringInfo(&list, at + 1, len - 2);
+		else if (encoding_is_ascii(at, len))
 			appendBinaryStringInfo(&list, at, len);
 		else if ((problem = name_problem(at, len, ascii)) == NULL)
 			appendStringInfoString(&list, ascii);
