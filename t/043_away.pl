@@ -56,7 +56,7 @@ SKIP:
     my %trusting = (%usual, ca_cert => $certificates->text('ca.pem'), ordered => 0);
 
     add_destination($node, 'tls', 'https://127.0.0.1:' . $relay->relay_port(0) . '/delay/500/tls',
-        { %trusting, connect_timeout => '1 s' });
+        { %trusting, connect_timeout => '6 s', timeout => '10 s' });
     my @workers = split / /, worker_pids($node);
     kill 'STOP', $relay->{pid};    # nothing but its system answers
     send_events('tls', 4);
@@ -64,7 +64,7 @@ SKIP:
         'connections are being set up');
     kill 'STOP', @workers;
     kill 'CONT', $relay->{pid};
-    pass_time(4);
+    pass_time(8);
     kill 'CONT', @workers;
     delivered_once('tls', 4, 'likewise while its connections are set up');
 
