@@ -223,7 +223,7 @@ query($node, q{SELECT rswebhook_cancel('later')});
 # A key that is edited while its row waits: the row is another worker's
 #
 add_destination($node, 'edited', $receiver->url('/first/1/503/edited'),
-    { min_backoff => '3 s', max_backoff => '3 s', breaker_failures => 0, max_in_flight => 30, workers => 3 });
+    { min_backoff => '15 s', max_backoff => '15 s', breaker_failures => 0, max_in_flight => 30, workers => 3 });
 send_of_users($node, 'edited', 'edit', 1, \@users);
 ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.delivery
         WHERE outcome = 'retry' AND destination_id = rswebhook.destination_id('edited')}, scalar @users),

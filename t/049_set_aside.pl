@@ -185,12 +185,13 @@ is(join(' ', notes()), '', 'and none when it has left with nothing to remember')
 
 # Nor does it remember what is owed no more, whoever sends it in the end
 $node->start;
+add_destination($node, 'patient', $receiver->url('/ok/patient'), { min_backoff => '20 s', max_backoff => '20 s' });
 foreach my $what (
     'SELECT rswebhook_cancel(BAD)',
     q{UPDATE rswebhook.queue SET queued_at = queued_at - interval '1 s' WHERE event_id = BAD},
     q{ALTER SYSTEM SET rswebhook.workers = 3})    # another share's
 {
-    $bad = send_bad('forgotten', 'dying', 'rendering crash');
+    $bad = send_bad('forgotten', 'patient', 'rendering crash');
     ok(wait_for("event $bad to be set aside", sub { set_aside($bad) }), 'an event that the worker died of');
     inject($node);
     $node->restart;
