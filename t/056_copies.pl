@@ -56,6 +56,16 @@ is(scalar($receiver->requests_to('/sink')), $count, 'adopted: its backlog');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome <> 'delivered'}, 'custom'), '0', 'all of it');
 is(query($node, 'SELECT count(*) FROM rswebhook.queue', 'directory'), $count + 1, 'the others still wait');
 
+# Whoever sends from a copy hears of it, once a transaction, also in a session that goes on
+my $warning = 'WARNING:  rswebhook delivers nothing from database "plain", which is a copy of another one';
+my $say = q{SELECT rswebhook_send('{"type": "track"}', 'done') FROM generate_series(1, 3);};
+is(warnings('plain', $say), 1, 'one warning a transaction');
+is(warnings('plain', "$say $say"), 2, 'one in each');
+is(warnings('plain', "BEGIN; $say SAVEPOINT s; $say ROLLBACK TO s; $say COMMIT;"), 1, 'savepoints or not');
+is(warnings('plain', "$say BEGIN; SELECT rswebhook_adopt(); $say ROLLBACK; $say"), 2, 'none once adopted, but if that is rolled back');
+is(warnings('plain', "$say SELECT rswebhook_adopt(); $say $say"), 1, 'none any more');
+is(warnings('custom', $say), 0, 'nor where that was done long ago');
+
 # Of what somebody has added to the tables, a dump has the columns' values only:
 # the columns have to be there before they are restored
 query($node, q{ALTER TABLE rswebhook.event ADD note text DEFAULT 'noted'});
@@ -102,6 +112,50 @@ is(scalar($receiver->requests_to('/sink')), 2 * $count, 'and nothing else');
 $staging->stop('fast');
 query($node, q{SELECT rswebhook_cancel('sink')});
 
+# One that has another cluster_name is, if that was asked for; the node's name is its own
+my $owed = q{SELECT count(rswebhook_send('{"type": "track"}', 'sink')) FROM generate_series(1, 10)};
+query($node, 'SELECT rswebhook_adopt(by_cluster_name => true)');
+is(query($node, 'SELECT cluster_name FROM rswebhook.home'), 'copies', 'the original by its cluster_name');
+query($node, $owed);
+$node->stop('fast');
+run_ok('cp', @places);
+run_ok('rm', '-r', $staging->data_dir);
+run_ok('cp', '-a', $node->data_dir, $staging->data_dir);
+run_ok('cp', reverse @places);
+$staging->append_conf('postgresql.conf', 'rswebhook.enabled = on');
+$node->start;
+$staging->start;
+query($staging, q{UPDATE rswebhook.destination SET paused = false});
+ok(wait_for_query($staging, q{SELECT rswebhook.worker_pid() IS NOT NULL}, 't'), 'another cluster_name: it has a worker');
+is(query($staging, 'SELECT DISTINCT state FROM rswebhook.status'), 'not adopted', 'which takes it for a copy');
+(undef, undef, my $err) = $staging->psql('postgres', $owed);
+like($err, qr/delivers nothing.*DETAIL:  rswebhook.home has cluster_name "copies"; here it is "staging"\..*rswebhook_adopt/s,
+    'a sender hears why');
+pass_time(1);
+is(scalar($receiver->requests_to('/sink')), 2 * $count, 'it sends nothing');
+query($staging, q{SELECT rswebhook_cancel('sink')});
+query($staging, 'SELECT rswebhook_adopt()');
+is(query($staging, 'SELECT cluster_name FROM rswebhook.home'), 'staging', 'adopted, it is known by its own');
+query($staging, $owed);
+ok(wait_until_sent($staging), 'and delivers');
+is(scalar($receiver->requests_to('/sink')), 2 * $count + 10, 'what is new');
+$staging->stop('fast');
+{
+    # as if somebody had given it none
+    local $staging->{_name} = '';
+    $staging->start;
+}
+is(query($staging, 'SELECT rswebhook.is_home()'), 'f', 'without a cluster_name it is another one');
+(undef, undef, $err) = $staging->psql('postgres', 'SELECT rswebhook_adopt()');
+like($err, qr/this server has no cluster_name.*HINT:  Set cluster_name .* or call rswebhook_adopt\(by_cluster_name => false\)/s,
+    'by which it cannot be adopted');
+query($staging, 'SELECT rswebhook_adopt(by_cluster_name => false)');
+is(query($staging, 'SELECT is_home FROM rswebhook.is_home() WHERE (SELECT cluster_name IS NULL FROM rswebhook.home)'), 't',
+    'but otherwise');
+$staging->stop('fast');
+query($node, q{SELECT rswebhook_cancel('sink')});
+query($node, 'SELECT rswebhook_adopt(by_cluster_name => false)');
+
 # pg_upgrade, to the same version for want of another
 SKIP:
 {
@@ -133,12 +187,23 @@ SKIP:
     is(query($new, 'SELECT DISTINCT state FROM rswebhook.status'), 'not adopted',
         'it is another cluster, and the old one may still be started');
     is(scalar($receiver->requests_to('/sink')), $before, 'so it sends nothing');
+    (undef, undef, $err) = $new->psql('postgres', q{SELECT rswebhook_send('{"type": "track"}', 'done')});
+    like($err, qr/WARNING:  rswebhook delivers nothing.*HINT: .*rswebhook_adopt/s, 'a sender hears of it');
     query($new, 'SELECT rswebhook_adopt()');
     ok(wait_until_sent($new), 'adopted, it delivers');
     is(scalar($receiver->requests_to('/sink')), $before + $count, 'the backlog');
 }
 
 done_testing();
+
+# How often psql hears that one database is a copy
+sub warnings
+{
+    my ($database, $sql) = @_;
+    my (undef, undef, $said) = $node->psql($database, $sql);
+
+    return scalar grep { /^\Q$warning\E$/ } map { s/^psql:[^ ]* //r } split /\n/, $said;
+}
 
 # What must come through, in one line.
 sub contents
