@@ -347,9 +347,7 @@ write_home(void)
 	home = home_look();
 	if (home == HOME_ELSEWHERE)
 		warn_elsewhere();
-	if (home == HOME_HERE)
-		home_written = written_by == InvalidTransactionId ||
-			!TransactionIdIsCurrentTransactionId(written_by);
+	home_written = home == HOME_HERE;
 	if (home != HOME_UNKNOWN)
 		return;
 	written_by = GetCurrentTransactionId();

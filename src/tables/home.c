@@ -13,7 +13,9 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/sysattr.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
@@ -46,6 +48,15 @@ difference(TupleTableSlot *slot)
 	return NULL;
 }
 
+static bool
+is_our_own(TupleTableSlot *slot)
+{
+	bool		null;
+	Datum		xmin = slot_getsysattr(slot, MinTransactionIdAttributeNumber, &null);
+
+	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+}
+
 /* With several rows, as where replication has added another's, all must be ours. */
 static Home
 look(char **why)
@@ -68,7 +79,7 @@ look(char **why)
 	while (home != HOME_ELSEWHERE && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		*why = difference(slot);
-		home = *why != NULL ? HOME_ELSEWHERE : HOME_HERE;
+		home = *why != NULL ? HOME_ELSEWHERE : is_our_own(slot) ? HOME_HERE_SO_FAR : HOME_HERE;
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
@@ -109,5 +120,5 @@ rswebhook_is_home(PG_FUNCTION_ARGS)
 
 	if (home == HOME_UNKNOWN)
 		PG_RETURN_NULL();
-	PG_RETURN_BOOL(home == HOME_HERE);
+	PG_RETURN_BOOL(home != HOME_ELSEWHERE);
 }

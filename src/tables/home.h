@@ -15,6 +15,7 @@ typedef enum Home
 {
 	HOME_UNKNOWN,				/* nothing was sent yet */
 	HOME_HERE,
+	HOME_HERE_SO_FAR,			/* by this transaction, which may be rolled back */
 	HOME_ELSEWHERE
 } Home;
 
