@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use RswebhookTest;
+use Session;
 use Test::More;
 
 my $receiver = new_receiver();
@@ -78,8 +79,12 @@ $reader->query_safe('COMMIT');
 $reader->quit;
 
 query($node, q{UPDATE rswebhook.event SET created_at = now() - interval '15 days'});
+$reader = Session->new($node);
+$reader->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM rswebhook.destination');
 look_at_all_slots();
 is(rows('event'), '0', 'old events that are not owed go');
+is($reader->query("SELECT count(*) FROM rswebhook.event_$current"), '0', 'also for older snapshots that have not read there');
+$reader->close;
 
 send_event($node, { type => 'track', userId => 'd' }, 'good');
 ok(wait_until_sent($node), 'and sending goes on');

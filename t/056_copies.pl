@@ -67,15 +67,22 @@ is(warnings('plain', "$say BEGIN; SELECT rswebhook_adopt(); $say ROLLBACK; $say"
 is(warnings('plain', "$say SELECT rswebhook_adopt(); $say $say"), 1, 'none any more');
 is(warnings('custom', $say), 0, 'nor where that was done long ago');
 
-# Of what somebody has added to the tables, a dump has the columns' values only:
-# the columns have to be there before they are restored
-query($node, q{ALTER TABLE rswebhook.event ADD note text DEFAULT 'noted'});
+# Of what somebody has added to the tables, a dump has the columns' values and the
+# grants only: the columns have to be there before they are restored
+my $added = q{
+    SELECT has_table_privilege('pg_read_all_stats', 'rswebhook.event', 'SELECT'),
+           (SELECT count(*) FROM pg_indexes WHERE indexname = 'mine')};
+query($node, q{
+    ALTER TABLE rswebhook.event ADD note text DEFAULT 'noted';
+    GRANT SELECT ON rswebhook.event TO pg_read_all_stats;
+    CREATE INDEX mine ON rswebhook.queue (queued_at)});
 run_ok('pg_dump', '-Fc', '-f', "$dump/noted", '-d', $node->connstr('postgres'));
 query($node, 'CREATE DATABASE noted');
 query($node, 'CREATE EXTENSION rswebhook; ALTER TABLE rswebhook.event ADD note text', 'noted');
 run_ok('pg_restore', '--exit-on-error', '-d', $node->connstr('noted'), "$dump/noted");
 is(contents('noted'), contents('postgres'), 'a column more: everything is there');
 is(query($node, q{SELECT DISTINCT note FROM rswebhook.event}, 'noted'), 'noted', 'the column is, too');
+is(query($node, $added, 'noted'), 't|0', 'so are grants, and indexes are not');
 query($node, 'ALTER TABLE rswebhook.event DROP note');
 
 # Back over the original: it is at home there
@@ -175,6 +182,7 @@ SKIP:
     query($node, qq{SELECT count(rswebhook_send('{"type": "track"}', 'sink')) FROM generate_series(1, $count)});
     my $before = $receiver->requests_to('/sink');
     my $new = new_node('upgraded', start => 0);
+    query($node, 'CREATE INDEX mine ON rswebhook.queue (queued_at)');
     $contents = contents('postgres');
     $node->stop('fast');
     chdir "$dump" or die "could not change directory: $!\n";
@@ -183,6 +191,9 @@ SKIP:
         '-p', $node->port, '-P', $new->port, '-s', "$dump");
     $new->start;
     is(contents('postgres', $new), $contents, 'everything is there');
+    is(query($new, $added), 't|1', 'indexes, too');
+    is(query($new, q{SELECT count(*) FROM pg_class WHERE relnamespace = 'rswebhook'::regnamespace AND relreplident = 'f'}),
+        '13', 'and replica identities');
     query($new, q{UPDATE rswebhook.destination SET paused = false});
     ok(wait_for_query($new, q{SELECT rswebhook.worker_pid() IS NOT NULL}, 't'), 'it has a worker');
     is(query($new, 'SELECT DISTINCT state FROM rswebhook.status'), 'not adopted',
