@@ -439,8 +439,8 @@ BEGIN
         FROM pg_control_system() c, pg_database d
         WHERE d.datname = current_database();
 
-    -- what came by logical replication has brought neither sequences nor word to the
-    -- worker, and its floors are of another moment
+    -- logical replication brings no sequences, and floors that know nothing of what was
+    -- sent here
     DELETE FROM rswebhook.floor;
     PERFORM setval('rswebhook.destination_id_seq', used.id)
         FROM (SELECT max(d.id) AS id FROM rswebhook.destination d) AS used
@@ -450,7 +450,7 @@ BEGIN
                               (SELECT max(q.event_id) FROM rswebhook.queue q),
                               (SELECT max(l.event_id) FROM rswebhook.delivery l)) AS id) AS used
         WHERE used.id >= (SELECT s.last_value FROM rswebhook.event_id_seq s);
-    PERFORM rswebhook.notify_worker(NULL, 1, 9223372036854775807);
+    PERFORM rswebhook.notify_worker(NULL, 0, -1);
 END
 $$;
 
