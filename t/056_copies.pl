@@ -182,7 +182,7 @@ SKIP:
     query($node, qq{SELECT count(rswebhook_send('{"type": "track"}', 'sink')) FROM generate_series(1, $count)});
     my $before = $receiver->requests_to('/sink');
     my $new = new_node('upgraded', start => 0);
-    query($node, 'CREATE INDEX mine ON rswebhook.queue (queued_at)');
+    query($node, 'CREATE INDEX mine ON rswebhook.queue (queued_at); GRANT SELECT ON rswebhook.event TO pg_read_all_stats');
     $contents = contents('postgres');
     $node->stop('fast');
     chdir "$dump" or die "could not change directory: $!\n";
