@@ -439,9 +439,7 @@ BEGIN
         FROM pg_control_system() c, pg_database d
         WHERE d.datname = current_database();
 
-    -- logical replication brings no sequences, and floors that know nothing of what was
-    -- sent here
-    DELETE FROM rswebhook.floor;
+    -- logical replication brings none
     PERFORM setval('rswebhook.destination_id_seq', used.id)
         FROM (SELECT max(d.id) AS id FROM rswebhook.destination d) AS used
         WHERE used.id >= (SELECT s.last_value FROM rswebhook.destination_id_seq s);
