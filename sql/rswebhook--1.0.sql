@@ -439,7 +439,8 @@ BEGIN
         FROM pg_control_system() c, pg_database d
         WHERE d.datname = current_database();
 
-    -- logical replication brings none
+    -- logical replication brings no sequences; of ids near the end of all, as somebody
+    -- may have given an event, there is no going on
     PERFORM setval('rswebhook.destination_id_seq', used.id)
         FROM (SELECT max(d.id) AS id FROM rswebhook.destination d) AS used
         WHERE used.id >= (SELECT s.last_value FROM rswebhook.destination_id_seq s);
@@ -447,7 +448,8 @@ BEGIN
         FROM (SELECT greatest((SELECT max(e.id) FROM rswebhook.event e),
                               (SELECT max(q.event_id) FROM rswebhook.queue q),
                               (SELECT max(l.event_id) FROM rswebhook.delivery l)) AS id) AS used
-        WHERE used.id >= (SELECT s.last_value FROM rswebhook.event_id_seq s);
+        WHERE used.id >= (SELECT s.last_value FROM rswebhook.event_id_seq s)
+        AND used.id < 9223372036854770000;
     PERFORM rswebhook.notify_worker(NULL, 0, -1);
 END
 $$;
