@@ -165,16 +165,23 @@ CREATE TABLE rswebhook.floor (
     after_id       bigint NOT NULL
 );
 
+-- A table without a key, too, needs what tells a row that is deleted, in case somebody
+-- publishes it (CREATE PUBLICATION ... FOR ALL TABLES).
+ALTER TABLE rswebhook.floor REPLICA IDENTITY FULL;
+
 -- Which database this is. A copy, by CREATE DATABASE ... TEMPLATE or by
 -- pg_restore, brings the original's row along and is known as a copy by it:
 -- what the original owes must not be sent twice. rswebhook_adopt() makes a
 -- copy deliver. The first send writes the row; until there is one, nothing is
 -- delivered, so that a restore cannot be overtaken whatever its order. No key:
--- restoring over the original brings the same row.
+-- restoring over the original brings the same row. With a cluster_name, a server
+-- of another one is a copy as well.
 CREATE TABLE rswebhook.home (
     system_identifier bigint NOT NULL,
-    database_oid      oid NOT NULL
+    database_oid      oid NOT NULL,
+    cluster_name      text
 );
+ALTER TABLE rswebhook.home REPLICA IDENTITY FULL;
 
 --
 -- Payloads and history are rings: list-partitioned by a slot number that is a
@@ -237,6 +244,7 @@ CREATE TABLE rswebhook.delivery (
     request        text,
     response_body  text
 ) PARTITION BY LIST (slot);
+ALTER TABLE rswebhook.delivery REPLICA IDENTITY FULL;
 
 CREATE INDEX delivery_event_idx
     ON rswebhook.delivery (event_id, destination_id);
@@ -252,6 +260,8 @@ BEGIN
         EXECUTE pg_catalog.format(
             'CREATE TABLE rswebhook.delivery_%s PARTITION OF rswebhook.delivery FOR VALUES IN (%s)'
             ' WITH (autovacuum_vacuum_insert_threshold = -1)', slot, slot);
+        -- no key, and nothing but deletes by hand costs more for this
+        EXECUTE pg_catalog.format('ALTER TABLE rswebhook.delivery_%s REPLICA IDENTITY FULL', slot);
         PERFORM pg_catalog.pg_extension_config_dump(
             pg_catalog.format('rswebhook.event_%s', slot)::pg_catalog.regclass, '');
         PERFORM pg_catalog.pg_extension_config_dump(
@@ -399,27 +409,49 @@ RETURNS bigint
 -- Is this database the one that shall deliver what is in its queue? NULL:
 -- nothing was sent yet.
 CREATE FUNCTION rswebhook.is_home() RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT bool_and(h.system_identifier = c.system_identifier
-                    AND h.database_oid = d.oid)
-    FROM rswebhook.home h, pg_control_system() c, pg_database d
-    WHERE d.datname = current_database()
-$$;
+    LANGUAGE c STABLE
+    AS 'MODULE_PATHNAME', 'rswebhook_is_home';
 
 -- Have this database deliver, although it is a copy of another one. What the
--- original has not delivered by itself is sent from here then.
-CREATE FUNCTION rswebhook_adopt() RETURNS void
-    LANGUAGE sql VOLATILE SECURITY DEFINER
+-- original has not delivered by itself is sent from here then. by_cluster_name:
+-- only while the server has the cluster_name that it has now; NULL: if it was so.
+CREATE FUNCTION rswebhook_adopt(by_cluster_name boolean DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    name text;
+BEGIN
+    IF coalesce(by_cluster_name,
+                EXISTS (SELECT FROM rswebhook.home h WHERE h.cluster_name IS NOT NULL)) THEN
+        name := current_setting('cluster_name');
+        IF name = '' THEN
+            RAISE object_not_in_prerequisite_state USING
+                MESSAGE = 'this server has no cluster_name',
+                DETAIL = 'A copy of its files could not be told from it by that.',
+                HINT = 'Set cluster_name in postgresql.conf and restart the server,'
+                       ' or call rswebhook_adopt(by_cluster_name => false).';
+        END IF;
+    END IF;
     DELETE FROM rswebhook.home;
     INSERT INTO rswebhook.home
-        SELECT c.system_identifier, d.oid
+        SELECT c.system_identifier, d.oid, name
         FROM pg_control_system() c, pg_database d
         WHERE d.datname = current_database();
-    SELECT rswebhook.notify_worker(NULL, 0, -1);
+
+    -- logical replication brings no sequences; of ids near the end of all, as somebody
+    -- may have given an event, there is no going on
+    PERFORM setval('rswebhook.destination_id_seq', used.id)
+        FROM (SELECT max(d.id) AS id FROM rswebhook.destination d) AS used
+        WHERE used.id >= (SELECT s.last_value FROM rswebhook.destination_id_seq s);
+    PERFORM setval('rswebhook.event_id_seq', used.id)
+        FROM (SELECT greatest((SELECT max(e.id) FROM rswebhook.event e),
+                              (SELECT max(q.event_id) FROM rswebhook.queue q),
+                              (SELECT max(l.event_id) FROM rswebhook.delivery l)) AS id) AS used
+        WHERE used.id >= (SELECT s.last_value FROM rswebhook.event_id_seq s)
+        AND used.id < 9223372036854770000;
+    PERFORM rswebhook.notify_worker(NULL, 0, -1);
+END
 $$;
 
 -- The process that delivers; NULL: there is none.

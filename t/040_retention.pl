@@ -9,10 +9,11 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use RswebhookTest;
+use Session;
 use Test::More;
 
 my $receiver = new_receiver();
-my $node = new_node('retention', conf => "log_min_messages = debug1\n");
+my $node = new_node('retention', conf => "log_min_messages = debug1\nlog_lock_waits = on\ndeadlock_timeout = '5 ms'\n");
 
 add_destination($node, 'good', $receiver->url('/ok'));
 add_destination($node, 'paused', $receiver->url('/ok'), { paused => 't' });
@@ -49,6 +50,7 @@ is(rows('delivery'), '0', 'old deliveries go');
 # worker leaves the slot alone and goes on with its work.
 query($node, q{SELECT rswebhook_cancel('paused')});
 query($node, 'TRUNCATE rswebhook.delivery');
+my $since = -s $node->logfile;
 my $reader = $node->background_psql('postgres');
 $reader->query_safe("BEGIN; SELECT count(*) FROM ONLY rswebhook.event_$current");
 start_new_workers();
@@ -68,13 +70,22 @@ start_new_workers();
 ok(wait_for_query($node, 'SELECT count(*) FROM rswebhook.event_9', '0'), 'other slots are emptied beside a reader');
 is(rows('delivery'), '0', 'so is the other ring');
 is(rows('event'), '3', 'what is being read is still there');
-ok(wait_for('the end of the round', sub { next_look() == 60 }), 'it is tried again soon');
+ok(wait_for('the end of the round', sub { next_look() == 10 }), 'it is tried again soon');
+
+# A lock that cannot be had is not waited for: whoever comes after us and may not wait,
+# such as a worker of a parallel pg_dump, would find us in the queue
+ok(wait_for('a second try', sub { looks() >= 2 }), 'again and again');
+is(said(qr/still waiting for AccessExclusiveLock/, $since), '', 'without queueing for the lock');
 $reader->query_safe('COMMIT');
 $reader->quit;
 
 query($node, q{UPDATE rswebhook.event SET created_at = now() - interval '15 days'});
+$reader = Session->new($node);
+$reader->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM rswebhook.destination');
 look_at_all_slots();
 is(rows('event'), '0', 'old events that are not owed go');
+is($reader->query("SELECT count(*) FROM rswebhook.event_$current"), '0', 'also for older snapshots that have not read there');
+$reader->close;
 
 send_event($node, { type => 'track', userId => 'd' }, 'good');
 ok(wait_until_sent($node), 'and sending goes on');
@@ -124,7 +135,7 @@ query($node, qq{
     ALTER TABLE rswebhook.delivery ATTACH PARTITION rswebhook.delivery_$current FOR VALUES IN ($current)});
 look_at_all_slots();
 is(rows('event') + rows('delivery'), 0, 'until they are partitions again');
-is(errors($log), '', 'and there is no error about that');
+is(said(qr/ERROR/, $log), '', 'and there is no error about that');
 
 # A slot can be emptied in an eighth of the retention: in that, it is looked at
 # more than once. Whoever changes the retention sees that at once.
@@ -143,22 +154,31 @@ sub rows
     return query($node, "SELECT count(*) FROM rswebhook.${table}_$current");
 }
 
-# What the log has of these since then
-sub errors
+# What the log has said like that since then
+sub said
 {
-    my ($from) = @_;
+    my ($what, $from) = @_;
 
     open my $in, '<', $node->logfile or die "could not read the log: $!\n";
     seek $in, $from, 0;
-    return join '', grep { /ERROR/ } <$in>;
+    return join '', grep { /$what/ } <$in>;
 }
 
-# In how many seconds the worker will look at the slots again, as it said last
+# In how many seconds the worker would look at the slots again, each time
+sub all_looks
+{
+    return said(qr/past the retention, again in/, 0) =~ /again in (\d+) s/g;
+}
+
 sub next_look
 {
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    my ($last) = reverse map { /past the retention, again in (\d+) s/ ? $1 : () } <$in>;
-    return $last // 0;
+    return (all_looks())[-1] // 0;
+}
+
+# Since somebody was in the way
+sub looks
+{
+    return scalar grep { $_ == 10 } all_looks();
 }
 
 # The first worker looks at the slots when it starts, and then every half hour.

@@ -22,9 +22,12 @@ add_destination($primary, 'sink', $receiver->url('/jitter/10/flaky/3/500,reset')
     { min_backoff => '20 ms', max_backoff => '200 ms', breaker_failures => 0 });
 add_destination($primary, 'plain', $receiver->url('/plain'));
 
+# The new primary has the same cluster_name, as with Patroni or CloudNativePG
+query($primary, 'SELECT rswebhook_adopt(by_cluster_name => true)');
 $primary->backup('base');
 my $standby = bare_node('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
+$standby->{_name} = 'primary';
 $standby->start;
 set_on_primary('synchronous_standby_names', '*');
 ok( wait_for_query($primary,

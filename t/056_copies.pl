@@ -56,15 +56,33 @@ is(scalar($receiver->requests_to('/sink')), $count, 'adopted: its backlog');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome <> 'delivered'}, 'custom'), '0', 'all of it');
 is(query($node, 'SELECT count(*) FROM rswebhook.queue', 'directory'), $count + 1, 'the others still wait');
 
-# Of what somebody has added to the tables, a dump has the columns' values only:
-# the columns have to be there before they are restored
-query($node, q{ALTER TABLE rswebhook.event ADD note text DEFAULT 'noted'});
+# Whoever sends from a copy hears of it, once a transaction, also in a session that goes on
+my $warning = 'WARNING:  rswebhook delivers nothing from database "plain", which is a copy of another one';
+query($node, q{DELETE FROM rswebhook.queue}, 'plain');
+my $say = q{SELECT rswebhook_send('{"type": "track"}', 'done') FROM generate_series(1, 3);};
+is(warnings('plain', $say), 1, 'one warning a transaction');
+is(warnings('plain', "$say $say"), 2, 'one in each');
+is(warnings('plain', "BEGIN; $say SAVEPOINT s; $say ROLLBACK TO s; $say COMMIT;"), 1, 'savepoints or not');
+is(warnings('plain', "$say BEGIN; SELECT rswebhook_adopt(); $say ROLLBACK; $say"), 2, 'none once adopted, but if that is rolled back');
+is(warnings('plain', "$say SELECT rswebhook_adopt(); $say $say"), 1, 'none any more');
+is(warnings('custom', $say), 0, 'nor where that was done long ago');
+
+# Of what somebody has added to the tables, a dump has the columns' values and the
+# grants only: the columns have to be there before they are restored
+my $added = q{
+    SELECT has_table_privilege('pg_read_all_stats', 'rswebhook.event', 'SELECT'),
+           (SELECT count(*) FROM pg_indexes WHERE indexname = 'mine')};
+query($node, q{
+    ALTER TABLE rswebhook.event ADD note text DEFAULT 'noted';
+    GRANT SELECT ON rswebhook.event TO pg_read_all_stats;
+    CREATE INDEX mine ON rswebhook.queue (queued_at)});
 run_ok('pg_dump', '-Fc', '-f', "$dump/noted", '-d', $node->connstr('postgres'));
 query($node, 'CREATE DATABASE noted');
 query($node, 'CREATE EXTENSION rswebhook; ALTER TABLE rswebhook.event ADD note text', 'noted');
 run_ok('pg_restore', '--exit-on-error', '-d', $node->connstr('noted'), "$dump/noted");
 is(contents('noted'), contents('postgres'), 'a column more: everything is there');
 is(query($node, q{SELECT DISTINCT note FROM rswebhook.event}, 'noted'), 'noted', 'the column is, too');
+is(query($node, $added, 'noted'), 't|0', 'so are grants, and indexes are not');
 query($node, 'ALTER TABLE rswebhook.event DROP note');
 
 # Back over the original: it is at home there
@@ -102,6 +120,50 @@ is(scalar($receiver->requests_to('/sink')), 2 * $count, 'and nothing else');
 $staging->stop('fast');
 query($node, q{SELECT rswebhook_cancel('sink')});
 
+# One that has another cluster_name is, if that was asked for; the node's name is its own
+my $owed = q{SELECT count(rswebhook_send('{"type": "track"}', 'sink')) FROM generate_series(1, 10)};
+query($node, 'SELECT rswebhook_adopt(by_cluster_name => true)');
+is(query($node, 'SELECT cluster_name FROM rswebhook.home'), 'copies', 'the original by its cluster_name');
+query($node, $owed);
+$node->stop('fast');
+run_ok('cp', @places);
+run_ok('rm', '-r', $staging->data_dir);
+run_ok('cp', '-a', $node->data_dir, $staging->data_dir);
+run_ok('cp', reverse @places);
+$staging->append_conf('postgresql.conf', 'rswebhook.enabled = on');
+$node->start;
+$staging->start;
+query($staging, q{UPDATE rswebhook.destination SET paused = false});
+ok(wait_for_query($staging, q{SELECT rswebhook.worker_pid() IS NOT NULL}, 't'), 'another cluster_name: it has a worker');
+is(query($staging, 'SELECT DISTINCT state FROM rswebhook.status'), 'not adopted', 'which takes it for a copy');
+(undef, undef, my $err) = $staging->psql('postgres', $owed);
+like($err, qr/delivers nothing.*DETAIL:  rswebhook.home has cluster_name "copies"; here it is "staging"\..*rswebhook_adopt/s,
+    'a sender hears why');
+pass_time(1);
+is(scalar($receiver->requests_to('/sink')), 2 * $count, 'it sends nothing');
+query($staging, q{SELECT rswebhook_cancel('sink')});
+query($staging, 'SELECT rswebhook_adopt()');
+is(query($staging, 'SELECT cluster_name FROM rswebhook.home'), 'staging', 'adopted, it is known by its own');
+query($staging, $owed);
+ok(wait_until_sent($staging), 'and delivers');
+is(scalar($receiver->requests_to('/sink')), 2 * $count + 10, 'what is new');
+$staging->stop('fast');
+{
+    # as if somebody had given it none
+    local $staging->{_name} = '';
+    $staging->start;
+}
+is(query($staging, 'SELECT rswebhook.is_home()'), 'f', 'without a cluster_name it is another one');
+(undef, undef, $err) = $staging->psql('postgres', 'SELECT rswebhook_adopt()');
+like($err, qr/this server has no cluster_name.*HINT:  Set cluster_name .* or call rswebhook_adopt\(by_cluster_name => false\)/s,
+    'by which it cannot be adopted');
+query($staging, 'SELECT rswebhook_adopt(by_cluster_name => false)');
+is(query($staging, 'SELECT is_home FROM rswebhook.is_home() WHERE (SELECT cluster_name IS NULL FROM rswebhook.home)'), 't',
+    'but otherwise');
+$staging->stop('fast');
+query($node, q{SELECT rswebhook_cancel('sink')});
+query($node, 'SELECT rswebhook_adopt(by_cluster_name => false)');
+
 # pg_upgrade, to the same version for want of another
 SKIP:
 {
@@ -120,6 +182,7 @@ SKIP:
     query($node, qq{SELECT count(rswebhook_send('{"type": "track"}', 'sink')) FROM generate_series(1, $count)});
     my $before = $receiver->requests_to('/sink');
     my $new = new_node('upgraded', start => 0);
+    query($node, 'CREATE INDEX mine ON rswebhook.queue (queued_at); GRANT SELECT ON rswebhook.event TO pg_read_all_stats');
     $contents = contents('postgres');
     $node->stop('fast');
     chdir "$dump" or die "could not change directory: $!\n";
@@ -128,17 +191,31 @@ SKIP:
         '-p', $node->port, '-P', $new->port, '-s', "$dump");
     $new->start;
     is(contents('postgres', $new), $contents, 'everything is there');
+    is(query($new, $added), 't|1', 'indexes, too');
+    is(query($new, q{SELECT count(*) FROM pg_class WHERE relnamespace = 'rswebhook'::regnamespace AND relreplident = 'f'}),
+        '13', 'and replica identities');
     query($new, q{UPDATE rswebhook.destination SET paused = false});
     ok(wait_for_query($new, q{SELECT rswebhook.worker_pid() IS NOT NULL}, 't'), 'it has a worker');
     is(query($new, 'SELECT DISTINCT state FROM rswebhook.status'), 'not adopted',
         'it is another cluster, and the old one may still be started');
     is(scalar($receiver->requests_to('/sink')), $before, 'so it sends nothing');
+    (undef, undef, $err) = $new->psql('postgres', q{SELECT rswebhook_send('{"type": "track"}', 'done')});
+    like($err, qr/WARNING:  rswebhook delivers nothing.*HINT: .*rswebhook_adopt/s, 'a sender hears of it');
     query($new, 'SELECT rswebhook_adopt()');
     ok(wait_until_sent($new), 'adopted, it delivers');
     is(scalar($receiver->requests_to('/sink')), $before + $count, 'the backlog');
 }
 
 done_testing();
+
+# How often psql hears that one database is a copy
+sub warnings
+{
+    my ($database, $sql) = @_;
+    my (undef, undef, $said) = $node->psql($database, $sql);
+
+    return scalar grep { /^\Q$warning\E$/ } map { s/^psql:[^ ]* //r } split /\n/, $said;
+}
 
 # What must come through, in one line.
 sub contents

@@ -47,6 +47,7 @@
 #include "shmem/share.h"
 #include "shmem/slots.h"
 #include "shmem/wake.h"
+#include "tables/home.h"
 #include "tables/rows.h"
 #include "tables/tables.h"
 
@@ -87,7 +88,7 @@ typedef struct NewRow
 
 /* Looked up once, and again after any change of these or of a target. */
 static Oid	sequence = InvalidOid;
-static bool home_written;		/* it has a row, by a transaction that committed */
+static bool home_written;		/* it has ours, by a transaction that committed */
 static int64 newest_id = 0;		/* that this session has drawn; 0: none since
 								 * the sequence was altered */
 static uint64 looked_up_at = 0; /* invalidations at that time */
@@ -313,20 +314,16 @@ insert_event(Sink *sink, int64 id, int16 ring_part, TimestampTz now,
 	sink_insert(sink, &row);
 }
 
-static bool
-home_has_row(void)
+/* Once a transaction, of which this is one: it may send any number. */
+static void
+warn_elsewhere(void)
 {
-	Relation	rel = table_open(home_target.relid, AccessShareLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TableScanDesc scan = begin_table_scan(rel, snapshot);
-	bool		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+	static TransactionId warned = InvalidTransactionId;
 
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, NoLock);
-	return found;
+	if (warned == GetTopTransactionId())
+		return;
+	warned = GetTopTransactionId();
+	home_report_elsewhere(WARNING);
 }
 
 /*
@@ -337,6 +334,7 @@ static void
 write_home(void)
 {
 	static TransactionId written_by = InvalidTransactionId;
+	Home		home;
 	Sink		sink;
 	NewRow		row;
 
@@ -346,12 +344,12 @@ write_home(void)
 	/* our own row may go with a rollback, and is not seen in this statement */
 	if (written_by == GetCurrentTransactionId())
 		return;
-	if (home_has_row())
-	{
-		home_written = written_by == InvalidTransactionId ||
-			!TransactionIdIsCurrentTransactionId(written_by);
+	home = home_look();
+	if (home == HOME_ELSEWHERE)
+		warn_elsewhere();
+	home_written = home == HOME_HERE;
+	if (home != HOME_UNKNOWN)
 		return;
-	}
 	written_by = GetCurrentTransactionId();
 	sink_open(&sink, &home_target);
 	row_clear(&row);

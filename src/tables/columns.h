@@ -52,7 +52,8 @@
 
 #define HOME_COLUMN_LIST(COLUMN) \
 	COLUMN(HOME_SYSTEM_IDENTIFIER, "system_identifier", INT8OID, "int8", false) \
-	COLUMN(HOME_DATABASE_OID, "database_oid", OIDOID, "oid", false)
+	COLUMN(HOME_DATABASE_OID, "database_oid", OIDOID, "oid", false) \
+	COLUMN(HOME_CLUSTER_NAME, "cluster_name", TEXTOID, "text", true)
 
 #define AS_NUMBER(number, name, type, sql_type, nullable) number,
 

@@ -71,20 +71,6 @@ queue_owes(int64 event_id, int16 ring_part)
 	return owed;
 }
 
-bool
-queue_is_home(bool *is_copy)
-{
-	bool		null;
-	bool		home;
-
-	tables_lock_and_look("home");
-	statement_execute(IS_HOME, NULL, NULL, true, SPI_OK_SELECT);
-	home = DatumGetBool(statement_column(0, 0, &null)) && !null;
-	*is_copy = !home && !null;
-	SPI_freetuptable(SPI_tuptable);
-	return home;
-}
-
 /* The rows that a statement has returned. */
 static int
 take_rows(QueueRow *rows)

@@ -31,12 +31,6 @@ extern Datum queue_owed_array(void);
 extern bool queue_owes(int64 event_id, int16 ring_part);
 
 /*
- * Is this the database that delivers, and not a copy of it?  Neither is known
- * before the first send.
- */
-extern bool queue_is_home(bool *is_copy);
-
-/*
  * Answer a read request, or the beginning of it: rows that are dead, but not for
  * everybody's snapshot, may be any number.  The rows are good until
  * session_commit().  Returns how many.

@@ -29,7 +29,11 @@
 #include "tables/statement.h"
 #include "tables/tables.h"
 
-/* Emptying a part may make readers of old rows wait this long at the most. */
+/*
+ * Emptying a part may make readers of old rows wait this long at the most, for
+ * what else TRUNCATE locks.  The part itself is never waited for: whoever locks it
+ * then would have to queue behind us, and pg_dump's workers, who may not, would fail.
+ */
 #define EXPIRE_LOCK_TIMEOUT_MS	"50"
 
 static bool
@@ -179,7 +183,7 @@ queue_expire(Ring ring, int ring_part, int64 age_us)
 
 	set_config_option("lock_timeout", EXPIRE_LOCK_TIMEOUT_MS, PGC_SUSET,
 					  PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
-	SPI_execute(psprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", partition), false, 0);
+	SPI_execute(psprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE NOWAIT", partition), false, 0);
 	tables_look_again();
 	if (!may_be_emptied(ring, ring_part, partition, age_us))
 		return;

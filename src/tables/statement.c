@@ -62,11 +62,6 @@ static struct
 								 * something is not as it was to be; NULL: not asked */
 }			statements[] = {
 
-	[IS_HOME] = {
-		"SELECT rswebhook.is_home()",
-		0, {0}
-	},
-
 	[OWED_DESTINATIONS] = {
 		"WITH RECURSIVE owed (id) AS ("
 		" (SELECT destination_id FROM rswebhook.queue ORDER BY destination_id LIMIT 1)"

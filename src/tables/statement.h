@@ -17,7 +17,6 @@
 
 typedef enum Statement
 {
-	IS_HOME,
 	OWED_DESTINATIONS,
 	IS_OWED,
 	READ_BY_ID,

@@ -12,8 +12,6 @@
  */
 #include "postgres.h"
 
-#include "commands/dbcommands.h"
-#include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -24,6 +22,7 @@
 #include "shmem/share.h"
 #include "shmem/slots.h"
 #include "shmem/worker_slot.h"
+#include "tables/home.h"
 #include "tables/queue.h"
 #include "tables/queue_states.h"
 #include "worker/lanes.h"
@@ -274,16 +273,12 @@ static bool
 may_deliver(void)
 {
 	static bool said = false;
-	bool		is_copy = false;
+	Home		home = at_home ? HOME_HERE : home_look();
 
-	if (!at_home)
-		at_home = queue_is_home(&is_copy);
-	if (is_copy && !said && slots_my_share() == 0)
+	at_home = home == HOME_HERE;
+	if (home == HOME_ELSEWHERE && !said && slots_my_share() == 0)
 	{
-		ereport(LOG,
-				(errmsg("rswebhook delivers nothing from database \"%s\", which is a copy of another one",
-						get_database_name(MyDatabaseId)),
-				 errhint("If it shall deliver what is in its queue, call rswebhook_adopt() there.")));
+		home_report_elsewhere(LOG);
 		said = true;
 	}
 	return at_home && rswebhook_enabled;

@@ -20,11 +20,12 @@
  * How often parts are looked at that may be past the retention.  From then on
  * it takes an eighth of the retention until a part is written again, and in
  * that it has to be emptied: it is looked at several times, however short that
- * is.  Sooner if somebody who was reading was in the way.
+ * is.  Sooner if somebody who was reading was in the way: as readers are never waited
+ * for, one of many tries has to come between two of them.
  */
 #define EXPIRE_INTERVAL_US	(30 * 60 * USECS_PER_SEC)
 #define EXPIRES_A_RETENTION	32
-#define EXPIRE_RETRY_US		(60 * USECS_PER_SEC)
+#define EXPIRE_RETRY_US		(10 * USECS_PER_SEC)
 
 static Instant next_expire = 0;
 static int	expire_step = 0;	/* of RINGS * RING_PARTS */
