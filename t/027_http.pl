@@ -82,6 +82,14 @@ is(join(' ', map { $_->{target} } $proxy->requests), 'http://shop.invalid/proxie
     'the proxy is asked, and resolves the name');
 is(scalar(() = $kept->requests_to('/direct')), 1, 'but not for what no_proxy names');
 
+# Each hop by itself: from one host to another, by the proxy and not
+add_destination($node, 'network', $kept->url('/redirect/307/network'),
+    { %hasty, proxy => $proxy->url(''), no_proxy => 'x.test, 127.0.0.0/31, fd00::/8, [::1]', max_redirects => 1 });
+send_event($node, { type => 'track', userId => 'u' }, 'network');
+ok(wait_until_sent($node), 'a network in no_proxy');
+is(scalar(() = $kept->requests_to('/network')), 1, 'is reached directly, and what it redirects to');
+is(scalar(() = $proxy->requests), 1, 'without the proxy');
+
 # SOCKS5, with the name resolved there
 my $socks_dir = temp_dir('socks');
 my $socks = SocksProxy->new($kept->{port}, "$socks_dir/notes");

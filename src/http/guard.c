@@ -18,6 +18,7 @@
 
 #include "http/ascii.h"
 #include "http/guard.h"
+#include "http/network.h"
 
 static const char default_networks[] =
 	"0.0.0.0/8,"				/* "this" host: reaches our own */
@@ -105,24 +106,11 @@ static GuardList blocked;
 static GuardList allowed;
 static bool blocked_set = false;
 
-static bool
-same_bits(const void *a, const void *b, int bits)
-{
-	const unsigned char *bytes_a = a;
-	const unsigned char *bytes_b = b;
-	int			whole = bits / 8;
-	int			rest = bits % 8;
-
-	if (memcmp(bytes_a, bytes_b, whole) != 0)
-		return false;
-	return rest == 0 || ((bytes_a[whole] ^ bytes_b[whole]) >> (8 - rest)) == 0;
-}
-
 /* Does an IPv6 address stand for an IPv4 address by that entry? */
 static bool
 carried_address(const unsigned char *address, int carrier, unsigned char *carried)
 {
-	if (!same_bits(address, carriers[carrier].prefix, carriers[carrier].bits))
+	if (!network_same_bits(address, carriers[carrier].prefix, carriers[carrier].bits))
 		return false;
 	for (int i = 0; i < 4; i++)
 		carried[i] = address[carriers[carrier].at[i]];
@@ -144,34 +132,15 @@ print_address(const unsigned char *address, int size, char *text, size_t text_si
 
 /* One address or network, NUL-terminated. */
 static bool
-parse_network(char *element, GuardNetwork *network, char *why, size_t why_size)
+parse_network(const char *element, GuardNetwork *network, char *why, size_t why_size)
 {
 	static const unsigned char zero[16];
-	char	   *slash = strchr(element, '/');
-	char	   *end = NULL;
+	Network		parsed;
 	unsigned char host[16];
-	long		bits = -1;
 	int			rest;
 
 	memset(network, 0, sizeof(*network));
-	if (slash)
-		*slash = '\0';
-	if (inet_pton(AF_INET, element, network->address) == 1)
-		network->size = 4;
-	else if (inet_pton(AF_INET6, element, network->address) == 1)
-		network->size = 16;
-	if (slash)
-	{
-		*slash = '/';
-		if (slash[1] >= '0' && slash[1] <= '9')
-			bits = strtol(slash + 1, &end, 10);
-		if (end == NULL || *end != '\0')
-			bits = -1;
-	}
-	else
-		bits = network->size * 8;
-
-	if (network->size == 0 || bits < 0 || bits > network->size * 8)
+	if (!network_parse(element, strlen(element), &parsed))
 	{
 		snprintf(why, why_size,
 				 "\"%.60s\" is not an address, a network such as 10.0.0.0/8, \"default\" or \"strict\".",
@@ -180,22 +149,24 @@ parse_network(char *element, GuardNetwork *network, char *why, size_t why_size)
 	}
 
 	/* As with type cidr: bits beyond the prefix are more likely a mistake. */
-	memcpy(host, network->address, sizeof(host));
-	memset(host, 0, bits / 8);
-	rest = bits % 8;
+	memcpy(host, parsed.address, sizeof(host));
+	memset(host, 0, parsed.bits / 8);
+	rest = parsed.bits % 8;
 	if (rest != 0)
-		host[bits / 8] &= 0xff >> rest;
-	if (memcmp(host, zero, network->size) != 0)
+		host[parsed.bits / 8] &= 0xff >> rest;
+	if (memcmp(host, zero, parsed.size) != 0)
 	{
 		snprintf(why, why_size, "Network \"%.60s\" has bits set to the right of its prefix.",
 				 element);
 		return false;
 	}
-	network->bits = bits;
+	memcpy(network->address, parsed.address, sizeof(network->address));
+	network->size = parsed.size;
+	network->bits = parsed.bits;
 
 	/* A mapped address is the IPv4 address in all but its spelling. */
 	if (network->size == 16 && network->bits >= carriers[MAPPED].bits &&
-		same_bits(network->address, carriers[MAPPED].prefix, carriers[MAPPED].bits))
+		network_same_bits(network->address, carriers[MAPPED].prefix, carriers[MAPPED].bits))
 	{
 		memmove(network->address, network->address + carriers[MAPPED].at[0], 4);
 		memset(network->address + 4, 0, 12);
@@ -325,14 +296,14 @@ static const GuardNetwork *
 find_network(const GuardList *list, const unsigned char *address, int size, int bits)
 {
 	bool		nat64 = size == 16 &&
-		same_bits(address, carriers[NAT64].prefix, carriers[NAT64].bits);
+		network_same_bits(address, carriers[NAT64].prefix, carriers[NAT64].bits);
 
 	for (int i = 0; i < list->count; i++)
 	{
 		const GuardNetwork *network = &list->networks[i];
 
 		if (network->size == size && network->bits > bits &&
-			same_bits(address, network->address, network->bits) &&
+			network_same_bits(address, network->address, network->bits) &&
 			!(nat64 && network->strict && network->bits < carriers[NAT64].bits))
 			return network;
 	}

@@ -58,6 +58,7 @@ typedef struct Name
 	bool		exists;			/* one of those before this, without addresses */
 	Family		family[2];		/* IPv6, IPv4 */
 	bool		v4_first;		/* there is no way to the IPv6 addresses */
+	bool		in_hosts;		/* that is where its addresses are from */
 	unsigned	hosts_version;	/* in which it was looked for last */
 	char		error[300];
 	bool		lacking;

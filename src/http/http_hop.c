@@ -133,44 +133,6 @@ http_hop_parse(Transfer *t)
  * ---------------------------------------------------------------------
  */
 
-/*
- * Does no_proxy, as libcurl understands it, name this host?  Addresses need no
- * look-up either way.
- */
-static bool
-bypasses_proxy(const char *host, const char *no_proxy)
-{
-	size_t		host_len = strlen(host);
-
-	if (no_proxy == NULL)
-		return false;
-	if (strcmp(no_proxy, "*") == 0)
-		return true;
-	while (host_len > 0 && host[host_len - 1] == '.')
-		host_len--;
-	for (;;)
-	{
-		size_t		len;
-
-		no_proxy += strspn(no_proxy, ", \t");
-		len = strcspn(no_proxy, ", \t");
-		if (len == 0)
-			return false;
-		while (len > 0 && *no_proxy == '.')
-		{
-			no_proxy++;
-			len--;
-		}
-		if (len > 0 && no_proxy[len - 1] == '.')
-			len--;
-		if (len > 0 && len <= host_len &&
-			ascii_begin_same(host + host_len - len, no_proxy, len) &&
-			(len == host_len || host[host_len - len - 1] == '.'))
-			return true;
-		no_proxy += strcspn(no_proxy, ", \t");
-	}
-}
-
 /* Anything else might be an instruction to libcurl, where its addresses are. */
 static bool
 is_host_name(const char *host)
@@ -285,15 +247,13 @@ http_hop_resolve(Transfer *t)
 {
 	NameState	state = NAME_KNOWN;
 	bool		host_too = true;
-	bool		by_proxy = t->proxied &&
-		!(t->host != NULL && bypasses_proxy(t->host, http_pool_no_proxy(t)));
 
 	http_hop_forget_names(t);
 	t->missing = -1;
-	if (by_proxy)
+	if (t->proxied)
 		state = resolve_proxy(t, http_pool_proxy(t), &host_too);
 	if (state == NAME_KNOWN && host_too && t->host != NULL)
-		state = resolve(t, t->host, t->port, !by_proxy);
+		state = resolve(t, t->host, t->port, !t->proxied);
 	return state;
 }
 

@@ -387,6 +387,7 @@ http_lookup_begin(Name *name, int64_t now_us)
 	name->ttl_s = MAX_TTL_S;
 	name->v4_first = false;
 	name->exists = false;
+	name->in_hosts = false;
 	(void) http_search_name(name->host, 0, whole);
 	begin_round(name, 0, whole);
 	for (int i = 0; i < 2; i++)

@@ -72,20 +72,22 @@ find_in_hosts(Name *name, int64_t now_us)
 		http_book_forget_addresses(&name->family[i]);
 	}
 	name->good_until_us = 0;
+	name->in_hosts = true;
 	(void) http_hosts_find(name->host, keep_host, name);
 	http_book_keep_ttl(name, MIN_TTL_S);
 	http_lookup_settle(name, now_us);
 	return true;
 }
 
-/* Does the hosts file speak of it now, whatever a name server has said? */
+/* Has the hosts file another word on it now, whatever a name server has said? */
 static bool
 is_new_in_hosts(Name *name, int64_t now_us)
 {
 	unsigned	version = name->hosts_version;
 
 	(void) http_hosts_look(now_us, &name->hosts_version);
-	return name->hosts_version != version && http_hosts_find(name->host, NULL, NULL);
+	return name->hosts_version != version &&
+		(name->in_hosts || http_hosts_find(name->host, NULL, NULL));
 }
 
 /* Somebody waits for it from now on. */

@@ -19,6 +19,7 @@
 
 #include "http/http_curl.h"
 #include "http/http_pool.h"
+#include "http/no_proxy.h"
 #include "http/transfer.h"
 
 /*
@@ -86,6 +87,16 @@ copy_text(char **copy, const char *text)
 	return *copy != NULL || text == NULL;
 }
 
+static bool
+goes_by_proxy(const Pool *key)
+{
+	const char *host = strstr(key->origin, "://") + 3;
+	size_t		len = strcspn(host, host[0] == '[' ? "]" : ":");
+
+	return key->proxy != NULL && key->proxy[0] != '\0' &&
+		!no_proxy_names(key->no_proxy, host, host[0] == '[' ? len + 1 : len);
+}
+
 static Pool *
 make_pool(const Pool *key)
 {
@@ -106,6 +117,7 @@ make_pool(const Pool *key)
 		return NULL;
 	}
 	pool->tls = strncmp(key->origin, "https:", 6) == 0;
+	pool->proxied = goes_by_proxy(key);
 	pool->most_streams = MAX_STREAMS;
 	return pool;
 }
@@ -156,6 +168,7 @@ join(Transfer *t, Pool *key)
 	pool->nrequests++;
 	http_pool_leave(t);
 	t->pool = pool;
+	t->proxied = pool->proxied;
 	return true;
 }
 
@@ -213,12 +226,6 @@ const char *
 http_pool_proxy(const Transfer *t)
 {
 	return t->pool->proxy;
-}
-
-const char *
-http_pool_no_proxy(const Transfer *t)
-{
-	return t->pool->no_proxy;
 }
 
 bool

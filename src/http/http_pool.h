@@ -29,7 +29,6 @@ extern void http_pool_drop_if_empty(Pool *pool);
 /* Whom it trusts, and its proxy, or NULL. */
 extern bool http_pool_trusts_system(const Transfer *t);
 extern const char *http_pool_proxy(const Transfer *t);
-extern const char *http_pool_no_proxy(const Transfer *t);
 
 /*
  * Answers over HTTP/2 get lost on the way through libcurl.  True: the receiver is

@@ -122,10 +122,8 @@ static void
 set_policy(Transfer *t, const HttpRequest *request)
 {
 	/* Empty, not NULL, which would let the environment decide. */
-	t->proxied = request->proxy != NULL && request->proxy[0] != '\0';
 	SETOPT(t, CURLOPT_PROXY, request->proxy ? request->proxy : "");
-	SETOPT(t, CURLOPT_NOPROXY, request->no_proxy ? request->no_proxy : "");
-	if (t->proxied)
+	if (request->proxy != NULL)
 		SETOPT(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 
 	t->holds_secrets = (request->ca_cert != NULL || request->client_cert != NULL);
@@ -198,6 +196,7 @@ http_request_setup(Transfer *t, const HttpRequest *request)
 {
 	t->setup = CURLE_OK;
 	t->failed_option = NULL;
+	t->proxied = false;
 	set_policy(t, request);
 	set_hop(t);
 	if (t->setup == CURLE_OK && !http_pool_join(t, request))
@@ -213,6 +212,7 @@ void
 http_request_connect(Transfer *t, int64_t now_us)
 {
 	SETOPT(t, CURLOPT_SHARE, t->connection->share);
+	SETOPT(t, CURLOPT_NOPROXY, t->proxied ? "" : "*");
 	if (http_carry_hides_remains(t))
 		SETOPT(t, CURLOPT_FRESH_CONNECT, 1L);
 	else

@@ -283,7 +283,8 @@ http_unasked_on_new(const Transfer *t)
 
 	if (t->pool->tls)
 		return tls != NULL && SSL_version(tls) < TLS1_3_VERSION && !t->connection->multiplexed &&
-			(SSL_has_pending(tls) || http_socket_state(t->fd) == SOCKET_SPOKE);
+			(SSL_has_pending(tls) ||
+			 (http_socket_state(t->fd) == SOCKET_SPOKE && !begins_with_alert(t->fd)));
 	if (t->proxied && ascii_begin_same(t->pool->proxy, "https:", 6))
 		return false;
 	return http_socket_state(t->fd) == SOCKET_SPOKE;

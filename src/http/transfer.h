@@ -147,6 +147,7 @@ typedef struct Pool
 								 * pool to remember what it has seen */
 	int			opening;		/* not connected yet */
 	bool		tls;
+	bool		proxied;		/* and no_proxy does not name the host */
 	bool		choice;			/* there are several addresses */
 	bool		single;			/* the last one takes one request at a time */
 	bool		http1;			/* answers over HTTP/2 were lost ... */

@@ -287,10 +287,7 @@ url_host_problem(const char **host)
 	return problem != NULL ? problem : settle_host(host, &len, &parts);
 }
 
-/*
- * What is ASCII in it is libcurl's to understand: addresses, networks, "*".  But
- * libcurl knows no address in the brackets that it has in a URL.
- */
+/* What is ASCII in it is read when it is used (no_proxy.h). */
 const char *
 url_host_list_problem(const char **hosts)
 {
@@ -300,7 +297,7 @@ url_host_list_problem(const char **hosts)
 	const char *at = *hosts;
 	const char *problem;
 
-	if (encoding_is_ascii(at, strlen(at)) && strchr(at, '[') == NULL)
+	if (encoding_is_ascii(at, strlen(at)))
 		return NULL;
 	initStringInfo(&list);
 	while (*at != '\0')
@@ -313,9 +310,7 @@ url_host_list_problem(const char **hosts)
 		appendBinaryStringInfo(&list, at, between + dots);
 		at += between + dots;
 		len = strcspn(at, separators);
-		if (len > 2 && at[0] == '[' && at[len - 1] == ']')
-			appendBinaryStringInfo(&list, at + 1, len - 2);
-		else if (encoding_is_ascii(at, len))
+		if (encoding_is_ascii(at, len))
 			appendBinaryStringInfo(&list, at, len);
 		else if ((problem = name_problem(at, len, ascii)) == NULL)
 			appendStringInfoString(&list, ascii);

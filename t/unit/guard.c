@@ -3,7 +3,7 @@
  * guard.c
  *		Unit tests of which addresses may be connected to.
  *
- * rooms: http/guard.c
+ * rooms: http/guard.c http/network.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

@@ -162,8 +162,8 @@ settled(void)
 	};
 	static const Case lists[] = {
 		{"", NULL}, {"*", NULL}, {"a,b c\t.d.", NULL}, {"!%/nonsense", NULL},
-		{"10.0.0.0/8, .Forêt.Test\tA.b,, [::1] *,forêt.", "10.0.0.0/8, .xn--fort-ipa.test\tA.b,, ::1 *,xn--fort-ipa."},
-		{"é", "xn--9ca"}, {"[::1], [fe80::]/10,[],[", "::1, [fe80::]/10,[],["}
+		{"10.0.0.0/8, .Forêt.Test\tA.b,, [::1] *,forêt.", "10.0.0.0/8, .xn--fort-ipa.test\tA.b,, [::1] *,xn--fort-ipa."},
+		{"é", "xn--9ca"}
 	};
 	const char *text;
 	JsonbValue	endpoint;
