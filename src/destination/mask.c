@@ -395,7 +395,7 @@ mask_secrets(char *text, size_t len, bool cut, const char *secrets)
 	size_t		masked_to = 0;	/* secrets stand there up to here ... */
 	bool		masking = false;	/* ... and the mask is still to come */
 
-	if (secrets == NULL || len == 0)
+	if (secrets == NULL || secrets[0] == '\0' || len == 0)
 		return len;
 	m.end = (unsigned char *) text + len;
 	m.cut = cut;
