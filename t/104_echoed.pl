@@ -68,21 +68,20 @@ foreach my $row (query_rows($node, q{SELECT d.name, v.status, v.request, v.respo
 # ---------------------------------------------------------------------
 # Cut by the limit, wherever
 # ---------------------------------------------------------------------
-my $cut_before = 'SELECT max(event_id) FROM rswebhook.delivery';
-my $last = query($node, $cut_before);
+my %key = (%once, auth_type => 'api_key', auth_header => 'a-key', auth_token => 's3cret-across-the-cut');
+add_destination($node, 'whole', $receiver->url('/echo/text/0000'), \%key);
+my $whole = send_event($node, { type => 'track' }, 'whole');
+ok(wait_until_sent($node), 'one is not cut');
+my $before = index(body_of('whole'), '***');
 foreach my $at (1 .. 15)
 {
-    my $before = length "POST /echo/text/0000\nauthorization: ";
-
-    add_destination($node, "cut $at", $receiver->url(sprintf '/echo/text/%04d', $limit - $before - $at),
-        { %once, auth_type => 'api_key', auth_header => 'authorization', auth_token => 's3cret-across-the-cut' });
-    # "accept" comes before "authorization"
-    send_event($node, { type => 'track', header => { Accept => '' } }, "cut $at");
+    add_destination($node, "cut $at", $receiver->url(sprintf '/echo/text/%04d', $limit - $before - $at), \%key);
+    send_event($node, { type => 'track' }, "cut $at");
 }
 ok(wait_until_sent($node), 'and cut');
-my $tails = query($node, qq{SELECT string_agg(right(response_body, 40), '|') FROM rswebhook.delivery WHERE event_id > $last});
+my $tails = query($node, qq{SELECT string_agg(right(response_body, 40), '|') FROM rswebhook.delivery WHERE event_id > $whole});
 unlike($tails, qr/s3c/, 'its beginning is not recorded either');
-cmp_ok(scalar(() = $tails =~ /\*(?:\||$)/g), '>=', 10, 'most of them were cut within it');
+is(scalar(() = $tails =~ /a-key: \*{1,3}(?:\||$)/g), 15, 'it was cut within it');
 
 # ---------------------------------------------------------------------
 # Who else has them
@@ -99,7 +98,7 @@ send_event($node, { type => 'track' }, $_) foreach qw(proxied signed);
 ok(wait_until_sent($node), 'and by others');
 my $answer = body_of('proxied');
 like($answer, qr/proxy-authorization: (?:Basic )?\*\*\*/, 'the password of a proxy');
-unlike($answer, qr/${\encode_base64('me:proxy/s3cret', '')}/, 'is masked');
+is(index($answer, encode_base64('me:proxy/s3cret', '')), -1, 'is masked');
 is(body_of('signed'), "***\n***\n***", 'and so are keys to sign with, expired or not');
 
 # The destination is gone, or has another secret, when the answer comes
