@@ -120,7 +120,7 @@ SELECT rswebhook_replay('nowhere', '-infinity');
 --
 -- Status
 --
-SELECT count(rswebhook_send('{}', 'crm')), count(rswebhook_send('{}', 'crm', deliver_after => '2100-01-01'));
+SELECT count(rswebhook_send('{}', 'crm')), count(rswebhook_send('{}', 'crm', deliver_after => now() + interval '1 year'));
 UPDATE rswebhook.queue SET attempts = 2, retry_at = '2100-01-01' WHERE deliver_after IS NULL;
 UPDATE rswebhook.destination SET enabled = false WHERE name = 'shop';
 SELECT destination, state, pending, retrying, scheduled, oldest_pending < interval '1 h' AS recent,

@@ -187,9 +187,10 @@ ALTER TABLE rswebhook.home REPLICA IDENTITY FULL;
 -- Payloads and history are rings: list-partitioned by a slot number that is a
 -- function of the time (retention / 8 a slot). All partitions exist from the
 -- start, so a send can never miss one, and retention is a TRUNCATE of the
--- oldest slot once nothing in it is owed.
+-- oldest slot once nothing in it is owed. As long as something is, what is not
+-- goes row by row.
 --
--- Their rows never change and go by TRUNCATE: autovacuum would read them again
+-- Their rows never change and nearly all go by TRUNCATE: autovacuum would read them again
 -- and again, while somebody holds a snapshot, to find nothing to do. It still
 -- takes statistics, of all but what nobody searches, and still comes to keep
 -- transaction ids from wrapping around.
@@ -652,7 +653,8 @@ BEGIN
                           AND l.destination_id = d.id));
     END IF;
 
-    PERFORM FROM rswebhook.event e WHERE e.id = rswebhook_replay.event_id;
+    -- locked, so that retention does not delete it meanwhile
+    PERFORM FROM rswebhook.event e WHERE e.id = rswebhook_replay.event_id FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE undefined_object USING
             MESSAGE = format('event %s does not exist', rswebhook_replay.event_id),
@@ -716,6 +718,7 @@ BEGIN
                    rswebhook.ordering_hash(e.event, e.ordering_key)
             FROM rswebhook.event e
             WHERE e.id IN (SELECT matching.event_id FROM matching)
+            FOR KEY SHARE OF e
             ON CONFLICT DO NOTHING
             RETURNING q.event_id)
     SELECT count(*), min(again.event_id), max(again.event_id)
@@ -772,6 +775,20 @@ CREATE FUNCTION rswebhook.time_since(at timestamptz) RETURNS interval
     LANGUAGE c VOLATILE STRICT
     AS 'MODULE_PATHNAME', 'rswebhook_time_since';
 
+-- The oldest event that is still stored, and its slot; nulls: there is none. A view
+-- that named the columns itself would keep their types as they are.
+CREATE FUNCTION rswebhook.oldest_event(OUT slot smallint, OUT created_at timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT e.slot, e.created_at
+    FROM generate_series(0, 9) AS s (number)
+    CROSS JOIN LATERAL (
+        SELECT e.slot::smallint, e.created_at::timestamptz FROM rswebhook.event e
+        WHERE e.slot = s.number::smallint ORDER BY e.id LIMIT 1) e
+    ORDER BY e.created_at LIMIT 1
+$$;
+
 -- Times that are yet to come are as late as the worker lets them be, so that
 -- those of a clock that was ahead show when something happens.
 CREATE VIEW rswebhook.status AS
@@ -806,8 +823,11 @@ SELECT d.name AS destination,
        d.id AS destination_id,
        rswebhook.worker_pid() AS worker_pid,
        w.workers,
-       w.lacks
+       w.lacks,
+       o.slot AS oldest_slot,
+       rswebhook.time_since(o.created_at) AS oldest_event
 FROM rswebhook.destination d
+CROSS JOIN rswebhook.oldest_event() o
 CROSS JOIN (
     SELECT pg_catalog.count(pid)::integer AS workers,
            pg_catalog.string_agg(DISTINCT lacks, '; ') AS lacks
@@ -878,6 +898,7 @@ BEGIN
         'rswebhook.workers()',
         'rswebhook.is_home()',
         'rswebhook.unusable()',
+        'rswebhook.oldest_event()',
         'rswebhook.time_since(timestamptz)']::regprocedure[]);
     EXECUTE format('GRANT USAGE ON SCHEMA rswebhook TO %s', role);
     EXECUTE format('GRANT SELECT ON rswebhook.status TO %s', role);

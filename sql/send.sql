@@ -57,6 +57,10 @@ SELECT rswebhook_send('{}', 'crm', expires_after => '-178000000 years');
 SELECT rswebhook_send('{}', 'crm', expires_after => '36500 days 1 us');
 SELECT rswebhook_send('{}', 'crm', expires_after => '178000000 years');
 SELECT rswebhook_send('{}', 'crm', deliver_after => 'infinity');
+SELECT rswebhook_send('{}', 'crm', deliver_after => '250000-01-01');
+\set VERBOSITY sqlstate
+SELECT rswebhook_send('{}', 'crm', deliver_after => clock_timestamp() + interval '1 year 1 min');
+\set VERBOSITY default
 SELECT rswebhook_send('{}', 'crm', deliver_after => clock_timestamp() + interval '2 h', expires_after => '1 h');
 UPDATE rswebhook.destination SET enabled = false WHERE name = 'shop';
 SELECT rswebhook_send('{"type": "track"}', 'shop');
@@ -126,12 +130,11 @@ SELECT rswebhook_send('{"userId": "u1"}', 'crm', ordering_key => repeat('k', 102
 --
 SELECT forget();
 SELECT count(rswebhook_send('{}', 'crm', deliver_after => '2000-01-01', expires_after => '1 h'));
-SELECT count(rswebhook_send('{}', 'crm', deliver_after => '2100-01-01'));
+SELECT count(rswebhook_send('{}', 'crm', deliver_after => now() + interval '1 year'));
 SELECT count(rswebhook_send('{}', 'crm', deliver_after => '-infinity'));
-SELECT count(rswebhook_send('{}', 'crm', deliver_after => '250000-01-01'));
 SELECT count(rswebhook_send('{}', 'crm', expires_after => '36500 days'));
 SELECT count(rswebhook_send('{}', 'crm', expires_after => '1 us'));
-SELECT deliver_after > interval '1 year' AS later, expires FROM owed;
+SELECT deliver_after > interval '364 days' AS later, expires FROM owed;
 
 --
 -- The transaction decides

@@ -147,7 +147,7 @@ DROP TRIGGER send ON outbox;
 CREATE TRIGGER send AFTER INSERT ON outbox
     FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination_column=target', 'deliver_after=not_before', 'ordering_key=key');
 INSERT INTO outbox (event, target, not_before, key) VALUES
-    ('{"n": 3}', 'crm', '2100-01-01', 'k'), ('{"n": 4}', NULL, NULL, NULL);
+    ('{"n": 3}', 'crm', now() + interval '1 year', 'k'), ('{"n": 4}', NULL, NULL, NULL);
 SELECT q.deliver_after IS NOT NULL AS later, e.ordering_key, e.event
     FROM rswebhook.queue q JOIN rswebhook.event e ON e.id = q.event_id ORDER BY q.event_id, q.destination_id;
 SELECT * FROM sent();

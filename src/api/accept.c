@@ -251,6 +251,15 @@ accept_by_name(const char *name, int *count)
  * ---------------------------------------------------------------------
  */
 
+static TimestampTz
+a_year_after(TimestampTz now)
+{
+	Interval	year = {.month = MONTHS_PER_YEAR};
+
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
+												   PointerGetDatum(&year)));
+}
+
 /* deliver_after, or NO_TIME if it is no later than now. */
 TimestampTz
 accept_delivery_time(const TimestampTz *deliver_after, TimestampTz now)
@@ -262,6 +271,12 @@ accept_delivery_time(const TimestampTz *deliver_after, TimestampTz now)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("deliver_after must be finite"),
 				 errhint("Pause the destination to have events wait for an unknown time.")));
+	if (*deliver_after > a_year_after(now))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("deliver_after is out of range: \"%s\"", timestamptz_to_str(*deliver_after)),
+				 errdetail("It must not be more than a year from now: so long the payload is kept."),
+				 errhint("Send the event when its time is nearer.")));
 	return *deliver_after;
 }
 

@@ -66,9 +66,8 @@ sign_base64(const void *bytes, int len)
 	return text;
 }
 
-/* Decoded length, or -1 if it is not base64 or more than size bytes. */
-static int
-base64_decode(const char *text, void *bytes, int size)
+int
+sign_base64_decode(const char *text, void *bytes, int size)
 {
 	int			len = strlen(text);
 
@@ -115,7 +114,7 @@ read_key(const char *text, SigningKey *key)
 	if (strncmp(text, HMAC_PREFIX, strlen(HMAC_PREFIX)) == 0)
 	{
 		key->type = EVP_PKEY_HMAC;
-		key->len = base64_decode(text + strlen(HMAC_PREFIX), key->bytes, sizeof(key->bytes));
+		key->len = sign_base64_decode(text + strlen(HMAC_PREFIX), key->bytes, sizeof(key->bytes));
 		if (key->len < HMAC_MIN_BYTES || key->len > HMAC_MAX_BYTES)
 			return "what follows \"whsec_\" is not base64 of 24 to 64 bytes";
 		return NULL;
@@ -123,7 +122,7 @@ read_key(const char *text, SigningKey *key)
 	if (strncmp(text, PRIVATE_PREFIX, strlen(PRIVATE_PREFIX)) == 0)
 	{
 		key->type = EVP_PKEY_ED25519;
-		key->len = base64_decode(text + strlen(PRIVATE_PREFIX), key->bytes, sizeof(key->bytes));
+		key->len = sign_base64_decode(text + strlen(PRIVATE_PREFIX), key->bytes, sizeof(key->bytes));
 		if (key->len != ED25519_BYTES && key->len != 2 * ED25519_BYTES)
 			return "what follows \"whsk_\" is not base64 of an Ed25519 private key of 32 or 64 bytes";
 		return NULL;

@@ -27,6 +27,9 @@
 /* The clock is looked at after so many entries. */
 #define ENTRIES_A_LOOK	64
 
+/* Events that are looked at together when the old ones are deleted. */
+#define PIECE_IDS		1000
+
 /* False, with nothing to close, if it is not the table and index that we know. */
 static bool
 open_queue(KeyLookup *by_key)
@@ -137,6 +140,34 @@ piece_read(ReadRequest *request, QueueRow *rows, int *count)
 	ExecDropSingleTupleTableSlot(slot);
 	close_queue(&by_key);
 	return true;
+}
+
+bool
+piece_of_ids(Oid partition, int64 after_id, int64 *upto_id)
+{
+	Relation	rel = table_open(partition, AccessShareLock);
+	KeyLookup	by_key;
+	ScanKeyData key;
+	int			count = 0;
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION || !key_lookup_open(&by_key, rel, rows_event_key))
+	{
+		table_close(rel, NoLock);
+		return false;
+	}
+	by_key.scan = begin_index_scan(rel, by_key.index, GetActiveSnapshot(), 1);
+	by_key.scan->xs_want_itup = true;
+	by_key.scan->ignore_killed_tuples = false;
+	ScanKeyInit(&key, 1, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after_id));
+	index_rescan(by_key.scan, &key, 1, NULL, 0);
+	for (; count < PIECE_IDS && index_getnext_tid(by_key.scan, ForwardScanDirection) != NULL; count++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		*upto_id = DatumGetInt64(key_column(by_key.scan, 1));
+	}
+	key_lookup_close(&by_key);
+	table_close(rel, NoLock);
+	return count > 0;
 }
 
 /* Entries that are known to be dead for everybody are good enough here, too. */

@@ -27,6 +27,12 @@
 /* See queue_read(); of all kinds of requests but READ_DUE. */
 extern bool piece_read(ReadRequest *request, QueueRow *rows, int *count);
 
+/*
+ * Up to which id a few entries behind another one come, dead ones included, in a
+ * partition of events.  False: there are none, or it has no key of ours.
+ */
+extern bool piece_of_ids(Oid partition, int64 after_id, int64 *upto_id);
+
 /* Destinations of all rows, dead ones included: one descent in the index for each. */
 extern bool piece_destinations(List **ids);
 

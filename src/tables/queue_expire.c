@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "tables/queue.h"
 #include "tables/queue_expire.h"
+#include "tables/queue_sweep.h"
 #include "tables/rows.h"
 #include "tables/statement.h"
 #include "tables/tables.h"
@@ -50,21 +51,17 @@ query_is_true(const char *sql)
 }
 
 /*
- * The partition for a part as statements name it; NULL: there is none.  Its
- * parent says which one it is: a table that somebody has taken out of the ring
- * is his, whatever its name.
+ * InvalidOid: there is none.  The parent says which one it is: a table that somebody
+ * has taken out of the ring is his, whatever its name.
  */
-static char *
-partition_name(const char *parent_name, int16 ring_part)
+static Oid
+partition_of(const char *parent_name, int16 ring_part)
 {
 	Relation	parent = table_open(tables_relation(parent_name), AccessShareLock);
 	Oid			partition = rows_partition(parent, ring_part);
 
 	table_close(parent, NoLock);
-	if (!OidIsValid(partition))
-		return NULL;
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(partition)),
-									  get_rel_name(partition));
+	return partition;
 }
 
 /*
@@ -162,10 +159,16 @@ is_owed(const char *partition)
 								  partition, partition, owed));
 }
 
+/*
+ * Is there anything of the ring's last turn?  What is being written now, and emptied
+ * in time, is an eighth of the retention older than that at the most.
+ */
 static bool
-may_be_emptied(Ring ring, int ring_part, const char *partition, int64 age_us)
+begins_too_old(int ring_part, const char *partition, int64 age_us)
 {
-	return is_old(ring, ring_part, partition, age_us) && !(ring == RING_EVENT && is_owed(partition));
+	return times_are_old(RING_EVENT, ring_part, partition, age_us + age_us / 8,
+						 psprintf("SELECT NULL::timestamptz, (SELECT created_at FROM %s ORDER BY id LIMIT 1)::timestamptz,"
+								  " NULL::timestamptz, $1", partition));
 }
 
 /*
@@ -173,21 +176,38 @@ may_be_emptied(Ring ring, int ring_part, const char *partition, int64 age_us)
  * always no, and again with it: a send that is still open holds the partition
  * against us.  The queue is locked by then as well.
  */
-void
-queue_expire(Ring ring, int ring_part, int64 age_us)
+static void
+empty_part(Ring ring, int ring_part, const char *partition, int64 age_us)
 {
-	char	   *partition = partition_name(ring == RING_EVENT ? "event" : "delivery", ring_part);
-
-	if (partition == NULL || !may_be_emptied(ring, ring_part, partition, age_us))
-		return;
-
-	set_config_option("lock_timeout", EXPIRE_LOCK_TIMEOUT_MS, PGC_SUSET,
-					  PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
 	SPI_execute(psprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE NOWAIT", partition), false, 0);
 	tables_look_again();
-	if (!may_be_emptied(ring, ring_part, partition, age_us))
+	if (!is_old(ring, ring_part, partition, age_us) || (ring == RING_EVENT && is_owed(partition)))
 		return;
 	SPI_execute(psprintf("TRUNCATE ONLY %s", partition), false, 0);
 	ereport(LOG,
 			(errmsg("rswebhook emptied \"%s\", which was past the retention", partition)));
+}
+
+bool
+queue_expire(Ring ring, int ring_part, int64 age_us)
+{
+	Oid			relid = partition_of(ring == RING_EVENT ? "event" : "delivery", ring_part);
+	char	   *partition;
+	bool		old;
+
+	if (!OidIsValid(relid) || (ring == RING_EVENT && queue_sweep_rests(ring_part)))
+		return false;
+	partition = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+										   get_rel_name(relid));
+	set_config_option("lock_timeout", EXPIRE_LOCK_TIMEOUT_MS, PGC_SUSET,
+					  PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
+	if (ring == RING_EVENT && queue_sweep_is_on(ring_part))
+		return queue_sweep(ring_part, relid, partition, age_us);
+
+	old = is_old(ring, ring_part, partition, age_us);
+	if (old && !(ring == RING_EVENT && is_owed(partition)))
+		empty_part(ring, ring_part, partition, age_us);
+	else if (ring == RING_EVENT && (old || begins_too_old(ring_part, partition, age_us)))
+		return queue_sweep(ring_part, relid, partition, age_us);
+	return false;
 }

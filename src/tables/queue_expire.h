@@ -21,8 +21,10 @@ typedef enum Ring
 
 /*
  * Empty a part of a ring if all rows in it are older than that and none is
- * owed.  An error if a lock is not to be had at once: try again later.
+ * owed; of events, if some are, delete others that are older, a piece at a time:
+ * true means that there is more to do.  An error if a lock is not to be had at
+ * once: try again later.
  */
-extern void queue_expire(Ring ring, int ring_part, int64 age_us);
+extern bool queue_expire(Ring ring, int ring_part, int64 age_us);
 
 #endif							/* RSWEBHOOK_QUEUE_EXPIRE_H */

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "destination/mask.h"
 #include "destination/values.h"
 #include "destination/verdict.h"
 #include "http/http.h"
@@ -45,6 +46,7 @@ typedef struct Attempt
 	Instant		started;		/* started_at, by the clock that is never set */
 	char	   *request;		/* for people; holds no secret */
 	dlist_node	node;
+	char		known[FLEXIBLE_ARRAY_MEMBER];	/* secrets that may come back */
 } Attempt;
 
 static MemoryContext attempt_context;
@@ -174,7 +176,9 @@ void
 attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
 {
 	const WireRequest *wire = &rendered->wire;
-	Attempt    *attempt = MemoryContextAllocExtended(attempt_context, sizeof(Attempt), MCXT_ALLOC_NO_OOM);
+	Attempt    *attempt = MemoryContextAllocExtended(attempt_context,
+													 offsetof(Attempt, known) + rendered->known_len + 1,
+													 MCXT_ALLOC_NO_OOM);
 	char	   *shown = record_string(wire->shown);
 	HttpRequest request = {0};
 
@@ -192,6 +196,7 @@ attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
 	attempt->started_at = GetCurrentTimestamp();
 	attempt->started = clock_now();
 	attempt->request = shown;
+	memcpy(attempt->known, rendered->known != NULL ? rendered->known : "", rendered->known_len + 1);
 	dlist_push_tail(&in_flight, &attempt->node);
 	lanes_note_sent(d, attempt->started);
 
@@ -235,12 +240,13 @@ take_body(HttpAnswer *answer)
 
 /* What was called in the end; where there is no memory for it, in the beginning. */
 static void
-note_called(Attempt *attempt, const char *called)
+note_called(Attempt *attempt, char *called)
 {
 	char		url[MAX_SHOWN + 1];
 	char		both[3 * MAX_SHOWN];
 	char	   *longer;
 
+	mask_string(called, strlen(called) + 1, attempt->known);
 	url_show_foreign(called, url);
 	/* its bytes are those of the server's encoding */
 	if (snprintf(both, sizeof(both), "%s -> %s", attempt->request, url) >= (int) sizeof(both) ||
@@ -248,6 +254,15 @@ note_called(Attempt *attempt, const char *called)
 		return;
 	pfree(attempt->request);
 	attempt->request = longer;
+}
+
+/* What a receiver says may be the secrets that it was sent. */
+static void
+mask_answer(const Attempt *attempt, HttpAnswer *answer, Verdict *verdict)
+{
+	answer->body_len = mask_secrets(answer->body, answer->body_len,
+									answer->body_cut || !answer->answered, attempt->known);
+	mask_string(verdict->reason, sizeof(verdict->reason) - 1, attempt->known);
 }
 
 /* The request's and the answer's strings are the outcome's then. */
@@ -321,6 +336,7 @@ attempt_answers(void)
 				verdict.reason[0] = '\0';
 			}
 		}
+		mask_answer(attempt, &answer, &verdict);
 		record_attempt(attempt, &answer, &verdict, now);
 		end_attempt(attempt);
 		http_answer_free(&answer);

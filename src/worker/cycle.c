@@ -35,6 +35,7 @@
 #include "worker/claim.h"
 #include "worker/cycle.h"
 #include "worker/deliver.h"
+#include "worker/expiry.h"
 #include "worker/floors.h"
 #include "worker/lack.h"
 #include "worker/lanes.h"
@@ -231,6 +232,7 @@ cycle(bool look)
 		read_and_start(true);
 	next_sweep = Min(next_sweep, destination_again_at());
 	retention_run(now);
+	expiry_run(now);
 	floors_run(now);
 }
 
@@ -347,7 +349,7 @@ cycle_run(bool look)
 long
 cycle_time_to_wait(Instant now)
 {
-	Instant		when = Min(next_sweep, Min(retention_due_at(), floors_due_at()));
+	Instant		when = Min(next_sweep, Min(Min(retention_due_at(), expiry_due_at()), floors_due_at()));
 	Instant		due;
 
 	/* whatever waited for a lock meanwhile has reset the latch */

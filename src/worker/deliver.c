@@ -14,7 +14,6 @@
  */
 #include "postgres.h"
 
-#include "common/int.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "utils/memutils.h"
@@ -27,6 +26,7 @@
 #include "worker/attempt.h"
 #include "worker/claim.h"
 #include "worker/deliver.h"
+#include "worker/expiry.h"
 #include "worker/lack.h"
 #include "worker/lanes.h"
 #include "worker/render.h"
@@ -125,18 +125,6 @@ replace_row(int index, Instant now)
 	pfree(rows);
 }
 
-/* How long the event has waited counts, and not what the clock shows. */
-static bool
-has_expired(const QueueRow *row, const Destination *destination, Instant now)
-{
-	int64		lifetime = destination->expires_after_us;
-
-	if (row->expires_at != NO_TIME && pg_sub_s64_overflow(row->expires_at, row->queued_at, &lifetime))
-		return row->expires_at < row->queued_at;	/* infinite, by hand */
-	return (row->expires_at != NO_TIME || lifetime > 0) &&
-		clock_age(row->queued_at, now) >= lifetime;
-}
-
 /* NULL if the row may be sent now, else why it is given up. */
 static const char *
 reason_to_abort(const QueueRow *row, const Destination *destination,
@@ -146,8 +134,8 @@ reason_to_abort(const QueueRow *row, const Destination *destination,
 		return "destination was deleted";
 	if (payload_missing)
 		return "the event's payload is no longer in rswebhook.event";
-	if (has_expired(row, destination, now))
-		return "the event expired before it could be delivered";
+	if (expiry_is_over(row, destination, now))
+		return EXPIRED;
 	return NULL;
 }
 

@@ -284,6 +284,12 @@ may_deliver(void)
 	return at_home && rswebhook_enabled;
 }
 
+bool
+lanes_delivering(void)
+{
+	return delivering;
+}
+
 void
 lanes_breakers_changed(void)
 {

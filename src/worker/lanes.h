@@ -35,6 +35,9 @@ extern void lanes_make(Instant now);
  */
 extern bool lanes_configure(Instant now);
 
+/* Does this worker deliver at all: it may, and the database is no copy? */
+extern bool lanes_delivering(void);
+
 /* Another worker has opened or closed breakers: take them over with that. */
 extern void lanes_breakers_changed(void);
 

@@ -32,6 +32,7 @@
 #include "transform/transform.h"
 #include "transform/url.h"
 #include "transform/values.h"
+#include "worker/known.h"
 #include "worker/render.h"
 
 #define MAX_WEBHOOK_ID	255
@@ -242,7 +243,7 @@ webhook_id(const StoredEvent *stored, int64 event_id)
 /* All signatures of what is signed, in one header. */
 static bool
 signatures(const Destination *destination, TimestampTz now, const StringInfo signed_bytes,
-		   StringInfo header, char **why)
+		   StringInfo header, StringInfo known, char **why)
 {
 	for (int i = 0; i < destination->nsigning_secrets; i++)
 	{
@@ -253,7 +254,11 @@ signatures(const Destination *destination, TimestampTz now, const StringInfo sig
 
 		CHECK_FOR_INTERRUPTS();
 		if (signing->expires_at <= now)
+		{
+			if (signing->secret->source == SECRET_LITERAL)
+				known_signing_secret(signing->secret->text, known);
 			continue;
+		}
 		if (!fetch(signing->secret, &key, why))
 			return false;
 		problem = sign_key_problem(key);
@@ -269,6 +274,7 @@ signatures(const Destination *destination, TimestampTz now, const StringInfo sig
 			*why = pstrdup("libcrypto cannot sign with a signing secret of the destination");
 			return false;
 		}
+		known_signing_secret(key, known);
 		if (header->len > 0)
 			appendStringInfoChar(header, ' ');
 		appendStringInfoString(header, signature);
@@ -283,7 +289,7 @@ signatures(const Destination *destination, TimestampTz now, const StringInfo sig
 
 static bool
 sign_request(const StoredEvent *stored, int64 event_id, const Destination *destination,
-			 WireRequest *wire, char **why)
+			 WireRequest *wire, StringInfo known, char **why)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	const char *id = webhook_id(stored, event_id);
@@ -301,7 +307,7 @@ sign_request(const StoredEvent *stored, int64 event_id, const Destination *desti
 	if (wire->body != NULL)
 		appendBinaryStringInfo(&signed_bytes, wire->body, wire->body_len);
 	initStringInfo(&header);
-	if (!signatures(destination, now, &signed_bytes, &header, why))
+	if (!signatures(destination, now, &signed_bytes, &header, known, why))
 		return false;
 	pfree(signed_bytes.data);	/* as large as the body */
 
@@ -315,6 +321,7 @@ render_request(const StoredEvent *stored, int64 event_id, const Destination *des
 			   Rendered *rendered, char **why)
 {
 	Transformed transformed;
+	StringInfoData known;
 
 	transform_event(stored->event, destination->config, rswebhook_max_request_size, &transformed);
 	if (!transformed.passthrough &&
@@ -325,8 +332,17 @@ render_request(const StoredEvent *stored, int64 event_id, const Destination *des
 		return RENDER_NOT_NOW;
 	if (!request_to_wire(&transformed, &rendered->wire, why))
 		return RENDER_REFUSED;
-	if (!sign_request(stored, event_id, destination, &rendered->wire, why))
+	initStringInfo(&known);
+	known_of_request(&transformed, &rendered->wire, destination, &known);
+	if (rendered->proxy != NULL)
+		known_proxy(rendered->proxy, &known);
+	if (!sign_request(stored, event_id, destination, &rendered->wire, &known, why))
 		return RENDER_NOT_NOW;
+	if (known.len > 0)
+	{
+		rendered->known = known.data;
+		rendered->known_len = known.len;	/* and a NUL after it */
+	}
 	return RENDER_OK;
 }
 
@@ -348,7 +364,7 @@ render_size(const Rendered *rendered)
 	Size		size = string_size(wire->method) + string_size(wire->url) +
 		string_size(wire->shown) + wire->body_len + 1 +
 		string_size(rendered->client_cert) + string_size(rendered->client_key) +
-		string_size(rendered->proxy);
+		string_size(rendered->proxy) + rendered->known_len + 1;
 
 	for (int i = 0; i < wire->nheaders; i++)
 		size += sizeof(HttpHeader) + string_size(wire->headers[i].name) +
@@ -396,4 +412,6 @@ render_copy(Rendered *rendered)
 	rendered->client_cert = copy_string(&room, rendered->client_cert);
 	rendered->client_key = copy_string(&room, rendered->client_key);
 	rendered->proxy = copy_string(&room, rendered->proxy);
+	if (rendered->known != NULL)
+		rendered->known = copy_bytes(&room, rendered->known, rendered->known_len);
 }

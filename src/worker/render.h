@@ -27,6 +27,8 @@ typedef struct Rendered
 	char	   *client_cert;
 	char	   *client_key;
 	char	   *proxy;
+	char	   *known;			/* its secrets, as mask.h wants them; NULL: none */
+	Size		known_len;
 } Rendered;
 
 /*

@@ -27,9 +27,13 @@
 #define EXPIRES_A_RETENTION	32
 #define EXPIRE_RETRY_US		(10 * USECS_PER_SEC)
 
+/* After a piece of a part that is not emptied at once comes a pause of so many times what it took. */
+#define EXPIRE_PAUSES		4
+
 static Instant next_expire = 0;
 static int	expire_step = 0;	/* of RINGS * RING_PARTS */
 static bool expire_again = false;
+static bool expire_more = false;	/* of the same part */
 
 /* Errors of emptying parts, for the log. */
 static Repeated unexpired;
@@ -39,7 +43,7 @@ expire_part(int step)
 {
 	if (!session_begin("looking for rows past the retention"))
 		return;
-	queue_expire(step / RING_PARTS, step % RING_PARTS, rswebhook_retention * USECS_PER_SEC);
+	expire_more = queue_expire(step / RING_PARTS, step % RING_PARTS, rswebhook_retention * USECS_PER_SEC);
 	session_commit();
 }
 
@@ -69,15 +73,23 @@ void
 retention_run(Instant now)
 {
 	ErrorData  *error;
+	Instant		began = clock_now();
 
 	if (session_extension_gone() || now < retention_due_at())
 		return;
+	expire_more = false;
 	error = session_try(expire_part, expire_step);
 	if (error != NULL && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 		expire_again = true;
 	else if (error != NULL)
 		repeated_report(&unexpired, error);
 
+	if (error == NULL && expire_more)
+	{
+		next_expire = clock_now();
+		next_expire += (next_expire - began) * EXPIRE_PAUSES;
+		return;
+	}
 	expire_step = (expire_step + 1) % (RINGS * RING_PARTS);
 	next_expire = clock_now();
 	if (expire_step == 0)

@@ -53,6 +53,7 @@
 #include "worker/claim.h"
 #include "worker/cycle.h"
 #include "worker/deliver.h"
+#include "worker/expiry.h"
 #include "worker/floors.h"
 #include "worker/lack.h"
 #include "worker/lanes.h"
@@ -227,6 +228,7 @@ apply_settings(void)
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 				 errmsg("rswebhook could not start libcurl: %s", error)));
 	retention_reload();
+	expiry_reload();
 	schedule_look_again(clock_now());
 }
 

@@ -1,0 +1,223 @@
+/*-------------------------------------------------------------------------
+ *
+ * known.c
+ *		The secrets of a request, which must not be recorded when they come back.
+ *
+ * As they are when it is made: an answer may come when the destination has others,
+ * or is no more.  Its client_key is not among them, since it is never sent.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "base/encoding.h"
+#include "destination/auth.h"
+#include "destination/mask.h"
+#include "destination/sign.h"
+#include "http/ascii.h"
+#include "transform/request.h"
+#include "worker/known.h"
+
+static void
+add(StringInfo known, const char *text, int len)
+{
+	if (len < MASK_MIN_BYTES || memchr(text, '\0', len) != NULL)
+		return;
+	appendBinaryStringInfo(known, text, len);
+	appendStringInfoChar(known, '\0');
+}
+
+static int
+hex_digit(char c)
+{
+	if (ascii_is_digit(c))
+		return c - '0';
+	c = ascii_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Part of an URL: as it is there, and as it is meant. */
+static void
+add_of_url(StringInfo known, const char *text, int len, char space)
+{
+	char	   *meant = palloc(len + 1);
+	int			used = 0;
+
+	add(known, text, len);
+	for (int i = 0; i < len; i++)
+	{
+		char		c = text[i];
+
+		if (c == '%' && i + 2 < len && hex_digit(text[i + 1]) >= 0 && hex_digit(text[i + 2]) >= 0)
+		{
+			c = (char) (hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2]));
+			i += 2;
+		}
+		else if (c == space)
+			c = ' ';
+		meant[used++] = c;
+	}
+	if (used != len || memcmp(meant, text, len) != 0)
+		add(known, meant, used);
+	pfree(meant);
+}
+
+/* What follows the first such character, after len bytes at the most; NULL: there is none. */
+static const char *
+behind(const char *text, int len, char c)
+{
+	const char *at = memchr(text, c, len);
+
+	return at != NULL ? at + 1 : NULL;
+}
+
+/* "me:password", whose password is a secret by itself. */
+static void
+add_pair(StringInfo known, const char *pair, int len)
+{
+	const char *password = behind(pair, len, ':');
+
+	add(known, pair, len);
+	if (password != NULL)
+		add(known, password, pair + len - password);
+}
+
+/* What is in a header for Basic authentication. */
+static void
+add_basic(StringInfo known, const char *value)
+{
+	static const char scheme[] = "basic ";
+	int			size = strlen(value);
+	char	   *decoded;
+	int			len;
+
+	if (!ascii_begin_same(value, scheme, strlen(scheme)))
+		return;
+	decoded = palloc(size);
+	len = sign_base64_decode(value + strlen(scheme), decoded, size);
+	if (len > 0)
+		add_pair(known, decoded, len);
+	pfree(decoded);
+}
+
+/*
+ * The parts of a credential: all but the word that says what it is, and of
+ * "name=value" the value.
+ */
+static void
+add_parts(StringInfo known, const char *value)
+{
+	static const char blanks[] = " \t,;";
+	const char *end;
+
+	for (const char *part = value; *part != '\0'; part = end + strspn(end, blanks))
+	{
+		int			len = strcspn(part, blanks);
+		const char *named = behind(part, len, '=');
+
+		end = part + len;
+		while (named != NULL && named < end && (*named == '"' || *named == '='))
+			named++;
+		if (named != NULL && named < end)
+			add(known, named, end - named - (end[-1] == '"'));
+		else if (part > value)
+			add(known, part, len);
+	}
+}
+
+/* What describes a body, or who sends it, is no secret, whoever sets it. */
+static bool
+is_public(const char *name)
+{
+	return ascii_same(name, "accept") || ascii_same(name, "content-type") ||
+		ascii_same(name, "user-agent");
+}
+
+static bool
+is_configured(const char *name, const Transformed *transformed)
+{
+	for (int i = 0; i < transformed->nconfigured; i++)
+	{
+		const NamedValue *header = &transformed->headers.items[i];
+
+		if (request_header_names_equal(name, strlen(name), header->name, header->name_len))
+			return !is_public(name);
+	}
+	return false;
+}
+
+/* The endpoint is in the server encoding, and what is sent of it in UTF-8. */
+static void
+add_query(StringInfo known, const char *url, int len)
+{
+	const char *end = url + len;
+	const char *part = behind(url, len, '?');
+
+	while (part != NULL && part < end)
+	{
+		int			part_len = Min(strcspn(part, "&#"), (size_t) (end - part));
+		const char *value = behind(part, part_len, '=');
+
+		if (value == NULL)
+			value = part;
+		add_of_url(known, value, part + part_len - value, '+');
+		part = part[part_len] == '&' && part + part_len < end ? part + part_len + 1 : NULL;
+	}
+}
+
+void
+known_of_request(const Transformed *transformed, const WireRequest *wire,
+				 const Destination *destination, StringInfo known)
+{
+	const JsonbValue *endpoint = &transformed->endpoint;
+	/* what follows the endpoint's own query are the event's params */
+	const char *url = pnstrdup(endpoint->val.string.val, endpoint->val.string.len);
+	int			len = endpoint->val.string.len;
+
+	for (int i = 0; i < wire->nheaders; i++)
+	{
+		const HttpHeader *header = &wire->headers[i];
+		bool		credential = auth_is_header(&destination->auth, header->name, strlen(header->name));
+
+		if (!credential && !is_configured(header->name, transformed))
+			continue;
+		add(known, header->value, strlen(header->value));
+		if (credential)
+		{
+			add_parts(known, header->value);
+			add_basic(known, header->value);
+		}
+	}
+	if (encoding_to_utf8(&url, &len))
+		add_query(known, url, len);
+}
+
+void
+known_signing_secret(const char *key, StringInfo known)
+{
+	const char *bare = behind(key, strlen(key), '_');
+
+	add(known, key, strlen(key));
+	if (bare != NULL)
+		add(known, bare, strlen(bare));
+}
+
+/* Its user and password, which are written as in any URL. */
+void
+known_proxy(const char *proxy, StringInfo known)
+{
+	const char *authority = strstr(proxy, "://");
+	const char *end;
+	const char *password;
+
+	authority = authority != NULL ? authority + strlen("://") : proxy;
+	end = authority + strcspn(authority, "/?#");
+	while (end > authority && *end != '@')
+		end--;
+	password = behind(authority, end - authority, ':');
+	add_of_url(known, authority, end - authority, '\0');
+	if (password != NULL)
+		add_of_url(known, password, end - password, '\0');
+}
