@@ -236,7 +236,7 @@ ways_to_read(const unsigned char *s, const unsigned char *end, Reading readings[
 static bool
 next_wanted(const Pattern *p, int *at, uint32 *point)
 {
-	static const char base64[] =
+	static const unsigned char base64[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 	if (p->first_bit < 0)
@@ -272,7 +272,7 @@ static void
 add_pattern(Masking *m, const char *secret, int len, int first_bit)
 {
 	Pattern    *p = &m->patterns[m->npatterns];
-	uint32		wanted;
+	uint32		wanted = 0;
 	int			at = 0;
 
 	p->secret = (const unsigned char *) secret;
@@ -381,10 +381,9 @@ longest_match(Masking *m, const unsigned char *s)
 static size_t
 put_mask(char *text, size_t used, size_t upto)
 {
-	size_t		len = Min(strlen(SHOWN_MASK), upto - used);
-
-	memcpy(text + used, SHOWN_MASK, len);
-	return used + len;
+	for (const char *c = SHOWN_MASK; *c != '\0' && used < upto; c++)
+		text[used++] = *c;
+	return used;
 }
 
 size_t
