@@ -795,7 +795,10 @@ CREATE VIEW rswebhook.status AS
 SELECT d.name AS destination,
        CASE WHEN NOT d.enabled THEN 'disabled'
             WHEN d.paused THEN 'paused'
-            WHEN NOT rswebhook.is_home() THEN 'not adopted'
+            WHEN NOT rswebhook.is_home() THEN
+                CASE WHEN (SELECT t.datistemplate FROM pg_catalog.pg_database t
+                           WHERE t.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+                     THEN 'template' ELSE 'not adopted' END
             WHEN u.problem IS NOT NULL OR (s.unusable AND q.pending > q.scheduled) THEN 'unusable'
             WHEN b.destination_id IS NOT NULL THEN 'backed off'
             ELSE 'active' END AS state,
@@ -951,8 +954,10 @@ DO $$
 DECLARE
     granted record;
 BEGIN
+    -- nothing of anybody else's is found by its name from here on
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     FOR granted IN
-        SELECT o.kind, o.name, CASE a.grantee WHEN 0 THEN 'PUBLIC'
+        SELECT o.kind, o.name, CASE WHEN a.grantee OPERATOR(pg_catalog.=) '0'::pg_catalog.oid THEN 'PUBLIC'
                                     ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS grantee
         FROM (SELECT 'SCHEMA' AS kind, n.oid::pg_catalog.regnamespace::text AS name, n.nspowner AS owner,
                      coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner)) AS acl

@@ -49,6 +49,17 @@ is(scalar(grep { $_->{headers}{'webhook-id'} eq $copied } $receiver->requests),
 query($node, 'SELECT rswebhook_adopt()', 'copied');
 ok(arrived($copied), 'once adopted, it does');
 
+# A template has no worker, and says so
+create('stencil');
+ok(deliver('stencil'), 'a database delivers');
+query($node, 'ALTER DATABASE stencil IS_TEMPLATE true');
+is(query($node, q{SELECT DISTINCT state FROM rswebhook.status}, 'stencil'), 'template', 'that it is a template now is in its status');
+like(($node->psql('stencil', q{SELECT rswebhook_send('{"type": "track"}', name) FROM rswebhook.destination}))[2],
+    qr/WARNING:  rswebhook delivers nothing from database "stencil", which is a template$/m, 'and whoever sends hears of it');
+query($node, 'ALTER DATABASE stencil IS_TEMPLATE false');
+ok(deliver('stencil'), 'no template any more, it delivers');
+quick('DROP DATABASE stencil', 'DROP DATABASE of what was a template');
+
 # A command that fails gives the worker back, too
 isnt($node->psql('postgres', 'CREATE DATABASE copied TEMPLATE model'),
     0, 'CREATE DATABASE of a name that is taken fails');

@@ -132,7 +132,7 @@ is(query($node, "SELECT rswebhook_transform('{\"fullPath\": \"https://evil.examp
 # Headers
 # ---------------------------------------------------------------------
 my $replaced = qr/^header "[\w-]+" of the event would replace the destination's authentication$/;
-my $not_allowed = qr/^header "[\w-]+" is not allowed: /;
+my $not_allowed = qr{^header "[\w.~-]+" is not allowed: };
 my @headers = (
     [ 'hooks', { 'X-Own' => '1' }, { 'x-own' => '1', authorization => 'Bearer t0ken', 'x-key' => 's3cret' } ],
     [ 'hooks', { 'X-Plain' => 'event' }, { 'x-plain' => 'event', authorization => 'Bearer t0ken' } ],
@@ -144,8 +144,9 @@ my @headers = (
     # what many receivers read as the same
     [ 'hooks', { 'X_Key' => 'mine' }, $replaced ],
     [ 'hooks', { 'x_hub-SIG' => 'mine' }, $replaced ],
+    (map { [ 'hooks', { "X${_}Hub${_}Sig" => 'mine' }, $replaced ] } split //, q{.~!#$%&'*+^`|}),
     [ 'hooks', { 'X_Own' => '1' }, { x_own => '1' } ],
-    (map { [ 'public', { $_ => 'x' }, $not_allowed ] } qw(Content_Length transfer_encoding WEBHOOK_ID Webhook_else)),
+    (map { [ 'public', { $_ => 'x' }, $not_allowed ] } qw(Content_Length transfer.encoding WEBHOOK_ID Webhook~Signature webhook.else)),
     [ 'public', { Authorization => 'mine' }, { authorization => 'mine' } ],
     [ 'open', { Authorization => 'mine', 'X-KEY' => 'mine' }, { authorization => 'mine', 'x-key' => 'mine' } ],
     (map { [ 'public', { $_ => 'x' }, $not_allowed ] }

@@ -38,7 +38,7 @@ my $grants = q{
 is(query($node, sprintf($grants, q{string_agg(DISTINCT grantee::regrole::text, ' ')}), 'hosted'),
     'pg_monitor', 'only monitoring has anything');
 is(query($node, sprintf($grants, q{string_agg(DISTINCT concat_ws(' ', name, privilege_type, is_grantable), E'\n' ORDER BY concat_ws(' ', name, privilege_type, is_grantable))}), 'hosted'),
-    join("\n", map { s/$/ f/r } 'function rswebhook.is_home() EXECUTE', 'function rswebhook.time_since(timestamp with time zone) EXECUTE',
+    join("\n", map { s/$/ f/r } 'function rswebhook.is_home() EXECUTE', 'function rswebhook.oldest_event() EXECUTE', 'function rswebhook.time_since(timestamp with time zone) EXECUTE',
         'function rswebhook.unusable() EXECUTE', 'function rswebhook.worker_pid() EXECUTE', 'function rswebhook.worker_stats() EXECUTE',
         'function rswebhook.workers() EXECUTE', 'relation rswebhook.status SELECT', 'schema rswebhook USAGE'),
     'and no more than it needs');
@@ -65,5 +65,39 @@ query($node, $_, 'his') foreach
   q{INSERT INTO rswebhook.destination (name, url, paused) VALUES ('d', 'http://127.0.0.1:9/', true)};
 is(query($node, q{SELECT rswebhook_replay('d'::text, '2020-01-01'::text), rswebhook_cancel('d'::text, '2020-01-01'::text)}, 'his'),
     '0|0', 'what is given as text reaches none of his functions');
+
+# Whoever may create in public has put operators there that fit better than PostgreSQL's
+# do, as they are of the very types: none of them is called, or found by what we create
+query($node, 'CREATE DATABASE planted OWNER made');
+query($node, q{
+    SET ROLE made;
+    DO $do$
+    DECLARE
+        p record;
+    BEGIN
+        FOR p IN
+            SELECT o.name AS operator, l.name AS left_type, r.name AS right_type
+            FROM unnest('{=,<>,<,>,<=,>=,||,+,-,~,!~,~~,@>,<@,&&}'::text[]) AS o (name),
+                unnest('{oid,int2,int4,int8,text,name,bool,"\"char\"",regclass,regrole,regprocedure,regnamespace,jsonb,timestamptz,interval,oid[],text[]}'::text[]) AS l (name),
+                unnest('{oid,int2,int4,int8,text,name,bool,"\"char\"",regclass,regrole,regprocedure,regnamespace,jsonb,timestamptz,interval,oid[],text[]}'::text[]) AS r (name)
+            WHERE NOT EXISTS (SELECT FROM pg_operator WHERE oprname = o.name
+                AND oprleft = l.name::regtype AND oprright = r.name::regtype)
+        LOOP
+            EXECUTE format('CREATE OR REPLACE FUNCTION public.planted(%s, %s) RETURNS boolean LANGUAGE plpgsql AS'
+                ' $$ BEGIN RAISE %L; END $$', p.left_type, p.right_type,
+                format('%s %s %s is called', p.left_type, replace(p.operator, '%', '%%'), p.right_type));
+            EXECUTE format('CREATE OPERATOR public.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = public.planted)',
+                p.operator, p.left_type, p.right_type);
+        END LOOP;
+    END $do$}, 'planted');
+cmp_ok(query($node, q{SET search_path = pg_catalog; SELECT count(*) FROM pg_operator WHERE oprnamespace = 'public'::regnamespace}, 'planted'), '>', 3000, 'operators are planted');
+is(($node->psql('planted', 'CREATE EXTENSION rswebhook'))[2], '', 'none is called while the extension is created');
+is(query($node, q{SET search_path = pg_catalog; SELECT count(*) FROM pg_depend AS d JOIN pg_operator AS o ON d.refclassid = 'pg_operator'::regclass AND d.refobjid = o.oid
+        WHERE o.oprnamespace = 'public'::regnamespace}, 'planted'), '0', 'nor will one be');
+query($node, q{
+    INSERT INTO rswebhook.destination (name, url, paused) VALUES ('d', 'http://127.0.0.1:9/', true);
+    SELECT rswebhook_send('{"type": "track"}'::jsonb, 'd'::text), rswebhook_cancel('d'::text), rswebhook_replay('d'::text, '2020-01-01'::text), rswebhook_adopt();
+    SELECT * FROM rswebhook.status}, 'planted');
+is(query($node, q{SET search_path = pg_catalog; SELECT state FROM rswebhook.status}, 'planted'), 'paused', 'or has been, by what it does');
 
 done_testing();

@@ -17,12 +17,14 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "tables/columns.h"
@@ -31,7 +33,7 @@
 #include "tables/tables.h"
 
 /* Is this row another database's?  In words, or NULL. */
-static char *
+static const char *
 difference(TupleTableSlot *slot)
 {
 	bool		null;
@@ -57,9 +59,22 @@ is_our_own(TupleTableSlot *slot)
 	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
 
+/* No worker is there, since it would be in the way of whoever copies it. */
+static bool
+is_template(void)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(MyDatabaseId));
+	bool		template = HeapTupleIsValid(tuple) &&
+		((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return template;
+}
+
 /* With several rows, as where replication has added another's, all must be ours. */
 static Home
-look(char **why)
+look(const char **why)
 {
 	Relation	rel = table_open(tables_relation("home"), AccessShareLock);
 	Snapshot	snapshot;
@@ -85,13 +100,18 @@ look(char **why)
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
 	table_close(rel, NoLock);
+	if (home == HOME_HERE && is_template())
+	{
+		*why = "No worker comes to a template, where it would be in the way of whoever copies it.";
+		home = HOME_ELSEWHERE;
+	}
 	return home;
 }
 
 Home
 home_look(void)
 {
-	char	   *why;
+	const char *why;
 
 	return look(&why);
 }
@@ -99,15 +119,17 @@ home_look(void)
 void
 home_report_elsewhere(int level)
 {
-	char	   *why;
+	const char *why;
+	bool		template = is_template();
 
 	if (look(&why) != HOME_ELSEWHERE)
 		return;					/* adopted meanwhile */
 	ereport(level,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("rswebhook delivers nothing from database \"%s\", which is a copy of another one",
-					get_database_name(MyDatabaseId)),
+			 errmsg("rswebhook delivers nothing from database \"%s\", which is a %s",
+					get_database_name(MyDatabaseId), template ? "template" : "copy of another one"),
 			 errdetail("%s", why),
+			 template ? errhint("What is sent is kept, and copied. If this database shall deliver it, ALTER DATABASE ... IS_TEMPLATE false.") :
 			 errhint("What is sent is kept. If this database shall deliver what is in its queue, and no other one does, call rswebhook_adopt() there.")));
 }
 

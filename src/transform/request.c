@@ -138,7 +138,7 @@ request_header_names_equal(const char *a, int a_len, const char *b, int b_len)
 static char
 header_name_char(char c)
 {
-	return c == '_' ? '-' : pg_ascii_tolower((unsigned char) c);
+	return json_is_alnum(c) ? pg_ascii_tolower((unsigned char) c) : '-';
 }
 
 bool

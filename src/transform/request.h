@@ -53,7 +53,7 @@ extern void request_add_header(WireRequest *wire, const char *name, const char *
 extern bool request_header_names_equal(const char *a, int a_len, const char *b, int b_len);
 
 /*
- * Likewise, to those who take "_" for "-" as well, as everything does that hands
+ * Likewise, to those who take "_" or "." for "-" as well, as much does that hands
  * headers on in variables (RFC 3875, 4.1.18).
  */
 extern bool request_header_names_alike(const char *a, int a_len, const char *b, int b_len);
