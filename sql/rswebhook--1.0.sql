@@ -422,7 +422,10 @@ CREATE FUNCTION rswebhook_adopt(by_cluster_name boolean DEFAULT NULL) RETURNS vo
 AS $$
 DECLARE
     name text;
+    used bigint;
 BEGIN
+    -- of two at once the last one counts, whose rows the other must not have beside its own
+    LOCK TABLE rswebhook.home IN SHARE ROW EXCLUSIVE MODE;
     IF coalesce(by_cluster_name,
                 EXISTS (SELECT FROM rswebhook.home h WHERE h.cluster_name IS NOT NULL)) THEN
         name := current_setting('cluster_name');
@@ -441,16 +444,17 @@ BEGIN
         WHERE d.datname = current_database();
 
     -- logical replication brings no sequences; of ids near the end of all, as somebody
-    -- may have given an event, there is no going on
-    PERFORM setval('rswebhook.destination_id_seq', used.id)
-        FROM (SELECT max(d.id) AS id FROM rswebhook.destination d) AS used
-        WHERE used.id >= (SELECT s.last_value FROM rswebhook.destination_id_seq s);
-    PERFORM setval('rswebhook.event_id_seq', used.id)
-        FROM (SELECT greatest((SELECT max(e.id) FROM rswebhook.event e),
-                              (SELECT max(q.event_id) FROM rswebhook.queue q),
-                              (SELECT max(l.event_id) FROM rswebhook.delivery l)) AS id) AS used
-        WHERE used.id >= (SELECT s.last_value FROM rswebhook.event_id_seq s)
-        AND used.id < 9223372036854770000;
+    -- may have given an event, there is no going on. One that is where it should be is left
+    -- alone: who sends meanwhile may have drawn from it
+    used := (SELECT max(d.id) FROM rswebhook.destination d);
+    PERFORM setval('rswebhook.destination_id_seq', used) FROM rswebhook.destination_id_seq s
+        WHERE used > s.last_value OR (used = s.last_value AND NOT s.is_called);
+    used := greatest((SELECT max(e.id) FROM rswebhook.event e),
+                     (SELECT max(q.event_id) FROM rswebhook.queue q),
+                     (SELECT max(l.event_id) FROM rswebhook.delivery l));
+    PERFORM setval('rswebhook.event_id_seq', used) FROM rswebhook.event_id_seq s
+        WHERE used < 9223372036854770000 AND
+              (used > s.last_value OR (used = s.last_value AND NOT s.is_called));
     PERFORM rswebhook.notify_worker(NULL, 0, -1);
 END
 $$;

@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/lib";
 
 use File::Temp;
 use RswebhookTest;
+use Session;
 use Test::More;
 
 my $count = 200;
@@ -66,6 +67,29 @@ is(warnings('plain', "BEGIN; $say SAVEPOINT s; $say ROLLBACK TO s; $say COMMIT;"
 is(warnings('plain', "$say BEGIN; SELECT rswebhook_adopt(); $say ROLLBACK; $say"), 2, 'none once adopted, but if that is rolled back');
 is(warnings('plain', "$say SELECT rswebhook_adopt(); $say $say"), 1, 'none any more');
 is(warnings('custom', $say), 0, 'nor where that was done long ago');
+
+# Who sends meanwhile may have drawn an id that adopt does not see: it sets no
+# sequence back.  The ALTER is to make the moment long in which it could
+my $waiting = q{SELECT count(*) FROM pg_locks WHERE NOT granted};
+my ($sender, $altering, @adopting) = map { Session->new($node, 'custom') } 1 .. 4;
+$sender->query("BEGIN; SELECT setval('rswebhook.event_id_seq', last_value) FROM rswebhook.event_id_seq");
+$altering->start('ALTER SEQUENCE rswebhook.event_id_seq CACHE 1');
+ok(wait_for_query($node, $waiting, '1'), 'a sequence is waited for');
+$adopting[0]->start('SELECT rswebhook_adopt()');
+ok(wait_for('adopt', sub { $adopting[0]->finished || query($node, $waiting, 'custom') > 1 }), 'while a database is adopted');
+$sender->query(q{SELECT rswebhook_send('{"type": "track"}', 'done') FROM generate_series(1, 2); COMMIT});
+$_->finish foreach $altering, $adopting[0];
+is(query($node, 'SELECT (SELECT last_value FROM rswebhook.event_id_seq) - max(id) FROM rswebhook.event', 'custom'), '0',
+    'no id is given out twice');
+
+# Two at once
+$adopting[0]->query('BEGIN; SELECT rswebhook_adopt()');
+$adopting[1]->start('SELECT rswebhook_adopt()');
+ok(wait_for_query($node, $waiting, '1'), 'the second one waits');
+$adopting[0]->query('COMMIT');
+$adopting[1]->finish;
+is(query($node, 'SELECT count(*) FROM rswebhook.home', 'custom'), '1', 'two at once leave one row');
+$_->close foreach $sender, $altering, @adopting;
 
 # Of what somebody has added to the tables, a dump has the columns' values and the
 # grants only: the columns have to be there before they are restored
