@@ -515,8 +515,10 @@ schedule_in_flight(void)
 void
 schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 {
+	/* shorter pauses are for what waits, too */
 	bool		reread = lane->configured &&
-		(lane->policy.ordered != policy->ordered || lane->policy.gone != policy->gone);
+		(lane->policy.ordered != policy->ordered || lane->policy.gone != policy->gone ||
+		 lane->policy.max_wait_us > policy->max_wait_us);
 
 	lane->policy = *policy;
 	if (!lane->configured)

@@ -103,6 +103,34 @@ users(void)
 	end();
 }
 
+/* The longest pause is cut short while something waits, parked or not. */
+static void
+shorter_pauses(void)
+{
+	LanePolicy	policy = usual;
+
+	begin(&policy);
+	insert(1, 1, 1)->row.retry_at = clock_wall(t + 2 * HOUR);
+	insert(1, 2, 1);
+	insert(1, 3, NO_KEY)->row.retry_at = clock_wall(t + 20 * HOUR);
+	commit(1, 1, 3);
+	nothing_goes("they wait");
+	policy.max_wait_us = HOUR;
+	configure(1, &policy);
+	nothing_goes("no longer than an hour now");
+	is_int(schedule_wake_at(), t + HOUR, "and not less");
+	policy.max_wait_us = SECOND;
+	configure(1, &policy);
+	nothing_goes("no longer than a second");
+	t += SECOND;
+	is_int(take_all(), 2, "then they go");
+	policy.max_wait_us = HOUR;
+	configure(1, &policy);
+	deliver_all();
+	all_go(1, true, "and what is behind them");
+	end();
+}
+
 static void
 retries(void)
 {
@@ -209,5 +237,6 @@ tests(void)
 {
 	order_per_user();
 	users();
+	by_each_clock(shorter_pauses);
 	by_each_clock(retries);
 }
