@@ -17,6 +17,7 @@
 #include "mb/pg_wchar.h"
 
 #include "destination/mask.h"
+#include "http/ascii.h"
 #include "transform/values.h"
 
 /* As many secrets, and each in as many forms, are looked for: more mask all. */
@@ -88,9 +89,7 @@ hex(const unsigned char *s, const unsigned char *end, int ndigits, uint32 *value
 	*value = 0;
 	for (int i = 0; i < ndigits; i++)
 	{
-		unsigned char c = s[i];
-		int			digit = c >= '0' && c <= '9' ? c - '0' :
-			(c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+		int			digit = ascii_hex_value((char) s[i]);
 
 		if (digit < 0)
 			return false;

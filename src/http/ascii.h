@@ -60,4 +60,14 @@ ascii_same(const char *a, const char *b)
 	return ascii_begin_same(a, b, (size_t) -1);
 }
 
+/* What a hexadecimal digit stands for; -1: it is none. */
+static inline int
+ascii_hex_value(char c)
+{
+	if (ascii_is_digit(c))
+		return c - '0';
+	c = ascii_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 #endif							/* RSWEBHOOK_ASCII_H */

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 
 #include "base/encoding.h"
+#include "http/ascii.h"
 #include "http/host.h"
 #include "transform/json.h"
 #include "transform/url.h"
@@ -58,18 +59,6 @@ typedef struct QueryPair
 	int			position;
 } QueryPair;
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* ---------------------------------------------------------------------
  * What may be sent to
  * ---------------------------------------------------------------------
@@ -109,7 +98,7 @@ host_problem(const char *host, int len, char ascii[HOST_SIZE])
 		return "the URL's IPv6 address is not complete";
 	for (int i = 1; i < len - 1; i++)
 	{
-		if (hex_value(host[i]) < 0 && host[i] != ':' && host[i] != '.')
+		if (ascii_hex_value(host[i]) < 0 && host[i] != ':' && host[i] != '.')
 			return BAD_CHARACTER;
 	}
 	return NULL;
@@ -422,7 +411,7 @@ append_form_encoded(StringInfo out, const char *text, int len)
 static bool
 is_percent_code(const char *text, int len)
 {
-	return len >= 3 && text[0] == '%' && hex_value(text[1]) >= 0 && hex_value(text[2]) >= 0;
+	return len >= 3 && text[0] == '%' && ascii_hex_value(text[1]) >= 0 && ascii_hex_value(text[2]) >= 0;
 }
 
 /* A path keeps its codes and delimiters; what may not stand there is encoded. */
@@ -454,7 +443,7 @@ form_decode(const char *text, int len, int *decoded_len)
 	{
 		if (is_percent_code(text + i, len - i))
 		{
-			*to++ = (char) (16 * hex_value(text[i + 1]) + hex_value(text[i + 2]));
+			*to++ = (char) (16 * ascii_hex_value(text[i + 1]) + ascii_hex_value(text[i + 2]));
 			i += 2;
 		}
 		else

@@ -29,15 +29,6 @@ add(StringInfo known, const char *text, int len)
 	appendStringInfoChar(known, '\0');
 }
 
-static int
-hex_digit(char c)
-{
-	if (ascii_is_digit(c))
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Part of an URL: as it is there, and as it is meant. */
 static void
 add_of_url(StringInfo known, const char *text, int len, char space)
@@ -50,9 +41,9 @@ add_of_url(StringInfo known, const char *text, int len, char space)
 	{
 		char		c = text[i];
 
-		if (c == '%' && i + 2 < len && hex_digit(text[i + 1]) >= 0 && hex_digit(text[i + 2]) >= 0)
+		if (c == '%' && i + 2 < len && ascii_hex_value(text[i + 1]) >= 0 && ascii_hex_value(text[i + 2]) >= 0)
 		{
-			c = (char) (hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2]));
+			c = (char) (ascii_hex_value(text[i + 1]) << 4 | ascii_hex_value(text[i + 2]));
 			i += 2;
 		}
 		else if (c == space)
