@@ -41,39 +41,35 @@ cmp_ok(most_in_flight($node, 'slow'), '>=', 4, 'several at once');
 #
 # Many that take nothing, none of which was ever heard of
 #
-# A destination waits so long at most for what it would get at once otherwise,
-# beside what the machine makes it wait; the hanging ones keep what they have for
-# longer.
-#
-add_destination($node, 'alone', $receiver->url('/alone'));
-my ($alone) = sort { $b <=> $a } map { latency('alone', 900_000) } 1 .. 5;
-my $at_once = 3 * ($ENV{RSWEBHOOK_SANITIZED} ? 2 : 1) + 3 * $alone;
-my $time_out = int(2 * $at_once + 1);
+# Whoever waited for one of those waited for half of its time at least
+my $time_out = $ENV{RSWEBHOOK_SANITIZED} ? 60 : 30;
+my %took;
 add_destination($node, 'neighbour', $receiver->url('/neighbour'));
-cmp_ok(latency('neighbour', 1), '<', $at_once, 'a neighbour that has not got a large event yet');
+gets_at_once('neighbour', 1, 'a neighbour that has not got a large event yet');
 
-# whatever a busy machine made of the first ones: within a second
-wait_for('large events to be answered soon', sub { latency('good', 900_000) < 0.9 });
+# whatever a busy machine made of the first ones
+wait_for('large events to be answered soon', sub { ($took{good} = latency('good', 900_000)) < 0.9 });
 foreach my $number (20, 60, 200)
 {
     add_hanging($number);
-    cmp_ok(latency('neighbour', 900_000), '<', $at_once, "beside $number that hang a neighbour gets a large event at once")
-      foreach 1 .. 3;
-    cmp_ok(latency(add_new(), 900_000), '<', $at_once, 'so does one that is new') if $number == 20;
+    gets_at_once('neighbour', 900_000, "beside $number that hang a neighbour gets a large event at once") foreach 1 .. 3;
+    gets_at_once(add_new(), 900_000, 'so does one that is new') if $number == 20;
     is(query($node, q{SELECT max(in_flight) FROM rswebhook.status WHERE destination LIKE 'hangs %'}),
         1, 'each that hangs holds a single one');
 }
-cmp_ok(latency('good', 900_000), '<', $at_once, 'likewise one that got many at once');
+gets_at_once('good', 900_000, 'likewise one that got many at once');
 
 # Those that hang are known for it after the first time-out, and those that are
 # new need not wait for them any more
+let_hang('2 s');
 ok( wait_for_query($node, q{
         SELECT count(DISTINCT destination_id) FROM rswebhook.delivery AS v
         JOIN rswebhook.destination AS d ON d.id = v.destination_id
         WHERE d.name LIKE 'hangs %' AND v.outcome = 'retry'}, $hanging),
     'all that hang have done so for one time-out');
-cmp_ok(latency(add_new(), 900_000), '<', $at_once, 'a new one gets a large event at once');
-cmp_ok(latency('neighbour', 900_000), '<', $at_once, 'and so does the neighbour');
+let_hang("$time_out s");
+gets_at_once(add_new(), 900_000, 'a new one gets a large event at once');
+gets_at_once('neighbour', 900_000, 'and so does the neighbour');
 
 # One that was fine until now: it has many in flight, but leaves room
 $receiver->switch('fickle', '/ok');
@@ -82,7 +78,7 @@ send_large('fickle', 20);
 ok(wait_for_query($node, owed('fickle'), 0), 'one that takes its large events');
 $receiver->switch('fickle', '/hang');
 send_large('fickle', 40);
-cmp_ok(latency('neighbour', 900_000), '<', $at_once, 'a neighbour gets its own all the same') foreach 1 .. 3;
+gets_at_once('neighbour', 900_000, 'a neighbour gets its own all the same') foreach 1 .. 3;
 ok( wait_for_query($node, q{SELECT count(*) > 0 FROM rswebhook.delivery
         WHERE destination_id = rswebhook.destination_id('fickle') AND outcome = 'retry'}, 't'),
     'hangs');
@@ -110,6 +106,23 @@ sub send_large
             'properties', jsonb_build_object('text', repeat('x', $size))), '$destination'))
         FROM generate_series($first, $serial) AS n});
     return;
+}
+
+# That a destination gets an event of this size long before anything that hangs is
+# over; if the last one took so long that it is taken for slow, as on a machine that
+# is busy, the one after that shows it.
+sub gets_at_once
+{
+    my ($destination, $size, $what) = @_;
+    my ($took, $excused);
+
+    foreach (1 .. 10)
+    {
+        $excused = ($took{$destination} // 0) > 0.9;
+        $took = $took{$destination} = latency($destination, $size);
+        last if $took < $time_out / 2 || !$excused;
+    }
+    return cmp_ok($took, '<', $time_out / 2, $what);
 }
 
 # Seconds until an event of this size was answered, sent when nothing else is
@@ -145,6 +158,15 @@ sub add_hanging
     $hanging = $number;
     wait_for_query($node, q{SELECT sum(in_flight) >= 20 FROM rswebhook.status WHERE destination LIKE 'hangs %'}, 't')
       or die "nothing hangs\n";
+    return;
+}
+
+# The attempts that begin from now on end after so long.
+sub let_hang
+{
+    my ($time_out) = @_;
+
+    query($node, qq{UPDATE rswebhook.destination SET timeout = '$time_out' WHERE name LIKE 'hangs %'});
     return;
 }
 
