@@ -185,27 +185,17 @@ my $launcher = query($node, q{SELECT pid FROM pg_stat_activity WHERE backend_typ
 at_rest($launcher);
 query($node, 'ALTER SYSTEM SET log_min_messages = debug1');
 query($node, 'SELECT pg_reload_conf()');
-my $log = -s $node->logfile;
+$log = -s $node->logfile;
 create('newest');
 ok(deliver('newest'), 'the newest of many databases delivers');
 at_rest($launcher);
 my $oid = query($node, q{SELECT oid FROM pg_database WHERE datname = 'newest'});
-my @started = PostgreSQL::Test::Utils::slurp_file($node->logfile, $log) =~
+my @started = logged($node, $log) =~
   /starting background worker process "rswebhook worker for database (\d+)/g;
 cmp_ok(scalar(grep { $_ == $oid } @started), '>=', 1, 'a worker was started there');
 is(scalar(grep { $_ != $oid } @started), 0, 'and nowhere else');
 query($node, 'ALTER SYSTEM RESET log_min_messages');
 query($node, 'SELECT pg_reload_conf()');
-
-# One that was a template for a while is looked at once more
-query($node, 'ALTER DATABASE newest IS_TEMPLATE true');
-query($node, q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'rswebhook worker' AND datname = 'newest'});
-ok( wait_for_query($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'rswebhook worker' AND datname = 'newest'}, '0'),
-    'a template has no worker');
-at_rest($launcher);
-my $waits = queue_event('newest', '/ok');
-query($node, 'ALTER DATABASE newest IS_TEMPLATE false');
-ok(arrived($waits), 'once it is none any more, it delivers');
 
 done_testing();
 
@@ -215,9 +205,7 @@ sub starts_in
     my ($database, $from) = @_;
     my $oid = query($node, "SELECT oid FROM pg_database WHERE datname = '$database'");
 
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    seek $in, $from, 0;
-    return scalar grep { /starting background worker process "rswebhook worker for database $oid\b/ } <$in>;
+    return times_logged($node, qr/starting background worker process "rswebhook worker for database $oid\b/, $from);
 }
 
 sub create

@@ -247,7 +247,7 @@ query($node, $_)
 my $log = -s $node->logfile;
 $node->restart;
 ok(wait_for_workers($node, 2), 'without room for all workers, some start');
-ok(wait_for('the log', sub { log_since($log) =~ /Consider increasing max_worker_processes: .* needs 3,/ }),
+ok(wait_for('the log', sub { logged($node, $log) =~ /Consider increasing max_worker_processes: .* needs 3,/ }),
     'the log says what to do');
 send_of_users($node, 'shared', 'few', 2, \@users);
 my %few = share_workers($node);
@@ -272,16 +272,6 @@ sub starts_in
     my $name = "rswebhook worker for database $oid, $which of 3";
 
     return scalar(() = log_since(0) =~ /starting background worker process "$name"/g);
-}
-
-sub log_since
-{
-    my ($from) = @_;
-
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    seek $in, $from, 0;
-    local $/;
-    return <$in> // '';
 }
 
 sub worker_count

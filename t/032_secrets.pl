@@ -10,7 +10,6 @@ use lib "$FindBin::RealBin/lib";
 use File::Temp;
 use MIME::Base64;
 use POSIX ();
-use PostgreSQL::Test::Utils qw(slurp_file);
 use RswebhookTest;
 use Test::More;
 
@@ -109,8 +108,8 @@ foreach my $user (1, 2)
 is(query($node, q{SELECT string_agg(DISTINCT outcome || attempt, ' ') FROM rswebhook.delivery
         WHERE destination_id = rswebhook.destination_id('later')}), 'delivered1', 'each at its first attempt');
 is(query($node, q{SELECT state FROM rswebhook.status WHERE destination = 'later'}), 'active', 'the destination can be used again');
-is(scalar(() = logged() =~ /LOG: +rswebhook cannot use destination "later": a secret is missing/g), 1, 'the log says once that it could not');
-is(scalar(() = logged() =~ /LOG: +rswebhook can use destination "later" again/g), 1, 'and that it can');
+is(scalar(() = logged($node) =~ /LOG: +rswebhook cannot use destination "later": a secret is missing/g), 1, 'the log says once that it could not');
+is(scalar(() = logged($node) =~ /LOG: +rswebhook can use destination "later" again/g), 1, 'and that it can');
 
 # ---------------------------------------------------------------------
 # What is not to be had
@@ -223,7 +222,7 @@ my ($status, undef, $error) = $node->psql('postgres', q(
     on_error_stop => 0);
 is(() = $error =~ /ERROR/g, 9, 'nine errors') or diag($error);
 unlike($error, qr/s3cret/, 'and no secret in any of them');
-my @leaks = grep { /s3cret/ && !/STATEMENT|INSERT|UPDATE/ } split /^/, logged();
+my @leaks = grep { /s3cret/ && !/STATEMENT|INSERT|UPDATE/ } split /^/, logged($node);
 is("@leaks", '', 'no secret in the log, but for statements of whoever wrote one');
 
 done_testing();
@@ -256,11 +255,6 @@ sub last_error
     my ($destination) = @_;
 
     return query($node, "SELECT last_error FROM rswebhook.status WHERE destination = '$destination'");
-}
-
-sub logged
-{
-    return slurp_file($node->logfile);
 }
 
 sub basic

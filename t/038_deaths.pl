@@ -47,7 +47,7 @@ dies_of('recorded', 'outcome', 2, [ 'u1', 'a' ]);
     $log = -s $node->logfile;
     inject($node, "rendering crash $bad");
     $node->psql('postgres', q{SELECT rswebhook_send('{"type": "track", "userId": "u1"}', 'a')});
-    ok(wait_for('the first death', sub { logged() =~ /died while it prepared event $bad/ }), 'a worker dies when it makes a request');
+    ok(wait_for('the first death', sub { logged($node, $log) =~ /died while it prepared event $bad/ }), 'a worker dies when it makes a request');
     inject($node, "outcome crash $bad");
     ok(wait_for('it to be given up', \&nothing_owed, 60, sub { scalar deaths() }), 'others when they record its outcome');
     is(errors_of($bad), 'the request could not be made or its outcome not be recorded: the worker died of it twice; '
@@ -64,7 +64,7 @@ dies_of('recorded', 'outcome', 2, [ 'u1', 'a' ]);
     $log = -s $node->logfile;
     inject($node, "rendering crash $bad");
     $node->psql('postgres', q{SELECT rswebhook_send('{"type": "track", "userId": "u1"}', 'a')});
-    ok(wait_for('the first death', sub { logged() =~ $counts }), 'a worker dies of an event');
+    ok(wait_for('the first death', sub { logged($node, $log) =~ $counts }), 'a worker dies of an event');
     ok(wait_for('it to be paused', sub { done(q{SELECT rswebhook_pause('a')}) }), 'which waits then');
     inject($node);
     is(query($node, qq{
@@ -74,7 +74,7 @@ dies_of('recorded', 'outcome', 2, [ 'u1', 'a' ]);
     inject($node, "rendering crash $bad");
     $node->psql('postgres', q{SELECT rswebhook_resume('a')});
     ok(wait_for('it to be given up', \&nothing_owed, 60, sub { scalar deaths() }), 'the worker dies of that one, too');
-    like(join(' ', logged() =~ /$counts/g), qr/^1 (?:2 )?1 2 3$/, 'three times');
+    like(join(' ', logged($node, $log) =~ /$counts/g), qr/^1 (?:2 )?1 2 3$/, 'three times');
     inject($node);
 }
 
@@ -189,18 +189,10 @@ sub done
 
 sub deaths
 {
-    return logged() =~ /terminated by signal 11/g;
+    return logged($node, $log) =~ /terminated by signal 11/g;
 }
 
 sub pauses
 {
-    return join ' ', logged() =~ /starts a worker for database \d+ in (\d+) s/g;
-}
-
-sub logged
-{
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    seek $in, $log, 0;
-    local $/;
-    return <$in> // '';
+    return join ' ', logged($node, $log) =~ /starts a worker for database \d+ in (\d+) s/g;
 }

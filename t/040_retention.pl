@@ -159,9 +159,7 @@ sub said
 {
     my ($what, $from) = @_;
 
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    seek $in, $from, 0;
-    return join '', grep { /$what/ } <$in>;
+    return join '', grep { /$what/ } split /^/, logged($node, $from);
 }
 
 # In how many seconds the worker would look at the slots again, each time

@@ -105,7 +105,7 @@ sub stopped
 
     inject($node, $place);
     $do->();
-    ok(wait_for('the worker', sub { logged($log, qr/stops at "$place"/) }), "the worker stops: $rewrite");
+    ok(wait_for('the worker', sub { times_logged($node, qr/stops at "$place"/, $log) }), "the worker stops: $rewrite");
     query($node, $rewrite);
     inject($node);
     return;
@@ -137,14 +137,4 @@ sub sent_in_order
         is(join('', @numbers), $expected, "$id: all that user $user is owed, in order");
     }
     return;
-}
-
-sub logged
-{
-    my ($from, $pattern) = @_;
-
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    seek $in, $from, 0;
-    local $/;
-    return (<$in> // '') =~ $pattern;
 }

@@ -145,7 +145,7 @@ my $file = $node->data_dir . '/pg_stat_tmp/rswebhook_clock';
 $node->stop('immediate');
 truncate($file, 100) or die "could not truncate the file: $!\n";
 start();
-is(scalar(grep { /ignoring invalid data in file "pg_stat_tmp\/rswebhook_clock"/ } log_lines()), 1,
+is(times_logged($node, qr/ignoring invalid data in file "pg_stat_tmp\/rswebhook_clock"/), 1,
     'what is no memory is said, and harmless');
 more_attempts('after a crash');
 query($node, q{
@@ -204,7 +204,7 @@ ok(wait_for_query($node, "SELECT count(*) FROM rswebhook.event WHERE id = $early
     'an event of ten years later goes when it has been kept for as long as any');
 ok(wait_for_query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $early", '0'), 'and its delivery');
 is(query($node, q{SELECT count(*) FROM rswebhook.event WHERE event = '"far"'}), '1', 'what was never shown stays');
-is(scalar(grep { /rswebhook keeps what is in "rswebhook.event_$free" until the retention after 2222/ } log_lines()), 1,
+is(times_logged($node, qr/rswebhook keeps what is in "rswebhook.event_$free" until the retention after 2222/), 1,
     'which is said once');
 
 #
@@ -391,18 +391,12 @@ sub said
 {
     my ($how) = @_;
 
-    return scalar grep { /system's clock has been set $how/ } log_lines();
+    return times_logged($node, qr/system's clock has been set $how/);
 }
 
 sub errors
 {
-    return scalar grep { /canceling statement due to lock timeout/ } log_lines();
-}
-
-sub log_lines
-{
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    return <$in>;
+    return times_logged($node, qr/canceling statement due to lock timeout/);
 }
 
 sub kill_workers

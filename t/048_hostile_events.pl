@@ -18,7 +18,6 @@ plan skip_all => 'needs nginx' unless defined Nginx::program();
 my $bound = (3 * 64 + 6 * 4 + 24) * 1024;
 $bound *= 3 if $ENV{RSWEBHOOK_SANITIZED};
 
-
 # It answers before it has read all, and is to read the rest however slow we are
 my $nginx = Nginx->new(temp_dir('nginx'),
     server => 'large_client_header_buffers 4 128k; lingering_timeout 5m; lingering_time 10m;');

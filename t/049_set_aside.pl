@@ -100,14 +100,14 @@ foreach my $place (qw(rendering fetching))
     my $pid = worker_of($node, 'own');
 
     $bad = send_bad('stopped', 'own', 'rendering stop');
-    ok(wait_for('the worker to stop', sub { logged($log) =~ /stops at "rendering"/ }), 'a worker in the middle of an event');
+    ok(wait_for('the worker to stop', sub { logged($node, $log) =~ /stops at "rendering"/ }), 'a worker in the middle of an event');
     freeze($pid);
     inject($node);
     pass_time(3);
     thaw();
     ok(wait_until_sent($node), 'it goes on after a while');
     is(outcomes($node, $bad), 'delivered 200 1', 'with the event');
-    unlike(logged($log), qr/could not make the request/, 'which has not taken long');
+    unlike(logged($node, $log), qr/could not make the request/, 'which has not taken long');
 }
 
 # Several at once, in one batch
@@ -122,7 +122,7 @@ foreach my $place (qw(rendering fetching))
             WHERE e.event ->> 'messageId' LIKE 'several-%' AND d.outcome = 'retry'}, 20), 'all that fail are set aside');
     inject($node);
     ok(wait_until_sent($node), 'and arrive');
-    my $lines = () = logged($log) =~ /could not make the request/g;
+    my $lines = () = logged($node, $log) =~ /could not make the request/g;
 
     cmp_ok($lines, '>', 0, 'the log says so');
     cmp_ok($lines, '<=', 5 * (2 + int((time() - $start) / 60)), 'in a few lines a minute');
@@ -159,8 +159,8 @@ foreach my $place (qw(rendering fetching))
     is(query($node, "SELECT string_agg(error, '; ' ORDER BY started_at) FROM rswebhook.delivery WHERE event_id = $bad"),
         'the request could not be made: the worker died of it twice; the worker died three times while it made the request',
         "$id: for what it did");
-    is(scalar(() = logged($log) =~ /terminated by signal 11/g), 3, "$id: three deaths, and no more");
-    like(logged($log), qr/died while it prepared event $bad for destination 4, 2 time\(s\) by now/, "$id: the log names it");
+    is(scalar(() = logged($node, $log) =~ /terminated by signal 11/g), 3, "$id: three deaths, and no more");
+    like(logged($node, $log), qr/died while it prepared event $bad for destination 4, 2 time\(s\) by now/, "$id: the log names it");
     inject($node);
     query($node, "SELECT rswebhook_replay($bad)");
     ok(wait_until_sent($node), "$id: it can be replayed");
@@ -172,12 +172,12 @@ foreach my $place (qw(rendering fetching))
     my $log = -s $node->logfile;
 
     $bad = send_bad('innocent', 'own', 'rendering stop');
-    ok(wait_for('the worker to stop', sub { logged($log) =~ /stops at "rendering"/ }), 'a worker in the middle of an event');
+    ok(wait_for('the worker to stop', sub { logged($node, $log) =~ /stops at "rendering"/ }), 'a worker in the middle of an event');
     $node->stop('immediate');
     inject($node);
     $node->start;
     ok(wait_until_sent($node), 'it arrives after an immediate shutdown');
-    unlike(logged($log), qr/died while it prepared/, 'and nobody blames it');
+    unlike(logged($node, $log), qr/died while it prepared/, 'and nobody blames it');
 }
 is(scalar(my @notes = notes()), 1, 'a file for the database');
 $node->stop;
@@ -325,14 +325,4 @@ sub arrived
         SELECT count(DISTINCT (event_id, destination_id)) FROM rswebhook.delivery d
         JOIN rswebhook.event e ON e.id = d.event_id
         WHERE e.event ->> 'messageId' LIKE '$id-%' AND d.outcome = 'delivered'};
-}
-
-sub logged
-{
-    my ($from) = @_;
-
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    seek $in, $from, 0;
-    local $/;
-    return <$in> // '';
 }

@@ -175,7 +175,7 @@ $parties[1]->query('COMMIT');
 $parties[0]->finish;
 $_->close foreach @parties;
 ok(wait_for('the event', sub { arrived('held') }), 'the event of the commit, too');
-is(scalar(grep { /flush request .* is not satisfied/ } logged()), 0, 'no flush has failed');
+is(times_logged($node, qr/flush request .* is not satisfied/), 0, 'no flush has failed');
 
 # synchronous_commit off: delivered all the same, and what is sent is on disk
 # first, so that the crash that follows at once does not undo it. No answer, so
@@ -223,12 +223,6 @@ sub fill_page
         $$});
     return query($node, q{
         SELECT (pg_current_wal_insert_lsn() - '0/0') % current_setting('wal_block_size')::integer IN (24, 40)}) eq 't';
-}
-
-sub logged
-{
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    return <$in>;
 }
 
 # Arguments that follow the destination come with their comma.

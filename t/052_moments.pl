@@ -40,12 +40,12 @@ foreach my $place (qw(claimed answered recording recorded))
         send_pair($id);
         if ($death eq 'error')
         {
-            ok(wait_for("the failure at \"$place\"", sub { logged($log, qr/fails at "$place"/) }), "$id: fails");
+            ok(wait_for("the failure at \"$place\"", sub { times_logged($node, qr/fails at "$place"/, $log) }), "$id: fails");
             inject($node);
         }
         else
         {
-            ok(wait_for("the worker to stop at \"$place\"", sub { logged($log, qr/stops at "$place"/) }),
+            ok(wait_for("the worker to stop at \"$place\"", sub { times_logged($node, qr/stops at "$place"/, $log) }),
                 "$id: stops");
             is(scalar(requests_of("$id-2")), 0, "$id: the second event of the user waits")
               if $place eq 'claimed';
@@ -86,7 +86,7 @@ foreach my $commit ('COMMIT', q{COMMIT PREPARED 'untold'})
     my $log = -s $node->logfile;
     inject($node, "committed $pid");
     $session->start($commit);
-    ok(wait_for('the backend to stop', sub { logged($log, qr/stops at "committed"/) }), "$kind: not told yet");
+    ok(wait_for('the backend to stop', sub { times_logged($node, qr/stops at "committed"/, $log) }), "$kind: not told yet");
     query($node, sending("$kind-5"));
     ok(wait_for("all of them", sub { requests_of("$kind-5") }), "$kind: the worker reads ahead");
     ok(!$session->finished, "$kind: still not told");
@@ -104,7 +104,7 @@ query($node, q{CREATE FUNCTION start_worker(integer) RETURNS boolean LANGUAGE c 
 my $workers = worker_pids($node);
 my $log = -s $node->logfile;
 is(query($node, 'SELECT start_worker(60)'), 't', 'a second worker ends');
-ok(logged($log, qr/FATAL:  another rswebhook worker has the same share of this database's queue/), 'and says why');
+ok(times_logged($node, qr/FATAL:  another rswebhook worker has the same share of this database's queue/, $log), 'and says why');
 is(worker_pids($node), $workers, 'those of the launcher are still there');
 send_event($node, { type => 'track', userId => 'u', messageId => 'end' }, 'sink');
 ok(wait_until_sent($node), 'and delivers');
@@ -145,14 +145,4 @@ sub requests_of
     my ($id) = @_;
 
     return scalar grep { $_->{headers}{'webhook-id'} eq $id } $receiver->requests;
-}
-
-sub logged
-{
-    my ($from, $pattern) = @_;
-
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    seek $in, $from, 0;
-    local $/;
-    return (<$in> // '') =~ $pattern;
 }

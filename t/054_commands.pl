@@ -76,9 +76,9 @@ my $log = -s $node->logfile;
 my $since = time();
 many('slow', 200);
 $session->query('BEGIN; LOCK TABLE rswebhook.queue');
-ok( wait_for('the worker to meet the lock', sub { errors_since($log) > 0 }), 'the worker does not wait for a lock for long');
+ok( wait_for('the worker to meet the lock', sub { errors_logged($node, $log) > 0 }), 'the worker does not wait for a lock for long');
 pass_time(3);
-cmp_ok(errors_since($log), '<=', workers_each() * (2 + time() - $since), 'a few lines in the log: ' . errors_since($log));
+cmp_ok(errors_logged($node, $log), '<=', workers_each() * (2 + time() - $since), 'a few lines in the log: ' . errors_logged($node, $log));
 quick('SELECT 1 FROM rswebhook.destination');
 $session->query('COMMIT');
 ok(deliver(), 'after: LOCK TABLE');
@@ -94,9 +94,9 @@ foreach my $on ('INSERT ON rswebhook.delivery', 'DELETE ON rswebhook.queue')
     $since = time();
     query($node, "CREATE TRIGGER mine AFTER $on FOR EACH STATEMENT EXECUTE FUNCTION refuse()");
     my $id = send_to('good');
-    ok(wait_for('the error', sub { errors_since($log) > 1 }), "a trigger that raises an error: $on");
+    ok(wait_for('the error', sub { errors_logged($node, $log) > 1 }), "a trigger that raises an error: $on");
     cmp_ok(requests_of($id), '<=', 1, 'nothing is sent again and again');
-    cmp_ok(errors_since($log), '<=', workers_each() * (2 + time() - $since), 'a few lines in the log: ' . errors_since($log));
+    cmp_ok(errors_logged($node, $log), '<=', workers_each() * (2 + time() - $since), 'a few lines in the log: ' . errors_logged($node, $log));
     quick('DROP TRIGGER mine ON ' . ($on =~ /(\S+)$/)[0]);
     ok(deliver(), "after: the trigger is gone");
     is(worker_pids($node), $workers, 'they are still the same workers');
@@ -219,14 +219,4 @@ sub requests_of
 
     our %name;
     return scalar grep { ($_->{headers}{'webhook-id'} // '') eq $name{$id} } $receiver->requests;
-}
-
-# Errors that background workers have logged; clients' lines have a name.
-sub errors_since
-{
-    my ($from) = @_;
-
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    seek $in, $from, 0;
-    return scalar grep { /\] (?:ERROR|FATAL|PANIC|WARNING):/ } <$in>;
 }

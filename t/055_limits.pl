@@ -58,7 +58,7 @@ foreach my $round (1 .. 3)
     my $id = send_with_own_settings();
     ok(arrives($id), "settings of the database do not matter: $round");
 }
-is(errors_since($log), 0, 'nor do they lead to errors');
+is(errors_logged($node, $log), 0, 'nor do they lead to errors');
 query($node, 'ALTER DATABASE postgres RESET ALL', 'template1');
 my $worker = worker_of($node, 'good');
 
@@ -88,10 +88,10 @@ foreach my $name (qw(one two three))
     add_destination($node, 'good', $receiver->url('/ok'), {}, $name);
     send_event($node, { type => 'track', messageId => "from-$name" }, 'good', $name);
 }
-ok(wait_for('the launcher to say so', sub { logged($log, qr/no background worker slot is free/) > 0 }),
+ok(wait_for('the launcher to say so', sub { times_logged($node, qr/no background worker slot is free/, $log) > 0 }),
     'the launcher says that no worker slot is free');
 pass_time(5);
-is(logged($log, qr/no background worker slot is free/), 1, 'once');
+is(times_logged($node, qr/no background worker slot is free/, $log), 1, 'once');
 ok(deliver(), 'the database that has workers delivers');
 query($node, 'DROP DATABASE three');
 query($node, 'ALTER SYSTEM SET max_worker_processes = ' . (8 * $each));
@@ -114,7 +114,7 @@ query($node, 'ALTER SYSTEM SET max_worker_processes = ' . (16 * $each));
 query($node, 'ALTER SYSTEM SET rswebhook.max_databases = 2');
 $log = -s $node->logfile;
 $node->restart;
-ok(wait_for('the launcher to say so', sub { logged($log, qr/rswebhook\.max_databases = 2/) > 0 }),
+ok(wait_for('the launcher to say so', sub { times_logged($node, qr/rswebhook\.max_databases = 2/, $log) > 0 }),
     'the launcher says that there are too many databases');
 my ($launcher) = query($node, q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'rswebhook launcher'});
 my $cpu = cpu_ticks($launcher);
@@ -123,7 +123,7 @@ foreach my $name (qw(postgres one two))
 {
     query($node, q{SELECT rswebhook.notify_worker(NULL, 0, -1)}, $name) foreach 1 .. 5;
 }
-is(logged($log, qr/rswebhook\.max_databases = 2/), 1, 'once');
+is(times_logged($node, qr/rswebhook\.max_databases = 2/, $log), 1, 'once');
 cmp_ok(cpu_ticks($launcher) - $cpu, '<', 50, 'and does not spin');
 ok(wait_for('workers', sub { (@with_worker = with_workers()) == 2 }), 'two databases have workers');
 my ($without) = grep { my $name = $_; !grep { $_ eq $name } @with_worker } qw(postgres one two);
@@ -143,13 +143,13 @@ query($node, 'ALTER DATABASE one ALLOW_CONNECTIONS false');
 $log = -s $node->logfile;
 query($node, q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'one'});
 pass_time(3);
-is(logged($log, qr/FATAL/), 0, 'a closed database is left alone');
+is(times_logged($node, qr/FATAL/, $log), 0, 'a closed database is left alone');
 query($node, 'ALTER DATABASE one ALLOW_CONNECTIONS true');
 ok(wait_for_query($node, q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'one' AND backend_type = 'rswebhook worker'}, $each),
     'opened, it has its workers again');
 query($node, "DROP DATABASE $_") foreach qw(one two);
 pass_time(2);
-is(logged($log, qr/FATAL:  database/), 0, 'nobody looks for a dropped database');
+is(times_logged($node, qr/FATAL:  database/, $log), 0, 'nobody looks for a dropped database');
 
 # Out of shared memory: a session takes all locks
 $log = -s $node->logfile;
@@ -168,7 +168,7 @@ pass_time(2);
 $session->query('COMMIT');
 $session->close;
 ok(deliver(), 'after shared memory was used up it delivers');
-cmp_ok(errors_since($log), '<=', 4 + time() - $since, 'a few lines in the log');
+cmp_ok(errors_logged($node, $log), '<=', 4 + time() - $since, 'a few lines in the log');
 
 # A place for one of several databases that have nothing to deliver: each is
 # looked at, and then all is quiet
@@ -248,35 +248,10 @@ sub send_with_own_settings
     return $id;
 }
 
-sub log_lines
-{
-    my ($from) = @_;
-
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    seek $in, $from, 0;
-    return <$in>;
-}
-
-sub logged
-{
-    my ($from, $pattern) = @_;
-
-    return scalar grep { $_ =~ $pattern } log_lines($from);
-}
-
 # Workers that were started by the server with few places.
 sub starts
 {
-    open my $in, '<', $few->logfile or die "could not read the log: $!\n";
-    return scalar grep { /starting background worker process "rswebhook worker/ } <$in>;
-}
-
-# Errors that background workers have logged; clients' lines have a name.
-sub errors_since
-{
-    my ($from) = @_;
-
-    return logged($from, qr/\] (?:ERROR|FATAL|PANIC|WARNING):/);
+    return times_logged($few, qr/starting background worker process "rswebhook worker/);
 }
 
 sub cpu_ticks

@@ -39,11 +39,11 @@ my $log = -s $node->logfile;
 my $since = time();
 query($node, qq{SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'messageId', 'm' || n), 'sink'))
                 FROM generate_series(1, $count) AS n});
-ok(wait_for('the error', sub { errors_since($log) >= 2 }), 'it cannot record, and says so');
+ok(wait_for('the error', sub { errors_logged($node, $log) >= 2 }), 'it cannot record, and says so');
 my $lacks = q{SELECT lacks FROM rswebhook.status};
 like(query($node, $lacks), qr/^outcomes cannot be recorded: could not /, 'so does rswebhook.status');
 pass_time(2);
-cmp_ok(errors_since($log), '<=', 2 + time() - $since, 'not too often: ' . errors_since($log));
+cmp_ok(errors_logged($node, $log), '<=', 2 + time() - $since, 'not too often: ' . errors_logged($node, $log));
 cmp_ok(query($node, 'SELECT count(*) FROM rswebhook.queue'), '>', 0, 'what is not recorded is still owed');
 my $early = $receiver->requests;
 cmp_ok($early, '<=', 1 + 64 + 256 + 2000, "it does not go on sending what it cannot record: $early");
@@ -60,13 +60,3 @@ is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE event_id > 0}), 
 is(worker_pids($node), $workers, 'by the same workers');
 
 done_testing();
-
-# Errors that background workers have logged; clients' lines have a name.
-sub errors_since
-{
-    my ($from) = @_;
-
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    seek $in, $from, 0;
-    return scalar grep { /\] (?:ERROR|FATAL|PANIC|WARNING):/ } <$in>;
-}

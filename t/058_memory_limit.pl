@@ -58,9 +58,9 @@ small_ones_go_on(5, 'with other workers');
 is(query($node, q{SELECT string_agg(DISTINCT error, '; ') FROM rswebhook.delivery WHERE outcome <> 'delivered'
         AND error <> 'the worker was stopped before an answer came'}),
     'the request could not be made: out of memory', 'nothing else has failed');
-my $lines = () = logged($log) =~ /could not make the request/g;
+my $lines = () = logged($node, $log) =~ /could not make the request/g;
 cmp_ok($lines, '<=', 10 * (2 + int((time() - $start) / 60)), 'a few lines a minute say so');
-unlike(logged($log), qr/terminated by signal|PANIC/, 'nothing has died');
+unlike(logged($node, $log), qr/terminated by signal|PANIC/, 'nothing has died');
 
 $pids = worker_pids($node);
 is(system("prlimit --pid $_ --as=unlimited:"), 0, "process $_ has no limit any more") foreach $postmaster, split / /, $pids;
@@ -77,7 +77,7 @@ small_ones_go_on(2, 'while the largest is signed eight times');
 ok(wait_until_sent($node), 'it is sent');
 is(query($node, q{SELECT outcome || attempt FROM rswebhook.delivery WHERE destination_id = rswebhook.destination_id('signed')}),
     'delivered1', 'at the first attempt');
-unlike(logged($log), qr/could not make the request/, 'and was made once');
+unlike(logged($node, $log), qr/could not make the request/, 'and was made once');
 
 # ordinary events are not charged for memory that is lacking, not even as the last that is tried
 add_destination($node, 'ordinary', $receiver->url('/ordinary'),
@@ -156,14 +156,4 @@ sub owed
     my ($destination) = @_;
 
     return qq{SELECT count(*) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('$destination')};
-}
-
-sub logged
-{
-    my ($from) = @_;
-
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    seek $in, $from, 0;
-    local $/;
-    return <$in> // '';
 }

@@ -46,11 +46,11 @@ is(arrived_once($receiver, '/delay/200/slow'), 3000, 'each once');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome <> 'delivered'}), 0, 'at the first attempt');
 cmp_ok(most_in_flight($node, 'slow'), '<=', $room, 'no more at once than there is room for');
 cmp_ok(most_in_flight($node, 'slow'), '>=', $room / 3, 'and not that much less');
-is(logged(qr/rswebhook\.max_in_flight is $asked, but there is room for $room requests at once/), 1, 'the log says so once');
-is(logged(qr/LimitNOFILE/), 1, 'and what to do about it');
+is(times_logged($node, qr/rswebhook\.max_in_flight is $asked, but there is room for $room requests at once/), 1, 'the log says so once');
+is(times_logged($node, qr/LimitNOFILE/), 1, 'and what to do about it');
 is(query($node, q{SELECT count(*) FROM rswebhook.workers() WHERE lacks IS NOT NULL}), 0, 'nothing is lacking');
 
-is(logged(qr/out of file descriptors/), 0, 'the server has not had too few');
+is(times_logged($node, qr/out of file descriptors/), 0, 'the server has not had too few');
 
 #
 # Then somebody takes the descriptors away, from workers with few connections
@@ -88,7 +88,7 @@ is(query($node, q{SELECT retried, last_error FROM rswebhook.status WHERE destina
     'nor is it counted for the destination')
   if query($node, q{SELECT retried IS NOT NULL FROM rswebhook.status WHERE destination = 'ordered'}) eq 't';
 my $waits = qr/rswebhook has to wait with requests/;
-is(logged($waits), query($node, 'SELECT count(lacks) FROM rswebhook.workers()'), 'each worker that lacks something says so once');
+is(times_logged($node, $waits), query($node, 'SELECT count(lacks) FROM rswebhook.workers()'), 'each worker that lacks something says so once');
 
 limit_worker($_, $hard) foreach @pids;
 ok(wait_for_query($node, "SELECT count(*) FROM rswebhook.queue WHERE $not_dead", 0), 'with descriptors, all are delivered');
@@ -101,9 +101,9 @@ is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE $failed"), 0, 'at
 ok(wait_for_query($node, "SELECT failures > split_part('$before', '|', 1)::integer FROM rswebhook.breaker", 't'),
     'and the dead one is probed');
 ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.workers() WHERE lacks IS NOT NULL}, 0), 'nothing is lacking any more');
-is(logged(qr/rswebhook does not have to wait with requests any more/), logged($waits), 'the log says that, too');
+is(times_logged($node, qr/rswebhook does not have to wait with requests any more/), times_logged($node, $waits), 'the log says that, too');
 
-is(logged(qr/\] (?:ERROR|PANIC|WARNING):/), 0, 'there was no error');
+is(times_logged($node, qr/\] (?:ERROR|PANIC|WARNING):/), 0, 'there was no error');
 $node->stop('fast');
 
 done_testing();
@@ -149,12 +149,4 @@ sub send_to_connected
 
     send_event($node, { type => 'track', messageId => "c$n", userId => 'u' }, 'connected');
     return wait_for("event c$n", sub { grep { $_->{headers}{'webhook-id'} eq "c$n" } $receiver->requests_to('/connected') });
-}
-
-sub logged
-{
-    my ($pattern) = @_;
-
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    return scalar grep { $_ =~ $pattern } <$in>;
 }

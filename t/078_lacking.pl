@@ -338,8 +338,8 @@ foreach (
     ok(wait_for_query($node, q{SELECT count(lacks) > 0 FROM rswebhook.workers()}, 't'), "$name: it is shown");
     like(query($node, q{SELECT max(lacks) FROM rswebhook.workers()}), qr/^\Q$option\E: ./, "$name: by its name");
     my $line = qr/has to wait with requests: \Q$option\E: .*\n.*DETAIL.*\n.*HINT: (.*)/;
-    ok(wait_for("the log to say so", sub { substr(slurp_file($node->logfile), $said) =~ $line }), "$name: in the log");
-    my ($where) = substr(slurp_file($node->logfile), $said) =~ $line;
+    ok(wait_for("the log to say so", sub { logged($node, $said) =~ $line }), "$name: in the log");
+    my ($where) = logged($node, $said) =~ $line;
     like($where, $hint, "$name: with where to look");
     is(query($node, qq{SELECT count(*), max(attempts) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('$name')}),
         '1|0', "$name: the event waits, and no attempt is counted");

@@ -31,10 +31,10 @@ query($node, qq{
     SELECT count(rswebhook_send('{"type": "track", "userId": "u"}', CASE WHEN n % 4 = 0 THEN 'full' ELSE 'short' END))
     FROM generate_series(1, $failures + $others) AS n});
 ok(wait_until_sent($node), 'nothing is owed any more');
-is(outcomes('full'), "aborted connecting $failures", 'no connection was made to the one');
-is(outcomes('short'), "delivered $others", 'the other one has got all, at the first attempt');
+is(ended('full'), "aborted connecting $failures", 'no connection was made to the one');
+is(ended('short'), "delivered $others", 'the other one has got all, at the first attempt');
 is(query($node, q{SELECT count(*) FROM rswebhook.workers() WHERE lacks IS NOT NULL}), 0, 'nothing is lacking');
-is(logged(qr/rswebhook has to wait with requests/), 0, 'nor was it');
+is(times_logged($node, qr/rswebhook has to wait with requests/), 0, 'nor was it');
 is(worker_pids($node), $pids, 'the workers are the same');
 
 # in one turn: those that are overdue as it looks at them, and new ones
@@ -55,7 +55,7 @@ $node->stop('fast');
 
 done_testing();
 
-sub outcomes
+sub ended
 {
     my ($name) = @_;
 
@@ -64,12 +64,4 @@ sub outcomes
             SELECT concat_ws(' ', outcome, split_part(error, ':', 1), count(*)) AS line
             FROM rswebhook.delivery WHERE destination_id = rswebhook.destination_id('$name')
             GROUP BY outcome, split_part(error, ':', 1) ORDER BY 1) AS lines});
-}
-
-sub logged
-{
-    my ($pattern) = @_;
-
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    return scalar grep { $_ =~ $pattern } <$in>;
 }

@@ -51,7 +51,7 @@ test_silence();
 test_lacking();
 is(worker_pids($node), $pids, 'the workers are the same');
 $node->stop('fast');
-unlike(log_of(), qr/has to wait with requests: .*(?:resolv|no_memory|out of memory)/, 'nothing else was said to be lacking');
+unlike(logged($node), qr/has to wait with requests: .*(?:resolv|no_memory|out of memory)/, 'nothing else was said to be lacking');
 
 done_testing();
 
@@ -63,13 +63,6 @@ sub attempt
 
     wait_for_query($node, "SELECT count(*) > 0 FROM rswebhook.delivery WHERE event_id = $id", 't', 60);
     return query($node, "SELECT concat_ws(' | ', outcome, error) FROM rswebhook.delivery WHERE event_id = $id ORDER BY attempt LIMIT 1");
-}
-
-sub log_of
-{
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    local $/;
-    return scalar <$in>;
 }
 
 # Of which libcurl 7.88 forgets to try the next one

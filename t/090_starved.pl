@@ -64,7 +64,7 @@ foreach my $n (5000, 1000, 300, 100, 30, 10)
     is(query($node, qq{SELECT count(DISTINCT event_id) FROM rswebhook.delivery WHERE event_id >= $first}), 400, "one in $n: each has arrived");
     is(query($node, q{SELECT count(*) FROM rswebhook.breaker}), 0, "one in $n: no breaker has opened");
 }
-unlike(slurp_file($node->logfile), qr/was terminated by|PANIC/, 'nothing has died');
+unlike(logged($node), qr/was terminated by|PANIC/, 'nothing has died');
 
 #
 # The system refuses it, to whatever asks for it
@@ -89,7 +89,7 @@ SKIP:
         }
         ok(wait_for('what can be sent', sub {
             query($node, q{SELECT (SELECT count(*) FROM rswebhook.queue) = 0 OR EXISTS (SELECT FROM rswebhook.workers() WHERE lacks IS NOT NULL)}) eq 't'
-                || slurp_file($node->logfile) =~ /out of memory/ }), "$kilobytes kB: it goes on, or says what it lacks");
+                || logged($node) =~ /out of memory/ }), "$kilobytes kB: it goes on, or says what it lacks");
         is(system("prlimit --pid $_ --as=unlimited:"), 0, "$kilobytes kB: there is more again") foreach split / /, $pids;
         ok(wait_until_sent($node), "$kilobytes kB: all is sent");
         is(query($node, qq{SELECT string_agg(DISTINCT concat_ws(' ', outcome, attempt, status), ', ') FROM rswebhook.delivery WHERE event_id >= $first}),
@@ -121,8 +121,8 @@ phase('half');
 ok(await_others($node, $pid), 'the worker ends');
 starve('');
 phase('ok');
-like(substr(slurp_file($node->logfile), $log), qr/worker ends, since libcurl ran out of memory/, 'and says why');
-unlike(substr(slurp_file($node->logfile), $log), qr/was terminated by|PANIC/, 'which costs nobody else anything');
+like(logged($node, $log), qr/worker ends, since libcurl ran out of memory/, 'and says why');
+unlike(logged($node, $log), qr/was terminated by|PANIC/, 'which costs nobody else anything');
 ok(wait_until_sent($node), 'another one goes on');
 is(query($node, qq{SELECT count(DISTINCT event_id) FROM rswebhook.delivery WHERE event_id >= $first AND outcome = 'delivered'}),
     2300, 'all have arrived');

@@ -57,11 +57,11 @@ $replaying->query_safe('COMMIT');
 $replaying->quit;
 query($node, q{COMMIT PREPARED 'replay'});
 
-ok(wait_for('the log', sub { logged($log) =~ /DETAIL: +The oldest/ }), 'the log says what keeps it');
-like(logged($log), qr/rswebhook deleted @{[$many - 3]} events from "?rswebhook\.event_$slot"?/, 'and what went');
-like(logged($log), qr/rswebhook keeps events in "rswebhook\.event_$slot" that are past the retention, since they are owed to 1 destination\b/,
+ok(wait_for('the log', sub { logged($node, $log) =~ /DETAIL: +The oldest/ }), 'the log says what keeps it');
+like(logged($node, $log), qr/rswebhook deleted @{[$many - 3]} events from "?rswebhook\.event_$slot"?/, 'and what went');
+like(logged($node, $log), qr/rswebhook keeps events in "rswebhook\.event_$slot" that are past the retention, since they are owed to 1 destination\b/,
     'in which part');
-like(logged($log), qr/is owed to destination "paused", which is paused\./, 'and why');
+like(logged($node, $log), qr/is owed to destination "paused", which is paused\./, 'and why');
 my $rounds = rounds();
 foreach (1 .. 3)
 {
@@ -69,7 +69,7 @@ foreach (1 .. 3)
     last unless ok(wait_for('a round', sub { rounds() > $rounds }), 'it is looked again');
     $rounds = rounds();
 }
-is(scalar(() = logged($log) =~ /rswebhook keeps events/g), 1, 'it is not said each time');
+is(scalar(() = logged($node, $log) =~ /rswebhook keeps events/g), 1, 'it is not said each time');
 
 # What was replayed can be sent
 query($node, q{SELECT rswebhook_resume('paused')});
@@ -115,19 +115,9 @@ sub wait_until_sent_to
         qq{SELECT count(*) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('$name')}, 0);
 }
 
-sub logged
-{
-    my ($from) = @_;
-
-    open my $in, '<', $node->logfile or die "could not read the log: $!\n";
-    seek $in, $from, 0;
-    local $/;
-    return <$in> // '';
-}
-
 sub rounds
 {
-    return scalar(() = logged(0) =~ /looked for rows past the retention/g);
+    return times_logged($node, qr/looked for rows past the retention/);
 }
 
 sub start_new_workers

@@ -39,10 +39,12 @@ our @EXPORT = qw(
   cpu_time
   elapsed
   entries_read
+  errors_logged
   inject
   is_there
   largest
   libcurl_at_least
+  logged
   most_in_flight
   new_node
   new_receiver
@@ -56,6 +58,7 @@ our @EXPORT = qw(
   send_event
   source_dir
   temp_dir
+  times_logged
   unused_port
   wait_for
   wait_for_query
@@ -432,6 +435,29 @@ sub wait_for_query
         sub { ($got = query($node, $sql, $database)) eq $expected }, $limit, sub { $got });
     diag("last result: \"$got\"");
     return 0;
+}
+
+# What a server has logged, all of it or since its log was that long.
+sub logged
+{
+    my ($node, $from) = @_;
+
+    return PostgreSQL::Test::Utils::slurp_file($node->logfile, $from // 0);
+}
+
+sub times_logged
+{
+    my ($node, $pattern, $from) = @_;
+
+    return scalar(() = logged($node, $from) =~ /$pattern/g);
+}
+
+# Errors of background workers: clients' lines have a name in front.
+sub errors_logged
+{
+    my ($node, $from) = @_;
+
+    return times_logged($node, qr/\] (?:ERROR|FATAL|PANIC|WARNING):/, $from);
 }
 
 # Until nothing is owed any more.
