@@ -101,7 +101,8 @@ SELECT given, pg_temp.try_proxy(given) FROM unnest(ARRAY[
     'http://user:s3cret@127.0.0.1:port', 'http://user:s3cret@127.0.0.1:3128/path',
     'socks5h://user:s3cret@127.0.0.1:3128?q', 'https://user:s3cret@127.0.0.1#f',
     'http://user:s3cret@[::1', 'http://user:s3cret@', 'http://user:s3cret@:3128',
-    'http://user:s3c%2Fret%40x@127.0.0.1:3128/']) AS given;
+    'http://user:s3c%2Fret%40x@127.0.0.1:3128/', 'http://user:s3c%00ret@127.0.0.1:3128',
+    'socks5h://us%0Aer:s3cret@127.0.0.1:3128']) AS given;
 UPDATE rswebhook.destination SET ca_cert = '/etc/ssl/ca.pem' WHERE name = 'plain';
 UPDATE rswebhook.destination SET client_cert = E'-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----'
     WHERE name = 'plain';

@@ -201,10 +201,10 @@ check_hosts(DestinationFields *fields, FieldProblem *problem)
 		const char *settled = host;
 
 		CHECK_FOR_INTERRUPTS();
+		/* not quoted: it may be a URL with a password */
 		if (url_host_problem(&settled) != NULL)
 			return problem_set(problem, "allowed_hosts", NULL,
-							   psprintf("\"%s\" is not a host, or a host and a port.",
-										encoding_quotable(host, strlen(host))),
+							   psprintf("Element %d is not a host, or a host and a port.", i + 1),
 							   "Use hosts such as \"example.com\" or \"example.com:8443\".");
 		if (settled == host)
 			continue;

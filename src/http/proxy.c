@@ -30,6 +30,17 @@ has_part(CURLU *url, CURLUPart part, const char *but)
 	return has;
 }
 
+/* libcurl takes none whose codes stand for one. */
+static bool
+has_control_codes(CURLU *url, CURLUPart part)
+{
+	char	   *text = NULL;
+	CURLUcode	code = curl_url_get(url, part, &text, CURLU_URLDECODE);
+
+	curl_free(text);
+	return code == CURLUE_URLDECODE;
+}
+
 const char *
 proxy_problem(const char *proxy)
 {
@@ -46,6 +57,8 @@ proxy_problem(const char *proxy)
 				problem = "The proxy's URL has more than a host and a port.";
 			else if (has_part(url, CURLUPART_PORT, "0") != has_part(url, CURLUPART_PORT, ""))
 				problem = bad_port;
+			else if (has_control_codes(url, CURLUPART_USER) || has_control_codes(url, CURLUPART_PASSWORD))
+				problem = "The proxy's user or password has a control character.";
 			break;
 		case CURLUE_BAD_PORT_NUMBER:
 			problem = bad_port;
