@@ -245,6 +245,40 @@ retries_read(const ReadRequest *request, const QueueRow *rows, int nrows, Instan
 	}
 }
 
+/* below: the id before the first that is left, if the read came to its end. */
+static void
+floor_read(const ReadRequest *request, int64 below, int64 last)
+{
+	Lane	   *lane = request->lane;
+
+	lane->floor_reached = request->cut ? last : below;
+	if (request->cut)
+		return;
+	lane->floor_goal = lane->floor_reached;
+	lane->floor_looked = request->upto_id;
+}
+
+/*
+ * What is due is in; the first row that is not sets the timer, even if it is
+ * another worker's.
+ */
+static void
+due_read(Lane *lane, const QueueRow *rows, int nrows, bool all, Instant now)
+{
+	for (int i = 0; i < nrows; i++)
+	{
+		if (rows[i].deliver_after > clock_wall(now) && !lane->policy.gone)
+		{
+			lane->next_due = rows[i].deliver_after;
+			break;
+		}
+		lane->due_after = rows[i].deliver_after;
+		lane->due_after_id = rows[i].event_id;
+	}
+	if (!all && lane->next_due == NO_TIME)
+		lane->next_due = DUE_NOW;
+}
+
 /* ---------------------------------------------------------------------
  * Reading
  * ---------------------------------------------------------------------
@@ -270,12 +304,7 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 	}
 	if (request->kind == READ_FLOOR)
 	{
-		lane->floor_reached = request->cut ? last : all ? request->upto_id : last - 1;
-		if (!request->cut)
-		{
-			lane->floor_goal = lane->floor_reached;
-			lane->floor_looked = request->upto_id;
-		}
+		floor_read(request, all ? request->upto_id : last - 1, last);
 		return;
 	}
 	if (request->kind != READ_SWEEP)
@@ -315,22 +344,7 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 			order_feed(lane, request->after_id, last, all);
 			break;
 		case READ_DUE:
-			/*
-			 * What is due is in; the first row that is not sets the timer,
-			 * even if it is another worker's.
-			 */
-			for (int i = 0; i < nrows; i++)
-			{
-				if (rows[i].deliver_after > clock_wall(now) && !lane->policy.gone)
-				{
-					lane->next_due = rows[i].deliver_after;
-					break;
-				}
-				lane->due_after = rows[i].deliver_after;
-				lane->due_after_id = rows[i].event_id;
-			}
-			if (!all && lane->next_due == NO_TIME)
-				lane->next_due = DUE_NOW;
+			due_read(lane, rows, nrows, all, now);
 			break;
 		case READ_RETRIES:
 			break;				/* see above */
