@@ -57,10 +57,7 @@ query($node, qq{
         'type', 'track', 'anonymousId', 'k' || n % 50, 'messageId', 'kill-' || n), 'slow'))
     FROM generate_series(1, $count) AS n});
 ok(wait_for('some to arrive', sub { $receiver->requests_to('/delay') >= 40 }), 'deliveries run');
-kill 'KILL', worker_of($node, 'slow');
-ok( wait_for('the server',
-        sub { is_there($node) }),
-    'the server comes back');
+ok(kill_process($node, worker_of($node, 'slow')), 'the server comes back');
 ok(wait_until_sent($node), 'nothing is owed any more');
 my %arrived;
 $arrived{ $_->{headers}{'webhook-id'} }++ foreach $receiver->requests_to('/delay');

@@ -271,7 +271,7 @@ sub starts_in
     my $oid = query($node, "SELECT oid FROM pg_database WHERE datname = '$database'");
     my $name = "rswebhook worker for database $oid, $which of 3";
 
-    return scalar(() = log_since(0) =~ /starting background worker process "$name"/g);
+    return scalar(() = logged($node) =~ /starting background worker process "$name"/g);
 }
 
 sub worker_count

@@ -414,8 +414,7 @@ sub kill_walwriter
     my $pid = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'};
     my $old = query($node, $pid);
 
-    kill 'KILL', $old;
-    wait_for('the server', sub { (($node->psql('postgres', $pid))[1] || $old) ne $old });
+    kill_process($node, $old);
     return;
 }
 

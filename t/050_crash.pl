@@ -23,7 +23,7 @@ add_destination($node, 'sink', $receiver->url('/jitter/20/flaky/3/500,reset,clos
     { min_backoff => '20 ms', max_backoff => '200 ms', breaker_failures => 0 });
 
 my %ways = (
-    'SIGKILL of the worker' => sub { kill 'KILL', grep { defined } worker_of($node, 'sink') },
+    'SIGKILL of the worker' => sub { kill_process($node, $_) foreach grep { defined } worker_of($node, 'sink') },
     'SIGKILL of the launcher' => sub { kill_one("rswebhook launcher") },
     'SIGKILL of a client\'s backend' => sub { kill_one('client backend') },
     'SIGKILL of the postmaster' => sub { kill_postmaster() },
@@ -77,7 +77,7 @@ sub kill_one
         WHERE backend_type = '$type' AND pid <> pg_backend_pid() AND datname IS DISTINCT FROM 'template1'
         LIMIT 1});
 
-    kill 'KILL', $pid if $code == 0 && $pid =~ /^\d+$/;
+    kill_process($node, $pid) if $code == 0 && $pid =~ /^\d+$/;
     return;
 }
 

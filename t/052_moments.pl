@@ -116,7 +116,7 @@ sub die_by
     my ($death) = @_;
     my $pid = worker_of($node, 'sink');
 
-    kill 'KILL', $pid if $death eq 'KILL';
+    kill_process($node, $pid) if $death eq 'KILL';
     $node->stop('immediate') if $death eq 'crash';
     kill 'TERM', $pid if $death eq 'terminate';
     inject($node);

@@ -42,6 +42,7 @@ our @EXPORT = qw(
   errors_logged
   inject
   is_there
+  kill_process
   largest
   libcurl_at_least
   logged
@@ -423,6 +424,18 @@ sub is_there
     my ($node) = @_;
 
     return eval { ($node->psql('postgres', 'SELECT 1'))[0] == 0 };
+}
+
+# Kills one of a server's processes, and waits until all have been started anew:
+# a moment after its death, the server may not know of it yet.
+sub kill_process
+{
+    my ($node, $pid) = @_;
+    my $log = -s $node->logfile;
+
+    kill('KILL', $pid) or return 0;
+    return wait_for('the server to come back',
+        sub { times_logged($node, qr/all server processes terminated; reinitializing/, $log) && is_there($node) });
 }
 
 sub wait_for_query
