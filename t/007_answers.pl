@@ -11,7 +11,7 @@ use Test::More;
 
 my $receiver = new_receiver();
 my $node = new_node('answers', conf => "rswebhook.response_body_limit = 1000\n");
-my $nobody = unused_port();
+my $nobody = refusing_port();
 
 # Tried twice within a moment, then given up.  Only where no answer comes is a
 # time-out short: a busy receiver may take its time.

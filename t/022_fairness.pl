@@ -59,7 +59,7 @@ add_destination($node, 'good', $nginx->url('/good'), { max_in_flight => 32 });
 my $warm = good_time();
 my $alone = good_time();
 
-my $refused = unused_port();
+my $refused = refusing_port();
 foreach my $n (1 .. 3)
 {
     my %as_usual = (min_backoff => '200 ms', max_backoff => '1 s');

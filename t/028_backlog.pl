@@ -22,7 +22,7 @@ my $node = new_node('backlog',
 
 my %patient = (min_backoff => '1 s', max_backoff => '1 h');
 add_destination($node, 'good', $nginx->url('/good'));
-add_destination($node, 'dead', 'http://127.0.0.1:' . unused_port() . '/', \%patient);
+add_destination($node, 'dead', 'http://127.0.0.1:' . refusing_port() . '/', \%patient);
 
 # Each event fails, without a breaker, and is to be tried again much later
 add_destination($node, 'failing', $receiver->url('/status/500'),

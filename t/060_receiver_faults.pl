@@ -53,7 +53,7 @@ my ($connect, $tls, $wait, $receive) = @phases;
 # that becomes "aborted" with the second attempt.
 my @faults = (
     # nobody there
-    [ 'http://127.0.0.1:' . unused_port() . '/', 'retry', undef, qr/${connect}.*(connect|refused)/i ],
+    [ 'http://127.0.0.1:' . refusing_port() . '/', 'retry', undef, qr/${connect}.*(connect|refused)/i ],
     [ "http://127.0.0.1:$blackhole/", 'retry', undef, qr/${connect}.*time/i, $no_connection ],
     [ $closed->url('/'), 'retry', undef, qr/^(connecting|sending|waiting for an answer): / ],
     [ 'http://no-such-name.invalid/', 'retry', undef, qr/^resolving the name: Could not resolve/ ],

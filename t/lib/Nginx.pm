@@ -76,6 +76,7 @@ http {
 CONF
     CORE::close $conf;
 
+    unlink "$dir/nginx.pid";
     my $pid = Child::start(
         sub {
             open STDERR, '>>', "$dir/stderr";
@@ -84,7 +85,8 @@ CONF
     for (my $end = time() + $Receiver::patience; time() < $end; sleep(0.02))
     {
         return 0 if Child::has_ended($pid);
-        next unless IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port");
+        # it has the port, and not somebody else
+        next unless -s "$dir/nginx.pid" && IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port");
         @$self{qw(pid port)} = ($pid, $port);
         return 1;
     }

@@ -54,6 +54,7 @@ our @EXPORT = qw(
   process_field
   query
   query_rows
+  refusing_port
   run_ok
   samples
   send_event
@@ -104,6 +105,15 @@ sub unused_port
     my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
       or die "could not listen: $@\n";
     return $socket->sockport;
+}
+
+# One where nobody listens, and nobody will: it is taken.
+sub refusing_port
+{
+    our @taken;
+
+    push @taken, IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'tcp') // die "could not have a port: $@\n";
+    return $taken[-1]->sockport;
 }
 
 # A directory below the test's own; removed at the end unless the test fails.
