@@ -253,7 +253,7 @@ send_many($_, 1) foreach 'proxied', 'beside', 'behind', 'from';
 ok(wait_until_sent($node), 'proxies and redirects');
 is(attempts($_), 'delivered 200 1', "$_: delivered") foreach 'proxied', 'beside', 'behind', 'from';
 is(scalar(() = $here->requests_to('http://shop.test/proxied')), 1, 'a proxy is asked');
-is(scalar(questions('proxy.test', 'A')), 1, 'by its name');
+ok(scalar(questions('proxy.test', 'A')), 'by its name');
 is(scalar(questions('shop.test')), 0, 'and resolves the name that it is told');
 is(join(' ', $socks->asked), '127.0.0.1:80', 'a SOCKS proxy that does not is told an address');
 is(scalar(() = $here->requests_to('/to')), 1, 'a redirect to another name is followed');
