@@ -40,9 +40,14 @@ CREATE TABLE rswebhook.destination (
     enabled            boolean NOT NULL DEFAULT true,
     paused             boolean NOT NULL DEFAULT false,
 
-    -- which events a send without a destination lets through; NULL: all
+    -- which events a send without a destination lets through, NULL: all; by their
+    -- type; track events by their name, in which * stands for anything; by a predicate
+    -- over the event; and by what its user has consented to, as RudderStack has it
     types              text[],
     events             text[],
+    excluded_events    text[],
+    filter             jsonpath,
+    consent            jsonb,
 
     -- pace
     ordered            boolean NOT NULL DEFAULT true,
@@ -133,6 +138,13 @@ CREATE TABLE rswebhook.destination (
     CONSTRAINT destination_events_check
         CHECK (pg_catalog.cardinality(events) <= 1000 AND
                pg_catalog.pg_column_size(events) <= 65536 + 4),
+    CONSTRAINT destination_excluded_events_check
+        CHECK (pg_catalog.cardinality(excluded_events) <= 1000 AND
+               pg_catalog.pg_column_size(excluded_events) <= 65536 + 4),
+    CONSTRAINT destination_filter_check
+        CHECK (pg_catalog.pg_column_size(filter) <= 16384 + 4),
+    CONSTRAINT destination_consent_check
+        CHECK (pg_catalog.pg_column_size(consent) <= 65536 + 4),
     CONSTRAINT destination_ca_cert_check CHECK (octet_length(ca_cert) <= 524288),
     CONSTRAINT destination_client_cert_check CHECK (octet_length(client_cert) <= 65536),
     CONSTRAINT destination_client_key_check CHECK (octet_length(client_key) <= 65536),
@@ -350,41 +362,67 @@ RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'rswebhook_send';
 
--- A table's changes as events, in an AFTER ... FOR EACH ROW trigger:
+-- An array of events, or RudderStack's {"batch": [...]}: all of them, or an error
+-- that says where the bad one is. An id for each; null if no destination takes it.
+CREATE FUNCTION rswebhook_send_batch(
+    events        jsonb,
+    destination   text DEFAULT NULL,
+    deliver_after timestamptz DEFAULT NULL,
+    ordering_key  text DEFAULT NULL,
+    expires_after interval DEFAULT NULL)
+RETURNS SETOF bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'rswebhook_send_batch';
+
+-- A table's changes as events, in an AFTER trigger:
 --
 --   rswebhook_trigger(destination, event name, option=value ...)
 --
 -- Without a destination, or with '', the event goes to all whose filters let
--- it through. The name defaults to '<table> insert', 'update' or 'delete'. The
--- row (of DELETE: the old one) becomes "properties"; schema, table and
--- operation are in context.table. Options:
+-- it through. FOR EACH ROW, or FOR EACH STATEMENT with the tables of its rows.
+-- Options, all in doc/reference.md:
 --
---   user_id=<column>        the event's userId
---   anonymous_id=<column>   the event's anonymousId
---   ordering_key=<column>   what stays in order, instead of the user
---   type=track|identify     identify puts the row into "traits", without a name
---   previous=true|false     of UPDATE: the old row as context.previous (false)
+--   columns=<columns>, except=<columns>   which columns are sent (all)
+--   watch=<columns>                       which changes count (of those that are sent)
+--   destination_column=<column>           the destination's name in the row; null: fan out
+--   type=track|identify|page|screen|group|alias, name=<name>
+--   user_id=, anonymous_id=, group_id=, previous_id=, ordering_key=<column>
+--   previous=true|false                   of UPDATE: the old row as well (false)
+--   shape=rudderstack|supabase|hasura     what it looks like (rudderstack)
+--   on_error=warn|raise                   what if it cannot be sent (warn)
 --
 -- Whoever changes the table needs no privilege of the extension.
 CREATE FUNCTION rswebhook_trigger() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'rswebhook_trigger';
 
--- An outbox, whose rows hold events, in an AFTER INSERT ... FOR EACH ROW
--- trigger:
+-- An outbox, whose rows hold events, in an AFTER INSERT trigger, or INSTEAD OF
+-- INSERT on a view:
 --
 --   rswebhook_outbox(option=value ...)
 --
---   event=<column>                the event, jsonb or json (event)
+--   event=<column>                the event: jsonb, json or text (event)
+--   type=, event_name=, user_id=, payload=, message_id=<column>   what makes one
 --   destination=<name>            one destination for all rows
 --   destination_column=<column>   its name in the row; null: fan out
 --   ordering_key=<column>         what stays in order, instead of the user
 --   deliver_after=<column>        timestamptz; not before then
+--   expires_after=<column>        interval; not later than that
+--   keep=true|false               false: the row is deleted (true)
+--   on_error=warn|raise           what if it cannot be sent (warn)
 --
--- The outbox' rows are the application's own and stay. For one that stores
--- nothing, make the outbox a view with such columns (SELECT NULL::jsonb AS
--- event WHERE false) and the trigger INSTEAD OF INSERT.
 CREATE FUNCTION rswebhook_outbox() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'rswebhook_outbox';
+
+-- Triggers that call these and cannot work, and why: no such destination, column or
+-- option; fired by the wrong thing.
+CREATE FUNCTION rswebhook.trigger_problems(
+    OUT "table" regclass,
+    OUT trigger text,
+    OUT problem text,
+    OUT hint text)
+RETURNS SETOF record
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'rswebhook_trigger_problems';
 
 --
 -- Operations. Each runs with the owner's rights and a pinned search_path, so
@@ -763,6 +801,15 @@ RETURNS SETOF record
     LANGUAGE c STABLE
     AS 'MODULE_PATHNAME', 'rswebhook_worker_stats';
 
+-- Errors in destinations' filters since the server started, and the last of each.
+CREATE FUNCTION rswebhook.filter_errors(
+    OUT destination_id integer,
+    OUT count bigint,
+    OUT last text)
+RETURNS SETOF record
+    LANGUAGE c STABLE
+    AS 'MODULE_PATHNAME', 'rswebhook_filter_errors';
+
 -- Destinations that cannot be used as they are in the table, and why; a null
 -- stands for all. What only the worker sees, a secret that is not to be had, is
 -- in rswebhook.worker_stats().
@@ -827,6 +874,8 @@ SELECT d.name AS destination,
        CASE WHEN b.destination_id IS NOT NULL THEN
            least(b.next_probe_at, pg_catalog.clock_timestamp() + d.max_backoff) END AS breaker_next_probe_at,
        b.reason AS breaker_reason,
+       coalesce(f.count, 0) AS filter_errors,
+       f.last AS filter_error,
        d.id AS destination_id,
        rswebhook.worker_pid() AS worker_pid,
        w.workers,
@@ -841,6 +890,7 @@ CROSS JOIN (
     FROM rswebhook.workers()) w
 LEFT JOIN rswebhook.breaker b ON b.destination_id = d.id
 LEFT JOIN rswebhook.worker_stats() s ON s.destination_id = d.id
+LEFT JOIN rswebhook.filter_errors() f ON f.destination_id = d.id
 LEFT JOIN rswebhook.unusable() u ON coalesce(u.destination_id, d.id) = d.id
 LEFT JOIN (
     SELECT destination_id,
@@ -887,6 +937,7 @@ BEGIN
         '@extschema@.rswebhook_send(jsonb, text, timestamptz, text, interval)',
         '@extschema@.rswebhook_transform(jsonb, jsonb)',
         '@extschema@.rswebhook_transform(jsonb, text)',
+        '@extschema@.rswebhook_send_batch(jsonb, text, timestamptz, text, interval)',
         '@extschema@.rswebhook_trigger()',
         '@extschema@.rswebhook_outbox()']::regprocedure[]);
 END
@@ -904,6 +955,7 @@ BEGIN
         'rswebhook.worker_pid()',
         'rswebhook.workers()',
         'rswebhook.is_home()',
+        'rswebhook.filter_errors()',
         'rswebhook.unusable()',
         'rswebhook.oldest_event()',
         'rswebhook.time_since(timestamptz)']::regprocedure[]);

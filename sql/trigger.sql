@@ -91,31 +91,31 @@ COMMIT;
 SELECT event ->> 'event' AS event FROM sent();
 DROP TRIGGER send ON orders;
 
--- an error is the statement's: nothing is changed that would go unsent
+-- an error is the statement's if it is told so: nothing is changed that would go unsent
 CREATE TRIGGER send AFTER INSERT ON orders
-    FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('nowhere');
+    FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('nowhere', '', 'on_error=raise');
 INSERT INTO orders VALUES (6, 'c6', 1, NULL);
 DROP TRIGGER send ON orders;
 
 -- arguments that make no sense
 CREATE TRIGGER send AFTER INSERT ON orders
-    FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm', 'x', 'user=customer');
+    FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm', 'x', 'user=customer', 'on_error=raise');
 INSERT INTO orders VALUES (6, 'c6', 1, NULL);
 DROP TRIGGER send ON orders;
 CREATE TRIGGER send AFTER INSERT ON orders
-    FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm', 'x', 'user_id=buyer');
+    FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm', 'x', 'user_id=buyer', 'on_error=raise');
 INSERT INTO orders VALUES (6, 'c6', 1, NULL);
 DROP TRIGGER send ON orders;
 CREATE TRIGGER send AFTER INSERT ON orders
-    FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm', 'x', 'type=page');
+    FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm', 'x', 'type=visit', 'on_error=raise');
 INSERT INTO orders VALUES (6, 'c6', 1, NULL);
 DROP TRIGGER send ON orders;
 CREATE TRIGGER send BEFORE INSERT ON orders
-    FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm');
+    FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm', '', 'on_error=raise');
 INSERT INTO orders VALUES (6, 'c6', 1, NULL);
 DROP TRIGGER send ON orders;
 CREATE TRIGGER send AFTER INSERT ON orders
-    FOR EACH STATEMENT EXECUTE FUNCTION rswebhook_trigger('crm');
+    FOR EACH STATEMENT EXECUTE FUNCTION rswebhook_trigger('crm', '', 'on_error=raise');
 INSERT INTO orders VALUES (6, 'c6', 1, NULL);
 DROP TABLE orders;
 
@@ -132,7 +132,7 @@ CREATE TABLE outbox (
     key text);
 
 CREATE TRIGGER send AFTER INSERT ON outbox
-    FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox();
+    FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('on_error=raise');
 INSERT INTO outbox (event) VALUES ('{"type": "track", "n": 1}');
 INSERT INTO outbox (event) VALUES (NULL);
 SELECT * FROM sent();
@@ -162,48 +162,49 @@ SELECT * FROM sent();
 DROP VIEW drop_box;
 
 -- arguments that make no sense
-CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('event=target');
+CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('event=id', 'on_error=raise');
 INSERT INTO outbox (event) VALUES ('{}');
 DROP TRIGGER send ON outbox;
-CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('event=payload');
+CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('event=payload', 'on_error=raise');
 INSERT INTO outbox (event) VALUES ('{}');
 DROP TRIGGER send ON outbox;
-CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('deliver_after=key');
+CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('deliver_after=key', 'on_error=raise');
 INSERT INTO outbox (event) VALUES ('{}');
 DROP TRIGGER send ON outbox;
-CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('crm');
+CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('crm', 'on_error=raise');
 INSERT INTO outbox (event) VALUES ('{}');
 DROP TRIGGER send ON outbox;
 CREATE TRIGGER send AFTER INSERT ON outbox
-    FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination=crm', 'destination_column=target');
+    FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination=crm', 'destination_column=target', 'on_error=raise');
 INSERT INTO outbox (event) VALUES ('{}');
 DROP TRIGGER send ON outbox;
-CREATE TRIGGER send AFTER UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox();
+CREATE TRIGGER send AFTER UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('on_error=raise');
 UPDATE outbox SET key = 'x';
 DROP TRIGGER send ON outbox;
 -- what is too long, and errors that quote it
 CREATE TRIGGER send AFTER INSERT ON outbox
-    FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination_column=target');
+    FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination_column=target', 'on_error=raise');
 INSERT INTO outbox (event, target) VALUES ('{}', repeat('nowhere', 100000));
 DROP TRIGGER send ON outbox;
 CREATE TRIGGER send AFTER INSERT ON outbox
-    FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination=shop', 'ordering_key=key');
+    FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination=shop', 'ordering_key=key', 'on_error=raise');
 INSERT INTO outbox (event, key) VALUES ('{}', repeat('k', 1025));
 DROP TRIGGER send ON outbox;
 SELECT repeat('long', 10000) AS long \gset
 \set argument 'event=' :long
-CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox(:'argument');
+CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox(:'argument', 'on_error=raise');
 INSERT INTO outbox (event) VALUES ('{}');
 DROP TRIGGER send ON outbox;
-CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox(:'long');
+CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox(:'long', 'on_error=raise');
 INSERT INTO outbox (event) VALUES ('{}');
 DROP TRIGGER send ON outbox;
 \set argument 'type=' :long
-CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm', '', :'argument');
+CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm', '', :'argument', 'on_error=raise');
 INSERT INTO outbox (event) VALUES ('{}');
 DROP TRIGGER send ON outbox;
 DROP TABLE outbox;
 SELECT count(*) AS nothing FROM rswebhook.event;
 
+SELECT count(*) AS nothing FROM rswebhook.delivery;
 DROP FUNCTION sent();
 DELETE FROM rswebhook.destination;

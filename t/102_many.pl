@@ -31,7 +31,6 @@ BEGIN
             FROM rswebhook.queue q WHERE q.event_id = sent);
 EXCEPTION
     WHEN undefined_object THEN RETURN 'none';
-    WHEN object_not_in_prerequisite_state THEN RETURN 'disabled';
 END $$;
 CREATE FUNCTION answers() RETURNS text LANGUAGE sql VOLATILE AS $$
     SELECT string_agg(format('%s: %s %s', n, takers(n), shown(n)), ', ' ORDER BY n)
@@ -39,8 +38,7 @@ CREATE FUNCTION answers() RETURNS text LANGUAGE sql VOLATILE AS $$
     FROM unnest(ARRAY['a', 'b', 'c', 'd']) AS n
 $$;
 CREATE FUNCTION truth() RETURNS text LANGUAGE sql VOLATILE AS $$
-    SELECT string_agg(format('%s: %s %s', n, CASE WHEN d.id IS NULL THEN 'none'
-                WHEN NOT d.enabled THEN 'disabled' ELSE d.id::text END, d.url), ', ' ORDER BY n)
+    SELECT string_agg(format('%s: %s %s', n, coalesce(d.id::text, 'none'), d.url), ', ' ORDER BY n)
            || '; all: ' || coalesce((
             SELECT string_agg(t.id::text, ',' ORDER BY t.id) FROM rswebhook.destination t
             WHERE t.enabled AND (t.types IS NULL OR 'track' = ANY (t.types))), '')

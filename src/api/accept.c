@@ -103,48 +103,51 @@ accept_ordering_hash(Jsonb *event, const char *given, int64 *hash)
 
 /* Refuse what could never be delivered, while somebody is there to hear it. */
 Jsonb *
-accept_event(Datum datum)
+accept_event(Datum datum, Refusal *refusal)
 {
 	Size		size = toast_raw_datum_size(datum) - VARHDRSZ;
 	Jsonb	   *event;
 	JsonbValue	status;
 
 	/* before it is decompressed */
-	if (size > (Size) rswebhook_max_event_size)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("event is too large"),
-				 errdetail("The event has %zu bytes; at most %d are allowed.",
-						   size, rswebhook_max_event_size),
-				 errhint("Send less, or raise rswebhook.max_event_size.")));
+	if (!accept_size(size, refusal))
+		return NULL;
 
 	event = DatumGetJsonbP(datum);
 	if (!JB_ROOT_IS_OBJECT(event))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("event is not a JSON object"),
-				 errhint("An event is an object such as {\"type\": \"track\", \"event\": \"Order Completed\", \"userId\": \"u1\"}.")));
+	{
+		(void) refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE, "event is not a JSON object", NULL,
+					  "An event is an object such as {\"type\": \"track\", \"event\": \"Order Completed\", \"userId\": \"u1\"}.");
+		return NULL;
+	}
 	if (event_value(event, "statusCode", &status) && js_truthy(&status))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("event with a \"statusCode\" cannot be sent"),
-				 errdetail("To the transform, such an event is a finished result and not something to make a request of."),
-				 errhint("Remove the key \"statusCode\", or put it into \"properties\".")));
+	{
+		(void) refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE, "event with a \"statusCode\" cannot be sent",
+					  "To the transform, such an event is a finished result and not something to make a request of.",
+					  "Remove the key \"statusCode\", or put it into \"properties\".");
+		return NULL;
+	}
 	request_check_size(event);
 	return event;
 }
 
-/* It is stored with the event, beside which it has no bound of its own. */
-void
-accept_ordering_key(const char *key)
+bool
+accept_size(Size size, Refusal *refusal)
 {
-	if (key != NULL && strlen(key) > MAX_ORDERING_KEY)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("ordering_key is too long"),
-				 errdetail("It has %zu bytes; at most %d are allowed.",
-						   strlen(key), MAX_ORDERING_KEY),
-				 errhint("A hash of it keeps the same order.")));
+	return size <= (Size) rswebhook_max_event_size ||
+		refusal_set(refusal, ERRCODE_PROGRAM_LIMIT_EXCEEDED, "event is too large",
+			   psprintf("The event has %zu bytes; at most %d are allowed.", size, rswebhook_max_event_size),
+			   "Send less, or raise rswebhook.max_event_size.");
+}
+
+/* It is stored with the event, beside which it has no bound of its own. */
+bool
+accept_ordering_key(const char *key, Refusal *refusal)
+{
+	return key == NULL || strlen(key) <= MAX_ORDERING_KEY ||
+		refusal_set(refusal, ERRCODE_PROGRAM_LIMIT_EXCEEDED, "ordering_key is too long",
+			   psprintf("It has %zu bytes; at most %d are allowed.", strlen(key), MAX_ORDERING_KEY),
+			   "A hash of it keeps the same order.");
 }
 
 /* ---------------------------------------------------------------------
@@ -152,95 +155,28 @@ accept_ordering_key(const char *key)
  * ---------------------------------------------------------------------
  */
 
-/*
- * RudderStack's gate: the event's own say in who receives it.  "Webhook" is
- * the display name of the kind of destination, and its case matters.
- */
-static bool
-integrations_allow(Jsonb *event)
-{
-	JsonbValue	integrations;
-	JsonbValue	value;
-	JsonbContainer *container;
-	bool		all = true;
-
-	if (!event_value(event, "integrations", &integrations))
-		return true;
-	if (integrations.type != jbvBinary ||
-		!JsonContainerIsObject(integrations.val.binary.data))
-		return false;
-	container = integrations.val.binary.data;
-
-	if (getKeyJsonValueFromContainer(container, "All", 3, &value))
-	{
-		if (value.type != jbvBool)
-			return false;
-		all = value.val.boolean;
-	}
-	if (getKeyJsonValueFromContainer(container, "Webhook", 7, &value))
-	{
-		if (value.type == jbvBool)
-			return value.val.boolean;
-		if (value.type == jbvBinary && JsonContainerIsObject(value.val.binary.data))
-			return true;
-	}
-	return all;
-}
-
-/* The text of a string; NULL if there is none, or of another type. */
-static char *
-string_of_event(Jsonb *event, const char *key)
-{
-	JsonbValue	value;
-
-	if (!event_value(event, key, &value) || value.type != jbvString)
-		return NULL;
-	return pnstrdup(value.val.string.val, value.val.string.len);
-}
-
-/* All destinations that take the event on their own account. */
-Taker *
-accept_by_filters(Jsonb *event, int *count)
-{
-	char	   *type;
-	char	   *name;
-
-	*count = 0;
-	if (!integrations_allow(event))
-		return NULL;
-
-	type = string_of_event(event, "type");
-	if (type != NULL)
-		type = destination_fold_type(type, strlen(type));
-	name = string_of_event(event, "event");
-
-	return destination_takers(type, name, count);
-}
-
 /* An order, not an offer: filters have no say. */
 Taker *
-accept_by_name(const char *name, int *count)
+accept_by_name(const char *name, int *count, Refusal *refusal)
 {
 	NamedDestination dest;
 	Taker	   *chosen = palloc(sizeof(Taker));
 
+	*count = 0;
 	if (!destination_named(name, &dest))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("destination \"%s\" does not exist",
-						encoding_quotable(name, strlen(name))),
-				 errhint("Destinations are rows of rswebhook.destination.")));
+	{
+		(void) refusal_set(refusal, ERRCODE_UNDEFINED_OBJECT,
+					  psprintf("destination \"%s\" does not exist", encoding_quotable(name, strlen(name))),
+					  NULL, "Destinations are rows of rswebhook.destination.");
+		return NULL;
+	}
 	if (dest.problem != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("destination \"%s\" cannot be used", name),
-				 errdetail_internal("%s", dest.problem),
-				 errhint("Correct the row of rswebhook.destination.")));
-	if (!dest.enabled)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("destination \"%s\" is disabled", name),
-				 errhint("UPDATE rswebhook.destination SET enabled = true for it; set paused instead to have events wait.")));
+	{
+		(void) refusal_set(refusal, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+					  psprintf("destination \"%s\" cannot be used", name),
+					  dest.problem, "Correct the row of rswebhook.destination.");
+		return NULL;
+	}
 	*chosen = (Taker) {dest.id, dest.parts};
 	*count = 1;
 	return chosen;
@@ -261,54 +197,54 @@ a_year_after(TimestampTz now)
 }
 
 /* deliver_after, or NO_TIME if it is no later than now. */
-TimestampTz
-accept_delivery_time(const TimestampTz *deliver_after, TimestampTz now)
+static bool
+accept_delivery_time(const TimestampTz *deliver_after, TimestampTz now, TimestampTz *at, Refusal *refusal)
 {
+	*at = NO_TIME;
 	if (deliver_after == NULL || *deliver_after <= now)
-		return NO_TIME;
+		return true;
 	if (TIMESTAMP_NOT_FINITE(*deliver_after))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("deliver_after must be finite"),
-				 errhint("Pause the destination to have events wait for an unknown time.")));
+		return refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE, "deliver_after must be finite", NULL,
+					  "Pause the destination to have events wait for an unknown time.");
 	if (*deliver_after > a_year_after(now))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("deliver_after is out of range: \"%s\"", timestamptz_to_str(*deliver_after)),
-				 errdetail("It must not be more than a year from now: so long the payload is kept."),
-				 errhint("Send the event when its time is nearer.")));
-	return *deliver_after;
+		return refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
+					  psprintf("deliver_after is out of range: \"%s\"", timestamptz_to_str(*deliver_after)),
+					  "It must not be more than a year from now: so long the payload is kept.",
+					  "Send the event when its time is nearer.");
+	*at = *deliver_after;
+	return true;
 }
 
 /* When the event is not worth delivering any more; NO_TIME: the destination knows. */
-TimestampTz
-accept_expiry_time(const Interval *expires_after, TimestampTz deliver_after, TimestampTz now)
+static bool
+accept_expiry_time(const Interval *expires_after, TimestampTz now, TimestampTz deliver_after,
+				   TimestampTz *at, Refusal *refusal)
 {
-	TimestampTz expires_at;
-
+	*at = NO_TIME;
 	if (expires_after == NULL)
-		return NO_TIME;
+		return true;
 	if (!(fabs(fields_interval_us(expires_after)) <= MAX_LIFETIME_US))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("expires_after is out of range: \"%s\"",
-						DatumGetCString(DirectFunctionCall1(interval_out,
-															PointerGetDatum(expires_after)))),
-				 errdetail("It must be greater than 0 and at most 36500 days."),
-				 errhint("Leave it out for an event that does not expire.")));
-	expires_at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-														 TimestampTzGetDatum(now),
-														 PointerGetDatum(expires_after)));
-	if (expires_at <= now)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("expires_after must be greater than zero")));
-	if (expires_at <= deliver_after)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("event would expire before it may be delivered"),
-				 errdetail("expires_after counts from now, and ends before deliver_after."),
-				 errhint("Give a longer expires_after.")));
-	return expires_at;
+		return refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
+					  psprintf("expires_after is out of range: \"%s\"",
+							   DatumGetCString(DirectFunctionCall1(interval_out, PointerGetDatum(expires_after)))),
+					  "It must be greater than 0 and at most 36500 days.",
+					  "Leave it out for an event that does not expire.");
+	*at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
+												  PointerGetDatum(expires_after)));
+	if (*at <= now)
+		return refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE, "expires_after must be greater than zero",
+					  NULL, NULL);
+	if (*at <= deliver_after)
+		return refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE, "event would expire before it may be delivered",
+					  "expires_after counts from now, and ends before deliver_after.",
+					  "Give a longer expires_after.");
+	return true;
 }
 
+bool
+accept_times(const SendOptions *options, TimestampTz now, Times *times, Refusal *refusal)
+{
+	times->now = now;
+	return accept_delivery_time(options->deliver_after, now, &times->deliver_after, refusal) &&
+		accept_expiry_time(options->expires_after, now, times->deliver_after, &times->expires_at, refusal);
+}

@@ -3,7 +3,8 @@
  * accept.h
  *		What may be sent, when, in which order and to whom.
  *
- * What is refused is an error.  Memory is of the current context.
+ * What is refused is told (refusal.h); an event that is so large that its request must be
+ * written to know its size may also be an error.  Memory is of the current context.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -15,6 +16,7 @@
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
+#include "api/refusal.h"
 #include "destination/directory.h"
 
 extern int	rswebhook_max_event_size;	/* setting; bytes of jsonb */
@@ -27,9 +29,10 @@ typedef struct SendOptions
 	const Interval *expires_after;	/* NULL: the destination's own */
 } SendOptions;
 
-extern Jsonb *accept_event(Datum datum);
-
-extern void accept_ordering_key(const char *key);
+/* False or NULL: it was refused. */
+extern Jsonb *accept_event(Datum datum, Refusal *refusal);
+extern bool accept_size(Size size, Refusal *refusal);
+extern bool accept_ordering_key(const char *key, Refusal *refusal);
 
 /*
  * The key of the per-user order as rswebhook.queue holds it; given: the
@@ -37,13 +40,17 @@ extern void accept_ordering_key(const char *key);
  */
 extern bool accept_ordering_hash(Jsonb *event, const char *given, int64 *hash);
 
-/* Those whose filters let it through, or the one that is named. */
-extern Taker *accept_by_filters(Jsonb *event, int *count);
-extern Taker *accept_by_name(const char *name, int *count);
+/* The one that is named. */
+extern Taker *accept_by_name(const char *name, int *count, Refusal *refusal);
 
-/* Of SendOptions, as rswebhook.queue has them; 0 for null. */
-extern TimestampTz accept_delivery_time(const TimestampTz *deliver_after, TimestampTz now);
-extern TimestampTz accept_expiry_time(const Interval *expires_after,
-									  TimestampTz deliver_after, TimestampTz now);
+/* When it is sent, and of SendOptions, as rswebhook.queue has them; 0 for null. */
+typedef struct Times
+{
+	TimestampTz now;
+	TimestampTz deliver_after;
+	TimestampTz expires_at;
+} Times;
+
+extern bool accept_times(const SendOptions *options, TimestampTz now, Times *times, Refusal *refusal);
 
 #endif							/* RSWEBHOOK_ACCEPT_H */

@@ -9,52 +9,119 @@
  */
 #include "postgres.h"
 
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "api/accept.h"
 #include "api/send.h"
 #include "api/store.h"
 #include "base/compat.h"
+#include "destination/directory.h"
 #include "shmem/share.h"
 #include "shmem/slots.h"
 #include "shmem/wake.h"
 #include "tables/tables.h"
 
+void
+send_begin(Sending *sending, const char *what, bool many)
+{
+	PreventCommandIfReadOnly(what);
+	PreventCommandIfParallelMode(what);
+	sending->now = GetCurrentTimestamp();
+	sending->many = many;
+	sending->store = NULL;
+	sending->context = CurrentMemoryContext;
+	/* a child of the caller's, so that an error leaves nothing behind */
+	sending->each = AllocSetContextCreate(CurrentMemoryContext, "rswebhook send",
+										  ALLOCSET_DEFAULT_SIZES);
+}
+
+bool
+send_prepare(const Sending *sending, Datum event, const SendOptions *options, Prepared *prepared,
+			 Refusal *refusal)
+{
+	*prepared = (Prepared) {.event = event, .ordering_key = options->ordering_key};
+	prepared->checked = accept_event(event, refusal);
+	if (prepared->checked == NULL ||
+		!accept_ordering_key(options->ordering_key, refusal) ||
+		!accept_times(options, sending->now, &prepared->times, refusal))
+		return false;
+	if (options->destination == NULL)
+		prepared->takers = destination_takers(prepared->checked, &prepared->count);
+	else
+		prepared->takers = accept_by_name(options->destination, &prepared->count, refusal);
+	return options->destination == NULL || prepared->takers != NULL;
+}
+
+int64
+send_store(Sending *sending, const Prepared *prepared)
+{
+	if (prepared->count == 0)
+		return 0;
+	if (sending->store == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(sending->context);
+
+		sending->store = store_begin(sending->now, sending->many);
+		MemoryContextSwitchTo(caller);
+	}
+	return store_add(sending->store, prepared->event, prepared->checked, prepared->ordering_key,
+					 &prepared->times, prepared->takers, prepared->count);
+}
+
+void
+send_end(Sending *sending)
+{
+	bool		stored = sending->store != NULL;
+
+	if (stored)
+		store_end(sending->store);
+	sending->store = NULL;
+	MemoryContextDelete(sending->each);
+	if (stored && !slots_available())
+		slots_warn_unavailable();
+}
+
 bool
 send_event(Datum event, const SendOptions *options, int64 *id)
 {
-	MemoryContext mine;
-	MemoryContext caller;
-	Jsonb	   *checked;
-	Taker	   *takers;
-	int			count;
+	Sending		sending;
+	Prepared	prepared;
+	Refusal		refusal;
 
-	PreventCommandIfReadOnly("rswebhook_send()");
-	PreventCommandIfParallelMode("rswebhook_send()");
+	send_begin(&sending, "rswebhook_send()", false);
+	MemoryContextSwitchTo(sending.each);
+	if (!send_prepare(&sending, event, options, &prepared, &refusal))
+		refusal_report(&refusal, ERROR, NULL);
+	*id = send_store(&sending, &prepared);
+	MemoryContextSwitchTo(sending.context);
+	send_end(&sending);
+	return *id != 0;
+}
 
-	/* a child of the caller's, so that an error leaves nothing behind */
-	mine = AllocSetContextCreate(CurrentMemoryContext, "rswebhook send",
-								 ALLOCSET_DEFAULT_SIZES);
-	caller = MemoryContextSwitchTo(mine);
-
-	checked = accept_event(event);
-	accept_ordering_key(options->ordering_key);
-	if (options->destination != NULL)
-		takers = accept_by_name(options->destination, &count);
-	else
-		takers = accept_by_filters(checked, &count);
-	if (count > 0)
-		*id = store_event(event, checked, options, takers, count);
-
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(mine);
-
-	if (count > 0 && !slots_available())
-		slots_warn_unavailable();
-	return count > 0;
+/* All arguments but the first. */
+static void
+read_options(FunctionCallInfo fcinfo, SendOptions *options, TimestampTz *deliver_after)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("event must not be null")));
+	if (!PG_ARGISNULL(1))
+		options->destination = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (!PG_ARGISNULL(2))
+	{
+		*deliver_after = PG_GETARG_TIMESTAMPTZ(2);
+		options->deliver_after = deliver_after;
+	}
+	if (!PG_ARGISNULL(3))
+		options->ordering_key = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	if (!PG_ARGISNULL(4))
+		options->expires_after = PG_GETARG_INTERVAL_P(4);
 }
 
 SQL_FUNCTION(rswebhook_send);
@@ -66,25 +133,104 @@ rswebhook_send(PG_FUNCTION_ARGS)
 	TimestampTz deliver_after;
 	int64		id;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("event must not be null")));
-	if (!PG_ARGISNULL(1))
-		options.destination = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	if (!PG_ARGISNULL(2))
-	{
-		deliver_after = PG_GETARG_TIMESTAMPTZ(2);
-		options.deliver_after = &deliver_after;
-	}
-	if (!PG_ARGISNULL(3))
-		options.ordering_key = text_to_cstring(PG_GETARG_TEXT_PP(3));
-	if (!PG_ARGISNULL(4))
-		options.expires_after = PG_GETARG_INTERVAL_P(4);
-
+	read_options(fcinfo, &options, &deliver_after);
 	if (!send_event(PG_GETARG_DATUM(0), &options, &id))
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(id);
+}
+
+/* The array itself, or RudderStack's object with one; NULL: neither. */
+static JsonbContainer *
+batch_of(Jsonb *events, const char **path)
+{
+	JsonbValue	value;
+
+	*path = "$";
+	if (JB_ROOT_IS_ARRAY(events) && !JB_ROOT_IS_SCALAR(events))
+		return &events->root;
+	*path = "$.batch";
+	if (JB_ROOT_IS_OBJECT(events) &&
+		getKeyJsonValueFromContainer(&events->root, "batch", strlen("batch"), &value) != NULL &&
+		value.type == jbvBinary && JsonContainerIsArray(value.val.binary.data))
+		return value.val.binary.data;
+	return NULL;
+}
+
+/* Where an error is in a batch, as a jsonpath. */
+typedef struct BatchPlace
+{
+	const char *path;
+	int			index;
+} BatchPlace;
+
+static void
+batch_error(void *arg)
+{
+	const BatchPlace *place = arg;
+
+	errcontext("event %s[%d] of the batch", place->path, place->index);
+}
+
+static void
+send_element(Sending *sending, const JsonbValue *element, const SendOptions *options,
+			 ReturnSetInfo *rsinfo)
+{
+	Prepared	prepared;
+	Refusal		refusal;
+	Datum		id;
+	bool		isnull;
+
+	MemoryContextSwitchTo(sending->each);
+	if (!send_prepare(sending, JsonbPGetDatum(JsonbValueToJsonb(unconstify(JsonbValue *, element))),
+					  options, &prepared, &refusal))
+		refusal_report(&refusal, ERROR, NULL);
+	id = Int64GetDatum(send_store(sending, &prepared));
+	isnull = DatumGetInt64(id) == 0;
+	MemoryContextSwitchTo(sending->context);
+	MemoryContextReset(sending->each);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &id, &isnull);
+}
+
+SQL_FUNCTION(rswebhook_send_batch);
+
+Datum
+rswebhook_send_batch(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SendOptions options = {0};
+	BatchPlace	place = {.index = 0};
+	ErrorContextCallback callback;
+	JsonbContainer *batch;
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	TimestampTz deliver_after;
+	Sending		sending;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	read_options(fcinfo, &options, &deliver_after);
+	batch = batch_of(PG_GETARG_JSONB_P(0), &place.path);
+	if (batch == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("events are neither a JSON array nor an object with an array \"batch\"")));
+	send_begin(&sending, "rswebhook_send_batch()", true);
+	callback.previous = error_context_stack;
+	callback.callback = batch_error;
+	callback.arg = &place;
+	error_context_stack = &callback;
+	it = JsonbIteratorInit(batch);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (token != WJB_ELEM)
+			continue;
+		send_element(&sending, &value, &options, rsinfo);
+		place.index++;
+	}
+	error_context_stack = callback.previous;
+	send_end(&sending);
+	return (Datum) 0;
 }
 
 SQL_FUNCTION(rswebhook_notify_worker);

@@ -11,11 +11,55 @@
 #define RSWEBHOOK_SEND_H
 
 #include "api/accept.h"
+#include "api/store.h"
 
 /*
- * Enqueue an event in the current transaction.  Needs no privilege of the
- * current user.  False: no destination takes it, and nothing was stored.
+ * Enqueue events in the current transaction; needs no privilege of the current user.
+ * Between begin and end there may be many, each in memory of its own.
  */
+typedef struct Sending
+{
+	TimestampTz now;
+	bool		many;			/* there are several events */
+	Store	   *store;			/* NULL: nothing was stored yet */
+	MemoryContext context;		/* of the caller */
+	MemoryContext each;			/* for what one event takes; the caller resets it */
+} Sending;
+
+/* An event that may be stored. */
+typedef struct Prepared
+{
+	Datum		event;
+	Jsonb	   *checked;		/* the same */
+	const char *ordering_key;
+	Times		times;
+	Taker	   *takers;
+	int			count;
+} Prepared;
+
+/* what: the function, for errors */
+extern void send_begin(Sending *sending, const char *what, bool many);
+
+/* Reads only.  In the current memory context.  False: it was refused. */
+extern bool send_prepare(const Sending *sending, Datum event, const SendOptions *options,
+						 Prepared *prepared, Refusal *refusal);
+
+/* Returns the event's id; 0: no destination takes it, and nothing was stored. */
+extern int64 send_store(Sending *sending, const Prepared *prepared);
+extern void send_end(Sending *sending);
+
+/*
+ * For triggers that must not fail: prepare has gone well before, and all is written
+ * without a statement of which somebody's triggers are part.
+ */
+typedef enum SendTrust
+{
+	SEND_UNTRIED,
+	SEND_PLAIN,
+	SEND_MAY_FAIL
+} SendTrust;
+
+/* Of a single event; what is refused is an error.  False: no destination takes it. */
 extern bool send_event(Datum event, const SendOptions *options, int64 *id);
 
 #endif							/* RSWEBHOOK_SEND_H */

@@ -64,7 +64,8 @@ typedef struct Target
 static Target event_target = {.name = "event", .columns = columns_of_event, .ncolumns = EVENT_COLUMNS};
 static Target queue_target = {.name = "queue", .columns = columns_of_queue, .ncolumns = QUEUE_COLUMNS};
 static Target home_target = {.name = "home", .columns = columns_of_home, .ncolumns = HOME_COLUMNS};
-static Target *const targets[] = {&event_target, &queue_target, &home_target};
+static Target delivery_target = {.name = "delivery", .columns = columns_of_delivery, .ncolumns = DELIVERY_COLUMNS};
+static Target *const targets[] = {&event_target, &queue_target, &home_target, &delivery_target};
 
 /* A target while rows are written to it. */
 typedef struct Sink
@@ -79,7 +80,7 @@ typedef struct Sink
 #define ID_MARGIN	1000
 
 /* A row to be: columns without a value are null. */
-#define MAX_COLUMNS	QUEUE_COLUMNS
+#define MAX_COLUMNS	DELIVERY_COLUMNS
 typedef struct NewRow
 {
 	Datum		values[MAX_COLUMNS];
@@ -194,7 +195,10 @@ static void
 sink_close(Sink *sink)
 {
 	if (sink->direct)
+	{
+		writer_flush(&sink->writer);
 		writer_close(&sink->writer);
+	}
 	if (!sink->direct || sink->writer.rel != sink->rel)
 		table_close(sink->rel, NoLock);
 }
@@ -275,8 +279,9 @@ insert_by_statement(Target *target, Oid owner, NewRow *row)
 	SetUserIdAndSecContext(user, context);
 }
 
+/* kept: with others, at the latest when the sink is closed. */
 static void
-sink_insert(Sink *sink, NewRow *row)
+sink_insert(Sink *sink, NewRow *row, bool kept)
 {
 	if (!sink->direct)
 	{
@@ -289,7 +294,10 @@ sink_insert(Sink *sink, NewRow *row)
 		if (row->nulls[i] == ' ')
 			writer_set(&sink->writer, i, row->values[i]);
 	}
-	writer_insert_row(&sink->writer);
+	if (kept)
+		writer_keep_row(&sink->writer);
+	else
+		writer_insert_row(&sink->writer);
 }
 
 /* ---------------------------------------------------------------------
@@ -299,7 +307,7 @@ sink_insert(Sink *sink, NewRow *row)
 
 static void
 insert_event(Sink *sink, int64 id, int16 ring_part, TimestampTz now,
-			const char *ordering_key, Datum event)
+			 const char *ordering_key, Datum event, bool kept)
 {
 	NewRow		row;
 
@@ -311,7 +319,7 @@ insert_event(Sink *sink, int64 id, int16 ring_part, TimestampTz now,
 	if (ordering_key != NULL)
 		row_set(&row, EVENT_ORDERING_KEY, CStringGetTextDatum(ordering_key));
 	row_set(&row, EVENT_EVENT, event);
-	sink_insert(sink, &row);
+	sink_insert(sink, &row, kept);
 }
 
 /* Once a transaction, of which this is one: it may send any number. */
@@ -355,7 +363,7 @@ write_home(void)
 	row_clear(&row);
 	row_set(&row, HOME_SYSTEM_IDENTIFIER, Int64GetDatum((int64) GetSystemIdentifier()));
 	row_set(&row, HOME_DATABASE_OID, ObjectIdGetDatum(MyDatabaseId));
-	sink_insert(&sink, &row);
+	sink_insert(&sink, &row, false);
 	sink_close(&sink);
 	wake_note_changed();		/* the worker has waited for it */
 }
@@ -484,50 +492,108 @@ map_of(const Taker *takers, int count)
 	return map;
 }
 
-/* All memory goes to the current context, which the caller throws away. */
-int64
-store_event(Datum datum, Jsonb *event, const SendOptions *options,
-			const Taker *takers, int count)
+/* Larger events do not wait in memory for others. */
+#define MAX_KEPT	(16 * 1024)
+
+struct Store
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz deliver_after = accept_delivery_time(options->deliver_after, now);
-	TimestampTz expires_at = accept_expiry_time(options->expires_after, deliver_after, now);
-	int16		ring_part = tables_ring_part(now);
-	int64		hash = 0;
-	ShareMap	map = map_of(takers, count);
-	bool		keyed = accept_ordering_hash(event, options->ordering_key, &hash);
-	int64		id;
+	int16		ring_part;
+	bool		many;			/* rows are written several at a time */
 	Sink		events;
 	Sink		queue;
-	NewRow		row;
+};
 
+Store *
+store_begin(TimestampTz now, bool many)
+{
+	Store	   *store = palloc(sizeof(Store));
+
+	store->many = many;
+	store->ring_part = tables_ring_part(now);
 	look_up_relations();
 	(void) GetCurrentTransactionId();	/* which the rows will have */
 	write_home();
-	sink_open_part(&events, &event_target, ring_part);
-	id = next_id(events.rel, ring_part);
-	insert_event(&events, id, ring_part, now, options->ordering_key, datum);
-	sink_close(&events);
+	sink_open_part(&store->events, &event_target, store->ring_part);
+	sink_open(&store->queue, &queue_target);
+	return store;
+}
 
+bool
+store_is_plain(TimestampTz now)
+{
+	Sink		events;
+	Sink		queue;
+	bool		plain;
+
+	look_up_relations();
+	sink_open_part(&events, &event_target, tables_ring_part(now));
 	sink_open(&queue, &queue_target);
+	plain = events.direct && queue.direct;
+	sink_close(&queue);
+	sink_close(&events);
+	return plain;
+}
+
+void
+store_end(Store *store)
+{
+	sink_close(&store->queue);
+	sink_close(&store->events);
+	pfree(store);
+}
+
+int64
+store_add(Store *store, Datum datum, Jsonb *event, const char *ordering_key, const Times *times,
+		  const Taker *takers, int count)
+{
+	int64		hash = 0;
+	ShareMap	map = map_of(takers, count);
+	bool		keyed = accept_ordering_hash(event, ordering_key, &hash);
+	int64		id = next_id(store->events.rel, store->ring_part);
+	NewRow		row;
+
+	insert_event(&store->events, id, store->ring_part, times->now, ordering_key, datum,
+				 store->many && VARSIZE(event) <= MAX_KEPT);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		row_clear(&row);
 		row_set(&row, QUEUE_DESTINATION_ID, Int32GetDatum(takers[i].destination_id));
-		row_set(&row, QUEUE_EVENT_SLOT, Int16GetDatum(ring_part));
+		row_set(&row, QUEUE_EVENT_SLOT, Int16GetDatum(store->ring_part));
 		row_set(&row, QUEUE_ATTEMPTS, Int32GetDatum(0));
 		row_set(&row, QUEUE_EVENT_ID, Int64GetDatum(id));
-		row_set(&row, QUEUE_QUEUED_AT, TimestampTzGetDatum(now));
+		row_set(&row, QUEUE_QUEUED_AT, TimestampTzGetDatum(times->now));
 		if (keyed)
 			row_set(&row, QUEUE_ORDERING_KEY, Int64GetDatum(hash));
-		if (deliver_after != NO_TIME)
-			row_set(&row, QUEUE_DELIVER_AFTER, TimestampTzGetDatum(deliver_after));
-		if (expires_at != NO_TIME)
-			row_set(&row, QUEUE_EXPIRES_AT, TimestampTzGetDatum(expires_at));
-		sink_insert(&queue, &row);
+		if (times->deliver_after != NO_TIME)
+			row_set(&row, QUEUE_DELIVER_AFTER, TimestampTzGetDatum(times->deliver_after));
+		if (times->expires_at != NO_TIME)
+			row_set(&row, QUEUE_EXPIRES_AT, TimestampTzGetDatum(times->expires_at));
+		sink_insert(&store->queue, &row, store->many);
 		note_queued(&takers[i], id, keyed ? hash : id, map);
 	}
-	sink_close(&queue);
 	return id;
+}
+
+/* So rarely that it is a statement. */
+void
+store_refused(int64 event_id, int32 destination_id, TimestampTz now, const char *reason)
+{
+	Outcome		outcome = {
+		.kind = VERDICT_REFUSED,
+		.claimed = {.event_id = event_id, .destination_id = destination_id},
+		.started_at = now,
+		.error = unconstify(char *, reason)
+	};
+	Relation	rel;
+	NewRow		row;
+	bool		nulls[DELIVERY_COLUMNS];
+
+	look_up_relations();
+	rel = open_target(&delivery_target);
+	columns_delivery_row(&outcome, row.values, nulls);
+	for (int i = 0; i < DELIVERY_COLUMNS; i++)
+		row.nulls[i] = nulls[i] ? 'n' : ' ';
+	insert_by_statement(&delivery_target, rel->rd_rel->relowner, &row);
+	table_close(rel, NoLock);
 }

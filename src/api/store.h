@@ -13,10 +13,28 @@
 #include "api/accept.h"
 
 /*
- * Store an event that was accepted, queue it for these destinations, and have
- * its commit wake their workers.  Returns its id.
+ * Store events that were accepted, queue each for its destinations, and have the
+ * commit wake their workers.  Between begin and end nothing else is done to our
+ * tables; after an error, no end is needed.  All memory goes to the current context,
+ * which the caller throws away.
  */
-extern int64 store_event(Datum datum, Jsonb *event, const SendOptions *options,
-						 const Taker *takers, int count);
+typedef struct Store Store;
+
+/* many: there will be several, which are written together. */
+extern Store *store_begin(TimestampTz now, bool many);
+extern void store_end(Store *store);
+
+/* Would all be written without a statement, that somebody's triggers or checks can fail? */
+extern bool store_is_plain(TimestampTz now);
+
+/* Returns its id.  takers: none, if it is not to be queued. */
+extern int64 store_add(Store *store, Datum datum, Jsonb *event, const char *ordering_key,
+					   const Times *times, const Taker *takers, int count);
+
+/*
+ * A row of rswebhook.delivery for what was not even queued.  0: there is no event, or
+ * no such destination.
+ */
+extern void store_refused(int64 event_id, int32 destination_id, TimestampTz now, const char *reason);
 
 #endif							/* RSWEBHOOK_STORE_H */

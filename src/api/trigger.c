@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * trigger.c
- *		Trigger functions that send: a table's changes as events, and outbox
- *		tables whose rows hold the events.
+ *		rswebhook_trigger(): a table's changes as events.
  *
- * Both enqueue through send_event() in the transaction of the change, so the
- * user who changes the table needs no privilege of the extension.  Options are
- * words of the form key=value; what they mean is told beside CREATE FUNCTION
- * in the extension's script.
+ * Events are enqueued in the transaction of the change, so the user who changes the
+ * table needs no privilege of the extension.  A trigger's arguments and what they
+ * mean for its table are looked at once a statement.
+ *
+ * What is wrong with the webhook does not fail the change, unless the trigger was
+ * told so: on_error=warn leaves a WARNING and a row of rswebhook.delivery.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -16,421 +17,487 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_type.h"
+#include "catalog/partition.h"
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "pgtime.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/fmgrprotos.h"
-#include "utils/jsonb.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/timestamp.h"
-#include "utils/uuid.h"
+#include "utils/tuplestore.h"
 
+#include "api/event.h"
+#include "api/options.h"
+#include "api/rowjson.h"
 #include "api/send.h"
+#include "api/trigger.h"
+#include "api/warn.h"
 #include "base/compat.h"
-#include "base/encoding.h"
-
-typedef struct Option
-{
-	const char *name;
-	const char *value;			/* the default, then what was given */
-} Option;
 
 /* ---------------------------------------------------------------------
- * Arguments and columns
+ * Options
  * ---------------------------------------------------------------------
  */
-static void
-read_options(const Trigger *trigger, int first, Option *options, int count)
+enum
 {
-	for (int i = first; i < trigger->tgnargs; i++)
+	OPTION_NAME, OPTION_TYPE, OPTION_USER_ID, OPTION_ANONYMOUS_ID, OPTION_GROUP_ID, OPTION_PREVIOUS_ID,
+	OPTION_ORDERING_KEY, OPTION_DESTINATION_COLUMN, OPTION_COLUMNS, OPTION_EXCEPT, OPTION_WATCH,
+	OPTION_PREVIOUS, OPTION_SHAPE, OPTION_ON_ERROR,
+	OPTIONS
+};
+
+static const char *const types[] = {"track", "identify", "page", "screen", "group", "alias", NULL};
+static const char *const truths[] = {"true", "false", NULL};
+static const char *const shapes[] = {"rudderstack", "supabase", "hasura", NULL};
+
+static const Option known_options[OPTIONS] = {
+	[OPTION_NAME] = {"name"},
+	[OPTION_TYPE] = {"type", "track", types},
+	[OPTION_USER_ID] = {"user_id"},
+	[OPTION_ANONYMOUS_ID] = {"anonymous_id"},
+	[OPTION_GROUP_ID] = {"group_id"},
+	[OPTION_PREVIOUS_ID] = {"previous_id"},
+	[OPTION_ORDERING_KEY] = {"ordering_key"},
+	[OPTION_DESTINATION_COLUMN] = {"destination_column"},
+	[OPTION_COLUMNS] = {"columns"},
+	[OPTION_EXCEPT] = {"except"},
+	[OPTION_WATCH] = {"watch"},
+	[OPTION_PREVIOUS] = {"previous", "false", truths},
+	[OPTION_SHAPE] = {"shape", "rudderstack", shapes},
+	[OPTION_ON_ERROR] = {"on_error", "warn", warn_on_error_values}
+};
+
+/* What a trigger is told to make of its table's rows. */
+typedef struct TriggerPlan
+{
+	EventForm	form;
+	const char *destination;	/* NULL: none is named */
+	int			destination_column; /* as all below: its number, or 0 */
+	int			user_id;
+	int			anonymous_id;
+	int			group_id;
+	int			previous_id;
+	int			ordering_key;
+	bool	   *watched;		/* of each column: a change of it counts */
+	RowJson    *rows;
+	int			last_column;	/* that is needed */
+	bool		raises;
+	SendTrust	trust;
+} TriggerPlan;
+
+static bool
+check_combination(const Trigger *trigger, const Option *options, Refusal *refusal)
+{
+	static const int of_rudderstack[] = {OPTION_NAME, OPTION_TYPE, OPTION_ANONYMOUS_ID, OPTION_GROUP_ID, OPTION_PREVIOUS_ID, OPTION_PREVIOUS};
+	const char *type = options[OPTION_TYPE].value;
+	const char *problem = NULL;
+
+	if (options[OPTION_COLUMNS].given && options[OPTION_EXCEPT].given)
+		problem = "Columns are listed by one of \"columns\" and \"except\".";
+	else if (strcmp(type, "group") == 0 && !options[OPTION_GROUP_ID].given)
+		problem = "An event of type group has a group_id.";
+	else if (strcmp(type, "alias") == 0 && (!options[OPTION_PREVIOUS_ID].given || !options[OPTION_USER_ID].given))
+		problem = "An event of type alias has a previous_id and a user_id.";
+	for (int i = 0; problem == NULL && i < lengthof(of_rudderstack); i++)
 	{
-		const char *argument = trigger->tgargs[i];
-		const char *equals = strchr(argument, '=');
-		int			len = equals ? equals - argument : strlen(argument);
-		StringInfoData known;
-		int			n;
-
-		for (n = 0; n < count; n++)
-		{
-			if (strlen(options[n].name) == len &&
-				strncmp(options[n].name, argument, len) == 0)
-				break;
-		}
-		if (equals != NULL && n < count)
-		{
-			options[n].value = equals + 1;
-			continue;
-		}
-
-		initStringInfo(&known);
-		for (n = 0; n < count; n++)
-			appendStringInfo(&known, "%s%s", n > 0 ? ", " : "", options[n].name);
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid argument \"%s\" of trigger \"%s\"",
-						encoding_quotable(argument, strlen(argument)), trigger->tgname),
-				 errdetail("Options have the form key=value; the keys are: %s.", known.data),
-				 errhint("Create the trigger anew.")));
+		if (options[of_rudderstack[i]].given && strcmp(options[OPTION_SHAPE].value, "rudderstack") != 0)
+			problem = psprintf("\"%s\" is for events of the shape rudderstack.", options[of_rudderstack[i]].name);
 	}
+	return problem == NULL ||
+		refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
+			   psprintf("arguments of trigger \"%s\" do not go together", trigger->tgname),
+			   problem, "Create the trigger anew.");
 }
 
-/* A column by name; no column for NULL or an empty name. */
-static int
-find_column(const TriggerData *trigdata, const char *name)
+/* Which columns are sent: what is computed when it is read is not in a trigger's row. */
+static bool
+choose_columns(Relation rel, const Trigger *trigger, const Option *options, bool *chosen, Refusal *refusal)
 {
-	int			attnum;
+	TupleDesc	desc = RelationGetDescr(rel);
+	const Option *except = &options[OPTION_EXCEPT];
 
-	if (name == NULL || name[0] == '\0')
-		return 0;
-	attnum = SPI_fnumber(RelationGetDescr(trigdata->tg_relation), name);
-	if (attnum <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of relation \"%s\" does not exist",
-						encoding_quotable(name, strlen(name)),
-						RelationGetRelationName(trigdata->tg_relation)),
-				 errdetail("An argument of the trigger \"%s\" names it.",
-						   trigdata->tg_trigger->tgname),
-				 errhint("Create the trigger anew.")));
-	return attnum;
+	if (options[OPTION_COLUMNS].given)
+		return options_columns(rel, trigger, &options[OPTION_COLUMNS], chosen, refusal);
+	memset(chosen, 0, desc->natts * sizeof(bool));
+	if (except->given && !options_columns(rel, trigger, except, chosen, refusal))
+		return false;
+	for (int i = 0; i < desc->natts; i++)
+		chosen[i] = !chosen[i] && TupleDescAttr(desc, i)->attgenerated != 'v';
+	return true;
 }
 
-/* The column's value as text; NULL if it is null or there is no column. */
-static char *
-column_text(const TriggerData *trigdata, HeapTuple tuple, const char *name)
+static bool
+find_columns(Relation rel, const Trigger *trigger, const Option *options, TriggerPlan *plan, Refusal *refusal)
 {
-	int			attnum = find_column(trigdata, name);
+	const struct
+	{
+		int			option;
+		int		   *attnum;
+	}			columns[] = {
+		{OPTION_USER_ID, &plan->user_id}, {OPTION_ANONYMOUS_ID, &plan->anonymous_id},
+		{OPTION_GROUP_ID, &plan->group_id}, {OPTION_PREVIOUS_ID, &plan->previous_id},
+		{OPTION_ORDERING_KEY, &plan->ordering_key}, {OPTION_DESTINATION_COLUMN, &plan->destination_column}
+	};
+	int			natts = RelationGetDescr(rel)->natts;
+	bool	   *chosen = palloc(Max(natts, 1) * sizeof(bool));
 
-	if (attnum == 0)
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		if (!options_column(rel, trigger, options[columns[i].option].value, columns[i].attnum, refusal))
+			return false;
+		plan->last_column = Max(plan->last_column, *columns[i].attnum);
+	}
+	if (!choose_columns(rel, trigger, options, chosen, refusal))
+		return false;
+	plan->rows = rowjson_make(RelationGetDescr(rel), chosen);
+	plan->last_column = Max(plan->last_column, rowjson_last_column(plan->rows));
+	plan->watched = chosen;
+	if (!options[OPTION_WATCH].given)
+		return true;
+	plan->watched = palloc(Max(natts, 1) * sizeof(bool));
+	if (!options_columns(rel, trigger, &options[OPTION_WATCH], plan->watched, refusal))
+		return false;
+	for (int i = 0; i < natts; i++)
+		plan->last_column = Max(plan->last_column, plan->watched[i] ? i + 1 : 0);
+	return true;
+}
+
+/* A partition's events are its table's. */
+static void
+name_table(Relation rel, EventForm *form)
+{
+	Oid			root = RelationGetRelid(rel);
+
+	if (rel->rd_rel->relispartition)
+	{
+		root = llast_oid(get_partition_ancestors(root));
+		form->partition = pstrdup(RelationGetRelationName(rel));
+	}
+	form->schema = get_namespace_name(get_rel_namespace(root));
+	form->table = get_rel_name(root);
+}
+
+/* NULL: refused. */
+static TriggerPlan *
+make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
+{
+	TriggerPlan	   *plan = palloc0(sizeof(TriggerPlan));
+	Option		options[OPTIONS];
+
+	memcpy(options, known_options, sizeof(options));
+	if (!options_read(trigger, 2, options, OPTIONS, refusal))
 		return NULL;
-	return SPI_getvalue(tuple, RelationGetDescr(trigdata->tg_relation), attnum);
+	plan->raises = strcmp(options[OPTION_ON_ERROR].value, "raise") == 0;
+	if (!check_combination(trigger, options, refusal) ||
+		!find_columns(rel, trigger, options, plan, refusal))
+		return NULL;
+	if (trigger->tgnargs > 0 && trigger->tgargs[0][0] != '\0')
+		plan->destination = trigger->tgargs[0];
+	if (plan->destination != NULL && plan->destination_column > 0)
+	{
+		(void) refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
+					  psprintf("trigger \"%s\" has both a destination and a destination_column", trigger->tgname),
+					  NULL, "Create the trigger anew with '' for the destination, or without the other one.");
+		return NULL;
+	}
+	plan->form.trigger = pstrdup(trigger->tgname);
+	plan->form.type = options[OPTION_TYPE].value;
+	plan->form.shape = event_shape(options[OPTION_SHAPE].value);
+	plan->form.name = options[OPTION_NAME].given ? options[OPTION_NAME].value :
+		trigger->tgnargs > 1 && trigger->tgargs[1][0] != '\0' ? trigger->tgargs[1] : NULL;
+	plan->form.with_previous = strcmp(options[OPTION_PREVIOUS].value, "true") == 0;
+	name_table(rel, &plan->form);
+	return plan;
 }
 
 /* ---------------------------------------------------------------------
- * Building an event
+ * Rows
+ * ---------------------------------------------------------------------
+ */
+
+/* What is being sent, by one call of the trigger. */
+typedef struct Firing
+{
+	TriggerData *trigdata;
+	TriggerPlan	   *plan;
+	Sending		sending;
+	TupleDesc	desc;
+	ChangedRow	row;
+	const char *destination;	/* of the row */
+	Datum		event;			/* 0: none so far */
+	Prepared	prepared;
+	bool		accepted;
+	Refusal		refusal;
+} Firing;
+
+static bool
+is_same_value(Form_pg_attribute attribute, Datum a, Datum b)
+{
+	if (attribute->attlen == -1)
+	{
+		struct varlena *x = (struct varlena *) DatumGetPointer(a);
+		struct varlena *y = (struct varlena *) DatumGetPointer(b);
+
+		/* one that is stored elsewhere is not fetched to be compared with itself */
+		if (VARATT_IS_EXTERNAL_ONDISK(x) && VARATT_IS_EXTERNAL_ONDISK(y) &&
+			memcmp(x, y, VARSIZE_EXTERNAL(x)) == 0)
+			return true;
+	}
+	return datum_image_eq(a, b, attribute->attbyval, attribute->attlen);
+}
+
+/* Has the update changed a column that counts? */
+static bool
+is_changed(const TriggerPlan *plan, TupleDesc desc, const ChangedRow *row)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		CHECK_FOR_INTERRUPTS();
+		if (attribute->attisdropped || !plan->watched[i])
+			continue;
+		if (row->old_nulls[i] != row->new_nulls[i] ||
+			(!row->old_nulls[i] && !is_same_value(attribute, row->old_values[i], row->new_values[i])))
+			return true;
+	}
+	return false;
+}
+
+static char *
+text_of(const Firing *firing, int column)
+{
+	const ChangedRow *row = &firing->row;
+	bool		is_delete = row->operation == OPERATION_DELETE;
+
+	return column == 0 ? NULL :
+		rowjson_text(firing->desc, column, is_delete ? row->old_values : row->new_values,
+					 is_delete ? row->old_nulls : row->new_nulls);
+}
+
+/* arg: a Firing.  The event of a row, as far as it can be had without writing. */
+static void
+prepare_row(void *arg)
+{
+	Firing	   *firing = arg;
+	const TriggerPlan *plan = firing->plan;
+	EventIds	ids = {
+		.user = text_of(firing, plan->user_id),
+		.anonymous = text_of(firing, plan->anonymous_id),
+		.group = text_of(firing, plan->group_id),
+		.previous = text_of(firing, plan->previous_id)
+	};
+	SendOptions options = {
+		.destination = plan->destination_column > 0 ? text_of(firing, plan->destination_column) : plan->destination,
+		.ordering_key = plan->ordering_key > 0 ? text_of(firing, plan->ordering_key) :
+		event_has_user(&plan->form) ? NULL : ids.user
+	};
+
+	firing->destination = options.destination;
+	firing->event = event_of_row(&plan->form, plan->rows, &firing->row, &ids, firing->sending.now);
+	firing->accepted = send_prepare(&firing->sending, firing->event, &options, &firing->prepared, &firing->refusal);
+}
+
+/* Nearly always, nothing can fail that is not told instead. */
+static void
+prepare(Firing *firing)
+{
+	TriggerPlan	   *plan = firing->plan;
+	const ChangedRow *row = &firing->row;
+	bool		is_delete = row->operation == OPERATION_DELETE;
+	Size		size = rowjson_size(plan->rows, is_delete ? row->old_values : row->new_values,
+									is_delete ? row->old_nulls : row->new_nulls);
+
+	firing->accepted = false;
+	firing->event = (Datum) 0;
+	firing->destination = plan->destination;
+	if (!accept_size(size, &firing->refusal))
+		return;					/* before it is fetched */
+	if (plan->raises || (plan->trust == SEND_PLAIN && size < WARN_SMALL && !rowjson_may_fail(plan->rows)))
+		prepare_row(firing);
+	else if (!warn_try(prepare_row, firing, &firing->refusal))
+		firing->accepted = false;
+}
+
+static void
+fire_for_row(Firing *firing)
+{
+	TriggerPlan	   *plan = firing->plan;
+	MemoryContext caller;
+
+	if (firing->row.operation == OPERATION_UPDATE && !firing->row.unpaired &&
+		!is_changed(plan, firing->desc, &firing->row))
+		return;
+	caller = MemoryContextSwitchTo(firing->sending.each);
+	prepare(firing);
+	if (firing->accepted)
+		firing->accepted = warn_store(plan->raises, &plan->trust, &firing->sending, &firing->prepared, &firing->refusal);
+	if (!firing->accepted)
+		warn_refused(plan->raises, firing->trigdata->tg_trigger, firing->destination,
+					 firing->event, firing->sending.now, &firing->refusal);
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(firing->sending.each);
+}
+
+static void
+set_row(TupleTableSlot *slot, int last, Datum **values, bool **nulls)
+{
+	slot_getsomeattrs(slot, last);
+	*values = slot->tts_values;
+	*nulls = slot->tts_isnull;
+}
+
+/* ---------------------------------------------------------------------
+ * The trigger
  * ---------------------------------------------------------------------
  */
 static void
-push_key(JsonbInState *state, const char *key)
+fire_each_row(Firing *firing)
 {
-	JsonbValue	value;
+	TriggerData *trigdata = firing->trigdata;
+	int			last = firing->plan->last_column;
+	ChangedRow *row = &firing->row;
 
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
+	if (row->operation == OPERATION_INSERT)
+		set_row(trigdata->tg_trigslot, last, &row->new_values, &row->new_nulls);
+	else
+		set_row(trigdata->tg_trigslot, last, &row->old_values, &row->old_nulls);
+	if (row->operation == OPERATION_UPDATE)
+		set_row(trigdata->tg_newslot, last, &row->new_values, &row->new_nulls);
+	fire_for_row(firing);
 }
 
-/* A pair of a key and a string; none if the string is NULL. */
-static void
-push_string(JsonbInState *state, const char *key, const char *string)
+static TupleTableSlot *
+next_of(Tuplestorestate *rows, TupleTableSlot *slot)
 {
-	JsonbValue	value;
-
-	if (string == NULL)
-		return;
-	push_key(state, key);
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, string);
-	value.val.string.len = strlen(string);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-static void
-push_jsonb(JsonbInState *state, const char *key, Jsonb *jsonb)
-{
-	JsonbValue	value;
-
-	push_key(state, key);
-	value.type = jbvBinary;
-	value.val.binary.data = &jsonb->root;
-	value.val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
-	pushJsonbValue(state, WJB_VALUE, &value);
+	return rows != NULL && tuplestore_gettupleslot(rows, true, false, slot) ? slot : NULL;
 }
 
 /*
- * to_jsonb(row).  It asks for the type of its argument, so it is called as if
- * from an expression that has one.
+ * Old and new rows come in the same order; but where a trigger of a partition has kept
+ * a row that was to move there, nobody knows which old one belongs to which new one.
  */
-static Jsonb *
-row_to_jsonb(Relation rel, HeapTuple tuple)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	Datum		row = heap_copy_tuple_as_datum(tuple, desc);
-	Const	   *argument = makeConst(rel->rd_rel->reltype, -1, InvalidOid, -1,
-									 row, false, false);
-	FuncExpr   *call = makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument),
-									InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
-	FmgrInfo	flinfo;
-
-	fmgr_info(F_TO_JSONB, &flinfo);
-	fmgr_info_set_expr((Node *) call, &flinfo);
-	return DatumGetJsonbP(FunctionCall1(&flinfo, row));
-}
-
-/* "2026-05-01T12:34:56.789Z" */
-static char *
-iso_timestamp(TimestampTz at)
-{
-	struct pg_tm tm;
-	fsec_t		fsec;
-
-	/* without a zone to convert to, the fields are UTC's */
-	if (timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("timestamp out of range")));
-	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-					tm.tm_year, tm.tm_mon, tm.tm_mday,
-					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) (fsec / 1000));
-}
-
-static char *
-new_message_id(void)
-{
-	Datum		uuid = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
-
-	return DatumGetCString(DirectFunctionCall1(uuid_out, uuid));
-}
-
-static const char *
-operation_name(TriggerEvent event)
-{
-	if (TRIGGER_FIRED_BY_INSERT(event))
-		return "insert";
-	if (TRIGGER_FIRED_BY_UPDATE(event))
-		return "update";
-	return "delete";
-}
-
-/* What a table's trigger was told to make of its rows. */
-enum
-{
-	TABLE_USER_ID, TABLE_ANONYMOUS_ID, TABLE_ORDERING_KEY, TABLE_TYPE,
-	TABLE_PREVIOUS,
-	TABLE_OPTIONS
-};
-
-static Jsonb *
-build_event(const TriggerData *trigdata, HeapTuple tuple, const char *name,
-			const Option *options)
-{
-	Relation	rel = trigdata->tg_relation;
-	bool		identify = strcmp(options[TABLE_TYPE].value, "identify") == 0;
-	char	   *now = iso_timestamp(GetCurrentTimestamp());
-	JsonbInState state = {0};
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_string(&state, "type", options[TABLE_TYPE].value);
-	if (!identify)
-		push_string(&state, "event", name);
-	push_string(&state, "messageId", new_message_id());
-	push_string(&state, "userId",
-				column_text(trigdata, tuple, options[TABLE_USER_ID].value));
-	push_string(&state, "anonymousId",
-				column_text(trigdata, tuple, options[TABLE_ANONYMOUS_ID].value));
-	push_string(&state, "channel", "server");
-	push_string(&state, "originalTimestamp", now);
-	push_string(&state, "sentAt", now);
-
-	push_key(&state, "context");
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_key(&state, "library");
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_string(&state, "name", "rswebhook");
-	push_string(&state, "version", RSWEBHOOK_VERSION);
-	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	push_key(&state, "table");
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_string(&state, "schema", get_namespace_name(RelationGetNamespace(rel)));
-	push_string(&state, "name", RelationGetRelationName(rel));
-	push_string(&state, "operation", operation_name(trigdata->tg_event));
-	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) &&
-		strcmp(options[TABLE_PREVIOUS].value, "true") == 0)
-		push_jsonb(&state, "previous", row_to_jsonb(rel, trigdata->tg_trigtuple));
-	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-
-	push_jsonb(&state, identify ? "traits" : "properties", row_to_jsonb(rel, tuple));
-	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	return JsonbValueToJsonb(state.result);
-}
-
 static void
-require_value(const TriggerData *trigdata, const Option *option,
-			  const char *one, const char *other)
+fire_for_statement(Firing *firing)
 {
-	if (strcmp(option->value, one) != 0 && strcmp(option->value, other) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value \"%s\" for option \"%s\" of trigger \"%s\"",
-						encoding_quotable(option->value, strlen(option->value)),
-						option->name, trigdata->tg_trigger->tgname),
-				 errdetail("The value is either %s or %s.", one, other),
-				 errhint("Create the trigger anew.")));
+	TriggerData *trigdata = firing->trigdata;
+	int			last = firing->plan->last_column;
+	ChangedRow *row = &firing->row;
+	Tuplestorestate *old_rows = row->operation == OPERATION_INSERT ? NULL : trigdata->tg_oldtable;
+	Tuplestorestate *new_rows = row->operation == OPERATION_DELETE ? NULL : trigdata->tg_newtable;
+	TupleTableSlot *old_slot = MakeSingleTupleTableSlot(firing->desc, &TTSOpsMinimalTuple);
+	TupleTableSlot *new_slot = MakeSingleTupleTableSlot(firing->desc, &TTSOpsMinimalTuple);
+	bool		paired = old_rows != NULL && new_rows != NULL &&
+		tuplestore_tuple_count(old_rows) == tuplestore_tuple_count(new_rows);
+	TriggerOperation operation = row->operation;
+
+	if (old_rows != NULL)
+		tuplestore_rescan(old_rows);
+	if (new_rows != NULL)
+		tuplestore_rescan(new_rows);
+	for (;;)
+	{
+		TupleTableSlot *old = operation == OPERATION_DELETE || paired ? next_of(old_rows, old_slot) : NULL;
+		TupleTableSlot *new = operation == OPERATION_DELETE ? NULL : next_of(new_rows, new_slot);
+
+		CHECK_FOR_INTERRUPTS();
+		if (old == NULL && new == NULL)
+			break;
+		row->operation = operation;
+		row->unpaired = operation == OPERATION_UPDATE && old == NULL;
+		if (old != NULL)
+			set_row(old, last, &row->old_values, &row->old_nulls);
+		if (new != NULL)
+			set_row(new, last, &row->new_values, &row->new_nulls);
+		fire_for_row(firing);
+	}
+	ExecDropSingleTupleTableSlot(old_slot);
+	ExecDropSingleTupleTableSlot(new_slot);
 }
 
-/* ---------------------------------------------------------------------
- * The trigger functions
- * ---------------------------------------------------------------------
- */
+static TriggerOperation
+operation_of(TriggerEvent event)
+{
+	return TRIGGER_FIRED_BY_INSERT(event) ? OPERATION_INSERT :
+		TRIGGER_FIRED_BY_UPDATE(event) ? OPERATION_UPDATE : OPERATION_DELETE;
+}
+
+/* After a row was changed; or after a statement, with the tables of its rows. */
+static bool
+check_firing(const Trigger *trigger, Refusal *refusal)
+{
+	int16		type = trigger->tgtype;
+	const char *detail = NULL;
+
+	if (!TRIGGER_FOR_AFTER(type))
+		detail = "It is fired AFTER a change.";
+	else if (TRIGGER_FOR_TRUNCATE(type))
+		detail = "It is fired by INSERT, UPDATE and DELETE: TRUNCATE has no rows.";
+	else if (!TRIGGER_FOR_ROW(type) &&
+			 ((TRIGGER_FOR_INSERT(type) || TRIGGER_FOR_UPDATE(type)) && trigger->tgnewtable == NULL))
+		detail = "FOR EACH STATEMENT, it needs REFERENCING NEW TABLE, and of UPDATE OLD TABLE as well.";
+	else if (!TRIGGER_FOR_ROW(type) &&
+			 ((TRIGGER_FOR_DELETE(type) || TRIGGER_FOR_UPDATE(type)) && trigger->tgoldtable == NULL))
+		detail = "FOR EACH STATEMENT, it needs REFERENCING OLD TABLE, and of UPDATE NEW TABLE as well.";
+	return detail == NULL ||
+		refusal_set(refusal, ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+			   psprintf("trigger \"%s\" is not fired as rswebhook_trigger() needs it", trigger->tgname),
+			   detail, "Create the trigger anew.");
+}
+
+/* The plan of a trigger lasts as long as what the executor knows of its function. */
+static TriggerPlan *
+get_plan(FunctionCallInfo fcinfo, const TriggerData *trigdata, Refusal *refusal)
+{
+	MemoryContext caller;
+
+	if (fcinfo->flinfo->fn_extra == NULL)
+	{
+		caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+		if (check_firing(trigdata->tg_trigger, refusal))
+			fcinfo->flinfo->fn_extra = make_plan(trigdata->tg_relation, trigdata->tg_trigger, refusal);
+		MemoryContextSwitchTo(caller);
+	}
+	return fcinfo->flinfo->fn_extra;
+}
+
+bool
+trigger_options_check(Relation rel, const Trigger *trigger, const char **destination, Refusal *refusal)
+{
+	TriggerPlan *plan = check_firing(trigger, refusal) ? make_plan(rel, trigger, refusal) : NULL;
+
+	*destination = plan == NULL ? NULL : plan->destination;
+	return plan != NULL;
+}
+
 SQL_FUNCTION(rswebhook_trigger);
 
 Datum
 rswebhook_trigger(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	Option		options[TABLE_OPTIONS] = {
-		[TABLE_USER_ID] = {"user_id", NULL},
-		[TABLE_ANONYMOUS_ID] = {"anonymous_id", NULL},
-		[TABLE_ORDERING_KEY] = {"ordering_key", NULL},
-		[TABLE_TYPE] = {"type", "track"},
-		[TABLE_PREVIOUS] = {"previous", "false"},
-	};
-	SendOptions send = {0};
-	Trigger    *trigger;
-	HeapTuple	tuple;
-	const char *name = NULL;
-	int64		id;
+	Firing		firing = {.trigdata = trigdata};
 
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
+	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("\"%s\" must be called as a row trigger after INSERT, UPDATE or DELETE",
-						"rswebhook_trigger")));
-
-	trigger = trigdata->tg_trigger;
-	read_options(trigger, 2, options, TABLE_OPTIONS);
-	require_value(trigdata, &options[TABLE_TYPE], "track", "identify");
-	require_value(trigdata, &options[TABLE_PREVIOUS], "true", "false");
-
-	if (trigger->tgnargs > 0 && trigger->tgargs[0][0] != '\0')
-		send.destination = trigger->tgargs[0];
-	if (trigger->tgnargs > 1 && trigger->tgargs[1][0] != '\0')
-		name = trigger->tgargs[1];
+				 errmsg("\"%s\" must be called as a trigger", "rswebhook_trigger")));
+	firing.desc = RelationGetDescr(trigdata->tg_relation);
+	firing.row.operation = operation_of(trigdata->tg_event);
+	firing.plan = get_plan(fcinfo, trigdata, &firing.refusal);
+	if (firing.plan == NULL)
+	{
+		warn_refused(warn_raises(trigdata->tg_trigger), trigdata->tg_trigger, NULL, (Datum) 0,
+					 GetCurrentTimestamp(), &firing.refusal);
+		return PointerGetDatum(warn_result(trigdata));
+	}
+	send_begin(&firing.sending, "rswebhook_trigger()", !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event));
+	if (TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
+		fire_each_row(&firing);
 	else
-		name = psprintf("%s %s", RelationGetRelationName(trigdata->tg_relation),
-						operation_name(trigdata->tg_event));
-
-	tuple = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ?
-		trigdata->tg_newtuple : trigdata->tg_trigtuple;
-	send.ordering_key = column_text(trigdata, tuple, options[TABLE_ORDERING_KEY].value);
-	(void) send_event(JsonbPGetDatum(build_event(trigdata, tuple, name, options)), &send, &id);
+		fire_for_statement(&firing);
+	send_end(&firing.sending);
 	return PointerGetDatum(NULL);
-}
-
-/* What an outbox' trigger was told of its columns. */
-enum
-{
-	OUTBOX_EVENT, OUTBOX_DESTINATION, OUTBOX_DESTINATION_COLUMN,
-	OUTBOX_ORDERING_KEY, OUTBOX_DELIVER_AFTER,
-	OUTBOX_OPTIONS
-};
-
-/* The event in a column of type jsonb or json. */
-static Datum
-outbox_event(const TriggerData *trigdata, HeapTuple tuple, const char *column)
-{
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	int			attnum = find_column(trigdata, column);
-	Oid			type = attnum > 0 ? SPI_gettypeid(desc, attnum) : InvalidOid;
-	Datum		value;
-	bool		isnull;
-
-	if (type != JSONBOID && type != JSONOID)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of relation \"%s\" cannot hold events",
-						column, RelationGetRelationName(trigdata->tg_relation)),
-				 errdetail("Its type is neither jsonb nor json.")));
-
-	value = SPI_getbinval(tuple, desc, attnum, &isnull);
-	if (isnull)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("event must not be null"),
-				 errdetail("Column \"%s\" of relation \"%s\" is null.",
-						   column, RelationGetRelationName(trigdata->tg_relation))));
-	if (type == JSONOID)
-		value = DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(value)));
-	return value;
-}
-
-static bool
-outbox_time(const TriggerData *trigdata, HeapTuple tuple, const char *column,
-			TimestampTz *at)
-{
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	int			attnum = find_column(trigdata, column);
-	bool		isnull;
-
-	if (attnum == 0)
-		return false;
-	if (SPI_gettypeid(desc, attnum) != TIMESTAMPTZOID)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of relation \"%s\" is not of type timestamp with time zone",
-						column, RelationGetRelationName(trigdata->tg_relation))));
-	*at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, attnum, &isnull));
-	return !isnull;
-}
-
-SQL_FUNCTION(rswebhook_outbox);
-
-Datum
-rswebhook_outbox(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	Option		options[OUTBOX_OPTIONS] = {
-		[OUTBOX_EVENT] = {"event", "event"},
-		[OUTBOX_DESTINATION] = {"destination", NULL},
-		[OUTBOX_DESTINATION_COLUMN] = {"destination_column", NULL},
-		[OUTBOX_ORDERING_KEY] = {"ordering_key", NULL},
-		[OUTBOX_DELIVER_AFTER] = {"deliver_after", NULL},
-	};
-	SendOptions send = {0};
-	TimestampTz deliver_after;
-	HeapTuple	tuple;
-	int64		id;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
-		!TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("\"%s\" must be called as a row trigger after or instead of INSERT",
-						"rswebhook_outbox")));
-
-	tuple = trigdata->tg_trigtuple;
-	read_options(trigdata->tg_trigger, 0, options, OUTBOX_OPTIONS);
-	if (options[OUTBOX_DESTINATION].value != NULL &&
-		options[OUTBOX_DESTINATION_COLUMN].value != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("trigger \"%s\" has both a destination and a destination_column",
-						trigdata->tg_trigger->tgname),
-				 errhint("Create the trigger anew with one of them.")));
-
-	send.destination = options[OUTBOX_DESTINATION].value;
-	if (send.destination == NULL)
-		send.destination = column_text(trigdata, tuple,
-									   options[OUTBOX_DESTINATION_COLUMN].value);
-	if (outbox_time(trigdata, tuple, options[OUTBOX_DELIVER_AFTER].value, &deliver_after))
-		send.deliver_after = &deliver_after;
-	send.ordering_key = column_text(trigdata, tuple, options[OUTBOX_ORDERING_KEY].value);
-
-	(void) send_event(outbox_event(trigdata, tuple, options[OUTBOX_EVENT].value), &send, &id);
-
-	/* to a view's trigger, the row says that it was taken */
-	return PointerGetDatum(tuple);
 }

@@ -34,6 +34,7 @@
 #include "destination/auth.h"
 #include "destination/check.h"
 #include "destination/check_json.h"
+#include "destination/consent.h"
 #include "destination/fields.h"
 #include "destination/problem.h"
 #include "destination/secret.h"
@@ -406,6 +407,9 @@ destination_fields_check(HeapTuple tuple, TupleDesc desc, DestinationFields *fie
 		(fields->headers == NULL || destination_headers_check(&fields->headers, problem)) &&
 		(fields->types == NULL || destination_names_check("types", fields->types, problem)) &&
 		(fields->events == NULL || destination_names_check("events", fields->events, problem)) &&
+		(fields->excluded_events == NULL ||
+		 destination_names_check("excluded_events", fields->excluded_events, problem)) &&
+		(fields->consent == NULL || destination_consent_check(fields->consent, problem)) &&
 		(fields->proxy == NULL || check_proxy(fields, problem)) &&
 		(fields->no_proxy == NULL || check_no_proxy(fields, problem)) &&
 		check_tls(fields, problem) &&

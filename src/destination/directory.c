@@ -15,60 +15,23 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "parser/scansup.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "base/compat.h"
-#include "destination/check.h"
 #include "destination/directory.h"
 #include "destination/fields.h"
+#include "destination/filters.h"
+#include "destination/integrations.h"
 #include "destination/table.h"
+#include "shmem/filter_errors.h"
 #include "shmem/share.h"
 #include "shmem/slots.h"
 
 /* More changes than this are not looked for one by one. */
 #define MAX_CHANGES	200
-
-/* Which events are taken; the same for all destinations that have the same. */
-typedef struct Filter
-{
-	uint32		hash;
-	int32		size;			/* of what follows after it */
-	int16		ntypes;			/* -1: all */
-	int16		nevents;		/* -1: all */
-	bool		takes;			/* the event that was asked for last */
-	char		names[FLEXIBLE_ARRAY_MEMBER];	/* one after the other, types
-												 * first, each with its NUL */
-} Filter;
-
-typedef struct FilterEntry
-{
-	Filter	   *filter;
-	char		status;			/* the hash table's */
-} FilterEntry;
-
-static bool
-is_same_filter(const Filter *a, const Filter *b)
-{
-	return a->size == b->size && a->ntypes == b->ntypes && a->nevents == b->nevents &&
-		memcmp(a->names, b->names, a->size) == 0;
-}
-
-#define SH_PREFIX		filters
-#define SH_ELEMENT_TYPE	FilterEntry
-#define SH_KEY_TYPE		Filter *
-#define SH_KEY			filter
-#define SH_HASH_KEY(tb, key)	(key)->hash
-#define SH_EQUAL(tb, a, b)		is_same_filter(a, b)
-#define SH_SCOPE		static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
 
 typedef struct Entry
 {
@@ -77,8 +40,28 @@ typedef struct Entry
 	uint8		workers;
 	bool		enabled : 1;
 	bool		usable : 1;		/* else not known */
-	Filter	   *filter;			/* NULL: takes all */
+	uint64		name;			/* a hash of it */
+	SharedFilter *filter;
 } Entry;
+
+/* Which destination has a name. */
+typedef struct NameEntry
+{
+	uint64		name;
+	int32		id;
+	char		status;			/* the hash table's */
+} NameEntry;
+
+#define SH_PREFIX		names
+#define SH_ELEMENT_TYPE	NameEntry
+#define SH_KEY_TYPE		uint64
+#define SH_KEY			name
+#define SH_HASH_KEY(tb, key)	((uint32) (key))
+#define SH_EQUAL(tb, a, b)		((a) == (b))
+#define SH_SCOPE		static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
 
 typedef struct Directory
 {
@@ -86,134 +69,20 @@ typedef struct Directory
 	Entry	   *entries;		/* by their ids */
 	int			count;
 	int			size;
-	filters_hash *filters;
+	Filters    *filters;
+	names_hash *names;
 	int			nreplaced;		/* entries, whose filters are still there */
+	bool		broken;			/* a change has failed half-way */
 	Instant		again_at;		/* a row could not be read; 0: all could */
 } Directory;
 
 static Directory directory;
 static ChangeReader reader;
 
-/* ---------------------------------------------------------------------
- * Filters
- * ---------------------------------------------------------------------
- */
-char *
-destination_fold_type(const char *type, int len)
+static uint64
+hash_name(const char *name, int len)
 {
-	char	   *folded;
-
-	while (len > 0 && scanner_isspace(type[0]))
-		type++, len--;
-	while (len > 0 && scanner_isspace(type[len - 1]))
-		len--;
-	folded = pnstrdup(type, len);
-	for (char *c = folded; *c; c++)
-		*c = pg_ascii_tolower((unsigned char) *c);
-	return folded;
-}
-
-/* Adds a list to the names; -1: all, be it that the list cannot be used. */
-static int
-add_names(StringInfo names, const Row *row, const char *column, bool fold)
-{
-	ArrayType  *array = fields_array(row, column);
-	FieldProblem problem;
-	Datum	   *elements;
-	int			count;
-
-	if (array == NULL || !destination_names_check(column, array, &problem))
-		return -1;
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
-	for (int i = 0; i < count; i++)
-	{
-		char	   *name = TextDatumGetCString(elements[i]);
-
-		if (fold)
-			name = destination_fold_type(name, strlen(name));
-		appendBinaryStringInfo(names, name, strlen(name) + 1);
-	}
-	return count;
-}
-
-/* arg: a Filter *, NULL if the row takes all. */
-static void
-read_filter(HeapTuple tuple, TupleDesc desc, void *arg)
-{
-	const Row	row = {tuple, desc};
-	Filter	  **filter = arg;
-	Filter		head = {0};
-	StringInfoData all;
-
-	initStringInfo(&all);
-	appendBinaryStringInfo(&all, (char *) &head, offsetof(Filter, names));
-	head.ntypes = add_names(&all, &row, "types", true);
-	head.nevents = add_names(&all, &row, "events", false);
-	if (head.ntypes < 0 && head.nevents < 0)
-	{
-		pfree(all.data);
-		*filter = NULL;
-		return;
-	}
-	head.size = all.len - offsetof(Filter, names);
-	head.hash = hash_bytes((unsigned char *) all.data + offsetof(Filter, names), head.size) ^
-		((uint32) head.ntypes << 16) ^ (uint16) head.nevents;
-	memcpy(all.data, &head, offsetof(Filter, names));
-	*filter = (Filter *) all.data;
-}
-
-/* Its own, or the same of another one. */
-static Filter *
-keep_filter(Directory *d, Filter *filter)
-{
-	FilterEntry *entry;
-	Filter	   *copy;
-	Size		size;
-	bool		found;
-
-	if (filter == NULL)
-		return NULL;
-	entry = filters_lookup(d->filters, filter);
-	if (entry != NULL)
-		return entry->filter;
-	size = offsetof(Filter, names) + filter->size;
-	copy = MemoryContextAlloc(d->context, size);
-	memcpy(copy, filter, size);
-	(void) filters_insert(d->filters, copy, &found);
-	return copy;
-}
-
-static bool
-is_listed(const char *what, const char **names, int count)
-{
-	bool		listed = false;
-
-	for (int i = 0; i < count; i++)
-	{
-		listed = listed || (what != NULL && strcmp(what, *names) == 0);
-		*names += strlen(*names) + 1;
-	}
-	return listed;
-}
-
-/* Of each filter once, however many destinations have it. */
-static void
-ask_filters(Directory *d, const char *type, const char *name)
-{
-	filters_iterator iterator;
-	FilterEntry *entry;
-
-	filters_start_iterate(d->filters, &iterator);
-	while ((entry = filters_iterate(d->filters, &iterator)) != NULL)
-	{
-		Filter	   *filter = entry->filter;
-		const char *names = filter->names;
-
-		CHECK_FOR_INTERRUPTS();
-		filter->takes = is_listed(type, &names, filter->ntypes) || filter->ntypes < 0;
-		filter->takes = (is_listed(name, &names, filter->nevents) || filter->nevents < 0) &&
-			filter->takes;
-	}
+	return hash_bytes_extended((const unsigned char *) name, len, 0);
 }
 
 /* ---------------------------------------------------------------------
@@ -221,20 +90,24 @@ ask_filters(Directory *d, const char *type, const char *name)
  * ---------------------------------------------------------------------
  */
 
-/* A filter as it stands in rows, so that what many have is read once. */
+/* Filters as they stand in a row, so that what many have is read once. */
 typedef struct Recent
 {
 	char	   *raw;
 	int			size;
-	Filter	   *filter;			/* kept */
+	SharedFilter *filter;
 } Recent;
 
 #define RECENT	64
+
+/* The columns that filters are in. */
+#define FILTER_COLUMNS	5
 
 typedef struct Reading
 {
 	Directory  *directory;
 	DestinationTable table;
+	AttrNumber	filter_columns[FILTER_COLUMNS];
 	MemoryContext scratch;		/* of one row */
 	int			last_column;	/* that is asked for */
 	Datum	   *values;			/* of a row's columns up to that */
@@ -251,8 +124,14 @@ reading_begin(Reading *r, Directory *d)
 	memset(r, 0, sizeof(Reading));
 	r->directory = d;
 	destination_table_open(&r->table);
-	r->last_column = Max(Max(columns->id, columns->enabled),
-						 Max(columns->workers, Max(columns->types, columns->events)));
+	r->filter_columns[0] = columns->types;
+	r->filter_columns[1] = columns->events;
+	r->filter_columns[2] = columns->excluded_events;
+	r->filter_columns[3] = columns->filter;
+	r->filter_columns[4] = columns->consent;
+	r->last_column = Max(Max(columns->id, columns->name), Max(columns->enabled, columns->workers));
+	for (int i = 0; i < FILTER_COLUMNS; i++)
+		r->last_column = Max(r->last_column, r->filter_columns[i]);
 	r->scratch = AllocSetContextCreate(CurrentMemoryContext, "rswebhook filter", ALLOCSET_SMALL_SIZES);
 	initStringInfo(&r->raw);
 }
@@ -282,41 +161,63 @@ add_raw(Reading *r, AttrNumber column)
 	return true;
 }
 
-static Filter *
+/* arg: a Filter * */
+static void
+read_filter(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	const Row	row = {tuple, desc};
+	Filter	  **filter = arg;
+
+	*filter = filter_read(&row);
+}
+
+static SharedFilter *
 read_recent_filter(Reading *r, HeapTuple tuple)
 {
 	int			size = r->raw.len;
 	Recent	   *recent = &r->recent[hash_bytes((unsigned char *) r->raw.data, size) % RECENT];
-	Filter	   *filter = NULL;
+	Filter	   *filter;
 
 	if (recent->raw != NULL && recent->size == size && memcmp(recent->raw, r->raw.data, size) == 0)
 		return recent->filter;
 	read_filter(tuple, RelationGetDescr(r->table.rel), &filter);
-	filter = keep_filter(r->directory, filter);
 	if (recent->raw != NULL)
 		pfree(recent->raw);
-	*recent = (Recent) {MemoryContextAlloc(r->table.context, size), size, filter};
+	*recent = (Recent) {
+		MemoryContextAlloc(r->table.context, size), size, filters_share(r->directory->filters, filter)
+	};
 	memcpy(recent->raw, r->raw.data, size);
-	return filter;
+	return recent->filter;
 }
 
-static Filter *
+/* NULL: it cannot be read now. */
+static SharedFilter *
 read_entry_filter(Reading *r, HeapTuple tuple)
 {
-	const DestinationColumns *columns = &r->table.columns;
 	Filter	   *filter = NULL;
+	bool		inline_all = true;
 
-	if (r->nulls[columns->types - 1] && r->nulls[columns->events - 1])
-		return NULL;			/* nearly always */
 	resetStringInfo(&r->raw);
-	if (add_raw(r, columns->types) && add_raw(r, columns->events))
+	for (int i = 0; i < FILTER_COLUMNS && inline_all; i++)
+		inline_all = add_raw(r, r->filter_columns[i]);
+	if (inline_all)
 		return read_recent_filter(r, tuple);
-	if (destination_try(read_filter, tuple, RelationGetDescr(r->table.rel), &filter) != NULL)
-	{
-		filter = NULL;
-		r->directory->again_at = clock_now() + DESTINATION_AGAIN_US;
-	}
-	return keep_filter(r->directory, filter);
+	if (destination_try(read_filter, tuple, RelationGetDescr(r->table.rel), &filter) == NULL)
+		return filters_share(r->directory->filters, filter);
+	r->directory->again_at = clock_now() + DESTINATION_AGAIN_US;
+	return NULL;
+}
+
+static uint64
+read_name(const Reading *r)
+{
+	AttrNumber	column = r->table.columns.name;
+	text	   *name;
+
+	if (r->nulls[column - 1])
+		return 0;
+	name = DatumGetTextPP(r->values[column - 1]);
+	return hash_name(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
 }
 
 static void
@@ -333,10 +234,35 @@ read_entry(Reading *r, HeapTuple tuple, Entry *entry)
 		.version = destination_row_version(tuple),
 		.enabled = !r->nulls[columns->enabled - 1] && DatumGetBool(r->values[columns->enabled - 1]),
 		.workers = Min(Max(workers, 1), MAX_SHARES),
+		.name = read_name(r),
 		.filter = read_entry_filter(r, tuple)
 	};
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(r->scratch);
+}
+
+/* An entry is found by its filter and by its name. */
+static void
+list_entry(Directory *d, const Entry *entry)
+{
+	NameEntry  *name;
+	bool		found;
+
+	if (entry->filter != NULL)
+		filters_add(d->filters, entry->filter, entry->id);
+	name = names_insert(d->names, entry->name, &found);
+	name->id = entry->id;
+}
+
+static void
+unlist_entry(Directory *d, const Entry *entry)
+{
+	NameEntry  *name = names_lookup(d->names, entry->name);
+
+	if (entry->filter != NULL)
+		filters_remove(entry->filter, entry->id);
+	if (name != NULL && name->id == entry->id)
+		(void) names_delete(d->names, entry->name);
 }
 
 static Entry *
@@ -393,7 +319,8 @@ read_all(void)
 
 	d.context = AllocSetContextCreate(CurrentMemoryContext, "rswebhook destinations",
 									  ALLOCSET_DEFAULT_SIZES);
-	d.filters = filters_create(d.context, 16, NULL);
+	d.filters = filters_make(d.context);
+	d.names = names_create(d.context, 16, NULL);
 	reading_begin(&r, &d);
 	destination_table_all(&r.table);
 	while ((tuple = destination_table_next(&r.table)) != NULL)
@@ -408,6 +335,8 @@ read_all(void)
 		d.size = d.count;
 		d.entries = repalloc_huge(d.entries, d.count * sizeof(Entry));
 	}
+	for (int i = 0; i < d.count; i++)
+		list_entry(&d, &d.entries[i]);
 	take_over(&d);
 
 	/* from here on nothing can fail */
@@ -452,21 +381,29 @@ read_one(Reading *r, int32 id)
 	if (tuple != NULL && !is_there)
 		(void) room_for_one(d);
 
-	/* from here on nothing can fail */
-	d->nreplaced += is_there;
-	if (tuple != NULL && is_there)
-		d->entries[at] = entry;
-	else if (tuple != NULL)
+	/* whatever fails now, all is read again */
+	d->broken = true;
+	if (is_there)
+	{
+		unlist_entry(d, &d->entries[at]);
+		d->nreplaced++;
+	}
+	if (tuple != NULL && !is_there)
 	{
 		memmove(&d->entries[at + 1], &d->entries[at], (d->count - at) * sizeof(Entry));
-		d->entries[at] = entry;
 		d->count++;
+	}
+	if (tuple != NULL)
+	{
+		d->entries[at] = entry;
+		list_entry(d, &d->entries[at]);
 	}
 	else if (is_there)
 	{
 		d->count--;
 		memmove(&d->entries[at], &d->entries[at + 1], (d->count - at) * sizeof(Entry));
 	}
+	d->broken = false;
 }
 
 static void
@@ -475,7 +412,7 @@ refresh(void)
 	Changes		changes;
 
 	destination_look(&reader, &changes);
-	if (directory.context == NULL || changes.all || changes.count > MAX_CHANGES ||
+	if (directory.context == NULL || directory.broken || changes.all || changes.count > MAX_CHANGES ||
 		directory.nreplaced > directory.count + 1000 ||
 		(directory.again_at != 0 && clock_now() >= directory.again_at))
 		read_all();
@@ -495,21 +432,103 @@ refresh(void)
  * Asking
  * ---------------------------------------------------------------------
  */
-Taker *
-destination_takers(const char *type, const char *name, int *count)
+
+/* An event that is asked for. */
+typedef struct Asking
 {
-	Taker	   *takers;
+	const FilteredEvent *event;
+	int32	   *ids;			/* of those whose filters take it */
+	int			count;
+	int			size;
+} Asking;
 
-	refresh();
-	ask_filters(&directory, type, name);
-	takers = palloc_extended(Max(directory.count, 1) * sizeof(Taker), MCXT_ALLOC_HUGE);
-	*count = 0;
-	for (int i = 0; i < directory.count; i++)
+static void
+ask_filter(const SharedFilter *shared, void *arg)
+{
+	Asking	   *asking = arg;
+	char	   *error = NULL;
+	bool		takes = filter_takes(shared->filter, asking->event, &error);
+
+	for (int i = 0; error != NULL && i < shared->nids; i++)
+		filter_errors_note(shared->ids[i], error);
+	if (!takes)
+		return;
+	if (asking->count + shared->nids > asking->size)
 	{
-		const Entry *entry = &directory.entries[i];
+		asking->size = Max(asking->count + shared->nids, 2 * asking->size);
+		asking->ids = asking->ids == NULL ?
+			palloc_extended(asking->size * sizeof(int32), MCXT_ALLOC_HUGE) :
+			repalloc_huge(asking->ids, asking->size * sizeof(int32));
+	}
+	memcpy(&asking->ids[asking->count], shared->ids, shared->nids * sizeof(int32));
+	asking->count += shared->nids;
+}
 
-		if (entry->enabled && (entry->filter == NULL || entry->filter->takes))
-			takers[(*count)++] = (Taker) {entry->id, share_parts(entry->workers, rswebhook_workers)};
+/* A destination that the event names, and what it says of it. */
+typedef struct Named
+{
+	int32		id;
+	bool		allowed;
+} Named;
+
+static int
+compare_named(const void *a, const void *b)
+{
+	int32		x = *(const int32 *) a;
+	int32		y = *(const int32 *) b;
+
+	return (x > y) - (x < y);
+}
+
+static Named *
+find_named(const Integrations *said, int *count)
+{
+	Named	   *named = palloc_extended(Max(said->nnamed, 1) * sizeof(Named), MCXT_ALLOC_HUGE);
+
+	*count = 0;
+	for (int i = 0; i < said->nnamed; i++)
+	{
+		NameEntry  *entry = names_lookup(directory.names, hash_name(said->named[i].name, said->named[i].len));
+
+		if (entry != NULL)
+			named[(*count)++] = (Named) {entry->id, said->named[i].allowed};
+	}
+	qsort(named, *count, sizeof(Named), compare_named);
+	return named;
+}
+
+Taker *
+destination_takers(Jsonb *event, int *count)
+{
+	FilteredEvent filtered;
+	Integrations said;
+	Asking		asking = {.event = &filtered};
+	Taker	   *takers;
+	Named	   *named;
+	int			nnamed;
+
+	*count = 0;
+	integrations_read(event, &said);
+	if (!said.allowed && said.nnamed == 0)
+		return NULL;
+	refresh();
+	named = find_named(&said, &nnamed);
+	if (!said.allowed && nnamed == 0)
+		return NULL;
+	filter_read_event(event, &filtered);
+	filters_ask(directory.filters, &filtered, ask_filter, &asking);
+	qsort(asking.ids, asking.count, sizeof(int32), compare_named);
+	takers = palloc_extended(Max(asking.count, 1) * sizeof(Taker), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < asking.count; i++)
+	{
+		int32		id = asking.ids[i];
+		const Entry *entry = &directory.entries[position_of(id)];
+		const Named *mine = nnamed == 0 ? NULL :
+			bsearch(&id, named, nnamed, sizeof(Named), compare_named);
+
+		CHECK_FOR_INTERRUPTS();
+		if (entry->enabled && (mine != NULL ? mine->allowed : said.allowed))
+			takers[(*count)++] = (Taker) {id, share_parts(entry->workers, rswebhook_workers)};
 	}
 	return takers;
 }

@@ -12,6 +12,8 @@
 #ifndef RSWEBHOOK_DESTINATION_DIRECTORY_H
 #define RSWEBHOOK_DESTINATION_DIRECTORY_H
 
+#include "utils/jsonb.h"
+
 #include "destination/values.h"
 
 /* A destination that takes an event, and how many workers it has (share.h). */
@@ -22,14 +24,10 @@ typedef struct Taker
 } Taker;
 
 /*
- * Those that take an event of this type and name on their own account, by their
- * ids; NULL: it has none.  The type is as destination_fold_type() returns it.  In the
- * current memory context.
+ * Those that take an event on their own account and may have it on the event's, by
+ * their ids.  In the current memory context.
  */
-extern Taker *destination_takers(const char *type, const char *name, int *count);
-
-/* A message type as filters compare it: trimmed, lower case. */
-extern char *destination_fold_type(const char *type, int len);
+extern Taker *destination_takers(Jsonb *event, int *count);
 
 /* Those that cannot be used; problem: why. */
 typedef void (*DestinationUnusable) (int32 id, const char *problem, void *arg);

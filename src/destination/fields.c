@@ -54,6 +54,9 @@ static const struct
 	{"paused", BOOLOID, true, "false", 0},
 	{"types", TEXTARRAYOID, false, NULL, KB(64)},
 	{"events", TEXTARRAYOID, false, NULL, KB(64)},
+	{"excluded_events", TEXTARRAYOID, false, NULL, KB(64)},
+	{"filter", JSONPATHOID, false, NULL, KB(16)},
+	{"consent", JSONBOID, false, NULL, KB(64)},
 	{"ordered", BOOLOID, true, "true", 0},
 	{"max_in_flight", INT4OID, true, "32", 0},
 	{"rate_limit", FLOAT8OID, false, NULL, 0},
@@ -259,12 +262,20 @@ fields_text(const Row *row, const char *column)
 	return row_fitting_value(row, column, &value) ? TextDatumGetCString(value) : NULL;
 }
 
-static Jsonb *
-row_jsonb(const Row *row, const char *column)
+Jsonb *
+fields_jsonb(const Row *row, const char *column)
 {
 	Datum		value;
 
 	return row_fitting_value(row, column, &value) ? DatumGetJsonbPCopy(value) : NULL;
+}
+
+JsonPath *
+fields_jsonpath(const Row *row, const char *column)
+{
+	Datum		value;
+
+	return row_fitting_value(row, column, &value) ? DatumGetJsonPathPCopy(value) : NULL;
 }
 
 ArrayType *
@@ -307,9 +318,11 @@ destination_fields_read(HeapTuple tuple, TupleDesc desc, DestinationFields *fiel
 	fields->name = fields_text(&row, "name");
 	fields->url = fields_text(&row, "url");
 	fields->method = fields_text(&row, "method");
-	fields->headers = row_jsonb(&row, "headers");
+	fields->headers = fields_jsonb(&row, "headers");
 	fields->types = fields_array(&row, "types");
 	fields->events = fields_array(&row, "events");
+	fields->excluded_events = fields_array(&row, "excluded_events");
+	fields->consent = fields_jsonb(&row, "consent");
 	fields->ca_cert = fields_text(&row, "ca_cert");
 	fields->client_cert = fields_text(&row, "client_cert");
 	fields->client_key = fields_text(&row, "client_key");
@@ -321,6 +334,6 @@ destination_fields_read(HeapTuple tuple, TupleDesc desc, DestinationFields *fiel
 	fields->auth_token = fields_text(&row, "auth_token");
 	fields->auth_header = fields_text(&row, "auth_header");
 	fields->allowed_hosts = fields_array(&row, "allowed_hosts");
-	fields->signing_secrets = row_jsonb(&row, "signing_secrets");
-	fields->status_outcomes = row_jsonb(&row, "status_outcomes");
+	fields->signing_secrets = fields_jsonb(&row, "signing_secrets");
+	fields->status_outcomes = fields_jsonb(&row, "status_outcomes");
 }

@@ -19,6 +19,7 @@
 #include "datatype/timestamp.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
+#include "utils/jsonpath.h"
 
 #include "destination/problem.h"
 
@@ -41,6 +42,8 @@ typedef struct DestinationFields
 	Jsonb	   *headers;		/* replaced when it had to be normalised */
 	ArrayType  *types;
 	ArrayType  *events;
+	ArrayType  *excluded_events;
+	Jsonb	   *consent;
 	char	   *ca_cert;
 	char	   *client_cert;
 	char	   *client_key;
@@ -82,6 +85,8 @@ extern bool destination_sizes_check(HeapTuple tuple, TupleDesc desc,
  * and below, and never gets into memory.
  */
 extern char *fields_text(const Row *row, const char *column);
+extern Jsonb *fields_jsonb(const Row *row, const char *column);
+extern JsonPath *fields_jsonpath(const Row *row, const char *column);
 extern ArrayType *fields_array(const Row *row, const char *column);
 extern int32 fields_int(const Row *row, const char *column);
 extern bool fields_bool(const Row *row, const char *column);

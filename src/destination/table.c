@@ -141,6 +141,9 @@ look_at_table(Relation rel)
 		.enabled = SPI_fnumber(desc, "enabled"),
 		.types = SPI_fnumber(desc, "types"),
 		.events = SPI_fnumber(desc, "events"),
+		.excluded_events = SPI_fnumber(desc, "excluded_events"),
+		.filter = SPI_fnumber(desc, "filter"),
+		.consent = SPI_fnumber(desc, "consent"),
 		.workers = SPI_fnumber(desc, "workers")
 	};
 	known.by_id = find_index(rel, known.columns.id, INTEGER_BTREE_FAM_OID, NULL);

@@ -32,6 +32,9 @@ typedef struct DestinationColumns
 	AttrNumber	enabled;
 	AttrNumber	types;
 	AttrNumber	events;
+	AttrNumber	excluded_events;
+	AttrNumber	filter;
+	AttrNumber	consent;
 	AttrNumber	workers;
 } DestinationColumns;
 

@@ -12,7 +12,7 @@
  * worker's PGPROC: whoever changes these takes both, shmem_control->lock first.
  * Latches are set while a lock that guards the PGPROC is held, so that the process
  * cannot leave in between.
- * stats_lock (LWLock) guards the table of live counters, the lock in wake.c the
+ * stats_lock (LWLock) guards the tables of live counters and of filters' errors, the lock in wake.c the
  * commits under way, the one in prepared.c what prepared transactions will tell, the
  * one in changes.c which destinations have changed, and the one in clock.c how the
  * system's clock was set; no other lock is ever taken while one of these is held.

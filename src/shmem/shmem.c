@@ -18,6 +18,7 @@
 #include "shmem/changes.h"
 #include "shmem/control.h"
 #include "shmem/counters.h"
+#include "shmem/filter_errors.h"
 #include "shmem/prepared.h"
 #include "shmem/share.h"
 #include "shmem/shmem.h"
@@ -43,6 +44,7 @@ request_memory(void)
 	RequestAddinShmemSpace(prepared_size());
 	RequestAddinShmemSpace(changes_size());
 	RequestAddinShmemSpace(counters_size());
+	RequestAddinShmemSpace(filter_errors_size());
 	RequestAddinShmemSpace(clock_size());
 	RequestNamedLWLockTranche("rswebhook", 1);
 }
@@ -78,6 +80,7 @@ startup(void)
 	prepared_startup();
 	changes_startup();
 	counters_startup();
+	filter_errors_startup();
 	clock_startup();
 	LWLockRelease(AddinShmemInitLock);
 }

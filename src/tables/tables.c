@@ -78,6 +78,7 @@ static const char *const outcome_names[] = {
 	[VERDICT_RETRY] = "retry",
 	[VERDICT_ABORTED] = "aborted",
 	[VERDICT_PAUSE] = "pause",
+	[VERDICT_REFUSED] = "refused",
 };
 
 const char *
@@ -89,7 +90,7 @@ tables_outcome_name(VerdictKind kind)
 bool
 tables_outcome_by_name(const char *name, VerdictKind *kind)
 {
-	for (int i = 0; i < lengthof(outcome_names); i++)
+	for (int i = 0; i <= VERDICT_PAUSE; i++)
 	{
 		if (strcmp(outcome_names[i], name) == 0)
 		{

@@ -22,8 +22,10 @@ typedef enum VerdictKind
 	VERDICT_DELIVERED,
 	VERDICT_RETRY,
 	VERDICT_ABORTED,
-	VERDICT_PAUSE				/* only as a status's configured outcome: the
+	VERDICT_PAUSE,				/* only as a status's configured outcome: the
 								 * destination is paused, the event kept */
+	VERDICT_REFUSED				/* only in rswebhook.delivery: it was not even
+								 * queued */
 } VerdictKind;
 
 /* A row of rswebhook.queue, without the payload. */

@@ -39,6 +39,7 @@
 #include "utils/inval.h"
 #include "utils/syscache.h"
 
+#include "api/trigger_check.h"
 #include "base/compat.h"
 #include "shmem/hold.h"
 #include "shmem/prepared.h"
@@ -365,6 +366,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params,
 								env, dest, qc);
 
+	if (IsA(statement, CreateTrigStmt))
+		trigger_check_created((CreateTrigStmt *) statement);
 	if (kind == TRANS_STMT_COMMIT_PREPARED)
 		after_commit_prepared(gid, &unknown);
 	else if (kind == TRANS_STMT_ROLLBACK_PREPARED)

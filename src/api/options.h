@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * options.h
+ *		What a trigger of ours was told by its arguments.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_OPTIONS_H
+#define RSWEBHOOK_OPTIONS_H
+
+#include "utils/rel.h"
+#include "utils/reltrigger.h"
+
+#include "api/refusal.h"
+
+typedef struct Option
+{
+	const char *name;
+	const char *value;			/* the default, then what was given */
+	const char *const *allowed; /* words, up to NULL; NULL: any */
+	bool		given;
+} Option;
+
+/* The words of the form key=value, from the argument first on. */
+extern bool options_read(const Trigger *trigger, int first, Option *options, int count, Refusal *refusal);
+
+/* A column by name; *attnum 0: no name, or an empty one. */
+extern bool options_column(Relation rel, const Trigger *trigger, const char *name, int *attnum,
+						   Refusal *refusal);
+
+/*
+ * Columns by a list of names; a name with a comma, a quote or spaces around it is in
+ * double quotes.  listed: of each column, whether it is.
+ */
+extern bool options_columns(Relation rel, const Trigger *trigger, const Option *option, bool *listed,
+							Refusal *refusal);
+
+#endif							/* RSWEBHOOK_OPTIONS_H */

@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox.h
+ *		rswebhook_outbox(): the rows of a table are the events.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_OUTBOX_H
+#define RSWEBHOOK_OUTBOX_H
+
+#include "utils/rel.h"
+#include "utils/reltrigger.h"
+
+#include "api/refusal.h"
+
+/*
+ * Are a trigger's arguments, and how it is fired, such that it can work?  *destination:
+ * the one that it names, or NULL.
+ */
+extern bool outbox_options_check(Relation rel, const Trigger *trigger, const char **destination,
+								 Refusal *refusal);
+
+#endif							/* RSWEBHOOK_OUTBOX_H */

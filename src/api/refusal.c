@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * refusal.c
+ *		Why something is not sent: an error of its sender, or what a trigger warns of.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "api/refusal.h"
+
+bool
+refusal_set(Refusal *refusal, int sqlerrcode, const char *message, const char *detail, const char *hint)
+{
+	*refusal = (Refusal) {sqlerrcode, message, detail, hint};
+	return false;
+}
+
+void
+refusal_report(const Refusal *refusal, int elevel, const char *where)
+{
+	ereport(elevel,
+			(errcode(refusal->sqlerrcode),
+			 errmsg_internal("%s", refusal->message),
+			 refusal->detail != NULL ? errdetail_internal("%s", refusal->detail) : 0,
+			 refusal->hint != NULL ? errhint("%s", refusal->hint) : 0,
+			 where != NULL ? errcontext("%s", where) : 0));
+}

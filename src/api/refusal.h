@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * refusal.h
+ *		Why something is not sent: an error of its sender, or what a trigger warns of.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_REFUSAL_H
+#define RSWEBHOOK_REFUSAL_H
+
+typedef struct Refusal
+{
+	int			sqlerrcode;
+	const char *message;
+	const char *detail;			/* a sentence, or NULL */
+	const char *hint;			/* likewise */
+} Refusal;
+
+/* For the rules: take note, and return false. */
+extern bool refusal_set(Refusal *refusal, int sqlerrcode, const char *message, const char *detail,
+				   const char *hint);
+
+/* As an error, or at another level; where: a line of context, or NULL. */
+extern void refusal_report(const Refusal *refusal, int elevel, const char *where);
+
+#endif							/* RSWEBHOOK_REFUSAL_H */

@@ -1,0 +1,425 @@
+/*-------------------------------------------------------------------------
+ *
+ * rowjson.c
+ *		A table's rows as JSON objects, as to_jsonb() makes them.
+ *
+ * Two things differ from a call of to_jsonb(row).  What is a property of the table is
+ * found out once and not for each row, which is most of what such a call takes.  And
+ * what is sent does not depend on the settings of whoever changes a row: it is as under
+ * TimeZone UTC, DateStyle ISO, IntervalStyle iso_8601, bytea_output hex and
+ * extra_float_digits 1.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "common/shortest_dec.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+
+#include "api/rowjson.h"
+
+typedef struct ColumnJson
+{
+	int			attnum;
+	Oid			type;			/* of a domain, what is under it */
+	bool		is_varlena;
+	JsonbValue	key;
+	FmgrInfo	to_jsonb;		/* of other types than those below */
+} ColumnJson;
+
+struct RowJson
+{
+	int			ncolumns;
+	int			last;			/* attribute */
+	bool		may_fail;
+	ColumnJson	columns[FLEXIBLE_ARRAY_MEMBER];
+};
+
+/* ---------------------------------------------------------------------
+ * Settings
+ * ---------------------------------------------------------------------
+ */
+static const struct
+{
+	const char *name;
+	const char *value;
+}			settings[] = {
+	{"TimeZone", "UTC"},
+	{"DateStyle", "ISO"},
+	{"IntervalStyle", "iso_8601"},
+	{"bytea_output", "hex"},
+	{"extra_float_digits", "1"}
+};
+
+/* -1: all of them are so already. */
+static int
+settings_pin(void)
+{
+	int			level = -1;
+
+	for (int i = 0; i < lengthof(settings); i++)
+	{
+		const char *now = GetConfigOption(settings[i].name, false, false);
+
+		/* DateStyle has an order as well, which matters to no output */
+		if (strncmp(now, settings[i].value, strlen(settings[i].value)) == 0)
+			continue;
+		if (level < 0)
+			level = NewGUCNestLevel();
+		(void) set_config_option(settings[i].name, settings[i].value, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	}
+	return level;
+}
+
+static void
+settings_unpin(int level)
+{
+	if (level >= 0)
+		AtEOXact_GUC(true, level);
+}
+
+/* ---------------------------------------------------------------------
+ * Columns
+ * ---------------------------------------------------------------------
+ */
+
+/* Those that are pushed without a call of to_jsonb(). */
+static bool
+is_plain(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case UUIDOID:
+		case JSONBOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* It asks for the type of its argument: it is called as if from an expression. */
+static void
+prepare_to_jsonb(FmgrInfo *function, Oid type)
+{
+	Const	   *argument = makeNullConst(type, -1, InvalidOid);
+	FuncExpr   *call = makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument),
+									InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+
+	fmgr_info_cxt(F_TO_JSONB, function, CurrentMemoryContext);
+	fmgr_info_set_expr((Node *) call, function);
+}
+
+/* In the order in which jsonb has its keys, so that none has to be sorted. */
+static int
+compare_columns(const void *a, const void *b)
+{
+	const JsonbValue *x = &((const ColumnJson *) a)->key;
+	const JsonbValue *y = &((const ColumnJson *) b)->key;
+
+	if (x->val.string.len != y->val.string.len)
+		return x->val.string.len < y->val.string.len ? -1 : 1;
+	return memcmp(x->val.string.val, y->val.string.val, x->val.string.len);
+}
+
+RowJson *
+rowjson_make(TupleDesc desc, const bool *chosen)
+{
+	RowJson    *rows = palloc0(offsetof(RowJson, columns) + Max(desc->natts, 1) * sizeof(ColumnJson));
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		ColumnJson *column = &rows->columns[rows->ncolumns];
+
+		if (attribute->attisdropped || !chosen[i])
+			continue;
+		column->attnum = i + 1;
+		column->type = getBaseType(attribute->atttypid);
+		column->is_varlena = attribute->attlen == -1;
+		column->key.type = jbvString;
+		column->key.val.string.val = pstrdup(NameStr(attribute->attname));
+		column->key.val.string.len = strlen(column->key.val.string.val);
+		if (!is_plain(column->type))
+			rows->may_fail = true;
+		rows->last = i + 1;
+		rows->ncolumns++;
+	}
+	qsort(rows->columns, rows->ncolumns, sizeof(ColumnJson), compare_columns);
+	for (int i = 0; i < rows->ncolumns; i++)
+	{
+		if (!is_plain(rows->columns[i].type))
+			prepare_to_jsonb(&rows->columns[i].to_jsonb,
+							 TupleDescAttr(desc, rows->columns[i].attnum - 1)->atttypid);
+	}
+	return rows;
+}
+
+int
+rowjson_last_column(const RowJson *rows)
+{
+	return rows->last;
+}
+
+bool
+rowjson_may_fail(const RowJson *rows)
+{
+	return rows->may_fail;
+}
+
+Size
+rowjson_value_size(Datum varlena)
+{
+	return toast_raw_datum_size(varlena) - VARHDRSZ;
+}
+
+Size
+rowjson_size(const RowJson *rows, const Datum *values, const bool *nulls)
+{
+	Size		size = 0;
+
+	for (int i = 0; i < rows->ncolumns; i++)
+	{
+		const ColumnJson *column = &rows->columns[i];
+
+		if (column->is_varlena && !nulls[column->attnum - 1])
+			size += rowjson_value_size(values[column->attnum - 1]);
+	}
+	return size;
+}
+
+/* ---------------------------------------------------------------------
+ * Values
+ * ---------------------------------------------------------------------
+ */
+static void
+set_string(JsonbValue *value, char *string, int len)
+{
+	value->type = jbvString;
+	value->val.string.val = string;
+	value->val.string.len = len;
+}
+
+static void
+set_numeric(JsonbValue *value, Numeric numeric)
+{
+	value->type = jbvNumeric;
+	value->val.numeric = numeric;
+}
+
+/* JSON has no numbers for these: they are strings. */
+static void
+set_float(JsonbValue *value, const char *shortest, bool finite)
+{
+	if (finite)
+		set_numeric(value, DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(shortest),
+															   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
+	else
+		set_string(value, pstrdup(shortest), strlen(shortest));
+}
+
+static const char *
+float8_text(double number, char *buffer)
+{
+	if (isnan(number))
+		return "NaN";
+	if (isinf(number))
+		return number > 0 ? "Infinity" : "-Infinity";
+	double_to_shortest_decimal_buf(number, buffer);
+	return buffer;
+}
+
+static const char *
+float4_text(float number, char *buffer)
+{
+	if (isnan(number) || isinf(number))
+		return float8_text(number, buffer);
+	float_to_shortest_decimal_buf(number, buffer);
+	return buffer;
+}
+
+/* A date or time as in ISO 8601; one with a time zone in UTC. */
+static void
+set_time(JsonbValue *value, Datum time, Oid type)
+{
+	char	   *buffer = palloc(MAXDATELEN + 1);
+	int			utc = 0;
+
+	JsonEncodeDateTime(buffer, time, type, type == TIMESTAMPTZOID ? &utc : NULL);
+	set_string(value, buffer, strlen(buffer));
+}
+
+static void
+set_jsonb(JsonbValue *value, Jsonb *jsonb)
+{
+	if (JB_ROOT_IS_SCALAR(jsonb))
+	{
+		JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
+		JsonbValue	array;
+
+		(void) JsonbIteratorNext(&it, &array, true);
+		(void) JsonbIteratorNext(&it, value, true);
+		return;
+	}
+	value->type = jbvBinary;
+	value->val.binary.data = &jsonb->root;
+	value->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+}
+
+static void
+set_numeric_column(JsonbValue *value, Datum datum)
+{
+	Numeric		numeric = DatumGetNumeric(datum);
+
+	if (numeric_is_nan(numeric) || numeric_is_inf(numeric))
+	{
+		char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out, datum));
+
+		set_string(value, text, strlen(text));
+	}
+	else
+		set_numeric(value, numeric);
+}
+
+static void
+set_value(JsonbValue *value, const ColumnJson *column, Datum datum)
+{
+	char		buffer[FLOAT_SHORTEST_DECIMAL_LEN > DOUBLE_SHORTEST_DECIMAL_LEN ?
+					   FLOAT_SHORTEST_DECIMAL_LEN : DOUBLE_SHORTEST_DECIMAL_LEN];
+
+	switch (column->type)
+	{
+		case BOOLOID:
+			value->type = jbvBool;
+			value->val.boolean = DatumGetBool(datum);
+			break;
+		case INT2OID:
+			set_numeric(value, int64_to_numeric(DatumGetInt16(datum)));
+			break;
+		case INT4OID:
+			set_numeric(value, int64_to_numeric(DatumGetInt32(datum)));
+			break;
+		case INT8OID:
+			set_numeric(value, int64_to_numeric(DatumGetInt64(datum)));
+			break;
+		case FLOAT4OID:
+			set_float(value, float4_text(DatumGetFloat4(datum), buffer), isfinite(DatumGetFloat4(datum)));
+			break;
+		case FLOAT8OID:
+			set_float(value, float8_text(DatumGetFloat8(datum), buffer), isfinite(DatumGetFloat8(datum)));
+			break;
+		case NUMERICOID:
+			set_numeric_column(value, datum);
+			break;
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			{
+				text	   *string = DatumGetTextPP(datum);
+
+				set_string(value, VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string));
+				break;
+			}
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			set_time(value, datum, column->type);
+			break;
+		case UUIDOID:
+			{
+				char	   *text = DatumGetCString(DirectFunctionCall1(uuid_out, datum));
+
+				set_string(value, text, strlen(text));
+				break;
+			}
+		case JSONBOID:
+			set_jsonb(value, DatumGetJsonbP(datum));
+			break;
+		default:
+			set_jsonb(value, DatumGetJsonbP(FunctionCall1(unconstify(FmgrInfo *, &column->to_jsonb), datum)));
+	}
+}
+
+void
+rowjson_push(JsonbInState *state, const RowJson *rows, const Datum *values, const bool *nulls)
+{
+	int			level = rows->may_fail ? settings_pin() : -1;
+
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < rows->ncolumns; i++)
+	{
+		const ColumnJson *column = &rows->columns[i];
+		JsonbValue	key = column->key;
+		JsonbValue	value;
+
+		CHECK_FOR_INTERRUPTS();
+		pushJsonbValue(state, WJB_KEY, &key);
+		if (nulls[column->attnum - 1])
+			value.type = jbvNull;
+		else
+			set_value(&value, column, values[column->attnum - 1]);
+		pushJsonbValue(state, WJB_VALUE, &value);
+	}
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	settings_unpin(level);
+}
+
+char *
+rowjson_text(TupleDesc desc, int attnum, const Datum *values, const bool *nulls)
+{
+	Oid			type = TupleDescAttr(desc, attnum - 1)->atttypid;
+	Oid			function;
+	bool		is_varlena;
+	char	   *shown;
+	int			level;
+
+	if (nulls[attnum - 1])
+		return NULL;
+	switch (type)
+	{
+		case INT4OID:
+			return psprintf("%d", DatumGetInt32(values[attnum - 1]));
+		case INT8OID:
+			return psprintf(INT64_FORMAT, DatumGetInt64(values[attnum - 1]));
+		case TEXTOID:
+		case VARCHAROID:
+			return TextDatumGetCString(values[attnum - 1]);
+		default:
+			break;
+	}
+	getTypeOutputInfo(type, &function, &is_varlena);
+	level = settings_pin();
+	shown = OidOutputFunctionCall(function, values[attnum - 1]);
+	settings_unpin(level);
+	return shown;
+}

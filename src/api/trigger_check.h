@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger_check.h
+ *		Can a trigger of ours work?
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_TRIGGER_CHECK_H
+#define RSWEBHOOK_TRIGGER_CHECK_H
+
+#include "nodes/parsenodes.h"
+
+/* An error if the trigger that was just made calls one of ours, and cannot work. */
+extern void trigger_check_created(const CreateTrigStmt *statement);
+
+#endif							/* RSWEBHOOK_TRIGGER_CHECK_H */

@@ -1,0 +1,240 @@
+/*-------------------------------------------------------------------------
+ *
+ * warn.c
+ *		What is wrong with a webhook does not fail the application's write.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "utils/elog.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "api/send.h"
+#include "api/warn.h"
+#include "destination/named.h"
+
+const char *const warn_on_error_values[] = {"warn", "raise", NULL};
+
+bool
+warn_raises(const Trigger *trigger)
+{
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		if (strcmp(trigger->tgargs[i], "on_error=raise") == 0)
+			return true;
+	}
+	return false;
+}
+
+HeapTuple
+warn_result(const TriggerData *trigdata)
+{
+	TriggerEvent event = trigdata->tg_event;
+
+	if (!TRIGGER_FIRED_FOR_ROW(event) || TRIGGER_FIRED_AFTER(event))
+		return NULL;
+	return TRIGGER_FIRED_BY_UPDATE(event) ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
+}
+
+/* What is nothing of a webhook's: the application must hear of it. */
+static bool
+is_the_applications(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_SYSTEM_ERROR:
+			return true;
+		default:
+			return sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE || sqlerrcode == ERRCODE_STATEMENT_TOO_COMPLEX ||
+				sqlerrcode == ERRCODE_DATA_CORRUPTED || sqlerrcode == ERRCODE_INDEX_CORRUPTED;
+	}
+}
+
+bool
+warn_try(void (*step) (void *arg), void *arg, Refusal *refusal)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		step(arg);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (is_the_applications(error->sqlerrcode))
+			ReThrowError(error);
+		/* a constraint's quotes the row */
+		done = refusal_set(refusal, error->sqlerrcode, error->message,
+					  ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ?
+					  NULL : error->detail, error->hint);
+	}
+	PG_END_TRY();
+	return done;
+}
+
+typedef struct Looking
+{
+	TimestampTz now;
+	bool		plain;
+} Looking;
+
+/* Is nothing of somebody else's part of a store? */
+static void
+look_at_store(void *arg)
+{
+	Looking    *looking = arg;
+
+	looking->plain = store_is_plain(looking->now);
+}
+
+/* Something may be: then each is stored by itself. */
+static void
+store_alone(void *arg)
+{
+	const Prepared *prepared = arg;
+	Store	   *store = store_begin(prepared->times.now, false);
+
+	(void) store_add(store, prepared->event, prepared->checked, prepared->ordering_key,
+					 &prepared->times, prepared->takers, prepared->count);
+	store_end(store);
+}
+
+bool
+warn_store(bool raises, SendTrust *trust, Sending *sending, const Prepared *prepared, Refusal *refusal)
+{
+	Looking		looking = {sending->now, false};
+
+	if (prepared->count == 0)
+		return true;
+	if (!raises && *trust == SEND_UNTRIED)
+		*trust = warn_try(look_at_store, &looking, refusal) && looking.plain ? SEND_PLAIN : SEND_MAY_FAIL;
+	if (!raises && *trust == SEND_MAY_FAIL)
+		return warn_try(store_alone, unconstify(Prepared *, prepared), refusal);
+	(void) send_store(sending, prepared);
+	return true;
+}
+
+/* Has the transaction been warned of this trigger?  If not, now it has. */
+static bool
+is_warned(const Trigger *trigger)
+{
+	static TransactionId transaction = InvalidTransactionId;
+	static Oid	warned[16];
+	static int	nwarned = 0;
+
+	if (transaction != GetTopTransactionId())
+		nwarned = 0;
+	transaction = GetTopTransactionId();
+	for (int i = 0; i < nwarned; i++)
+	{
+		if (warned[i] == trigger->tgoid)
+			return true;
+	}
+	if (nwarned < lengthof(warned))
+		warned[nwarned++] = trigger->tgoid;
+	return false;
+}
+
+/* The event, if it can be one, is stored without being owed to anybody. */
+static int64
+store_event(Datum event, TimestampTz now)
+{
+	Refusal		ignored;
+	Times		times = {.now = now};
+	Store	   *store;
+	int64		id;
+
+	if (event == (Datum) 0 || accept_event(event, &ignored) == NULL)
+		return 0;
+	store = store_begin(now, false);
+	id = store_add(store, event, DatumGetJsonbP(event), NULL, &times, NULL, 0);
+	store_end(store);
+	return id;
+}
+
+static int32
+id_of(const char *name)
+{
+	NamedDestination dest;
+
+	return name != NULL && destination_named(name, &dest) ? dest.id : 0;
+}
+
+/* What is recorded. */
+typedef struct Record
+{
+	const char *destination;
+	Datum		event;
+	TimestampTz now;
+	const char *reason;
+} Record;
+
+static void
+write_record(void *arg)
+{
+	const Record *record = arg;
+
+	store_refused(store_event(record->event, record->now), id_of(record->destination),
+				  record->now, record->reason);
+}
+
+/* What was wrong may be so with the record, too: then with less of it. */
+static void
+write_what_can_be(Record *record)
+{
+	Refusal		ignored;
+
+	if (warn_try(write_record, record, &ignored))
+		return;
+	record->destination = NULL;
+	if (warn_try(write_record, record, &ignored))
+		return;
+	record->event = (Datum) 0;
+	(void) warn_try(write_record, record, &ignored);
+}
+
+void
+warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum event,
+			 TimestampTz now, const Refusal *refusal)
+{
+	char	   *where = psprintf("trigger \"%s\"", trigger->tgname);
+	const char *reason = refusal->detail == NULL ? refusal->message :
+		psprintf("%s: %s", refusal->message, refusal->detail);
+	Record		record = {destination, event, now, psprintf("%s: %s", where, reason)};
+
+	if (raises)
+		refusal_report(refusal, ERROR, where);
+	write_what_can_be(&record);
+	warn_once(trigger, refusal);
+}
+
+void
+warn_once(const Trigger *trigger, const Refusal *refusal)
+{
+	if (!is_warned(trigger))
+		refusal_report(refusal, WARNING, psprintf("trigger \"%s\"", trigger->tgname));
+}

@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * warn.h
+ *		What is wrong with a webhook does not fail the application's write.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_WARN_H
+#define RSWEBHOOK_WARN_H
+
+#include "commands/trigger.h"
+
+#include "api/refusal.h"
+#include "api/send.h"
+
+/* The values of the option on_error; "warn" unless told. */
+extern const char *const warn_on_error_values[];
+
+/* Is it "raise", as far as a trigger's arguments can be read? */
+extern bool warn_raises(const Trigger *trigger);
+
+/* An event of less is not written out to know its size (request_check_size()). */
+#define WARN_SMALL	(64 * 1024)
+
+/*
+ * A step that may fail, in a subtransaction, so it should not write unless it has to.
+ * False: it has failed, and why.
+ * A cancelled statement, a deadlock, and what the server lacks are errors all the same.
+ */
+extern bool warn_try(void (*step) (void *arg), void *arg, Refusal *refusal);
+
+/* What a trigger returns that does nothing: the row, where that counts. */
+extern HeapTuple warn_result(const TriggerData *trigdata);
+
+/*
+ * Stores what was prepared.  False: it could not be, and why.  trust: what is known of
+ * that so far, of this statement.
+ */
+extern bool warn_store(bool raises, SendTrust *trust, Sending *sending, const Prepared *prepared,
+					   Refusal *refusal);
+
+/*
+ * An error, or a WARNING and a row of rswebhook.delivery: for the destination of that
+ * name, NULL for all, with the event if there is one.  Of many that a transaction has
+ * of one trigger, only the first is warned of.
+ */
+extern void warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum event,
+						 TimestampTz now, const Refusal *refusal);
+
+/* Only the WARNING, once a transaction. */
+extern void warn_once(const Trigger *trigger, const Refusal *refusal);
+
+#endif							/* RSWEBHOOK_WARN_H */
