@@ -16,11 +16,13 @@ use Bench::Scenario::Cost;
 use Bench::Scenario::Latency;
 use Bench::Scenario::Many;
 use Bench::Scenario::Rate;
+use Bench::Scenario::Tables;
 
 my @scenarios = (
     [ throughput => \&Bench::Scenario::Rate::throughput ],
     [ latency => \&Bench::Scenario::Latency::latency ],
     [ send => \&Bench::Scenario::Cost::send_ ],
+    [ tables => \&Bench::Scenario::Tables::tables ],
     [ prepared => \&Bench::Scenario::Cost::prepared ],
     [ backlog => \&Bench::Scenario::Rate::backlog ],
     [ neighbours => \&Bench::Scenario::Latency::neighbours ],

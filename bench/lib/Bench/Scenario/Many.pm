@@ -35,6 +35,7 @@ sub many
             first_sends($result, $what{$which});
             worker($bench, $what{$which});
             edits($bench, $what{$which});
+            fan_out($bench, $what{$which});
             Bench::Way::forget_destinations();
         }
     }
@@ -184,6 +185,28 @@ sub senders
     return ($rate, $ms[ $#ms * 0.99 ]);
 }
 
+# Each has a filter of its own, and three of them take the event
+sub fan_out
+{
+    my ($bench, $what) = @_;
+    my ($result, $session, $sends) = (@$bench{qw(result session)}, $bench->{size}{many_sends});
+    my $wanted = q('{"type": "track", "event": "wanted", "userId": "u"}');
+    my %sql = ('to 3 that take it' => $wanted, 'to one by its name' => "$wanted, 'destination 7'");
+
+    $session->query(<<'SQL');
+UPDATE rswebhook.destination SET types = '{track,page}',
+    events = CASE WHEN name IN ('destination 1', 'destination 2', 'destination 3') THEN '{wanted}' ELSE ARRAY['Event ' || id, 'On ' || id || ' *'] END
+SQL
+    foreach my $how (sort keys %sql)
+    {
+        $session->query("SELECT rswebhook_send($sql{$how})");
+        my $start = time;
+        $session->query("SELECT count(rswebhook_send($sql{$how})) FROM generate_series(1, $sends)");
+        $result->add('many', "a send, $what", 'us', $how, (time - $start) / $sends * 1e6);
+    }
+    return;
+}
+
 sub median
 {
     my @sorted = sort { $a <=> $b } @_;
@@ -201,6 +224,8 @@ sub goals
         $result->compare('many', what => "first send, $what->{many}", way => $how,
             how => 'value', goal => [ '<=', 5 ]);
     }
+    $result->compare('many', what => "a send, $what->{many}", way => 'to 3 that take it',
+        against => 'to one by its name', how => 'ratio', goal => [ '<=', 2 ]);
     $result->compare('many', what => "memory, $what->{many}", way => 'workers', how => 'value',
         goal => [ '<=', 60 ]);
     $result->compare('many', what => "start, $what->{many}", way => 'workers', how => 'value',
