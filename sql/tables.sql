@@ -56,6 +56,10 @@ SET timezone = 'Asia/Tokyo'; SET datestyle = 'German'; SET intervalstyle = 'post
 UPDATE kinds SET id = id + 10;
 SELECT e.id, s -> 'properties' = jsonb_set(e.row, '{id}', to_jsonb(e.id + 10)) AS same, s -> 'userId' AS user_id
 FROM sent() s JOIN expected e ON e.id + 10 = (s -> 'properties' ->> 'id')::integer ORDER BY e.id;
+SET timezone = 'UTC+3';
+UPDATE kinds SET id = id + 10;
+SELECT count(*), bool_and(s -> 'properties' = jsonb_set(e.row, '{id}', to_jsonb(e.id + 20))) AS same
+FROM sent() s JOIN expected e ON e.id + 20 = (s -> 'properties' ->> 'id')::integer;
 SHOW timezone; SHOW datestyle; SHOW intervalstyle; SHOW bytea_output; SHOW extra_float_digits;
 RESET timezone; RESET datestyle; RESET intervalstyle; RESET bytea_output; RESET extra_float_digits;
 DROP TABLE kinds;
@@ -191,6 +195,9 @@ DELETE FROM rswebhook.queue;
 ALTER TABLE people ADD COLUMN large text, ADD COLUMN odd positive[];
 SELECT trigger_on('people', 'INSERT', $$'crm'$$);
 INSERT INTO people (id, large) VALUES (20, repeat('x', 2000000));
+SELECT error, payload IS NULL AS nothing FROM refused();
+SELECT trigger_on('people', 'UPDATE', $$'crm', '', 'columns=large', 'previous=true'$$);
+UPDATE people SET large = 'small' WHERE id = 20;
 SELECT error, payload IS NULL AS nothing FROM refused();
 SELECT trigger_on('people', 'INSERT', $$'crm', '', 'ordering_key=large', 'columns=id'$$);
 INSERT INTO people (id, large) VALUES (21, repeat('x', 2000));

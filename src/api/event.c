@@ -138,6 +138,12 @@ event_has_user(const EventForm *form)
 	return form->shape == SHAPE_RUDDERSTACK;
 }
 
+bool
+event_has_old(const EventForm *form)
+{
+	return form->shape != SHAPE_RUDDERSTACK || form->with_previous;
+}
+
 static bool
 is_of_type(const EventForm *form, const char *type)
 {

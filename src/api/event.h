@@ -67,6 +67,9 @@ extern EventShape event_shape(const char *word);
 /* Is the user in the event itself? */
 extern bool event_has_user(const EventForm *form);
 
+/* Of an UPDATE, is the old row in it? */
+extern bool event_has_old(const EventForm *form);
+
 /* In the current memory context. */
 extern Datum event_of_row(const EventForm *form, const RowJson *rows, const ChangedRow *row,
 						  const EventIds *ids, TimestampTz now);

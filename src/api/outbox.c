@@ -347,6 +347,7 @@ fire_for_statement(OutboxFiring *firing)
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc_of(firing), &TTSOpsMinimalTuple);
 
 	firing->row = slot;
+	tuplestore_select_read_pointer(firing->trigdata->tg_newtable, 0);
 	tuplestore_rescan(firing->trigdata->tg_newtable);
 	while (tuplestore_gettupleslot(firing->trigdata->tg_newtable, true, false, slot))
 	{

@@ -60,13 +60,25 @@ static const struct
 {
 	const char *name;
 	const char *value;
+	const char *same;			/* another value that shows all the same */
+	const char *beginning;		/* likewise, with any end; NULL: there is none */
 }			settings[] = {
-	{"TimeZone", "UTC"},
-	{"DateStyle", "ISO"},
-	{"IntervalStyle", "iso_8601"},
-	{"bytea_output", "hex"},
-	{"extra_float_digits", "1"}
+	{"TimeZone", "UTC", "Etc/UTC", NULL},
+	{"DateStyle", "ISO", "ISO", "ISO, "},
+	{"IntervalStyle", "iso_8601", "iso_8601", NULL},
+	{"bytea_output", "hex", "hex", NULL},
+	{"extra_float_digits", "1", "1", NULL}
 };
+
+static bool
+is_as_pinned(int i)
+{
+	const char *now = GetConfigOption(settings[i].name, false, false);
+
+	return strcmp(now, settings[i].value) == 0 || strcmp(now, settings[i].same) == 0 ||
+		(settings[i].beginning != NULL &&
+		 strncmp(now, settings[i].beginning, strlen(settings[i].beginning)) == 0);
+}
 
 /* -1: all of them are so already. */
 static int
@@ -76,10 +88,7 @@ settings_pin(void)
 
 	for (int i = 0; i < lengthof(settings); i++)
 	{
-		const char *now = GetConfigOption(settings[i].name, false, false);
-
-		/* DateStyle has an order as well, which matters to no output */
-		if (strncmp(now, settings[i].value, strlen(settings[i].value)) == 0)
+		if (is_as_pinned(i))
 			continue;
 		if (level < 0)
 			level = NewGUCNestLevel();

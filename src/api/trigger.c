@@ -183,7 +183,7 @@ name_table(Relation rel, EventForm *form)
 static TriggerPlan *
 make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 {
-	TriggerPlan	   *plan = palloc0(sizeof(TriggerPlan));
+	TriggerPlan *plan = palloc0(sizeof(TriggerPlan));
 	Option		options[OPTIONS];
 
 	memcpy(options, known_options, sizeof(options));
@@ -221,7 +221,7 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 typedef struct Firing
 {
 	TriggerData *trigdata;
-	TriggerPlan	   *plan;
+	TriggerPlan *plan;
 	Sending		sending;
 	TupleDesc	desc;
 	ChangedRow	row;
@@ -300,15 +300,26 @@ prepare_row(void *arg)
 	firing->accepted = send_prepare(&firing->sending, firing->event, &options, &firing->prepared, &firing->refusal);
 }
 
+/* Of the rows that are sent, before anything of them is fetched. */
+static Size
+size_of_rows(const TriggerPlan *plan, const ChangedRow *row)
+{
+	Size		size = 0;
+
+	if (row->operation != OPERATION_DELETE)
+		size += rowjson_size(plan->rows, row->new_values, row->new_nulls);
+	if (row->operation == OPERATION_DELETE ||
+		(row->operation == OPERATION_UPDATE && !row->unpaired && event_has_old(&plan->form)))
+		size += rowjson_size(plan->rows, row->old_values, row->old_nulls);
+	return size;
+}
+
 /* Nearly always, nothing can fail that is not told instead. */
 static void
 prepare(Firing *firing)
 {
-	TriggerPlan	   *plan = firing->plan;
-	const ChangedRow *row = &firing->row;
-	bool		is_delete = row->operation == OPERATION_DELETE;
-	Size		size = rowjson_size(plan->rows, is_delete ? row->old_values : row->new_values,
-									is_delete ? row->old_nulls : row->new_nulls);
+	TriggerPlan *plan = firing->plan;
+	Size		size = size_of_rows(plan, &firing->row);
 
 	firing->accepted = false;
 	firing->event = (Datum) 0;
@@ -324,7 +335,7 @@ prepare(Firing *firing)
 static void
 fire_for_row(Firing *firing)
 {
-	TriggerPlan	   *plan = firing->plan;
+	TriggerPlan *plan = firing->plan;
 	MemoryContext caller;
 
 	if (firing->row.operation == OPERATION_UPDATE && !firing->row.unpaired &&
@@ -369,6 +380,16 @@ fire_each_row(Firing *firing)
 	fire_for_row(firing);
 }
 
+/* Others may have read some of them before. */
+static void
+begin_reading(Tuplestorestate *rows)
+{
+	if (rows == NULL)
+		return;
+	tuplestore_select_read_pointer(rows, 0);
+	tuplestore_rescan(rows);
+}
+
 static TupleTableSlot *
 next_of(Tuplestorestate *rows, TupleTableSlot *slot)
 {
@@ -393,10 +414,8 @@ fire_for_statement(Firing *firing)
 		tuplestore_tuple_count(old_rows) == tuplestore_tuple_count(new_rows);
 	TriggerOperation operation = row->operation;
 
-	if (old_rows != NULL)
-		tuplestore_rescan(old_rows);
-	if (new_rows != NULL)
-		tuplestore_rescan(new_rows);
+	begin_reading(old_rows);
+	begin_reading(new_rows);
 	for (;;)
 	{
 		TupleTableSlot *old = operation == OPERATION_DELETE || paired ? next_of(old_rows, old_slot) : NULL;
