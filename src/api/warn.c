@@ -11,12 +11,10 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
-#include "utils/elog.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "api/send.h"
 #include "api/warn.h"
+#include "base/subtransaction.h"
 #include "destination/named.h"
 
 const char *const warn_on_error_values[] = {"warn", "raise", NULL};
@@ -62,38 +60,16 @@ is_the_applications(int sqlerrcode)
 bool
 warn_try(void (*step) (void *arg), void *arg, Refusal *refusal)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = true;
+	ErrorData  *error = subtransaction_try(step, arg);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		step(arg);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (is_the_applications(error->sqlerrcode))
-			ReThrowError(error);
-		/* a constraint's quotes the row */
-		done = refusal_set(refusal, error->sqlerrcode, error->message,
-					  ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ?
-					  NULL : error->detail, error->hint);
-	}
-	PG_END_TRY();
-	return done;
+	if (error == NULL)
+		return true;
+	if (is_the_applications(error->sqlerrcode))
+		ReThrowError(error);
+	/* a constraint's detail quotes the row */
+	return refusal_set(refusal, error->sqlerrcode, error->message,
+					   ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ?
+					   NULL : error->detail, error->hint);
 }
 
 typedef struct Looking

@@ -29,11 +29,11 @@
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "base/subtransaction.h"
 #include "destination/fields.h"
 #include "destination/row.h"
 #include "destination/table.h"
@@ -304,44 +304,38 @@ is_about_all(int sqlerrcode)
 	}
 }
 
-/* A subtransaction gives back what was held; in parallel mode there are none. */
+typedef struct Attempt
+{
+	DestinationPart part;
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	void	   *arg;
+} Attempt;
+
+static void
+attempt_part(void *arg)
+{
+	const Attempt *attempt = arg;
+
+	attempt->part(attempt->tuple, attempt->desc, attempt->arg);
+}
+
 char *
 destination_try(DestinationPart part, HeapTuple tuple, TupleDesc desc, void *arg)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	char	   *volatile message = NULL;
+	Attempt		attempt = {part, tuple, desc, arg};
+	ErrorData  *error = NULL;
 
+	/* where there are no subtransactions, an error is one */
 	if (IsInParallelMode())
-	{
-		part(tuple, desc, arg);
+		attempt_part(&attempt);
+	else
+		error = subtransaction_try(attempt_part, &attempt);
+	if (error == NULL)
 		return NULL;
-	}
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		part(tuple, desc, arg);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (is_about_all(error->sqlerrcode))
-			ReThrowError(error);
-		message = error->message;
-	}
-	PG_END_TRY();
-	return message;
+	if (is_about_all(error->sqlerrcode))
+		ReThrowError(error);
+	return error->message;
 }
 
 static void
