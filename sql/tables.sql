@@ -217,6 +217,13 @@ SELECT trigger_on('breaks', 'INSERT', $$'crm', '', 'on_error=raise'$$);
 INSERT INTO breaks VALUES (1, 'x');
 SELECT trigger_on('breaks', 'INSERT', $$'crm', '', 'columns=id'$$);
 INSERT INTO breaks VALUES (2, 'x');
+-- what is refused keeps its place
+SELECT trigger_on('breaks', 'INSERT', $$'nowhere', '', 'columns=id', 'ordering_key=id'$$);
+INSERT INTO breaks VALUES (3, 'x');
+SELECT e.ordering_key FROM rswebhook.delivery v JOIN rswebhook.event e ON e.id = v.event_id;
+SELECT payload FROM refused();
+SELECT trigger_on('breaks', 'INSERT', $$'crm', '', 'columns=id'$$);
+INSERT INTO breaks VALUES (2, 'x');
 SELECT s -> 'properties' AS properties FROM sent() s;
 DROP TABLE breaks;
 DROP TYPE broken CASCADE;

@@ -307,6 +307,7 @@ fire_for_row(OutboxFiring *firing)
 	slot_getsomeattrs(firing->row, plan->last_column);
 	caller = MemoryContextSwitchTo(firing->sending.each);
 	firing->event = (Datum) 0;
+	firing->prepared = (Prepared) {0};
 	firing->destination = plan->destination;
 	if (plan->raises || (plan->trust == SEND_PLAIN && !plan->may_fail && plain_size(firing) < WARN_SMALL))
 		prepare_row(firing);
@@ -316,7 +317,7 @@ fire_for_row(OutboxFiring *firing)
 		firing->accepted = warn_store(plan->raises, &plan->trust, &firing->sending, &firing->prepared, &firing->refusal);
 	if (!firing->accepted)
 		warn_refused(plan->raises, firing->trigdata->tg_trigger, firing->destination,
-					 firing->event, firing->sending.now, &firing->refusal);
+					 firing->event, firing->prepared.ordering_key, firing->sending.now, &firing->refusal);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(firing->sending.each);
 }
@@ -478,7 +479,7 @@ rswebhook_outbox(PG_FUNCTION_ARGS)
 	firing.plan = get_plan(fcinfo, trigdata, &firing.refusal);
 	if (firing.plan == NULL)
 	{
-		warn_refused(warn_raises(trigdata->tg_trigger), trigdata->tg_trigger, NULL, (Datum) 0,
+		warn_refused(warn_raises(trigdata->tg_trigger), trigdata->tg_trigger, NULL, (Datum) 0, NULL,
 					 GetCurrentTimestamp(), &firing.refusal);
 		return PointerGetDatum(warn_result(trigdata));
 	}

@@ -403,6 +403,14 @@ rowjson_push(JsonbInState *state, const RowJson *rows, const Datum *values, cons
 	settings_unpin(level);
 }
 
+bool
+rowjson_text_is_plain(TupleDesc desc, int attnum)
+{
+	Oid			type = TupleDescAttr(desc, attnum - 1)->atttypid;
+
+	return type == INT4OID || type == INT8OID || type == TEXTOID || type == VARCHAROID;
+}
+
 char *
 rowjson_text(TupleDesc desc, int attnum, const Datum *values, const bool *nulls)
 {

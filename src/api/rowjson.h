@@ -38,6 +38,9 @@ extern bool rowjson_may_fail(const RowJson *rows);
 extern void rowjson_push(JsonbInState *state, const RowJson *rows, const Datum *values,
 						 const bool *nulls);
 
+/* Is that so without calling a function of the column's type? */
+extern bool rowjson_text_is_plain(TupleDesc desc, int attnum);
+
 /* A column as a string; NULL: it is null.  The same whatever the session's settings. */
 extern char *rowjson_text(TupleDesc desc, int attnum, const Datum *values, const bool *nulls);
 

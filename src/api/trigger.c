@@ -84,6 +84,7 @@ typedef struct TriggerPlan
 	RowJson    *rows;
 	int			last_column;	/* that is needed */
 	bool		raises;
+	bool		may_fail;		/* the types' own functions are called */
 	SendTrust	trust;
 } TriggerPlan;
 
@@ -148,10 +149,13 @@ find_columns(Relation rel, const Trigger *trigger, const Option *options, Trigge
 		if (!options_column(rel, trigger, options[columns[i].option].value, columns[i].attnum, refusal))
 			return false;
 		plan->last_column = Max(plan->last_column, *columns[i].attnum);
+		plan->may_fail |= *columns[i].attnum > 0 &&
+			!rowjson_text_is_plain(RelationGetDescr(rel), *columns[i].attnum);
 	}
 	if (!choose_columns(rel, trigger, options, chosen, refusal))
 		return false;
 	plan->rows = rowjson_make(RelationGetDescr(rel), chosen);
+	plan->may_fail |= rowjson_may_fail(plan->rows);
 	plan->last_column = Max(plan->last_column, rowjson_last_column(plan->rows));
 	plan->watched = chosen;
 	if (!options[OPTION_WATCH].given)
@@ -323,10 +327,11 @@ prepare(Firing *firing)
 
 	firing->accepted = false;
 	firing->event = (Datum) 0;
+	firing->prepared = (Prepared) {0};
 	firing->destination = plan->destination;
 	if (!accept_size(size, &firing->refusal))
 		return;					/* before it is fetched */
-	if (plan->raises || (plan->trust == SEND_PLAIN && size < WARN_SMALL && !rowjson_may_fail(plan->rows)))
+	if (plan->raises || (plan->trust == SEND_PLAIN && size < WARN_SMALL && !plan->may_fail))
 		prepare_row(firing);
 	else if (!warn_try(prepare_row, firing, &firing->refusal))
 		firing->accepted = false;
@@ -347,7 +352,7 @@ fire_for_row(Firing *firing)
 		firing->accepted = warn_store(plan->raises, &plan->trust, &firing->sending, &firing->prepared, &firing->refusal);
 	if (!firing->accepted)
 		warn_refused(plan->raises, firing->trigdata->tg_trigger, firing->destination,
-					 firing->event, firing->sending.now, &firing->refusal);
+					 firing->event, firing->prepared.ordering_key, firing->sending.now, &firing->refusal);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(firing->sending.each);
 }
@@ -508,7 +513,7 @@ rswebhook_trigger(PG_FUNCTION_ARGS)
 	firing.plan = get_plan(fcinfo, trigdata, &firing.refusal);
 	if (firing.plan == NULL)
 	{
-		warn_refused(warn_raises(trigdata->tg_trigger), trigdata->tg_trigger, NULL, (Datum) 0,
+		warn_refused(warn_raises(trigdata->tg_trigger), trigdata->tg_trigger, NULL, (Datum) 0, NULL,
 					 GetCurrentTimestamp(), &firing.refusal);
 		return PointerGetDatum(warn_result(trigdata));
 	}

@@ -137,7 +137,7 @@ is_warned(const Trigger *trigger)
 
 /* The event, if it can be one, is stored without being owed to anybody. */
 static int64
-store_event(Datum event, TimestampTz now)
+store_event(Datum event, const char *ordering_key, TimestampTz now)
 {
 	Refusal		ignored;
 	Times		times = {.now = now};
@@ -146,8 +146,10 @@ store_event(Datum event, TimestampTz now)
 
 	if (event == (Datum) 0 || accept_event(event, &ignored) == NULL)
 		return 0;
+	if (!accept_ordering_key(ordering_key, &ignored))
+		ordering_key = NULL;
 	store = store_begin(now, false);
-	id = store_add(store, event, DatumGetJsonbP(event), NULL, &times, NULL, 0);
+	id = store_add(store, event, DatumGetJsonbP(event), ordering_key, &times, NULL, 0);
 	store_end(store);
 	return id;
 }
@@ -165,6 +167,7 @@ typedef struct Record
 {
 	const char *destination;
 	Datum		event;
+	const char *ordering_key;
 	TimestampTz now;
 	const char *reason;
 } Record;
@@ -174,7 +177,7 @@ write_record(void *arg)
 {
 	const Record *record = arg;
 
-	store_refused(store_event(record->event, record->now), id_of(record->destination),
+	store_refused(store_event(record->event, record->ordering_key, record->now), id_of(record->destination),
 				  record->now, record->reason);
 }
 
@@ -195,12 +198,12 @@ write_what_can_be(Record *record)
 
 void
 warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum event,
-			 TimestampTz now, const Refusal *refusal)
+			 const char *ordering_key, TimestampTz now, const Refusal *refusal)
 {
 	char	   *where = psprintf("trigger \"%s\"", trigger->tgname);
 	const char *reason = refusal->detail == NULL ? refusal->message :
 		psprintf("%s: %s", refusal->message, refusal->detail);
-	Record		record = {destination, event, now, psprintf("%s: %s", where, reason)};
+	Record		record = {destination, event, ordering_key, now, psprintf("%s: %s", where, reason)};
 
 	if (raises)
 		refusal_report(refusal, ERROR, where);

@@ -47,7 +47,7 @@ extern bool warn_store(bool raises, SendTrust *trust, Sending *sending, const Pr
  * of one trigger, only the first is warned of.
  */
 extern void warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum event,
-						 TimestampTz now, const Refusal *refusal);
+						 const char *ordering_key, TimestampTz now, const Refusal *refusal);
 
 /* Only the WARNING, once a transaction. */
 extern void warn_once(const Trigger *trigger, const Refusal *refusal);

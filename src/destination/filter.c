@@ -13,7 +13,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "lib/stringinfo.h"
@@ -23,8 +22,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonpath.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "base/compat.h"
 #include "destination/check.h"
