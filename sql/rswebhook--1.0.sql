@@ -49,6 +49,9 @@ CREATE TABLE rswebhook.destination (
     filter             jsonpath,
     consent            jsonb,
 
+    -- so long it is not sent a messageId again; NULL: it is
+    deduplicate        interval,
+
     -- pace
     ordered            boolean NOT NULL DEFAULT true,
     max_in_flight      integer NOT NULL DEFAULT 32,
@@ -114,6 +117,8 @@ CREATE TABLE rswebhook.destination (
         CHECK (min_attempts BETWEEN 1 AND 10000),
     CONSTRAINT destination_breaker_failures_check
         CHECK (breaker_failures >= 0),
+    CONSTRAINT destination_deduplicate_check
+        CHECK (deduplicate > interval '0' AND deduplicate <= interval '365 days'),
     CONSTRAINT destination_expires_after_check
         CHECK (expires_after > interval '0' AND expires_after <= interval '36500 days'),
 
@@ -180,6 +185,29 @@ CREATE TABLE rswebhook.floor (
 -- A table without a key, too, needs what tells a row that is deleted, in case somebody
 -- publishes it (CREATE PUBLICATION ... FOR ALL TABLES).
 ALTER TABLE rswebhook.floor REPLICA IDENTITY FULL;
+
+-- The messageIds, as hashes, that a destination was sent of late by those who send each
+-- of them once in a while only. Its key makes one of two transactions that send the
+-- same at once wait for the other.
+CREATE TABLE rswebhook.message (
+    destination_id integer NOT NULL,
+    hash           uuid NOT NULL,
+    event_id       bigint NOT NULL,
+    noted_at       timestamptz NOT NULL,
+    expires_at     timestamptz NOT NULL,
+    PRIMARY KEY (destination_id, hash)
+);
+
+CREATE INDEX message_expires_at_idx ON rswebhook.message (expires_at);
+
+-- Which destinations a role may send to that may not send to all; see
+-- rswebhook.sends_as_granted(). A destination that is deleted leaves its rows: no other
+-- one gets its id.
+CREATE TABLE rswebhook.sender (
+    role           regrole NOT NULL,
+    destination_id integer NOT NULL,
+    PRIMARY KEY (role, destination_id)
+);
 
 -- Which database this is. A copy, by CREATE DATABASE ... TEMPLATE or by
 -- pg_restore, brings the original's row along and is known as a copy by it:
@@ -290,6 +318,8 @@ ALTER TABLE rswebhook.delivery ALTER COLUMN response_body SET STATISTICS 0;
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.destination', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.destination_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.breaker', '');
+SELECT pg_catalog.pg_extension_config_dump('rswebhook.message', '');
+SELECT pg_catalog.pg_extension_config_dump('rswebhook.sender', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.home', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.event_id_seq', '');
@@ -357,7 +387,8 @@ CREATE FUNCTION rswebhook_send(
     destination   text DEFAULT NULL,
     deliver_after timestamptz DEFAULT NULL,
     ordering_key  text DEFAULT NULL,
-    expires_after interval DEFAULT NULL)
+    expires_after interval DEFAULT NULL,
+    deduplicate   interval DEFAULT NULL)
 RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'rswebhook_send';
@@ -369,7 +400,8 @@ CREATE FUNCTION rswebhook_send_batch(
     destination   text DEFAULT NULL,
     deliver_after timestamptz DEFAULT NULL,
     ordering_key  text DEFAULT NULL,
-    expires_after interval DEFAULT NULL)
+    expires_after interval DEFAULT NULL,
+    deduplicate   interval DEFAULT NULL)
 RETURNS SETOF bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'rswebhook_send_batch';
@@ -927,19 +959,105 @@ BEGIN
 END
 $$;
 
--- Who sends, or has tables send.
+-- The functions that send.
+CREATE FUNCTION rswebhook.sending_functions() RETURNS regprocedure[]
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY[
+        '@extschema@.rswebhook_send(jsonb, text, timestamptz, text, interval, interval)',
+        '@extschema@.rswebhook_send_batch(jsonb, text, timestamptz, text, interval, interval)',
+        '@extschema@.rswebhook_trigger()',
+        '@extschema@.rswebhook_outbox()']::regprocedure[]
+$$;
+
+-- A mark, and nothing else: whoever was granted EXECUTE on this has the functions that
+-- send for those destinations only that rswebhook.sender says.
+CREATE FUNCTION rswebhook.sends_as_granted() RETURNS void
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$ $$;
+
+-- Who sends anywhere, or has tables send.
 CREATE FUNCTION rswebhook.grant_sender(role regrole) RETURNS void
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM rswebhook.grant_all(role, ARRAY[
-        '@extschema@.rswebhook_send(jsonb, text, timestamptz, text, interval)',
+    PERFORM rswebhook.grant_all(role, rswebhook.sending_functions() || ARRAY[
         '@extschema@.rswebhook_transform(jsonb, jsonb)',
-        '@extschema@.rswebhook_transform(jsonb, text)',
-        '@extschema@.rswebhook_send_batch(jsonb, text, timestamptz, text, interval)',
-        '@extschema@.rswebhook_trigger()',
-        '@extschema@.rswebhook_outbox()']::regprocedure[]);
+        '@extschema@.rswebhook_transform(jsonb, text)']::regprocedure[]);
+    DELETE FROM rswebhook.sender s WHERE s.role = grant_sender.role;
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION rswebhook.sends_as_granted() FROM %s', role);
+END
+$$;
+
+-- By whose EXECUTE on a function that sends a role may send anywhere; null: it may not.
+CREATE FUNCTION rswebhook.sends_anywhere(role regrole) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+        FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+        WHERE p.oid = ANY (rswebhook.sending_functions()::oid[]) AND a.privilege_type = 'EXECUTE'
+          AND (a.grantee = 0 OR pg_has_role(role, a.grantee, 'USAGE'))
+          AND NOT EXISTS (
+              SELECT FROM pg_proc m, aclexplode(m.proacl) marked
+              WHERE m.oid = 'rswebhook.sends_as_granted()'::regprocedure
+                AND marked.privilege_type = 'EXECUTE' AND marked.grantee = a.grantee
+                AND a.grantee <> m.proowner)
+        ORDER BY a.grantee <> role, 1 LIMIT 1
+$$;
+
+-- Who sends to this destination, or has tables send to it, and to no other one unless that is
+-- granted as well.
+CREATE FUNCTION rswebhook_grant_send(role regrole, destination text) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dest integer := rswebhook.destination_id(destination);
+    anywhere text := rswebhook.sends_anywhere(role);
+BEGIN
+    IF anywhere IS NOT NULL THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('role %s may send to each destination', role),
+            DETAIL = format('It has EXECUTE on functions that send by the rights of %s.', anywhere),
+            HINT = 'Take that away first, with REVOKE EXECUTE or rswebhook_revoke_send().';
+    END IF;
+    PERFORM rswebhook.grant_all(role, 'rswebhook.sends_as_granted()'::regprocedure || rswebhook.sending_functions());
+    INSERT INTO rswebhook.sender (role, destination_id)
+        VALUES (rswebhook_grant_send.role, dest) ON CONFLICT DO NOTHING;
+END
+$$;
+
+-- No more: to this destination; or, with NULL, to any. Who has the mark only, of that the
+-- tables do not send either.
+CREATE FUNCTION rswebhook_revoke_send(role regrole, destination text DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dest integer := CASE WHEN destination IS NOT NULL THEN rswebhook.destination_id(destination) END;
+    function regprocedure;
+BEGIN
+    IF role IS NULL THEN
+        RAISE undefined_object USING MESSAGE = 'role must not be null';
+    END IF;
+    DELETE FROM rswebhook.sender s
+        WHERE s.role = rswebhook_revoke_send.role AND (dest IS NULL OR s.destination_id = dest);
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = rswebhook_revoke_send.role) THEN
+        NULL;                   -- it was dropped
+    ELSIF dest IS NULL THEN
+        FOREACH function IN ARRAY rswebhook.sending_functions()
+        LOOP
+            EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', function, role);
+        END LOOP;
+    ELSIF rswebhook.sends_anywhere(role) IS NOT NULL THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('role %s may send to each destination', role),
+            HINT = 'To take that away, call rswebhook_revoke_send() without a destination.';
+    END IF;
 END
 $$;
 

@@ -155,15 +155,32 @@ accept_ordering_key(const char *key, Refusal *refusal)
  * ---------------------------------------------------------------------
  */
 
+/* The same whether there is one of this name: it may be somebody else's. */
+static void
+refuse_to_sender(const char *name, const Sender *sender, Refusal *refusal)
+{
+	(void) refusal_set(refusal, ERRCODE_INSUFFICIENT_PRIVILEGE,
+				  psprintf("permission denied for destination \"%s\"", encoding_quotable(name, strlen(name))),
+				  psprintf("Role \"%s\" may send only to the destinations that it was granted.",
+						   GetUserNameFromId(sender->role, false)),
+				  "The owner of the extension grants them with rswebhook_grant_send().");
+}
+
 /* An order, not an offer: filters have no say. */
 Taker *
-accept_by_name(const char *name, int *count, Refusal *refusal)
+accept_by_name(const char *name, const Sender *sender, int *count, Refusal *refusal)
 {
 	NamedDestination dest;
 	Taker	   *chosen = palloc(sizeof(Taker));
+	bool		is_there = destination_named(name, &dest);
 
 	*count = 0;
-	if (!destination_named(name, &dest))
+	if (!sender->everywhere && (!is_there || !sender_may_send(sender, dest.id)))
+	{
+		refuse_to_sender(name, sender, refusal);
+		return NULL;
+	}
+	if (!is_there)
 	{
 		(void) refusal_set(refusal, ERRCODE_UNDEFINED_OBJECT,
 					  psprintf("destination \"%s\" does not exist", encoding_quotable(name, strlen(name))),
@@ -177,9 +194,27 @@ accept_by_name(const char *name, int *count, Refusal *refusal)
 					  dest.problem, "Correct the row of rswebhook.destination.");
 		return NULL;
 	}
-	*chosen = (Taker) {dest.id, dest.parts};
+	*chosen = (Taker) {dest.id, dest.parts, dest.once_us};
 	*count = 1;
 	return chosen;
+}
+
+Taker *
+accept_takers(Jsonb *event, const Sender *sender, int *count)
+{
+	Taker	   *takers = destination_takers(event, count);
+	int			ntakers = *count;
+
+	if (sender->everywhere)
+		return takers;
+	*count = 0;
+	for (int i = 0; i < ntakers; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (sender_may_send(sender, takers[i].destination_id))
+			takers[(*count)++] = takers[i];
+	}
+	return takers;
 }
 
 /* ---------------------------------------------------------------------

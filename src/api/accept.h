@@ -15,8 +15,10 @@
 
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
+#include "utils/uuid.h"
 
 #include "api/refusal.h"
+#include "api/sender.h"
 #include "destination/directory.h"
 
 extern int	rswebhook_max_event_size;	/* setting; bytes of jsonb */
@@ -27,6 +29,7 @@ typedef struct SendOptions
 	const TimestampTz *deliver_after;	/* NULL: at once */
 	const char *ordering_key;	/* NULL: the event's own; "": none */
 	const Interval *expires_after;	/* NULL: the destination's own */
+	const Interval *deduplicate;	/* likewise */
 } SendOptions;
 
 /* False or NULL: it was refused. */
@@ -40,8 +43,9 @@ extern bool accept_ordering_key(const char *key, Refusal *refusal);
  */
 extern bool accept_ordering_hash(Jsonb *event, const char *given, int64 *hash);
 
-/* The one that is named. */
-extern Taker *accept_by_name(const char *name, int *count, Refusal *refusal);
+/* Those to which this role may send: the one that is named, or all that take it. */
+extern Taker *accept_by_name(const char *name, const Sender *sender, int *count, Refusal *refusal);
+extern Taker *accept_takers(Jsonb *event, const Sender *sender, int *count);
 
 /* When it is sent, and of SendOptions, as rswebhook.queue has them; 0 for null. */
 typedef struct Times
@@ -52,5 +56,18 @@ typedef struct Times
 } Times;
 
 extern bool accept_times(const SendOptions *options, TimestampTz now, Times *times, Refusal *refusal);
+
+/* An event that may be stored, and for whom. */
+typedef struct Prepared
+{
+	Datum		event;
+	Jsonb	   *checked;		/* the same */
+	const char *ordering_key;
+	Times		times;
+	Taker	   *takers;
+	int			count;			/* 0: it is not to be queued */
+	bool		once;			/* some have it once in a while only: by its messageId */
+	pg_uuid_t	message;		/* if so, a hash of that */
+} Prepared;
 
 #endif							/* RSWEBHOOK_ACCEPT_H */

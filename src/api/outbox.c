@@ -483,7 +483,8 @@ rswebhook_outbox(PG_FUNCTION_ARGS)
 					 GetCurrentTimestamp(), &firing.refusal);
 		return PointerGetDatum(warn_result(trigdata));
 	}
-	send_begin(&firing.sending, "rswebhook_outbox()", !is_row);
+	send_begin(&firing.sending, "rswebhook_outbox()", fcinfo->flinfo->fn_oid,
+			   trigdata->tg_relation->rd_rel->relowner, !is_row);
 	if (is_row)
 	{
 		firing.row = trigdata->tg_trigslot;

@@ -17,6 +17,7 @@
 #include "utils/tuplestore.h"
 
 #include "api/accept.h"
+#include "api/once.h"
 #include "api/send.h"
 #include "api/store.h"
 #include "base/compat.h"
@@ -27,11 +28,12 @@
 #include "tables/tables.h"
 
 void
-send_begin(Sending *sending, const char *what, bool many)
+send_begin(Sending *sending, const char *what, Oid function, Oid role, bool many)
 {
 	PreventCommandIfReadOnly(what);
 	PreventCommandIfParallelMode(what);
 	sending->now = GetCurrentTimestamp();
+	sending->sender = sender_of(function, role);
 	sending->many = many;
 	sending->store = NULL;
 	sending->context = CurrentMemoryContext;
@@ -51,10 +53,11 @@ send_prepare(const Sending *sending, Datum event, const SendOptions *options, Pr
 		!accept_times(options, sending->now, &prepared->times, refusal))
 		return false;
 	if (options->destination == NULL)
-		prepared->takers = destination_takers(prepared->checked, &prepared->count);
+		prepared->takers = accept_takers(prepared->checked, &sending->sender, &prepared->count);
 	else
-		prepared->takers = accept_by_name(options->destination, &prepared->count, refusal);
-	return options->destination == NULL || prepared->takers != NULL;
+		prepared->takers = accept_by_name(options->destination, &sending->sender, &prepared->count, refusal);
+	return (options->destination == NULL || prepared->takers != NULL) &&
+		once_prepare(options->deduplicate, prepared, refusal);
 }
 
 int64
@@ -69,8 +72,7 @@ send_store(Sending *sending, const Prepared *prepared)
 		sending->store = store_begin(sending->now, sending->many);
 		MemoryContextSwitchTo(caller);
 	}
-	return store_add(sending->store, prepared->event, prepared->checked, prepared->ordering_key,
-					 &prepared->times, prepared->takers, prepared->count);
+	return store_add(sending->store, prepared);
 }
 
 void
@@ -84,23 +86,6 @@ send_end(Sending *sending)
 	MemoryContextDelete(sending->each);
 	if (stored && !slots_available())
 		slots_warn_unavailable();
-}
-
-bool
-send_event(Datum event, const SendOptions *options, int64 *id)
-{
-	Sending		sending;
-	Prepared	prepared;
-	Refusal		refusal;
-
-	send_begin(&sending, "rswebhook_send()", false);
-	MemoryContextSwitchTo(sending.each);
-	if (!send_prepare(&sending, event, options, &prepared, &refusal))
-		refusal_report(&refusal, ERROR, NULL);
-	*id = send_store(&sending, &prepared);
-	MemoryContextSwitchTo(sending.context);
-	send_end(&sending);
-	return *id != 0;
 }
 
 /* All arguments but the first. */
@@ -122,6 +107,8 @@ read_options(FunctionCallInfo fcinfo, SendOptions *options, TimestampTz *deliver
 		options->ordering_key = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	if (!PG_ARGISNULL(4))
 		options->expires_after = PG_GETARG_INTERVAL_P(4);
+	if (!PG_ARGISNULL(5))
+		options->deduplicate = PG_GETARG_INTERVAL_P(5);
 }
 
 SQL_FUNCTION(rswebhook_send);
@@ -131,10 +118,20 @@ rswebhook_send(PG_FUNCTION_ARGS)
 {
 	SendOptions options = {0};
 	TimestampTz deliver_after;
+	Sending		sending;
+	Prepared	prepared;
+	Refusal		refusal;
 	int64		id;
 
 	read_options(fcinfo, &options, &deliver_after);
-	if (!send_event(PG_GETARG_DATUM(0), &options, &id))
+	send_begin(&sending, "rswebhook_send()", fcinfo->flinfo->fn_oid, GetUserId(), false);
+	MemoryContextSwitchTo(sending.each);
+	if (!send_prepare(&sending, PG_GETARG_DATUM(0), &options, &prepared, &refusal))
+		refusal_report(&refusal, ERROR, NULL);
+	id = send_store(&sending, &prepared);
+	MemoryContextSwitchTo(sending.context);
+	send_end(&sending);
+	if (id == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(id);
 }
@@ -214,7 +211,7 @@ rswebhook_send_batch(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("events are neither a JSON array nor an object with an array \"batch\"")));
-	send_begin(&sending, "rswebhook_send_batch()", true);
+	send_begin(&sending, "rswebhook_send_batch()", fcinfo->flinfo->fn_oid, GetUserId(), true);
 	callback.previous = error_context_stack;
 	callback.callback = batch_error;
 	callback.arg = &place;

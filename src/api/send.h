@@ -20,31 +20,21 @@
 typedef struct Sending
 {
 	TimestampTz now;
+	Sender		sender;
 	bool		many;			/* there are several events */
 	Store	   *store;			/* NULL: nothing was stored yet */
 	MemoryContext context;		/* of the caller */
 	MemoryContext each;			/* for what one event takes; the caller resets it */
 } Sending;
 
-/* An event that may be stored. */
-typedef struct Prepared
-{
-	Datum		event;
-	Jsonb	   *checked;		/* the same */
-	const char *ordering_key;
-	Times		times;
-	Taker	   *takers;
-	int			count;
-} Prepared;
-
-/* what: the function, for errors */
-extern void send_begin(Sending *sending, const char *what, bool many);
+/* what: the function, for errors; by whom */
+extern void send_begin(Sending *sending, const char *what, Oid function, Oid role, bool many);
 
 /* Reads only.  In the current memory context.  False: it was refused. */
 extern bool send_prepare(const Sending *sending, Datum event, const SendOptions *options,
 						 Prepared *prepared, Refusal *refusal);
 
-/* Returns the event's id; 0: no destination takes it, and nothing was stored. */
+/* Returns the event's id (store_add()); 0: no destination takes it, and nothing was stored. */
 extern int64 send_store(Sending *sending, const Prepared *prepared);
 extern void send_end(Sending *sending);
 
@@ -58,8 +48,5 @@ typedef enum SendTrust
 	SEND_PLAIN,
 	SEND_MAY_FAIL
 } SendTrust;
-
-/* Of a single event; what is refused is an error.  False: no destination takes it. */
-extern bool send_event(Datum event, const SendOptions *options, int64 *id);
 
 #endif							/* RSWEBHOOK_SEND_H */

@@ -32,7 +32,6 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -40,7 +39,9 @@
 #include "utils/timestamp.h"
 
 #include "api/accept.h"
+#include "api/once.h"
 #include "api/store.h"
+#include "base/as_role.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "destination/map.h"
@@ -247,18 +248,10 @@ prepare_insert(const Target *target)
 static void
 insert_by_statement(Target *target, Oid owner, NewRow *row)
 {
-	Oid			user;
-	int			context;
-	int			settings = NewGUCNestLevel();
+	AsRole		before;
 	int			result;
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("row_security", "off", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	as_role_begin(&before, owner);
 	SPI_connect();
 	if (target->plan == NULL)
 		target->plan = prepare_insert(target);
@@ -275,8 +268,7 @@ insert_by_statement(Target *target, Oid owner, NewRow *row)
 				 errhint("Look for triggers and rules on rswebhook.%s.", target->name)));
 	}
 	SPI_finish();
-	AtEOXact_GUC(false, settings);
-	SetUserIdAndSecContext(user, context);
+	as_role_end(&before);
 }
 
 /* kept: with others, at the latest when the sink is closed. */
@@ -542,18 +534,16 @@ store_end(Store *store)
 	pfree(store);
 }
 
-int64
-store_add(Store *store, Datum datum, Jsonb *event, const char *ordering_key, const Times *times,
-		  const Taker *takers, int count)
+/* Of an event that is stored. */
+static void
+queue_for(Store *store, int64 id, const Prepared *prepared, const Taker *takers, int count)
 {
+	const Times *times = &prepared->times;
 	int64		hash = 0;
 	ShareMap	map = map_of(takers, count);
-	bool		keyed = accept_ordering_hash(event, ordering_key, &hash);
-	int64		id = next_id(store->events.rel, store->ring_part);
+	bool		keyed = accept_ordering_hash(prepared->checked, prepared->ordering_key, &hash);
 	NewRow		row;
 
-	insert_event(&store->events, id, store->ring_part, times->now, ordering_key, datum,
-				 store->many && VARSIZE(event) <= MAX_KEPT);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -572,6 +562,23 @@ store_add(Store *store, Datum datum, Jsonb *event, const char *ordering_key, con
 		sink_insert(&store->queue, &row, store->many);
 		note_queued(&takers[i], id, keyed ? hash : id, map);
 	}
+}
+
+int64
+store_add(Store *store, const Prepared *prepared)
+{
+	const Taker *takers = prepared->takers;
+	int			count = prepared->count;
+	int64		id = next_id(store->events.rel, store->ring_part);
+	int64		first;
+
+	if (prepared->once)
+		takers = once_takers(prepared, id, &count, &first);
+	if (prepared->once && count == 0)
+		return first;
+	insert_event(&store->events, id, store->ring_part, prepared->times.now, prepared->ordering_key,
+				 prepared->event, store->many && VARSIZE(prepared->checked) <= MAX_KEPT);
+	queue_for(store, id, prepared, takers, count);
 	return id;
 }
 

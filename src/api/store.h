@@ -27,9 +27,8 @@ extern void store_end(Store *store);
 /* Would all be written without a statement, that somebody's triggers or checks can fail? */
 extern bool store_is_plain(TimestampTz now);
 
-/* Returns its id.  takers: none, if it is not to be queued. */
-extern int64 store_add(Store *store, Datum datum, Jsonb *event, const char *ordering_key,
-					   const Times *times, const Taker *takers, int count);
+/* Returns its id, or that of the one that all its takers had before. */
+extern int64 store_add(Store *store, const Prepared *prepared);
 
 /*
  * A row of rswebhook.delivery for what was not even queued.  0: there is no event, or

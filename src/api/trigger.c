@@ -517,7 +517,8 @@ rswebhook_trigger(PG_FUNCTION_ARGS)
 					 GetCurrentTimestamp(), &firing.refusal);
 		return PointerGetDatum(warn_result(trigdata));
 	}
-	send_begin(&firing.sending, "rswebhook_trigger()", !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event));
+	send_begin(&firing.sending, "rswebhook_trigger()", fcinfo->flinfo->fn_oid,
+			   trigdata->tg_relation->rd_rel->relowner, !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event));
 	if (TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
 		fire_each_row(&firing);
 	else

@@ -22,72 +22,69 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_language.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
-#include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
 #include "api/accept.h"
 #include "api/outbox.h"
 #include "api/refusal.h"
+#include "api/sender.h"
 #include "api/trigger.h"
 #include "api/trigger_check.h"
+#include "api/trigger_names.h"
 #include "base/compat.h"
-
-typedef bool (*OptionsCheck) (Relation rel, const Trigger *trigger, const char **destination, Refusal *refusal);
-
-/* ---------------------------------------------------------------------
- * Which are ours
- * ---------------------------------------------------------------------
- */
-
-/* By the symbol that the function is, in our library; NULL: it is none of ours. */
-static OptionsCheck
-check_of_function(Oid function)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	OptionsCheck check = NULL;
-	Datum		symbol;
-	Datum		library;
-	bool		isnull;
-
-	if (!HeapTupleIsValid(tuple))
-		return NULL;
-	library = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_probin, &isnull);
-	if (((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId && !isnull &&
-		strstr(TextDatumGetCString(library), "rswebhook") != NULL)
-	{
-		symbol = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
-		if (!isnull && strcmp(TextDatumGetCString(symbol), "rswebhook_trigger") == 0)
-			check = trigger_options_check;
-		else if (!isnull && strcmp(TextDatumGetCString(symbol), "rswebhook_outbox") == 0)
-			check = outbox_options_check;
-	}
-	ReleaseSysCache(tuple);
-	return check;
-}
 
 /* ---------------------------------------------------------------------
  * What is wrong with one
  * ---------------------------------------------------------------------
  */
 static bool
-check(Relation rel, const Trigger *trigger, OptionsCheck check_options, Refusal *refusal)
+check_options(Relation rel, const Trigger *trigger, const char **destination, Refusal *refusal)
 {
-	const char *destination = NULL;
+	return trigger_names_function(trigger->tgfoid) == OUR_TRIGGER ?
+		trigger_options_check(rel, trigger, destination, refusal) :
+		outbox_options_check(rel, trigger, destination, refusal);
+}
+
+/* By the rights of the table's owner, with which it will send. */
+static bool
+check(Relation rel, const Trigger *trigger, const char **destination, Refusal *refusal)
+{
+	Sender		owner;
 	int			count;
 
-	return check_options(rel, trigger, &destination, refusal) &&
-		(destination == NULL || accept_by_name(destination, &count, refusal) != NULL);
+	*destination = NULL;
+	if (!check_options(rel, trigger, destination, refusal))
+		return false;
+	if (*destination == NULL)
+		return true;
+	owner = sender_of(trigger->tgfoid, rel->rd_rel->relowner);
+	return accept_by_name(*destination, &owner, &count, refusal) != NULL;
+}
+
+/*
+ * Who may send to some destinations only names one of these: the table may have
+ * another owner tomorrow, with whose rights the trigger is fired.
+ */
+static bool
+check_creator(const Sender *creator, const Trigger *trigger, const char *destination, Refusal *refusal)
+{
+	int			count;
+
+	if (creator->everywhere)
+		return true;
+	if (destination != NULL)
+		return accept_by_name(destination, creator, &count, refusal) != NULL;
+	return refusal_set(refusal, ERRCODE_INSUFFICIENT_PRIVILEGE,
+					   psprintf("permission denied to create trigger \"%s\" without a destination", trigger->tgname),
+					   psprintf("Role \"%s\" may send only to the destinations that it was granted.",
+								GetUserNameFromId(creator->role, false)),
+					   "Name one of them.");
 }
 
 static const Trigger *
@@ -110,22 +107,31 @@ is_restored(void)
 	return !check_function_bodies;
 }
 
+static void
+check_created(Relation rel, const Trigger *trigger)
+{
+	Sender		creator = sender_of(trigger->tgfoid, GetUserId());
+	const char *destination;
+	Refusal		refusal;
+
+	if (is_restored() && creator.everywhere)
+		return;
+	if (!check(rel, trigger, &destination, &refusal) ||
+		!check_creator(&creator, trigger, destination, &refusal))
+		refusal_report(&refusal, ERROR, psprintf("trigger \"%s\"", trigger->tgname));
+}
+
 void
 trigger_check_created(const CreateTrigStmt *statement)
 {
 	Relation	rel;
 	const Trigger *trigger;
-	OptionsCheck check_options;
-	Refusal		refusal;
 
-	if (is_restored())
-		return;
 	CommandCounterIncrement();
 	rel = table_openrv(statement->relation, NoLock);
 	trigger = find_trigger(rel, statement->trigname);
-	check_options = trigger == NULL ? NULL : check_of_function(trigger->tgfoid);
-	if (check_options != NULL && !check(rel, trigger, check_options, &refusal))
-		refusal_report(&refusal, ERROR, psprintf("trigger \"%s\"", trigger->tgname));
+	if (trigger != NULL && trigger_names_function(trigger->tgfoid) != NOT_OURS)
+		check_created(rel, trigger);
 	table_close(rel, NoLock);
 }
 
@@ -150,13 +156,14 @@ put_problem(ReturnSetInfo *rsinfo, Oid relid, const Trigger *trigger, const Refu
 }
 
 static void
-look_at(ReturnSetInfo *rsinfo, Form_pg_trigger row, OptionsCheck check_options)
+look_at(ReturnSetInfo *rsinfo, Form_pg_trigger row)
 {
 	Relation	rel = try_relation_open(row->tgrelid, AccessShareLock);
 	const Trigger *trigger = rel == NULL ? NULL : find_trigger(rel, NameStr(row->tgname));
+	const char *destination;
 	Refusal		refusal;
 
-	if (trigger != NULL && !check(rel, trigger, check_options, &refusal))
+	if (trigger != NULL && !check(rel, trigger, &destination, &refusal))
 		put_problem(rsinfo, row->tgrelid, trigger, &refusal);
 	if (rel != NULL)
 		relation_close(rel, AccessShareLock);
@@ -178,15 +185,13 @@ rswebhook_trigger_problems(PG_FUNCTION_ARGS)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_trigger row = (Form_pg_trigger) GETSTRUCT(tuple);
-		OptionsCheck check_options;
 
 		CHECK_FOR_INTERRUPTS();
 		/* a partition's are those of its table */
 		if (row->tgisinternal || OidIsValid(row->tgparentid))
 			continue;
-		check_options = check_of_function(row->tgfoid);
-		if (check_options != NULL)
-			look_at(rsinfo, row, check_options);
+		if (trigger_names_function(row->tgfoid) != NOT_OURS)
+			look_at(rsinfo, row);
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);

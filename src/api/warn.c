@@ -13,6 +13,7 @@
 #include "access/xact.h"
 
 #include "api/send.h"
+#include "api/trigger_names.h"
 #include "api/warn.h"
 #include "base/subtransaction.h"
 #include "destination/named.h"
@@ -94,8 +95,7 @@ store_alone(void *arg)
 	const Prepared *prepared = arg;
 	Store	   *store = store_begin(prepared->times.now, false);
 
-	(void) store_add(store, prepared->event, prepared->checked, prepared->ordering_key,
-					 &prepared->times, prepared->takers, prepared->count);
+	(void) store_add(store, prepared);
 	store_end(store);
 }
 
@@ -108,7 +108,7 @@ warn_store(bool raises, SendTrust *trust, Sending *sending, const Prepared *prep
 		return true;
 	if (!raises && *trust == SEND_UNTRIED)
 		*trust = warn_try(look_at_store, &looking, refusal) && looking.plain ? SEND_PLAIN : SEND_MAY_FAIL;
-	if (!raises && *trust == SEND_MAY_FAIL)
+	if (!raises && (*trust == SEND_MAY_FAIL || prepared->once))
 		return warn_try(store_alone, unconstify(Prepared *, prepared), refusal);
 	(void) send_store(sending, prepared);
 	return true;
@@ -140,16 +140,18 @@ static int64
 store_event(Datum event, const char *ordering_key, TimestampTz now)
 {
 	Refusal		ignored;
-	Times		times = {.now = now};
+	Prepared	prepared = {.event = event, .times.now = now};
 	Store	   *store;
 	int64		id;
 
-	if (event == (Datum) 0 || accept_event(event, &ignored) == NULL)
+	if (event != (Datum) 0)
+		prepared.checked = accept_event(event, &ignored);
+	if (prepared.checked == NULL)
 		return 0;
-	if (!accept_ordering_key(ordering_key, &ignored))
-		ordering_key = NULL;
+	if (accept_ordering_key(ordering_key, &ignored))
+		prepared.ordering_key = ordering_key;
 	store = store_begin(now, false);
-	id = store_add(store, event, DatumGetJsonbP(event), ordering_key, &times, NULL, 0);
+	id = store_add(store, &prepared);
 	store_end(store);
 	return id;
 }
@@ -196,6 +198,20 @@ write_what_can_be(Record *record)
 	(void) warn_try(write_record, record, &ignored);
 }
 
+/* A destination that is not there may have another name now, which triggers do not know. */
+static void
+report_naming(const Refusal *refusal, int elevel, const char *where, const char *destination)
+{
+	Refusal		with_names = *refusal;
+	const char *names = NULL;
+
+	if (refusal->sqlerrcode == ERRCODE_UNDEFINED_OBJECT && destination != NULL)
+		names = trigger_names_of(destination);
+	if (names != NULL)
+		with_names.hint = refusal->hint == NULL ? names : psprintf("%s %s", refusal->hint, names);
+	refusal_report(&with_names, elevel, where);
+}
+
 void
 warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum event,
 			 const char *ordering_key, TimestampTz now, const Refusal *refusal)
@@ -206,9 +222,10 @@ warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum
 	Record		record = {destination, event, ordering_key, now, psprintf("%s: %s", where, reason)};
 
 	if (raises)
-		refusal_report(refusal, ERROR, where);
+		report_naming(refusal, ERROR, where, destination);
 	write_what_can_be(&record);
-	warn_once(trigger, refusal);
+	if (!is_warned(trigger))
+		report_naming(refusal, WARNING, where, destination);
 }
 
 void

@@ -78,6 +78,7 @@ static const struct
 	{"retry_window", 0, MAX_WINDOW_US, "from 0 to 365 days", NULL},
 	{"min_attempts", 1, 10000, "from 1 to 10000", NULL},
 	{"breaker_failures", 0, PG_INT32_MAX, "0 or more", NULL},
+	{"deduplicate", 1, MAX_WINDOW_US, "greater than 0 and at most 365 days", "Null stands for not at all."},
 	{"expires_after", 1, MAX_LIFETIME_US, "greater than 0 and at most 36500 days", "Null stands for never."},
 };
 

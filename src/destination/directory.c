@@ -41,6 +41,7 @@ typedef struct Entry
 	bool		enabled : 1;
 	bool		usable : 1;		/* else not known */
 	uint64		name;			/* a hash of it */
+	int64		once_us;		/* its column deduplicate */
 	SharedFilter *filter;
 } Entry;
 
@@ -130,6 +131,7 @@ reading_begin(Reading *r, Directory *d)
 	r->filter_columns[3] = columns->filter;
 	r->filter_columns[4] = columns->consent;
 	r->last_column = Max(Max(columns->id, columns->name), Max(columns->enabled, columns->workers));
+	r->last_column = Max(r->last_column, columns->deduplicate);
 	for (int i = 0; i < FILTER_COLUMNS; i++)
 		r->last_column = Max(r->last_column, r->filter_columns[i]);
 	r->scratch = AllocSetContextCreate(CurrentMemoryContext, "rswebhook filter", ALLOCSET_SMALL_SIZES);
@@ -220,6 +222,14 @@ read_name(const Reading *r)
 	return hash_name(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
 }
 
+static int64
+read_window(const Reading *r)
+{
+	AttrNumber	column = r->table.columns.deduplicate;
+
+	return r->nulls[column - 1] ? 0 : destination_window(DatumGetIntervalP(r->values[column - 1]));
+}
+
 static void
 read_entry(Reading *r, HeapTuple tuple, Entry *entry)
 {
@@ -235,6 +245,7 @@ read_entry(Reading *r, HeapTuple tuple, Entry *entry)
 		.enabled = !r->nulls[columns->enabled - 1] && DatumGetBool(r->values[columns->enabled - 1]),
 		.workers = Min(Max(workers, 1), MAX_SHARES),
 		.name = read_name(r),
+		.once_us = read_window(r),
 		.filter = read_entry_filter(r, tuple)
 	};
 	MemoryContextSwitchTo(caller);
@@ -528,7 +539,7 @@ destination_takers(Jsonb *event, int *count)
 
 		CHECK_FOR_INTERRUPTS();
 		if (entry->enabled && (mine != NULL ? mine->allowed : said.allowed))
-			takers[(*count)++] = (Taker) {id, share_parts(entry->workers, rswebhook_workers)};
+			takers[(*count)++] = (Taker) {id, share_parts(entry->workers, rswebhook_workers), entry->once_us};
 	}
 	return takers;
 }

@@ -16,11 +16,12 @@
 
 #include "destination/values.h"
 
-/* A destination that takes an event, and how many workers it has (share.h). */
+/* A destination that takes an event. */
 typedef struct Taker
 {
 	int32		destination_id;
-	int			parts;
+	int			parts;			/* how many workers it has (share.h) */
+	int64		once_us;		/* so long it does not have a message again; 0: it may */
 } Taker;
 
 /*

@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 
 #include "destination/fields.h"
+#include "destination/values.h"
 
 #define KB(n)		((n) * 1024)
 #define MAX_WORD	(NAMEDATALEN - 1)
@@ -57,6 +58,7 @@ static const struct
 	{"excluded_events", TEXTARRAYOID, false, NULL, KB(64)},
 	{"filter", JSONPATHOID, false, NULL, KB(16)},
 	{"consent", JSONBOID, false, NULL, KB(64)},
+	{"deduplicate", INTERVALOID, false, NULL, 0},
 	{"ordered", BOOLOID, true, "true", 0},
 	{"max_in_flight", INT4OID, true, "32", 0},
 	{"rate_limit", FLOAT8OID, false, NULL, 0},
@@ -307,6 +309,12 @@ fields_interval_us(const Interval *interval)
 {
 	return (double) interval->time +
 		((double) interval->month * DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
+}
+
+int64
+destination_window(const Interval *interval)
+{
+	return (int64) Min(Max(fields_interval_us(interval), 0), MAX_WINDOW_US);
 }
 
 void

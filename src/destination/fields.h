@@ -93,7 +93,11 @@ extern bool fields_bool(const Row *row, const char *column);
 
 extern void destination_fields_read(HeapTuple tuple, TupleDesc desc,
 									DestinationFields *fields);
+
 /* A month has 30 days, a day 24 hours. */
 extern double fields_interval_us(const Interval *interval);
+
+/* Of the column deduplicate, of a row that nobody has checked. */
+extern int64 destination_window(const Interval *interval);
 
 #endif							/* RSWEBHOOK_FIELDS_H */

@@ -38,6 +38,7 @@ typedef struct Named
 	uint8		workers;
 	bool		enabled;
 	int32		id;
+	int64		once_us;
 	RowVersion	version;
 	uint64		seen;			/* when that was so, by the ticks below */
 	const Destination *whole;	/* NULL: not asked for */
@@ -145,6 +146,7 @@ keep(const Destination *dest, const RowVersion *version)
 	named->workers = dest->workers;
 	named->enabled = dest->enabled;
 	named->id = dest->id;
+	named->once_us = dest->once_us;
 	named->version = *version;
 	named->seen = 0;
 	named->whole = NULL;
@@ -202,8 +204,8 @@ destination_named(const char *name, NamedDestination *found)
 	if (named == NULL && row == NULL)
 		return false;
 	*found = named != NULL ?
-		(NamedDestination) {named->id, named->workers, named->enabled, NULL} :
-		(NamedDestination) {row->id, row->workers, row->enabled, row->problem};
+		(NamedDestination) {named->id, named->workers, named->enabled, named->once_us, NULL} :
+		(NamedDestination) {row->id, row->workers, row->enabled, row->once_us, row->problem};
 	found->parts = share_parts(found->parts, rswebhook_workers);
 	return true;
 }

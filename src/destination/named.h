@@ -20,6 +20,7 @@ typedef struct NamedDestination
 	int32		id;
 	int			parts;			/* how many workers it has (share.h) */
 	bool		enabled;
+	int64		once_us;		/* its column deduplicate; 0: null */
 	char	   *problem;		/* NULL, or why it cannot be used */
 } NamedDestination;
 

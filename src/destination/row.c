@@ -149,6 +149,7 @@ read_fixed(Destination *dest, const Row *row)
 	dest->min_attempts = (int) row_number(row, "min_attempts");
 	dest->breaker_failures = (int) row_number(row, "breaker_failures");
 	dest->expires_after_us = (int64) row_number(row, "expires_after");
+	dest->once_us = (int64) row_number(row, "deduplicate");
 }
 
 void

@@ -144,7 +144,8 @@ look_at_table(Relation rel)
 		.excluded_events = SPI_fnumber(desc, "excluded_events"),
 		.filter = SPI_fnumber(desc, "filter"),
 		.consent = SPI_fnumber(desc, "consent"),
-		.workers = SPI_fnumber(desc, "workers")
+		.workers = SPI_fnumber(desc, "workers"),
+		.deduplicate = SPI_fnumber(desc, "deduplicate")
 	};
 	known.by_id = find_index(rel, known.columns.id, INTEGER_BTREE_FAM_OID, NULL);
 	known.by_name = find_index(rel, known.columns.name, TEXT_BTREE_FAM_OID, NULL);

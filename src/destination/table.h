@@ -36,6 +36,7 @@ typedef struct DestinationColumns
 	AttrNumber	filter;
 	AttrNumber	consent;
 	AttrNumber	workers;
+	AttrNumber	deduplicate;
 } DestinationColumns;
 
 /*

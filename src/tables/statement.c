@@ -211,6 +211,26 @@ static struct
 		" WHERE NOT EXISTS (SELECT FROM rswebhook.destination d WHERE d.id = f.destination_id)",
 		0, {0}, "floor"
 	},
+
+	/* a row that is not changed is locked all the same, so that it is found then */
+	[NOTE_MESSAGE] = {
+		"INSERT INTO rswebhook.message AS m (destination_id, hash, event_id, noted_at, expires_at)"
+		" VALUES ($1, $2, $3, $4, $5)"
+		" ON CONFLICT (destination_id, hash) DO UPDATE SET event_id = excluded.event_id,"
+		"  noted_at = excluded.noted_at, expires_at = excluded.expires_at"
+		" WHERE m.noted_at <= $6",
+		6, {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID}, "message"
+	},
+	[FIND_MESSAGE] = {
+		"SELECT event_id::int8 FROM rswebhook.message WHERE destination_id = $1 AND hash = $2",
+		6, {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	},
+	[FORGET_MESSAGES] = {
+		"DELETE FROM rswebhook.message WHERE ctid = ANY (ARRAY("
+		" SELECT ctid FROM rswebhook.message WHERE expires_at < $1 ORDER BY expires_at"
+		" LIMIT $2 FOR UPDATE SKIP LOCKED))",
+		2, {TIMESTAMPTZOID, INT8OID}, "message"
+	},
 };
 
 static SPIPlanPtr plans[lengthof(statements)];

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * statement.h
- *		The statements that the worker runs, and how.
+ *		The statements that the worker runs, and a sender in its place, and how.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -34,7 +34,10 @@ typedef enum Statement
 	LAST_ID,
 	LOAD_FLOORS,
 	SAVE_FLOOR,
-	FORGET_FLOORS
+	FORGET_FLOORS,
+	NOTE_MESSAGE,
+	FIND_MESSAGE,
+	FORGET_MESSAGES
 } Statement;
 
 /*

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * retention.c
- *		When the rings' parts are looked at that may be past the retention.
+ *		When the rings' parts are looked at that may be past the retention, and what
+ *		is known of messages for longer than it counts.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -9,7 +10,9 @@
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "shmem/slots.h"
+#include "tables/message.h"
 #include "tables/queue_expire.h"
 #include "tables/tables.h"
 #include "worker/repeated.h"
@@ -31,19 +34,25 @@
 #define EXPIRE_PAUSES		4
 
 static Instant next_expire = 0;
-static int	expire_step = 0;	/* of RINGS * RING_PARTS */
+static int	expire_step = 0;	/* of EXPIRE_STEPS */
 static bool expire_again = false;
 static bool expire_more = false;	/* of the same part */
 
 /* Errors of emptying parts, for the log. */
 static Repeated unexpired;
 
+/* Each part of each ring, and what is known of messages. */
+#define EXPIRE_STEPS	(RINGS * RING_PARTS + 1)
+
 static void
 expire_part(int step)
 {
 	if (!session_begin("looking for rows past the retention"))
 		return;
-	expire_more = queue_expire(step / RING_PARTS, step % RING_PARTS, rswebhook_retention * USECS_PER_SEC);
+	if (step < RINGS * RING_PARTS)
+		expire_more = queue_expire(step / RING_PARTS, step % RING_PARTS, rswebhook_retention * USECS_PER_SEC);
+	else
+		expire_more = message_forget(clock_before(0, clock_now()));
 	session_commit();
 }
 
@@ -90,7 +99,7 @@ retention_run(Instant now)
 		next_expire += (next_expire - began) * EXPIRE_PAUSES;
 		return;
 	}
-	expire_step = (expire_step + 1) % (RINGS * RING_PARTS);
+	expire_step = (expire_step + 1) % EXPIRE_STEPS;
 	next_expire = clock_now();
 	if (expire_step == 0)
 		next_expire += expire_interval();

@@ -1,0 +1,183 @@
+-- Roles that may send to some destinations only. All destinations are paused, so that a
+-- worker leaves them alone.
+SET client_min_messages = warning;
+INSERT INTO rswebhook.destination (name, url, paused)
+    SELECT n, 'https://example.com/' || n, true FROM unnest(ARRAY['shop', 'crm', 'mail']) n;
+CREATE ROLE regress_shop;
+CREATE ROLE regress_team;
+CREATE ROLE regress_anywhere;
+GRANT regress_team TO regress_shop;
+CREATE FUNCTION sent() RETURNS TABLE (destinations text, event jsonb) LANGUAGE sql AS
+    $$ SELECT coalesce(string_agg(d.name, ' ' ORDER BY d.name), 'none'), e.event
+       FROM rswebhook.event e LEFT JOIN rswebhook.queue q ON q.event_id = e.id
+       LEFT JOIN rswebhook.destination d ON d.id = q.destination_id GROUP BY e.id, e.event ORDER BY e.id $$;
+CREATE PROCEDURE forget() LANGUAGE sql AS
+    $$ DELETE FROM rswebhook.queue; DELETE FROM rswebhook.event; DELETE FROM rswebhook.delivery $$;
+
+-- by name, to what was granted, and without a name to those of them that take it
+SELECT rswebhook_grant_send('regress_shop', 'shop');
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 1}', 'shop') IS NOT NULL AS sent;
+SELECT rswebhook_send('{"n": 2}', 'crm');
+SELECT rswebhook_send('{"n": 2}', 'nowhere');
+SELECT rswebhook_send('{"n": 3}') IS NOT NULL AS sent;
+SELECT count(*) FROM rswebhook_send_batch('[{"n": 4}, {"n": 5}]', 'shop');
+SELECT count(*) FROM rswebhook_send_batch('[{"n": 4}, {"n": 5}]', 'mail');
+SELECT rswebhook_transform('{}', 'shop');
+SELECT destination_id FROM rswebhook.sender;
+RESET ROLE;
+SELECT * FROM sent();
+CALL forget();
+
+-- a member of several has what each has
+SELECT rswebhook_grant_send('regress_team', 'crm');
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 1}') IS NOT NULL AS sent;
+SET ROLE regress_team;
+SELECT rswebhook_send('{"n": 2}') IS NOT NULL AS sent;
+RESET ROLE;
+ALTER ROLE regress_shop NOINHERIT;
+REVOKE regress_team FROM regress_shop;
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 3}') IS NOT NULL AS sent;
+RESET ROLE;
+SELECT * FROM sent();
+CALL forget();
+
+-- with somebody else's rights, with those; who may send anywhere is bound to nothing
+SELECT rswebhook.grant_sender('regress_anywhere');
+CREATE FUNCTION mail(event jsonb) RETURNS bigint LANGUAGE sql SECURITY DEFINER AS
+    $$ SELECT rswebhook_send(event, 'mail') $$;
+ALTER FUNCTION mail OWNER TO regress_anywhere;
+SET ROLE regress_shop;
+SELECT mail('{"n": 1}') IS NOT NULL AS sent;
+RESET ROLE;
+SELECT * FROM sent();
+CALL forget();
+
+-- what may send anywhere cannot be granted less, however it has that
+SELECT rswebhook_grant_send('regress_anywhere', 'shop');
+GRANT regress_anywhere TO regress_team;
+SELECT rswebhook_grant_send('regress_team', 'shop');
+SELECT rswebhook_revoke_send('regress_team', 'crm');
+SET ROLE regress_team;
+SELECT rswebhook_send('{"n": 1}') IS NOT NULL AS sent;
+RESET ROLE;
+SELECT * FROM sent();
+REVOKE regress_anywhere FROM regress_team;
+GRANT EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval, interval) TO PUBLIC;
+SELECT rswebhook_grant_send('regress_shop', 'crm');
+REVOKE EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval, interval) FROM PUBLIC;
+SELECT rswebhook_grant_send(current_user::regrole, 'shop') IS NULL;
+CALL forget();
+
+-- taken away: one, all; by a grant of all
+SELECT rswebhook_grant_send('regress_shop', 'mail');
+SELECT rswebhook_revoke_send('regress_shop', 'shop');
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 1}', 'shop');
+SELECT rswebhook_send('{"n": 2}', 'mail') IS NOT NULL AS sent;
+RESET ROLE;
+SELECT rswebhook_revoke_send('regress_shop', 'mail');
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 3}', 'mail');
+SELECT rswebhook_send('{"n": 4}') IS NULL AS "nobody takes it";
+RESET ROLE;
+SELECT rswebhook.grant_sender('regress_shop');
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 5}') IS NOT NULL AS sent;
+RESET ROLE;
+SELECT rswebhook_revoke_send('regress_shop');
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 6}', 'mail');
+RESET ROLE;
+SELECT * FROM sent();
+CALL forget();
+
+-- rows that are lost leave less, not more
+SELECT rswebhook_grant_send('regress_shop', 'shop');
+DELETE FROM rswebhook.sender;
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 1}', 'shop');
+RESET ROLE;
+
+-- a destination that is deleted, or has another name
+SELECT rswebhook_grant_send('regress_shop', 'shop');
+SELECT rswebhook_grant_send('regress_shop', 'crm');
+UPDATE rswebhook.destination SET name = 'store' WHERE name = 'shop';
+DELETE FROM rswebhook.destination WHERE name = 'crm';
+INSERT INTO rswebhook.destination (name, url, paused)
+    SELECT n, 'https://example.com/' || n, true FROM unnest(ARRAY['crm', 'shop']) n;
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 1}', 'store') IS NOT NULL AS sent;
+SELECT rswebhook_send('{"n": 2}', 'shop');
+SELECT rswebhook_send('{"n": 3}', 'crm');
+RESET ROLE;
+SELECT * FROM sent();
+CALL forget();
+
+-- and without the table's key
+ALTER TABLE rswebhook.sender DROP CONSTRAINT sender_pkey;
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 1}', 'store') IS NOT NULL AS sent;
+SELECT rswebhook_send('{"n": 2}', 'shop');
+RESET ROLE;
+ALTER TABLE rswebhook.sender RENAME COLUMN role TO who;
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 1}', 'store');
+RESET ROLE;
+ALTER TABLE rswebhook.sender RENAME COLUMN who TO role;
+ALTER TABLE rswebhook.sender ADD CONSTRAINT sender_pkey PRIMARY KEY (role, destination_id);
+CALL forget();
+
+--
+-- A table sends with its owner's rights, whoever writes
+--
+CREATE TABLE orders (id integer, target text);
+CREATE TABLE outbox (event jsonb, target text);
+CREATE FUNCTION refused() RETURNS TABLE (error text, event jsonb) LANGUAGE sql AS
+    $$ SELECT d.error, e.event -> 'properties' FROM rswebhook.delivery d LEFT JOIN rswebhook.event e ON e.id = d.event_id
+       ORDER BY d.event_id $$;
+CREATE TRIGGER shop AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('shop');
+CREATE TRIGGER chosen AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination_column=target');
+INSERT INTO orders VALUES (1);
+ALTER TABLE orders OWNER TO regress_shop;
+ALTER TABLE outbox OWNER TO regress_shop;
+INSERT INTO orders VALUES (2);
+INSERT INTO outbox VALUES ('{"n": 1}', 'store'), ('{"n": 2}', 'mail'), ('{"n": 3}', 'nowhere'), ('{"n": 4}', NULL);
+SELECT destinations, coalesce(event -> 'properties', event) AS event FROM sent();
+SELECT * FROM refused();
+SELECT trigger, problem, hint FROM rswebhook.trigger_problems();
+SELECT rswebhook_grant_send('regress_shop', 'shop');
+INSERT INTO orders VALUES (3);
+SELECT destinations, coalesce(event -> 'properties', event) AS event FROM sent();
+SELECT trigger, problem FROM rswebhook.trigger_problems();
+-- from whom all was taken, nothing of his sends; who was never granted anything was not asked
+SELECT rswebhook_revoke_send('regress_shop');
+INSERT INTO orders VALUES (4);
+DROP OWNED BY regress_team;
+ALTER TABLE outbox OWNER TO regress_team;
+INSERT INTO outbox VALUES ('{"n": 5}', 'mail');
+SELECT destinations, coalesce(event -> 'properties', event) AS event FROM sent();
+DROP TABLE orders, outbox;
+
+-- arguments, and roles that are gone
+SELECT rswebhook_grant_send(NULL, 'shop');
+SELECT rswebhook_grant_send('regress_absent', 'shop');
+SELECT rswebhook_grant_send('4000000000', 'shop');
+SELECT rswebhook_grant_send('public', 'shop');
+SELECT rswebhook_grant_send('regress_shop', NULL);
+SELECT rswebhook_grant_send('regress_shop', 'nowhere');
+SELECT rswebhook_revoke_send(NULL);
+SELECT rswebhook_revoke_send('regress_shop', 'nowhere');
+INSERT INTO rswebhook.sender SELECT '4000000000', id FROM rswebhook.destination WHERE name = 'shop';
+SELECT rswebhook_revoke_send('4000000000');
+SELECT count(*) FROM rswebhook.sender WHERE role = 4000000000;
+
+CALL forget();
+DROP FUNCTION mail, sent, refused;
+DROP PROCEDURE forget;
+DROP OWNED BY regress_shop, regress_team, regress_anywhere;
+DROP ROLE regress_shop, regress_team, regress_anywhere;
+DELETE FROM rswebhook.sender;
+DELETE FROM rswebhook.destination;

@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger_names.h
+ *		Which triggers are ours, and what they name.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_TRIGGER_NAMES_H
+#define RSWEBHOOK_TRIGGER_NAMES_H
+
+#include "postgres_ext.h"
+
+typedef enum TriggerFunction
+{
+	NOT_OURS,
+	OUR_TRIGGER,				/* rswebhook_trigger() */
+	OUR_OUTBOX					/* rswebhook_outbox() */
+} TriggerFunction;
+
+/* By the symbol that a function is, in our library. */
+extern TriggerFunction trigger_names_function(Oid function);
+
+/*
+ * The triggers of the database that name a destination, as a sentence; NULL: none does.
+ * In the current memory context.
+ */
+extern char *trigger_names_of(const char *destination);
+
+#endif							/* RSWEBHOOK_TRIGGER_NAMES_H */
