@@ -32,10 +32,10 @@
 #include "utils/tuplestore.h"
 
 #include "api/event.h"
+#include "api/firing.h"
 #include "api/options.h"
 #include "api/outbox.h"
 #include "api/rowjson.h"
-#include "api/send.h"
 #include "api/warn.h"
 #include "base/compat.h"
 
@@ -73,9 +73,7 @@ typedef struct OutboxPlan
 	int			last_column;
 	bool		keeps;
 	Refusal		why_kept;		/* although it was told not to; no message: it was not */
-	bool		raises;
-	bool		may_fail;		/* the types' own functions are called */
-	SendTrust	trust;
+	FiringPolicy policy;
 } OutboxPlan;
 
 /* ---------------------------------------------------------------------
@@ -90,10 +88,19 @@ column_type(TupleDesc desc, int attnum)
 
 /* Whose values are taken as they are. */
 static bool
-is_plain(Oid type)
+is_plain(TupleDesc desc, int option, int attnum)
 {
-	return type == JSONBOID || type == TEXTOID || type == VARCHAROID || type == INT4OID ||
-		type == INT8OID || type == TIMESTAMPTZOID || type == INTERVALOID;
+	switch (option)
+	{
+		case OUTBOX_EVENT:
+		case OUTBOX_PAYLOAD:
+			return column_type(desc, attnum) == JSONBOID;
+		case OUTBOX_DELIVER_AFTER:
+		case OUTBOX_EXPIRES_AFTER:
+			return true;
+		default:
+			return rowjson_text_is_plain(desc, attnum);
+	}
 }
 
 /* json, jsonb or text, or one that holds a time; under a domain as well. */
@@ -170,12 +177,12 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 			!check_type(rel, plan, option, refusal))
 			return NULL;
 		plan->last_column = Max(plan->last_column, plan->columns[option]);
-		plan->may_fail |= plan->columns[option] > 0 &&
-			!is_plain(column_type(RelationGetDescr(rel), plan->columns[option]));
+		plan->policy.may_fail |= plan->columns[option] > 0 &&
+			!is_plain(RelationGetDescr(rel), option, plan->columns[option]);
 	}
 	plan->destination = options[OUTBOX_DESTINATION].value;
 	plan->keeps = strcmp(options[OUTBOX_KEEP].value, "true") == 0;
-	plan->raises = strcmp(options[OUTBOX_ON_ERROR].value, "raise") == 0;
+	plan->policy.raises = strcmp(options[OUTBOX_ON_ERROR].value, "raise") == 0;
 	return plan;
 }
 
@@ -185,21 +192,15 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
  */
 typedef struct OutboxFiring
 {
-	TriggerData *trigdata;
+	Firing		base;
 	OutboxPlan *plan;
-	Sending		sending;
 	TupleTableSlot *row;
-	const char *destination;	/* of the row */
-	Datum		event;			/* 0: none so far */
-	Prepared	prepared;
-	bool		accepted;
-	Refusal		refusal;
 } OutboxFiring;
 
 static TupleDesc
 desc_of(const OutboxFiring *firing)
 {
-	return RelationGetDescr(firing->trigdata->tg_relation);
+	return RelationGetDescr(firing->base.trigdata->tg_relation);
 }
 
 static char *
@@ -222,7 +223,7 @@ json_of(OutboxFiring *firing, int option, Datum *json)
 	*json = (Datum) 0;
 	if (firing->row->tts_isnull[attnum - 1])
 		return true;
-	if (!accept_size(rowjson_value_size(value), &firing->refusal))
+	if (!accept_size(rowjson_value_size(value), &firing->base.refusal))
 		return false;
 	*json = type == JSONBOID ? value :
 		DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(value)));
@@ -239,25 +240,25 @@ make_event(OutboxFiring *firing)
 
 	if (attnum > 0)
 	{
-		if (!json_of(firing, OUTBOX_EVENT, &firing->event))
+		if (!json_of(firing, OUTBOX_EVENT, &firing->base.event))
 			return false;
-		return firing->event != (Datum) 0 ||
-			refusal_set(&firing->refusal, ERRCODE_NULL_VALUE_NOT_ALLOWED, "event must not be null",
+		return firing->base.event != (Datum) 0 ||
+			refusal_set(&firing->base.refusal, ERRCODE_NULL_VALUE_NOT_ALLOWED, "event must not be null",
 				   psprintf("Column \"%s\" of relation \"%s\" is null.",
 							NameStr(TupleDescAttr(desc, attnum - 1)->attname),
-							RelationGetRelationName(firing->trigdata->tg_relation)), NULL);
+							RelationGetRelationName(firing->base.trigdata->tg_relation)), NULL);
 	}
 	if (firing->plan->columns[OUTBOX_PAYLOAD] > 0 && !json_of(firing, OUTBOX_PAYLOAD, &payload))
 		return false;
 	type = text_of(firing, OUTBOX_TYPE);
 	if (type == NULL)
-		return refusal_set(&firing->refusal, ERRCODE_NULL_VALUE_NOT_ALLOWED, "type of an event must not be null",
+		return refusal_set(&firing->base.refusal, ERRCODE_NULL_VALUE_NOT_ALLOWED, "type of an event must not be null",
 					  psprintf("Column \"%s\" of relation \"%s\" is null.",
 							   NameStr(TupleDescAttr(desc, firing->plan->columns[OUTBOX_TYPE] - 1)->attname),
-							   RelationGetRelationName(firing->trigdata->tg_relation)), NULL);
-	firing->event = event_of_parts(type, text_of(firing, OUTBOX_EVENT_NAME), text_of(firing, OUTBOX_MESSAGE_ID),
+							   RelationGetRelationName(firing->base.trigdata->tg_relation)), NULL);
+	firing->base.event = event_of_parts(type, text_of(firing, OUTBOX_EVENT_NAME), text_of(firing, OUTBOX_MESSAGE_ID),
 								   text_of(firing, OUTBOX_USER_ID),
-								   payload == (Datum) 0 ? NULL : DatumGetJsonbP(payload), firing->sending.now);
+								   payload == (Datum) 0 ? NULL : DatumGetJsonbP(payload), firing->base.sending.now);
 	return true;
 }
 
@@ -275,7 +276,7 @@ prepare_row(void *arg)
 
 	options.destination = plan->destination != NULL ? plan->destination :
 		text_of(firing, OUTBOX_DESTINATION_COLUMN);
-	firing->destination = options.destination;
+	firing->base.destination = options.destination;
 	if (after > 0 && !row->tts_isnull[after - 1])
 	{
 		deliver_after = DatumGetTimestampTz(row->tts_values[after - 1]);
@@ -283,43 +284,33 @@ prepare_row(void *arg)
 	}
 	if (expires > 0 && !row->tts_isnull[expires - 1])
 		options.expires_after = DatumGetIntervalP(row->tts_values[expires - 1]);
-	firing->accepted = make_event(firing) &&
-		send_prepare(&firing->sending, firing->event, &options, &firing->prepared, &firing->refusal);
+	firing->base.accepted = make_event(firing) &&
+		send_prepare(&firing->base.sending, firing->base.event, &options, &firing->base.prepared, &firing->base.refusal);
 }
 
-/* Of an event as it stands in its column; of others, more than any. */
+/* Of what becomes the event. */
 static Size
-plain_size(const OutboxFiring *firing)
+size_of_row(const OutboxFiring *firing)
 {
-	int			attnum = firing->plan->columns[OUTBOX_EVENT];
+	const TupleTableSlot *row = firing->row;
+	Size		size = 0;
 
-	if (attnum == 0 || firing->row->tts_isnull[attnum - 1] || column_type(desc_of(firing), attnum) != JSONBOID)
-		return MaxAllocSize;
-	return rowjson_value_size(firing->row->tts_values[attnum - 1]);
+	for (int option = OUTBOX_EVENT; option <= OUTBOX_MESSAGE_ID; option++)
+	{
+		int			attnum = firing->plan->columns[option];
+
+		if (attnum > 0 && !row->tts_isnull[attnum - 1] && TupleDescAttr(desc_of(firing), attnum - 1)->attlen == -1)
+			size += rowjson_value_size(row->tts_values[attnum - 1]);
+	}
+	return size;
 }
 
 static void
 fire_for_row(OutboxFiring *firing)
 {
-	OutboxPlan *plan = firing->plan;
-	MemoryContext caller;
-
-	slot_getsomeattrs(firing->row, plan->last_column);
-	caller = MemoryContextSwitchTo(firing->sending.each);
-	firing->event = (Datum) 0;
-	firing->prepared = (Prepared) {0};
-	firing->destination = plan->destination;
-	if (plan->raises || (plan->trust == SEND_PLAIN && !plan->may_fail && plain_size(firing) < WARN_SMALL))
-		prepare_row(firing);
-	else if (!warn_try(prepare_row, firing, &firing->refusal))
-		firing->accepted = false;
-	if (firing->accepted)
-		firing->accepted = warn_store(plan->raises, &plan->trust, &firing->sending, &firing->prepared, &firing->refusal);
-	if (!firing->accepted)
-		warn_refused(plan->raises, firing->trigdata->tg_trigger, firing->destination,
-					 firing->event, firing->prepared.ordering_key, firing->sending.now, &firing->refusal);
-	MemoryContextSwitchTo(caller);
-	MemoryContextReset(firing->sending.each);
+	slot_getsomeattrs(firing->row, firing->plan->last_column);
+	firing->base.destination = firing->plan->destination;
+	firing_send(&firing->base, size_of_row(firing), prepare_row);
 }
 
 /*
@@ -329,7 +320,7 @@ fire_for_row(OutboxFiring *firing)
 static void
 delete_row(const OutboxFiring *firing)
 {
-	Relation	rel = firing->trigdata->tg_relation;
+	Relation	rel = firing->base.trigdata->tg_relation;
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	ItemPointerData tid = firing->row->tts_tid;
 	Snapshot	snapshot;
@@ -348,9 +339,9 @@ fire_for_statement(OutboxFiring *firing)
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc_of(firing), &TTSOpsMinimalTuple);
 
 	firing->row = slot;
-	tuplestore_select_read_pointer(firing->trigdata->tg_newtable, 0);
-	tuplestore_rescan(firing->trigdata->tg_newtable);
-	while (tuplestore_gettupleslot(firing->trigdata->tg_newtable, true, false, slot))
+	tuplestore_select_read_pointer(firing->base.trigdata->tg_newtable, 0);
+	tuplestore_rescan(firing->base.trigdata->tg_newtable);
+	while (tuplestore_gettupleslot(firing->base.trigdata->tg_newtable, true, false, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
 		fire_for_row(firing);
@@ -467,24 +458,16 @@ SQL_FUNCTION(rswebhook_outbox);
 Datum
 rswebhook_outbox(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	OutboxFiring firing = {.trigdata = trigdata};
-	bool		is_row;
+	TriggerData *trigdata = firing_trigger(fcinfo, "rswebhook_outbox");
+	bool		is_row = TRIGGER_FIRED_FOR_ROW(trigdata->tg_event);
+	Refusal		refusal;
+	OutboxPlan *plan = get_plan(fcinfo, trigdata, &refusal);
+	OutboxFiring firing = {.plan = plan, .base.trigdata = trigdata};
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("\"%s\" must be called as a trigger", "rswebhook_outbox")));
-	is_row = TRIGGER_FIRED_FOR_ROW(trigdata->tg_event);
-	firing.plan = get_plan(fcinfo, trigdata, &firing.refusal);
-	if (firing.plan == NULL)
-	{
-		warn_refused(warn_raises(trigdata->tg_trigger), trigdata->tg_trigger, NULL, (Datum) 0, NULL,
-					 GetCurrentTimestamp(), &firing.refusal);
-		return PointerGetDatum(warn_result(trigdata));
-	}
-	send_begin(&firing.sending, "rswebhook_outbox()", fcinfo->flinfo->fn_oid,
-			   trigdata->tg_relation->rd_rel->relowner, !is_row);
+	if (plan == NULL)
+		return firing_without_plan(trigdata, &refusal);
+	firing.base.policy = &plan->policy;
+	firing_begin(&firing.base, fcinfo, "rswebhook_outbox()");
 	if (is_row)
 	{
 		firing.row = trigdata->tg_trigslot;
@@ -492,11 +475,11 @@ rswebhook_outbox(PG_FUNCTION_ARGS)
 	}
 	else
 		fire_for_statement(&firing);
-	send_end(&firing.sending);
-	if (firing.plan->why_kept.message != NULL)
-		warn_once(trigdata->tg_trigger, &firing.plan->why_kept);
+	firing_end(&firing.base);
+	if (plan->why_kept.message != NULL)
+		warn_once(trigdata->tg_trigger, &plan->why_kept);
 	/* what was refused stays: there may be nothing else that has it */
-	if (firing.accepted && is_row && !firing.plan->keeps && TRIGGER_FIRED_AFTER(trigdata->tg_event))
+	if (firing.base.accepted && is_row && !plan->keeps && TRIGGER_FIRED_AFTER(trigdata->tg_event))
 		delete_row(&firing);
 
 	/* to a view's trigger, the row says that it was taken */

@@ -408,7 +408,7 @@ rowjson_text_is_plain(TupleDesc desc, int attnum)
 {
 	Oid			type = TupleDescAttr(desc, attnum - 1)->atttypid;
 
-	return type == INT4OID || type == INT8OID || type == TEXTOID || type == VARCHAROID;
+	return type == INT4OID || type == INT8OID || type == TEXTOID || type == VARCHAROID || type == UUIDOID;
 }
 
 char *
@@ -428,6 +428,8 @@ rowjson_text(TupleDesc desc, int attnum, const Datum *values, const bool *nulls)
 			return psprintf("%d", DatumGetInt32(values[attnum - 1]));
 		case INT8OID:
 			return psprintf(INT64_FORMAT, DatumGetInt64(values[attnum - 1]));
+		case UUIDOID:
+			return DatumGetCString(DirectFunctionCall1(uuid_out, values[attnum - 1]));
 		case TEXTOID:
 		case VARCHAROID:
 			return TextDatumGetCString(values[attnum - 1]);

@@ -29,9 +29,9 @@
 #include "utils/tuplestore.h"
 
 #include "api/event.h"
+#include "api/firing.h"
 #include "api/options.h"
 #include "api/rowjson.h"
-#include "api/send.h"
 #include "api/trigger.h"
 #include "api/warn.h"
 #include "base/compat.h"
@@ -83,9 +83,7 @@ typedef struct TriggerPlan
 	bool	   *watched;		/* of each column: a change of it counts */
 	RowJson    *rows;
 	int			last_column;	/* that is needed */
-	bool		raises;
-	bool		may_fail;		/* the types' own functions are called */
-	SendTrust	trust;
+	FiringPolicy policy;
 } TriggerPlan;
 
 static bool
@@ -149,13 +147,13 @@ find_columns(Relation rel, const Trigger *trigger, const Option *options, Trigge
 		if (!options_column(rel, trigger, options[columns[i].option].value, columns[i].attnum, refusal))
 			return false;
 		plan->last_column = Max(plan->last_column, *columns[i].attnum);
-		plan->may_fail |= *columns[i].attnum > 0 &&
+		plan->policy.may_fail |= *columns[i].attnum > 0 &&
 			!rowjson_text_is_plain(RelationGetDescr(rel), *columns[i].attnum);
 	}
 	if (!choose_columns(rel, trigger, options, chosen, refusal))
 		return false;
 	plan->rows = rowjson_make(RelationGetDescr(rel), chosen);
-	plan->may_fail |= rowjson_may_fail(plan->rows);
+	plan->policy.may_fail |= rowjson_may_fail(plan->rows);
 	plan->last_column = Max(plan->last_column, rowjson_last_column(plan->rows));
 	plan->watched = chosen;
 	if (!options[OPTION_WATCH].given)
@@ -193,7 +191,7 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 	memcpy(options, known_options, sizeof(options));
 	if (!options_read(trigger, 2, options, OPTIONS, refusal))
 		return NULL;
-	plan->raises = strcmp(options[OPTION_ON_ERROR].value, "raise") == 0;
+	plan->policy.raises = strcmp(options[OPTION_ON_ERROR].value, "raise") == 0;
 	if (!check_combination(trigger, options, refusal) ||
 		!find_columns(rel, trigger, options, plan, refusal))
 		return NULL;
@@ -222,19 +220,13 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
  */
 
 /* What is being sent, by one call of the trigger. */
-typedef struct Firing
+typedef struct TriggerFiring
 {
-	TriggerData *trigdata;
+	Firing		base;
 	TriggerPlan *plan;
-	Sending		sending;
 	TupleDesc	desc;
 	ChangedRow	row;
-	const char *destination;	/* of the row */
-	Datum		event;			/* 0: none so far */
-	Prepared	prepared;
-	bool		accepted;
-	Refusal		refusal;
-} Firing;
+} TriggerFiring;
 
 static bool
 is_same_value(Form_pg_attribute attribute, Datum a, Datum b)
@@ -271,7 +263,7 @@ is_changed(const TriggerPlan *plan, TupleDesc desc, const ChangedRow *row)
 }
 
 static char *
-text_of(const Firing *firing, int column)
+text_of(const TriggerFiring *firing, int column)
 {
 	const ChangedRow *row = &firing->row;
 	bool		is_delete = row->operation == OPERATION_DELETE;
@@ -281,11 +273,12 @@ text_of(const Firing *firing, int column)
 					 is_delete ? row->old_nulls : row->new_nulls);
 }
 
-/* arg: a Firing.  The event of a row, as far as it can be had without writing. */
+/* arg: a TriggerFiring */
 static void
 prepare_row(void *arg)
 {
-	Firing	   *firing = arg;
+	TriggerFiring *firing = arg;
+	Firing	   *base = &firing->base;
 	const TriggerPlan *plan = firing->plan;
 	EventIds	ids = {
 		.user = text_of(firing, plan->user_id),
@@ -299,9 +292,9 @@ prepare_row(void *arg)
 		event_has_user(&plan->form) ? NULL : ids.user
 	};
 
-	firing->destination = options.destination;
-	firing->event = event_of_row(&plan->form, plan->rows, &firing->row, &ids, firing->sending.now);
-	firing->accepted = send_prepare(&firing->sending, firing->event, &options, &firing->prepared, &firing->refusal);
+	base->destination = options.destination;
+	base->event = event_of_row(&plan->form, plan->rows, &firing->row, &ids, base->sending.now);
+	base->accepted = send_prepare(&base->sending, base->event, &options, &base->prepared, &base->refusal);
 }
 
 /* Of the rows that are sent, before anything of them is fetched. */
@@ -318,43 +311,16 @@ size_of_rows(const TriggerPlan *plan, const ChangedRow *row)
 	return size;
 }
 
-/* Nearly always, nothing can fail that is not told instead. */
 static void
-prepare(Firing *firing)
+fire_for_row(TriggerFiring *firing)
 {
 	TriggerPlan *plan = firing->plan;
-	Size		size = size_of_rows(plan, &firing->row);
-
-	firing->accepted = false;
-	firing->event = (Datum) 0;
-	firing->prepared = (Prepared) {0};
-	firing->destination = plan->destination;
-	if (!accept_size(size, &firing->refusal))
-		return;					/* before it is fetched */
-	if (plan->raises || (plan->trust == SEND_PLAIN && size < WARN_SMALL && !plan->may_fail))
-		prepare_row(firing);
-	else if (!warn_try(prepare_row, firing, &firing->refusal))
-		firing->accepted = false;
-}
-
-static void
-fire_for_row(Firing *firing)
-{
-	TriggerPlan *plan = firing->plan;
-	MemoryContext caller;
 
 	if (firing->row.operation == OPERATION_UPDATE && !firing->row.unpaired &&
 		!is_changed(plan, firing->desc, &firing->row))
 		return;
-	caller = MemoryContextSwitchTo(firing->sending.each);
-	prepare(firing);
-	if (firing->accepted)
-		firing->accepted = warn_store(plan->raises, &plan->trust, &firing->sending, &firing->prepared, &firing->refusal);
-	if (!firing->accepted)
-		warn_refused(plan->raises, firing->trigdata->tg_trigger, firing->destination,
-					 firing->event, firing->prepared.ordering_key, firing->sending.now, &firing->refusal);
-	MemoryContextSwitchTo(caller);
-	MemoryContextReset(firing->sending.each);
+	firing->base.destination = plan->destination;
+	firing_send(&firing->base, size_of_rows(plan, &firing->row), prepare_row);
 }
 
 static void
@@ -370,9 +336,9 @@ set_row(TupleTableSlot *slot, int last, Datum **values, bool **nulls)
  * ---------------------------------------------------------------------
  */
 static void
-fire_each_row(Firing *firing)
+fire_each_row(TriggerFiring *firing)
 {
-	TriggerData *trigdata = firing->trigdata;
+	TriggerData *trigdata = firing->base.trigdata;
 	int			last = firing->plan->last_column;
 	ChangedRow *row = &firing->row;
 
@@ -406,9 +372,9 @@ next_of(Tuplestorestate *rows, TupleTableSlot *slot)
  * a row that was to move there, nobody knows which old one belongs to which new one.
  */
 static void
-fire_for_statement(Firing *firing)
+fire_for_statement(TriggerFiring *firing)
 {
-	TriggerData *trigdata = firing->trigdata;
+	TriggerData *trigdata = firing->base.trigdata;
 	int			last = firing->plan->last_column;
 	ChangedRow *row = &firing->row;
 	Tuplestorestate *old_rows = row->operation == OPERATION_INSERT ? NULL : trigdata->tg_oldtable;
@@ -501,28 +467,21 @@ SQL_FUNCTION(rswebhook_trigger);
 Datum
 rswebhook_trigger(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	Firing		firing = {.trigdata = trigdata};
+	TriggerData *trigdata = firing_trigger(fcinfo, "rswebhook_trigger");
+	Refusal		refusal;
+	TriggerPlan *plan = get_plan(fcinfo, trigdata, &refusal);
+	TriggerFiring firing = {.plan = plan, .base.trigdata = trigdata};
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("\"%s\" must be called as a trigger", "rswebhook_trigger")));
+	if (plan == NULL)
+		return firing_without_plan(trigdata, &refusal);
+	firing.base.policy = &plan->policy;
 	firing.desc = RelationGetDescr(trigdata->tg_relation);
 	firing.row.operation = operation_of(trigdata->tg_event);
-	firing.plan = get_plan(fcinfo, trigdata, &firing.refusal);
-	if (firing.plan == NULL)
-	{
-		warn_refused(warn_raises(trigdata->tg_trigger), trigdata->tg_trigger, NULL, (Datum) 0, NULL,
-					 GetCurrentTimestamp(), &firing.refusal);
-		return PointerGetDatum(warn_result(trigdata));
-	}
-	send_begin(&firing.sending, "rswebhook_trigger()", fcinfo->flinfo->fn_oid,
-			   trigdata->tg_relation->rd_rel->relowner, !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event));
+	firing_begin(&firing.base, fcinfo, "rswebhook_trigger()");
 	if (TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
 		fire_each_row(&firing);
 	else
 		fire_for_statement(&firing);
-	send_end(&firing.sending);
+	firing_end(&firing.base);
 	return PointerGetDatum(NULL);
 }

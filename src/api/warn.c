@@ -20,27 +20,6 @@
 
 const char *const warn_on_error_values[] = {"warn", "raise", NULL};
 
-bool
-warn_raises(const Trigger *trigger)
-{
-	for (int i = 0; i < trigger->tgnargs; i++)
-	{
-		if (strcmp(trigger->tgargs[i], "on_error=raise") == 0)
-			return true;
-	}
-	return false;
-}
-
-HeapTuple
-warn_result(const TriggerData *trigdata)
-{
-	TriggerEvent event = trigdata->tg_event;
-
-	if (!TRIGGER_FIRED_FOR_ROW(event) || TRIGGER_FIRED_AFTER(event))
-		return NULL;
-	return TRIGGER_FIRED_BY_UPDATE(event) ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
-}
-
 /* What is nothing of a webhook's: the application must hear of it. */
 static bool
 is_the_applications(int sqlerrcode)

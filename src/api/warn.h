@@ -18,21 +18,12 @@
 /* The values of the option on_error; "warn" unless told. */
 extern const char *const warn_on_error_values[];
 
-/* Is it "raise", as far as a trigger's arguments can be read? */
-extern bool warn_raises(const Trigger *trigger);
-
-/* An event of less is not written out to know its size (request_check_size()). */
-#define WARN_SMALL	(64 * 1024)
-
 /*
  * A step that may fail, in a subtransaction, so it should not write unless it has to.
  * False: it has failed, and why.
  * A cancelled statement, a deadlock, and what the server lacks are errors all the same.
  */
 extern bool warn_try(void (*step) (void *arg), void *arg, Refusal *refusal);
-
-/* What a trigger returns that does nothing: the row, where that counts. */
-extern HeapTuple warn_result(const TriggerData *trigdata);
 
 /*
  * Stores what was prepared.  False: it could not be, and why.  trust: what is known of

@@ -1,0 +1,105 @@
+/*-------------------------------------------------------------------------
+ *
+ * firing.c
+ *		One call of a trigger of ours: what is sent of its rows, or refused.
+ *
+ * Events are enqueued in the transaction of the change and by the rights of the
+ * table's owner, so whoever changes it needs no privilege of the extension.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "api/firing.h"
+#include "api/warn.h"
+
+/* An event of less is not written out to know its size (request_check_size()). */
+#define SMALL	(64 * 1024)
+
+TriggerData *
+firing_trigger(FunctionCallInfo fcinfo, const char *function)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("\"%s\" must be called as a trigger", function)));
+	return (TriggerData *) fcinfo->context;
+}
+
+/* Is it "raise", as far as the arguments can be read? */
+static bool
+raises(const Trigger *trigger)
+{
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		if (strcmp(trigger->tgargs[i], "on_error=raise") == 0)
+			return true;
+	}
+	return false;
+}
+
+Datum
+firing_without_plan(TriggerData *trigdata, const Refusal *refusal)
+{
+	TriggerEvent event = trigdata->tg_event;
+
+	warn_refused(raises(trigdata->tg_trigger), trigdata->tg_trigger, NULL, (Datum) 0, NULL,
+				 GetCurrentTimestamp(), refusal);
+	/* before or instead of a change, what is returned is the row that becomes of it */
+	if (!TRIGGER_FIRED_FOR_ROW(event) || TRIGGER_FIRED_AFTER(event))
+		return PointerGetDatum(NULL);
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(event) ? trigdata->tg_newtuple : trigdata->tg_trigtuple);
+}
+
+void
+firing_begin(Firing *firing, FunctionCallInfo fcinfo, const char *function)
+{
+	send_begin(&firing->sending, function, fcinfo->flinfo->fn_oid,
+			   firing->trigdata->tg_relation->rd_rel->relowner,
+			   !TRIGGER_FIRED_FOR_ROW(firing->trigdata->tg_event));
+}
+
+void
+firing_end(Firing *firing)
+{
+	send_end(&firing->sending);
+}
+
+/* Nearly always, nothing can fail that is not told instead. */
+static void
+prepare_event(Firing *firing, Size size, void (*prepare) (void *firing))
+{
+	const FiringPolicy *policy = firing->policy;
+
+	firing->accepted = false;
+	firing->event = (Datum) 0;
+	firing->prepared = (Prepared) {0};
+	if (!accept_size(size, &firing->refusal))
+		return;					/* before it is fetched */
+	if (policy->raises || (policy->trust == SEND_PLAIN && size < SMALL && !policy->may_fail))
+		prepare(firing);
+	else if (!warn_try(prepare, firing, &firing->refusal))
+		firing->accepted = false;
+}
+
+void
+firing_send(Firing *firing, Size size, void (*prepare) (void *firing))
+{
+	FiringPolicy *policy = firing->policy;
+	MemoryContext caller = MemoryContextSwitchTo(firing->sending.each);
+
+	prepare_event(firing, size, prepare);
+	if (firing->accepted)
+		firing->accepted = warn_store(policy->raises, &policy->trust, &firing->sending, &firing->prepared, &firing->refusal);
+	if (!firing->accepted)
+		warn_refused(policy->raises, firing->trigdata->tg_trigger, firing->destination,
+					 firing->event, firing->prepared.ordering_key, firing->sending.now, &firing->refusal);
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(firing->sending.each);
+}
