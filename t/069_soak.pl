@@ -1,5 +1,5 @@
-# Everything at once, by chance: senders, some of whose events are hostile, some in
-# two phases, and users whose events fail; meanwhile kills, restarts, DDL, changed
+# Everything at once, by chance: senders, by calls and through tables, some of whose
+# events are hostile, some in two phases, and users whose events fail; meanwhile kills, restarts, DDL, changed
 # configurations, receivers that fail, requests that cannot be made and, for half of
 # the time, an old snapshot.  In the end the ledger must agree with what was committed:
 #
@@ -144,7 +144,13 @@ query($node, q{
             PERFORM rswebhook_send(event);
         EXCEPTION WHEN program_limit_exceeded THEN
             NULL;
-        END $$});
+        END $$;
+    CREATE TABLE outbox (event jsonb);
+    CREATE TABLE list (event jsonb);
+    CREATE VIEW box AS SELECT NULL::jsonb AS event WHERE false;
+    CREATE TRIGGER send AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('keep=false');
+    CREATE TRIGGER send AFTER INSERT ON list REFERENCING NEW TABLE AS new FOR EACH STATEMENT EXECUTE FUNCTION rswebhook_outbox();
+    CREATE TRIGGER send INSTEAD OF INSERT ON box FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox()});
 
 usual_switches();
 my $started = time();
@@ -513,7 +519,29 @@ sub statement
         $tried ? (fullPath => $receiver->url("/switch/$tried/ok")) : (),
         properties => { id => $id, filler => $filler } });
 
-    return "SELECT rswebhook_send('$event')";
+    return sprintf any_way(), $event;
+}
+
+# By a call or through a table; or twice, of which one counts.
+sub any_way
+{
+    my @ways = (
+        [ 10, q{SELECT rswebhook_send('%s')} ],
+        [ 1, q{SELECT rswebhook_send_batch('[%s]')} ],
+        [ 2, q{INSERT INTO outbox VALUES ('%s')} ],
+        [ 2, q{INSERT INTO list VALUES ('%s')} ],
+        [ 1, q{INSERT INTO box VALUES ('%s')} ],
+        [ 2, q{SELECT rswebhook_send('%1$s', deduplicate => '1 h'); SELECT rswebhook_send('%1$s', deduplicate => '1 h')} ]);
+    my $total = 0;
+
+    $total += $_->[0] foreach @ways;
+    my $chosen = rand $total;
+
+    foreach (@ways)
+    {
+        return $_->[1] if ($chosen -= $_->[0]) < 0;
+    }
+    return $ways[0][1];
 }
 
 sub hostile_statement
@@ -580,6 +608,7 @@ sub judge
         SELECT event->>'messageId', event->>'userId', id FROM rswebhook.event ORDER BY id}))
     {
         my ($id, $user) = split /\|/;
+        blame(\%judged, 'invented', "$id is in rswebhook.event twice") if exists $order{$id};
         $order{$id} = $user;
         $previous{$id} = $last{$user};
         $last{$user} = $id;
@@ -756,6 +785,7 @@ sub leaks_of
         [ 'open descriptors', $descriptors, 400 ],
         [ 'requests in flight', query($node, 'SELECT coalesce(sum(in_flight), 0) FROM rswebhook.status'), 0 ],
         [ 'locks', query($node, "SELECT count(*) FROM pg_locks WHERE pid = $pid AND locktype <> 'advisory'"), 0 ],
+        [ 'rows of an outbox that keeps none', query($node, 'SELECT count(*) FROM outbox'), 0 ],
         [ 'open transactions', query($node, "SELECT count(backend_xmin) FROM pg_stat_activity WHERE pid = $pid"), 0 ]);
 
     foreach (@held)
