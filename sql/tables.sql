@@ -269,6 +269,22 @@ CREATE TRIGGER trunc AFTER TRUNCATE ON parts.all FOR EACH STATEMENT EXECUTE FUNC
 TRUNCATE parts.all;
 DROP SCHEMA parts CASCADE;
 
+--
+-- Users in columns of any type; one that is too long is the webhook's matter
+--
+CREATE TABLE odd (id integer, at timestamptz[], area box, big jsonb);
+SELECT trigger_on('odd', 'INSERT', $$'crm', '', 'user_id=at', 'anonymous_id=area', 'ordering_key=area', 'columns=id'$$);
+SET TimeZone = 'Asia/Tokyo';
+INSERT INTO odd (id, at, area) VALUES (1, '{2026-01-01 00:00+00}', '(1,1),(0,0)'), (2, NULL, NULL);
+RESET TimeZone;
+SELECT s ->> 'userId' AS user_id, s ->> 'anonymousId' AS anonymous_id FROM sent() s;
+SELECT trigger_on('odd', 'INSERT', $$'crm', '', 'user_id=big', 'columns=id'$$);
+INSERT INTO odd (id, big) VALUES (3, to_jsonb(repeat('u', 2000000))), (4, '"bob"'), (5, '{"a": 1}');
+SELECT length(s ->> 'userId') AS length, s -> 'properties' ->> 'id' AS id FROM sent() s;
+SELECT count(*) FROM odd;
+SELECT * FROM refused();
+DROP TABLE odd;
+
 DROP FUNCTION sent(), refused(), trigger_on(text, text, text);
 DROP DOMAIN positive CASCADE;
 DROP DOMAIN words; DROP TYPE mood; DROP TYPE pair;
