@@ -244,7 +244,7 @@ order_feed(Lane *lane, int64 after, int64 upto, bool all)
 
 		if (key->spilled_from <= after || (key->spilled_from > upto && !all))
 			break;
-		order_spill(key, upto + 1);
+		order_spill(key, id_after(upto));
 		if (all)
 			key->spilled = false;
 		if (key->nitems == 0 && !key->spilled)

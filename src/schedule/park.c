@@ -42,7 +42,7 @@ is_first_of(KeyQueue *key, const QueueItem *item, bool fed, int64 *later_from)
 	if (nwaiting > 0)
 		*later_from = dlist_head_element(QueueItem, in_key, &key->waiting)->id.event_id;
 	else if (key->spilled)
-		*later_from = fed ? Max(key->spilled_from, item->id.event_id + 1) : key->spilled_from;
+		*later_from = fed ? Max(key->spilled_from, id_after(item->id.event_id)) : key->spilled_from;
 	else
 		*later_from = 0;
 	return key->nitems == 1 + nwaiting &&

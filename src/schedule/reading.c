@@ -65,7 +65,7 @@ reading_note_range(Lane *lane, int64 first_id, int64 last_id)
 	if (last_id > lane->cursor)
 		lane->more = true;
 	if (first_id <= Min(last_id, lane->cursor))
-		add_late_range(lane, (Range) {first_id - 1, Min(last_id, lane->cursor)});
+		add_late_range(lane, (Range) {id_before(first_id), Min(last_id, lane->cursor)});
 }
 
 void
@@ -76,7 +76,7 @@ reading_sweep(Lane *lane)
 	if (lane->sweeps)
 		return;
 	lane->sweeps = lane->cursor > 0;
-	lane->sweep = (Range) {0, lane->cursor};
+	lane->sweep = (Range) {PG_INT64_MIN, lane->cursor};
 }
 
 static int

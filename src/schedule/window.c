@@ -117,15 +117,16 @@ static void
 forget_missing(const ReadRequest *request, const QueueRow *rows, int nrows,
 			   int64 upto, Instant now)
 {
-	int64		id = request->after_id + 1;
+	int64		id = Max(request->after_id, 0);	/* below are such as nobody draws */
 
-	if (upto - id >= RANGE_IDS)
+	if (id_above(upto, id) > RANGE_IDS)
 		return;
-	for (int i = 0; id <= upto; id++)
+	for (int i = 0; id < upto;)
 	{
 		QueueItem  *item;
 		Parked	   *parked;
 
+		id++;
 		if (i < nrows && rows[i].event_id == id)
 			i++;
 		else if ((item = items_find_waiting(request->lane, id)) != NULL)
@@ -304,7 +305,7 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 	}
 	if (request->kind == READ_FLOOR)
 	{
-		floor_read(request, all ? request->upto_id : last - 1, last);
+		floor_read(request, all ? request->upto_id : id_before(last), last);
 		return;
 	}
 	if (request->kind != READ_SWEEP)

@@ -220,6 +220,13 @@ wake_note_changed(void)
 	pending_change = shmem_control != NULL;
 }
 
+/* Is it below the other one, or not far above? */
+static bool
+is_near(int64 id, int64 other)
+{
+	return id <= other || (uint64) id - (uint64) other <= 100;
+}
+
 /*
  * Add to a worker's ranges.  Neighbouring sends to one destination become
  * one range, unless ids of a transaction that is still open may lie between
@@ -233,8 +240,7 @@ push_range(WorkerSlot *slot, const QueuedRange *range)
 		QueuedRange *last = &slot->ranges[i];
 
 		if (last->destination_id == range->destination_id &&
-			range->first_id <= last->last_id + 100 &&
-			range->last_id >= last->first_id - 100)
+			is_near(range->first_id, last->last_id) && is_near(last->first_id, range->last_id))
 		{
 			range_widen(last, range);
 			return;

@@ -63,6 +63,26 @@ queue_row_next_attempt(const QueueRow *row)
 	return Min(row->attempts, PG_INT32_MAX - 1) + 1;
 }
 
+/* Somebody may have given a row any id. */
+static inline int64
+id_before(int64 id)
+{
+	return id - (id > PG_INT64_MIN);
+}
+
+static inline int64
+id_after(int64 id)
+{
+	return id + (id < PG_INT64_MAX);
+}
+
+/* How far apart they are; 0: id is not above the other one. */
+static inline uint64
+id_above(int64 id, int64 other)
+{
+	return id <= other ? 0 : (uint64) id - (uint64) other;
+}
+
 /* Which rows the scheduler wants read. */
 typedef enum ReadKind
 {

@@ -113,7 +113,7 @@ replace_row(int index, Instant now)
 		.kind = READ_RANGE,
 		.lane = schedule_item_lane(item),
 		.destination_id = was->destination_id,
-		.after_id = was->event_id - 1,
+		.after_id = id_before(was->event_id),
 		.upto_id = was->event_id,
 		.limit = 1
 	};

@@ -35,6 +35,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "tcop/tcopprot.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -144,9 +145,25 @@ typedef enum Reachable
 {
 	GONE,						/* or a template, which a worker would be in the
 								 * way of */
-	CLOSED,						/* to connections, for now */
+	CLOSED,						/* to connections, for now, or locked */
 	OPEN
 } Reachable;
+
+/*
+ * Would a connection wait?  Who renames a database and does not end has it locked for
+ * long, and few workers at a time look at databases.
+ */
+static bool
+is_locked(Oid database)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, database, 0);
+	if (LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	LockRelease(&tag, RowExclusiveLock, false);
+	return false;
+}
 
 /*
  * What would come of a connection.  A worker that fails to get one would say
@@ -174,7 +191,7 @@ look_up_database(Oid database)
 
 		/* below -1: a DROP DATABASE was interrupted */
 		if (!form->datistemplate)
-			result = form->datallowconn && form->datconnlimit >= -1 ? OPEN : CLOSED;
+			result = form->datallowconn && form->datconnlimit >= -1 && !is_locked(database) ? OPEN : CLOSED;
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);

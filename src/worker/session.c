@@ -258,11 +258,15 @@ session_begin(const char *what)
 	 * Lock, then look: with the lock, DROP EXTENSION waits for this
 	 * transaction, which takes milliseconds, instead of pulling the tables
 	 * from under it.  One that was created meanwhile is not the one we know.
+	 * But whoever can make a function can have this lock (ALTER FUNCTION ... DEPENDS
+	 * ON EXTENSION), and keep it: then the tables' own have to do, of which DROP
+	 * EXTENSION may have some already.
 	 */
 	if (!OidIsValid(known_extension) && find_extension(&extension, &owner))
 		known_extension = extension;
-	if (OidIsValid(known_extension))
-		LockDatabaseObject(ExtensionRelationId, known_extension, 0, AccessShareLock);
+	if (OidIsValid(known_extension) &&
+		!ConditionalLockDatabaseObject(ExtensionRelationId, known_extension, 0, AccessShareLock))
+		session_wait_little();
 	found = find_extension(&extension, &owner);
 	extension_replaced = found && extension != known_extension;
 	if (!found || extension_replaced)

@@ -162,7 +162,13 @@ connect_to_database(void)
 	if (!worker_slot_attach(args.slot, args.generation))
 		proc_exit(0);
 	suspect_init(args.database, slots_my_share());
+
+	/* somebody may have the database locked, for as long as he likes */
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
+	pqsignal(SIGTERM, handle_sigterm);
+	CHECK_FOR_INTERRUPTS();
 	report_name();
 	session_init();
 }
@@ -465,8 +471,6 @@ void
 rswebhook_worker_main(Datum arg)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, handle_sigterm);
-	BackgroundWorkerUnblockSignals();
 	tune_malloc();
 	connect_to_database();
 

@@ -56,6 +56,19 @@ late_ranges(void)
 		end();
 	}
 
+	/* ids at both ends of their range are no reason to count on from one to the other */
+	begin(&unordered);
+	queue_many(1, 10, 1, NO_KEY);
+	deliver(goes(10, "a first one"));
+	queue_many(1, 2, 5, NO_KEY);
+	commit_range(1, PG_INT64_MIN, PG_INT64_MAX);
+	commit_range(1, PG_INT64_MIN, PG_INT64_MIN);
+	commit_range(1, PG_INT64_MAX, PG_INT64_MAX);
+	ok(read_once() && last_read.kind == READ_RANGE && last_read.after_id == PG_INT64_MIN && last_read.upto_id == 10,
+	   "what is late from the lowest id on is read");
+	all_go(5, true, "what is there goes");
+	end();
+
 	/* a range that reaches beyond what was read, and one that is beyond it */
 	begin(&unordered);
 	queue_many(1, 1000, 1, NO_KEY);

@@ -109,6 +109,15 @@ commit(int destination, int64 first, int64 last)
 	schedule_note_range(&range, t);
 }
 
+/* The worker is told of more than there is. */
+static inline void
+commit_range(int destination, int64 first, int64 last)
+{
+	QueuedRange range = {destination, ALL_SHARES, first, last};
+
+	schedule_note_range(&range, t);
+}
+
 static inline int
 by_time(const void *a, const void *b)
 {
