@@ -97,6 +97,19 @@ FROM unnest(ARRAY[
 SET timezone = 'Asia/Tokyo';
 SELECT pg_temp.path('$.at.datetime() < "2026-01-01T01:00:00+00:00".datetime()', '{"at": "2026-01-01T09:30:00"}') AS taken;
 RESET timezone;
+-- within bounds: two paths are compared where they cannot find too much
+SELECT f AS filter, pg_temp.path(f, '{"a": [1, 2], "b": {"c": 2}}') AS taken,
+       pg_temp.path(f, jsonb_build_object('a', (SELECT jsonb_agg(n) FROM generate_series(1, 5000) n), 'b', jsonb_build_object('c', 2))) AS taken_of_many
+FROM unnest(ARRAY['$.a[*] == $.b.c', '$.a == $.b.c && $.b.c < $.a[0]', 'exists($.a[*] ? (@ == $.b.c))', '$.** == 2', '$.a[*] + 0 == $.b.c',
+    '$.a.size() > $.b.c', '$.a[*] == 2']::jsonpath[]) AS f;
+SELECT f AS filter, pg_temp.path(f, '{"a": 1}') AS taken
+FROM unnest(ARRAY['$.**.** == 1', 'exists($.** ? (@.a == 1))', '$.**{0 to 2}.a == 1']::jsonpath[]) AS f;
+UPDATE rswebhook.destination SET filter = '$.** == $.a' WHERE name = 'Some';
+UPDATE rswebhook.destination SET filter = 'exists($.x ? (!((@.a.b[*].**{2 to 3}.c < $.b) is unknown)))' WHERE name = 'Some';
+UPDATE rswebhook.destination SET filter = '($.a[last, $.b[0 to 1] ? (@.** <= @.c)].x like_regex "a") || 1 == 2' WHERE name = 'Some';
+-- and what takes too long is over: that is this destination's matter
+SELECT pg_temp.path('$.**.**.**.**.**.**.**.** == 12345', (repeat('{"a":', 60) || '1' || repeat('}', 60))::jsonb) AS taken,
+       pg_temp.taken('{"type": "track"}') AS others;
 UPDATE rswebhook.destination SET filter = NULL;
 UPDATE rswebhook.destination SET filter = ('$.a == "' || repeat('x', 20000) || '"')::jsonpath WHERE name = 'Some';
 

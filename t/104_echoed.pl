@@ -28,7 +28,8 @@ close $out;
 query($node, 'CREATE EXTENSION rswebhook');
 
 my @secrets = (
-    's3cret-query', 's3cret+p&q', 't0ken+of/a "file"', 'k3y-of-the-environment', 'pass:word\\"s', 'h3ader-value',
+    's3cret-query', 's3cret+p&q', 'r4w/k3y==', 'r4w%2Fk3y%3D%3D', 'l=ow/key', 'l%3Dow%2Fkey', "od'd(k3y)", 'od%27d%28k3y%29',
+    't0ken+of/a "file"', 'k3y-of-the-environment', 'pass:word\\"s', 'h3ader-value',
     'c00kie-value', '3vents-own-token');
 my %columns = (
     %once,
@@ -37,7 +38,7 @@ my %columns = (
     event_auth_headers => 't',
     headers => '{"X-Key": {"env": "WEBHOOK_KEY"}, "X-Shop": "h3ader-value", "Cookie": "sid=c00kie-value; a=b",'
       . ' "Content-Type": "application/json", "X-Small": "small"}');
-my $query = '?token=s3cret-query&other=s3cret%2Bp%26q&v=1';
+my $query = '?token=s3cret-query&other=s3cret%2Bp%26q&raw=r4w/k3y==&low=l%3dow%2fkey&odd=od\'d(k3y)&v=1';
 
 # ---------------------------------------------------------------------
 # In all forms

@@ -83,6 +83,31 @@ is(query($node, q{SELECT filter_errors, filter_error LIKE '%without time zone us
     '3|t', 'the status shows what went wrong');
 is(query($node, q{SELECT filter_errors, filter_error IS NULL FROM rswebhook.status WHERE destination = 'other'}), '0|t', 'and where');
 
+# without what it says of the event; one that would never end has an end, in time and in memory
+my $deep = q{(repeat('{"a":', 60) || '1' || repeat('}', 60))::jsonb};
+foreach my $case (
+    [ q{$.secret.datetime()}, q{'{"secret": "hush"}'}, qr/"\*\*\*"/ ],
+    [ q{$.secret.double()}, q{'{"secret": "hush \" hush"}'}, qr/double/ ],
+    [ q{strict $.key}, q{'{"secret": "hush"}'}, qr/"key"/ ],
+    [ q{$.a[*] == $.b[*]}, q{jsonb_build_object('a', (SELECT jsonb_agg(n) FROM generate_series(1, 5000) n))}, qr/more than 4000 values/ ],
+    [ q{$.**.**.**.**.**.**.**.** == 12345}, $deep, qr/more than 100 ms of the processor/ ],
+    [ q{exists($.a ? (@.** ? (@.**.** == 1) == 1) ? (@.**.**.**.**.**.** == 2))}, $deep, qr/more than 100 ms of the processor/ ])
+{
+    my ($filter, $event, $expected) = @$case;
+    my $session = $node->background_psql('postgres');
+
+    query($node, "UPDATE rswebhook.destination SET filter = '$filter' WHERE name = 'there'");
+    my $pid = $session->query_safe('SELECT pg_backend_pid()');
+    is($session->query_safe("SELECT count(rswebhook_send($event)) FROM generate_series(1, 3)"), 3, "$filter: others have it");
+    cmp_ok(process_field($pid, 'VmHWM'), '<', 300_000, 'and the session stays small');
+    my $error = query($node, q{SELECT filter_error FROM rswebhook.status WHERE destination = 'there'});
+    like($error, $expected, 'it is said why');
+    unlike($error, qr/hush/, 'without what the event says');
+    $session->quit;
+}
+my ($code, undef, $cancelled) = $node->psql('postgres', qq{SET statement_timeout = '30 ms'; SELECT count(rswebhook_send($deep)) FROM generate_series(1, 100)});
+like($cancelled, qr/canceling statement due to statement timeout/, 'a cancel is one');
+
 # By whom a row is changed: an ordinary user, by logical replication's rules
 query($node, q{
     UPDATE rswebhook.destination SET filter = NULL;

@@ -36,6 +36,7 @@
 #include "destination/check_json.h"
 #include "destination/consent.h"
 #include "destination/fields.h"
+#include "destination/filter_path.h"
 #include "destination/problem.h"
 #include "destination/secret.h"
 #include "destination/values.h"
@@ -410,6 +411,7 @@ destination_fields_check(HeapTuple tuple, TupleDesc desc, DestinationFields *fie
 		(fields->events == NULL || destination_names_check("events", fields->events, problem)) &&
 		(fields->excluded_events == NULL ||
 		 destination_names_check("excluded_events", fields->excluded_events, problem)) &&
+		(fields->filter == NULL || destination_path_check(fields->filter, problem)) &&
 		(fields->consent == NULL || destination_consent_check(fields->consent, problem)) &&
 		(fields->proxy == NULL || check_proxy(fields, problem)) &&
 		(fields->no_proxy == NULL || check_no_proxy(fields, problem)) &&

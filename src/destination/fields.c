@@ -330,6 +330,7 @@ destination_fields_read(HeapTuple tuple, TupleDesc desc, DestinationFields *fiel
 	fields->types = fields_array(&row, "types");
 	fields->events = fields_array(&row, "events");
 	fields->excluded_events = fields_array(&row, "excluded_events");
+	fields->filter = fields_jsonpath(&row, "filter");
 	fields->consent = fields_jsonb(&row, "consent");
 	fields->ca_cert = fields_text(&row, "ca_cert");
 	fields->client_cert = fields_text(&row, "client_cert");

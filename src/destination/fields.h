@@ -43,6 +43,7 @@ typedef struct DestinationFields
 	ArrayType  *types;
 	ArrayType  *events;
 	ArrayType  *excluded_events;
+	JsonPath   *filter;
 	Jsonb	   *consent;
 	char	   *ca_cert;
 	char	   *client_cert;

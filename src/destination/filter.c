@@ -26,6 +26,7 @@
 #include "base/compat.h"
 #include "destination/check.h"
 #include "destination/filter.h"
+#include "destination/filter_path.h"
 #include "destination/table.h"
 
 /* ---------------------------------------------------------------------
@@ -246,42 +247,6 @@ takes_name(const Filter *filter, const FilteredEvent *event)
 	return type && (!event->is_track || (name && !excluded));
 }
 
-typedef struct PathMatch
-{
-	JsonPath   *path;
-	Jsonb	   *event;
-	bool		matches;
-} PathMatch;
-
-/* Not with a time zone: what it says must not depend on who sends. */
-static void
-match_path(HeapTuple tuple, TupleDesc desc, void *arg)
-{
-	PathMatch  *match = arg;
-	LOCAL_FCINFO(call, 4);
-	Datum		result;
-
-	InitFunctionCallInfoData(*call, NULL, 4, InvalidOid, NULL, NULL);
-	call->args[0] = (NullableDatum) {JsonbPGetDatum(match->event), false};
-	call->args[1] = (NullableDatum) {PointerGetDatum(match->path), false};
-	call->args[2] = (NullableDatum) {DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")), false};
-	call->args[3] = (NullableDatum) {BoolGetDatum(false), false};
-	result = jsonb_path_match(call);
-	match->matches = !call->isnull && DatumGetBool(result);
-}
-
-/* An error in it is this destination's matter alone. */
-static bool
-takes_path(JsonPath *path, Jsonb *event, char **error)
-{
-	PathMatch	match = {path, event, false};
-	char	   *message = destination_try(match_path, NULL, NULL, &match);
-
-	if (message != NULL)
-		*error = message;
-	return message == NULL && match.matches;
-}
-
 bool
 filter_takes(const Filter *filter, const FilteredEvent *event, char **error)
 {
@@ -290,5 +255,5 @@ filter_takes(const Filter *filter, const FilteredEvent *event, char **error)
 	return takes_name(filter, event) &&
 		(filter->consent < 0 || event->denied == NULL ||
 		 consent_allows(event->denied, (Jsonb *) ((char *) data + filter->consent))) &&
-		(filter->path < 0 || takes_path((JsonPath *) ((char *) data + filter->path), event->event, error));
+		(filter->path < 0 || filter_path_takes((JsonPath *) ((char *) data + filter->path), event->event, error));
 }

@@ -316,6 +316,29 @@ may_go_on(const Masking *m, const unsigned char *s)
 	return m->cut && m->end - s < LONGEST_ESCAPE && (*s >= 0x80 || *s == '%' || *s == '&' || *s == '\\');
 }
 
+/* How many bytes the last bits of a secret take, which are not a character of their own. */
+static int
+rest_of_base64(const Masking *m, const Pattern *p, const unsigned char *s)
+{
+	static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_";
+	bool		has_rest = p->first_bit >= 0 && (8 * p->len - p->first_bit) % 6 != 0;
+	int			len = 0;
+
+	if (has_rest && s < m->end && *s != '\0' && strchr(base64, *s) != NULL)
+		len++;
+	if (len == 0)
+		return 0;
+	for (int i = 0; i < 2 && s + len < m->end; i++)
+	{
+		Reading		reading = s[len] == '%' ? percent(s + len, m->end) : plain(s + len, m->end);
+
+		if (reading.point != '=')
+			break;
+		len += reading.len;
+	}
+	return len;
+}
+
 /*
  * Does the pattern stand there, with its characters as they are or with escapes?
  * Returns how many bytes it has, 0: it does not.
@@ -350,7 +373,7 @@ match(Masking *m, const Pattern *p, const unsigned char *start, bool escaped)
 		for (int nul = 0; nul < 3 && s < m->end && *s == '\0'; nul++)
 			s++;
 	}
-	return s - start;
+	return s + rest_of_base64(m, p, s) - start;
 }
 
 /* How many bytes of secrets stand there, at the most? */

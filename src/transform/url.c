@@ -393,8 +393,8 @@ append_percent(StringInfo out, unsigned char c)
 	appendStringInfoChar(out, hex[c & 0x0F]);
 }
 
-static void
-append_form_encoded(StringInfo out, const char *text, int len)
+void
+url_form_encode(StringInfo out, const char *text, int len)
 {
 	for (int i = 0; i < len; i++)
 	{
@@ -549,13 +549,13 @@ append_query(const UrlParts *parts, const NamedValues *params,
 			return TOO_LONG;
 
 		appendStringInfoChar(url, i == 0 ? '?' : '&');
-		append_form_encoded(url, pair->key, pair->key_len);
+		url_form_encode(url, pair->key, pair->key_len);
 		appendStringInfoChar(url, '=');
 		if (pair->own && pair->keyed)
 			appendBinaryStringInfo(shown, url->data + start, url->len - start);
 		else if (pair->own)
 			appendBinaryStringInfo(shown, url->data + start, 1);
-		append_form_encoded(url, pair->value, pair->value_len);
+		url_form_encode(url, pair->value, pair->value_len);
 		if (pair->own)
 			appendStringInfoString(shown, SHOWN_MASK);
 		else

@@ -42,4 +42,7 @@ extern const char *url_origin_problem(const char *endpoint, int len, const char 
 extern const char *url_build(const char *endpoint, int len, const NamedValues *params,
 							 StringInfo url, StringInfo shown);
 
+/* Appends a text as it is in a query. */
+extern void url_form_encode(StringInfo out, const char *text, int len);
+
 #endif							/* RSWEBHOOK_URL_H */

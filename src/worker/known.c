@@ -18,6 +18,7 @@
 #include "destination/sign.h"
 #include "http/ascii.h"
 #include "transform/request.h"
+#include "transform/url.h"
 #include "worker/known.h"
 
 static void
@@ -29,11 +30,12 @@ add(StringInfo known, const char *text, int len)
 	appendStringInfoChar(known, '\0');
 }
 
-/* Part of an URL: as it is there, and as it is meant. */
+/* Part of an URL: as it is there, as it is meant, and as it is sent, which may be another way. */
 static void
 add_of_url(StringInfo known, const char *text, int len, char space)
 {
 	char	   *meant = palloc(len + 1);
+	StringInfoData sent;
 	int			used = 0;
 
 	add(known, text, len);
@@ -52,6 +54,11 @@ add_of_url(StringInfo known, const char *text, int len, char space)
 	}
 	if (used != len || memcmp(meant, text, len) != 0)
 		add(known, meant, used);
+	initStringInfo(&sent);
+	url_form_encode(&sent, meant, used);
+	if (sent.len != len || memcmp(sent.data, text, len) != 0)
+		add(known, sent.data, sent.len);
+	pfree(sent.data);
 	pfree(meant);
 }
 

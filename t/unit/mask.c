@@ -71,12 +71,12 @@ static void
 base64(void)
 {
 	masks("Basic bWU6czNjcmV0LXBhc3N3b3Jk.", "s3cret-password\0", "Basic bWU6***.");
-	masks("eHMzY3JldC1wYXNzd29yZA==", "s3cret-password\0", "eH***A==");
-	masks("eHhzM2NyZXQtcGFzc3dvcmQ=", "s3cret-password\0", "eHh***Q=");
+	masks("eHMzY3JldC1wYXNzd29yZA==", "s3cret-password\0", "eH***");
+	masks("eHhzM2NyZXQtcGFzc3dvcmQ=", "s3cret-password\0", "eHh***");
 	masks("czNjcmV0LXBhc3N3b3Jk", "s3cret-password\0", "***");
-	masks("{\"a\":\"fn5-fn5\\/fn4=\"}", "~~~~~\177~~\0", "{\"a\":\"***4=\"}");
-	masks("fn5-fn5_fn4.", "~~~~~\177~~\0", "***4.");
-	masks("fn5%2Bfn5%2Ffn4%3D", "~~~~~\177~~\0", "***4%3D");
+	masks("{\"a\":\"fn5-fn5\\/fn4=\"}", "~~~~~\177~~\0", "{\"a\":\"***\"}");
+	masks("fn5-fn5_fn4.", "~~~~~\177~~\0", "***.");
+	masks("fn5%2Bfn5%2Ffn4%3D", "~~~~~\177~~\0", "***");
 }
 
 static void
