@@ -162,6 +162,32 @@ SELECT rswebhook_pause('crm');
 DROP TABLE destination;
 RESET ROLE;
 
+--
+-- Who changes a table does not hear what is in a column that he may not read
+--
+CREATE ROLE regress_clerk;
+CREATE TABLE notes (id integer, note text, target text);
+INSERT INTO notes VALUES (1, '', 'hidden-name');
+CREATE TRIGGER send AFTER UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('', '', 'destination_column=target');
+GRANT UPDATE (note) ON notes TO regress_clerk;
+SET client_min_messages = warning;
+SET ROLE regress_clerk;
+UPDATE notes SET note = 'a';
+RESET ROLE;
+GRANT SELECT (target) ON notes TO regress_clerk;
+SET ROLE regress_clerk;
+UPDATE notes SET note = 'b';
+RESET ROLE;
+ALTER TABLE notes ENABLE ROW LEVEL SECURITY;
+CREATE POLICY all_of_it ON notes USING (true);
+SET ROLE regress_clerk;
+UPDATE notes SET note = 'c';
+RESET ROLE;
+SET client_min_messages = error;
+SELECT error FROM rswebhook.delivery WHERE outcome = 'refused' ORDER BY event_id;
+DROP TABLE notes;
+DROP ROLE regress_clerk;
+
 DROP TABLE IF EXISTS mine;
 DROP OWNED BY regress_nobody, regress_sender, regress_operator, regress_reader, regress_monitor, "regress Editor's";
 DROP ROLE regress_nobody, regress_sender, regress_operator, regress_reader, regress_monitor, "regress Editor's";

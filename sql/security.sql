@@ -106,6 +106,8 @@ SELECT c, v, pg_temp.refused(c, v) FROM (VALUES
     ('headers', $$'{"x-key": {"file": "/a\nb"}}'$$),
     ('proxy', $$'{"env": "a b"}'$$),
     ('proxy', $$'{"env": "A", "file": "/b"}'$$),
+    ('proxy', $$'{"envi": "A"}'$$),
+    ('auth_type, auth_token', $$'bearer', ' {"Env" : "A"} '$$),
     ('proxy', $$'{"env": "A"} '';--'$$),
     ('auth_type, auth_token', $$'bearer', '{"file": "relative"}'$$),
     ('client_cert, client_key', $$'{"file": "/a.pem"}', '{"file": "a.key"}'$$),

@@ -12,12 +12,16 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/timestamp.h"
 
 #include "api/firing.h"
 #include "api/warn.h"
+#include "base/encoding.h"
 
 /* An event of less is not written out to know its size (request_check_size()). */
 #define SMALL	(64 * 1024)
@@ -50,7 +54,7 @@ firing_without_plan(TriggerData *trigdata, const Refusal *refusal)
 	TriggerEvent event = trigdata->tg_event;
 
 	warn_refused(raises(trigdata->tg_trigger), trigdata->tg_trigger, NULL, (Datum) 0, NULL,
-				 GetCurrentTimestamp(), refusal);
+				 GetCurrentTimestamp(), refusal, refusal);
 	/* before or instead of a change, what is returned is the row that becomes of it */
 	if (!TRIGGER_FIRED_FOR_ROW(event) || TRIGGER_FIRED_AFTER(event))
 		return PointerGetDatum(NULL);
@@ -88,6 +92,43 @@ prepare_event(Firing *firing, Size size, void (*prepare) (void *firing))
 		firing->accepted = false;
 }
 
+static bool
+may_read(Relation rel, AttrNumber column)
+{
+	Oid			relid = RelationGetRelid(rel);
+
+	return check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED &&
+		(pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+		 pg_attribute_aclcheck(relid, column, GetUserId(), ACL_SELECT) == ACLCHECK_OK);
+}
+
+/* To whoever changes the table, without a name that is in a column which he may not read. */
+static Refusal
+refusal_to_tell(const Firing *firing)
+{
+	Refusal		told = firing->refusal;
+	int			column = firing->policy->destination_column;
+	const char *name;
+	const char *at;
+
+	if (column == 0 || firing->destination == NULL || may_read(firing->trigdata->tg_relation, column))
+		return told;
+	name = psprintf("\"%s\"", encoding_quotable(firing->destination, strlen(firing->destination)));
+	at = strstr(told.message, name);
+	if (at != NULL)
+		told.message = psprintf("%.*s\"***\"%s", (int) (at - told.message), told.message, at + strlen(name));
+	return told;
+}
+
+static void
+refuse(Firing *firing)
+{
+	Refusal		told = refusal_to_tell(firing);
+
+	warn_refused(firing->policy->raises, firing->trigdata->tg_trigger, firing->destination,
+				 firing->event, firing->prepared.ordering_key, firing->sending.now, &firing->refusal, &told);
+}
+
 void
 firing_send(Firing *firing, Size size, void (*prepare) (void *firing))
 {
@@ -98,8 +139,7 @@ firing_send(Firing *firing, Size size, void (*prepare) (void *firing))
 	if (firing->accepted)
 		firing->accepted = warn_store(policy->raises, &policy->trust, &firing->sending, &firing->prepared, &firing->refusal);
 	if (!firing->accepted)
-		warn_refused(policy->raises, firing->trigdata->tg_trigger, firing->destination,
-					 firing->event, firing->prepared.ordering_key, firing->sending.now, &firing->refusal);
+		refuse(firing);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(firing->sending.each);
 }

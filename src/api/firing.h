@@ -20,6 +20,7 @@ typedef struct FiringPolicy
 {
 	bool		raises;
 	bool		may_fail;		/* types' own functions are called */
+	int			destination_column; /* its number; 0: none */
 	SendTrust	trust;			/* what is known so far */
 } FiringPolicy;
 

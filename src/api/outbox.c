@@ -181,6 +181,7 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 			!is_plain(RelationGetDescr(rel), option, plan->columns[option]);
 	}
 	plan->destination = options[OUTBOX_DESTINATION].value;
+	plan->policy.destination_column = plan->columns[OUTBOX_DESTINATION_COLUMN];
 	plan->keeps = strcmp(options[OUTBOX_KEEP].value, "true") == 0;
 	plan->policy.raises = strcmp(options[OUTBOX_ON_ERROR].value, "raise") == 0;
 	return plan;

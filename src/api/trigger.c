@@ -204,6 +204,7 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 					  NULL, "Create the trigger anew with '' for the destination, or without the other one.");
 		return NULL;
 	}
+	plan->policy.destination_column = plan->destination_column;
 	plan->form.trigger = pstrdup(trigger->tgname);
 	plan->form.type = options[OPTION_TYPE].value;
 	plan->form.shape = event_shape(options[OPTION_SHAPE].value);

@@ -193,7 +193,7 @@ report_naming(const Refusal *refusal, int elevel, const char *where, const char 
 
 void
 warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum event,
-			 const char *ordering_key, TimestampTz now, const Refusal *refusal)
+			 const char *ordering_key, TimestampTz now, const Refusal *refusal, const Refusal *told)
 {
 	char	   *where = psprintf("trigger \"%s\"", trigger->tgname);
 	const char *reason = refusal->detail == NULL ? refusal->message :
@@ -201,10 +201,10 @@ warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum
 	Record		record = {destination, event, ordering_key, now, psprintf("%s: %s", where, reason)};
 
 	if (raises)
-		report_naming(refusal, ERROR, where, destination);
+		report_naming(told, ERROR, where, destination);
 	write_what_can_be(&record);
 	if (!is_warned(trigger))
-		report_naming(refusal, WARNING, where, destination);
+		report_naming(told, WARNING, where, destination);
 }
 
 void

@@ -128,8 +128,9 @@ skip_character(const char **at, char c)
 }
 
 /*
- * A text is taken for a reference from {"env" or {"file" on.  Paths and names
- * need no escapes, so this is all of JSON that matters.
+ * A text is taken for a reference from {"env" or {"file" on, and so is a whole object of one
+ * string, whose key is a mistake then.  Paths and names need no escapes, so this is all
+ * of JSON that matters.
  */
 Secret *
 secret_from_text(const char *text, const char **problem)
@@ -140,13 +141,13 @@ secret_from_text(const char *text, const char **problem)
 	int			kind_len;
 	int			name_len;
 
-	if (!skip_character(&at, '{') || !quoted_word(&at, &kind, &kind_len) ||
-		!(json_key_is(kind, kind_len, "env") || json_key_is(kind, kind_len, "file")))
+	if (!skip_character(&at, '{') || !quoted_word(&at, &kind, &kind_len))
 		return make_secret(SECRET_LITERAL, text, strlen(text));
-
 	if (skip_character(&at, ':') && quoted_word(&at, &name, &name_len) &&
 		skip_character(&at, '}') && at[strspn(at, BLANKS)] == '\0')
 		return make_reference(kind, kind_len, name, name_len, problem);
+	if (!json_key_is(kind, kind_len, "env") && !json_key_is(kind, kind_len, "file"))
+		return make_secret(SECRET_LITERAL, text, strlen(text));
 	*problem = "A secret's source is an object such as {\"env\": \"NAME\"} or {\"file\": \"/path\"}.";
 	return NULL;
 }
