@@ -86,7 +86,8 @@ CREATE TABLE rswebhook.destination (
     CONSTRAINT destination_pkey PRIMARY KEY (id),
     CONSTRAINT destination_name_key UNIQUE (name),
     CONSTRAINT destination_method_check
-        CHECK (method IN ('POST', 'PUT', 'PATCH', 'GET', 'DELETE')),
+        CHECK (method IN ('POST', 'PUT', 'PATCH', 'GET', 'DELETE') OR
+               (method LIKE '%{{%||%}}%' AND octet_length(method) <= 1024)),
     CONSTRAINT destination_auth_type_check
         CHECK (auth_type IN ('none', 'basic', 'bearer', 'api_key')),
     CONSTRAINT destination_max_in_flight_check

@@ -140,6 +140,7 @@ rswebhook_transform_target(PG_FUNCTION_ARGS)
 	}
 
 	transform_event(event, config, JSON_MOST_TEXT, &transformed);
+	transform_check(&transformed);
 
 	/* as it is sent; what cannot be is shown as it is */
 	if (for_destination && !transformed.passthrough)
@@ -158,6 +159,7 @@ rswebhook_transform_config(PG_FUNCTION_ARGS)
 
 	transform_event(event, transform_config_from_jsonb(config), JSON_MOST_TEXT,
 					&transformed);
+	transform_check(&transformed);
 	PG_RETURN_JSONB_P(request_to_jsonb(&transformed));
 }
 
@@ -175,6 +177,7 @@ rswebhook_wire(PG_FUNCTION_ARGS)
 
 	transform_event(event, transform_config_from_jsonb(config),
 					rswebhook_max_request_size, &transformed);
+	transform_check(&transformed);
 	if (!request_to_wire(&transformed, &wire, &why))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -43,6 +43,7 @@
 #include "http/proxy.h"
 #include "shmem/share.h"
 #include "transform/config.h"
+#include "transform/dynamic.h"
 #include "transform/request.h"
 #include "transform/url.h"
 
@@ -124,14 +125,51 @@ replace_hosts(char **text, const char *settled, DestinationFields *fields)
 	fields->hosts_changed = true;
 }
 
+char *
+destination_origin(const char *url)
+{
+	Template	found;
+	const char *fallback;
+
+	if (!dynamic_template(url, strlen(url), &found))
+		return pstrdup(url);
+	fallback = dynamic_fallback(&found);
+	if (fallback[0] == '\0')
+		return NULL;
+	(void) url_problem(&fallback);	/* its host becomes ASCII */
+	return unconstify(char *, fallback);
+}
+
+/* An event may make anything of it: where that may be must be said. */
+static bool
+check_template_url(const DestinationFields *fields, const Template *found, FieldProblem *problem)
+{
+	const char *fallback = dynamic_fallback(found);
+	const char *why;
+
+	if (fields->allowed_hosts == NULL ||
+		ArrayGetNItems(ARR_NDIM(fields->allowed_hosts), ARR_DIMS(fields->allowed_hosts)) == 0)
+		return problem_set(problem, "url", NULL,
+						   "A template may become the URL of any host.",
+						   "Put the hosts that it may lead to into allowed_hosts.");
+	why = fallback[0] == '\0' ? NULL : url_problem(&fallback);
+	return why == NULL ||
+		problem_set(problem, "url", NULL, psprintf("The template's default cannot be used: %s", problem_sentence(why)),
+					"Use a default such as \"https://example.com/hooks\", or none.");
+}
+
 static bool
 check_url(DestinationFields *fields, FieldProblem *problem)
 {
 	const char *url = fields->url;
 	const char *settled = url;
-	const char *why = url_problem(&settled);
+	const char *why;
+	Template	found;
 	bool		plain = strpbrk(url, "@?#") == NULL;
 
+	if (dynamic_template(url, strlen(url), &found))
+		return check_template_url(fields, &found, problem);
+	why = url_problem(&settled);
 	replace_hosts(&fields->url, settled, fields);
 	if (why == NULL)
 		return true;
@@ -143,8 +181,16 @@ check_url(DestinationFields *fields, FieldProblem *problem)
 static bool
 check_method(const char *method, FieldProblem *problem)
 {
-	const char *meant = config_method(method);
+	const char *meant;
+	Template	found;
 
+	if (dynamic_template(method, strlen(method), &found))
+	{
+		method = dynamic_fallback(&found);
+		if (method[0] == '\0')
+			return true;
+	}
+	meant = config_method(method);
 	if (meant == NULL)
 		return problem_set(problem, "method", method,
 						   "There is no such method.",

@@ -32,6 +32,12 @@ extern bool destination_names_check(const char *column, ArrayType *names,
 extern const char *destination_proxy_problem(char **proxy, const char **hint);
 extern const char *destination_pem_problem(const char *pem, bool is_key, const char **hint);
 
+/*
+ * By whose host and scheme the URLs of events are judged: the URL, or of a template the
+ * default; NULL: it has none.
+ */
+extern char *destination_origin(const char *url);
+
 extern double destination_number(HeapTuple tuple, TupleDesc desc, const char *column);
 
 /* The longest that an event may be told to wait, 36500 days. */

@@ -30,6 +30,7 @@
 #include "destination/verdict.h"
 #include "http/ascii.h"
 #include "tables/tables.h"
+#include "transform/dynamic.h"
 #include "transform/json.h"
 #include "transform/request.h"
 
@@ -68,6 +69,18 @@ scalar_to_string(JsonbValue *value)
 	json_set_string(value, text, strlen(text));
 }
 
+/* Of a template, what is known of the name is its default, which may be none. */
+static const char *
+name_problem(const char *name, int len)
+{
+	Template	found;
+
+	if (!dynamic_template(name, len, &found))
+		return request_header_name_problem(name, len);
+	name = dynamic_fallback(&found);
+	return name[0] == '\0' ? NULL : request_header_name_problem(name, strlen(name));
+}
+
 /* Check a header and remember it. */
 static bool
 add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value,
@@ -82,7 +95,7 @@ add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value
 	item.name_len = name->val.string.len;
 	part = psprintf("header \"%s\"", encoding_quotable(item.name, item.name_len));
 
-	why = request_header_name_problem(item.name, item.name_len);
+	why = name_problem(item.name, item.name_len);
 	if (why != NULL)
 		return problem_set_part(problem, "headers", part,
 								problem_sentence(why),
@@ -134,6 +147,34 @@ add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value
 	return true;
 }
 
+/* RudderStack's "env.NAME" is a source of ours. */
+static void
+source_of_environment(JsonbValue *value)
+{
+	static const char prefix[] = "env.";
+	const char *text;
+	int			len;
+	JsonbInState state = {0};
+	JsonbValue	part;
+	Jsonb	   *source;
+
+	if (value->type != jbvString)
+		return;
+	text = value->val.string.val;
+	len = value->val.string.len;
+	js_trim(&text, &len);
+	if (len <= (int) strlen(prefix) || memcmp(text, prefix, strlen(prefix)) != 0)
+		return;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	json_set_string(&part, "env", 3);
+	pushJsonbValue(&state, WJB_KEY, &part);
+	json_set_string(&part, text + strlen(prefix), len - strlen(prefix));
+	pushJsonbValue(&state, WJB_VALUE, &part);
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	source = JsonbValueToJsonb(state.result);
+	json_set_container(value, &source->root, VARSIZE(source) - VARHDRSZ);
+}
+
 /*
  * One element of RudderStack's array.  Its user interface leaves an empty
  * pair behind, which means nothing there and nothing here.
@@ -163,6 +204,7 @@ add_header_element(HeaderItems *headers, const JsonbValue *element, int position
 		return true;
 	if (!has_to)
 		to.type = jbvNull;
+	source_of_environment(&to);
 	return add_header(headers, &from, &to, problem);
 }
 

@@ -78,6 +78,7 @@ pack_destination(Packing *packing, const Destination *dest, bool masked)
 	copy.name = pack_string(packing, dest->name);
 	copy.problem = pack_string(packing, dest->problem);
 	copy.url = pack_string(packing, dest->url);
+	copy.origin = pack_string(packing, dest->origin);
 	copy.method = pack_string(packing, dest->method);
 	if (dest->config != NULL)
 		copy.config = transform_config_pack(packing, dest->config);

@@ -41,7 +41,7 @@ static const struct
 	{"id", INT4OID, true, NULL, 0},
 	{"name", TEXTOID, true, NULL, MAX_WORD},
 	{"url", TEXTOID, true, NULL, KB(8)},
-	{"method", TEXTOID, true, "'POST'", MAX_WORD},
+	{"method", TEXTOID, true, "'POST'", KB(1)},
 	{"headers", JSONBOID, true, "'{}'", KB(128)},
 	{"auth_type", TEXTOID, true, "'none'", MAX_WORD},
 	{"auth_username", TEXTOID, false, NULL, KB(1)},

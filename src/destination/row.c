@@ -23,6 +23,7 @@
 #include "destination/row.h"
 #include "destination/secret.h"
 #include "transform/config.h"
+#include "transform/dynamic.h"
 #include "transform/json.h"
 #include "transform/url_shown.h"
 
@@ -35,6 +36,27 @@ known_auth_value(const DestinationAuth *auth)
 	if (auth->secret->source == SECRET_LITERAL)
 		value = auth_header_value(auth, auth->secret->text);
 	return value != NULL ? value : SHOWN_MASK;
+}
+
+/* What the event says of it is no secret; the default may be. */
+static void
+mask_header(JsonbValue *value)
+{
+	Template	found;
+	const char *masked = SHOWN_MASK;
+
+	if (value->type == jbvString && dynamic_template(value->val.string.val, value->val.string.len, &found))
+		masked = dynamic_with_fallback(&found, SHOWN_MASK);
+	json_set_string(value, masked, strlen(masked));
+}
+
+static char *
+mask_url(const char *url)
+{
+	Template	found;
+
+	return dynamic_template(url, strlen(url), &found) ?
+		dynamic_with_fallback(&found, url_masked(dynamic_fallback(&found))) : url_masked(url);
 }
 
 /* All headers of a destination, with or without their values. */
@@ -55,7 +77,7 @@ all_headers(const DestinationAuth *auth, const Jsonb *headers, bool masked)
 			continue;
 		(void) JsonbIteratorNext(&it, &value, true);
 		if (masked)
-			json_set_string(&value, SHOWN_MASK, strlen(SHOWN_MASK));
+			mask_header(&value);
 		pushJsonbValue(&state, WJB_KEY, &key);
 		pushJsonbValue(&state, WJB_VALUE, &value);
 	}
@@ -89,7 +111,7 @@ make_configs(Destination *dest, const Jsonb *headers)
 		headers = empty_object();
 	dest->config = transform_config_from_parts(dest->url, dest->method,
 											   all_headers(&dest->auth, headers, false));
-	dest->masked_config = transform_config_from_parts(url_masked(dest->url), dest->method,
+	dest->masked_config = transform_config_from_parts(mask_url(dest->url), dest->method,
 													  all_headers(&dest->auth, headers, true));
 }
 
@@ -179,6 +201,7 @@ destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc)
 	}
 
 	dest->url = fields.url;
+	dest->origin = destination_origin(fields.url);
 	dest->method = fields.method;
 	dest->ca_cert = fields.ca_cert;
 	dest->no_proxy = fields.no_proxy;

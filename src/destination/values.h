@@ -56,6 +56,8 @@ typedef struct Destination
 	char	   *problem;		/* NULL; else why the row cannot be used (it came
 								 * past the checks, by a restore say) */
 	char	   *url;
+	char	   *origin;			/* the URL, or of a template the default, by whose host and
+								 * scheme others are judged; NULL: it has none */
 	char	   *method;
 	TransformConfig *config;
 	TransformConfig *masked_config; /* for those who may not see secrets */

@@ -18,8 +18,10 @@
 
 #include "base/compat.h"
 #include "transform/config.h"
+#include "transform/dynamic.h"
 #include "transform/flatten.h"
 #include "transform/json.h"
+#include "transform/request.h"
 #include "transform/values.h"
 
 static const struct
@@ -90,9 +92,23 @@ settle_config_headers(TransformConfig *config)
 	headers->count = kept;
 }
 
-/* One item of Config.headers; returns what is wrong with it, or NULL. */
+/* Is the name of a Config's header a template? */
+static bool
+is_named_by_event(const JsonbValue *item)
+{
+	JsonbValue	from;
+	Template	found;
+
+	return item != NULL && json_get(item, "from", 4, &from) && from.type == jbvString &&
+		dynamic_template(from.val.string.val, from.val.string.len, &found);
+}
+
+/*
+ * One item of Config.headers; returns what is wrong with it, or NULL.  template: what
+ * it was made of; NULL: it was there as it is.
+ */
 static const char *
-read_header_item(TransformConfig *config, const JsonbValue *item)
+read_header_item(TransformConfig *config, const JsonbValue *item, const JsonbValue *template)
 {
 	JsonbValue	from;
 	JsonbValue	to;
@@ -111,11 +127,39 @@ read_header_item(TransformConfig *config, const JsonbValue *item)
 
 	add_config_header(config, name.val.string.val, name.val.string.len,
 					  json_get(item, "to", 2, &to) ? &to : NULL);
+	config->headers.items[config->headers.count - 1].named_by_event = is_named_by_event(template);
 	return NULL;
 }
 
+/* The first header whose place one takes that is named by the event. */
+static const NamedValue *
+find_displaced(const NamedValues *headers)
+{
+	for (int i = 0; i < headers->count; i++)
+	{
+		const NamedValue *given = &headers->items[i];
+
+		CHECK_FOR_INTERRUPTS();
+		for (int other = 0; !given->named_by_event && other < headers->count; other++)
+		{
+			const NamedValue *named = &headers->items[other];
+
+			if (named->named_by_event &&
+				request_header_names_alike(given->name, given->name_len, named->name, named->name_len))
+			{
+				NamedValue *displaced = palloc(sizeof(NamedValue));
+
+				*displaced = *given;
+				return displaced;
+			}
+		}
+	}
+	return NULL;
+}
+
+/* templates: what they were made of, item by item, or NULL */
 static void
-read_header_items(TransformConfig *config, const JsonbValue *headers)
+read_header_items(TransformConfig *config, const JsonbValue *headers, const JsonbValue *templates)
 {
 	JsonbIterator *it = JsonbIteratorInit(headers->val.binary.data);
 	JsonbIteratorToken token;
@@ -131,7 +175,8 @@ read_header_items(TransformConfig *config, const JsonbValue *headers)
 		CHECK_FOR_INTERRUPTS();
 
 		position++;
-		detail = read_header_item(config, &item);
+		detail = read_header_item(config, &item, templates == NULL ? NULL :
+								  getIthJsonbValueFromContainer(templates->val.binary.data, position - 1));
 		if (detail != NULL)
 		{
 			config->bad_header = position;
@@ -139,6 +184,8 @@ read_header_items(TransformConfig *config, const JsonbValue *headers)
 			return;
 		}
 	}
+	if (templates != NULL)
+		config->displaced = find_displaced(&config->headers);
 	settle_config_headers(config);
 }
 
@@ -146,8 +193,6 @@ TransformConfig *
 transform_config_from_jsonb(Jsonb *jsonb)
 {
 	TransformConfig *config;
-	JsonbValue	root;
-	JsonbValue	value;
 
 	if (!JB_ROOT_IS_OBJECT(jsonb))
 		ereport(ERROR,
@@ -155,9 +200,32 @@ transform_config_from_jsonb(Jsonb *jsonb)
 				 errmsg("config is not a JSON object"),
 				 errhint("Pass a destination's configuration such as {\"webhookUrl\": \"https://example.com/hook\", \"webhookMethod\": \"POST\"}.")));
 
+	if (!dynamic_has_templates(jsonb))
+		return transform_config_resolved(jsonb, NULL);
 	config = palloc0(sizeof(TransformConfig));
-	json_set_container(&root, &jsonb->root, VARSIZE(jsonb) - VARHDRSZ);
+	config->templates = jsonb;
+	return config;
+}
 
+/* A key of the Config's that is an array, or NULL. */
+static const JsonbValue *
+get_array(Jsonb *config, const char *key, JsonbValue *array)
+{
+	JsonbValue	root;
+
+	json_set_container(&root, &config->root, VARSIZE(config) - VARHDRSZ);
+	return json_get(&root, key, strlen(key), array) && json_is_array(array) ? array : NULL;
+}
+
+TransformConfig *
+transform_config_resolved(Jsonb *jsonb, Jsonb *templates)
+{
+	TransformConfig *config = palloc0(sizeof(TransformConfig));
+	JsonbValue	root;
+	JsonbValue	value;
+	JsonbValue	made_of;
+
+	json_set_container(&root, &jsonb->root, VARSIZE(jsonb) - VARHDRSZ);
 	config->url_needed = true;
 	if (json_get(&root, "webhookUrl", 10, &value) && js_truthy(&value))
 	{
@@ -169,9 +237,52 @@ transform_config_from_jsonb(Jsonb *jsonb)
 		json_set_string(&value, "POST", 4);
 	set_method(config, &value);
 
-	if (json_get(&root, "headers", 7, &value) && json_is_array(&value))
-		read_header_items(config, &value);
+	if (get_array(jsonb, "headers", &value) != NULL)
+		read_header_items(config, &value, templates == NULL ? NULL : get_array(templates, "headers", &made_of));
 	return config;
+}
+
+static void
+push_string(JsonbInState *state, JsonbIteratorToken token, const char *string, int len)
+{
+	JsonbValue	value;
+
+	json_set_string(&value, string, len);
+	pushJsonbValue(state, token, &value);
+}
+
+/* The parts as a Config. */
+static Jsonb *
+config_of_parts(const char *url, const char *method, Jsonb *headers)
+{
+	JsonbInState state = {0};
+	JsonbIterator *it = headers == NULL ? NULL : JsonbIteratorInit(&headers->root);
+	JsonbIteratorToken token;
+	JsonbValue	name;
+	JsonbValue	value;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_string(&state, WJB_KEY, "headers", strlen("headers"));
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	while (it != NULL && (token = JsonbIteratorNext(&it, &name, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&it, &value, true);
+		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+		push_string(&state, WJB_KEY, "from", strlen("from"));
+		pushJsonbValue(&state, WJB_VALUE, &name);
+		push_string(&state, WJB_KEY, "to", strlen("to"));
+		pushJsonbValue(&state, WJB_VALUE, &value);
+		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	}
+	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	push_string(&state, WJB_KEY, "webhookUrl", strlen("webhookUrl"));
+	push_string(&state, WJB_VALUE, url, strlen(url));
+	push_string(&state, WJB_KEY, "webhookMethod", strlen("webhookMethod"));
+	push_string(&state, WJB_VALUE, method, strlen(method));
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 TransformConfig *
@@ -183,6 +294,17 @@ transform_config_from_parts(const char *url, const char *method, Jsonb *headers)
 	JsonbValue	name;
 	JsonbValue	value;
 
+	if (url != NULL)
+	{
+		Jsonb	   *whole = config_of_parts(url, method, headers);
+
+		if (dynamic_has_templates(whole))
+		{
+			config->templates = whole;
+			return config;
+		}
+		pfree(whole);
+	}
 	config->url_given = url != NULL;
 	json_set_string(&config->url, url != NULL ? pstrdup(url) : "",
 					url != NULL ? strlen(url) : 0);
@@ -206,6 +328,16 @@ transform_config_from_parts(const char *url, const char *method, Jsonb *headers)
 		settle_config_headers(config);
 	}
 	return config;
+}
+
+const char *
+transform_config_problem(const TransformConfig *config)
+{
+	if (config->url_needed && !config->url_given)
+		return "the URL is missing, null or empty";
+	if (config->bad_header > 0)
+		return psprintf("item %d of its headers is none: %s", config->bad_header, config->bad_header_detail);
+	return NULL;
 }
 
 void
@@ -267,6 +399,13 @@ transform_config_pack(Packing *packing, const TransformConfig *config)
 		pack_value(packing, items != NULL ? &items[i].value : NULL, &item->value);
 		if (items != NULL)
 			items[i].name = name;
+	}
+	if (config->templates != NULL)
+	{
+		Jsonb	   *templates = pack(packing, config->templates, VARSIZE(config->templates));
+
+		if (to != NULL)
+			to->templates = templates;
 	}
 	if (to != NULL)
 	{

@@ -57,12 +57,20 @@ struct TransformConfig
 	MethodKind	method_kind;
 	NamedValues headers;		/* settled, names in lower case */
 	bool		sets_content_type;	/* or takes it away */
+	const NamedValue *displaced;	/* a header in whose place is one that is named by
+									 * the event; NULL: none */
+	Jsonb	   *templates;		/* a Config with such: it is read again for each event,
+								 * and but for this nothing here is set; NULL: none */
 	int			bad_header;		/* position of the first bad item, from 1; 0:
 								 * none */
 	const char *bad_header_detail;
 };
 
-/* Raise what is wrong with it. */
+/* What becomes of one with templates, as transform_config_from_jsonb(). */
+extern TransformConfig *transform_config_resolved(Jsonb *resolved, Jsonb *templates);
+
+/* What is wrong with it, as a clause, or NULL; and the same as an error. */
+extern const char *transform_config_problem(const TransformConfig *config);
 extern void transform_config_check(const TransformConfig *config);
 
 #endif							/* RSWEBHOOK_CONFIG_H */

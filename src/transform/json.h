@@ -149,6 +149,9 @@ extern void js_text(const JsonbValue *value, JsonbValue *text, Size limit);
 /* Only white space, or nothing at all? */
 extern bool js_blank(const char *string, int len);
 
+/* trim(); of encodings other than UTF-8, ASCII's white space only. */
+extern void js_trim(const char **string, int *len);
+
 /* toLowerCase(), whatever the locale and encoding of the database. */
 extern const char *js_lower(const char *string, int len, int *lower_len);
 

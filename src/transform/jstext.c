@@ -124,6 +124,54 @@ js_blank(const char *string, int len)
 	return true;
 }
 
+/* The white space that begins or, from its end, ends a text, in bytes; 0: none does. */
+static int
+space_at(const char *c, int len)
+{
+	int			char_len = 1;
+
+	if (len == 0)
+		return 0;
+	if (IS_HIGHBIT_SET(*c))
+	{
+		if (GetDatabaseEncoding() != PG_UTF8)
+			return 0;
+		char_len = Min(pg_utf_mblen((const unsigned char *) c), len);
+		return is_js_space(utf8_to_unicode((const unsigned char *) c)) ? char_len : 0;
+	}
+	return is_js_space((unsigned char) *c) ? char_len : 0;
+}
+
+static int
+last_char(const char *string, int len)
+{
+	int			at = len - 1;
+
+	while (at > 0 && GetDatabaseEncoding() == PG_UTF8 && ((unsigned char) string[at] & 0xC0) == 0x80)
+		at--;
+	return at;
+}
+
+void
+js_trim(const char **string, int *len)
+{
+	int			space;
+
+	while ((space = space_at(*string, *len)) > 0)
+	{
+		*string += space;
+		*len -= space;
+	}
+	while (*len > 0)
+	{
+		int			at = last_char(*string, *len);
+
+		if (space_at(*string + at, *len - at) == 0)
+			break;
+		*len = at;
+	}
+}
+
 /*
  * The tables are our own, because the result must not depend on the database's
  * locale or on the libraries that the server was built with.

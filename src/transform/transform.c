@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 
 #include "transform/config.h"
+#include "transform/dynamic.h"
 #include "transform/flatten.h"
 #include "transform/json.h"
 #include "transform/transform.h"
@@ -348,6 +349,18 @@ add_event_header(NamedValues *headers, const char *name, int name_len,
 }
 
 static void
+add_config_headers(NamedValues *headers, const TransformConfig *config, bool named_by_event)
+{
+	for (int i = 0; i < config->headers.count; i++)
+	{
+		NamedValue *header = &config->headers.items[i];
+
+		if (header->named_by_event == named_by_event)
+			named_values_add(headers, header->name, header->name_len, &header->value);
+	}
+}
+
+static void
 build_headers(const EventParts *parts, const TransformConfig *config,
 			  Size limit, Transformed *result)
 {
@@ -367,13 +380,10 @@ build_headers(const EventParts *parts, const TransformConfig *config,
 		named_values_add(headers, "content-type", 12, &value);
 	}
 
-	for (int i = 0; i < config->headers.count; i++)
-	{
-		NamedValue *header = &config->headers.items[i];
-
-		named_values_add(headers, header->name, header->name_len, &header->value);
-	}
+	add_config_headers(headers, config, false);
 	result->nconfigured = headers->count;
+	add_config_headers(headers, config, true);
+	result->displaced = config->displaced;
 
 	if (own == NULL || own->type != jbvBinary)
 		return;
@@ -543,6 +553,7 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 	EventParts	parts;
 	JsonbValue	sync_timestamp;
 	JsonbValue *timestamp;		/* NULL: the event keeps its own */
+	bool		dynamic = false;
 
 	if (!JB_ROOT_IS_OBJECT(event))
 		ereport(ERROR,
@@ -551,6 +562,16 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 				 errhint("An event is an object such as {\"type\": \"track\", \"userId\": \"u1\", \"event\": \"Signed up\", \"properties\": {}}.")));
 
 	memset(result, 0, sizeof(Transformed));
+	if (config->templates != NULL)
+	{
+		Jsonb	   *resolved;
+
+		result->problem = dynamic_resolve(config->templates, &event, &resolved);
+		if (result->problem != NULL)
+			return;
+		config = transform_config_resolved(resolved, config->templates);
+		dynamic = true;
+	}
 	take_apart(event, &parts);
 	timestamp = find_sync_timestamp(&parts, &sync_timestamp) ? &sync_timestamp : NULL;
 
@@ -560,6 +581,9 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 		return;
 	}
 
+	/* of what an event has made of it, the event hears */
+	if (dynamic && (result->problem = transform_config_problem(config)) != NULL)
+		return;
 	transform_config_check(config);
 	result->method = config->method;
 	build_headers(&parts, config, limit, result);
@@ -574,6 +598,15 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 		build_params(&parts, &result->params);
 	if (result->has_body)
 		build_body(&parts, timestamp, &result->body);
+}
+
+void
+transform_check(const Transformed *result)
+{
+	if (result->problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("config cannot be used with this event: %s", result->problem)));
 }
 
 void

@@ -20,6 +20,9 @@
 extern void transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 							Transformed *result);
 
+/* An error if it has a problem. */
+extern void transform_check(const Transformed *result);
+
 /* The body of a request of any method that has one, whatever the config. */
 extern void transform_body(Jsonb *event, JsonbValue *body);
 

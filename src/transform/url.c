@@ -348,14 +348,16 @@ url_origin_problem(const char *endpoint, int len, const char *url,
 	UrlParts	own;
 	const char *problem;
 
-	if (strlen(url) == (size_t) len && memcmp(endpoint, url, len) == 0)
+	if (url != NULL && strlen(url) == (size_t) len && memcmp(endpoint, url, len) == 0)
 		return NULL;
 	problem = split_url(endpoint, len, &to);
-	if (problem == NULL)
+	if (problem == NULL && url != NULL)
 		problem = split_url(url, strlen(url), &own);
 	if (problem != NULL)
 		return problem;
-	if (to.https == own.https && same_host(&to, &own))
+	if (url == NULL)
+		own.https = true;
+	else if (to.https == own.https && same_host(&to, &own))
 		return NULL;
 	if (own.https && !to.https)
 		return "the event's URL is not https, and the destination's is";

@@ -29,7 +29,7 @@ extern const char *url_endpoint_problem(JsonbValue *endpoint);
 
 /*
  * NULL if an event's endpoint may be sent to with the credentials of the
- * destination that has this URL, else why not.  All in the server encoding, with
+ * destination that has this URL (NULL: it has none of its own), else why not.  All in the server encoding, with
  * hosts that have become ASCII.
  */
 extern const char *url_origin_problem(const char *endpoint, int len, const char *url,

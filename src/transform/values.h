@@ -26,6 +26,7 @@ typedef struct NamedValue
 	int			name_len;
 	JsonbValue	value;
 	int			position;		/* where it was added to its list */
+	bool		named_by_event; /* of a header in a Config: its name is a template's */
 } NamedValue;
 
 typedef struct NamedValues
@@ -43,6 +44,8 @@ typedef struct TransformConfig TransformConfig;
 /* The result.  Lives in the memory context that was current. */
 typedef struct Transformed
 {
+	const char *problem;		/* why the config does not go with the event, as a
+								 * clause; then nothing else is set */
 	bool		passthrough;	/* event carried a statusCode: body is the
 								 * whole output, nothing below is set */
 	JsonbValue	body;			/* jbvObject; see json.h */
@@ -50,8 +53,10 @@ typedef struct Transformed
 	bool		has_params;		/* GET and DELETE */
 	NamedValues params;			/* settled */
 	NamedValues headers;		/* default, config, event: later ones win */
-	int			nconfigured;	/* so many of them come first, and are not the
-								 * event's */
+	int			nconfigured;	/* so many of them come first, and neither they nor
+								 * their names are the event's */
+	const NamedValue *displaced;	/* one of the config's that a name of the event's has
+									 * displaced; NULL: none */
 	JsonbValue	method;			/* usually a string */
 	JsonbValue	endpoint;		/* string */
 	JsonbValue	user_id;		/* string */

@@ -59,6 +59,12 @@ event_headers_allowed(const Transformed *transformed, const Destination *destina
 
 	if (destination->event_auth_headers)
 		return true;
+	if (transformed->displaced != NULL && is_credential(transformed->displaced, destination))
+	{
+		*why = psprintf("header \"%.*s\", named by the event, would replace the destination's authentication",
+						transformed->displaced->name_len, transformed->displaced->name);
+		return false;
+	}
 	for (int own = 0; own < transformed->nconfigured; own++)
 	{
 		const NamedValue *header = &headers->items[own];
@@ -89,7 +95,7 @@ event_url_allowed(Transformed *transformed, const Destination *destination, char
 
 	if (problem == NULL)
 		problem = url_origin_problem(endpoint->val.string.val, endpoint->val.string.len,
-									 destination->url, destination->allowed_hosts,
+									 destination->origin, destination->allowed_hosts,
 									 destination->nallowed_hosts);
 	if (problem != NULL)
 		*why = pstrdup(problem);
@@ -324,6 +330,11 @@ render_request(const StoredEvent *stored, int64 event_id, const Destination *des
 	StringInfoData known;
 
 	transform_event(stored->event, destination->config, rswebhook_max_request_size, &transformed);
+	if (transformed.problem != NULL)
+	{
+		*why = pstrdup(transformed.problem);
+		return RENDER_REFUSED;
+	}
 	if (!transformed.passthrough &&
 		(!event_url_allowed(&transformed, destination, why) ||
 		 !event_headers_allowed(&transformed, destination, why)))

@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * dynamic.h
+ *		Dynamic config: "{{ path || default }}" in place of a string of a Config.
+ *
+ * As RudderStack has it: the value at the path is taken out of the event.  Pure.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef RSWEBHOOK_DYNAMIC_H
+#define RSWEBHOOK_DYNAMIC_H
+
+#include "utils/jsonb.h"
+
+/* What a template says; both are parts of it, the default before its quotes are removed. */
+typedef struct Template
+{
+	const char *path;
+	int			path_len;
+	const char *fallback;
+	int			fallback_len;
+} Template;
+
+/* Is it one?  What is none stays as it is. */
+extern bool dynamic_template(const char *string, int len, Template *found);
+
+/* The default as it is used, in the current memory context. */
+extern char *dynamic_fallback(const Template *found);
+
+/* The same template with another default. */
+extern char *dynamic_with_fallback(const Template *found, const char *fallback);
+
+extern bool dynamic_has_templates(Jsonb *config);
+
+/*
+ * The Config that becomes of one, whose strings are looked at in jsonb's order of keys:
+ * shorter ones first.  *event becomes what is left of it.  NULL, or why that cannot be.
+ */
+extern const char *dynamic_resolve(Jsonb *config, Jsonb **event, Jsonb **resolved);
+
+#endif							/* RSWEBHOOK_DYNAMIC_H */

@@ -1,0 +1,103 @@
+# Destinations with "{{ path || default }}": what an event makes of the URL, the method and
+# the headers is what an event may, and no more.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use RswebhookTest;
+use Test::More;
+
+my @receivers = map { new_receiver() } 1 .. 3;
+my $node = new_node('templates');
+my ($own, $allowed, $other) = @receivers;
+my %once = (min_attempts => 1, retry_window => '0', allowed_hosts => '{127.0.0.1:' . $allowed->port . '}');
+
+add_destination($node, 'url', '{{ event.properties.to || ' . $own->url('/own?k=1') . ' }}', \%once);
+add_destination($node, 'no default', '{{ event.properties.to || }}', \%once);
+add_destination($node, 'method', $own->url('/method'), { %once, method => '{{ event.properties.how || PUT }}' });
+add_destination($node, 'headers', $own->url('/headers'),
+    { %once, auth_type => 'bearer', auth_token => 's3cret-token', headers => '{"X-Tenant": "{{ event.context.tenant || none }}", "{{ event.context.name || X-Other }}": "v", "X-Api-Key": "s3cret-key"}' });
+add_destination($node, 'own headers', $own->url('/own-headers'),
+    { %once, event_auth_headers => 't', headers => '{"{{ event.context.name || X-Other }}": "v", "X-Api-Key": "s3cret-key"}' });
+
+# Where it may lead, as what was the matter if it may not
+my %of = (
+    url => [
+        [ {}, $own, '/own?k=1', undef ],
+        [ { to => $own->url('/elsewhere') }, $own, '/elsewhere', undef ],
+        [ { to => $allowed->url('/allowed') }, $allowed, '/allowed', undef ],
+        [ { to => $other->url('/other') }, undef, undef, qr/neither the destination's own host nor in its allowed_hosts/ ],
+        [ { to => 'nonsense' }, undef, undef, qr/./ ],
+        [ { to => 'ftp://127.0.0.1/' }, undef, undef, qr/./ ],
+        [ { to => { a => 1 } }, undef, undef, qr/./ ],
+        [ { to => '' }, undef, undef, qr/the URL is missing/ ] ],
+    'no default' => [
+        [ {}, undef, undef, qr/the URL is missing/ ],
+        [ { to => $allowed->url('/plain') }, undef, undef, qr/not https/ ] ],
+    method => [
+        [ {}, $own, '/method', undef, 'PUT' ],
+        [ { how => 'PATCH' }, $own, '/method', undef, 'PATCH' ],
+        [ { how => 'GET', q => 'x' }, $own, '/method?q=x', undef, 'GET' ],
+        [ { how => 'CONNECT' }, undef, undef, qr/./ ],
+        [ { how => "GET / HTTP/1.1\r\nX: y" }, undef, undef, qr/./ ] ]);
+
+foreach my $destination (sort keys %of)
+{
+    foreach my $case (@{ $of{$destination} })
+    {
+        my ($properties, $to, $target, $expected, $method) = @$case;
+        my %before = map { $_ => scalar $_->requests } @receivers;
+        my $id = send_event($node, { type => 'track', userId => 'u', properties => $properties }, $destination);
+
+        ok(wait_until_sent($node), "$destination: " . join(' ', %$properties));
+        my ($outcome, $error) = split /\|/, query($node, "SELECT outcome, error FROM rswebhook.delivery WHERE event_id = $id"), 2;
+        if (defined $expected)
+        {
+            is($outcome, 'aborted', 'is given up');
+            like($error, $expected, 'and why');
+            is(scalar(grep { $_->requests > $before{$_} } @receivers), 0, 'nothing is sent');
+        }
+        else
+        {
+            is($outcome, 'delivered', 'is delivered');
+            my $request = ($to->requests)[-1];
+            is($request->{target}, $target, 'to where it says');
+            is($request->{method}, $method // 'POST', 'by the method');
+            unlike($request->{body}, qr/"to"|"how"/, 'which is taken out of the event');
+        }
+    }
+}
+
+# What it may name
+foreach my $case (
+    [ { tenant => 'acme', name => 'X-Name' }, undef ], [ {}, undef ],
+    [ { name => 'Authorization' }, qr/would replace the destination's authentication/ ],
+    [ { name => 'x_api_key' }, qr/would replace the destination's authentication/ ],
+    [ { name => 'Host' }, qr/HTTP itself/ ], [ { name => 'webhook-id' }, qr/webhook-/ ],
+    [ { name => "X\r\nY" }, qr/./ ], [ { tenant => "a\r\nb: c" }, qr/./ ], [ { name => 5 }, qr/not a string/ ])
+{
+    my ($context, $expected) = @$case;
+    my $id = send_event($node, { type => 'track', userId => 'u', context => $context }, 'headers');
+
+    ok(wait_until_sent($node), 'headers: ' . join(' ', %$context) =~ s/[\r\n]/ /gr);
+    my ($outcome, $error) = split /\|/, query($node, "SELECT outcome, error FROM rswebhook.delivery WHERE event_id = $id"), 2;
+    if (defined $expected)
+    {
+        is($outcome, 'aborted', 'is given up');
+        like($error, $expected, 'and why');
+        next;
+    }
+    my $headers = ($own->requests_to('/headers'))[-1]{headers};
+    is($headers->{'x-tenant'}, $context->{tenant} // 'none', 'a value');
+    is($headers->{ lc($context->{name} // 'X-Other') }, 'v', 'and a name of the event');
+    is($headers->{authorization}, 'Bearer s3cret-token', 'beside what authenticates');
+}
+send_event($node, { type => 'track', context => { name => 'X-API-Key' } }, 'own headers');
+ok(wait_until_sent($node), 'where events may have their own');
+is(($own->requests_to('/own-headers'))[-1]{headers}{'x-api-key'}, 'v', 'it replaces what there was');
+
+$node->stop;
+done_testing();
