@@ -107,6 +107,10 @@ FROM unnest(ARRAY['$.**.** == 1', 'exists($.** ? (@.a == 1))', '$.**{0 to 2}.a =
 UPDATE rswebhook.destination SET filter = '$.** == $.a' WHERE name = 'Some';
 UPDATE rswebhook.destination SET filter = 'exists($.x ? (!((@.a.b[*].**{2 to 3}.c < $.b) is unknown)))' WHERE name = 'Some';
 UPDATE rswebhook.destination SET filter = '($.a[last, $.b[0 to 1] ? (@.** <= @.c)].x like_regex "a") || 1 == 2' WHERE name = 'Some';
+UPDATE rswebhook.destination SET filter = ('$.a' || repeat(' * $.a', 16) || ' > 1')::jsonpath WHERE name = 'Some';
+UPDATE rswebhook.destination SET filter = ('$.a' || repeat(' * $.a / 1', 8) || ' % 2 > 1')::jsonpath WHERE name = 'Some';
+SELECT f AS filter, pg_temp.path(f, '{"a": 5, "b": 2}') AS taken, pg_temp.path(f, ('{"b": 2, "a": ' || repeat('9', 100000) || '}')::jsonb) AS taken_of_long
+FROM unnest(ARRAY['$.a * $.b == 10', '$.a + $.b > 1', '$.a / $.b > 1', '$.a > 1']::jsonpath[]) AS f;
 -- and what takes too long is over: that is this destination's matter
 SELECT pg_temp.path('$.**.**.**.**.**.**.**.** == 12345', (repeat('{"a":', 60) || '1' || repeat('}', 60))::jsonb) AS taken,
        pg_temp.taken('{"type": "track"}') AS others;

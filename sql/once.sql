@@ -70,6 +70,18 @@ SELECT try('d', '"m"', NULL, '1 hour');
 SELECT * FROM owed();
 CALL forget();
 
+-- of several first ones, the first of all
+SELECT try('a', '"m"', 'once', '1 hour');
+SELECT try('b', '"m"', 'plain', '1 hour');
+SELECT try('c', '"m"', NULL, '1 hour');
+CALL forget();
+
+-- what was noted for less time is over then, whether or not a worker has forgotten it
+SELECT try('a', '"m"', 'plain', '1 hour');
+UPDATE rswebhook.message SET noted_at = noted_at - interval '2 h', expires_at = expires_at - interval '2 h';
+SELECT try('b', '"m"', 'plain', '1 day');
+CALL forget();
+
 -- after its time; the later one counts from then on
 SELECT try('a', '"m"', 'once');
 UPDATE rswebhook.message SET noted_at = noted_at - interval '23 h', expires_at = expires_at - interval '23 h';

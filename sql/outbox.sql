@@ -97,6 +97,21 @@ SET client_min_messages = error;
 SELECT problem FROM rswebhook.trigger_problems();
 DROP TABLE refers;
 ALTER TABLE outbox DROP CONSTRAINT outbox_pkey;
+-- nor what a foreign key is checked for later, when the row would be gone
+CREATE TABLE parent (id bigint PRIMARY KEY);
+ALTER TABLE outbox ADD COLUMN parent bigint REFERENCES parent;
+INSERT INTO outbox (b, parent) VALUES ('{"n": "no parent"}', 1);
+DROP TRIGGER send ON outbox;
+CREATE TRIGGER "A" AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('event=b', 'destination=crm', 'keep=false');
+INSERT INTO outbox (b, parent) VALUES ('{"n": "no parent"}', 1);
+SELECT problem FROM rswebhook.trigger_problems();
+DROP TRIGGER "A" ON outbox;
+ALTER TABLE outbox DROP COLUMN parent;
+ALTER TABLE outbox ADD COLUMN parent bigint REFERENCES parent DEFERRABLE;
+SELECT outbox_on('outbox', $$'event=b', 'destination=crm', 'keep=false'$$);
+SELECT problem FROM rswebhook.trigger_problems();
+ALTER TABLE outbox DROP COLUMN parent;
+DROP TABLE parent;
 CREATE PUBLICATION published FOR TABLE outbox;
 SET client_min_messages = warning;
 INSERT INTO outbox (b) VALUES ('{"n": "published"}');
@@ -120,6 +135,13 @@ SELECT b FROM outbox;
 SELECT refused();
 INSERT INTO outbox (b) VALUES ('{"n": "last"}');
 SELECT * FROM sent();
+
+-- columns that are not named
+SELECT outbox_on('outbox', $$'event=', 'destination=crm', 'on_error=raise'$$);
+INSERT INTO outbox (b) VALUES ('{"n": 1}');
+SELECT outbox_on('outbox', $$'type=', 'destination=crm', 'on_error=raise'$$);
+INSERT INTO outbox (b) VALUES ('{"n": 1}');
+TRUNCATE outbox;
 
 --
 -- What jsonb cannot hold, and other bad events: the application's row stays

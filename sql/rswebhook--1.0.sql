@@ -955,7 +955,7 @@ BEGIN
     END IF;
     FOREACH function IN ARRAY functions
     LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', function, role);
+        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', function, role);
     END LOOP;
 END
 $$;
@@ -973,9 +973,10 @@ AS $$
 $$;
 
 -- A mark, and nothing else: whoever was granted EXECUTE on this has the functions that
--- send for those destinations only that rswebhook.sender says.
-CREATE FUNCTION rswebhook.sends_as_granted() RETURNS void
-    LANGUAGE sql IMMUTABLE
+-- send for those destinations only that rswebhook.sender says. A procedure, so that what is
+-- granted or revoked of ALL FUNCTIONS of the schema leaves it alone.
+CREATE PROCEDURE rswebhook.sends_as_granted()
+    LANGUAGE sql
     SET search_path = pg_catalog, pg_temp
 AS $$ $$;
 
@@ -989,7 +990,7 @@ BEGIN
         '@extschema@.rswebhook_transform(jsonb, jsonb)',
         '@extschema@.rswebhook_transform(jsonb, text)']::regprocedure[]);
     DELETE FROM rswebhook.sender s WHERE s.role = grant_sender.role;
-    EXECUTE format('REVOKE EXECUTE ON FUNCTION rswebhook.sends_as_granted() FROM %s', role);
+    EXECUTE format('REVOKE EXECUTE ON ROUTINE rswebhook.sends_as_granted() FROM %s', role);
 END
 $$;
 
@@ -1026,6 +1027,12 @@ BEGIN
             DETAIL = format('It has EXECUTE on functions that send by the rights of %s.', anywhere),
             HINT = 'Take that away first, with REVOKE EXECUTE or rswebhook_revoke_send().';
     END IF;
+    -- of those that are no more, or lost the mark together with all else, nothing comes back
+    DELETE FROM rswebhook.sender s
+        WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = s.role)
+           OR (s.role = rswebhook_grant_send.role AND NOT EXISTS (
+               SELECT FROM pg_proc m, aclexplode(m.proacl) marked
+               WHERE m.oid = 'rswebhook.sends_as_granted()'::regprocedure AND marked.grantee = s.role));
     PERFORM rswebhook.grant_all(role, 'rswebhook.sends_as_granted()'::regprocedure || rswebhook.sending_functions());
     INSERT INTO rswebhook.sender (role, destination_id)
         VALUES (rswebhook_grant_send.role, dest) ON CONFLICT DO NOTHING;
@@ -1033,7 +1040,7 @@ END
 $$;
 
 -- No more: to this destination; or, with NULL, to any. Who has the mark only, of that the
--- tables do not send either.
+-- tables do not send either. A warning if the role may send anywhere all the same.
 CREATE FUNCTION rswebhook_revoke_send(role regrole, destination text DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
@@ -1041,6 +1048,7 @@ AS $$
 DECLARE
     dest integer := CASE WHEN destination IS NOT NULL THEN rswebhook.destination_id(destination) END;
     function regprocedure;
+    anywhere text;
 BEGIN
     IF role IS NULL THEN
         RAISE undefined_object USING MESSAGE = 'role must not be null';
@@ -1052,12 +1060,17 @@ BEGIN
     ELSIF dest IS NULL THEN
         FOREACH function IN ARRAY rswebhook.sending_functions()
         LOOP
-            EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', function, role);
+            EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM %s', function, role);
         END LOOP;
-    ELSIF rswebhook.sends_anywhere(role) IS NOT NULL THEN
-        RAISE object_not_in_prerequisite_state USING
-            MESSAGE = format('role %s may send to each destination', role),
-            HINT = 'To take that away, call rswebhook_revoke_send() without a destination.';
+        EXECUTE format('GRANT EXECUTE ON ROUTINE rswebhook.sends_as_granted() TO %s', role);
+    END IF;
+    anywhere := rswebhook.sends_anywhere(role);
+    IF anywhere IS NOT NULL THEN
+        RAISE WARNING USING
+            MESSAGE = format('role %s may still send to each destination', role),
+            DETAIL = format('It has EXECUTE on functions that send by the rights of %s.', anywhere),
+            HINT = 'Take that away with REVOKE by whoever has granted it, or from the role that it is a member of'
+                || CASE WHEN dest IS NULL THEN '.' ELSE '; its own, call rswebhook_revoke_send() without a destination.' END;
     END IF;
 END
 $$;
@@ -1146,7 +1159,7 @@ BEGIN
               JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
               WHERE n.nspname OPERATOR(pg_catalog.=) 'rswebhook' AND c.relkind IN ('r', 'p', 'v', 'S')
               UNION ALL
-              SELECT 'FUNCTION', p.oid::pg_catalog.regprocedure::text, p.proowner,
+              SELECT 'ROUTINE', p.oid::pg_catalog.regprocedure::text, p.proowner,
                      coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))
               FROM pg_catalog.pg_proc p
               JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass

@@ -94,6 +94,45 @@ RESET ROLE;
 SELECT * FROM sent();
 CALL forget();
 
+-- what was taken from whom had all, or had it by others, is taken from his tables as well
+CREATE ROLE regress_manager;
+SELECT rswebhook.grant_sender('regress_shop');
+CREATE TABLE notes (id integer);
+CREATE TRIGGER send AFTER INSERT ON notes FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm');
+ALTER TABLE notes OWNER TO regress_shop;
+GRANT EXECUTE ON FUNCTION rswebhook_send TO regress_manager WITH GRANT OPTION;
+SET ROLE regress_manager;
+GRANT EXECUTE ON FUNCTION rswebhook_send TO regress_shop;
+RESET ROLE;
+SELECT rswebhook_revoke_send('regress_shop');
+SET ROLE regress_shop;
+INSERT INTO notes VALUES (1);
+SELECT rswebhook_send('{"n": 7}', 'mail');
+RESET ROLE;
+GRANT regress_anywhere TO regress_shop;
+SELECT rswebhook_revoke_send('regress_shop');
+REVOKE regress_anywhere FROM regress_shop;
+-- what is granted or revoked of all functions makes nobody of the other kind
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA rswebhook FROM regress_shop;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA rswebhook TO regress_anywhere;
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 8}', 'mail');
+SET ROLE regress_anywhere;
+SELECT rswebhook_send('{"n": 9}', 'mail') IS NOT NULL AS sent;
+RESET ROLE;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA rswebhook FROM regress_anywhere;
+-- nor does anything come back
+DROP OWNED BY regress_manager CASCADE;
+DROP ROLE regress_manager;
+SELECT rswebhook_grant_send('regress_shop', 'shop');
+DROP OWNED BY regress_shop CASCADE;
+SELECT rswebhook_grant_send('regress_shop', 'crm');
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 10}', 'shop');
+RESET ROLE;
+DELETE FROM rswebhook.sender;
+CALL forget();
+
 -- rows that are lost leave less, not more
 SELECT rswebhook_grant_send('regress_shop', 'shop');
 DELETE FROM rswebhook.sender;
@@ -152,6 +191,25 @@ SELECT rswebhook_grant_send('regress_shop', 'shop');
 INSERT INTO orders VALUES (3);
 SELECT destinations, coalesce(event -> 'properties', event) AS event FROM sent();
 SELECT trigger, problem FROM rswebhook.trigger_problems();
+-- a partition's trigger is its table's, whoever owns the partition
+CREATE TABLE parts (id integer) PARTITION BY LIST (id);
+CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1) PARTITION BY LIST (id);
+CREATE TABLE parts_1_1 PARTITION OF parts_1 FOR VALUES IN (1);
+CREATE TRIGGER row AFTER INSERT ON parts FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm', 'row');
+CREATE TRIGGER statement AFTER INSERT ON parts REFERENCING NEW TABLE AS new FOR EACH STATEMENT EXECUTE FUNCTION rswebhook_trigger('crm', 'statement');
+ALTER TABLE parts_1 OWNER TO regress_shop;
+ALTER TABLE parts_1_1 OWNER TO regress_shop;
+INSERT INTO parts VALUES (1);
+ALTER TABLE parts OWNER TO regress_shop;
+ALTER TABLE parts_1_1 OWNER TO CURRENT_USER;
+INSERT INTO parts VALUES (1);
+SELECT "table", trigger FROM rswebhook.trigger_problems() ORDER BY trigger;
+DROP TRIGGER row ON parts;
+DROP TRIGGER statement ON parts;
+CREATE TRIGGER own AFTER INSERT ON parts_1_1 FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm', 'own');
+INSERT INTO parts VALUES (1);
+SELECT destinations, event -> 'event' AS event FROM sent() WHERE event #>> '{context,table,name}' = 'parts';
+DROP TABLE parts;
 -- from whom all was taken, nothing of his sends; who was never granted anything was not asked
 SELECT rswebhook_revoke_send('regress_shop');
 INSERT INTO orders VALUES (4);

@@ -270,6 +270,45 @@ TRUNCATE parts.all;
 DROP SCHEMA parts CASCADE;
 
 --
+-- On our own tables: not where a send itself writes; and what is refused is told once
+--
+CREATE TRIGGER send AFTER INSERT ON rswebhook.event FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm');
+CREATE TRIGGER send AFTER INSERT ON rswebhook.queue FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('type=event_id', 'destination=crm', 'on_error=raise');
+CREATE TRIGGER failed AFTER INSERT ON rswebhook.delivery FOR EACH ROW WHEN (NEW.outcome = 'refused') EXECUTE FUNCTION rswebhook_trigger('alarm', 'Failed');
+SELECT problem, hint FROM rswebhook.trigger_problems() ORDER BY 1;
+DROP TRIGGER send ON rswebhook.event;
+SELECT rswebhook_send('{"n": 1}', 'crm');
+DROP TRIGGER send ON rswebhook.queue;
+CREATE TABLE box (event jsonb);
+CREATE TRIGGER send AFTER INSERT ON box FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination=crm');
+SET client_min_messages = warning;
+INSERT INTO box VALUES ('[]'), ('{"n": 2}');
+SET client_min_messages = error;
+SELECT count(*) AS rows FROM box;
+SELECT outcome, error FROM refused();
+DROP TRIGGER failed ON rswebhook.delivery;
+DROP TABLE box;
+SELECT count(*) AS sent FROM sent();
+
+--
+-- A transaction that is read only may write to a temporary table
+--
+CREATE TEMP TABLE passing (id integer);
+SELECT trigger_on('passing', 'INSERT', $$'crm'$$);
+SET client_min_messages = warning;
+BEGIN READ ONLY;
+INSERT INTO passing VALUES (1), (2);
+COMMIT;
+SET client_min_messages = error;
+SELECT count(*) FROM passing;
+DROP TRIGGER send ON passing;
+SELECT trigger_on('passing', 'INSERT', $$'crm', '', 'on_error=raise'$$);
+BEGIN READ ONLY;
+INSERT INTO passing VALUES (3);
+ROLLBACK;
+DROP TABLE passing;
+
+--
 -- Users in columns of any type; one that is too long is the webhook's matter
 --
 CREATE TABLE odd (id integer, at timestamptz[], area box, big jsonb);

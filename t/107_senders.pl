@@ -55,6 +55,17 @@ foreach my $set ('', 'SET check_function_bodies = off;')
     }
 }
 
+# Nor may it give such a table away, to have it send by the rights of another owner
+query($node, q{SET ROLE app; CREATE TRIGGER s AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('shop')});
+foreach my $command ('ALTER TABLE mine OWNER TO team', 'ALTER TABLE IF EXISTS public.mine OWNER TO team', 'REASSIGN OWNED BY app TO team', 'REASSIGN OWNED BY CURRENT_USER TO team')
+{
+    my ($code, $out, $err) = $node->psql('postgres', "SET ROLE app; $command");
+
+    like($err, qr/permission denied to give away table "mine"/, "$command: refused");
+}
+query($node, q{SET ROLE app; ALTER TABLE mine ADD COLUMN more text; DROP TRIGGER s ON mine; ALTER TABLE mine OWNER TO team; SET ROLE team; GRANT ALL ON mine TO app});
+query($node, q{ALTER TABLE mine OWNER TO app});
+
 # Somebody else may make one for its table, but not for what its owner may not
 my ($code, $out, $err) = $node->psql('postgres',
     q{CREATE TRIGGER s AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm')});

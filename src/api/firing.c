@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
@@ -61,12 +62,22 @@ firing_without_plan(TriggerData *trigdata, const Refusal *refusal)
 	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(event) ? trigdata->tg_newtuple : trigdata->tg_trigtuple);
 }
 
-void
+bool
 firing_begin(Firing *firing, FunctionCallInfo fcinfo, const char *function)
 {
-	send_begin(&firing->sending, function, fcinfo->flinfo->fn_oid,
-			   firing->trigdata->tg_relation->rd_rel->relowner,
+	static const Refusal read_only = {
+		ERRCODE_READ_ONLY_SQL_TRANSACTION, "nothing can be sent in a read-only transaction", NULL, NULL
+	};
+
+	/* it may write to a temporary table, and there is no record that could be written */
+	if (XactReadOnly && !firing->policy->raises)
+	{
+		warn_once(firing->trigdata->tg_trigger, &read_only);
+		return false;
+	}
+	send_begin(&firing->sending, function, fcinfo->flinfo->fn_oid, firing->policy->owner,
 			   !TRIGGER_FIRED_FOR_ROW(firing->trigdata->tg_event));
+	return true;
 }
 
 void

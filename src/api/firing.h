@@ -18,6 +18,7 @@
 /* Of the plan that a trigger function makes of a trigger's arguments, once a statement. */
 typedef struct FiringPolicy
 {
+	Oid			owner;			/* by whose rights it sends */
 	bool		raises;
 	bool		may_fail;		/* types' own functions are called */
 	int			destination_column; /* its number; 0: none */
@@ -45,7 +46,8 @@ extern TriggerData *firing_trigger(FunctionCallInfo fcinfo, const char *function
 /* There is no plan: that is refused instead of all its rows.  Returns what the trigger does. */
 extern Datum firing_without_plan(TriggerData *trigdata, const Refusal *refusal);
 
-extern void firing_begin(Firing *firing, FunctionCallInfo fcinfo, const char *function);
+/* False: the transaction is read only, which is refused as a whole. */
+extern bool firing_begin(Firing *firing, FunctionCallInfo fcinfo, const char *function);
 extern void firing_end(Firing *firing);
 
 /*

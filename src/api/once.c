@@ -72,15 +72,19 @@ once_takers(const Prepared *prepared, int64 event_id, int *count, int64 *first)
 	Taker	   *takers = palloc_extended(prepared->count * sizeof(Taker), MCXT_ALLOC_HUGE);
 
 	*count = 0;
+	*first = PG_INT64_MAX;
 	for (int i = 0; i < prepared->count; i++)
 	{
 		const Taker *taker = &prepared->takers[i];
+		int64		earlier;
 
 		CHECK_FOR_INTERRUPTS();
 		if (taker->once_us == 0 ||
 			message_is_first(taker->destination_id, &prepared->message, event_id, prepared->times.now,
-							 taker->once_us, first))
+							 taker->once_us, &earlier))
 			takers[(*count)++] = *taker;
+		else
+			*first = Min(*first, earlier);
 	}
 	return takers;
 }

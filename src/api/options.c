@@ -9,12 +9,14 @@
  */
 #include "postgres.h"
 
+#include "catalog/partition.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "parser/scansup.h"
 
 #include "api/options.h"
 #include "base/encoding.h"
+#include "tables/tables.h"
 
 static const char again[] = "Create the trigger anew.";
 
@@ -91,6 +93,24 @@ options_read(const Trigger *trigger, int first, Option *options, int count, Refu
 						  psprintf("invalid value \"%s\" for option \"%s\" of trigger \"%s\"",
 								   encoding_quotable(option->value, strlen(option->value)), option->name, trigger->tgname),
 						  psprintf("The values are: %s.", values_of(option)), again);
+	}
+	return true;
+}
+
+bool
+options_table(Relation rel, const Trigger *trigger, Refusal *refusal)
+{
+	static const char *const tables[] = {"event", "queue"};
+	Oid			relid = RelationGetRelid(rel);
+
+	if (rel->rd_rel->relispartition)
+		relid = llast_oid(get_partition_ancestors(relid));
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		if (relid == tables_relation(tables[i]))
+			return refusal_set(refusal, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+						  psprintf("trigger \"%s\" cannot be on \"rswebhook.%s\"", trigger->tgname, tables[i]),
+						  "What it sends is written there itself.", "Send from rswebhook.delivery, or from tables of your own.");
 	}
 	return true;
 }

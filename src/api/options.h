@@ -37,4 +37,7 @@ extern bool options_column(Relation rel, const Trigger *trigger, const char *nam
 extern bool options_columns(Relation rel, const Trigger *trigger, const Option *option, bool *listed,
 							Refusal *refusal);
 
+/* Not on one of our tables that a send itself writes to: it would never end. */
+extern bool options_table(Relation rel, const Trigger *trigger, Refusal *refusal);
+
 #endif							/* RSWEBHOOK_OPTIONS_H */

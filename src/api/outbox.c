@@ -36,6 +36,7 @@
 #include "api/options.h"
 #include "api/outbox.h"
 #include "api/rowjson.h"
+#include "api/trigger_names.h"
 #include "api/warn.h"
 #include "base/compat.h"
 
@@ -144,8 +145,10 @@ check_combination(const Trigger *trigger, const Option *options, Refusal *refusa
 					  NULL, "Create the trigger anew with one of them.");
 	if (made && options[OUTBOX_EVENT].given)
 		problem = "An event is in a column, or is made of columns.";
-	else if (made && !options[OUTBOX_TYPE].given)
+	else if (made && (!options[OUTBOX_TYPE].given || options[OUTBOX_TYPE].value[0] == '\0'))
 		problem = "An event that is made of columns has a type.";
+	else if (options[OUTBOX_EVENT].given && options[OUTBOX_EVENT].value[0] == '\0')
+		problem = "No column is named for the event.";
 	return problem == NULL ||
 		refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
 			   psprintf("arguments of trigger \"%s\" do not go together", trigger->tgname),
@@ -181,6 +184,7 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 			!is_plain(RelationGetDescr(rel), option, plan->columns[option]);
 	}
 	plan->destination = options[OUTBOX_DESTINATION].value;
+	plan->policy.owner = trigger_names_owner(rel, trigger->tgoid);
 	plan->policy.destination_column = plan->columns[OUTBOX_DESTINATION_COLUMN];
 	plan->keeps = strcmp(options[OUTBOX_KEEP].value, "true") == 0;
 	plan->policy.raises = strcmp(options[OUTBOX_ON_ERROR].value, "raise") == 0;
@@ -352,7 +356,7 @@ fire_for_statement(OutboxFiring *firing)
 
 /* After or instead of an INSERT; for a statement, with the table of its rows. */
 static bool
-check_firing(const Trigger *trigger, Refusal *refusal)
+check_firing(Relation rel, const Trigger *trigger, Refusal *refusal)
 {
 	int16		type = trigger->tgtype;
 	const char *detail = NULL;
@@ -363,10 +367,32 @@ check_firing(const Trigger *trigger, Refusal *refusal)
 		detail = "It is fired by INSERT, and by nothing else.";
 	else if (!TRIGGER_FOR_ROW(type) && trigger->tgnewtable == NULL)
 		detail = "FOR EACH STATEMENT, it needs REFERENCING NEW TABLE.";
+	if (!options_table(rel, trigger, refusal))
+		return false;
 	return detail == NULL ||
 		refusal_set(refusal, ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
 			   psprintf("trigger \"%s\" is not fired as rswebhook_outbox() needs it", trigger->tgname),
 			   detail, "Create the trigger anew.");
+}
+
+/* Is there a foreign key that is checked after the trigger, when the row is gone? */
+static bool
+is_checked_later(Relation rel, const Trigger *trigger)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+	bool		later = false;
+
+	/* they are fired in this order */
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const Trigger *other = &triggers->triggers[i];
+
+		if (RI_FKey_trigger_type(other->tgfoid) == RI_TRIGGER_FK &&
+			TRIGGER_FOR_INSERT(other->tgtype) && (later || other->tgdeferrable))
+			return true;
+		later |= other->tgoid == trigger->tgoid;
+	}
+	return false;
 }
 
 static bool
@@ -400,6 +426,8 @@ check_deleting(Relation rel, const Trigger *trigger, Refusal *refusal)
 		detail = "It is not an ordinary table.";
 	else if (is_referenced(rel))
 		detail = "Foreign keys refer to it.";
+	else if (is_checked_later(rel, trigger))
+		detail = "It has a foreign key that is checked after this trigger: it is deferrable, or the trigger's name comes first.";
 	else if (!warn_try(check_identity, rel, &identity))
 		detail = "It publishes deletes, and has no replica identity.";
 	return detail == NULL ||
@@ -413,7 +441,7 @@ check_deleting(Relation rel, const Trigger *trigger, Refusal *refusal)
 static OutboxPlan *
 check_all(Relation rel, const Trigger *trigger, Refusal *refusal)
 {
-	OutboxPlan *plan = check_firing(trigger, refusal) ? make_plan(rel, trigger, refusal) : NULL;
+	OutboxPlan *plan = check_firing(rel, trigger, refusal) ? make_plan(rel, trigger, refusal) : NULL;
 
 	if (plan != NULL && !plan->keeps && !TRIGGER_FOR_ROW(trigger->tgtype))
 	{
@@ -468,7 +496,8 @@ rswebhook_outbox(PG_FUNCTION_ARGS)
 	if (plan == NULL)
 		return firing_without_plan(trigdata, &refusal);
 	firing.base.policy = &plan->policy;
-	firing_begin(&firing.base, fcinfo, "rswebhook_outbox()");
+	if (!firing_begin(&firing.base, fcinfo, "rswebhook_outbox()"))
+		return PointerGetDatum(is_row ? trigdata->tg_trigtuple : NULL);
 	if (is_row)
 	{
 		firing.row = trigdata->tg_trigslot;

@@ -33,6 +33,7 @@
 #include "api/options.h"
 #include "api/rowjson.h"
 #include "api/trigger.h"
+#include "api/trigger_names.h"
 #include "api/warn.h"
 #include "base/compat.h"
 
@@ -205,6 +206,7 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 		return NULL;
 	}
 	plan->policy.destination_column = plan->destination_column;
+	plan->policy.owner = trigger_names_owner(rel, trigger->tgoid);
 	plan->form.trigger = pstrdup(trigger->tgname);
 	plan->form.type = options[OPTION_TYPE].value;
 	plan->form.shape = event_shape(options[OPTION_SHAPE].value);
@@ -417,7 +419,7 @@ operation_of(TriggerEvent event)
 
 /* After a row was changed; or after a statement, with the tables of its rows. */
 static bool
-check_firing(const Trigger *trigger, Refusal *refusal)
+check_firing(Relation rel, const Trigger *trigger, Refusal *refusal)
 {
 	int16		type = trigger->tgtype;
 	const char *detail = NULL;
@@ -432,6 +434,8 @@ check_firing(const Trigger *trigger, Refusal *refusal)
 	else if (!TRIGGER_FOR_ROW(type) &&
 			 ((TRIGGER_FOR_DELETE(type) || TRIGGER_FOR_UPDATE(type)) && trigger->tgoldtable == NULL))
 		detail = "FOR EACH STATEMENT, it needs REFERENCING OLD TABLE, and of UPDATE NEW TABLE as well.";
+	if (!options_table(rel, trigger, refusal))
+		return false;
 	return detail == NULL ||
 		refusal_set(refusal, ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
 			   psprintf("trigger \"%s\" is not fired as rswebhook_trigger() needs it", trigger->tgname),
@@ -447,7 +451,7 @@ get_plan(FunctionCallInfo fcinfo, const TriggerData *trigdata, Refusal *refusal)
 	if (fcinfo->flinfo->fn_extra == NULL)
 	{
 		caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-		if (check_firing(trigdata->tg_trigger, refusal))
+		if (check_firing(trigdata->tg_relation, trigdata->tg_trigger, refusal))
 			fcinfo->flinfo->fn_extra = make_plan(trigdata->tg_relation, trigdata->tg_trigger, refusal);
 		MemoryContextSwitchTo(caller);
 	}
@@ -457,7 +461,7 @@ get_plan(FunctionCallInfo fcinfo, const TriggerData *trigdata, Refusal *refusal)
 bool
 trigger_options_check(Relation rel, const Trigger *trigger, const char **destination, Refusal *refusal)
 {
-	TriggerPlan *plan = check_firing(trigger, refusal) ? make_plan(rel, trigger, refusal) : NULL;
+	TriggerPlan *plan = check_firing(rel, trigger, refusal) ? make_plan(rel, trigger, refusal) : NULL;
 
 	*destination = plan == NULL ? NULL : plan->destination;
 	return plan != NULL;
@@ -478,7 +482,8 @@ rswebhook_trigger(PG_FUNCTION_ARGS)
 	firing.base.policy = &plan->policy;
 	firing.desc = RelationGetDescr(trigdata->tg_relation);
 	firing.row.operation = operation_of(trigdata->tg_event);
-	firing_begin(&firing.base, fcinfo, "rswebhook_trigger()");
+	if (!firing_begin(&firing.base, fcinfo, "rswebhook_trigger()"))
+		return PointerGetDatum(NULL);
 	if (TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
 		fire_each_row(&firing);
 	else

@@ -23,11 +23,14 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
 
 #include "api/accept.h"
@@ -51,20 +54,14 @@ check_options(Relation rel, const Trigger *trigger, const char **destination, Re
 		outbox_options_check(rel, trigger, destination, refusal);
 }
 
-/* By the rights of the table's owner, with which it will send. */
+/* By the rights with which it will send. */
 static bool
-check(Relation rel, const Trigger *trigger, const char **destination, Refusal *refusal)
+check_owner(Relation rel, const Trigger *trigger, const char *destination, Refusal *refusal)
 {
-	Sender		owner;
+	Sender		owner = sender_of(trigger->tgfoid, trigger_names_owner(rel, trigger->tgoid));
 	int			count;
 
-	*destination = NULL;
-	if (!check_options(rel, trigger, destination, refusal))
-		return false;
-	if (*destination == NULL)
-		return true;
-	owner = sender_of(trigger->tgfoid, rel->rd_rel->relowner);
-	return accept_by_name(*destination, &owner, &count, refusal) != NULL;
+	return destination == NULL || accept_by_name(destination, &owner, &count, refusal) != NULL;
 }
 
 /*
@@ -116,8 +113,9 @@ check_created(Relation rel, const Trigger *trigger)
 
 	if (is_restored() && creator.everywhere)
 		return;
-	if (!check(rel, trigger, &destination, &refusal) ||
-		!check_creator(&creator, trigger, destination, &refusal))
+	if (!check_options(rel, trigger, &destination, &refusal) ||
+		!check_creator(&creator, trigger, destination, &refusal) ||
+		!check_owner(rel, trigger, destination, &refusal))
 		refusal_report(&refusal, ERROR, psprintf("trigger \"%s\"", trigger->tgname));
 }
 
@@ -133,6 +131,87 @@ trigger_check_created(const CreateTrigStmt *statement)
 	if (trigger != NULL && trigger_names_function(trigger->tgfoid) != NOT_OURS)
 		check_created(rel, trigger);
 	table_close(rel, NoLock);
+}
+
+/* ---------------------------------------------------------------------
+ * When its table is another's
+ * ---------------------------------------------------------------------
+ */
+
+/* Which tables a command gives away: one, or all that some roles own. */
+typedef struct Given
+{
+	Oid			table;			/* invalid: those of these owners */
+	List	   *owners;
+} Given;
+
+/* False: none. */
+static bool
+gives_away(Node *statement, Given *given)
+{
+	ListCell   *lc;
+
+	*given = (Given) {InvalidOid, NIL};
+	if (IsA(statement, AlterTableStmt))
+	{
+		foreach(lc, ((AlterTableStmt *) statement)->cmds)
+		{
+			if (((AlterTableCmd *) lfirst(lc))->subtype == AT_ChangeOwner)
+				given->table = RangeVarGetRelid(((AlterTableStmt *) statement)->relation, NoLock, true);
+		}
+	}
+	else if (IsA(statement, ReassignOwnedStmt))
+	{
+		foreach(lc, ((ReassignOwnedStmt *) statement)->roles)
+			given->owners = lappend_oid(given->owners, get_rolespec_oid(lfirst(lc), true));
+	}
+	return OidIsValid(given->table) || given->owners != NIL;
+}
+
+static bool
+is_given(const Given *given, Oid table)
+{
+	return OidIsValid(given->table) ? table == given->table :
+		list_member_oid(given->owners, trigger_names_owner_of(table));
+}
+
+static void
+check_given(Form_pg_trigger row)
+{
+	Sender		giver = sender_of(row->tgfoid, GetUserId());
+
+	if (!giver.everywhere)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to give away table \"%s\"", get_rel_name(row->tgrelid)),
+				 errdetail("Its trigger \"%s\" would send by the rights of another owner, and role \"%s\" may send only to the destinations that it was granted.",
+						   NameStr(row->tgname), GetUserNameFromId(giver.role, false)),
+				 errhint("Drop the trigger first.")));
+}
+
+void
+trigger_check_given(Node *statement)
+{
+	Relation	catalog;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Given		given;
+
+	if (superuser() || !gives_away(statement, &given))
+		return;
+	catalog = table_open(TriggerRelationId, AccessShareLock);
+	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger row = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!row->tgisinternal && trigger_names_function(row->tgfoid) != NOT_OURS &&
+			is_given(&given, row->tgrelid))
+			check_given(row);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
 }
 
 /* ---------------------------------------------------------------------
@@ -163,7 +242,8 @@ look_at(ReturnSetInfo *rsinfo, Form_pg_trigger row)
 	const char *destination;
 	Refusal		refusal;
 
-	if (trigger != NULL && !check(rel, trigger, &destination, &refusal))
+	if (trigger != NULL && (!check_options(rel, trigger, &destination, &refusal) ||
+							!check_owner(rel, trigger, destination, &refusal)))
 		put_problem(rsinfo, row->tgrelid, trigger, &refusal);
 	if (rel != NULL)
 		relation_close(rel, AccessShareLock);

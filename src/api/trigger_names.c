@@ -18,6 +18,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/rel.h"
@@ -51,6 +52,61 @@ trigger_names_function(Oid function)
 	}
 	ReleaseSysCache(tuple);
 	return found;
+}
+
+/* *parent: of which it is a partition's copy, or invalid.  The table that it is on. */
+static Oid
+table_of_trigger(Relation catalog, Oid trigger, Oid *parent)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			table = InvalidOid;
+
+	*parent = InvalidOid;
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(catalog, TriggerOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		table = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
+		*parent = ((Form_pg_trigger) GETSTRUCT(tuple))->tgparentid;
+	}
+	systable_endscan(scan);
+	return table;
+}
+
+Oid
+trigger_names_owner_of(Oid table)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+Oid
+trigger_names_owner(Relation rel, Oid trigger)
+{
+	Relation	catalog;
+	Oid			table = RelationGetRelid(rel);
+
+	if (!rel->rd_rel->relispartition)
+		return rel->rd_rel->relowner;
+	catalog = table_open(TriggerRelationId, AccessShareLock);
+	while (OidIsValid(trigger))
+	{
+		Oid			found = table_of_trigger(catalog, trigger, &trigger);
+
+		if (OidIsValid(found))
+			table = found;
+	}
+	table_close(catalog, AccessShareLock);
+	return trigger_names_owner_of(table);
 }
 
 /* The destination among a trigger's arguments, each of which ends with a NUL; NULL: none. */

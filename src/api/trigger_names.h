@@ -10,7 +10,7 @@
 #ifndef RSWEBHOOK_TRIGGER_NAMES_H
 #define RSWEBHOOK_TRIGGER_NAMES_H
 
-#include "postgres_ext.h"
+#include "utils/rel.h"
 
 typedef enum TriggerFunction
 {
@@ -21,6 +21,15 @@ typedef enum TriggerFunction
 
 /* By the symbol that a function is, in our library. */
 extern TriggerFunction trigger_names_function(Oid function);
+
+/* InvalidOid: there is no such table. */
+extern Oid	trigger_names_owner_of(Oid table);
+
+/*
+ * By whose rights a trigger sends: the owner of the table that it was made for, which for
+ * a partition's may be one above.
+ */
+extern Oid	trigger_names_owner(Relation rel, Oid trigger);
 
 /*
  * The triggers of the database that name a destination, as a sentence; NULL: none does.

@@ -17,6 +17,7 @@
 #include "api/warn.h"
 #include "base/subtransaction.h"
 #include "destination/named.h"
+#include "tables/message.h"
 
 const char *const warn_on_error_values[] = {"warn", "raise", NULL};
 
@@ -87,7 +88,7 @@ warn_store(bool raises, SendTrust *trust, Sending *sending, const Prepared *prep
 		return true;
 	if (!raises && *trust == SEND_UNTRIED)
 		*trust = warn_try(look_at_store, &looking, refusal) && looking.plain ? SEND_PLAIN : SEND_MAY_FAIL;
-	if (!raises && (*trust == SEND_MAY_FAIL || prepared->once))
+	if (!raises && (*trust == SEND_MAY_FAIL || (prepared->once && !message_is_plain())))
 		return warn_try(store_alone, unconstify(Prepared *, prepared), refusal);
 	(void) send_store(sending, prepared);
 	return true;
@@ -177,6 +178,24 @@ write_what_can_be(Record *record)
 	(void) warn_try(write_record, record, &ignored);
 }
 
+/* A trigger of ours on rswebhook.delivery may be refused as well: of that there is no record. */
+static bool recording = false;
+
+static void
+write_once(Record *record)
+{
+	recording = true;
+	PG_TRY();
+	{
+		write_what_can_be(record);
+	}
+	PG_FINALLY();
+	{
+		recording = false;
+	}
+	PG_END_TRY();
+}
+
 /* A destination that is not there may have another name now, which triggers do not know. */
 static void
 report_naming(const Refusal *refusal, int elevel, const char *where, const char *destination)
@@ -202,7 +221,8 @@ warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum
 
 	if (raises)
 		report_naming(told, ERROR, where, destination);
-	write_what_can_be(&record);
+	if (!recording)
+		write_once(&record);
 	if (!is_warned(trigger))
 		report_naming(told, WARNING, where, destination);
 }

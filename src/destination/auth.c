@@ -19,6 +19,7 @@
 #include "destination/secret.h"
 #include "destination/sign.h"
 #include "destination/values.h"
+#include "transform/header.h"
 #include "transform/json.h"
 #include "transform/request.h"
 
@@ -108,7 +109,7 @@ check_twice(const DestinationAuth *auth, Jsonb *headers, FieldProblem *problem)
 	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY &&
-			request_header_names_equal(key.val.string.val, key.val.string.len,
+			header_names_equal(key.val.string.val, key.val.string.len,
 									   auth->header, strlen(auth->header)))
 			return problem_set_part(problem, "headers",
 									psprintf("header \"%s\"", encoding_quotable(auth->header, strlen(auth->header))),
@@ -221,7 +222,7 @@ auth_is_header(const DestinationAuth *auth, const char *name, int len)
 	};
 
 	if (auth->header != NULL &&
-		request_header_names_equal(name, len, auth->header, strlen(auth->header)))
+		header_names_equal(name, len, auth->header, strlen(auth->header)))
 		return true;
 	for (int i = 0; i < lengthof(words); i++)
 	{

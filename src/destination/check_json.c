@@ -15,6 +15,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "transform/header.h"
 #include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -129,7 +130,7 @@ add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value
 	for (int i = 0; i < headers->count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (request_header_names_equal(headers->items[i].name, headers->items[i].name_len,
+		if (header_names_equal(headers->items[i].name, headers->items[i].name_len,
 									   item.name, item.name_len))
 			return problem_set_part(problem, "headers", part,
 									"The header is given twice; case does not matter in names.",

@@ -26,7 +26,7 @@
 #include "base/compat.h"
 #include "destination/check.h"
 #include "destination/filter.h"
-#include "destination/filter_path.h"
+#include "destination/filter_match.h"
 #include "destination/table.h"
 
 /* ---------------------------------------------------------------------
@@ -255,5 +255,5 @@ filter_takes(const Filter *filter, const FilteredEvent *event, char **error)
 	return takes_name(filter, event) &&
 		(filter->consent < 0 || event->denied == NULL ||
 		 consent_allows(event->denied, (Jsonb *) ((char *) data + filter->consent))) &&
-		(filter->path < 0 || filter_path_takes((JsonPath *) ((char *) data + filter->path), event->event, error));
+		(filter->path < 0 || filter_match((JsonPath *) ((char *) data + filter->path), event->event, error));
 }

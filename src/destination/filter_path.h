@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * filter_path.h
- *		The jsonpath of a filter, within bounds.
+ *		What the jsonpath of a filter does.
  *
- * A few words can have PostgreSQL's jsonpath use all memory and time there is, in the
- * session of whoever sends, so a path has no more than FILTER_PATH_MS of the processor
- * for an event.  It looks at the time only between two steps, of which the comparison of
- * two paths is one, however many values they find: each of one with each of the other.
+ * While it is asked, the time is looked at only between two steps.  The comparison of
+ * two paths is one step, however many values they find: each of one with each of the
+ * other; and so is a multiplication, however long the numbers.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -20,12 +19,20 @@
 
 #include "destination/problem.h"
 
-#define FILTER_PATH_MS	100
+typedef struct FilterFindings
+{
+	bool		compares;		/* a path with another one */
+	bool		compares_deep;	/* of which one has a .** */
+	int			nproducts;		/* multiplications and divisions */
+} FilterFindings;
+
+/* More are refused: each one's result may be as long as both of its numbers. */
+#define FILTER_MAX_PRODUCTS	16
+
+extern FilterFindings filter_path_look(JsonPath *path);
+extern char *filter_path_text(JsonPath *path);
 
 /* Is it one that may be a filter? */
 extern bool destination_path_check(JsonPath *path, FieldProblem *problem);
-
-/* *error: why it could not tell, which counts as no; else as it was.  Begins a subtransaction. */
-extern bool filter_path_takes(JsonPath *path, Jsonb *event, char **error);
 
 #endif							/* RSWEBHOOK_FILTER_PATH_H */

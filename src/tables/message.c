@@ -21,6 +21,7 @@
 
 #include "base/as_role.h"
 #include "tables/message.h"
+#include "tables/rows.h"
 #include "tables/statement.h"
 #include "tables/tables.h"
 
@@ -86,6 +87,16 @@ message_is_first(int32 destination_id, const pg_uuid_t *hash, int64 event_id, Ti
 	as_role_end(&before);
 	table_close(rel, NoLock);
 	return is_first;
+}
+
+bool
+message_is_plain(void)
+{
+	Relation	rel = table_open(tables_relation("message"), RowExclusiveLock);
+	bool		plain = rows_table_is_passive(rel);
+
+	table_close(rel, NoLock);
+	return plain;
 }
 
 bool

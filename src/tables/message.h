@@ -24,6 +24,9 @@ extern pg_uuid_t message_hash(const char *id, int len);
 extern bool message_is_first(int32 destination_id, const pg_uuid_t *hash, int64 event_id,
 							 TimestampTz now, int64 window_us, int64 *first);
 
+/* Is nothing of somebody else's part of that, which could fail? */
+extern bool message_is_plain(void);
+
 /* Forgets some that were noted for long enough before that; true: there may be more. */
 extern bool message_forget(TimestampTz before);
 

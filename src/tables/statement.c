@@ -218,7 +218,7 @@ static struct
 		" VALUES ($1, $2, $3, $4, $5)"
 		" ON CONFLICT (destination_id, hash) DO UPDATE SET event_id = excluded.event_id,"
 		"  noted_at = excluded.noted_at, expires_at = excluded.expires_at"
-		" WHERE m.noted_at <= $6",
+		" WHERE m.noted_at <= $6 OR m.expires_at <= $4",
 		6, {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID}, "message"
 	},
 	[FIND_MESSAGE] = {

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "transform/header.h"
 #include "utils/builtins.h"
 
 #include "base/compat.h"
@@ -21,7 +22,6 @@
 #include "transform/dynamic.h"
 #include "transform/flatten.h"
 #include "transform/json.h"
-#include "transform/request.h"
 #include "transform/values.h"
 
 static const struct
@@ -145,7 +145,7 @@ find_displaced(const NamedValues *headers)
 			const NamedValue *named = &headers->items[other];
 
 			if (named->named_by_event &&
-				request_header_names_alike(given->name, given->name_len, named->name, named->name_len))
+				header_names_alike(given->name, given->name_len, named->name, named->name_len))
 			{
 				NamedValue *displaced = palloc(sizeof(NamedValue));
 

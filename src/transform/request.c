@@ -22,6 +22,7 @@
 #include "http/values.h"
 #include "transform/config.h"
 #include "transform/flatten.h"
+#include "transform/header.h"
 #include "transform/json.h"
 #include "transform/request.h"
 #include "transform/transform.h"
@@ -129,31 +130,6 @@ is_token_char(unsigned char c)
 	return json_is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-bool
-request_header_names_equal(const char *a, int a_len, const char *b, int b_len)
-{
-	return a_len == b_len && pg_strncasecmp(a, b, a_len) == 0;
-}
-
-static char
-header_name_char(char c)
-{
-	return json_is_alnum(c) ? pg_ascii_tolower((unsigned char) c) : '-';
-}
-
-bool
-request_header_names_alike(const char *a, int a_len, const char *b, int b_len)
-{
-	if (a_len != b_len)
-		return false;
-	for (int i = 0; i < a_len; i++)
-	{
-		if (header_name_char(a[i]) != header_name_char(b[i]))
-			return false;
-	}
-	return true;
-}
-
 const char *
 request_header_name_problem(const char *name, int len)
 {
@@ -174,11 +150,11 @@ request_header_name_problem(const char *name, int len)
 	}
 	for (int i = 0; i < lengthof(reserved); i++)
 	{
-		if (request_header_names_alike(name, len, reserved[i], strlen(reserved[i])))
+		if (header_names_alike(name, len, reserved[i], strlen(reserved[i])))
 			return "HTTP itself sets this header";
 	}
 	if (len >= strlen(webhook) &&
-		request_header_names_alike(name, strlen(webhook), webhook, strlen(webhook)))
+		header_names_alike(name, strlen(webhook), webhook, strlen(webhook)))
 		return "headers that begin with \"webhook-\" are for ids and signatures";
 	return NULL;
 }

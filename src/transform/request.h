@@ -49,15 +49,6 @@ extern void request_check_size(Jsonb *event);
 /* One of our own headers, whose names nobody else may use: webhook-id, ... */
 extern void request_add_header(WireRequest *wire, const char *name, const char *value);
 
-/* Names of headers are the same whatever their case. */
-extern bool request_header_names_equal(const char *a, int a_len, const char *b, int b_len);
-
-/*
- * Likewise, to those who take "_" or "." for "-" as well, as much does that hands
- * headers on in variables (RFC 3875, 4.1.18).
- */
-extern bool request_header_names_alike(const char *a, int a_len, const char *b, int b_len);
-
 /* NULL if the header may be configured, else the reason it may not. */
 extern const char *request_header_name_problem(const char *name, int len);
 extern const char *request_header_value_problem(const char *value, int len);

@@ -348,6 +348,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	{
 		database = database_needed_alone(statement, context == PROCESS_UTILITY_TOPLEVEL);
 		kind = two_phase_kind(statement, &gid);
+		if (IsA(statement, AlterTableStmt) || IsA(statement, ReassignOwnedStmt))
+			trigger_check_given(statement);
 	}
 
 	/* until the end of the transaction, or of this part of it that is rolled back */

@@ -17,6 +17,7 @@
 #include "destination/mask.h"
 #include "destination/sign.h"
 #include "http/ascii.h"
+#include "transform/header.h"
 #include "transform/request.h"
 #include "transform/url.h"
 #include "worker/known.h"
@@ -140,7 +141,7 @@ is_configured(const char *name, const Transformed *transformed)
 	{
 		const NamedValue *header = &transformed->headers.items[i];
 
-		if (request_header_names_equal(name, strlen(name), header->name, header->name_len))
+		if (header_names_equal(name, strlen(name), header->name, header->name_len))
 			return !is_public(name);
 	}
 	return false;

@@ -17,6 +17,7 @@
 #include <inttypes.h>
 
 #include "miscadmin.h"
+#include "transform/header.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
@@ -74,7 +75,7 @@ event_headers_allowed(const Transformed *transformed, const Destination *destina
 		for (int i = transformed->nconfigured; i < headers->count; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (request_header_names_alike(header->name, header->name_len, headers->items[i].name,
+			if (header_names_alike(header->name, header->name_len, headers->items[i].name,
 										   headers->items[i].name_len))
 			{
 				*why = psprintf("header \"%.*s\" of the event would replace the destination's authentication",
@@ -126,7 +127,7 @@ fetch_header(NamedValue *header, const Destination *destination, char **why)
 	const char *problem = NULL;
 	char	   *value;
 	bool		made = auth->header != NULL &&
-		request_header_names_equal(header->name, header->name_len,
+		header_names_equal(header->name, header->name_len,
 								   auth->header, strlen(auth->header));
 
 	if (!made && header->value.type != jbvBinary)
