@@ -111,7 +111,7 @@ http_hop_parse(Transfer *t)
 		t->parsed = curl_url();
 	if (t->parsed == NULL)
 		return CURLE_OUT_OF_MEMORY;
-	switch (curl_url_set(t->parsed, CURLUPART_URL, t->url, 0))
+	switch (curl_url_set(t->parsed, CURLUPART_URL, t->url, CURLU_PATH_AS_IS))
 	{
 		case CURLUE_OK:
 			break;

@@ -72,6 +72,7 @@ set_constants(Transfer *t)
 	SETOPT(t, CURLOPT_PRIVATE, t);
 	SETOPT(t, CURLOPT_ERRORBUFFER, t->curl_error);
 	SETOPT(t, CURLOPT_NOSIGNAL, 1L);
+	SETOPT(t, CURLOPT_PATH_AS_IS, 1L);
 	if (http_version_wanted() != CURL_HTTP_VERSION_2TLS)
 		SETOPT(t, CURLOPT_HTTP_VERSION, http_version_wanted());
 	SETOPT(t, CURLOPT_ACCEPT_ENCODING, http_message_encodings());
