@@ -174,6 +174,20 @@ foreach my $mode (qw(smart fast))
     ok(deliver(), "after: $mode stop");
 }
 
+# What a trigger sets for the session is over with its transaction
+add_destination($node, 'again', $receiver->url('/first/1/503/again'), { min_backoff => '50 ms', max_backoff => '100 ms' });
+query($node, q{
+    CREATE FUNCTION sets() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM set_config('default_transaction_read_only', 'on', false), set_config('statement_timeout', '1 ms', false); RETURN NULL; END $$;
+    CREATE TRIGGER sets AFTER INSERT ON rswebhook.delivery FOR EACH ROW EXECUTE FUNCTION sets()});
+many('again', 1);
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue q JOIN rswebhook.destination d ON d.id = q.destination_id WHERE d.name = 'again'}, '0'),
+    'a trigger changes settings');
+query($node, 'DROP TRIGGER sets ON rswebhook.delivery; DROP FUNCTION sets');
+many('again', 3);
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue q JOIN rswebhook.destination d ON d.id = q.destination_id WHERE d.name = 'again'}, '0'),
+    'of which later transactions know nothing');
+
 done_testing();
 
 sub quick

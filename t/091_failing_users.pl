@@ -46,6 +46,20 @@ ok( wait_for_query($node, q{SELECT count(*) FROM rswebhook.breaker WHERE destina
 cmp_ok(bad_before_good('crowded'), '<=', 4, 'the newest is among the next probes');
 query($node, q{SELECT rswebhook_pause('crowded')});
 
+# New ones keep coming, and between them a few whose events have always been good
+add_destination($node, 'flooded', $receiver->url('/'));
+foreach my $round (0 .. 20)
+{
+    query($node, sprintf q{SELECT count(rswebhook_send(jsonb_build_object('type', 'track',
+            'userId', CASE WHEN i <= 30 THEN 'bad%1$d_' || i ELSE 'good' || i END,
+            'appendPath', CASE WHEN i <= 30 THEN 'status/500/flooded' ELSE 'ok/flooded' END), 'flooded'))
+        FROM generate_series(%2$d, 33) i}, $round, $round == 0 ? 31 : 1);
+    wait_for('the good ones', sub { $receiver->requests_to('/ok/flooded') == 3 || bad('flooded') > 1000 }) if $round == 0;
+}
+ok(wait_for('the good ones', sub { $receiver->requests_to('/ok/flooded') == 63 || bad('flooded') > 1000 }), 'they wait for no breaker');
+is(scalar($receiver->requests_to('/ok/flooded')), 63, 'all of them');
+query($node, q{SELECT rswebhook_pause('flooded')});
+
 # Nor do the failures of a single user open it
 add_destination($node, 'single', $receiver->url('/'), { %quick, max_backoff => '500 ms' });
 send_to('single', '/status/500/single', 5, 'bad', 1);

@@ -7,6 +7,11 @@
  * first tried since the last good answer: an event that fails while others do not
  * says nothing of its destination.
  *
+ * What tells most of it are users whose last answers were good: their events probe
+ * at once, each such user's once, as one that fails is trusted no more.  So the breaker of a
+ * destination that works for them is closed again within a request, however many
+ * others fail.
+ *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
@@ -14,6 +19,9 @@
 #include "postgres.h"
 
 #include "schedule/lane.h"
+
+/* It opens at 16 times its threshold at the most. */
+#define MAX_CAUTION		4
 
 static dlist_head changed;		/* lanes whose breakers have */
 
@@ -29,6 +37,50 @@ breaker_mark_changed(Lane *lane)
 	if (!lane->breaker_changed)
 		dlist_push_tail(&changed, &lane->changed_node);
 	lane->breaker_changed = true;
+}
+
+/* -1: the user is not trusted. */
+static int
+find_trusted(const Lane *lane, int64 user)
+{
+	for (int i = 0; i < Min(lane->ntrusted, LANE_TRUSTED); i++)
+	{
+		if (lane->trusted[i] == user)
+			return i;
+	}
+	return -1;
+}
+
+bool
+breaker_trusts(const Lane *lane, const QueueRow *row)
+{
+	return lane->policy.breaker_failures > 0 && row->has_key && find_trusted(lane, row->ordering_key) >= 0;
+}
+
+void
+breaker_trust(const QueueItem *item)
+{
+	Lane	   *lane = item->lane;
+
+	if (lane->policy.breaker_failures == 0 || !item->row.has_key ||
+		find_trusted(lane, item->row.ordering_key) >= 0)
+		return;
+	lane->trusted[lane->ntrusted % LANE_TRUSTED] = item->row.ordering_key;
+	lane->ntrusted = lane->ntrusted < PG_INT32_MAX ? lane->ntrusted + 1 : LANE_TRUSTED;
+}
+
+/* Was it trusted until now? */
+static bool
+distrust(Lane *lane, const QueueRow *row)
+{
+	int			known = Min(lane->ntrusted, LANE_TRUSTED);
+	int			i = row->has_key ? find_trusted(lane, row->ordering_key) : -1;
+
+	if (i < 0)
+		return false;
+	lane->trusted[i] = lane->trusted[known - 1];
+	lane->ntrusted = known - 1;
+	return true;
 }
 
 /* Has none of the user's failures counted since the last good answer? */
@@ -67,13 +119,18 @@ tells_of_destination(const QueueItem *item)
 	return is_first_of_user(lane, row);
 }
 
-/* Each of several workers meets its part of the users who fail. */
+/*
+ * Each of several workers meets its part of the users who fail.  Where the breaker has
+ * opened while the destination worked, it takes more of them.
+ */
 static int
 my_threshold(const Lane *lane)
 {
-	int			threshold = lane->policy.breaker_failures;
+	int64		threshold = lane->policy.breaker_failures;
 
-	return threshold == 0 ? 0 : (threshold - 1) / lane->policy.parts + 1;
+	if (threshold == 0)
+		return 0;
+	return (int) Min(((threshold - 1) / lane->policy.parts + 1) << lane->caution, PG_INT32_MAX);
 }
 
 /*
@@ -86,9 +143,13 @@ breaker_note_failure(QueueItem *item, bool probed, const Verdict *verdict, Insta
 {
 	Lane	   *lane = item->lane;
 	Breaker    *breaker = &lane->breaker;
-	int			threshold = my_threshold(lane);
+	bool		trusted = distrust(lane, &item->row);
+	int			threshold;
 	Instant		pause;
 
+	if (trusted && !breaker->open)
+		lane->caution = 0;		/* it fails for those, too, for whom it worked */
+	threshold = my_threshold(lane);
 	if (!probed && (breaker->open || !tells_of_destination(item)))
 		return;
 	if (lane->failing < PG_INT32_MAX)
@@ -120,6 +181,7 @@ breaker_note_alive(Lane *lane, Instant now)
 	lane->allowed = Min(lane->allowed + 1, lane->policy.max_in_flight);
 	if (lane->breaker.open)
 	{
+		lane->caution = Min(lane->caution + 1, MAX_CAUTION);
 		memset(&lane->breaker, 0, sizeof(lane->breaker));
 		breaker_mark_changed(lane);
 	}
@@ -144,6 +206,7 @@ breaker_set(Lane *lane, const Breaker *breaker, Instant now)
 	if (!lane->breaker.open)
 		lane->fresh_in_row = 0;
 	lane->breaker = *breaker;
+	lane->caution = 0;			/* by which these were counted is not known */
 	lane->failing = Max(breaker->failures, 0);
 	breaker_bound(lane, now);
 	return true;

@@ -35,6 +35,7 @@
 #define RANGE_IDS		10000	/* ids of which it is seen that they are gone */
 #define SLOW_START		4		/* requests in flight before a first answer */
 #define LANE_BLAMED		32		/* users whose failures are told from each other */
+#define LANE_TRUSTED	32		/* users whose last answers were good, and known so */
 #define DUE_NOW			DT_NOBEGIN	/* whatever the clock shows */
 
 typedef struct KeyQueueKey
@@ -160,6 +161,8 @@ struct QueueItem
 								 * before */
 	dlist_node	in_key;
 	dlist_node	in_ready;
+	bool		trusted;		/* of ITEM_READY: in its lane's list of such */
+	dlist_node	in_trusted;
 	dlist_node	in_good;		/* if it has one of REPUTE_GOOD */
 	pairingheap_node in_timers;
 };
@@ -181,6 +184,8 @@ struct Lane
 	int			nready;
 	int			nretries;		/* of these, tried before */
 	dlist_head	ready[2];		/* those that were never tried, and retries */
+	dlist_head	ready_trusted;	/* of the former, those of users that were trusted when
+								 * they became ready */
 	pairingheap parked;			/* by ready_at */
 	int			nparked;
 
@@ -217,6 +222,10 @@ struct Lane
 	int			failing;		/* users in a row with bad signals, and probes */
 	int			nblamed;		/* of these, the last LANE_BLAMED ... */
 	int64		blamed[LANE_BLAMED];	/* ... are known */
+	int			ntrusted;		/* likewise users with good answers */
+	int64		trusted[LANE_TRUSTED];
+	int			caution;		/* the breaker opens at so many times the threshold, as a
+								 * power of two */
 	Instant		alive_at;		/* the last good one */
 	bool		hangs;			/* it has kept a request long, and nothing good
 								 * has come of any since */
@@ -334,8 +343,14 @@ extern void pace_finished(QueueItem *item, const Verdict *verdict, Instant now);
 /* ---- breaker.c ---- */
 extern void breaker_init(void);
 
+/* Was the last answer to an event of its user a good one? */
+extern bool breaker_trusts(const Lane *lane, const QueueRow *row);
+
 /* A bad signal has come of the item; probed: it was its lane's probe. */
 extern void breaker_note_failure(QueueItem *item, bool probed, const Verdict *verdict, Instant now);
+
+/* A good one has come of it. */
+extern void breaker_trust(const QueueItem *item);
 
 /* The destination works. */
 extern void breaker_note_alive(Lane *lane, Instant now);
@@ -444,6 +459,9 @@ extern void order_withdraw(QueueItem *item);
 
 /* A ready item of a lane that has any, which is as is wanted if there is one. */
 extern QueueItem *order_ready(Lane *lane, Choice choice);
+
+/* One that is ready, of a user that is trusted (breaker_trusts()); NULL: there is none. */
+extern QueueItem *order_trusted(Lane *lane);
 
 /* Offer the first item whose retry has come; returns its lane, NULL: none has. */
 extern Lane *order_offer_timed(Instant now);

@@ -54,6 +54,7 @@ order_init_lane(Lane *lane)
 {
 	dlist_init(&lane->ready[false]);
 	dlist_init(&lane->ready[true]);
+	dlist_init(&lane->ready_trusted);
 	lane->hungry.ph_compare = later_key;
 }
 
@@ -63,6 +64,9 @@ order_withdraw(QueueItem *item)
 	if (item->state == ITEM_READY)
 	{
 		dlist_delete(&item->in_ready);
+		if (item->trusted)
+			dlist_delete(&item->in_trusted);
+		item->trusted = false;
 		item->lane->nready--;
 		item->lane->nretries -= item->retry;
 	}
@@ -93,6 +97,24 @@ order_offer(QueueItem *item, Instant now)
 	item->lane->nready++;
 	item->lane->nretries += item->retry;
 	item->state = ITEM_READY;
+	item->trusted = !item->retry && breaker_trusts(item->lane, &item->row);
+	if (item->trusted)
+		dlist_push_tail(&item->lane->ready_trusted, &item->in_trusted);
+}
+
+QueueItem *
+order_trusted(Lane *lane)
+{
+	while (!dlist_is_empty(&lane->ready_trusted))
+	{
+		QueueItem  *item = dlist_head_element(QueueItem, in_trusted, &lane->ready_trusted);
+
+		if (breaker_trusts(lane, &item->row))
+			return item;
+		dlist_delete(&item->in_trusted);	/* not any more */
+		item->trusted = false;
+	}
+	return NULL;
 }
 
 QueueItem *

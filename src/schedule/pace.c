@@ -266,7 +266,7 @@ pace_allows(Lane *lane, Instant now, Instant *when)
 	{
 		if (lane->probe != NULL)
 			return false;
-		if (lane->breaker.next_probe_at > now)
+		if (lane->breaker.next_probe_at > now && order_trusted(lane) == NULL)
 		{
 			*when = lane->breaker.next_probe_at;
 			return false;
@@ -363,7 +363,10 @@ pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 		(probed && verdict->signal == SIGNAL_NONE && verdict->kind == VERDICT_RETRY))
 		breaker_note_failure(item, probed, verdict, now);
 	else if (verdict->signal == SIGNAL_ALIVE)
+	{
+		breaker_trust(item);
 		breaker_note_alive(lane, now);
+	}
 	if (verdict->signal != SIGNAL_UNSENT)
 		note_no_lack(item);
 	room_note(item, verdict, now);

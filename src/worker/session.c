@@ -69,6 +69,7 @@ int			rswebhook_synchronous_commit = SYNCHRONOUS_COMMIT_LOCAL_FLUSH;
 
 static MemoryContext errors;	/* session_error() */
 static Oid	outer_user;
+static int	settings;			/* the transaction's level of settings */
 static int	outer_context;
 
 static TimeoutId leaving_timeout;
@@ -277,6 +278,7 @@ session_begin(const char *what)
 		return false;
 	}
 
+	settings = NewGUCNestLevel();	/* somebody's trigger may set one for the session */
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	GetUserIdAndSecContext(&outer_user, &outer_context);
@@ -313,6 +315,7 @@ session_commit(void)
 	SetUserIdAndSecContext(outer_user, outer_context);
 	SPI_finish();
 	PopActiveSnapshot();
+	AtEOXact_GUC(false, settings);
 	rest_us = 0;
 	disable_timeout(STATEMENT_TIMEOUT, false);	/* not while a standby is waited for */
 	if (leaving)

@@ -23,6 +23,7 @@
 static int64 min_wait;			/* a failing event waits so long, and up to as long again */
 static int64 answered;			/* requests so far */
 static int	nopened;			/* so often a breaker opened */
+static bool fails_for_all;
 
 /* What the receiver says: users of the crowd fail. */
 static void
@@ -32,7 +33,7 @@ answer(QueueItem *item)
 	bool		was_open = schedule_lane_breaker(item->lane)->open;
 
 	answered++;
-	if (row->has_key && row->ordering_key >= IS_GOOD)
+	if (row->has_key && row->ordering_key >= IS_GOOD && !fails_for_all)
 		deliver(item);
 	else
 		retry(item, SIGNAL_FAILING, min_wait + answered * 7919 % min_wait);
@@ -121,9 +122,89 @@ breaker_is_probed(int count)
 		work(t + 10 * SECOND, 1000);
 	}
 	is_int(nopened, 0, "however few are good");
-	queue_many(1, 400, 16, NO_KEY);
+	queue_many(1, 400, 64, NO_KEY);
 	work(t + SECOND, 1000);
-	is_int(nopened, 1, "but events that are new");
+	is_int(nopened, 1, "but events that are new, and more of them after it was opened for nothing");
+	end();
+}
+
+/*
+ * Crowds of users that are new and fail, again and again, with a few between them whose
+ * events have always been good: these go at once.
+ */
+static void
+crowds_keep_coming(int crowd, bool ordered)
+{
+	LanePolicy	policy = usual;
+	int64		id = 1;
+	int64		key = 0;
+	Instant		longest = 0;
+
+	policy.breaker_failures = 16;
+	policy.min_backoff_us = 10 * SECOND;
+	policy.max_backoff_us = 300 * SECOND;
+	policy.ordered = ordered;
+	min_wait = 10 * SECOND;
+	begin(&policy);
+	queue_many(1, id, 3, IS_GOOD);
+	work(t + SECOND, 1000);
+	id += 3;
+	for (int round = 0; round < 50; round++)
+	{
+		Instant		since;
+
+		for (int i = 0; i < crowd; i++)
+			insert(1, id + i, key + i);
+		commit(1, id, id + crowd - 1);
+		id += crowd;
+		key += crowd;
+		queue_many(1, id, 1, IS_GOOD);
+		since = t;
+		while (table[1][id].exists && t < since + 100 * SECOND)
+			step(t + SECOND, 1000);
+		longest = Max(longest, t - since);
+		id++;
+		work(t + SECOND / 2, 1000);
+	}
+	is_between(longest, 0, 2 * SECOND, "a user whose last answer was good never waits for a breaker");
+
+	/* but when it is good for nobody any more, it opens, and each of these has probed it once */
+	for (int i = 0; i < 300; i++)
+		insert(1, id + i, key + i);
+	commit(1, id, id + 299);
+	answered = 0;
+	work(t + 9 * SECOND, 1000);
+	ok(schedule_lane_breaker(schedule_lane(1, t))->open, "it opens when nothing is good");
+	end();
+}
+
+/* The destination fails for all: who was good before probes once. */
+static void
+nobody_is_good(void)
+{
+	LanePolicy	policy = usual;
+
+	policy.breaker_failures = 16;
+	policy.min_backoff_us = 10 * SECOND;
+	policy.max_backoff_us = 300 * SECOND;
+	min_wait = 10 * SECOND;
+	begin(&policy);
+	for (int i = 0; i < 20; i++)
+		queue_many(1, 1 + i, 1, IS_GOOD + i);
+	work(t + SECOND, 1000);
+	for (int i = 0; i < 40; i++)
+		insert(1, 100 + i, i);
+	commit(1, 100, 139);
+	work(t + SECOND, 1000);
+	ok(schedule_lane_breaker(schedule_lane(1, t))->open, "it is open");
+	answered = 0;
+	for (int i = 0; i < 20; i++)
+		for (int n = 0; n < 10; n++)
+			queue_many(1, 1000 + 20 * n + i, 1, IS_GOOD + i);
+	fails_for_all = true;
+	work(t + 8 * SECOND, 1000);
+	is_between(answered, 20, 22, "each of those whose last answer was good probes once");
+	fails_for_all = false;
 	end();
 }
 
@@ -287,6 +368,10 @@ tests(void)
 {
 	breaker_is_probed(30);
 	breaker_is_probed(100);
+	crowds_keep_coming(30, true);
+	crowds_keep_coming(200, true);
+	crowds_keep_coming(30, false);
+	nobody_is_good();
 	newest_probes(200, 2);
 	newest_probes(40000, 4);
 	one_user_is_not_all();
