@@ -163,7 +163,9 @@ gives_away(Node *statement, Given *given)
 	else if (IsA(statement, ReassignOwnedStmt))
 	{
 		foreach(lc, ((ReassignOwnedStmt *) statement)->roles)
+		{
 			given->owners = lappend_oid(given->owners, get_rolespec_oid(lfirst(lc), true));
+		}
 	}
 	return OidIsValid(given->table) || given->owners != NIL;
 }
