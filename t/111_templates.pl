@@ -7,9 +7,12 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use JSON::PP;
+use PostgreSQL::Test::Utils ();
 use RswebhookTest;
 use Test::More;
 
+my $json = JSON::PP->new->allow_nonref->canonical;
 my @receivers = map { new_receiver() } 1 .. 3;
 my $node = new_node('templates');
 my ($own, $allowed, $other) = @receivers;
@@ -95,6 +98,34 @@ foreach my $case (
     is($headers->{ lc($context->{name} // 'X-Other') }, 'v', 'and a name of the event');
     is($headers->{authorization}, 'Bearer s3cret-token', 'beside what authenticates');
 }
+# What it says is text, not a source of a secret; a source under a name of the event's is one
+my $secrets = temp_dir('secret');
+my $secret = "$secrets/token";
+PostgreSQL::Test::Utils::append_to_file($secret, "s3cret-of-a-file\n");
+query($node, "ALTER SYSTEM SET rswebhook.secret_sources = 'env, file'");
+query($node, 'SELECT pg_reload_conf()');
+add_destination($node, 'sources', $own->url('/sources'),
+    { %once, headers => $json->encode({ 'X-Tenant' => '{{ event.context.tenant || none }}', '{{ event.context.name || X-Source }}' => { file => $secret },
+            '{{ event.context.other || X-Plain-Key }}' => 's3cret-of-the-row' }) });
+foreach my $value ({ file => $secret }, { env => 'HOME' }, { env => undef }, { a => 1 }, [1], [], {}, 5, $json->decode('true'))
+{
+    my $before = () = $own->requests_to('/sources');
+
+    send_event($node, { type => 'track', userId => 'u', context => { tenant => $value } }, 'sources');
+    ok(wait_until_sent($node), 'a value that is no string');
+    my @got = $own->requests_to('/sources');
+    is(scalar @got, $before + 1, 'is sent');
+    is_deeply($json->decode($got[-1]{headers}{'x-tenant'}), $value, 'as it is');
+    is($got[-1]{headers}{'x-source'}, 's3cret-of-a-file', 'beside what comes from a source');
+}
+my $id = send_event($node, { type => 'track', userId => 'u', header => { 'X-Plain-Key' => 'mine' } }, 'sources');
+ok(wait_until_sent($node), 'what has a name by default');
+like(query($node, "SELECT error FROM rswebhook.delivery WHERE event_id = $id"), qr/would replace the destination's authentication/, 'is no less the destination\'s');
+add_destination($node, 'echo', $own->url('/echo/text/0'), { %once, headers => '{"{{ event.context.name || X-Plain-Key }}": "s3cret-of-the-row"}' });
+$id = send_event($node, { type => 'track', userId => 'u' }, 'echo');
+ok(wait_until_sent($node), 'what comes back');
+unlike(query($node, "SELECT response_body FROM rswebhook.delivery WHERE event_id = $id"), qr/s3cret/, 'is masked');
+
 send_event($node, { type => 'track', context => { name => 'X-API-Key' } }, 'own headers');
 ok(wait_until_sent($node), 'where events may have their own');
 is(($own->requests_to('/own-headers'))[-1]{headers}{'x-api-key'}, 'v', 'it replaces what there was');

@@ -63,7 +63,10 @@ foreach my $method (qw(POST PUT PATCH GET DELETE))
         my %others = map { $_ => $got[0]{headers}{$_} } grep { !$ours{$_} || exists $headers{$_} } keys %{ $got[0]{headers} // {} };
 
         $target = "/$target" unless $target =~ m{^/};
-        is($got[0]{target}, $target, "$what: the target");
+
+        # libcurl from 8.20 or so writes codes in upper case
+        s/(%[0-9a-f]{2})/\U$1/gi foreach $target, my $sent = $got[0]{target};
+        is($sent, $target, "$what: the target");
         is($got[0]{method}, $method, 'the method');
         is($got[0]{body} // '', $expected->{body} // '', 'the body');
         is($json->encode(\%others), $json->encode(\%headers), 'the headers');

@@ -100,7 +100,7 @@ options_read(const Trigger *trigger, int first, Option *options, int count, Refu
 bool
 options_table(Relation rel, const Trigger *trigger, Refusal *refusal)
 {
-	static const char *const tables[] = {"event", "queue"};
+	static const char *const tables[] = {"event", "queue", "message"};
 	Oid			relid = RelationGetRelid(rel);
 
 	if (rel->rd_rel->relispartition)

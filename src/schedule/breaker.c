@@ -149,6 +149,8 @@ breaker_note_failure(QueueItem *item, bool probed, const Verdict *verdict, Insta
 
 	if (trusted && !breaker->open)
 		lane->caution = 0;		/* it fails for those, too, for whom it worked */
+	if (trusted && probed && breaker->next_probe_at > now)
+		return;					/* that it was tried out of turn makes nobody wait longer */
 	threshold = my_threshold(lane);
 	if (!probed && (breaker->open || !tells_of_destination(item)))
 		return;

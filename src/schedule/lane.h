@@ -121,6 +121,7 @@ typedef enum Choice
 {
 	CHOOSE_OLDEST,				/* of those that were never tried */
 	CHOOSE_NEWEST,				/* likewise */
+	CHOOSE_ANY,					/* likewise: not the same one each time */
 	CHOOSE_RETRY
 } Choice;
 

@@ -117,6 +117,22 @@ order_trusted(Lane *lane)
 	return NULL;
 }
 
+/* Another one with each probe, from all over the list: it is walked, as probes are rare. */
+static QueueItem *
+any_fresh(Lane *lane)
+{
+	uint32		nfresh = lane->nready - lane->nretries;
+	uint32		steps = ((uint64) (lane->failing * 2654435769U) * nfresh) >> 32;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &lane->ready[false])
+	{
+		if (steps-- == 0)
+			return dlist_container(QueueItem, in_ready, iter.cur);
+	}
+	return dlist_head_element(QueueItem, in_ready, &lane->ready[false]);
+}
+
 QueueItem *
 order_ready(Lane *lane, Choice choice)
 {
@@ -126,6 +142,8 @@ order_ready(Lane *lane, Choice choice)
 		retry = lane->nretries > 0;
 	if (!retry && choice == CHOOSE_NEWEST)
 		return dlist_tail_element(QueueItem, in_ready, &lane->ready[retry]);
+	if (!retry && choice == CHOOSE_ANY)
+		return any_fresh(lane);
 	return dlist_head_element(QueueItem, in_ready, &lane->ready[retry]);
 }
 

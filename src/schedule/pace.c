@@ -120,7 +120,9 @@ pace_choice(const Lane *lane)
 	if (lane->fresh_in_row >= (open ? FRESH_A_RETRY_OPEN : FRESH_A_RETRY) &&
 		lane->retries_in_flight < Max(1, allowed_in_flight(lane) / 2))
 		return CHOOSE_RETRY;
-	return open && lane->fresh_in_row % 2 == 0 ? CHOOSE_NEWEST : CHOOSE_OLDEST;
+	if (!open)
+		return CHOOSE_OLDEST;
+	return lane->fresh_in_row % 2 == 0 ? CHOOSE_NEWEST : CHOOSE_ANY;
 }
 
 static void

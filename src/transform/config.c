@@ -92,15 +92,15 @@ settle_config_headers(TransformConfig *config)
 	headers->count = kept;
 }
 
-/* Is the name of a Config's header a template? */
+/* Is a part of a Config's header a template? */
 static bool
-is_named_by_event(const JsonbValue *item)
+is_by_event(const JsonbValue *item, const char *part)
 {
-	JsonbValue	from;
+	JsonbValue	string;
 	Template	found;
 
-	return item != NULL && json_get(item, "from", 4, &from) && from.type == jbvString &&
-		dynamic_template(from.val.string.val, from.val.string.len, &found);
+	return item != NULL && json_get(item, part, strlen(part), &string) && string.type == jbvString &&
+		dynamic_template(string.val.string.val, string.val.string.len, &found);
 }
 
 /*
@@ -113,6 +113,7 @@ read_header_item(TransformConfig *config, const JsonbValue *item, const JsonbVal
 	JsonbValue	from;
 	JsonbValue	to;
 	JsonbValue	name;
+	NamedValue *header;
 
 	if (item->type == jbvNull)
 		return "It is null.";
@@ -127,7 +128,9 @@ read_header_item(TransformConfig *config, const JsonbValue *item, const JsonbVal
 
 	add_config_header(config, name.val.string.val, name.val.string.len,
 					  json_get(item, "to", 2, &to) ? &to : NULL);
-	config->headers.items[config->headers.count - 1].named_by_event = is_named_by_event(template);
+	header = &config->headers.items[config->headers.count - 1];
+	header->named_by_event = is_by_event(template, "from");
+	header->valued_by_event = is_by_event(template, "to");
 	return NULL;
 }
 

@@ -229,9 +229,26 @@ path_in_event(const Template *found, int *len)
 	return NULL;
 }
 
+/* Into memory of its own. */
+static void
+copy_value(JsonbValue *value)
+{
+	Jsonb	   *copy;
+
+	if (value->type == jbvString)
+		value->val.string.val = pnstrdup(value->val.string.val, value->val.string.len);
+	else if (value->type == jbvNumeric)
+		value->val.numeric = DatumGetNumericCopy(NumericGetDatum(value->val.numeric));
+	else if (value->type == jbvBinary)
+	{
+		copy = JsonbValueToJsonb(value);
+		json_set_container(value, &copy->root, VARSIZE(copy) - VARHDRSZ);
+	}
+}
+
 /* Puts what a template stands for in its place. */
 static const char *
-resolve_string(JsonbValue *string, Jsonb **event)
+resolve_string(JsonbValue *string, Jsonb *original, Jsonb **event)
 {
 	Template	found;
 	JsonbValue	root;
@@ -256,9 +273,16 @@ resolve_string(JsonbValue *string, Jsonb **event)
 		json_set_string(string, fallback, strlen(fallback));
 		return NULL;
 	}
-	/* what is left of the event is another one: the value stays where it is */
 	if (is_something(&value))
-		*event = take_out(*event, path, len);
+	{
+		Jsonb	   *rest;
+
+		copy_value(&value);
+		rest = take_out(*event, path, len);
+		if (*event != original)
+			pfree(*event);		/* there may be many templates, and large events */
+		*event = rest;
+	}
 	*string = value;
 	return NULL;
 }
@@ -267,6 +291,7 @@ const char *
 dynamic_resolve(Jsonb *config, Jsonb **event, Jsonb **resolved)
 {
 	JsonbIterator *it = JsonbIteratorInit(&config->root);
+	Jsonb	   *original = *event;
 	JsonbInState state = {0};
 	JsonbIteratorToken token;
 	JsonbValue	value;
@@ -276,7 +301,7 @@ dynamic_resolve(Jsonb *config, Jsonb **event, Jsonb **resolved)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvString &&
-			(problem = resolve_string(&value, event)) != NULL)
+			(problem = resolve_string(&value, original, event)) != NULL)
 			return problem;
 		pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
 	}

@@ -349,14 +349,14 @@ add_event_header(NamedValues *headers, const char *name, int name_len,
 }
 
 static void
-add_config_headers(NamedValues *headers, const TransformConfig *config, bool named_by_event)
+add_config_headers(NamedValues *headers, const TransformConfig *config)
 {
 	for (int i = 0; i < config->headers.count; i++)
 	{
 		NamedValue *header = &config->headers.items[i];
 
-		if (header->named_by_event == named_by_event)
-			named_values_add(headers, header->name, header->name_len, &header->value);
+		named_values_add(headers, header->name, header->name_len, &header->value);
+		headers->items[headers->count - 1].valued_by_event = header->valued_by_event;
 	}
 }
 
@@ -380,9 +380,8 @@ build_headers(const EventParts *parts, const TransformConfig *config,
 		named_values_add(headers, "content-type", 12, &value);
 	}
 
-	add_config_headers(headers, config, false);
+	add_config_headers(headers, config);
 	result->nconfigured = headers->count;
-	add_config_headers(headers, config, true);
 	result->displaced = config->displaced;
 
 	if (own == NULL || own->type != jbvBinary)

@@ -27,6 +27,7 @@ typedef struct NamedValue
 	JsonbValue	value;
 	int			position;		/* where it was added to its list */
 	bool		named_by_event; /* of a header in a Config: its name is a template's */
+	bool		valued_by_event;	/* likewise its value, which is no source of a secret */
 } NamedValue;
 
 typedef struct NamedValues
@@ -53,8 +54,7 @@ typedef struct Transformed
 	bool		has_params;		/* GET and DELETE */
 	NamedValues params;			/* settled */
 	NamedValues headers;		/* default, config, event: later ones win */
-	int			nconfigured;	/* so many of them come first, and neither they nor
-								 * their names are the event's */
+	int			nconfigured;	/* so many of them come first, and are the config's */
 	const NamedValue *displaced;	/* one of the config's that a name of the event's has
 									 * displaced; NULL: none */
 	JsonbValue	method;			/* usually a string */

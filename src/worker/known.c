@@ -142,7 +142,7 @@ is_configured(const char *name, const Transformed *transformed)
 		const NamedValue *header = &transformed->headers.items[i];
 
 		if (header_names_equal(name, strlen(name), header->name, header->name_len))
-			return !is_public(name);
+			return !is_public(name) && !header->valued_by_event;
 	}
 	return false;
 }

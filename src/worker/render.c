@@ -48,7 +48,7 @@
 static bool
 is_credential(const NamedValue *header, const Destination *destination)
 {
-	return header->value.type == jbvBinary ||
+	return (header->value.type == jbvBinary && !header->valued_by_event) ||
 		auth_is_header(&destination->auth, header->name, header->name_len);
 }
 
@@ -130,7 +130,7 @@ fetch_header(NamedValue *header, const Destination *destination, char **why)
 		header_names_equal(header->name, header->name_len,
 								   auth->header, strlen(auth->header));
 
-	if (!made && header->value.type != jbvBinary)
+	if (!made && (header->value.type != jbvBinary || header->valued_by_event))
 		return true;
 
 	secret = made ? auth->secret : secret_from_json(&header->value, &problem);

@@ -178,7 +178,32 @@ crowds_keep_coming(int crowd, bool ordered)
 	end();
 }
 
-/* The destination fails for all: who was good before probes once. */
+/* Good users in the midst of others: what probes is not only at both ends. */
+static void
+good_in_the_midst(void)
+{
+	LanePolicy	policy = usual;
+
+	policy.breaker_failures = 16;
+	policy.min_backoff_us = SECOND / 10;
+	policy.max_backoff_us = SECOND / 10;
+	min_wait = 1000 * SECOND;
+	begin(&policy);
+	for (int i = 0; i < 500; i++)
+		insert(1, 1 + i, i >= 100 && i < 400 ? IS_GOOD + i : i);
+	commit(1, 1, 500);
+	while (!schedule_lane_breaker(schedule_lane(1, t))->open)
+		step(t + SECOND, 1000);
+	while (ntaken > 0)
+		step(t + SECOND, 1000);
+	answered = 0;
+	while (schedule_lane_breaker(schedule_lane(1, t))->open && answered < 100)
+		step(t + SECOND, 1000);
+	is_between(answered, 1, 12, "one of the good ones is among the next probes");
+	end();
+}
+
+/* The destination fails for all: who was good before probes once, which makes no pause longer. */
 static void
 nobody_is_good(void)
 {
@@ -204,6 +229,7 @@ nobody_is_good(void)
 	fails_for_all = true;
 	work(t + 8 * SECOND, 1000);
 	is_between(answered, 20, 22, "each of those whose last answer was good probes once");
+	is_between(schedule_lane_breaker(schedule_lane(1, t))->next_probe_at - t, 0, 40 * SECOND, "and nobody waits longer for that");
 	fails_for_all = false;
 	end();
 }
@@ -371,6 +397,7 @@ tests(void)
 	crowds_keep_coming(30, true);
 	crowds_keep_coming(200, true);
 	crowds_keep_coming(30, false);
+	good_in_the_midst();
 	nobody_is_good();
 	newest_probes(200, 2);
 	newest_probes(40000, 4);
