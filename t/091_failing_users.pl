@@ -60,6 +60,27 @@ ok(wait_for('the good ones', sub { $receiver->requests_to('/ok/flooded') == 63 |
 is(scalar($receiver->requests_to('/ok/flooded')), 63, 'all of them');
 query($node, q{SELECT rswebhook_pause('flooded')});
 
+# Requests that hang take no more than a part of what the destination allows
+add_destination($node, 'hung', $receiver->url('/'), { timeout => '1500 ms' });
+my $to_hung = q{SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', '%1$s' || i, 'appendPath', '%2$s/hung'), 'hung')) FROM generate_series(1, %3$d) i};
+foreach my $round (1 .. 2)
+{
+    query($node, sprintf $to_hung, 'good', 'ok', 10);
+    ok(wait_for('the good ones', sub { $receiver->requests_to('/ok/hung') == 10 * $round }), 'good users');
+}
+query($node, sprintf $to_hung, 'hangs', 'hang', 300);
+my $timed_out = q{SELECT count(*) FROM rswebhook.delivery WHERE destination_id = rswebhook.destination_id('hung') AND outcome = 'retry'};
+ok(wait_for('time-outs', sub { query($node, $timed_out) >= 20 }), 'and others, whose requests hang');
+foreach my $round (3 .. 6)
+{
+    my $hanging = () = $receiver->requests_to('/hang/hung');
+
+    query($node, sprintf $to_hung, 'good', 'ok', 10);
+    wait_for('the good ones', sub { $receiver->requests_to('/ok/hung') == 10 * $round || $receiver->requests_to('/hang/hung') > $hanging + 100 });
+    is(scalar($receiver->requests_to('/ok/hung')), 10 * $round, 'those do not wait for these');
+}
+query($node, q{SELECT rswebhook_pause('hung')});
+
 # Nor do the failures of a single user open it
 add_destination($node, 'single', $receiver->url('/'), { %quick, max_backoff => '500 ms' });
 send_to('single', '/status/500/single', 5, 'bad', 1);

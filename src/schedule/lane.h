@@ -35,6 +35,7 @@
 #define RANGE_IDS		10000	/* ids of which it is seen that they are gone */
 #define SLOW_START		4		/* requests in flight before a first answer */
 #define LANE_BLAMED		32		/* users whose failures are told from each other */
+#define LANE_LATELY		100		/* good answers until a request that hung is forgotten */
 #define LANE_TRUSTED	32		/* users whose last answers were good, and known so */
 #define DUE_NOW			DT_NOBEGIN	/* whatever the clock shows */
 
@@ -162,6 +163,7 @@ struct QueueItem
 								 * before */
 	dlist_node	in_key;
 	dlist_node	in_ready;
+	bool		as_trusted;		/* of ITEM_IN_FLIGHT: counted in its lane's */
 	bool		trusted;		/* of ITEM_READY: in its lane's list of such */
 	dlist_node	in_trusted;
 	dlist_node	in_good;		/* if it has one of REPUTE_GOOD */
@@ -219,6 +221,9 @@ struct Lane
 	int			allowed;		/* in flight; grows to max_in_flight with good
 								 * answers */
 	int			retries_in_flight;
+	int			trusted_in_flight;	/* taken as such, while some had hung lately */
+	int			hung_lately;	/* so many good answers until that is over */
+	uint32		choices;		/* made meanwhile */
 	uint32		fresh_in_row;	/* taken since the last retry was */
 	int			failing;		/* users in a row with bad signals, and probes */
 	int			nblamed;		/* of these, the last LANE_BLAMED ... */
@@ -322,6 +327,12 @@ extern bool pace_allows(Lane *lane, Instant now, Instant *when);
  * than their part while there is something that was never tried.
  */
 extern Choice pace_choice(const Lane *lane);
+
+/* Do places stand empty for users that are trusted, of whom nothing is ready? */
+extern bool pace_wants_trusted(const Lane *lane);
+
+/* The one to take of a lane that is allowed to send. */
+extern QueueItem *pace_choose(Lane *lane);
 
 /*
  * Count an item of a lane that may send, and for which there is a place, as in

@@ -260,10 +260,7 @@ next_to_send(Instant now)
 			dlist_head_node(&lines[line]);
 	while ((lane = first_of(at)) != NULL)
 	{
-		QueueItem  *item = lane->breaker.open ? order_trusted(lane) : NULL;
-
-		if (item == NULL)
-			item = order_ready(lane, pace_choice(lane));
+		QueueItem  *item = pace_choose(lane);
 
 		if (!pace_take(item, now))
 			continue;

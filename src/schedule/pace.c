@@ -108,6 +108,53 @@ allowed_in_flight(const Lane *lane)
 	return Max(1, allowed >> Min(lane->failing / 4, 30));
 }
 
+/* A request that fails after so long has hung. */
+#define LONG_US		USECS_PER_SEC
+
+/* If nothing had failed. */
+static int
+most_in_flight(const Lane *lane)
+{
+	return Max(1, Min(lane->allowed, my_most(lane)));
+}
+
+/*
+ * While some requests hang, a quarter is kept for users that are trusted, as their events
+ * are not to wait for others' time to be over.
+ */
+static bool
+others_may_go(const Lane *lane)
+{
+	int			most = most_in_flight(lane);
+
+	return lane->in_flight - lane->trusted_in_flight <
+		Max(1, Min(allowed_in_flight(lane), most - Max(1, most / 4)));
+}
+
+static bool
+has_room(Lane *lane)
+{
+	if (lane->hung_lately == 0 || lane->ntrusted == 0)
+		return lane->in_flight < allowed_in_flight(lane);
+	return lane->in_flight < most_in_flight(lane) && (others_may_go(lane) || order_trusted(lane) != NULL);
+}
+
+bool
+pace_wants_trusted(const Lane *lane)
+{
+	return lane->hung_lately > 0 && lane->ntrusted > 0 && dlist_is_empty(unconstify(dlist_head *, &lane->ready_trusted));
+}
+
+QueueItem *
+pace_choose(Lane *lane)
+{
+	QueueItem  *trusted = lane->breaker.open || lane->hung_lately > 0 ? order_trusted(lane) : NULL;
+
+	if (trusted != NULL && (lane->breaker.open || !others_may_go(lane) || lane->choices++ % 2 == 0))
+		return trusted;
+	return order_ready(lane, pace_choice(lane));
+}
+
 /*
  * While a breaker is open, a few users that fail may stand before many that would not,
  * most likely together: so the newest probe, too.
@@ -261,7 +308,7 @@ pace_allows(Lane *lane, Instant now, Instant *when)
 		return false;
 	if (lane->policy.gone)
 		return true;			/* only to be given up */
-	if (lane->policy.halted || lane->in_flight >= allowed_in_flight(lane))
+	if (lane->policy.halted || !has_room(lane))
 		return false;
 
 	if (lane->breaker.open)
@@ -310,6 +357,8 @@ pace_take(QueueItem *item, Instant now)
 		lane->tokens -= 1.0;
 	lane->in_flight++;
 	lane->retries_in_flight += item->retry;
+	item->as_trusted = lane->hung_lately > 0 && !item->retry && breaker_trusts(lane, &item->row);
+	lane->trusted_in_flight += item->as_trusted;
 	places_take(item);
 	return true;
 }
@@ -323,6 +372,8 @@ pace_leave(QueueItem *item)
 		lane->probe = NULL;
 	lane->in_flight--;
 	lane->retries_in_flight -= item->retry;
+	lane->trusted_in_flight -= item->as_trusted;
+	item->as_trusted = false;
 	places_leave(item);
 	room_leave(item);
 }
@@ -360,6 +411,10 @@ pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 	bool		probed = lane->probe == item;
 
 	places_note(item, verdict, now);
+	if (verdict->signal == SIGNAL_FAILING && now - item->taken_at >= LONG_US)
+		lane->hung_lately = LANE_LATELY;
+	else if (verdict->signal == SIGNAL_ALIVE && lane->hung_lately > 0)
+		lane->hung_lately--;
 	/* a probe that has to be sent again has shown nothing good */
 	if (verdict->signal == SIGNAL_FAILING ||
 		(probed && verdict->signal == SIGNAL_NONE && verdict->kind == VERDICT_RETRY))

@@ -101,7 +101,7 @@ read_limit(const Lane *lane)
 static int
 enough(const Lane *lane)
 {
-	if (lane->breaker.open)
+	if (lane->breaker.open || pace_wants_trusted(lane))
 		return items_count() < PROBES_IN_ALL ? items_most : PROBES;
 	return Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
 }

@@ -178,6 +178,66 @@ crowds_keep_coming(int crowd, bool ordered)
 	end();
 }
 
+/* New users whose requests hang until their time is over: those of others do not wait for them. */
+static void
+crowd_hangs(int failures)
+{
+	LanePolicy	policy = usual;
+	int64		id = 1000;
+	Instant		longest = 0;
+	Instant		sent_at[64] = {0};
+	int			nleft = 0;
+
+	policy.breaker_failures = failures;
+	policy.min_backoff_us = 10 * SECOND;
+	policy.max_backoff_us = 300 * SECOND;
+	begin(&policy);
+	for (int i = 0; i < 10; i++)
+		queue_many(1, 1 + 2 * i, 2, IS_GOOD + i);
+	min_wait = 10 * SECOND;
+	work(t + SECOND, 1000);
+	for (int i = 0; i < 300; i++)
+		insert(1, 100 + i, i);
+	commit(1, 100, 399);
+	for (int ms = 0; ms < 120000; ms++)
+	{
+		t += 1000;
+		if (ms % 5000 == 100)
+		{
+			for (int i = 0; i < 10; i++)
+			{
+				queue_many(1, id + i, 1, IS_GOOD + i);
+				sent_at[i] = t;
+			}
+			id += 10;
+		}
+		take_those_that_may_go();
+		for (int i = 0; i < ntaken; i++)
+		{
+			const QueueRow *row = schedule_row(taken[i]);
+
+			if (row->ordering_key < IS_GOOD && t - taken[i]->taken_at < 10 * SECOND)
+				continue;
+			/* the first ones that hang are known when their time is over */
+			if (row->ordering_key < IS_GOOD || ms < 20000)
+				;
+			else if (row->event_id >= id - 10)
+				longest = Max(longest, t - sent_at[row->event_id - (id - 10)]);
+			else
+				longest = Max(longest, 5 * SECOND);
+			answer(taken[i]);
+			i = -1;
+		}
+	}
+	is_between(longest, 0, SECOND, "good users do not wait for those that hang");
+	for (int64 i = 1000; i < id; i++)
+		nleft += table[1][i].exists;
+	is_int(nleft, 0, "and none is left");
+	while (ntaken > 0)
+		answer(taken[0]);
+	end();
+}
+
 /* Good users in the midst of others: what probes is not only at both ends. */
 static void
 good_in_the_midst(void)
@@ -398,6 +458,8 @@ tests(void)
 	crowds_keep_coming(200, true);
 	crowds_keep_coming(30, false);
 	good_in_the_midst();
+	crowd_hangs(16);
+	crowd_hangs(1000000);
 	nobody_is_good();
 	newest_probes(200, 2);
 	newest_probes(40000, 4);
