@@ -54,7 +54,7 @@ find_trusted(const Lane *lane, int64 user)
 bool
 breaker_trusts(const Lane *lane, const QueueRow *row)
 {
-	return lane->policy.breaker_failures > 0 && row->has_key && find_trusted(lane, row->ordering_key) >= 0;
+	return row->has_key && find_trusted(lane, row->ordering_key) >= 0;
 }
 
 void
@@ -62,8 +62,7 @@ breaker_trust(const QueueItem *item)
 {
 	Lane	   *lane = item->lane;
 
-	if (lane->policy.breaker_failures == 0 || !item->row.has_key ||
-		find_trusted(lane, item->row.ordering_key) >= 0)
+	if (!item->row.has_key || find_trusted(lane, item->row.ordering_key) >= 0)
 		return;
 	lane->trusted[lane->ntrusted % LANE_TRUSTED] = item->row.ordering_key;
 	lane->ntrusted = lane->ntrusted < PG_INT32_MAX ? lane->ntrusted + 1 : LANE_TRUSTED;
