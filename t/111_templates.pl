@@ -121,9 +121,10 @@ foreach my $value ({ file => $secret }, { env => 'HOME' }, { env => undef }, { a
 my $id = send_event($node, { type => 'track', userId => 'u', header => { 'X-Plain-Key' => 'mine' } }, 'sources');
 ok(wait_until_sent($node), 'what has a name by default');
 like(query($node, "SELECT error FROM rswebhook.delivery WHERE event_id = $id"), qr/would replace the destination's authentication/, 'is no less the destination\'s');
-add_destination($node, 'echo', $own->url('/echo/text/0'), { %once, headers => '{"{{ event.context.name || X-Plain-Key }}": "s3cret-of-the-row"}' });
+add_destination($node, 'echo', $own->url('/echo/text/0'), { %once, headers => '{"{{ event.context.name || X-Plain-Key }}": "s3cret-of-the-row", "X-Own": "{{ event.context.own || s3cret-by-default }}"}' });
 $id = send_event($node, { type => 'track', userId => 'u' }, 'echo');
 ok(wait_until_sent($node), 'what comes back');
+is(($own->requests_to('/echo/text/0'))[-1]{headers}{'x-own'}, 's3cret-by-default', 'a default among it');
 unlike(query($node, "SELECT response_body FROM rswebhook.delivery WHERE event_id = $id"), qr/s3cret/, 'is masked');
 
 send_event($node, { type => 'track', context => { name => 'X-API-Key' } }, 'own headers');

@@ -94,13 +94,22 @@ settle_config_headers(TransformConfig *config)
 
 /* Is a part of a Config's header a template? */
 static bool
-is_by_event(const JsonbValue *item, const char *part)
+is_template(const JsonbValue *item, const char *part, Template *found)
 {
 	JsonbValue	string;
-	Template	found;
 
 	return item != NULL && json_get(item, part, strlen(part), &string) && string.type == jbvString &&
-		dynamic_template(string.val.string.val, string.val.string.len, &found);
+		dynamic_template(string.val.string.val, string.val.string.len, found);
+}
+
+/* A default is the destination's own, as what stands there without a template. */
+static bool
+is_default(const JsonbValue *value, const Template *template)
+{
+	const char *fallback = dynamic_fallback(template);
+
+	return value->type == jbvString && value->val.string.len == (int) strlen(fallback) &&
+		memcmp(value->val.string.val, fallback, strlen(fallback)) == 0;
 }
 
 /*
@@ -113,6 +122,8 @@ read_header_item(TransformConfig *config, const JsonbValue *item, const JsonbVal
 	JsonbValue	from;
 	JsonbValue	to;
 	JsonbValue	name;
+	Template	found;
+	bool		has_value;
 	NamedValue *header;
 
 	if (item->type == jbvNull)
@@ -126,11 +137,12 @@ read_header_item(TransformConfig *config, const JsonbValue *item, const JsonbVal
 	if (from.type != jbvString)
 		return "Its \"from\", the name of the header, is not a string.";
 
-	add_config_header(config, name.val.string.val, name.val.string.len,
-					  json_get(item, "to", 2, &to) ? &to : NULL);
+	has_value = json_get(item, "to", 2, &to);
+	add_config_header(config, name.val.string.val, name.val.string.len, has_value ? &to : NULL);
 	header = &config->headers.items[config->headers.count - 1];
-	header->named_by_event = is_by_event(template, "from");
-	header->valued_by_event = is_by_event(template, "to");
+	header->named_by_event = is_template(template, "from", &found);
+	header->valued_by_event = is_template(template, "to", &found) &&
+		!(has_value && is_default(&to, &found));
 	return NULL;
 }
 
