@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include <math.h>
+#include <time.h>
 
 #include "common/int.h"
 #include "port/atomics.h"
@@ -55,6 +56,15 @@ Instant
 clock_now(void)
 {
 	return poller_clock();
+}
+
+int64
+clock_processor_us(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return used.tv_sec * USECS_PER_SEC + used.tv_nsec / 1000;
 }
 
 /*

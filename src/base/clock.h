@@ -34,6 +34,9 @@
 
 extern Instant clock_now(void);
 
+/* Microseconds of a processor that the process has used; also for signal handlers. */
+extern int64 clock_processor_us(void);
+
 /* In shared memory, for all of the server: how the wall's clock was set. */
 extern Size clock_size(void);
 extern void clock_startup(void);

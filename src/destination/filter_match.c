@@ -9,8 +9,6 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
@@ -19,6 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/timeout.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "destination/filter_match.h"
 #include "destination/filter_path.h"
@@ -38,19 +37,10 @@ static volatile int64 ends_at;	/* of the processor's time, in microseconds */
 static volatile bool is_over;
 
 /* Also in a signal handler. */
-static int64
-processor_us(void)
-{
-	struct timespec used;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-	return used.tv_sec * USECS_PER_SEC + used.tv_nsec / 1000;
-}
-
 static void
 look_at_time(void)
 {
-	if (processor_us() < ends_at)
+	if (clock_processor_us() < ends_at)
 		return;
 	is_over = true;
 	InterruptPending = true;
@@ -64,7 +54,7 @@ begin_time(void)
 	const EnableTimeoutParams step = {.id = step_timeout, .type = TMPARAM_EVERY, .delay_ms = STEP_MS};
 
 	is_over = false;
-	ends_at = processor_us() + FILTER_MATCH_MS * INT64CONST(1000);
+	ends_at = clock_processor_us() + FILTER_MATCH_MS * INT64CONST(1000);
 	enable_timeouts(&step, 1);
 }
 

@@ -213,7 +213,7 @@ prepare(Instant now)
 	const QueueRow *rows[BATCH];
 	StoredEvent events[BATCH];
 	Instant		began;
-	int64		used;			/* by session_processor_us(), a system call */
+	int64		used;			/* by clock_processor_us(), a system call */
 
 	memset(prepared, 0, batch.nclaimed * sizeof(Prepared));
 	for (int i = 0; i < batch.nclaimed; i++)
@@ -221,10 +221,10 @@ prepare(Instant now)
 	put_back_from(queue_fetch(rows, batch.nclaimed, schedule_free_bytes(), look_at,
 							  events), now);
 	began = clock_now();
-	used = session_processor_us();
+	used = clock_processor_us();
 	for (int i = 0; i < batch.nclaimed; i++)
 	{
-		if (clock_now() - began >= BATCH_US && session_processor_us() - used >= BATCH_US)
+		if (clock_now() - began >= BATCH_US && clock_processor_us() - used >= BATCH_US)
 		{
 			put_back_from(i, now);
 			break;

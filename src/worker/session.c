@@ -14,7 +14,6 @@
 #include "postgres.h"
 
 #include <signal.h>
-#include <time.h>
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -116,15 +115,6 @@ pin_settings(void)
 	set("jit", "off");
 }
 
-int64
-session_processor_us(void)
-{
-	struct timespec used;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-	return used.tv_sec * INT64CONST(1000000) + used.tv_nsec / 1000;
-}
-
 /* This and the next four are called from signal handlers. */
 static void
 cancel_transaction(void)
@@ -159,8 +149,8 @@ step_timeout_handler(void)
 	if (rest_us == 0)
 		return;
 	if (rest_until == 0)
-		rest_until = session_processor_us() + rest_us;
-	else if (session_processor_us() >= rest_until)
+		rest_until = clock_processor_us() + rest_us;
+	else if (clock_processor_us() >= rest_until)
 		enable_timeout_after(STATEMENT_TIMEOUT, 1);
 }
 

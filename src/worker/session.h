@@ -34,10 +34,9 @@ extern void session_set_impatient(bool impatient);
 /*
  * What is left to do in this transaction, until it is limited again, takes so much
  * of the processor at the most, or a little more; how long it takes for that is up
- * to the machine.  And what the process has used.
+ * to the machine.
  */
 extern void session_limit_rest(int64 us);
-extern int64 session_processor_us(void);
 
 /*
  * Before the worker is idle: autovacuum, for one, should hear of what the last
