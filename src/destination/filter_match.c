@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
+#include "base/inject.h"
 #include "destination/filter_match.h"
 #include "destination/table.h"
 #include "transform/pathquery.h"
@@ -32,6 +33,8 @@ ask(void *arg)
 	PathMatch  *match = arg;
 	LOCAL_FCINFO(call, 4);
 	Datum		result;
+
+	INJECT("filter");
 
 	/* not with a time zone: what it says must not depend on who sends */
 	InitFunctionCallInfoData(*call, NULL, 4, InvalidOid, NULL, NULL);

@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -175,6 +177,13 @@ static TimeoutId step_timeout = MAX_TIMEOUTS;	/* not registered yet */
 static volatile int64 ends_at;	/* of the processor's time, in microseconds */
 static volatile bool is_over;
 
+/*
+ * A cancel of somebody else's comes by a signal, and ours does not: nothing else tells
+ * them apart.
+ */
+static struct sigaction on_cancel;
+static volatile bool is_cancelled;
+
 /* Also in a signal handler. */
 static void
 look_at_time(void)
@@ -187,23 +196,51 @@ look_at_time(void)
 	SetLatch(MyLatch);
 }
 
+/* In a signal handler. */
+static void
+note_cancel(int signo, siginfo_t *info, void *context)
+{
+	is_cancelled = true;
+	if (on_cancel.sa_flags & SA_SIGINFO)
+		on_cancel.sa_sigaction(signo, info, context);
+	else if (on_cancel.sa_handler != SIG_IGN && on_cancel.sa_handler != SIG_DFL)
+		on_cancel.sa_handler(signo);
+}
+
+static void
+listen_to_cancels(void)
+{
+	struct sigaction action;
+
+	is_cancelled = false;
+	(void) sigaction(SIGINT, NULL, &on_cancel);
+	action = on_cancel;
+	action.sa_flags |= SA_SIGINFO;
+	action.sa_sigaction = note_cancel;
+	(void) sigaction(SIGINT, &action, NULL);
+}
+
 static void
 begin_time(void)
 {
 	const EnableTimeoutParams step = {.id = step_timeout, .type = TMPARAM_EVERY, .delay_ms = STEP_MS};
 
+	listen_to_cancels();
 	is_over = false;
 	ends_at = clock_processor_us() + PATHQUERY_MS * INT64CONST(1000);
 	enable_timeouts(&step, 1);
 }
 
-/* A cancel that has not been seen may be ours, and was for nothing then. */
+/* A cancel that has not been seen may be ours alone, and was for nothing then. */
 static void
 end_time(void)
 {
 	disable_timeout(step_timeout, false);
 	if (is_over)
 		QueryCancelPending = false;
+	if (is_over && is_cancelled)
+		QueryCancelPending = InterruptPending = true;
+	(void) sigaction(SIGINT, &on_cancel, NULL);
 }
 
 void
@@ -219,7 +256,7 @@ pathquery_run(void (*step) (void *arg), void *arg)
 	PG_CATCH();
 	{
 		end_time();
-		if (is_over && geterrcode() == ERRCODE_QUERY_CANCELED)
+		if (is_over && !is_cancelled && geterrcode() == ERRCODE_QUERY_CANCELED)
 		{
 			FlushErrorState();
 			ereport(ERROR,
