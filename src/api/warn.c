@@ -25,17 +25,9 @@ const char *const warn_on_error_values[] = {"warn", "raise", NULL};
 static bool
 is_the_applications(int sqlerrcode)
 {
-	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
-	{
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_SYSTEM_ERROR:
-			return true;
-		default:
-			return sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE || sqlerrcode == ERRCODE_STATEMENT_TOO_COMPLEX ||
-				sqlerrcode == ERRCODE_DATA_CORRUPTED || sqlerrcode == ERRCODE_INDEX_CORRUPTED;
-	}
+	return subtransaction_is_about_all(sqlerrcode) || subtransaction_is_lack(sqlerrcode) ||
+		sqlerrcode == ERRCODE_STATEMENT_TOO_COMPLEX ||
+		sqlerrcode == ERRCODE_DATA_CORRUPTED || sqlerrcode == ERRCODE_INDEX_CORRUPTED;
 }
 
 bool

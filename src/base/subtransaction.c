@@ -15,11 +15,45 @@
 
 #include "base/subtransaction.h"
 
+/* A reserve, for the error, where memory is short. */
+static MemoryContext
+make_reserve(void)
+{
+	return AllocSetContextCreate(CurrentMemoryContext, "rswebhook error", ALLOCSET_DEFAULT_SIZES);
+}
+
+bool
+subtransaction_is_about_all(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+			return true;
+		default:
+			return sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+	}
+}
+
+bool
+subtransaction_is_lack(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_SYSTEM_ERROR:
+			return true;
+		default:
+			return false;
+	}
+}
+
 ErrorData *
 subtransaction_try(void (*step) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext reserve = make_reserve();
 	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
@@ -33,7 +67,7 @@ subtransaction_try(void (*step) (void *arg), void *arg)
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(context);
+		MemoryContextSwitchTo(reserve);
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
@@ -41,5 +75,7 @@ subtransaction_try(void (*step) (void *arg), void *arg)
 		CurrentResourceOwner = owner;
 	}
 	PG_END_TRY();
+	if (error == NULL)
+		MemoryContextDelete(reserve);
 	return error;
 }

@@ -291,20 +291,6 @@ destination_row_is(HeapTuple tuple, const RowVersion *version)
  * ---------------------------------------------------------------------
  */
 
-/* What would be so with any other row. */
-static bool
-is_about_all(int sqlerrcode)
-{
-	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
-	{
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_TRANSACTION_ROLLBACK:
-			return true;
-		default:
-			return sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
-	}
-}
-
 typedef struct Attempt
 {
 	DestinationPart part;
@@ -321,8 +307,9 @@ attempt_part(void *arg)
 	attempt->part(attempt->tuple, attempt->desc, attempt->arg);
 }
 
-char *
-destination_try(DestinationPart part, HeapTuple tuple, TupleDesc desc, void *arg)
+/* The error's message, or NULL. */
+static char *
+try_part(DestinationPart part, HeapTuple tuple, TupleDesc desc, void *arg, bool lack_is_its_own)
 {
 	Attempt		attempt = {part, tuple, desc, arg};
 	ErrorData  *error = NULL;
@@ -334,9 +321,16 @@ destination_try(DestinationPart part, HeapTuple tuple, TupleDesc desc, void *arg
 		error = subtransaction_try(attempt_part, &attempt);
 	if (error == NULL)
 		return NULL;
-	if (is_about_all(error->sqlerrcode))
+	if (subtransaction_is_about_all(error->sqlerrcode) ||
+		(!lack_is_its_own && subtransaction_is_lack(error->sqlerrcode)))
 		ReThrowError(error);
 	return error->message;
+}
+
+char *
+destination_try(DestinationPart part, HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	return try_part(part, tuple, desc, arg, false);
 }
 
 static void
@@ -349,7 +343,7 @@ Destination *
 destination_read_row(HeapTuple tuple, TupleDesc desc, bool *unreadable)
 {
 	Destination *dest = palloc0(sizeof(Destination));
-	char	   *message = destination_try(read_all_of_row, tuple, desc, dest);
+	char	   *message = try_part(read_all_of_row, tuple, desc, dest, true);
 
 	*unreadable = message != NULL;
 	if (*unreadable)

@@ -88,9 +88,9 @@ extern bool destination_row_is(HeapTuple tuple, const RowVersion *version);
 typedef void (*DestinationPart) (HeapTuple tuple, TupleDesc desc, void *arg);
 
 /*
- * If it fails (no memory for it, or a part of the row that is damaged), that is this
- * destination's matter alone: the error's message is returned, else NULL.  What
- * would be so with any other row is an error all the same.
+ * If it fails (a part of the row is damaged, say), that is this destination's matter
+ * alone: the error's message is returned, else NULL.  What would be so with any other
+ * row, or is for want of memory, is an error all the same.
  */
 extern char *destination_try(DestinationPart part, HeapTuple tuple, TupleDesc desc, void *arg);
 
