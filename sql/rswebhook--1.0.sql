@@ -389,7 +389,8 @@ CREATE FUNCTION rswebhook_send(
     deliver_after timestamptz DEFAULT NULL,
     ordering_key  text DEFAULT NULL,
     expires_after interval DEFAULT NULL,
-    deduplicate   interval DEFAULT NULL)
+    deduplicate   interval DEFAULT NULL,
+    enrich        boolean DEFAULT NULL)
 RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'rswebhook_send';
@@ -402,7 +403,8 @@ CREATE FUNCTION rswebhook_send_batch(
     deliver_after timestamptz DEFAULT NULL,
     ordering_key  text DEFAULT NULL,
     expires_after interval DEFAULT NULL,
-    deduplicate   interval DEFAULT NULL)
+    deduplicate   interval DEFAULT NULL,
+    enrich        boolean DEFAULT NULL)
 RETURNS SETOF bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'rswebhook_send_batch';
@@ -422,6 +424,7 @@ RETURNS SETOF bigint
 --   user_id=, anonymous_id=, group_id=, previous_id=, ordering_key=<column>
 --   previous=true|false                   of UPDATE: the old row as well (false)
 --   shape=rudderstack|supabase|hasura     what it looks like (rudderstack)
+--   enrich=true|false                     with what RudderStack's gateway adds (rswebhook.enrich)
 --   on_error=warn|raise                   what if it cannot be sent (warn)
 --
 -- Whoever changes the table needs no privilege of the extension.
@@ -441,6 +444,7 @@ CREATE FUNCTION rswebhook_trigger() RETURNS trigger
 --   deliver_after=<column>        timestamptz; not before then
 --   expires_after=<column>        interval; not later than that
 --   keep=true|false               false: the row is deleted (true)
+--   enrich=true|false             with what RudderStack's gateway adds (rswebhook.enrich)
 --   on_error=warn|raise           what if it cannot be sent (warn)
 --
 CREATE FUNCTION rswebhook_outbox() RETURNS trigger
@@ -966,8 +970,8 @@ CREATE FUNCTION rswebhook.sending_functions() RETURNS regprocedure[]
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT ARRAY[
-        '@extschema@.rswebhook_send(jsonb, text, timestamptz, text, interval, interval)',
-        '@extschema@.rswebhook_send_batch(jsonb, text, timestamptz, text, interval, interval)',
+        '@extschema@.rswebhook_send(jsonb, text, timestamptz, text, interval, interval, boolean)',
+        '@extschema@.rswebhook_send_batch(jsonb, text, timestamptz, text, interval, interval, boolean)',
         '@extschema@.rswebhook_trigger()',
         '@extschema@.rswebhook_outbox()']::regprocedure[]
 $$;

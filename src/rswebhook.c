@@ -21,6 +21,7 @@
 #include "utils/guc.h"
 
 #include "api/accept.h"
+#include "api/gateway.h"
 #include "base/compat.h"
 #include "destination/secret.h"
 #include "http/guard.h"
@@ -188,6 +189,17 @@ define_delivery(void)
 }
 
 static void
+define_sending(void)
+{
+	DefineCustomBoolVariable("rswebhook.enrich",
+							 "Whether events get what RudderStack's gateway adds to them.",
+							 "Unless the call, or the trigger, says so itself.",
+							 &rswebhook_enrich,
+							 false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+static void
 define_security(void)
 {
 	DefineCustomStringVariable("rswebhook.blocked_networks",
@@ -238,6 +250,7 @@ static void
 define_settings(void)
 {
 	define_limits();
+	define_sending();
 	define_delivery();
 	define_security();
 	if (process_shared_preload_libraries_in_progress)

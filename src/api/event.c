@@ -113,8 +113,8 @@ iso_timestamp(TimestampTz at)
 	return text;
 }
 
-static char *
-new_id(void)
+char *
+event_new_id(void)
 {
 	Datum		uuid = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
 
@@ -228,7 +228,7 @@ push_rudderstack(JsonbInState *state, const EventForm *form, const RowJson *rows
 	push_string(state, "channel", "server");
 	push_context(state, form, rows, row);
 	push_string(state, "groupId", ids->group);
-	push_string(state, "messageId", new_id());
+	push_string(state, "messageId", event_new_id());
 	push_string(state, "previousId", ids->previous);
 	if (!traits)
 		push_row(state, "properties", rows, row);
@@ -254,7 +254,7 @@ static void
 push_hasura(JsonbInState *state, const EventForm *form, const RowJson *rows, const ChangedRow *row,
 			TimestampTz now)
 {
-	push_string(state, "id", new_id());
+	push_string(state, "id", event_new_id());
 	push_string(state, "created_at", iso_timestamp(now));
 	push_key(state, "trigger");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
@@ -317,7 +317,7 @@ event_of_parts(const char *type, const char *name, const char *message_id, const
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_string(&state, "type", type);
 	push_string(&state, page ? "name" : "event", name);
-	push_string(&state, "messageId", message_id != NULL ? message_id : new_id());
+	push_string(&state, "messageId", message_id != NULL ? message_id : event_new_id());
 	push_string(&state, "userId", user);
 	push_string(&state, "channel", "server");
 	push_string(&state, "originalTimestamp", at);

@@ -283,6 +283,13 @@ convert_header(const NamedValue *named, HttpHeader *header, char **why)
 	return true;
 }
 
+/* An empty one stands for none, as it does to RudderStack. */
+static bool
+is_no_user_agent(const HttpHeader *header)
+{
+	return header->value[0] == '\0' && pg_strcasecmp(header->name, "user-agent") == 0;
+}
+
 /* Collect them from the weakest source to the strongest; the last one wins. */
 static bool
 build_headers(const Transformed *transformed, WireRequest *wire, char **why)
@@ -317,6 +324,8 @@ build_headers(const Transformed *transformed, WireRequest *wire, char **why)
 		if (i + 1 < count &&
 			pg_strcasecmp(all[i].header.name, all[i + 1].header.name) == 0)
 			continue;
+		if (is_no_user_agent(&all[i].header))
+			continue;
 		wire->headers[wire->nheaders++] = all[i].header;
 		bytes += strlen(all[i].header.name) + strlen(all[i].header.value);
 		if (bytes > MAX_HEADER_BYTES)
@@ -326,6 +335,16 @@ build_headers(const Transformed *transformed, WireRequest *wire, char **why)
 		}
 	}
 	return true;
+}
+
+bool
+request_own_headers_fit(Jsonb *event, char **why)
+{
+	Transformed own = {0};
+	WireRequest wire = {0};
+
+	transform_own_headers(event, &own.headers);
+	return own.headers.count == 0 || build_headers(&own, &wire, why);
 }
 
 void
@@ -357,8 +376,12 @@ body_text(const JsonbValue *body, int *len)
 static bool
 build_body(const Transformed *transformed, WireRequest *wire, char **why)
 {
-	int			len;
-	const char *utf8 = body_text(&transformed->body, &len);
+	int			len = 0;
+	const char *utf8 = "";
+
+	/* of an event of which nothing is left, there is no body */
+	if (transformed->body.val.object.nPairs > 0)
+		utf8 = body_text(&transformed->body, &len);
 
 	if (utf8 == NULL)
 	{
