@@ -48,7 +48,7 @@ gateway_pass(Jsonb *event, TimestampTz now, Refusal *refusal)
 	{
 		(void) refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
 						   "event has neither a \"userId\" nor an \"anonymousId\"",
-						   "With enrich, events are refused that RudderStack's gateway refuses: of those without a user, it takes the types extract and rETL only.",
+						   "RudderStack's gateway refuses such an event, unless its type is extract or rETL, and with enrich it is refused here.",
 						   "Give the event one of them, or send it without enrich.");
 		return NULL;
 	}
