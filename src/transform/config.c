@@ -22,6 +22,7 @@
 #include "transform/dynamic.h"
 #include "transform/flatten.h"
 #include "transform/json.h"
+#include "transform/pairs.h"
 #include "transform/values.h"
 
 static const struct
@@ -257,47 +258,46 @@ transform_config_resolved(Jsonb *jsonb, Jsonb *templates)
 	return config;
 }
 
+/* As RudderStack's array of {from, to}; headers: an object, or NULL. */
 static void
-push_string(JsonbInState *state, JsonbIteratorToken token, const char *string, int len)
+header_items(Jsonb *headers, JsonbValue *items)
 {
-	JsonbValue	value;
+	int			count = 0;
+	JsonbPair  *given = headers == NULL ? NULL : pairs_of(&headers->root, 0, &count);
+	JsonbPair  *pairs = palloc(Max(count, 1) * 2 * sizeof(JsonbPair));
 
-	json_set_string(&value, string, len);
-	pushJsonbValue(state, token, &value);
+	items->type = jbvArray;
+	items->val.array.rawScalar = false;
+	items->val.array.nElems = count;
+	items->val.array.elems = palloc(Max(count, 1) * sizeof(JsonbValue));
+	for (int i = 0; i < count; i++)
+	{
+		JsonbPair  *item = &pairs[2 * i];
+
+		/* jsonb's order: by length, then bytes */
+		json_set_string(&item[0].key, "to", 2);
+		item[0].value = given[i].value;
+		json_set_string(&item[1].key, "from", 4);
+		item[1].value = given[i].key;
+		json_set_object(&items->val.array.elems[i], item, 2);
+	}
 }
 
 /* The parts as a Config. */
 static Jsonb *
 config_of_parts(const char *url, const char *method, Jsonb *headers)
 {
-	JsonbInState state = {0};
-	JsonbIterator *it = headers == NULL ? NULL : JsonbIteratorInit(&headers->root);
-	JsonbIteratorToken token;
-	JsonbValue	name;
-	JsonbValue	value;
+	JsonbPair	pairs[3];
+	JsonbValue	config;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_string(&state, WJB_KEY, "headers", strlen("headers"));
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	while (it != NULL && (token = JsonbIteratorNext(&it, &name, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY)
-			continue;
-		(void) JsonbIteratorNext(&it, &value, true);
-		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		push_string(&state, WJB_KEY, "from", strlen("from"));
-		pushJsonbValue(&state, WJB_VALUE, &name);
-		push_string(&state, WJB_KEY, "to", strlen("to"));
-		pushJsonbValue(&state, WJB_VALUE, &value);
-		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	}
-	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	push_string(&state, WJB_KEY, "webhookUrl", strlen("webhookUrl"));
-	push_string(&state, WJB_VALUE, url, strlen(url));
-	push_string(&state, WJB_KEY, "webhookMethod", strlen("webhookMethod"));
-	push_string(&state, WJB_VALUE, method, strlen(method));
-	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	return JsonbValueToJsonb(state.result);
+	json_set_string(&pairs[0].key, "headers", 7);
+	header_items(headers, &pairs[0].value);
+	json_set_string(&pairs[1].key, "webhookUrl", 10);
+	json_set_string(&pairs[1].value, url, strlen(url));
+	json_set_string(&pairs[2].key, "webhookMethod", 13);
+	json_set_string(&pairs[2].value, method, strlen(method));
+	json_set_object(&config, pairs, lengthof(pairs));
+	return json_write(&config);
 }
 
 TransformConfig *
@@ -345,32 +345,36 @@ transform_config_from_parts(const char *url, const char *method, Jsonb *headers)
 	return config;
 }
 
-const char *
-transform_config_problem(const TransformConfig *config)
+bool
+transform_config_is_good(const TransformConfig *config, ConfigProblem *problem)
 {
 	if (config->url_needed && !config->url_given)
-		return "the URL is missing, null or empty";
-	if (config->bad_header > 0)
-		return psprintf("item %d of its headers is none: %s", config->bad_header, config->bad_header_detail);
-	return NULL;
+		*problem = (ConfigProblem) {
+			"config has no \"webhookUrl\"", "The URL to send to is missing, null or empty.",
+			"Add \"webhookUrl\": \"https://...\" to the config."
+		};
+	else if (config->bad_header > 0)
+		*problem = (ConfigProblem) {
+			psprintf("item %d of \"headers\" in the config is not a header", config->bad_header),
+			config->bad_header_detail,
+			"Each item is an object such as {\"from\": \"x-api-key\", \"to\": \"value\"}."
+		};
+	else
+		return true;
+	return false;
 }
 
 void
 transform_config_check(const TransformConfig *config)
 {
-	if (config->url_needed && !config->url_given)
+	ConfigProblem problem;
+
+	if (!transform_config_is_good(config, &problem))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("config has no \"webhookUrl\""),
-				 errdetail("The URL to send to is missing, null or empty."),
-				 errhint("Add \"webhookUrl\": \"https://...\" to the config.")));
-	if (config->bad_header > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("item %d of \"headers\" in the config is not a header",
-						config->bad_header),
-				 errdetail("%s", config->bad_header_detail),
-				 errhint("Each item is an object such as {\"from\": \"x-api-key\", \"to\": \"value\"}.")));
+				 errmsg_internal("%s", problem.message),
+				 errdetail_internal("%s", problem.detail),
+				 errhint("%s", problem.hint)));
 }
 
 /* What of a value lies elsewhere. */

@@ -491,6 +491,7 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 	JsonbValue	sync_timestamp;
 	JsonbValue *timestamp;		/* NULL: the event keeps its own */
 	bool		dynamic = false;
+	ConfigProblem problem;
 
 	if (!JB_ROOT_IS_OBJECT(event))
 		ereport(ERROR,
@@ -519,8 +520,11 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 	}
 
 	/* of what an event has made of it, the event hears */
-	if (dynamic && (result->problem = transform_config_problem(config)) != NULL)
+	if (dynamic && !transform_config_is_good(config, &problem))
+	{
+		result->problem = psprintf("%s: %s", problem.message, problem.detail);
 		return;
+	}
 	transform_config_check(config);
 	result->method = config->method;
 	build_headers(&parts, config, limit, result);
