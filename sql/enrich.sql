@@ -72,6 +72,13 @@ PREPARE send_so(jsonb, boolean) AS SELECT pg_temp.stored(rswebhook_send($1, 'enr
 EXECUTE send_so('{"userId": "u1"}', true);
 EXECUTE send_so('{"userId": "u1"}', NULL);
 
+-- what a table sends is not for whoever changes it to have refused
+CREATE ROLE regress_sender;
+SET ROLE regress_sender;
+SET rswebhook.enrich = on;
+RESET ROLE;
+DROP ROLE regress_sender;
+
 -- who is nobody is refused, with the setting as well
 SELECT e, pg_temp.reason(format('SELECT rswebhook_send(%L, %L, enrich => true)', e, 'enriched'))
 FROM unnest(ARRAY['{}', '{"type": "track", "event": "E"}', '{"userId": ""}', '{"userId": " ", "anonymousId": null}', '{"userId": "\u200b"}',

@@ -188,6 +188,7 @@ define_delivery(void)
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
+/* Of what a table sends, it is not for whoever changes the table to have some refused. */
 static void
 define_sending(void)
 {
@@ -196,7 +197,7 @@ define_sending(void)
 							 "Unless the call, or the trigger, says so itself.",
 							 &rswebhook_enrich,
 							 false,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
 static void

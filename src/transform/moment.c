@@ -215,7 +215,7 @@ moment_text(const Moment *moment)
 	int			year;
 	int			month;
 	int			of_month;
-	char	   *text;
+	char		zone[8] = "Z";
 
 	if (second < 0)
 	{
@@ -223,10 +223,10 @@ moment_text(const Moment *moment)
 		second += SECS_PER_DAY;
 	}
 	j2date(day + UNIX_DAY, &year, &month, &of_month);
-	text = psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03d", year, month, of_month,
-					second / SECS_PER_HOUR, second / 60 % 60, second % 60, moment->nanoseconds / 1000000);
-	return moment->zone == 0 ? psprintf("%sZ", text) :
-		psprintf("%s%c%02d:%02d", text, moment->zone < 0 ? '-' : '+', minutes / 60, minutes % 60);
+	if (moment->zone != 0)
+		snprintf(zone, sizeof(zone), "%c%02d:%02d", moment->zone < 0 ? '-' : '+', minutes / 60, minutes % 60);
+	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03d%s", year, month, of_month,
+					second / SECS_PER_HOUR, second / 60 % 60, second % 60, moment->nanoseconds / 1000000, zone);
 }
 
 /* Between two moments; what is longer than 292 years counts as that. */
