@@ -32,6 +32,7 @@ test_taken();
 test_never_taken();
 test_held();
 test_farewell();
+test_wants_http1();
 test_long_heads();
 test_endless();
 test_last_words();
@@ -131,6 +132,41 @@ sub test_farewell
     my %recorded = attempts($node);
     is(join("\n", map { "$_: $recorded{$_}" } grep { /^farewell/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
         '', 'farewell: each by its first attempt');
+    return;
+}
+
+# HTTP_1_1_REQUIRED, of a stream or of the whole connection: that is how it is asked
+# from then on, and what it said so of is not a failure
+sub test_wants_http1
+{
+    my %told;
+
+    foreach my $warm (0, 1)
+    {
+        my %both = (warm => $warm, http1 => JSON::PP::true);
+
+        foreach my $end ('', 'stay', 'close')
+        {
+            my %says = (%both, $end ? (leaves => JSON::PP::true, end => $end) : ());
+
+            $told{"wants-all-$warm-$end"} = { %says, wants => '' };
+            $told{"wants-one-$warm-$end"} = { %says, wants => '_4' };
+        }
+        $told{"wants-early-$warm"} = { %both, wants => '', early => JSON::PP::true, size => 900_000 };
+    }
+    my $answered = run_receivers(\%told, 6);
+    my %recorded = attempts($node);
+
+    is(join("\n", map { "$_: $recorded{$_}" } grep { /^wants-/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded),
+        '', 'HTTP/1.1 is wanted: each by its first attempt');
+    is(join("\n", map { "$_: $answered->{$_}" } grep { $answered->{$_} != 1 } sort keys %$answered),
+        '', 'and answered once');
+
+    # one that wants what it does not speak fails, and is told as one that does
+    run_receivers({ 'lacks' => { wants => '' }, 'insists' => { wants => '', insists => JSON::PP::true } }, 3);
+    %recorded = attempts($node);
+    is(join("\n", map { "$_: $recorded{$_}" } grep { /^(?:lacks|insists)_/ && $recorded{$_} ne 'retry 1, aborted 2' } sort keys %recorded),
+        '', 'HTTP/1.1 is wanted, and not there: a failure');
     return;
 }
 

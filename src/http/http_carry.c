@@ -20,6 +20,7 @@
 #include "http/http_carry.h"
 #include "http/http_connection.h"
 #include "http/http_curl.h"
+#include "http/http_pool.h"
 #include "http/http_socket.h"
 #include "http/http_unasked.h"
 #include "http/poller.h"
@@ -325,6 +326,18 @@ on_connected(Transfer *t, int local_port)
 	return !t->again;
 }
 
+/*
+ * libcurl tells of HTTP_1_1_REQUIRED (RFC 9113, 7) only by the connection on which it
+ * would send the request again.
+ */
+static void
+on_not_taken(Transfer *t)
+{
+	if (t->connection->multiplexed && http_unasked_tls(t) != NULL && !speaks_http2(t))
+		(void) http_pool_give_up_http2(t);
+	http_carry_not_taken(t);
+}
+
 #endif							/* HTTP_TELLS_CONNECTED */
 
 /* ---------------------------------------------------------------------
@@ -387,6 +400,6 @@ http_carry_init(const curl_version_info_data *libcurl)
 	looks_rarely = libcurl->version_num >= 0x081600;
 #if HTTP_TELLS_CONNECTED
 	http_upwards.connected = on_connected;
+	http_upwards.not_taken = on_not_taken;
 #endif
-	http_upwards.not_taken = http_carry_not_taken;
 }

@@ -229,11 +229,17 @@ http_pool_proxy(const Transfer *t)
 }
 
 bool
+http_pool_loses_answers(void)
+{
+	return loses_answers;
+}
+
+bool
 http_pool_give_up_http2(Transfer *t)
 {
 	Pool	   *pool = t->pool;
 
-	if (!loses_answers || pool->http2_only)
+	if (pool->http2_only)
 		return false;
 	pool->http1 = true;
 	http_upwards.deserted(t->connection);

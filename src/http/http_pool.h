@@ -30,9 +30,12 @@ extern void http_pool_drop_if_empty(Pool *pool);
 extern bool http_pool_trusts_system(const Transfer *t);
 extern const char *http_pool_proxy(const Transfer *t);
 
+/* May answers over HTTP/2 get lost on the way through libcurl? */
+extern bool http_pool_loses_answers(void);
+
 /*
- * Answers over HTTP/2 get lost on the way through libcurl.  True: the receiver is
- * spoken to by HTTP/1.1 from now on.  If it does not do that, it is not.
+ * They do, or the receiver does not take what comes over HTTP/2.  True: it is spoken
+ * to by HTTP/1.1 from now on.  If it does not do that, it is not.
  */
 extern bool http_pool_give_up_http2(Transfer *t);
 extern void http_pool_needs_http2(Transfer *t);

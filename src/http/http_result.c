@@ -191,7 +191,8 @@ static bool
 may_be_lost(Transfer *t, CURLcode result)
 {
 	return (result == CURLE_HTTP2_STREAM || result == CURLE_GOT_NOTHING) &&
-		(t->repeats < HTTP_MAX_REPEATS || http_pool_give_up_http2(t));
+		(t->repeats < HTTP_MAX_REPEATS ||
+		 (http_pool_loses_answers() && http_pool_give_up_http2(t)));
 }
 
 /*
@@ -215,20 +216,30 @@ needs_http2(const Transfer *t, CURLcode result)
 						(result == CURLE_SSL_CONNECT_ERROR && !http_result_was_connected(t)));
 }
 
+/*
+ * A receiver that takes nothing over HTTP/2 may have said that it wants HTTP/1.1 as it
+ * ended the connection, of which libcurl does not tell.
+ */
+static bool
+may_take_http1(Transfer *t)
+{
+	return t->connection->multiplexed && http_pool_give_up_http2(t);
+}
+
 bool
 http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 {
 	if (t->deadline_us >= 0 && now_us >= t->deadline_us)
 		return false;
 	if (t->again)
-		return t->fault == NULL || t->repeats < HTTP_MAX_REPEATS;
+		return t->fault == NULL || t->repeats < HTTP_MAX_REPEATS || may_take_http1(t);
 	if (t->barred || t->fault != NULL || t->head_bytes > 0)
 		return false;
 	if (result == CURLE_OPERATION_TIMEDOUT && t->away && t->connect_by_us > now_us)
 		return true;			/* libcurl counts the time that we were away */
 	if (head_is_lost(t, result))
 	{
-		if (http_pool_give_up_http2(t))
+		if (http_pool_loses_answers() && http_pool_give_up_http2(t))
 			return true;
 		t->fault = long_header;
 		return false;
@@ -241,7 +252,8 @@ http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 	if (t->opened && t->connection->ncarried == 1)
 		return t->connection->multiplexed &&
 			(may_be_lost(t, result) ||
-			 (result == CURLE_HTTP2 && t->repeats < HTTP_MAX_REPEATS));
+			 (result == CURLE_HTTP2 &&
+			  (t->repeats < HTTP_MAX_REPEATS || may_take_http1(t))));
 	return http_result_blames_connection(result) || result == CURLE_HTTP2_STREAM;
 }
 

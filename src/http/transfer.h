@@ -150,7 +150,7 @@ typedef struct Pool
 	bool		proxied;		/* and no_proxy does not name the host */
 	bool		choice;			/* there are several addresses */
 	bool		single;			/* the last one takes one request at a time */
-	bool		http1;			/* answers over HTTP/2 were lost ... */
+	bool		http1;			/* answers over HTTP/2 were lost, or it takes none ... */
 	bool		http2_only;		/* ... but it does not speak HTTP/1.1 */
 	int			probation;		/* requests on kept connections, up to PROBATION */
 	bool		unasked;		/* something has come unasked: look closely ... */

@@ -13,8 +13,11 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -172,6 +175,34 @@ begins_too_old(int ring_part, const char *partition, int64 age_us)
 }
 
 /*
+ * pg_dump reads pg_extension, and so keeps a lock on that to its end; but none on
+ * the tables of an extension, which its parallel workers lock later and may not wait for.
+ */
+static bool
+dump_is_open(void)
+{
+	LOCKTAG		tag;
+	int			others;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, ExtensionRelationId);
+	pfree(GetLockConflicts(&tag, AccessExclusiveLock, &others));
+	return others > 0;
+}
+
+/*
+ * Whoever has left such a transaction open is in the way for so long at the most: the
+ * part has to be empty before it is written again, an eighth of the retention later.
+ */
+static void
+make_way_for_dump(Ring ring, int ring_part, const char *partition, int64 age_us)
+{
+	if (dump_is_open() && !is_old(ring, ring_part, partition, age_us + age_us / 16))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("\"%s\" is not emptied while a dump may be under way", partition)));
+}
+
+/*
  * Checked once without the lock that TRUNCATE takes, since the answer is nearly
  * always no, and again with it: a send that is still open holds the partition
  * against us.  The queue is locked by then as well.
@@ -179,6 +210,7 @@ begins_too_old(int ring_part, const char *partition, int64 age_us)
 static void
 empty_part(Ring ring, int ring_part, const char *partition, int64 age_us)
 {
+	make_way_for_dump(ring, ring_part, partition, age_us);
 	SPI_execute(psprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE NOWAIT", partition), false, 0);
 	tables_look_again();
 	if (!is_old(ring, ring_part, partition, age_us) || (ring == RING_EVENT && is_owed(partition)))

@@ -39,6 +39,9 @@
 //                       64 kB of what follows
 //       http1: true     also over HTTP/1.1, if asked to
 //       insists: true   over HTTP/2 even if asked for HTTP/1.1
+//       wants: TEXT     HTTP/1.1 for what has that in its body, which it says of the
+//                       stream ...
+//       leaves: true    ... or by a GOAWAY that takes none
 //       tls: VERSION    not a later one, such as TLSv1.2
 //       resets: true    each connection, which is not asked for HTTP/2, in one with
 //                       the last of the handshake
@@ -65,6 +68,7 @@ const [DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_U
     [0, 1, 3, 4, 5, 6, 7, 8, 9];
 const END_STREAM = 1, END_HEADERS = 4, ACK = 1;
 const MAX_STREAMS = 3, WINDOW = 4;
+const HTTP_1_1_REQUIRED = 13;
 const PREFACE_BYTES = 24;
 const FRAME_BYTES = 16000;
 const ALL_STREAMS = 0x7fffffff;
@@ -230,6 +234,18 @@ function Told(told, socket, front, number, siblings, receiver)
             setTimeout(() => front.write(Buffer.alloc(64, 0x15)));
     }
 
+    function want_http1(stream)
+    {
+        owed.delete(stream);
+        if (!told.leaves)
+            return socket.write(frame(RST_STREAM, 0, stream, u32(HTTP_1_1_REQUIRED)));
+        last = Math.max(stream - 2, 0);
+        [...owed].forEach((other) => other > last && owed.delete(other));
+        socket.write(goaway(last, HTTP_1_1_REQUIRED));
+        ends = true;
+        end();
+    }
+
     function answer(stream)
     {
         if (silent || told.hangs && requests.get(stream).body.includes(told.hangs))
@@ -274,6 +290,8 @@ function Told(told, socket, front, number, siblings, receiver)
         const all = [...requests.values()];
         const nth = all.indexOf(request) + 1;
 
+        if (told.wants !== undefined && owed.has(stream) && (told.early || request.whole) && request.body.includes(told.wants))
+            return want_http1(stream);
         if (told.hasty && type === HEADERS)
             answer(stream);
         if (request.whole && owed.has(stream) && (!waits || nth <= warm))
