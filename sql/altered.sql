@@ -7,7 +7,7 @@ INSERT INTO rswebhook.destination (name, url, paused) VALUES
     ('crm', 'https://example.com/crm', true),
     ('shop', 'https://example.com/shop', true);
 CREATE ROLE regress_sender;
-GRANT EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval, interval) TO regress_sender;
+GRANT EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval, interval, boolean) TO regress_sender;
 
 -- what becomes of an event, without the number of the slot that it is for
 CREATE FUNCTION try(event jsonb DEFAULT '{"type": "track", "userId": "u"}',
@@ -331,7 +331,7 @@ SELECT rswebhook_send('{}', 'crm');
 DROP VIEW ids;
 CALL forget();
 DELETE FROM rswebhook.destination;
-REVOKE EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval, interval) FROM regress_sender;
+REVOKE EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval, interval, boolean) FROM regress_sender;
 DROP ROLE regress_sender;
 DROP TABLE seen;
 DROP FUNCTION try, note, swallow;

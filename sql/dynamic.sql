@@ -103,6 +103,29 @@ SELECT r -> 'endpoint' AS endpoint, r -> 'headers' AS headers
 RESET ROLE;
 DROP OWNED BY regress_looker;
 DROP ROLE regress_looker;
+-- what one has taken, others do not see: neither it, nor in what it was in, nor what is in it
+SELECT min(t) AS templates, r -> 'headers' AS headers, r #> '{body,JSON}' AS body
+FROM (VALUES (1, '{properties.a.b,properties.a,properties}'::text[]), (2, '{properties,properties.a}'), (3, '{properties.a.b,properties.a.c,properties.a,properties.a}'),
+    (4, '{properties.a.b,properties.a.b,properties.a}'), (5, '{properties.x.y,properties.x,properties.x,properties}'), (6, '{properties.x.y,properties}'),
+    (7, '{properties.j.k,properties.j,properties}'), (8, '{properties.e,properties.a,properties.e}')) v (n, paths),
+  LATERAL (SELECT jsonb_agg(jsonb_build_object('from', 'h' || i, 'to', format('{{ event.%s || none }}', p)) ORDER BY i) AS headers, string_agg(p, ' ' ORDER BY i) AS t
+           FROM unnest(paths) WITH ORDINALITY u (p, i)) h,
+  rswebhook_transform('{"userId": "u", "properties": {"a": {"b": 1, "c": [2], "zz": {}}, "x": {"y": "only"}, "j": {"k": {"l": 1}, "k.l": 2}, "e": {"": []}}, "z": 3}',
+                      jsonb_build_object('webhookUrl', 'https://h.example.com', 'headers', headers)) r
+GROUP BY n, r ORDER BY n;
+-- a key with the dots in it is another one
+SELECT try_config('{"a": {"b": {"c": 1}, "b.c": 2}}', jsonb_build_object('webhookUrl', 'https://h.example.com', 'headers',
+    jsonb_build_array(jsonb_build_object('from', 'x', 'to', '{{ event.a.b || none }}'), jsonb_build_object('from', 'y', 'to', '{{ event.a || none }}'))));
+SELECT try_config('{"a": {"b": {"c": 1}, "b.c": 2}}', jsonb_build_object('webhookUrl', 'https://h.example.com', 'headers',
+    jsonb_build_array(jsonb_build_object('from', 'x', 'to', '{{ event.a.b.c || none }}'), jsonb_build_object('from', 'y', 'to', '{{ event.a.b.c || none }}'))));
+SELECT try_config('{"a": {"b": {"c": 1}, "b.c": 2}}', jsonb_build_object('webhookUrl', 'https://h.example.com', 'headers',
+    jsonb_build_array(jsonb_build_object('from', 'x', 'to', '{{ event.a.b || none }}'), jsonb_build_object('from', 'y', 'to', '{{ event.a.b.c || none }}'))));
+-- what has nothing in it is used as it is, whatever is taken after it
+SELECT count(*) FILTER (WHERE r #> '{headers,h1}' = jsonb_build_object(k, '{}'::jsonb)) AS whole, count(*) AS of
+FROM generate_series(1, 200) n, LATERAL (SELECT repeat('k', n) AS k) k,
+  rswebhook_transform(jsonb_build_object('x', jsonb_build_object(k, '{}'::jsonb), 'y', repeat('y', n), 'z', repeat('z', n), 'v', n),
+                      '{"webhookUrl": "https://h.example.com", "headers": [{"from": "h0", "to": "{{ event.y || d }}"}, {"from": "h1", "to": "{{ event.x || d }}"},
+                        {"from": "h2", "to": "{{ event.z || d }}"}, {"from": "h3", "to": "{{ event.v || d }}"}]}'::jsonb) r;
 DROP FUNCTION try, stored, try_config;
 DROP TABLE given;
 DELETE FROM rswebhook.destination;

@@ -410,7 +410,8 @@ CREATE FUNCTION rswebhook_send(
     deliver_after timestamptz DEFAULT NULL,
     ordering_key  text DEFAULT NULL,
     expires_after interval DEFAULT NULL,
-    deduplicate   interval DEFAULT NULL)
+    deduplicate   interval DEFAULT NULL,
+    enrich        boolean DEFAULT NULL)
 RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'rswebhook_send';
@@ -423,7 +424,8 @@ CREATE FUNCTION rswebhook_send_batch(
     deliver_after timestamptz DEFAULT NULL,
     ordering_key  text DEFAULT NULL,
     expires_after interval DEFAULT NULL,
-    deduplicate   interval DEFAULT NULL)
+    deduplicate   interval DEFAULT NULL,
+    enrich        boolean DEFAULT NULL)
 RETURNS SETOF bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'rswebhook_send_batch';
@@ -443,6 +445,7 @@ RETURNS SETOF bigint
 --   user_id=, anonymous_id=, group_id=, previous_id=, ordering_key=<column>
 --   previous=true|false                   of UPDATE: the old row as well (false)
 --   shape=rudderstack|supabase|hasura     what it looks like (rudderstack)
+--   enrich=true|false                     with what RudderStack's gateway adds (rswebhook.enrich)
 --   on_error=warn|raise                   what if it cannot be sent (warn)
 --
 -- Whoever changes the table needs no privilege of the extension.
@@ -462,6 +465,7 @@ CREATE FUNCTION rswebhook_trigger() RETURNS trigger
 --   deliver_after=<column>        timestamptz; not before then
 --   expires_after=<column>        interval; not later than that
 --   keep=true|false               false: the row is deleted (true)
+--   enrich=true|false             with what RudderStack's gateway adds (rswebhook.enrich)
 --   on_error=warn|raise           what if it cannot be sent (warn)
 --
 CREATE FUNCTION rswebhook_outbox() RETURNS trigger
@@ -990,8 +994,8 @@ CREATE FUNCTION rswebhook.sending_functions() RETURNS regprocedure[]
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT ARRAY[
-        '@extschema@.rswebhook_send(jsonb, text, timestamptz, text, interval, interval)',
-        '@extschema@.rswebhook_send_batch(jsonb, text, timestamptz, text, interval, interval)',
+        '@extschema@.rswebhook_send(jsonb, text, timestamptz, text, interval, interval, boolean)',
+        '@extschema@.rswebhook_send_batch(jsonb, text, timestamptz, text, interval, interval, boolean)',
         '@extschema@.rswebhook_trigger()',
         '@extschema@.rswebhook_outbox()']::regprocedure[]
 $$;

@@ -228,7 +228,7 @@ REVOKE USAGE ON SCHEMA rswebhook FROM regress_reader;
 -- The matrix of roles and objects, with the grants that the documentation
 -- names: whatever is not listed here nobody has
 --
-GRANT EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval, interval) TO regress_sender;
+GRANT EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval, interval, boolean) TO regress_sender;
 DO $$
 DECLARE
     function regprocedure;

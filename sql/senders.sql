@@ -65,9 +65,9 @@ SELECT rswebhook_send('{"n": 1}') IS NOT NULL AS sent;
 RESET ROLE;
 SELECT * FROM sent();
 REVOKE regress_anywhere FROM regress_team;
-GRANT EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval, interval) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval, interval, boolean) TO PUBLIC;
 SELECT rswebhook_grant_send('regress_shop', 'crm');
-REVOKE EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval, interval) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION rswebhook_send(jsonb, text, timestamptz, text, interval, interval, boolean) FROM PUBLIC;
 SELECT rswebhook_grant_send(current_user::regrole, 'shop') IS NULL;
 CALL forget();
 

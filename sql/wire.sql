@@ -51,7 +51,7 @@ SELECT rswebhook.wire('{"s": "é\u0001\u001f\u007f\u2028\"\\\b\f\n\r\t/", "n": [
     "o": {"z": null, "a": {"b": [true, false]}}, "fullPath": null}',
     '{"webhookUrl": "https://a.example"}') ->> 'body';
 SELECT rswebhook.wire('{"request_ip": "ip", "context": {"a": [1]}}', '{"webhookUrl": "https://a.example"}') ->> 'body';
-SELECT rswebhook.wire('{}', '{"webhookUrl": "https://a.example"}') ->> 'body';
+SELECT rswebhook.wire(e, '{"webhookUrl": "https://a.example"}') ->> 'body' FROM unnest(ARRAY['{}', '{"a": null, "fullPath": "https://a.example", "header": {}}', '{"a": {}}']::jsonb[]) e;
 SELECT rswebhook.wire('{}', '{"webhookUrl": "https://a.example", "webhookMethod": "GET"}') ->> 'body' IS NULL;
 
 --
@@ -70,6 +70,11 @@ SELECT pg_temp.headers('{}', '[{"from": "s", "to": " \t a b \t"}, {"from": "z", 
 SELECT pg_temp.headers('{"header": {"Content-Type": "b", "X": "event", "x": "later"}}',
     '[{"from": "content-type", "to": "a"}, {"from": "X", "to": "config"}, {"from": "User-Agent", "to": "me"}]', 'POST');
 SELECT pg_temp.headers('{"header": {"USER-AGENT": "event"}}', '[{"from": "User-Agent", "to": "config"}]');
+-- an empty User-Agent is none; an event's null is a text, and a Config's is empty
+SELECT pg_temp.headers('{"header": {"USER-AGENT": ""}}', '[{"from": "User-Agent", "to": "config"}]'), pg_temp.headers('{}', '[{"from": "User-Agent", "to": null}]');
+SELECT pg_temp.headers('{"header": {"User-Agent": "event", "n": null, "e": ""}}', '[{"from": "User-Agent", "to": ""}, {"from": "c", "to": null}]');
+-- what is encoded in a path in which something else has to be
+SELECT p, pg_temp.url(jsonb_build_object('fullPath', 'https://a.example/' || p)) FROM unnest(ARRAY['[a]!(b)*''c', '[a] !(b)*''c', '[%5b]', '[%5b] ', '[%zz']) p;
 
 --
 -- What cannot be sent

@@ -21,6 +21,7 @@
 #include "utils/guc.h"
 
 #include "api/accept.h"
+#include "api/gateway.h"
 #include "api/store.h"
 #include "base/compat.h"
 #include "destination/secret.h"
@@ -188,6 +189,18 @@ define_delivery(void)
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
+/* Of what a table sends, it is not for whoever changes the table to have some refused. */
+static void
+define_sending(void)
+{
+	DefineCustomBoolVariable("rswebhook.enrich",
+							 "Whether events get what RudderStack's gateway adds to them.",
+							 "Unless the call, or the trigger, says so itself.",
+							 &rswebhook_enrich,
+							 false,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
 static void
 define_security(void)
 {
@@ -239,6 +252,7 @@ static void
 define_settings(void)
 {
 	define_limits();
+	define_sending();
 	define_delivery();
 	define_security();
 	if (process_shared_preload_libraries_in_progress)

@@ -246,8 +246,8 @@ BEGIN
         IF wire->>'body' IS NOT NULL THEN
             RETURN 'a body with ' || (wire->>'method');
         END IF;
-    ELSIF (wire->>'body')::jsonb IS DISTINCT FROM event - 'header' - 'fullPath' - 'appendPath'
-            AND (wire->>'body')::jsonb IS DISTINCT FROM request->'body'->'JSON' THEN
+    ELSIF coalesce(nullif(wire->>'body', ''), '{}')::jsonb IS DISTINCT FROM event - 'header' - 'fullPath' - 'appendPath'
+            AND coalesce(nullif(wire->>'body', ''), '{}')::jsonb IS DISTINCT FROM request->'body'->'JSON' THEN
         RETURN 'body: ' || (wire->>'body');
     END IF;
     RETURN '';
@@ -310,7 +310,13 @@ foreach my $round (1 .. 4)
             PERFORM setseed(%f);
             FOR i IN 1 .. %d LOOP
                 e := random_event() - 'statusCode' - 'fullPath';
-                PERFORM rswebhook_send(e, CASE WHEN i % 4 = 0 THEN 'mapped ' || i % 20 ELSE 'all' END);
+                BEGIN
+                    PERFORM rswebhook_send(e, CASE WHEN i % 4 = 0 THEN 'mapped ' || i % 20 ELSE 'all' END);
+                EXCEPTION WHEN invalid_parameter_value THEN
+                    IF sqlerrm <> 'event has a "header" that cannot be sent' THEN
+                        RAISE;
+                    END IF;
+                END;
             END LOOP;
         END
         $$}, ($seed + $round) % 1000 / 1000, $events / 8);
@@ -321,8 +327,8 @@ is(query($node, q{SELECT count(*) FROM rswebhook.event AS e WHERE NOT EXISTS (
         SELECT FROM rswebhook.delivery AS v WHERE v.event_id = e.id AND outcome IN ('delivered', 'aborted'))}),
     '0', 'each is delivered or says why not');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted' AND error IS NULL}), '0', 'with a reason');
-is(scalar(grep { $_->{target} !~ m{^/mapped} && !eval { JSON::PP->new->allow_nonref->max_depth(2000)->decode($_->{body}) } } $receiver->requests),
-    0, 'each body that arrived is JSON');
+is(scalar(grep { $_->{target} !~ m{^/mapped} && $_->{body} ne '' && !eval { JSON::PP->new->allow_nonref->max_depth(2000)->decode($_->{body}) } } $receiver->requests),
+    0, 'each body that arrived, if there is one, is JSON');
 
 # Answers that went wrong on their way.
 query($node, sprintf q{

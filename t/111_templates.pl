@@ -36,9 +36,9 @@ my %of = (
         [ { to => 'nonsense' }, undef, undef, qr/./ ],
         [ { to => 'ftp://127.0.0.1/' }, undef, undef, qr/./ ],
         [ { to => { a => 1 } }, undef, undef, qr/./ ],
-        [ { to => '' }, undef, undef, qr/the URL is missing/ ] ],
+        [ { to => '' }, undef, undef, qr/has no "webhookUrl"/ ] ],
     'no default' => [
-        [ {}, undef, undef, qr/the URL is missing/ ],
+        [ {}, undef, undef, qr/has no "webhookUrl"/ ],
         [ { to => $allowed->url('/plain') }, undef, undef, qr/not https/ ] ],
     method => [
         [ {}, $own, '/method', undef, 'PUT' ],

@@ -15,18 +15,22 @@ my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 my $receiver = new_receiver();
 my $node = new_node('wire');
 
-# What is added to every request, beside what it is about
-my %ours = map { $_ => 1 } qw(host user-agent accept accept-encoding content-length webhook-id connection);
+# What is added to every request, beside what it is about; an event may say otherwise
+my %ours = map { $_ => 1 } qw(host accept-encoding content-length webhook-id connection);
 
 my @paths = (
     '', '/', '//', '/a/../b', '/../..', '/./a/.', '/a/%2e%2e/b', '/a//b/', '/a;b=c/d', '/a b', '/a%20b', '/%zz', '/%', "/\x{e9}\x{2028}", '/a[0]', '/{a}',
     '/a|b^c`', '/a"b<c>', "/a'b(c)*!", '/a:b@c', '/a,b$c&d=e', '/a~-_.', '?', '?a', '?a=', '?=b', '?a=b&a=c&&d', '?a=b+c%20d', '?b=1&a=2', '?a=%zz&b', '?a=b=c',
-    '?a[0]=x', '?a;b', "?a=\x{e9}", '?a=/../', '/x?y=/./#f', '#f', '/a?b#c?d');
+    '?a[0]=x', '?a;b', "?a=\x{e9}", '?a=/../', '/x?y=/./#f', '#f', '/a?b#c?d',
+    "/[a] b!'()*%5b%2F", "/[a]!'()*", '/a,b;c@d:e+f$g&h=i j', '?a=%zz&b=%&c=%4', '?a;b=c&d=e;f', '?%zz=1&=&&=x');
 my @events = (
     { type => 'track', userId => 'u', properties => { a => 1, b => 'x y', c => [ 1, { d => JSON::PP::null } ], 'e.f' => JSON::PP::true, g => "\x{e9}\x{2028}<>&\"\\/\t" } },
     { type => 'identify', traits => { a => 'b&c=d', "\x{1f600}" => '%' } },
     { properties => { '' => '', a => [], b => {}, c => JSON::PP::null, d => 1.5 } },
     { properties => {} },
+    # nothing is left of these
+    {}, { header => {}, appendPath => '', type => JSON::PP::null },
+    { header => { 'User-Agent' => '', 'X-N' => undef, 'X-E' => '' } }, { header => { 'Accept-Encoding' => 'identity', Accept => 'text/x' } },
     { header => { 'X-A' => 'a b', 'x-b' => 5, 'X-C' => { d => [1] }, 'Content-Type' => 'text/x', 'User-Agent' => 'me', 'X-D' => '' } });
 
 add_destination($node, 'wire', $receiver->url('/'), { allowed_hosts => '{127.0.0.1:' . $receiver->port . '}', min_attempts => 1, retry_window => '0' });
@@ -38,11 +42,12 @@ foreach my $method (qw(POST PUT PATCH GET DELETE))
     foreach my $case ((map { [ $_, $events[0] ] } @paths), map { [ '/p?q=1', $_ ] } @events)
     {
         my ($path, $event) = @$case;
-        my %event = (%$event, fullPath => $receiver->url($path), messageId => "$method-" . $n++);
+        my $id = "$method-" . $n++;
+        my %event = (%$event, fullPath => $receiver->url($path), header => { 'X-Id' => $id, %{ $event->{header} // {} } });
         my $config = { webhookUrl => $receiver->url('/'), webhookMethod => $method };
         my ($code, $wire, $why) = $node->psql('postgres', sprintf 'SELECT rswebhook.wire(%s, %s)',
             map { RswebhookTest::quote_literal(JSON::PP->new->ascii->canonical->encode($_)) } \%event, $config);
-        my $id = send_event($node, \%event, 'wire');
+        send_event($node, \%event, 'wire');
         my $what = "$method $path " . join(' ', sort keys %$event);
 
         $what =~ s/[^ -~]/?/g;
@@ -51,7 +56,7 @@ foreach my $method (qw(POST PUT PATCH GET DELETE))
             fail("$what: is sent");
             last;
         }
-        my @got = grep { $_->{headers}{'webhook-id'} eq $event{messageId} } $receiver->requests;
+        my @got = grep { ($_->{headers}{'x-id'} // '') eq $id } $receiver->requests;
         if ($code != 0)
         {
             is(scalar @got, 0, "$what: not to be sent, and not sent");
@@ -69,6 +74,8 @@ foreach my $method (qw(POST PUT PATCH GET DELETE))
         is($sent, $target, "$what: the target");
         is($got[0]{method}, $method, 'the method');
         is($got[0]{body} // '', $expected->{body} // '', 'the body');
+        is($got[0]{headers}{'content-length'}, 0, 'which is empty, and says so')
+            if ($expected->{body} // '-') eq '';
         is($json->encode(\%others), $json->encode(\%headers), 'the headers');
     }
 }

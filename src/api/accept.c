@@ -29,6 +29,7 @@
 #include "destination/directory.h"
 #include "destination/fields.h"
 #include "destination/named.h"
+#include "destination/problem.h"
 #include "transform/json.h"
 #include "transform/request.h"
 
@@ -101,9 +102,20 @@ accept_ordering_hash(Jsonb *event, const char *given, int64 *hash)
 	return true;
 }
 
+/* Headers of its own that a request cannot have, whatever the destination. */
+static bool
+accept_headers(Jsonb *event, Refusal *refusal)
+{
+	char	   *why;
+
+	return request_own_headers_fit(event, &why) ||
+		refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE, "event has a \"header\" that cannot be sent",
+					problem_sentence(why), "Correct the key \"header\" of the event, or leave it out.");
+}
+
 /* Refuse what could never be delivered, while somebody is there to hear it. */
 Jsonb *
-accept_event(Datum datum, Refusal *refusal)
+accept_event(Datum datum, Enrichment enrichment, TimestampTz now, Refusal *refusal)
 {
 	Size		size = toast_raw_datum_size(datum) - VARHDRSZ;
 	Jsonb	   *event;
@@ -126,6 +138,14 @@ accept_event(Datum datum, Refusal *refusal)
 					  "To the transform, such an event is a finished result and not something to make a request of.",
 					  "Remove the key \"statusCode\", or put it into \"properties\".");
 		return NULL;
+	}
+	if (!accept_headers(event, refusal))
+		return NULL;
+	if (gateway_is_wanted(enrichment))
+	{
+		event = gateway_pass(event, now, refusal);
+		if (event == NULL || !accept_size(VARSIZE(event) - VARHDRSZ, refusal))
+			return NULL;
 	}
 	request_check_size(event);
 	return event;

@@ -17,6 +17,7 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
+#include "api/gateway.h"
 #include "api/refusal.h"
 #include "api/sender.h"
 #include "destination/directory.h"
@@ -30,10 +31,14 @@ typedef struct SendOptions
 	const char *ordering_key;	/* NULL: the event's own; "": none */
 	const Interval *expires_after;	/* NULL: the destination's own */
 	const Interval *deduplicate;	/* likewise */
+	Enrichment	enrich;
 } SendOptions;
 
-/* False or NULL: it was refused. */
-extern Jsonb *accept_event(Datum datum, Refusal *refusal);
+/*
+ * False or NULL: it was refused.  The event is as it is to be stored: the same, or with what
+ * it lacks.
+ */
+extern Jsonb *accept_event(Datum datum, Enrichment enrichment, TimestampTz now, Refusal *refusal);
 extern bool accept_size(Size size, Refusal *refusal);
 extern bool accept_ordering_key(const char *key, Refusal *refusal);
 
@@ -60,8 +65,8 @@ extern bool accept_times(const SendOptions *options, TimestampTz now, Times *tim
 /* An event that may be stored, and for whom. */
 typedef struct Prepared
 {
-	Datum		event;
-	Jsonb	   *checked;		/* the same */
+	Datum		event;			/* as it is stored */
+	Jsonb	   *checked;		/* the same; NULL: it was refused, and the above is as it was given */
 	const char *ordering_key;
 	Times		times;
 	Taker	   *takers;

@@ -123,9 +123,8 @@ random_bytes(void)
 	return bytes[--left];
 }
 
-/* A random UUID (RFC 4122, version 4). */
-static char *
-new_id(void)
+char *
+event_new_id(void)
 {
 	static const char digits[] = "0123456789abcdef";
 	const uint8 *bytes = random_bytes();
@@ -245,7 +244,7 @@ add_rudderstack(JsonbValue *event, const EventForm *form, const RowJson *rows, c
 	add_string(event, "channel", "server");
 	add_context(event, form, rows, row);
 	add_string(event, "groupId", ids->group);
-	add_string(event, "messageId", new_id());
+	add_string(event, "messageId", event_new_id());
 	add_string(event, "previousId", ids->previous);
 	if (!traits)
 		add_row(event, "properties", rows, row);
@@ -274,7 +273,7 @@ add_hasura(JsonbValue *event, const EventForm *form, const RowJson *rows, const 
 	JsonbValue *inner;
 	JsonbValue *data;
 
-	add_string(event, "id", new_id());
+	add_string(event, "id", event_new_id());
 	inner = add_object(event, "event", 4);
 	add_string(inner, "op", capital_operations[row->operation]);
 	data = add_object(inner, "data", 2);
@@ -335,7 +334,7 @@ event_of_parts(const char *type, const char *name, const char *message_id, const
 		object_set_jsonb(object_add(&event, "traits", strlen("traits")), payload);
 	add_string(&event, "userId", user);
 	add_string(&event, "channel", "server");
-	add_string(&event, "messageId", message_id != NULL ? message_id : new_id());
+	add_string(&event, "messageId", message_id != NULL ? message_id : event_new_id());
 	if (payload != NULL && !traits)
 		object_set_jsonb(object_add(&event, "properties", strlen("properties")), payload);
 	add_string(&event, "originalTimestamp", at);

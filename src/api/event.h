@@ -70,6 +70,9 @@ extern bool event_has_user(const EventForm *form);
 /* Of an UPDATE, is the old row in it? */
 extern bool event_has_old(const EventForm *form);
 
+/* A random UUID. */
+extern char *event_new_id(void);
+
 /* In the current memory context. */
 extern Datum event_of_row(const EventForm *form, const RowJson *rows, const ChangedRow *row,
 						  const EventIds *ids, TimestampTz now);

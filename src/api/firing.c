@@ -135,9 +135,10 @@ static void
 refuse(Firing *firing)
 {
 	Refusal		told = refusal_to_tell(firing);
+	Datum		event = firing->prepared.event != (Datum) 0 ? firing->prepared.event : firing->event;
 
 	warn_refused(firing->policy->raises, firing->trigdata->tg_trigger, firing->destination,
-				 firing->event, firing->prepared.ordering_key, firing->sending.now, &firing->refusal, &told);
+				 event, firing->prepared.ordering_key, firing->sending.now, &firing->refusal, &told);
 }
 
 void

@@ -18,6 +18,8 @@
 #include "base/encoding.h"
 #include "tables/tables.h"
 
+const char *const options_truths[] = {"true", "false", NULL};
+
 static const char again[] = "Create the trigger anew.";
 
 /* "a, b, c" */
@@ -95,6 +97,12 @@ options_read(const Trigger *trigger, int first, Option *options, int count, Refu
 						  psprintf("The values are: %s.", values_of(option)), again);
 	}
 	return true;
+}
+
+Enrichment
+options_enrichment(const Option *option)
+{
+	return !option->given ? ENRICH_AS_SET : strcmp(option->value, "true") == 0 ? ENRICH_YES : ENRICH_NO;
 }
 
 bool

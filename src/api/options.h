@@ -13,6 +13,7 @@
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
 
+#include "api/gateway.h"
 #include "api/refusal.h"
 
 typedef struct Option
@@ -22,6 +23,12 @@ typedef struct Option
 	const char *const *allowed; /* words, up to NULL; NULL: any */
 	bool		given;
 } Option;
+
+/* The values of an option that is true or false. */
+extern const char *const options_truths[];
+
+/* What an option that is true or false says of it. */
+extern Enrichment options_enrichment(const Option *option);
 
 /* The words of the form key=value, from the argument first on. */
 extern bool options_read(const Trigger *trigger, int first, Option *options, int count, Refusal *refusal);

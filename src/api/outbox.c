@@ -44,11 +44,9 @@ enum
 {
 	OUTBOX_EVENT, OUTBOX_TYPE, OUTBOX_EVENT_NAME, OUTBOX_USER_ID, OUTBOX_PAYLOAD, OUTBOX_MESSAGE_ID,
 	OUTBOX_DESTINATION, OUTBOX_DESTINATION_COLUMN, OUTBOX_ORDERING_KEY, OUTBOX_DELIVER_AFTER,
-	OUTBOX_EXPIRES_AFTER, OUTBOX_KEEP, OUTBOX_ON_ERROR,
+	OUTBOX_EXPIRES_AFTER, OUTBOX_KEEP, OUTBOX_ENRICH, OUTBOX_ON_ERROR,
 	OUTBOX_OPTIONS
 };
-
-static const char *const truths[] = {"true", "false", NULL};
 
 static const Option known_options[OUTBOX_OPTIONS] = {
 	[OUTBOX_EVENT] = {.name = "event"},
@@ -62,7 +60,8 @@ static const Option known_options[OUTBOX_OPTIONS] = {
 	[OUTBOX_ORDERING_KEY] = {.name = "ordering_key"},
 	[OUTBOX_DELIVER_AFTER] = {.name = "deliver_after"},
 	[OUTBOX_EXPIRES_AFTER] = {.name = "expires_after"},
-	[OUTBOX_KEEP] = {.name = "keep", .value = "true", .allowed = truths},
+	[OUTBOX_KEEP] = {.name = "keep", .value = "true", .allowed = options_truths},
+	[OUTBOX_ENRICH] = {.name = "enrich", .allowed = options_truths},
 	[OUTBOX_ON_ERROR] = {.name = "on_error", .value = "warn", .allowed = warn_on_error_values}
 };
 
@@ -73,6 +72,7 @@ typedef struct OutboxPlan
 	const char *destination;
 	int			last_column;
 	bool		keeps;
+	Enrichment	enrich;
 	Refusal		why_kept;		/* although it was told not to; no message: it was not */
 	FiringPolicy policy;
 } OutboxPlan;
@@ -187,6 +187,7 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 	plan->policy.owner = trigger_names_owner(rel, trigger->tgoid);
 	plan->policy.destination_column = plan->columns[OUTBOX_DESTINATION_COLUMN];
 	plan->keeps = strcmp(options[OUTBOX_KEEP].value, "true") == 0;
+	plan->enrich = options_enrichment(&options[OUTBOX_ENRICH]);
 	plan->policy.raises = strcmp(options[OUTBOX_ON_ERROR].value, "raise") == 0;
 	return plan;
 }
@@ -276,7 +277,7 @@ prepare_row(void *arg)
 	const TupleTableSlot *row = firing->row;
 	int			after = plan->columns[OUTBOX_DELIVER_AFTER];
 	int			expires = plan->columns[OUTBOX_EXPIRES_AFTER];
-	SendOptions options = {.ordering_key = text_of(firing, OUTBOX_ORDERING_KEY)};
+	SendOptions options = {.ordering_key = text_of(firing, OUTBOX_ORDERING_KEY), .enrich = plan->enrich};
 	TimestampTz deliver_after;
 
 	options.destination = plan->destination != NULL ? plan->destination :

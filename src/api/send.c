@@ -47,9 +47,12 @@ send_prepare(const Sending *sending, Datum event, const SendOptions *options, Pr
 			 Refusal *refusal)
 {
 	*prepared = (Prepared) {.event = event, .ordering_key = options->ordering_key};
-	prepared->checked = accept_event(event, refusal);
-	if (prepared->checked == NULL ||
-		!accept_ordering_key(options->ordering_key, refusal) ||
+	prepared->checked = accept_event(event, options->enrich, sending->now, refusal);
+	if (prepared->checked == NULL)
+		return false;
+	if (gateway_is_wanted(options->enrich))
+		prepared->event = JsonbPGetDatum(prepared->checked);
+	if (!accept_ordering_key(options->ordering_key, refusal) ||
 		!accept_times(options, sending->now, &prepared->times, refusal))
 		return false;
 	if (options->destination == NULL)
@@ -109,6 +112,8 @@ read_options(FunctionCallInfo fcinfo, SendOptions *options, TimestampTz *deliver
 		options->expires_after = PG_GETARG_INTERVAL_P(4);
 	if (!PG_ARGISNULL(5))
 		options->deduplicate = PG_GETARG_INTERVAL_P(5);
+	if (!PG_ARGISNULL(6))
+		options->enrich = PG_GETARG_BOOL(6) ? ENRICH_YES : ENRICH_NO;
 }
 
 SQL_FUNCTION(rswebhook_send);

@@ -45,12 +45,11 @@ enum
 {
 	OPTION_NAME, OPTION_TYPE, OPTION_USER_ID, OPTION_ANONYMOUS_ID, OPTION_GROUP_ID, OPTION_PREVIOUS_ID,
 	OPTION_ORDERING_KEY, OPTION_DESTINATION_COLUMN, OPTION_COLUMNS, OPTION_EXCEPT, OPTION_WATCH,
-	OPTION_PREVIOUS, OPTION_SHAPE, OPTION_ON_ERROR,
+	OPTION_PREVIOUS, OPTION_SHAPE, OPTION_ENRICH, OPTION_ON_ERROR,
 	OPTIONS
 };
 
 static const char *const types[] = {"track", "identify", "page", "screen", "group", "alias", NULL};
-static const char *const truths[] = {"true", "false", NULL};
 static const char *const shapes[] = {"rudderstack", "supabase", "hasura", NULL};
 
 static const Option known_options[OPTIONS] = {
@@ -65,8 +64,9 @@ static const Option known_options[OPTIONS] = {
 	[OPTION_COLUMNS] = {"columns"},
 	[OPTION_EXCEPT] = {"except"},
 	[OPTION_WATCH] = {"watch"},
-	[OPTION_PREVIOUS] = {"previous", "false", truths},
+	[OPTION_PREVIOUS] = {"previous", "false", options_truths},
 	[OPTION_SHAPE] = {"shape", "rudderstack", shapes},
+	[OPTION_ENRICH] = {"enrich", NULL, options_truths},
 	[OPTION_ON_ERROR] = {"on_error", "warn", warn_on_error_values}
 };
 
@@ -84,13 +84,14 @@ typedef struct TriggerPlan
 	bool	   *watched;		/* of each column: a change of it counts */
 	RowJson    *rows;
 	int			last_column;	/* that is needed */
+	Enrichment	enrich;
 	FiringPolicy policy;
 } TriggerPlan;
 
 static bool
 check_combination(const Trigger *trigger, const Option *options, Refusal *refusal)
 {
-	static const int of_rudderstack[] = {OPTION_NAME, OPTION_TYPE, OPTION_ANONYMOUS_ID, OPTION_GROUP_ID, OPTION_PREVIOUS_ID, OPTION_PREVIOUS};
+	static const int of_rudderstack[] = {OPTION_NAME, OPTION_TYPE, OPTION_ANONYMOUS_ID, OPTION_GROUP_ID, OPTION_PREVIOUS_ID, OPTION_PREVIOUS, OPTION_ENRICH};
 	const char *type = options[OPTION_TYPE].value;
 	const char *problem = NULL;
 
@@ -212,6 +213,8 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 	plan->form.shape = event_shape(options[OPTION_SHAPE].value);
 	plan->form.name = options[OPTION_NAME].given ? options[OPTION_NAME].value :
 		trigger->tgnargs > 1 && trigger->tgargs[1][0] != '\0' ? trigger->tgargs[1] : NULL;
+	/* only RudderStack's own events pass its gateway */
+	plan->enrich = event_has_user(&plan->form) ? options_enrichment(&options[OPTION_ENRICH]) : ENRICH_NO;
 	plan->form.with_previous = strcmp(options[OPTION_PREVIOUS].value, "true") == 0;
 	name_table(rel, &plan->form);
 	return plan;
@@ -292,7 +295,8 @@ prepare_row(void *arg)
 	SendOptions options = {
 		.destination = plan->destination_column > 0 ? text_of(firing, plan->destination_column) : plan->destination,
 		.ordering_key = plan->ordering_key > 0 ? text_of(firing, plan->ordering_key) :
-		event_has_user(&plan->form) ? NULL : ids.user
+		event_has_user(&plan->form) ? NULL : ids.user,
+		.enrich = plan->enrich
 	};
 
 	base->destination = options.destination;

@@ -117,7 +117,7 @@ store_event(Datum event, const char *ordering_key, TimestampTz now)
 	int64		id;
 
 	if (event != (Datum) 0)
-		prepared.checked = accept_event(event, &ignored);
+		prepared.checked = accept_event(event, ENRICH_NO, now, &ignored);
 	if (prepared.checked == NULL)
 		return 0;
 	if (accept_ordering_key(ordering_key, &ignored))

@@ -155,8 +155,8 @@ source_of_environment(JsonbValue *value)
 	static const char prefix[] = "env.";
 	const char *text;
 	int			len;
-	JsonbInState state = {0};
-	JsonbValue	part;
+	JsonbPair	pair;
+	JsonbValue	object;
 	Jsonb	   *source;
 
 	if (value->type != jbvString)
@@ -166,13 +166,10 @@ source_of_environment(JsonbValue *value)
 	js_trim(&text, &len);
 	if (len <= (int) strlen(prefix) || memcmp(text, prefix, strlen(prefix)) != 0)
 		return;
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	json_set_string(&part, "env", 3);
-	pushJsonbValue(&state, WJB_KEY, &part);
-	json_set_string(&part, text + strlen(prefix), len - strlen(prefix));
-	pushJsonbValue(&state, WJB_VALUE, &part);
-	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	source = JsonbValueToJsonb(state.result);
+	json_set_string(&pair.key, "env", 3);
+	json_set_string(&pair.value, text + strlen(prefix), len - strlen(prefix));
+	json_set_object(&object, &pair, 1);
+	source = json_write(&object);
 	json_set_container(value, &source->root, VARSIZE(source) - VARHDRSZ);
 }
 

@@ -22,6 +22,7 @@
 #include "transform/dynamic.h"
 #include "transform/flatten.h"
 #include "transform/json.h"
+#include "transform/pairs.h"
 #include "transform/values.h"
 
 /* Of a Config that is made of parts: what config_mapped_part() has made. */
@@ -282,53 +283,53 @@ transform_config_resolved(Jsonb *jsonb, const TransformConfig *templates)
 	return config;
 }
 
+/* As RudderStack's array of {from, to}; headers: an object, or NULL. */
 static void
-push_string(JsonbInState *state, JsonbIteratorToken token, const char *string, int len)
+header_items(Jsonb *headers, JsonbValue *items)
 {
-	JsonbValue	value;
+	int			count = 0;
+	JsonbPair  *given = headers == NULL ? NULL : pairs_of(&headers->root, 0, &count);
+	JsonbPair  *pairs = palloc(Max(count, 1) * 2 * sizeof(JsonbPair));
 
-	json_set_string(&value, string, len);
-	pushJsonbValue(state, token, &value);
+	items->type = jbvArray;
+	items->val.array.rawScalar = false;
+	items->val.array.nElems = count;
+	items->val.array.elems = palloc(Max(count, 1) * sizeof(JsonbValue));
+	for (int i = 0; i < count; i++)
+	{
+		JsonbPair  *item = &pairs[2 * i];
+
+		/* jsonb's order: by length, then bytes */
+		json_set_string(&item[0].key, "to", 2);
+		item[0].value = given[i].value;
+		json_set_string(&item[1].key, "from", 4);
+		item[1].value = given[i].key;
+		json_set_object(&items->val.array.elems[i], item, 2);
+	}
 }
 
 /* The parts as a Config. */
 static Jsonb *
 config_of_parts(const char *url, const char *method, Jsonb *headers, Jsonb *mapped)
 {
-	JsonbInState state = {0};
-	JsonbIterator *it = headers == NULL ? NULL : JsonbIteratorInit(&headers->root);
-	JsonbIteratorToken token;
-	JsonbValue	name;
-	JsonbValue	value;
+	JsonbPair	pairs[4];
+	JsonbPair  *pair = pairs;
+	JsonbValue	config;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_string(&state, WJB_KEY, "headers", strlen("headers"));
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	while (it != NULL && (token = JsonbIteratorNext(&it, &name, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY)
-			continue;
-		(void) JsonbIteratorNext(&it, &value, true);
-		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		push_string(&state, WJB_KEY, "from", strlen("from"));
-		pushJsonbValue(&state, WJB_VALUE, &name);
-		push_string(&state, WJB_KEY, "to", strlen("to"));
-		pushJsonbValue(&state, WJB_VALUE, &value);
-		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	}
-	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	/* jsonb's order: by length, then bytes */
 	if (mapped != NULL)
 	{
-		push_string(&state, WJB_KEY, MAPPED_KEY, strlen(MAPPED_KEY));
-		json_set_container(&value, &mapped->root, VARSIZE(mapped) - VARHDRSZ);
-		pushJsonbValue(&state, WJB_VALUE, &value);
+		json_set_string(&pair->key, MAPPED_KEY, strlen(MAPPED_KEY));
+		json_set_container(&pair++->value, &mapped->root, VARSIZE(mapped) - VARHDRSZ);
 	}
-	push_string(&state, WJB_KEY, "webhookUrl", strlen("webhookUrl"));
-	push_string(&state, WJB_VALUE, url, strlen(url));
-	push_string(&state, WJB_KEY, "webhookMethod", strlen("webhookMethod"));
-	push_string(&state, WJB_VALUE, method, strlen(method));
-	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	return JsonbValueToJsonb(state.result);
+	json_set_string(&pair->key, "headers", 7);
+	header_items(headers, &pair++->value);
+	json_set_string(&pair->key, "webhookUrl", 10);
+	json_set_string(&pair++->value, url, strlen(url));
+	json_set_string(&pair->key, "webhookMethod", 13);
+	json_set_string(&pair++->value, method, strlen(method));
+	json_set_object(&config, pairs, pair - pairs);
+	return json_write(&config);
 }
 
 TransformConfig *
@@ -384,39 +385,42 @@ transform_config_from_parts(const char *url, const char *method, Jsonb *headers,
 	return config;
 }
 
-const char *
-transform_config_problem(const TransformConfig *config)
+bool
+transform_config_is_good(const TransformConfig *config, ConfigProblem *problem)
 {
 	if (config->url_needed && !config->url_given)
-		return "the URL is missing, null or empty";
-	if (config->bad_header > 0)
-		return psprintf("item %d of its headers is none: %s", config->bad_header, config->bad_header_detail);
-	return config->mapped != NULL ? config->mapped->problem : NULL;
+		*problem = (ConfigProblem) {
+			config->mapped != NULL ? "config has no \"apiUrl\"" : "config has no \"webhookUrl\"",
+			"The URL to send to is missing, null or empty.",
+			config->mapped != NULL ? "Add \"apiUrl\": \"https://...\" to the config." :
+			"Add \"webhookUrl\": \"https://...\" to the config."
+		};
+	else if (config->mapped != NULL && config->mapped->problem != NULL)
+		*problem = (ConfigProblem) {
+			"config cannot be used", config->mapped->problem, config->mapped->hint
+		};
+	else if (config->bad_header > 0)
+		*problem = (ConfigProblem) {
+			psprintf("item %d of \"headers\" in the config is not a header", config->bad_header),
+			config->bad_header_detail,
+			"Each item is an object such as {\"from\": \"x-api-key\", \"to\": \"value\"}."
+		};
+	else
+		return true;
+	return false;
 }
 
 void
 transform_config_check(const TransformConfig *config)
 {
-	const char *url_key = config->mapped != NULL ? "apiUrl" : "webhookUrl";
+	ConfigProblem problem;
 
-	if (config->url_needed && !config->url_given)
+	if (!transform_config_is_good(config, &problem))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("config has no \"%s\"", url_key),
-				 errdetail("The URL to send to is missing, null or empty."),
-				 errhint("Add \"%s\": \"https://...\" to the config.", url_key)));
-	if (config->mapped != NULL && config->mapped->problem != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("config cannot be used: %s", config->mapped->problem),
-				 config->mapped->hint != NULL ? errhint("%s", config->mapped->hint) : 0));
-	if (config->bad_header > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("item %d of \"headers\" in the config is not a header",
-						config->bad_header),
-				 errdetail("%s", config->bad_header_detail),
-				 errhint("Each item is an object such as {\"from\": \"x-api-key\", \"to\": \"value\"}.")));
+				 errmsg_internal("%s", problem.message),
+				 errdetail_internal("%s", problem.detail),
+				 problem.hint != NULL ? errhint("%s", problem.hint) : 0));
 }
 
 /* What of a value lies elsewhere. */

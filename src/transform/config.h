@@ -74,8 +74,15 @@ struct TransformConfig
 /* What becomes of one with templates, as transform_config_from_jsonb(). */
 extern TransformConfig *transform_config_resolved(Jsonb *resolved, const TransformConfig *templates);
 
-/* What is wrong with it, as a clause, or NULL; and the same as an error. */
-extern const char *transform_config_problem(const TransformConfig *config);
+typedef struct ConfigProblem
+{
+	const char *message;
+	const char *detail;			/* as the hint, a sentence */
+	const char *hint;			/* NULL: none */
+} ConfigProblem;
+
+/* False: what is wrong with it; and the same as an error. */
+extern bool transform_config_is_good(const TransformConfig *config, ConfigProblem *problem);
 extern void transform_config_check(const TransformConfig *config);
 
 #endif							/* RSWEBHOOK_CONFIG_H */

@@ -9,15 +9,15 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
+#include "utils/hsearch.h"
 
 #include "base/compat.h"
 #include "transform/dynamic.h"
 #include "transform/json.h"
+#include "transform/pairs.h"
 
 /* ---------------------------------------------------------------------
  * Templates
@@ -126,6 +126,142 @@ dynamic_has_templates(Jsonb *config)
 }
 
 /* ---------------------------------------------------------------------
+ * What is taken out of the event
+ *
+ * The event stays as it is until all templates are resolved, and then what they have
+ * taken is left out at once; until then, whoever looks at the event passes it by.
+ * ---------------------------------------------------------------------
+ */
+
+/* Names with dots between; the first member of TakenPath. */
+typedef struct Path
+{
+	const char *names;
+	int			len;
+} Path;
+
+/* One that was taken, or one on the way to such. */
+typedef struct TakenPath
+{
+	Path		path;
+	bool		is_taken;
+} TakenPath;
+
+typedef struct Taking
+{
+	JsonbValue	event;			/* the whole of it, as it was given */
+	HTAB	   *paths;			/* TakenPath; NULL: nothing was taken so far */
+} Taking;
+
+static uint32
+hash_path(const void *key, Size size)
+{
+	const Path *path = key;
+
+	return hash_bytes((const unsigned char *) path->names, path->len);
+}
+
+/* 0: they are the same. */
+static int
+compare_paths(const void *a, const void *b, Size size)
+{
+	const Path *left = a;
+	const Path *right = b;
+
+	return left->len != right->len || memcmp(left->names, right->names, left->len) != 0;
+}
+
+static const TakenPath *
+find_taken(const Taking *taking, const char *names, int len)
+{
+	Path		path = {names, len};
+
+	return taking->paths == NULL ? NULL : hash_search(taking->paths, &path, HASH_FIND, NULL);
+}
+
+static bool
+is_taken(const Taking *taking, const char *names, int len)
+{
+	const TakenPath *taken = find_taken(taking, names, len);
+
+	return taken != NULL && taken->is_taken;
+}
+
+/* The path, which lasts as long as the Config, and all on the way to it. */
+static void
+take(Taking *taking, const char *names, int len)
+{
+	HASHCTL		control = {
+		.keysize = sizeof(Path), .entrysize = sizeof(TakenPath), .hash = hash_path,
+		.match = compare_paths, .hcxt = CurrentMemoryContext
+	};
+
+	if (taking->paths == NULL)
+		taking->paths = hash_create("rswebhook taken paths", 16, &control,
+									HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+	for (int i = 1; i <= len; i++)
+	{
+		if (i == len || names[i] == '.')
+		{
+			Path		path = {names, i};
+			bool		found;
+			TakenPath  *taken = hash_search(taking->paths, &path, HASH_ENTER, &found);
+
+			taken->is_taken = (found && taken->is_taken) || i == len;
+		}
+	}
+}
+
+/* An object without what was taken of it; at: the names that lead to it, which come back. */
+static void
+leave_out(const Taking *taking, const JsonbValue *object, StringInfo at, JsonbValue *left)
+{
+	int			npairs;
+	JsonbPair  *pairs = pairs_of(object->val.binary.data, 0, &npairs);
+	int			kept = 0;
+	int			at_len = at->len;
+
+	check_stack_depth();
+	for (int i = 0; i < npairs; i++)
+	{
+		const JsonbValue *key = &pairs[i].key;
+		const TakenPath *taken = NULL;
+
+		CHECK_FOR_INTERRUPTS();
+		/* names of templates have no dots */
+		if (memchr(key->val.string.val, '.', key->val.string.len) == NULL)
+		{
+			if (at_len > 0)
+				appendStringInfoChar(at, '.');
+			appendBinaryStringInfo(at, key->val.string.val, key->val.string.len);
+			taken = find_taken(taking, at->data, at->len);
+		}
+		if (taken == NULL || !taken->is_taken)
+		{
+			pairs[kept] = pairs[i];
+			if (taken != NULL && json_is_object(&pairs[i].value))
+				leave_out(taking, &pairs[i].value, at, &pairs[kept].value);
+			kept++;
+		}
+		at->len = at_len;
+	}
+	json_set_object(left, pairs, kept);
+}
+
+/* What is left of the object at a path, "" for the event itself, as a value of its own. */
+static Jsonb *
+rest_of(const Taking *taking, const JsonbValue *object, const char *names, int len)
+{
+	StringInfoData at;
+	JsonbValue	left;
+
+	initStringInfo(&at);
+	appendBinaryStringInfo(&at, names, len);
+	leave_out(taking, object, &at, &left);
+	return json_write(&left);
+}
+
+/* ---------------------------------------------------------------------
  * The event's values
  * ---------------------------------------------------------------------
  */
@@ -139,29 +275,32 @@ typedef enum Finding
 	LENGTH						/* of an array, which JavaScript has as a name in it */
 } Finding;
 
-/* At each name, the shortest key that begins there. */
+/* At each name, the shortest key that begins there; of what was taken, nothing is there. */
 static Finding
-find_value(const JsonbValue *event, const char *path, int len, JsonbValue *value)
+find_value(const Taking *taking, const char *names, int len, JsonbValue *value)
 {
+	const char *path = names;
 	const char *end = path + len;
 	Finding		finding = NESTED;
 
-	*value = *event;
+	*value = taking->event;
 	for (;;)
 	{
 		JsonbValue	at = *value;
 		const char *dot = memchr(path, '.', end - path);
 		const char *key_end = dot != NULL ? dot : end;
+		bool		taken = finding == NESTED && is_taken(taking, names, key_end - names);
 
 		if (json_is_array(&at) && json_key_is(path, key_end - path, "length"))
 			return key_end == end ? LENGTH : NOT_FOUND;
-		while (!json_get(&at, path, key_end - path, value))
+		while (taken || !json_get(&at, path, key_end - path, value))
 		{
 			if (key_end == end)
 				return NOT_FOUND;
 			dot = memchr(key_end + 1, '.', end - key_end - 1);
 			key_end = dot != NULL ? dot : end;
 			finding = JOINED;
+			taken = false;
 		}
 		if (key_end == end)
 			return finding;
@@ -192,25 +331,6 @@ is_something(const JsonbValue *value)
 	return false;
 }
 
-static Jsonb *
-take_out(Jsonb *event, const char *path, int len)
-{
-	Datum	   *names = palloc((len / 2 + 1) * sizeof(Datum));
-	const char *end = path + len;
-	int			count = 0;
-	ArrayType  *array;
-
-	for (const char *next = path; next != NULL; path = next)
-	{
-		const char *dot = memchr(path, '.', end - path);
-
-		names[count++] = PointerGetDatum(cstring_to_text_with_len(path, (dot != NULL ? dot : end) - path));
-		next = dot != NULL ? dot + 1 : NULL;
-	}
-	array = construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT);
-	return DatumGetJsonbP(DirectFunctionCall2(jsonb_delete_path, JsonbPGetDatum(event), PointerGetDatum(array)));
-}
-
 /* ---------------------------------------------------------------------
  * A Config
  * ---------------------------------------------------------------------
@@ -235,29 +355,11 @@ path_in_event(const Template *found, int *len)
 	return NULL;
 }
 
-/* Into memory of its own. */
-static void
-copy_value(JsonbValue *value)
-{
-	Jsonb	   *copy;
-
-	if (value->type == jbvString)
-		value->val.string.val = pnstrdup(value->val.string.val, value->val.string.len);
-	else if (value->type == jbvNumeric)
-		value->val.numeric = DatumGetNumericCopy(NumericGetDatum(value->val.numeric));
-	else if (value->type == jbvBinary)
-	{
-		copy = JsonbValueToJsonb(value);
-		json_set_container(value, &copy->root, VARSIZE(copy) - VARHDRSZ);
-	}
-}
-
 /* Puts what a template stands for in its place. */
 static const char *
-resolve_string(JsonbValue *string, Jsonb *original, Jsonb **event)
+resolve_string(JsonbValue *string, Taking *taking)
 {
 	Template	found;
-	JsonbValue	root;
 	JsonbValue	value;
 	Finding		finding = NOT_FOUND;
 	const char *path;
@@ -267,9 +369,14 @@ resolve_string(JsonbValue *string, Jsonb *original, Jsonb **event)
 	if (!dynamic_template(string->val.string.val, string->val.string.len, &found))
 		return NULL;
 	path = path_in_event(&found, &len);
-	json_set_container(&root, &(*event)->root, VARSIZE(*event) - VARHDRSZ);
 	if (path != NULL)
-		finding = find_value(&root, path, len, &value);
+		finding = find_value(taking, path, len, &value);
+	if (finding == NESTED && json_is_object(&value) && find_taken(taking, path, len) != NULL)
+	{
+		Jsonb	   *rest = rest_of(taking, &value, path, len);
+
+		json_set_container(&value, &rest->root, VARSIZE(rest) - VARHDRSZ);
+	}
 	if (finding == LENGTH || (finding == JOINED && value.type != jbvNull && is_something(&value)))
 		return psprintf("\"%.*s\" is a path to something that cannot be taken out of the event",
 						found.path_len, found.path);
@@ -280,15 +387,7 @@ resolve_string(JsonbValue *string, Jsonb *original, Jsonb **event)
 		return NULL;
 	}
 	if (is_something(&value))
-	{
-		Jsonb	   *rest;
-
-		copy_value(&value);
-		rest = take_out(*event, path, len);
-		if (*event != original)
-			pfree(*event);		/* there may be many templates, and large events */
-		*event = rest;
-	}
+		take(taking, path, len);
 	*string = value;
 	return NULL;
 }
@@ -297,20 +396,23 @@ const char *
 dynamic_resolve(Jsonb *config, Jsonb **event, Jsonb **resolved)
 {
 	JsonbIterator *it = JsonbIteratorInit(&config->root);
-	Jsonb	   *original = *event;
+	Taking		taking = {.paths = NULL};
 	JsonbInState state = {0};
 	JsonbIteratorToken token;
 	JsonbValue	value;
 	const char *problem;
 
+	json_set_container(&taking.event, &(*event)->root, VARSIZE(*event) - VARHDRSZ);
 	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvString &&
-			(problem = resolve_string(&value, original, event)) != NULL)
+			(problem = resolve_string(&value, &taking)) != NULL)
 			return problem;
 		pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
 	}
 	*resolved = JsonbValueToJsonb(state.result);
+	if (taking.paths != NULL)
+		*event = rest_of(&taking, &taking.event, "", 0);
 	return NULL;
 }

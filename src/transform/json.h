@@ -7,7 +7,8 @@
  *
  * Strings inside JsonbValues are in the server encoding and need not end in a
  * NUL.  Containers may be in either form, on-disk (jbvBinary) or a jbvObject
- * whose pairs are unique and in jsonb order; arrays are always on-disk.
+ * whose pairs are unique and in jsonb order; arrays are on-disk but where
+ * json_write() takes them.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -111,7 +112,7 @@ json_get(const JsonbValue *value, const char *key, int key_len, JsonbValue *foun
 		getKeyJsonValueFromContainer(value->val.binary.data, key, key_len, found) != NULL;
 }
 
-/* An object (in either form) as a jsonb datum. */
+/* An object (in either form) as a jsonb datum; arrays in it may be jbvArrays. */
 extern Jsonb *json_write(const JsonbValue *object);
 
 /*

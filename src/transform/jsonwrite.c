@@ -48,6 +48,11 @@ space_needed(const JsonbValue *value)
 				size += 2 * sizeof(JEntry) + pair->key.val.string.len +
 					space_needed(&pair->value);
 			return size;
+		case jbvArray:
+			size = sizeof(int32) + offsetof(JsonbContainer, children);
+			for (int i = 0; i < value->val.array.nElems; i++)
+				size += sizeof(JEntry) + space_needed(&value->val.array.elems[i]);
+			return size;
 		default:
 			elog(ERROR, "unexpected jsonb value type: %d", (int) value->type);
 	}
@@ -71,6 +76,7 @@ pad(char *to)
 }
 
 static char *write_object(char *to, const JsonbValue *object);
+static char *write_array(char *to, const JsonbValue *array);
 
 /* Write a value, return the end of it and say what kind of entry it is. */
 static inline char *
@@ -95,6 +101,9 @@ write_value(char *to, const JsonbValue *value, JEntry *kind)
 			*kind = JENTRY_ISCONTAINER;
 			return copy_bytes(pad(to), value->val.binary.data,
 							  value->val.binary.len);
+		case jbvArray:
+			*kind = JENTRY_ISCONTAINER;
+			return write_array(to, value);
 		default:
 			*kind = JENTRY_ISCONTAINER;
 			return write_object(to, value);
@@ -109,7 +118,7 @@ make_entry(int index, JEntry kind, Size len, Size end)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("request is too large for jsonb"),
-				 errdetail("An object in it would be larger than %u bytes.",
+				 errdetail("A part of it would be larger than %u bytes.",
 						   (unsigned) JENTRY_OFFLENMASK)));
 	if (index % JB_OFFSET_STRIDE == 0)
 		return kind | (JEntry) end | JENTRY_HAS_OFF;
@@ -145,6 +154,28 @@ write_object(char *to, const JsonbValue *object)
 		end = write_value(to, &pairs[i].value, &kind);
 		container->children[npairs + i] = make_entry(npairs + i, kind,
 													 end - to, end - start);
+		to = end;
+	}
+	return to;
+}
+
+static char *
+write_array(char *to, const JsonbValue *array)
+{
+	int			nelems = array->val.array.nElems;
+	JsonbContainer *container = (JsonbContainer *) pad(to);
+	char	   *start = (char *) &container->children[nelems];
+
+	container->header = nelems | JB_FARRAY;
+	to = start;
+	for (int i = 0; i < nelems; i++)
+	{
+		JEntry		kind;
+		char	   *end;
+
+		CHECK_FOR_INTERRUPTS();
+		end = write_value(to, &array->val.array.elems[i], &kind);
+		container->children[i] = make_entry(i, kind, end - to, end - start);
 		to = end;
 	}
 	return to;

@@ -343,6 +343,13 @@ convert_header(const NamedValue *named, HttpHeader *header, char **why)
 	return true;
 }
 
+/* An empty one stands for none, as it does to RudderStack. */
+static bool
+is_no_user_agent(const HttpHeader *header)
+{
+	return header->value[0] == '\0' && pg_strcasecmp(header->name, "user-agent") == 0;
+}
+
 /* Collect them from the weakest source to the strongest; the last one wins. */
 static bool
 build_headers(const Transformed *transformed, WireRequest *wire, char **why)
@@ -377,6 +384,8 @@ build_headers(const Transformed *transformed, WireRequest *wire, char **why)
 		if (i + 1 < count &&
 			pg_strcasecmp(all[i].header.name, all[i + 1].header.name) == 0)
 			continue;
+		if (is_no_user_agent(&all[i].header))
+			continue;
 		wire->headers[wire->nheaders++] = all[i].header;
 		bytes += strlen(all[i].header.name) + strlen(all[i].header.value);
 		if (bytes > MAX_HEADER_BYTES)
@@ -386,6 +395,16 @@ build_headers(const Transformed *transformed, WireRequest *wire, char **why)
 		}
 	}
 	return true;
+}
+
+bool
+request_own_headers_fit(Jsonb *event, char **why)
+{
+	Transformed own = {0};
+	WireRequest wire = {0};
+
+	transform_own_headers(event, &own.headers);
+	return own.headers.count == 0 || build_headers(&own, &wire, why);
 }
 
 void
@@ -448,6 +467,14 @@ build_form(const Transformed *transformed, WireRequest *wire, char **why)
 }
 
 static bool
+is_empty(const JsonbValue *body)
+{
+	return body->type == jbvBinary ?
+		JsonContainerIsObject(body->val.binary.data) && JsonContainerSize(body->val.binary.data) == 0 :
+		body->type == jbvObject && body->val.object.nPairs == 0;
+}
+
+static bool
 build_body(const Transformed *transformed, WireRequest *wire, char **why)
 {
 	JsonbValue	text;
@@ -459,7 +486,9 @@ build_body(const Transformed *transformed, WireRequest *wire, char **why)
 		return build_form(transformed, wire, why);
 	if (transformed->format != BODY_XML)
 	{
-		utf8 = body_text(&transformed->body, &len);
+		/* of an event of which nothing is left, there is no body */
+		len = 0;
+		utf8 = is_empty(&transformed->body) ? "" : body_text(&transformed->body, &len);
 		return set_body(wire, utf8, len, why);
 	}
 	initStringInfo(&xml);

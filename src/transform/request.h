@@ -46,6 +46,12 @@ extern Jsonb *request_wire_to_jsonb(const WireRequest *wire);
 /* An error if no request with the event in its body could be sent. */
 extern void request_check_size(Jsonb *event);
 
+/*
+ * Can what an event has in its own "header" be sent, whatever else it is sent with?  False
+ * with *why, as above.
+ */
+extern bool request_own_headers_fit(Jsonb *event, char **why);
+
 /* One of our own headers, whose names nobody else may use: webhook-id, ... */
 extern void request_add_header(WireRequest *wire, const char *name, const char *value);
 

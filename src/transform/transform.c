@@ -21,9 +21,11 @@
 
 #include "transform/config.h"
 #include "transform/dynamic.h"
+#include "transform/enrich.h"
 #include "transform/flatten.h"
 #include "transform/json.h"
 #include "transform/mapped_request.h"
+#include "transform/pairs.h"
 #include "transform/transform.h"
 #include "transform/values.h"
 
@@ -180,34 +182,6 @@ take_apart(Jsonb *event, EventParts *parts)
 	}
 }
 
-/* Replace a key's value, or insert the key where it belongs. */
-static void
-put_pair(JsonbPair *pairs, int *npairs, const char *key, const JsonbValue *value)
-{
-	int			key_len = strlen(key);
-	int			at = *npairs;
-
-	while (at > 0)
-	{
-		JsonbValue *other = &pairs[at - 1].key;
-		int			cmp = json_key_cmp(other->val.string.val, other->val.string.len,
-									   key, key_len);
-
-		if (cmp == 0)
-		{
-			pairs[at - 1].value = *value;
-			return;
-		}
-		if (cmp < 0)
-			break;
-		at--;
-	}
-	memmove(&pairs[at + 1], &pairs[at], (*npairs - at) * sizeof(JsonbPair));
-	json_set_string(&pairs[at].key, key, key_len);
-	pairs[at].value = *value;
-	(*npairs)++;
-}
-
 /*
  * The value at a dotted path from the event's root.  A key that contains the
  * dots itself wins over nesting; below the root, nesting wins over such keys.
@@ -361,29 +335,16 @@ add_config_headers(NamedValues *headers, const TransformConfig *config)
 	}
 }
 
+/* own: the event's "header", or NULL */
 static void
-build_headers(const EventParts *parts, const TransformConfig *config,
-			  Size limit, Transformed *result)
+add_own_headers(NamedValues *headers, const JsonbValue *own)
 {
-	NamedValues *headers = &result->headers;
-	const JsonbValue *own = parts->field[FIELD_HEADER];
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue	name;
 	JsonbValue	value;
 	int			index = 0;
 	StringInfoData scratch;
-
-	headers->limit = limit;
-	if (config->method_kind == METHOD_BODY && !config->sets_content_type)
-	{
-		json_set_string(&value, "application/json", 16);
-		named_values_add(headers, "content-type", 12, &value);
-	}
-
-	add_config_headers(headers, config);
-	result->nconfigured = headers->count;
-	result->displaced = config->displaced;
 
 	if (own == NULL || own->type != jbvBinary)
 		return;
@@ -410,6 +371,26 @@ build_headers(const EventParts *parts, const TransformConfig *config,
 }
 
 static void
+build_headers(const EventParts *parts, const TransformConfig *config,
+			  Size limit, Transformed *result)
+{
+	NamedValues *headers = &result->headers;
+	JsonbValue	value;
+
+	headers->limit = limit;
+	if (config->method_kind == METHOD_BODY && !config->sets_content_type)
+	{
+		json_set_string(&value, "application/json", 16);
+		named_values_add(headers, "content-type", 12, &value);
+	}
+
+	add_config_headers(headers, config);
+	result->nconfigured = headers->count;
+	result->displaced = config->displaced;
+	add_own_headers(headers, parts->field[FIELD_HEADER]);
+}
+
+static void
 build_params(const EventParts *parts, NamedValues *params)
 {
 	const JsonbValue *source = parts->field[FIELD_PROPERTIES];
@@ -430,50 +411,6 @@ build_params(const EventParts *parts, NamedValues *params)
 	}
 	if (source != NULL)
 		flatten_value(source, params);
-}
-
-/*
- * The sender's address goes into the context, unless it is there already or
- * there is no place for it.  True with the context to send.
- */
-static bool
-build_context(const EventParts *parts, JsonbValue *context)
-{
-	const JsonbValue *given = parts->field[FIELD_CONTEXT];
-	const JsonbValue *ip = parts->field[FIELD_REQUEST_IP];
-	bool		is_object = given != NULL && json_is_object(given);
-	JsonbIterator *it;
-	JsonbIteratorToken token;
-	JsonbPair  *pairs;
-	JsonbValue	key;
-	Size		room = 1;
-	int			npairs = 0;
-
-	if (!is_truthy(ip))
-		return false;
-	if (!is_object && is_truthy(given))
-		return false;
-	if (json_get(given, "ip", 2, &key) && key.type != jbvNull)
-		return false;
-
-	if (is_object)
-		room += JsonContainerSize(given->val.binary.data);
-	pairs = palloc_extended(room * sizeof(JsonbPair), MCXT_ALLOC_HUGE);
-	if (is_object)
-	{
-		it = JsonbIteratorInit(given->val.binary.data);
-		while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
-		{
-			if (token != WJB_KEY)
-				continue;
-			CHECK_FOR_INTERRUPTS();
-			pairs[npairs].key = key;
-			(void) JsonbIteratorNext(&it, &pairs[npairs++].value, true);
-		}
-	}
-	put_pair(pairs, &npairs, "ip", ip);
-	json_set_object(context, pairs, npairs);
-	return true;
 }
 
 /* Is a top-level key of the event sent? */
@@ -498,7 +435,8 @@ build_body(EventParts *parts, const JsonbValue *timestamp, JsonbValue *body)
 {
 	JsonbPair  *pairs = parts->pairs;
 	JsonbValue	context;
-	bool		new_context = build_context(parts, &context);
+	bool		new_context = enrich_context(parts->field[FIELD_CONTEXT],
+											 parts->field[FIELD_REQUEST_IP], &context);
 	int			npairs = 0;
 
 	for (int i = 0; i < parts->npairs; i++)
@@ -514,9 +452,9 @@ build_body(EventParts *parts, const JsonbValue *timestamp, JsonbValue *body)
 		npairs++;
 	}
 	if (timestamp != NULL && timestamp->type != jbvNull)
-		put_pair(pairs, &npairs, "timestamp", timestamp);
+		pairs_put(pairs, &npairs, "timestamp", timestamp);
 	if (new_context)
-		put_pair(pairs, &npairs, "context", &context);
+		pairs_put(pairs, &npairs, "context", &context);
 	json_set_object(body, pairs, npairs);
 }
 
@@ -540,8 +478,8 @@ pass_through(EventParts *parts, const JsonbValue *timestamp, Size limit,
 	build_user_id(get_path(parts, "userId", &id) ? &id : NULL, &result->user_id,
 				  limit);
 	if (timestamp != NULL)
-		put_pair(parts->pairs, &parts->npairs, "timestamp", timestamp);
-	put_pair(parts->pairs, &parts->npairs, "userId", &result->user_id);
+		pairs_put(parts->pairs, &parts->npairs, "timestamp", timestamp);
+	pairs_put(parts->pairs, &parts->npairs, "userId", &result->user_id);
 	json_set_object(&result->body, parts->pairs, parts->npairs);
 	result->passthrough = true;
 }
@@ -565,6 +503,7 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 	JsonbValue	sync_timestamp;
 	JsonbValue *timestamp;		/* NULL: the event keeps its own */
 	bool		dynamic = false;
+	ConfigProblem problem;
 
 	if (!JB_ROOT_IS_OBJECT(event))
 		ereport(ERROR,
@@ -593,8 +532,11 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 	}
 
 	/* of what an event has made of it, the event hears */
-	if (dynamic && (result->problem = transform_config_problem(config)) != NULL)
+	if (dynamic && !transform_config_is_good(config, &problem))
+	{
+		result->problem = psprintf("%s: %s", problem.message, problem.detail);
 		return;
+	}
 	transform_config_check(config);
 	if (config->mapped != NULL)
 	{
@@ -614,6 +556,18 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 		build_params(&parts, &result->params);
 	if (result->has_body)
 		build_body(&parts, timestamp, &result->body);
+}
+
+void
+transform_own_headers(Jsonb *event, NamedValues *headers)
+{
+	JsonbValue	root;
+	JsonbValue	own;
+
+	json_set_container(&root, &event->root, VARSIZE(event) - VARHDRSZ);
+	headers->limit = JSON_MOST_TEXT;
+	if (json_get(&root, "header", 6, &own))
+		add_own_headers(headers, &own);
 }
 
 void

@@ -20,6 +20,9 @@
 extern void transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 							Transformed *result);
 
+/* Only what the event itself has as its headers. */
+extern void transform_own_headers(Jsonb *event, NamedValues *headers);
+
 /* An error if it has a problem. */
 extern void transform_check(const Transformed *result);
 

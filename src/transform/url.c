@@ -416,18 +416,37 @@ is_percent_code(const char *text, int len)
 	return len >= 3 && text[0] == '%' && ascii_hex_value(text[1]) >= 0 && ascii_hex_value(text[2]) >= 0;
 }
 
-/* A path keeps its codes and delimiters; what may not stand there is encoded. */
+/* Whether a path may have a character, or the code that begins with it, as it is. */
+static bool
+is_of_path(const char *path, int len, const char *delimiters)
+{
+	return is_unreserved(*path) || strchr(delimiters, *path) != NULL || is_percent_code(path, len);
+}
+
+/*
+ * A path keeps its codes and delimiters; what may not stand there is encoded, and then,
+ * as RudderStack has it, brackets and some others are as well.
+ */
 static void
 append_path(StringInfo out, const char *path, int len)
 {
+	const char *delimiters = "/:@!$&'()*+,;=[]";
+
 	if (len == 0)
 		appendStringInfoChar(out, '/');
 	for (int i = 0; i < len; i++)
 	{
+		if (!is_of_path(path + i, len - i, delimiters))
+		{
+			delimiters = "/:@$&+,;=";
+			break;
+		}
+	}
+	for (int i = 0; i < len; i++)
+	{
 		unsigned char c = path[i];
 
-		if (is_unreserved(c) || strchr("/:@!$&'()*+,;=[]", c) != NULL ||
-			is_percent_code(path + i, len - i))
+		if (is_of_path(path + i, len - i, delimiters))
 			appendStringInfoChar(out, c);
 		else
 			append_percent(out, c);
