@@ -490,7 +490,7 @@ event_at(EventParts *parts, const JsonbValue *timestamp)
 {
 	JsonbValue	object;
 
-	put_pair(parts->pairs, &parts->npairs, "timestamp", timestamp);
+	pairs_put(parts->pairs, &parts->npairs, "timestamp", timestamp);
 	json_set_object(&object, parts->pairs, parts->npairs);
 	return json_write(&object);
 }
