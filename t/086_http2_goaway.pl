@@ -26,13 +26,15 @@ my %hasty = (
     ordered => 0,
     max_in_flight => 32,
     # much longer than the test may wait
-    timeout => '300 s');
+    timeout => '300 s',
+    connect_timeout => '300 s');
 
 test_taken();
 test_never_taken();
 test_held();
 test_farewell();
 test_wants_http1();
+test_refuses_for_a_moment();
 test_long_heads();
 test_endless();
 test_last_words();
@@ -162,11 +164,46 @@ sub test_wants_http1
     is(join("\n", map { "$_: $answered->{$_}" } grep { $answered->{$_} != 1 } sort keys %$answered),
         '', 'and answered once');
 
+    # a connection that breaks says nothing of HTTP/1.1
+    run_receivers({ 'wants-broken' => { wants => '', http1 => JSON::PP::true, breaks => [ 2, 3, 5 ] } }, 3, max_in_flight => 1, min_attempts => 5);
+    %recorded = attempts($node);
+    is(join("\n", map { "$_: $recorded{$_}" } grep { /^wants-broken/ && $recorded{$_} !~ /delivered 200 \d$/ } sort keys %recorded),
+        '', 'HTTP/1.1 is wanted, and its connection breaks: it is asked so again');
+
+    # nor does what comes after the head of an answer undo it
+    my %becomes = (200 => 'delivered 200 1', 404 => 'aborted 404 1', 500 => 'retry 500 1, aborted 500 2');
+    foreach my $status (sort keys %becomes)
+    {
+        $answered = run_receivers({
+                "wants-late-$status" => { wants => '', late => JSON::PP::true, status => $status },
+                "wants-later-$status" => { wants => '', late => JSON::PP::true, status => $status, http1 => JSON::PP::true } },
+            3, retry_after_factor => 0);
+        %recorded = attempts($node);
+        is(join("\n", map { "$_: $recorded{$_}" } grep { /^wants-late.*-${status}_/ && $recorded{$_} ne $becomes{$status} } sort keys %recorded),
+            '', "HTTP/1.1 is wanted after an answer: that counts: $status");
+        is(join("\n", map { "$_: $answered->{$_}" } grep { $answered->{$_} != ($status == 500 ? 2 : 1) } sort keys %$answered),
+            '', "and it is sent once: $status");
+    }
+
     # one that wants what it does not speak fails, and is told as one that does
     run_receivers({ 'lacks' => { wants => '' }, 'insists' => { wants => '', insists => JSON::PP::true } }, 3);
     %recorded = attempts($node);
     is(join("\n", map { "$_: $recorded{$_}" } grep { /^(?:lacks|insists)_/ && $recorded{$_} ne 'retry 1, aborted 2' } sort keys %recorded),
         '', 'HTTP/1.1 is wanted, and not there: a failure');
+    return;
+}
+
+# Nothing over HTTP/2 for a moment, and nothing by HTTP/1.1 ever: what is said there is
+# not said of the event
+sub test_refuses_for_a_moment
+{
+    my %told = map { ("moment-$_" => { refuses => 5, http1 => JSON::PP::true, status1 => $_ }) } 400, 403, 421, 426, 505;
+
+    run_receivers(\%told, 6, max_in_flight => 1, min_attempts => 5);
+    my %recorded = attempts($node);
+
+    is(join("\n", map { "$_: $recorded{$_}" } grep { /^moment-/ && $recorded{$_} !~ /^(?:retry [^,]*, )*delivered 200 \d$/ } sort keys %recorded),
+        '', 'refused for a moment: HTTP/2 is spoken again');
     return;
 }
 

@@ -19,6 +19,7 @@
 
 #include "http/ascii.h"
 #include "http/http_answer.h"
+#include "http/http_coding.h"
 #include "http/http_curl.h"
 #include "http/http_pool.h"
 #include "http/http_socket.h"
@@ -53,7 +54,8 @@ http_answer_begin(Transfer *t)
 	t->answer.tag = tag;
 	t->answer.retry_after_s = -1;
 	t->body_size = t->body_seen = t->head_bytes = 0;
-	t->head_lines = 0;
+	t->head_lines = t->codings = 0;
+	t->costly = t->http2 = false;
 	t->head_done = t->enough = t->again = t->location_lost = false;
 	t->opened = t->reached = t->connected = t->early = t->barred = false;
 	http_socket_drop_early(t);
@@ -177,6 +179,8 @@ end_head(Transfer *t)
 
 	if (status < 200 && status != 101)
 	{
+		t->codings = 0;
+		t->costly = false;
 		t->answer.retry_after_s = -1;
 		reserve_free(t->location);
 		t->location = NULL;
@@ -202,8 +206,13 @@ end_head(Transfer *t)
 	}
 
 	/* What follows a 101 is another protocol, which we do not speak. */
-	t->enough |= status == 101;
-	return status != 101;
+	if (status == 101 || !http_coding_is_cheap(t))
+	{
+		t->answer.body_cut = status != 101;
+		t->enough = true;
+		return false;
+	}
+	return true;
 }
 
 /* Half of one is handed over, too, when the connection ends there. */
@@ -275,6 +284,9 @@ http_on_header(char *line, size_t one, size_t len, void *arg)
 	}
 	else if ((value = header_value(line, len, "Location", &value_len)) != NULL)
 		note_location(t, value, value_len);
+	else if ((value = header_value(line, len, "Content-Encoding", &value_len)) != NULL ||
+			 (value = header_value(line, len, "Transfer-Encoding", &value_len)) != NULL)
+		http_coding_note(t, value, value_len);
 	else if (is_empty_line(line, len) && !end_head(t))
 		return 0;
 	return len;
@@ -325,7 +337,7 @@ bool
 http_answer_head_is_lost(const Transfer *t)
 {
 	return t->head_bytes > 0 && !t->head_done && t->connection->multiplexed &&
-		http_pool_speaks_http1(t);
+		t->pool->loses;
 }
 
 /* ---------------------------------------------------------------------

@@ -98,7 +98,7 @@ take_from(Connection *list, Transfer *t, int64_t now_us)
 
 		list = connection->next;
 		if (connection->opened_us < t->not_before_us ||
-			(t->pool->http1 && connection->multiplexed))
+			(connection->multiplexed && http_pool_speaks_http1(t)))
 			continue;
 		if (is_good(connection, now_us))
 		{
@@ -179,7 +179,7 @@ http_carry_hides_remains(const Transfer *t)
 bool
 http_carry_is_opening(const Transfer *t)
 {
-	return t->pool->tls && t->pool->opening > 0 && !t->pool->single && !t->pool->http1 &&
+	return t->pool->tls && t->pool->opening > 0 && !t->pool->single && !http_pool_speaks_http1(t) &&
 		http_version_wanted() != CURL_HTTP_VERSION_1_1;
 }
 
@@ -317,7 +317,13 @@ on_connected(Transfer *t, int local_port)
 		http_sockets_disown_closed(t->connection);
 	t->fd = socket_of(t->connection, local_port);
 	if (t->opened)
-		return connected_anew(t);
+	{
+		bool		sound = connected_anew(t);
+
+		t->http2 = t->connection->multiplexed;
+		return sound;
+	}
+	t->http2 = t->connection->multiplexed;
 	if (t->begin_by_us >= 0)
 		t->written_before = http_socket_sent(t->fd);
 	t->again = http_unasked_on_kept(t);
@@ -327,14 +333,14 @@ on_connected(Transfer *t, int local_port)
 }
 
 /*
- * libcurl tells of HTTP_1_1_REQUIRED (RFC 9113, 7) only by the connection on which it
- * would send the request again.
+ * Of HTTP_1_1_REQUIRED (RFC 9113, 7) libcurl tells by a word in the error that it has
+ * got over.
  */
 static void
 on_not_taken(Transfer *t)
 {
-	if (t->connection->multiplexed && http_unasked_tls(t) != NULL && !speaks_http2(t))
-		(void) http_pool_give_up_http2(t);
+	if (t->connection->multiplexed && strstr(t->curl_error, "HTTP_1_1_REQUIRED") != NULL)
+		http_pool_asks_for_http1(t);
 	http_carry_not_taken(t);
 }
 
@@ -383,12 +389,12 @@ http_carry_answered(Transfer *t)
 		connection->known = true;
 		became_known(connection, false);
 	}
-	if (!t->pool->tls || connection->multiplexed)
-		return;
+	if (!t->pool->tls || connection->multiplexed || connection->tls != NULL)
+		return;					/* what TLS agreed on counts, and no status line */
 	curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
 	if (version >= CURL_HTTP_VERSION_2_0)
 	{
-		connection->multiplexed = true;
+		connection->multiplexed = t->http2 = true;
 		connection->most = t->pool->most_streams;
 		t->pool->single = false;
 	}

@@ -28,6 +28,14 @@
  */
 #define MAX_STREAMS			100
 
+/*
+ * A receiver that takes nothing over HTTP/2 may do so for a moment, and not serve
+ * HTTP/1.1 at all: what it says there is its last word if it has said so for so long,
+ * without a longer time between two than the second.
+ */
+#define DOUBT_US			(60 * INT64_C(1000000))
+#define DOUBTS_US			(600 * INT64_C(1000000))
+
 #define BUCKETS				1024
 
 static Pool *buckets[BUCKETS];
@@ -229,32 +237,71 @@ http_pool_proxy(const Transfer *t)
 }
 
 bool
-http_pool_loses_answers(void)
+http_pool_try_http1(Transfer *t)
 {
-	return loses_answers;
+	if (t->gave_up)
+		return false;
+	t->gave_up = t->wants_http1 = true;
+	return true;
 }
 
 bool
-http_pool_give_up_http2(Transfer *t)
+http_pool_lost_answer(Transfer *t)
 {
-	Pool	   *pool = t->pool;
-
-	if (pool->http2_only)
+	if (!loses_answers || !http_pool_try_http1(t))
 		return false;
-	pool->http1 = true;
+	t->pool->loses = true;
 	http_upwards.deserted(t->connection);
 	return true;
 }
 
 void
+http_pool_asks_for_http1(Transfer *t)
+{
+	t->gave_up = t->wants_http1 = true;
+	t->pool->http1 = t->pool->http1_asked = true;
+}
+
+void
 http_pool_needs_http2(Transfer *t)
 {
-	t->pool->http1 = false;
-	t->pool->http2_only = true;
+	t->wants_http1 = false;
+	t->pool->http1 = t->pool->http1_asked = false;
 }
 
 bool
 http_pool_speaks_http1(const Transfer *t)
 {
-	return t->pool->http1;
+	return t->pool->http1 || t->wants_http1;
+}
+
+/* May that be what is said of HTTP/1.1, and not of the event? */
+static bool
+is_doubtful(int status)
+{
+	return status == 505 || (status < 500 && status != 408 && status != 429);
+}
+
+void
+http_pool_was_taken(Transfer *t)
+{
+	t->pool->doubted_us = 0;
+	if (t->guessed)
+		t->pool->http1 = true;
+}
+
+bool
+http_pool_believes(Transfer *t, int status, int64_t now_us)
+{
+	Pool	   *pool = t->pool;
+
+	if (!t->guessed || (status != 0 && !is_doubtful(status)))
+		return true;
+	pool->http1 = false;
+	if (status == 0)
+		return true;
+	if (pool->doubted_us == 0 || now_us > pool->doubts_until_us)
+		pool->doubted_us = now_us;
+	pool->doubts_until_us = now_us + DOUBTS_US;
+	return now_us - pool->doubted_us >= DOUBT_US;
 }

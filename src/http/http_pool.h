@@ -30,15 +30,24 @@ extern void http_pool_drop_if_empty(Pool *pool);
 extern bool http_pool_trusts_system(const Transfer *t);
 extern const char *http_pool_proxy(const Transfer *t);
 
-/* May answers over HTTP/2 get lost on the way through libcurl? */
-extern bool http_pool_loses_answers(void);
-
 /*
- * They do, or the receiver does not take what comes over HTTP/2.  True: it is spoken
- * to by HTTP/1.1 from now on.  If it does not do that, it is not.
+ * HTTP/1.1 in place of HTTP/2, once in an attempt (true): as the receiver takes nothing
+ * over HTTP/2, or as answers over it get lost on the way through libcurl; or always, as
+ * the receiver has asked for it.  If it does not speak that, it is not.
  */
-extern bool http_pool_give_up_http2(Transfer *t);
+extern bool http_pool_try_http1(Transfer *t);
+extern bool http_pool_lost_answer(Transfer *t);
+extern void http_pool_asks_for_http1(Transfer *t);
 extern void http_pool_needs_http2(Transfer *t);
 extern bool http_pool_speaks_http1(const Transfer *t);
+
+/* It was answered by a success. */
+extern void http_pool_was_taken(Transfer *t);
+
+/*
+ * It was not, but by this status, or by none (0): is that what the receiver has to say of
+ * the event?
+ */
+extern bool http_pool_believes(Transfer *t, int status, int64_t now_us);
 
 #endif							/* RSWEBHOOK_HTTP_POOL_H */

@@ -260,7 +260,7 @@ http_redirect_follow(Transfer *t)
 	t->hops_left--;
 	t->repeats = 0;
 	t->not_before_us = 0;
-	t->patient = false;
+	t->patient = t->gave_up = t->wants_http1 = false;
 	http_answer_begin(t);
 	http_request_hop(t, same_origin);
 	return true;

@@ -21,6 +21,7 @@
 #include "http/http_dns_socket.h"
 #include "http/http_pool.h"
 #include "http/http_result.h"
+#include "http/poller.h"
 #include "http/transfer.h"
 
 static const char long_header[] = "the answer has a header that is too long";
@@ -192,7 +193,7 @@ may_be_lost(Transfer *t, CURLcode result)
 {
 	return (result == CURLE_HTTP2_STREAM || result == CURLE_GOT_NOTHING) &&
 		(t->repeats < HTTP_MAX_REPEATS ||
-		 (http_pool_loses_answers() && http_pool_give_up_http2(t)));
+		 http_pool_lost_answer(t));
 }
 
 /*
@@ -223,7 +224,7 @@ needs_http2(const Transfer *t, CURLcode result)
 static bool
 may_take_http1(Transfer *t)
 {
-	return t->connection->multiplexed && http_pool_give_up_http2(t);
+	return t->connection->multiplexed && http_pool_try_http1(t);
 }
 
 bool
@@ -239,12 +240,12 @@ http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 		return true;			/* libcurl counts the time that we were away */
 	if (head_is_lost(t, result))
 	{
-		if (http_pool_loses_answers() && http_pool_give_up_http2(t))
+		if (http_pool_lost_answer(t))
 			return true;
 		t->fault = long_header;
 		return false;
 	}
-	if (needs_http2(t, result))
+	if (needs_http2(t, result) && t->repeats < HTTP_MAX_TURNS)
 	{
 		http_pool_needs_http2(t);
 		return true;
@@ -269,15 +270,6 @@ http_result_wants_rest(const Transfer *t, CURLcode result)
  * The end
  * ---------------------------------------------------------------------
  */
-
-static bool
-is_http2(const Transfer *t)
-{
-	long		version = 0;
-
-	curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
-	return version >= CURL_HTTP_VERSION_2_0;
-}
 
 /* The proxy speaks, and not the receiver; with TLS only libcurl hears it. */
 static bool
@@ -314,7 +306,7 @@ head_is_enough(const Transfer *t, CURLcode result)
 		return true;
 	if (result == CURLE_OK || !t->head_done)
 		return false;
-	if (is_http2(t))
+	if (t->http2)
 		return over || result == CURLE_HTTP2_STREAM;
 	return over && !http_answer_is_success(t->answer.status);
 }
@@ -337,7 +329,7 @@ static bool
 is_premature(const Transfer *t)
 {
 	return t->head_done && http_answer_is_success(t->answer.status) &&
-		!http_answer_is_sent(t) && !is_http2(t);
+		!http_answer_is_sent(t) && !t->http2;
 }
 
 void
@@ -406,6 +398,16 @@ error_of(const Transfer *t, CURLcode result, bool starved)
 	return t->curl_error[0] != '\0' ? t->curl_error : curl_easy_strerror(result);
 }
 
+/* What its status (0: none) says of HTTP/1.1, if that was not asked for, is no answer. */
+static void
+heed(Transfer *t, int status)
+{
+	if (http_answer_is_success(status))
+		http_pool_was_taken(t);
+	else if (!http_pool_believes(t, status, poller_clock()))
+		t->fault = http_not_taken;
+}
+
 void
 http_result_judge(Transfer *t, CURLcode result)
 {
@@ -427,6 +429,8 @@ http_result_judge(Transfer *t, CURLcode result)
 		http_result_refute(t);
 
 	answer->timed_out = result == CURLE_OPERATION_TIMEDOUT;
+	if (t->fault == NULL)
+		heed(t, http_result_is_whole(t, result) ? answer->status : 0);
 	if (t->fault == NULL && http_result_is_whole(t, result))
 	{
 		answer->timed_out = false;

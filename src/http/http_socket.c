@@ -290,6 +290,16 @@ open_socket(const struct curl_sockaddr *address, int *lacking)
 	return fd;
 }
 
+/* libcurl would: whether it has had its answer already or not. */
+static void
+is_sent_again(Transfer *t)
+{
+	if (t->head_done)
+		t->enough = true;
+	else
+		http_upwards.not_taken(t);
+}
+
 /* The guard looks at what is really connected to, whatever name led there. */
 curl_socket_t
 http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
@@ -301,7 +311,7 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 	(void) purpose;
 	if (t->connected)
 	{
-		http_upwards.not_taken(t);
+		is_sent_again(t);
 		return CURL_SOCKET_BAD;
 	}
 	http_socket_drop_early(t);	/* libcurl sends it again on its own */
@@ -405,7 +415,10 @@ http_on_connected(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 		return CURL_PREREQFUNC_ABORT;
 	}
 	if (t->connected)
-		http_upwards.not_taken(t);
+	{
+		is_sent_again(t);
+		return CURL_PREREQFUNC_ABORT;
+	}
 	if (t->again || !http_upwards.connected(t, local_port))
 		return CURL_PREREQFUNC_ABORT;
 	t->connected = true;

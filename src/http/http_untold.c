@@ -135,7 +135,7 @@ leave_deserted(int64_t now_us)
 		if (!t->connection->deserted || t->again)
 			continue;
 		nudge(t);
-		if (http_pool_speaks_http1(t))
+		if (t->pool->loses)
 		{
 			http_time_look_soon(t, now_us);
 			look_at_us = sooner(look_at_us, t->look_at_us);

@@ -11,7 +11,8 @@
  *
  * One becomes a handle in http_request.c; http_message.c copies what is sent,
  * http_hop.c says where it goes, and http_redirect.c follows redirects.
- * http_answer.c listens to what comes back, http_result.c says what it is worth,
+ * http_answer.c listens to what comes back, http_coding.c knows how that may be packed,
+ * http_result.c says what it is worth,
  * and http_time.c how long it may take.
  *
  * http_carry.c finds the connection that carries a request, http_connection.c
@@ -56,6 +57,9 @@
 
 /* A request that was repeated so often has a connection to itself. */
 #define HTTP_MAX_REPEATS	2
+
+/* And so often it may turn from HTTP/1.1 back to HTTP/2. */
+#define HTTP_MAX_TURNS		4
 
 /* What is looked at so late has not had the time that has passed, or it does not matter. */
 #define HTTP_LATE_US		(50 * 1000)
@@ -150,8 +154,13 @@ typedef struct Pool
 	bool		proxied;		/* and no_proxy does not name the host */
 	bool		choice;			/* there are several addresses */
 	bool		single;			/* the last one takes one request at a time */
-	bool		http1;			/* answers over HTTP/2 were lost, or it takes none ... */
-	bool		http2_only;		/* ... but it does not speak HTTP/1.1 */
+	bool		loses;			/* answers over HTTP/2 were lost */
+	bool		http1;			/* HTTP/1.1 is spoken in place of that: it has taken
+								 * something so ... */
+	bool		http1_asked;	/* ... or has asked for it */
+	int64_t		doubted_us;		/* since when refusals by HTTP/1.1 are doubted; 0: they
+								 * are not ... */
+	int64_t		doubts_until_us;	/* ... and until when that counts */
 	int			probation;		/* requests on kept connections, up to PROBATION */
 	bool		unasked;		/* something has come unasked: look closely ... */
 	bool		babbles;		/* ... soon after an answer: each connection is
@@ -226,7 +235,11 @@ typedef struct Transfer
 	bool		proxied;		/* by way of a proxy */
 	int			repeats;		/* because a connection that was kept had ended */
 	int64_t		not_before_us;	/* wants a connection that was set up since */
-	bool		http1;			/* HTTP/2 was given up for it */
+	bool		gave_up;		/* HTTP/2, once in this attempt ... */
+	bool		wants_http1;	/* ... and still does */
+	bool		http1;			/* it goes out by HTTP/1.1 in place of HTTP/2 ... */
+	bool		guessed;		/* ... for which the receiver has not asked */
+	bool		http2;			/* its connection speaks that */
 	bool		patient;		/* has waited for one that others set up */
 	int64_t		wait_until_us;	/* in the lists waiting and settling */
 	int64_t		waited_us;		/* for others' connections, before its own ... */
@@ -248,6 +261,8 @@ typedef struct Transfer
 	size_t		body_seen;		/* decoded bytes that arrived */
 	size_t		head_bytes;
 	int			head_lines;
+	int			codings;		/* of its body, up to 2 */
+	bool		costly;			/* one of them is, to unpack */
 	bool		head_done;		/* a final head is complete */
 	bool		enough;			/* we ended it: its status says it all */
 	bool		again;			/* we ended it: it is to be sent again */

@@ -73,7 +73,7 @@ sub numbers
 {
     my ($told) = @_;
 
-    return { map { $_ => $told->{$_} =~ /^\d+$/ ? $told->{$_} + 0 : $told->{$_} } keys %$told };
+    return { map { $_ => !ref $told->{$_} && $told->{$_} =~ /^\d+$/ ? $told->{$_} + 0 : $told->{$_} } keys %$told };
 }
 
 1;

@@ -41,7 +41,11 @@
 //       insists: true   over HTTP/2 even if asked for HTTP/1.1
 //       wants: TEXT     HTTP/1.1 for what has that in its body, which it says of the
 //                       stream ...
-//       leaves: true    ... or by a GOAWAY that takes none
+//       leaves: true    ... or by a GOAWAY that takes none ...
+//       late: true      ... or of a stream soon after the head of its answer
+//       refuses: N      the first so many streams
+//       status1: S      that over HTTP/1.1
+//       breaks: [N]     these connections of it, before TLS
 //       tls: VERSION    not a later one, such as TLSv1.2
 //       resets: true    each connection, which is not asked for HTTP/2, in one with
 //                       the last of the handshake
@@ -68,12 +72,13 @@ const [DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_U
     [0, 1, 3, 4, 5, 6, 7, 8, 9];
 const END_STREAM = 1, END_HEADERS = 4, ACK = 1;
 const MAX_STREAMS = 3, WINDOW = 4;
-const HTTP_1_1_REQUIRED = 13;
+const REFUSED_STREAM = 7, HTTP_1_1_REQUIRED = 13;
 const PREFACE_BYTES = 24;
 const FRAME_BYTES = 16000;
 const ALL_STREAMS = 0x7fffffff;
 const PATIENCE_MS = 3000;
 const SAYING_MS = 5; // until all of it is written
+const LATE_MS = 300; // until the worker has read what came before
 
 function u32(n)
 {
@@ -237,6 +242,11 @@ function Told(told, socket, front, number, siblings, receiver)
     function want_http1(stream)
     {
         owed.delete(stream);
+        if (told.late) {
+            write_down(requests.get(stream).body, 'h2', number);
+            socket.write(headers(stream, told.status ? other(told.status) : ok));
+            return setTimeout(() => socket.write(frame(RST_STREAM, 0, stream, u32(HTTP_1_1_REQUIRED))), LATE_MS);
+        }
         if (!told.leaves)
             return socket.write(frame(RST_STREAM, 0, stream, u32(HTTP_1_1_REQUIRED)));
         last = Math.max(stream - 2, 0);
@@ -290,6 +300,11 @@ function Told(told, socket, front, number, siblings, receiver)
         const all = [...requests.values()];
         const nth = all.indexOf(request) + 1;
 
+        if (told.refuses > 0 && request.whole) {
+            told.refuses--;
+            owed.delete(stream);
+            return socket.write(frame(RST_STREAM, 0, stream, u32(REFUSED_STREAM)));
+        }
         if (told.wants !== undefined && owed.has(stream) && (told.early || request.whole) && request.body.includes(told.wants))
             return want_http1(stream);
         if (told.hasty && type === HEADERS)
@@ -316,7 +331,7 @@ function serve_http1(told, socket, number)
                 return;
             write_down(input.substring(head, head + length), 'http1', number);
             input = input.substring(head + length);
-            socket.write('HTTP/1.1 200 OK\r\n' + (told.head ? `x-long: ${'x'.repeat(told.head)}\r\n` : '')
+            socket.write(`HTTP/1.1 ${told.status1 ?? 200} Whatever\r\n` + (told.head ? `x-long: ${'x'.repeat(told.head)}\r\n` : '')
                 + (told.endless ? 'Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n' : 'Content-Length: 2\r\n\r\nok'));
         }
     });
@@ -408,6 +423,10 @@ function listen(told, receiver)
     let connections = 0;
 
     return net.createServer({ noDelay: true }, (front) => {
+        if (told.breaks && told.breaks.includes(connections + 1)) {
+            connections++;
+            return reset(front);
+        }
         const by_hand = told.resets || ['notify', 'garbage'].includes(told.end);
         const socket = new tls.TLSSocket(by_hand ? endless(front) : front,
             { isServer: true, secureContext: told.tls ? context({ maxVersion: told.tls }) : secureContext, ALPNProtocols });
