@@ -46,6 +46,12 @@ extern Jsonb *request_wire_to_jsonb(const WireRequest *wire);
 /* An error if no request with the event in its body could be sent. */
 extern void request_check_size(Jsonb *event);
 
+/*
+ * Is a header's value the destination's, and its name what the event chooses?  Then the
+ * name says nothing of it.
+ */
+extern bool request_is_own_value(const NamedValue *header);
+
 /* One of our own headers, whose names nobody else may use: webhook-id, ... */
 extern void request_add_header(WireRequest *wire, const char *name, const char *value);
 
