@@ -146,6 +146,8 @@ query($node, q{ALTER ROLE app RENAME TO application; ALTER TABLE shared OWNER TO
 like($err, qr/permission denied for destination "crm"/, 'another name is the same role');
 
 # A dump knows whom it binds; if the rows cannot be restored, nobody may send more for it
+# and of whom it binds no more
+query($node, q{INSERT INTO rswebhook.sender SELECT '4000000000', id FROM rswebhook.destination});
 my $dump = $node->basedir . '/dump.sql';
 run_ok('pg_dump', '-f', $dump, $node->connstr('postgres'));
 query($node, 'CREATE DATABASE restored');
