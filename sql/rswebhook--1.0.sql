@@ -911,6 +911,8 @@ SELECT d.name AS destination,
                            WHERE t.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
                      THEN 'template' ELSE 'not adopted' END
             WHEN u.problem IS NOT NULL OR (s.unusable AND q.pending > q.scheduled) THEN 'unusable'
+            WHEN pg_catalog.current_setting('rswebhook.enabled', true) OPERATOR(pg_catalog.=) 'off' THEN 'off'
+            WHEN w.workers OPERATOR(pg_catalog.<) w.wanted THEN 'no worker'
             WHEN b.destination_id IS NOT NULL THEN 'backed off'
             ELSE 'active' END AS state,
        coalesce(q.pending, 0) AS pending,
@@ -946,6 +948,7 @@ FROM rswebhook.destination d
 CROSS JOIN rswebhook.oldest_event() o
 CROSS JOIN (
     SELECT pg_catalog.count(pid)::integer AS workers,
+           pg_catalog.count(*)::integer AS wanted,
            pg_catalog.string_agg(DISTINCT lacks, '; ') AS lacks
     FROM rswebhook.workers()) w
 LEFT JOIN rswebhook.breaker b ON b.destination_id = d.id

@@ -66,6 +66,7 @@ typedef struct WorkerSlot
 	QueuedRange ranges[SLOT_MAX_RANGES];
 	int			nquiet;
 	int32		quiet[SLOT_MAX_QUIET];
+	bool		elsewhere;		/* the database is a copy, and delivers nothing */
 	int			max_in_flight;	/* in force; 0: not known yet */
 	char		lacks[SLOT_LACKS_SIZE];	/* "": nothing */
 	Paced		paced[SLOT_MAX_PACED];	/* outlives the worker */
@@ -77,6 +78,7 @@ typedef struct Control
 	LWLock		stats_lock;
 	PGPROC	   *launcher;
 	bool		scan;			/* new databases may have come */
+	bool		turned_away;	/* so may the turn of those for which there was no slot */
 	bool		crowded;		/* a database found no slots; the launcher knows */
 
 	/* commits that may be visible before they are on disk; no lock */
@@ -96,8 +98,11 @@ extern int	slots_count(void);
 /* The first slot of a database, or NULL; the caller holds shmem_control->lock. */
 extern WorkerSlot *slots_find(Oid database);
 
-/* Likewise, taking free ones if there are none; NULL: all are taken. */
-extern WorkerSlot *slots_claim(Oid database);
+/*
+ * Likewise, taking free ones if there are none; NULL: all are taken.  Those that are
+ * only held give way to a database that wants workers.
+ */
+extern WorkerSlot *slots_claim(Oid database, bool wanted);
 
 /* The first slot of the same database. */
 extern WorkerSlot *slots_first_of(WorkerSlot *slot);

@@ -76,7 +76,7 @@ hold_database(Oid database, bool dropping)
 	}
 
 	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
-	first = slots_claim(database);
+	first = slots_claim(database, false);
 	for (int share = 0; first != NULL && share < rswebhook_workers; share++)
 		first[share].holds++;
 	LWLockRelease(&shmem_control->lock);
@@ -97,7 +97,8 @@ hold_database(Oid database, bool dropping)
 		bool		gone = true;
 
 		LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
-		for (int share = 0; share < rswebhook_workers; share++)
+		first = slots_find(database);	/* another one's workers may have its slots */
+		for (int share = 0; first != NULL && share < rswebhook_workers; share++)
 			gone &= slots_send_away(&first[share], signals);
 		LWLockRelease(&shmem_control->lock);
 		signaled |= signals;

@@ -100,6 +100,7 @@ slots_clear(WorkerSlot *slot)
 	slot->breakers = false;
 	slot->nranges = 0;
 	slot->nquiet = 0;
+	slot->elsewhere = false;
 	slot->max_in_flight = 0;
 	slot->lacks[0] = '\0';
 	pg_atomic_write_u64(&slot->map, NO_SHARE_MAP);
@@ -126,14 +127,41 @@ set_database(WorkerSlot *first, Oid database)
 	}
 }
 
+/* Does nobody need a database's workers, or is none there but kept away? */
+static bool
+is_unused(const WorkerSlot *first, bool though_held)
+{
+	for (const WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
+	{
+		if (slot->wanted || slot->starting || slot->worker != NULL ||
+			(slot->holds > 0 && !though_held))
+			return false;
+	}
+	return true;
+}
+
+/* A command that holds it, and ends later, finds it gone. */
+static WorkerSlot *
+find_held(void)
+{
+	for (int i = 0; i < slots_count(); i += rswebhook_workers)
+	{
+		if (is_unused(&shmem_control->slots[i], true))
+			return &shmem_control->slots[i];
+	}
+	return NULL;
+}
+
 WorkerSlot *
-slots_claim(Oid database)
+slots_claim(Oid database, bool wanted)
 {
 	WorkerSlot *first = slots_find(database);
 
 	if (first != NULL)
 		return first;
 	first = slots_find(InvalidOid);
+	if (first == NULL && wanted)
+		first = find_held();
 	if (first != NULL)
 		set_database(first, database);
 	return first;
@@ -143,12 +171,8 @@ slots_claim(Oid database)
 void
 slots_free_if_unused(WorkerSlot *first)
 {
-	for (WorkerSlot *slot = first; slot < first + rswebhook_workers; slot++)
-	{
-		if (slot->wanted || slot->starting || slot->holds > 0 || slot->worker != NULL)
-			return;
-	}
-	set_database(first, InvalidOid);
+	if (is_unused(first, false))
+		set_database(first, InvalidOid);
 }
 
 /* The caller holds shmem_control->lock. */
@@ -195,7 +219,7 @@ slots_want_workers(Oid database)
 	if (shmem_control == NULL)
 		return false;
 	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
-	first = slots_claim(database);
+	first = slots_claim(database, true);
 	for (int share = 0; first != NULL && share < rswebhook_workers; share++)
 	{
 		WorkerSlot *slot = &first[share];
@@ -210,10 +234,11 @@ slots_want_workers(Oid database)
 	/*
 	 * With every slot taken, the launcher looks for databases that wait when
 	 * it next has a reason to wake; each commit that comes meanwhile is none.
-	 * Those that it has found by itself it remembers.
+	 * Those that it has found by itself it remembers; others it may have looked at
+	 * when there was nothing for it in them.
 	 */
 	if (first == NULL && MyProc != shmem_control->launcher)
-		shmem_control->scan = true;
+		shmem_control->scan = shmem_control->turned_away = true;
 	if (first != NULL ? news : !shmem_control->crowded)
 		slots_wake_launcher();
 	LWLockRelease(&shmem_control->lock);

@@ -39,13 +39,14 @@ start_attach_launcher(void)
 }
 
 bool
-start_take_scan_request(void)
+start_take_scan_request(bool *again)
 {
 	bool		scan;
 
 	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
 	scan = shmem_control->scan;
-	shmem_control->scan = false;
+	*again = shmem_control->turned_away;
+	shmem_control->scan = shmem_control->turned_away = false;
 	LWLockRelease(&shmem_control->lock);
 	return scan;
 }
@@ -161,6 +162,38 @@ start_worker_gone(int slot_number, uint32 generation)
 		slots_free_if_unused(slots_first_of(slot));
 	}
 	LWLockRelease(&shmem_control->lock);
+}
+
+static bool
+delivers_nothing(WorkerSlot *slot)
+{
+	bool		nothing;
+
+	LWLockAcquire(&slot->lock, LW_SHARED);
+	nothing = slot->worker != NULL && slot->elsewhere;
+	LWLockRelease(&slot->lock);
+	return nothing;
+}
+
+bool
+start_make_room(void)
+{
+	bool		found = false;
+
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < slots_count() && !found; i += rswebhook_workers)
+	{
+		WorkerSlot *first = &shmem_control->slots[i];
+
+		found = delivers_nothing(first);
+		for (int share = 0; found && share < rswebhook_workers; share++)
+		{
+			first[share].wanted = false;
+			(void) slots_send_away(&first[share], false);
+		}
+	}
+	LWLockRelease(&shmem_control->lock);
+	return found;
 }
 
 int

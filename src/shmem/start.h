@@ -13,7 +13,12 @@
 #include "base/clock.h"
 
 extern void start_attach_launcher(void);
-extern bool start_take_scan_request(void);
+
+/*
+ * Are all databases to be looked for?  *again: also those that have been looked at,
+ * since there was no slot for one of them.
+ */
+extern bool start_take_scan_request(bool *again);
 
 /* A slot that needs a worker now, marked as starting; false: none. */
 extern bool start_next(int *slot, Oid *database, uint32 *generation);
@@ -29,6 +34,12 @@ extern void start_worker_gone(int slot, uint32 generation);
  * started later, in so many seconds.  0: the slot's is none of them, or has waited.
  */
 extern int	start_put_off(int slot, uint32 generation, uint32 shares, int failures);
+
+/*
+ * Have the workers of a database that is a copy, and delivers nothing, leave for one
+ * that may; whoever sends there has them looked for again.  False: there is none.
+ */
+extern bool start_make_room(void);
 
 /* None needs to be started there ever again. */
 extern void start_database_gone(int slot, uint32 generation);

@@ -277,6 +277,14 @@ worker_slot_set_quiet(const int32 *destination_ids, int count)
 }
 
 void
+worker_slot_set_elsewhere(bool elsewhere)
+{
+	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+	my_slot->elsewhere = elsewhere;
+	LWLockRelease(&my_slot->lock);
+}
+
+void
 worker_slot_show_max_in_flight(int max_in_flight)
 {
 	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);

@@ -75,6 +75,9 @@ extern void worker_slot_set_quiet(const int32 *destination_ids, int count);
 extern void worker_slot_note_sent(int32 destination_id, Instant now);
 extern Instant worker_slot_last_sent(int32 destination_id);
 
+/* Is the database a copy, so that this worker may leave for another one's? */
+extern void worker_slot_set_elsewhere(bool elsewhere);
+
 /* What rswebhook.workers() shows of this worker; lacks: "": nothing. */
 extern void worker_slot_show_max_in_flight(int max_in_flight);
 extern void worker_slot_show_lacks(const char *lacks);

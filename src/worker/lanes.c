@@ -276,6 +276,7 @@ may_deliver(void)
 	Home		home = at_home ? HOME_HERE : home_look();
 
 	at_home = home == HOME_HERE;
+	worker_slot_set_elsewhere(home == HOME_ELSEWHERE);
 	if (home == HOME_ELSEWHERE && !said && slots_my_share() == 0)
 	{
 		home_report_elsewhere(LOG);

@@ -312,6 +312,8 @@ start_wanted(MemoryContext context)
 		else
 		{
 			start_worker_gone(slot, generation);
+			if (start_make_room())
+				continue;
 			if (!said_no_worker)
 				ereport(LOG,
 						(errmsg("rswebhook cannot start a worker for database %u: no background worker slot is free", database),
@@ -337,6 +339,8 @@ look_at_unseen(MemoryContext context)
 
 		if (!slots_want_workers(database))
 		{
+			if (start_make_room())
+				return;			/* until its worker has left */
 			start_set_crowded(true);
 			if (!said_no_slot && start_looking() == 0)
 			{
@@ -381,6 +385,7 @@ rswebhook_launcher_main(Datum arg)
 	{
 		long		timeout = -1;
 		Instant		next;
+		bool		again;
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -391,8 +396,15 @@ rswebhook_launcher_main(Datum arg)
 		}
 
 		reap_children();
-		if (start_take_scan_request())
+		if (start_take_scan_request(&again))
+		{
+			if (again)
+			{
+				list_free(seen);
+				seen = NIL;
+			}
 			list_databases();
+		}
 		MemoryContextSwitchTo(context);
 		if (start_wanted(context))
 			look_at_unseen(context);

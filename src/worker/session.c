@@ -106,7 +106,10 @@ pin_settings(void)
 	set("default_transaction_read_only", "off");
 	set("default_transaction_deferrable", "off");
 	set("row_security", "off");
+	set("exit_on_error", "off");
 	set("plan_cache_mode", "force_generic_plan");
+	set("enable_indexscan", "on");
+	set("enable_indexonlyscan", "on");
 	set("enable_seqscan", "off");
 	set("enable_bitmapscan", "off");
 	set("enable_hashjoin", "off");
