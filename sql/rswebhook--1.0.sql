@@ -223,8 +223,9 @@ CREATE TABLE rswebhook.message (
 CREATE INDEX message_expires_at_idx ON rswebhook.message (expires_at);
 
 -- Which destinations a role may send to that may not send to all; see
--- rswebhook.sends_as_granted(). A destination that is deleted leaves its rows: no other
--- one gets its id.
+-- rswebhook.sends_as_granted(). They go with their destination, as another one may be given
+-- its id. No foreign key: TRUNCATE of destinations would need CASCADE then, and what comes by
+-- logical replication would leave rows.
 CREATE TABLE rswebhook.sender (
     role           regrole NOT NULL,
     destination_id integer NOT NULL,
@@ -341,7 +342,9 @@ SELECT pg_catalog.pg_extension_config_dump('rswebhook.destination', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.destination_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.breaker', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.message', '');
-SELECT pg_catalog.pg_extension_config_dump('rswebhook.sender', '');
+-- a role that was dropped is a number, and where it is restored to perhaps another role's
+SELECT pg_catalog.pg_extension_config_dump('rswebhook.sender',
+    'WHERE role::pg_catalog.oid OPERATOR(pg_catalog.=) ANY (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.home', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.event_id_seq', '');
@@ -371,6 +374,30 @@ CREATE TRIGGER destination_truncated
     FOR EACH STATEMENT EXECUTE FUNCTION rswebhook.destination_changed();
 ALTER TABLE rswebhook.destination ENABLE ALWAYS TRIGGER destination_changed;
 ALTER TABLE rswebhook.destination ENABLE ALWAYS TRIGGER destination_truncated;
+
+-- Likewise: what roles were granted for a destination goes with it.
+CREATE FUNCTION rswebhook.destination_deleted() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM rswebhook.sender;
+    ELSE
+        DELETE FROM rswebhook.sender s WHERE s.destination_id = OLD.id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER destination_deleted
+    AFTER DELETE ON rswebhook.destination
+    FOR EACH ROW EXECUTE FUNCTION rswebhook.destination_deleted();
+CREATE TRIGGER destination_all_deleted
+    AFTER TRUNCATE ON rswebhook.destination
+    FOR EACH STATEMENT EXECUTE FUNCTION rswebhook.destination_deleted();
+ALTER TABLE rswebhook.destination ENABLE ALWAYS TRIGGER destination_deleted;
+ALTER TABLE rswebhook.destination ENABLE ALWAYS TRIGGER destination_all_deleted;
 
 --
 -- The transform
@@ -1062,6 +1089,11 @@ BEGIN
                SELECT FROM pg_proc m, aclexplode(m.proacl) marked
                WHERE m.oid = 'rswebhook.sends_as_granted()'::regprocedure AND marked.grantee = s.role));
     PERFORM rswebhook.grant_all(role, 'rswebhook.sends_as_granted()'::regprocedure || rswebhook.sending_functions());
+    -- it stays until this is committed
+    PERFORM FROM rswebhook.destination d WHERE d.id = dest FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE undefined_object USING MESSAGE = format('destination "%s" does not exist', destination);
+    END IF;
     INSERT INTO rswebhook.sender (role, destination_id)
         VALUES (rswebhook_grant_send.role, dest) ON CONFLICT DO NOTHING;
 END

@@ -155,6 +155,44 @@ RESET ROLE;
 SELECT * FROM sent();
 CALL forget();
 
+-- whoever has the id of one that is no more has not its senders
+SELECT rswebhook_grant_send('regress_shop', 'mail');
+CREATE TABLE old AS SELECT * FROM rswebhook.destination;
+CREATE PROCEDURE again() LANGUAGE sql AS $$
+    INSERT INTO rswebhook.destination (id, name, url, paused) SELECT id, 'other_' || name, url, true FROM old $$;
+CREATE ROLE regress_editor;
+SELECT rswebhook.grant_editor('regress_editor');
+SET ROLE regress_editor;
+BEGIN;
+DELETE FROM rswebhook.destination WHERE name = 'mail';
+RESET ROLE;
+SELECT d.name FROM rswebhook.sender s JOIN old d ON d.id = s.destination_id;
+ROLLBACK;
+RESET ROLE;
+BEGIN;
+SET session_replication_role = replica;
+DELETE FROM rswebhook.destination;
+RESET session_replication_role;
+CALL again();
+SELECT count(*) FROM rswebhook.sender;
+ROLLBACK;
+BEGIN;
+TRUNCATE rswebhook.destination;
+CALL again();
+SELECT count(*) FROM rswebhook.sender;
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 1}', 'other_store');
+ROLLBACK;
+SET ROLE regress_shop;
+SELECT rswebhook_send('{"n": 1}', 'mail') IS NOT NULL AS sent;
+RESET ROLE;
+SELECT rswebhook_revoke_send('regress_shop', 'mail');
+DROP TABLE old;
+DROP PROCEDURE again;
+DROP OWNED BY regress_editor;
+DROP ROLE regress_editor;
+CALL forget();
+
 -- and without the table's key
 ALTER TABLE rswebhook.sender DROP CONSTRAINT sender_pkey;
 SET ROLE regress_shop;

@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use RswebhookTest;
+use Session;
 use Test::More;
 
 my $receiver = new_receiver();
@@ -17,7 +18,7 @@ add_destination($node, $_, $receiver->url("/$_")) foreach qw(shop crm);
 query($node, q{
     CREATE ROLE app LOGIN; CREATE ROLE team; CREATE ROLE anywhere LOGIN;
     GRANT team TO app;
-    GRANT CREATE ON SCHEMA public TO app, team;
+    GRANT CREATE ON SCHEMA public TO app, team; GRANT CREATE ON DATABASE postgres TO app;
     SELECT rswebhook_grant_send('app', 'shop'), rswebhook.grant_sender('anywhere');
     CREATE TABLE shared (id integer, target text);
     GRANT TRIGGER, INSERT ON shared TO app;
@@ -66,6 +67,68 @@ foreach my $command ('ALTER TABLE mine OWNER TO team', 'ALTER TABLE IF EXISTS pu
 query($node, q{SET ROLE app; ALTER TABLE mine ADD COLUMN more text; DROP TRIGGER s ON mine; ALTER TABLE mine OWNER TO team; SET ROLE team; GRANT ALL ON mine TO app});
 query($node, q{ALTER TABLE mine OWNER TO app});
 
+# Whatever the name means by then, it is the table that was changed which counts
+my $holder = Session->new($node);
+query($node, q{CREATE SCHEMA near AUTHORIZATION app; CREATE SCHEMA far AUTHORIZATION team; SET ROLE team; CREATE TABLE far.u (id integer);
+    RESET ROLE; SET ROLE app; CREATE TABLE held (id integer)});
+foreach my $case ([ 'crm', 1 ], [ 'shop', 0 ])
+{
+    my ($name, $refused) = @$case;
+    my $waiter = Session->new($node);
+
+    $holder->query('SET ROLE app; BEGIN; LOCK TABLE held');
+    $waiter->start(qq{SET ROLE app; SET search_path = near, far, public;
+        CREATE CONSTRAINT TRIGGER z AFTER INSERT ON u FROM public.held FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('$name', 'moved')});
+    ok(wait_for_lock('held'), "CREATE TRIGGER for $name waits");
+    $holder->query('CREATE TABLE near.u (id integer); COMMIT');
+    is(error_of($waiter) =~ /permission denied for destination "$name"/ ? 1 : 0, $refused, 'and is judged by its own table');
+    is(query($node, q{SELECT string_agg(tgrelid::regclass::text, ' ') FROM pg_trigger WHERE tgname = 'z'}), $refused ? '' : 'far.u', 'which has it or has not');
+    query($node, 'DROP TABLE near.u');
+}
+query($node, 'DROP TRIGGER z ON far.u');
+
+query($node, q{SET ROLE app; CREATE TABLE plain (id integer); CREATE TABLE sends (event jsonb, target text); RESET ROLE;
+    CREATE TRIGGER s AFTER INSERT ON sends FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination_column=target')});
+$holder->query('SET ROLE app; BEGIN; LOCK TABLE plain');
+my $giver = Session->new($node);
+$giver->start('SET ROLE app; ALTER TABLE public.plain OWNER TO team');
+ok(wait_for_lock('plain'), 'ALTER TABLE OWNER waits');
+$holder->query('ALTER TABLE plain RENAME TO plain_no_more; ALTER TABLE sends RENAME TO plain; COMMIT');
+like(error_of($giver), qr/permission denied to give away table "plain"/, 'and does not give what has the name by then');
+is(query($node, q{SELECT relowner::regrole FROM pg_class WHERE relname = 'plain'}), 'app', 'which has its owner still');
+$holder->close;
+query($node, 'DROP TABLE plain, plain_no_more, held');
+
+# However a trigger is made, or a table is given away
+query($node, q{SET ROLE app; CREATE TABLE whole (id integer) PARTITION BY LIST (id); CREATE TABLE whole_1 PARTITION OF whole FOR VALUES IN (1);
+    CREATE TABLE one (id integer); CREATE TABLE looked (event jsonb); CREATE VIEW seen AS SELECT * FROM looked;
+    CREATE TRIGGER s AFTER INSERT ON one FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('shop');
+    CREATE TRIGGER s INSTEAD OF INSERT ON seen FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination=shop', 'keep=true');
+    CREATE TRIGGER s AFTER INSERT ON whole FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('shop')});
+foreach my $case (
+    [ q{CREATE OR REPLACE TRIGGER s AFTER INSERT ON one FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm')}, qr/for destination "crm"/ ],
+    [ q{CREATE OR REPLACE TRIGGER s AFTER INSERT ON one FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('shop', 'again')}, undef ],
+    [ q{CREATE TRIGGER t AFTER INSERT ON whole FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm')}, qr/for destination "crm"/ ],
+    [ q{CREATE TRIGGER t AFTER INSERT ON whole_1 FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm')}, qr/for destination "crm"/ ],
+    [ q{CREATE TABLE whole_2 PARTITION OF whole FOR VALUES IN (2)}, undef ],
+    [ q{ALTER TABLE whole ATTACH PARTITION one FOR VALUES IN (3)}, qr/trigger "s" for relation "one" already exists/ ],
+    [ q{DO $$ BEGIN CREATE TRIGGER t AFTER INSERT ON one FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm'); EXCEPTION WHEN insufficient_privilege THEN RAISE 'caught'; END $$}, qr/caught/ ],
+    [ q{CREATE SCHEMA whose CREATE TABLE t (id integer) CREATE TRIGGER t AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm')}, qr/for destination "crm"/ ],
+    [ 'ALTER TABLE one ADD COLUMN more integer, OWNER TO team', qr/give away table "one"/ ],
+    [ 'ALTER VIEW seen OWNER TO team', qr/give away table "seen"/ ],
+    [ 'ALTER TABLE seen OWNER TO team', qr/give away table "seen"/ ],
+    [ 'ALTER TABLE whole OWNER TO team', qr/give away table "whole"/ ],
+    [ 'DO $$ BEGIN ALTER TABLE one OWNER TO team; END $$', qr/give away table "one"/ ],
+    [ 'ALTER TABLE one OWNER TO app', undef ],
+    [ 'ALTER TABLE one RENAME TO won; ALTER TABLE won SET SCHEMA near; ALTER TABLE near.won SET SCHEMA public; ALTER TABLE won RENAME TO one', undef ])
+{
+    my ($command, $expected) = @$case;
+    my ($code, $out, $err) = $node->psql('postgres', "SET ROLE app; $command");
+
+    defined $expected ? like($err, $expected, "$command: refused") : is("$code$err", '0', "$command: done");
+}
+query($node, 'DROP TABLE whole, one; DROP VIEW seen');
+
 # Somebody else may make one for its table, but not for what its owner may not
 my ($code, $out, $err) = $node->psql('postgres',
     q{CREATE TRIGGER s AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('crm')});
@@ -83,6 +146,8 @@ query($node, q{ALTER ROLE app RENAME TO application; ALTER TABLE shared OWNER TO
 like($err, qr/permission denied for destination "crm"/, 'another name is the same role');
 
 # A dump knows whom it binds; if the rows cannot be restored, nobody may send more for it
+# and of whom it binds no more
+query($node, q{INSERT INTO rswebhook.sender SELECT '4000000000', id FROM rswebhook.destination});
 my $dump = $node->basedir . '/dump.sql';
 run_ok('pg_dump', '-f', $dump, $node->connstr('postgres'));
 query($node, 'CREATE DATABASE restored');
@@ -101,3 +166,19 @@ is(query($node, q{SET ROLE anywhere; SELECT rswebhook_send('{}', 'crm') IS NOT N
 
 $node->stop;
 done_testing();
+
+sub wait_for_lock
+{
+    my ($table) = @_;
+
+    return wait_for_query($node, qq{SELECT count(*) FROM pg_locks WHERE relation = '$table'::regclass AND NOT granted}, '1');
+}
+
+sub error_of
+{
+    my ($session) = @_;
+    my $error = eval { $session->finish; 1 } ? '' : $@;
+
+    $session->close;
+    return $error;
+}

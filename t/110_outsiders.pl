@@ -39,6 +39,20 @@ ok(wait_for_query($node, q{SELECT count(*) FROM pg_stat_activity WHERE datname =
     'whose worker leaves with the extension');
 query($node, 'CREATE EXTENSION rswebhook', 'other');
 
+# A table's owner may lock it, and is not waited for by who looks at its triggers
+query($node, q{GRANT CREATE ON SCHEMA public TO nobody; SET ROLE nobody; CREATE TABLE locked (id integer); CREATE TABLE free (id integer); RESET ROLE;
+    CREATE TRIGGER s AFTER INSERT ON locked FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('shop', '', 'user_id=id');
+    CREATE TRIGGER s AFTER INSERT ON free FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('shop', '', 'user_id=id');
+    ALTER TABLE locked RENAME id TO number; ALTER TABLE free RENAME id TO number});
+my $problems = q{SET statement_timeout = '60s'; SELECT string_agg("table" || ': ' || problem, ', ' ORDER BY "table"::text) FROM rswebhook.trigger_problems()};
+my $of_free = qr/free: column "id" of relation "free" does not exist/;
+$outsider->query('SET ROLE nobody; BEGIN; LOCK TABLE locked');
+like(query($node, $problems), qr/^$of_free.*, locked: relation is locked, and was not looked at$/, 'a locked table is told of, and others are looked at');
+$outsider->query('ROLLBACK; RESET ROLE');
+like(query($node, $problems), qr/^$of_free.*, locked: column "id" of relation "locked" does not exist/, 'later it is looked at');
+is(query($node, qq{BEGIN; $problems; SELECT count(*) FROM pg_locks WHERE relation = 'locked'::regclass; ROLLBACK}) =~ /^0$/m ? 1 : 0, 1, 'and no lock is left');
+query($node, 'DROP TABLE locked, free');
+
 # Ids at the ends of their range
 my $log = -s $node->logfile;
 query($node, q{SELECT rswebhook_pause('shop');

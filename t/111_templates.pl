@@ -127,6 +127,30 @@ ok(wait_until_sent($node), 'what comes back');
 is(($own->requests_to('/echo/text/0'))[-1]{headers}{'x-own'}, 's3cret-by-default', 'a default among it');
 unlike(query($node, "SELECT response_body FROM rswebhook.delivery WHERE event_id = $id"), qr/s3cret/, 'is masked');
 
+# whatever name the event chooses for it, of those that are no secret, too; by that it does not get to others either
+my $away = $other->url('/away') =~ s/([^A-Za-z0-9])/sprintf '%%%02X', ord $1/ger;
+my %chosen = (%once, max_redirects => 1, headers => '{"{{ event.context.name || X-Plain-Key }}": "Bearer s3cret-of-the-row"}');
+add_destination($node, 'chosen', $own->url('/echo/text/0'), \%chosen);
+add_destination($node, 'part', $own->url('/text/200/s3cret-of-the-row'), \%chosen);
+add_destination($node, 'led away', $own->url("/location/307/$away"), \%chosen);
+add_destination($node, 'led away as it is', $own->url("/location/307/$away"), { %chosen, headers => '{"Accept": "text/plain"}' });
+foreach my $name ('Accept', 'user-agent', 'CONTENT-TYPE', 'X-Name')
+{
+    my $event = { type => 'track', userId => 'u', context => { name => $name } };
+
+    $id = send_event($node, $event, 'chosen');
+    send_event($node, $event, $_) foreach 'part', 'led away';
+    ok(wait_until_sent($node), "under the name $name");
+    is(($own->requests_to('/echo/text/0'))[-1]{headers}{ lc $name }, 'Bearer s3cret-of-the-row', 'it is sent');
+    is(query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id >= $id AND response_body ~ 's3cret'"), 0, 'and masked, as is what is in it');
+    unlike($json->encode(($other->requests_to('/away'))[-1]{headers}), qr/s3cret/, 'and where it is led to has none');
+}
+send_event($node, { type => 'track' }, 'led away as it is');
+ok(wait_until_sent($node), 'what has no template');
+is(($other->requests_to('/away'))[-1]{headers}{accept}, 'text/plain', 'goes along');
+query($node, 'CREATE ROLE reader; SELECT rswebhook.grant_sender(\'reader\')');
+unlike(query($node, q{SET ROLE reader; SELECT rswebhook_transform('{"type": "track", "context": {"name": "Accept"}}', 'chosen')}), qr/s3cret/, 'nor has a preview');
+
 send_event($node, { type => 'track', context => { name => 'X-API-Key' } }, 'own headers');
 ok(wait_until_sent($node), 'where events may have their own');
 is(($own->requests_to('/own-headers'))[-1]{headers}{'x-api-key'}, 'v', 'it replaces what there was');

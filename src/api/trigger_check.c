@@ -22,15 +22,19 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
 #include "api/accept.h"
@@ -85,13 +89,13 @@ check_creator(const Sender *creator, const Trigger *trigger, const char *destina
 }
 
 static const Trigger *
-find_trigger(Relation rel, const char *name)
+find_trigger(Relation rel, Oid oid)
 {
 	TriggerDesc *triggers = rel->trigdesc;
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
-		if (strcmp(triggers->triggers[i].tgname, name) == 0)
+		if (triggers->triggers[i].tgoid == oid)
 			return &triggers->triggers[i];
 	}
 	return NULL;
@@ -119,17 +123,48 @@ check_created(Relation rel, const Trigger *trigger)
 		refusal_report(&refusal, ERROR, psprintf("trigger \"%s\"", trigger->tgname));
 }
 
-void
-trigger_check_created(const CreateTrigStmt *statement)
+/*
+ * The table of a trigger that calls one of our functions, as the command under way has
+ * left it; a partition's are those of its table.  InvalidOid: it is none of ours.
+ */
+static Oid
+table_of_ours(Oid trigger)
 {
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	Oid			table = InvalidOid;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Form_pg_trigger row;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(catalog, TriggerOidIndexId, true, SnapshotSelf, 1, &key);
+	tuple = systable_getnext(scan);
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "could not find trigger %u", trigger);
+	row = (Form_pg_trigger) GETSTRUCT(tuple);
+	if (!OidIsValid(row->tgparentid) && trigger_names_function(row->tgfoid) != NOT_OURS)
+		table = row->tgrelid;
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return table;
+}
+
+void
+trigger_check_created(Oid oid)
+{
+	Oid			table = table_of_ours(oid);
 	Relation	rel;
 	const Trigger *trigger;
 
-	CommandCounterIncrement();
-	rel = table_openrv(statement->relation, NoLock);
-	trigger = find_trigger(rel, statement->trigname);
-	if (trigger != NULL && trigger_names_function(trigger->tgfoid) != NOT_OURS)
-		check_created(rel, trigger);
+	if (!OidIsValid(table))
+		return;
+	CommandCounterIncrement();	/* for the relation to have it */
+	rel = table_open(table, NoLock);
+	trigger = find_trigger(rel, oid);
+	if (trigger == NULL)
+		elog(ERROR, "could not find trigger %u of relation \"%s\"", oid, RelationGetRelationName(rel));
+	check_created(rel, trigger);
 	table_close(rel, NoLock);
 }
 
@@ -138,43 +173,24 @@ trigger_check_created(const CreateTrigStmt *statement)
  * ---------------------------------------------------------------------
  */
 
-/* Which tables a command gives away: one, or all that some roles own. */
-typedef struct Given
+/* As the command under way has left it; before, trigger_names_owner_of() tells. */
+static Oid
+owner_to_be(Oid table)
 {
-	Oid			table;			/* invalid: those of these owners */
-	List	   *owners;
-} Given;
+	Relation	catalog = table_open(RelationRelationId, AccessShareLock);
+	Oid			owner = InvalidOid;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
 
-/* False: none. */
-static bool
-gives_away(Node *statement, Given *given)
-{
-	ListCell   *lc;
-
-	*given = (Given) {InvalidOid, NIL};
-	if (IsA(statement, AlterTableStmt))
-	{
-		foreach(lc, ((AlterTableStmt *) statement)->cmds)
-		{
-			if (((AlterTableCmd *) lfirst(lc))->subtype == AT_ChangeOwner)
-				given->table = RangeVarGetRelid(((AlterTableStmt *) statement)->relation, NoLock, true);
-		}
-	}
-	else if (IsA(statement, ReassignOwnedStmt))
-	{
-		foreach(lc, ((ReassignOwnedStmt *) statement)->roles)
-		{
-			given->owners = lappend_oid(given->owners, get_rolespec_oid(lfirst(lc), true));
-		}
-	}
-	return OidIsValid(given->table) || given->owners != NIL;
-}
-
-static bool
-is_given(const Given *given, Oid table)
-{
-	return OidIsValid(given->table) ? table == given->table :
-		list_member_oid(given->owners, trigger_names_owner_of(table));
+	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(table));
+	scan = systable_beginscan(catalog, ClassOidIndexId, true, SnapshotSelf, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return owner;
 }
 
 static void
@@ -192,24 +208,23 @@ check_given(Form_pg_trigger row)
 }
 
 void
-trigger_check_given(Node *statement)
+trigger_check_given(Oid table)
 {
 	Relation	catalog;
+	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	Given		given;
 
-	if (superuser() || !gives_away(statement, &given))
+	if (superuser() || trigger_names_owner_of(table) == owner_to_be(table))
 		return;
 	catalog = table_open(TriggerRelationId, AccessShareLock);
-	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(table));
+	scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_trigger row = (Form_pg_trigger) GETSTRUCT(tuple);
 
-		CHECK_FOR_INTERRUPTS();
-		if (!row->tgisinternal && trigger_names_function(row->tgfoid) != NOT_OURS &&
-			is_given(&given, row->tgrelid))
+		if (!row->tgisinternal && trigger_names_function(row->tgfoid) != NOT_OURS)
 			check_given(row);
 	}
 	systable_endscan(scan);
@@ -221,13 +236,13 @@ trigger_check_given(Node *statement)
  * ---------------------------------------------------------------------
  */
 static void
-put_problem(ReturnSetInfo *rsinfo, Oid relid, const Trigger *trigger, const Refusal *refusal)
+put_problem(ReturnSetInfo *rsinfo, Oid relid, const char *trigger, const Refusal *refusal)
 {
 	Datum		values[4];
 	bool		nulls[4] = {0};
 
 	values[0] = ObjectIdGetDatum(relid);
-	values[1] = CStringGetTextDatum(trigger->tgname);
+	values[1] = CStringGetTextDatum(trigger);
 	values[2] = CStringGetTextDatum(refusal->detail == NULL ? refusal->message :
 									psprintf("%s: %s", refusal->message, refusal->detail));
 	nulls[3] = refusal->hint == NULL;
@@ -237,18 +252,39 @@ put_problem(ReturnSetInfo *rsinfo, Oid relid, const Trigger *trigger, const Refu
 }
 
 static void
-look_at(ReturnSetInfo *rsinfo, Form_pg_trigger row)
+look_at(ReturnSetInfo *rsinfo, Oid relid, const Trigger *trigger, Relation rel)
 {
-	Relation	rel = try_relation_open(row->tgrelid, AccessShareLock);
-	const Trigger *trigger = rel == NULL ? NULL : find_trigger(rel, NameStr(row->tgname));
 	const char *destination;
 	Refusal		refusal;
 
-	if (trigger != NULL && (!check_options(rel, trigger, &destination, &refusal) ||
-							!check_owner(rel, trigger, destination, &refusal)))
-		put_problem(rsinfo, row->tgrelid, trigger, &refusal);
+	if (!check_options(rel, trigger, &destination, &refusal) ||
+		!check_owner(rel, trigger, destination, &refusal))
+		put_problem(rsinfo, relid, trigger->tgname, &refusal);
+}
+
+/* Whoever keeps a table locked, as its owner may, is not waited for. */
+static void
+look_at_unlocked(ReturnSetInfo *rsinfo, Form_pg_trigger row)
+{
+	static const Refusal locked = {
+		ERRCODE_LOCK_NOT_AVAILABLE, "relation is locked, and was not looked at", NULL,
+		"Look again when the transaction that has the lock has ended."
+	};
+	Relation	rel;
+	const Trigger *trigger;
+
+	if (!ConditionalLockRelationOid(row->tgrelid, AccessShareLock))
+	{
+		put_problem(rsinfo, row->tgrelid, NameStr(row->tgname), &locked);
+		return;
+	}
+	rel = try_relation_open(row->tgrelid, NoLock);
+	trigger = rel == NULL ? NULL : find_trigger(rel, row->oid);
+	if (trigger != NULL)
+		look_at(rsinfo, row->tgrelid, trigger, rel);
 	if (rel != NULL)
-		relation_close(rel, AccessShareLock);
+		relation_close(rel, NoLock);
+	UnlockRelationOid(row->tgrelid, AccessShareLock);
 }
 
 SQL_FUNCTION(rswebhook_trigger_problems);
@@ -273,7 +309,7 @@ rswebhook_trigger_problems(PG_FUNCTION_ARGS)
 		if (row->tgisinternal || OidIsValid(row->tgparentid))
 			continue;
 		if (trigger_names_function(row->tgfoid) != NOT_OURS)
-			look_at(rsinfo, row);
+			look_at_unlocked(rsinfo, row);
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);

@@ -10,15 +10,20 @@
 #ifndef RSWEBHOOK_TRIGGER_CHECK_H
 #define RSWEBHOOK_TRIGGER_CHECK_H
 
-#include "nodes/parsenodes.h"
-
-/* An error if the trigger that was just made calls one of ours, and cannot work. */
-extern void trigger_check_created(const CreateTrigStmt *statement);
+#include "postgres_ext.h"
 
 /*
- * An error if a command gives a table to another owner, by whose rights its triggers
- * would send then, and whoever gives it may not send everywhere himself.
+ * Both are told what a command has done while it has the locks for it, and not what it
+ * says: a name may mean another table by then.  What it did is not visible yet.
  */
-extern void trigger_check_given(Node *statement);
+
+/* An error if the trigger that was made, or replaced, calls one of ours, and cannot work. */
+extern void trigger_check_created(Oid trigger);
+
+/*
+ * An error if the table has another owner now, by whose rights its triggers would send,
+ * and whoever gives it may not send everywhere himself.
+ */
+extern void trigger_check_given(Oid table);
 
 #endif							/* RSWEBHOOK_TRIGGER_CHECK_H */

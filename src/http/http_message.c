@@ -81,9 +81,9 @@ add_own_lines(Transfer *t)
 	{
 		if (has_header(t->headers, own_lines[i].name))
 			continue;
-		t->own_lines[i].data = own_lines[i].line;
-		t->own_lines[i].next = t->headers;
-		t->headers = &t->own_lines[i];
+		t->own_lines[i].node.data = own_lines[i].line;
+		t->own_lines[i].node.next = t->headers;
+		t->headers = &t->own_lines[i].node;
 	}
 }
 
@@ -149,22 +149,23 @@ http_message_copy(Transfer *t, const HttpRequest *request)
 	size_t		method_len = strlen(request->method);
 	size_t		url_len = strlen(request->url);
 	size_t		size = method_len + url_len + body_len + 3;
-	struct curl_slist *nodes;
+	HeaderLine *lines;
 	char	   *place;
 
 	for (int i = 0; i < request->nheaders; i++)
-		size += sizeof(struct curl_slist) + strlen(request->headers[i].name) +
+		size += sizeof(HeaderLine) + strlen(request->headers[i].name) +
 			strlen(request->headers[i].value) + 3;
 	if (!make_room(t, size))
 		return false;
-	nodes = (void *) t->block;
-	place = t->block + request->nheaders * sizeof(struct curl_slist);
+	lines = (void *) t->block;
+	place = t->block + request->nheaders * sizeof(HeaderLine);
 
 	for (int i = request->nheaders - 1; i >= 0; i--)
 	{
-		nodes[i].data = put_header(&place, &request->headers[i]);
-		nodes[i].next = t->headers;
-		t->headers = &nodes[i];
+		lines[i].node.data = put_header(&place, &request->headers[i]);
+		lines[i].node.next = t->headers;
+		lines[i].stays = request->headers[i].stays;
+		t->headers = &lines[i].node;
 	}
 	add_own_lines(t);
 
@@ -183,8 +184,18 @@ http_message_copy(Transfer *t, const HttpRequest *request)
 
 /*
  * Any header may be a credential, whatever its name, so only those that describe
- * the message go to another origin.
+ * the message go to another origin, unless they were said to stay.
  */
+static bool
+goes_elsewhere(const HeaderLine *header)
+{
+	const char *line = header->node.data;
+
+	return !header->stays &&
+		(is_header(line, "Content-Type") || is_header(line, "User-Agent") ||
+		 is_header(line, "Accept") || is_header(line, "webhook-id"));
+}
+
 void
 http_message_filter(Transfer *t, bool same_origin)
 {
@@ -192,11 +203,7 @@ http_message_filter(Transfer *t, bool same_origin)
 
 	while (*link != NULL)
 	{
-		const char *line = (*link)->data;
-
-		if (!same_origin && !is_header(line, "Content-Type") &&
-			!is_header(line, "User-Agent") && !is_header(line, "Accept") &&
-			!is_header(line, "webhook-id"))
+		if (!same_origin && !goes_elsewhere((const HeaderLine *) *link))
 			*link = (*link)->next;
 		else
 			link = &(*link)->next;

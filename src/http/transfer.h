@@ -71,6 +71,13 @@ struct ConnectionAges;
 struct Transfer;
 struct Name;
 
+/* All of a transfer's are of this kind. */
+typedef struct HeaderLine
+{
+	struct curl_slist node;		/* comes first */
+	bool		stays;			/* as in HttpHeader */
+} HeaderLine;
+
 typedef struct TransferList
 {
 	struct Transfer *first;
@@ -186,7 +193,7 @@ typedef struct Transfer
 	const char *method;
 	const char *url;
 	struct curl_slist *headers; /* ours, so never curl_slist_free_all()'s */
-	struct curl_slist own_lines[HTTP_OWN_LINES];	/* parts of headers */
+	HeaderLine	own_lines[HTTP_OWN_LINES];	/* parts of headers */
 	const char *body;			/* NULL: none */
 	size_t		body_len;
 	bool		event_in_query;

@@ -21,6 +21,7 @@ typedef struct HttpHeader
 {
 	const char *name;
 	const char *value;
+	bool		stays;			/* with its origin, whatever its name */
 } HttpHeader;
 
 /*

@@ -279,6 +279,7 @@ transform_config_resolved(Jsonb *jsonb, const TransformConfig *templates)
 	TransformConfig *config = palloc0(sizeof(TransformConfig));
 
 	config->of_parts = templates->of_parts;
+	config->of_templates = true;
 	read_config(config, jsonb, templates->templates);
 	return config;
 }

@@ -64,6 +64,7 @@ struct TransformConfig
 									 * the event; NULL: none */
 	ConfigMapped *mapped;		/* NULL: it makes requests as a webhook destination */
 	bool		of_parts;		/* and not RudderStack's Config */
+	bool		of_templates;	/* what an event has made of some */
 	Jsonb	   *templates;		/* a Config with such: it is read again for each event,
 								 * and but for this nothing here is set; NULL: none */
 	int			bad_header;		/* position of the first bad item, from 1; 0:

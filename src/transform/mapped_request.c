@@ -86,6 +86,8 @@ add_mapped_header(const Making *making, const Mappings *mappings, const JsonbVal
 		as_sent = js_lower(as_sent, len, &len);
 	named_values_add(headers, as_sent, len, value);
 	headers->items[headers->count - 1].valued_by_event = !has_literal(mappings, name);
+	/* which of the templates have made what is not known here */
+	headers->items[headers->count - 1].named_by_event = making->config->of_templates;
 }
 
 /* Each member of what a list makes, in turn; nulls are none. */
@@ -129,6 +131,7 @@ make_headers(Making *making)
 	for (int i = 0; i < given->count; i++)
 	{
 		named_values_add(headers, given->items[i].name, given->items[i].name_len, &given->items[i].value);
+		headers->items[headers->count - 1].named_by_event = given->items[i].named_by_event;
 		headers->items[headers->count - 1].valued_by_event = given->items[i].valued_by_event;
 	}
 	add_members(making, add_mapped_header);

@@ -311,6 +311,12 @@ printable_name(const char *name, int len)
 	return shown;
 }
 
+bool
+request_is_own_value(const NamedValue *header)
+{
+	return header->named_by_event && !header->valued_by_event;
+}
+
 /* The transform's header as it is sent, or false with the reason. */
 static bool
 convert_header(const NamedValue *named, HttpHeader *header, char **why)
@@ -340,6 +346,7 @@ convert_header(const NamedValue *named, HttpHeader *header, char **why)
 		value++;
 	header->name = pnstrdup(named->name, named->name_len);
 	header->value = pnstrdup(value, len);
+	header->stays = request_is_own_value(named);
 	return true;
 }
 
@@ -368,6 +375,7 @@ build_headers(const Transformed *transformed, WireRequest *wire, char **why)
 	all = palloc(count * sizeof(WireHeader));
 	all[0].header.name = "user-agent";
 	all[0].header.value = rswebhook_user_agent;
+	all[0].header.stays = false;
 	for (int i = 0; i < named->count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -410,9 +418,7 @@ request_own_headers_fit(Jsonb *event, char **why)
 void
 request_add_header(WireRequest *wire, const char *name, const char *value)
 {
-	wire->headers[wire->nheaders].name = name;
-	wire->headers[wire->nheaders].value = value;
-	wire->nheaders++;
+	wire->headers[wire->nheaders++] = (HttpHeader) {name, value, false};
 }
 
 /* ---------------------------------------------------------------------

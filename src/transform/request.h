@@ -52,6 +52,12 @@ extern void request_check_size(Jsonb *event);
  */
 extern bool request_own_headers_fit(Jsonb *event, char **why);
 
+/*
+ * Is a header's value the destination's, and its name what the event chooses?  Then the
+ * name says nothing of it.
+ */
+extern bool request_is_own_value(const NamedValue *header);
+
 /* One of our own headers, whose names nobody else may use: webhook-id, ... */
 extern void request_add_header(WireRequest *wire, const char *name, const char *value);
 

@@ -328,10 +328,13 @@ add_config_headers(NamedValues *headers, const TransformConfig *config)
 {
 	for (int i = 0; i < config->headers.count; i++)
 	{
-		NamedValue *header = &config->headers.items[i];
+		const NamedValue *header = &config->headers.items[i];
+		NamedValue *added;
 
 		named_values_add(headers, header->name, header->name_len, &header->value);
-		headers->items[headers->count - 1].valued_by_event = header->valued_by_event;
+		added = &headers->items[headers->count - 1];
+		added->named_by_event = header->named_by_event;
+		added->valued_by_event = header->valued_by_event;
 	}
 }
 

@@ -24,8 +24,10 @@
 #include "access/xlog.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
@@ -350,8 +352,6 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		database = database_needed_alone(statement, context == PROCESS_UTILITY_TOPLEVEL);
 		kind = two_phase_kind(statement, &gid);
 		store_close_lasting();
-		if (IsA(statement, AlterTableStmt) || IsA(statement, ReassignOwnedStmt))
-			trigger_check_given(statement);
 	}
 
 	/* until the end of the transaction, or of this part of it that is rolled back */
@@ -370,8 +370,6 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params,
 								env, dest, qc);
 
-	if (IsA(statement, CreateTrigStmt))
-		trigger_check_created((CreateTrigStmt *) statement);
 	if (kind == TRANS_STMT_COMMIT_PREPARED)
 		after_commit_prepared(gid, &unknown);
 	else if (kind == TRANS_STMT_ROLLBACK_PREPARED)
@@ -380,7 +378,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		wake_note_new_database();
 }
 
-/* DROP EXTENSION by whatever way, DROP OWNED and DROP SCHEMA CASCADE included. */
+/* By whatever command: DROP OWNED and DROP SCHEMA CASCADE drop an extension, too. */
 static void
 object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
@@ -390,6 +388,12 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg
 	if (access == OAT_DROP && class == ExtensionRelationId &&
 		object == get_extension_oid("rswebhook", true))
 		wake_note_changed();
+	else if (access == OAT_POST_CREATE && class == TriggerRelationId &&
+			 !((ObjectAccessPostCreate *) arg)->is_internal)
+		trigger_check_created(object);
+	else if (access == OAT_POST_ALTER && class == RelationRelationId && sub == 0 &&
+			 !((ObjectAccessPostAlter *) arg)->is_internal)
+		trigger_check_given(object);
 }
 
 void

@@ -135,17 +135,18 @@ is_public(const char *name)
 		ascii_same(name, "user-agent");
 }
 
-static bool
-is_configured(const char *name, const Transformed *transformed)
+/* One that the destination sets; NULL: it does not. */
+static const NamedValue *
+configured(const char *name, const Transformed *transformed)
 {
 	for (int i = 0; i < transformed->nconfigured; i++)
 	{
 		const NamedValue *header = &transformed->headers.items[i];
 
 		if (header_names_equal(name, strlen(name), header->name, header->name_len))
-			return !is_public(name) && !header->valued_by_event;
+			return header;
 	}
-	return false;
+	return NULL;
 }
 
 /* The endpoint is in the server encoding, and what is sent of it in UTF-8. */
@@ -214,9 +215,11 @@ known_of_request(const Transformed *transformed, const WireRequest *wire,
 	for (int i = 0; i < wire->nheaders; i++)
 	{
 		const HttpHeader *header = &wire->headers[i];
-		bool		credential = auth_is_header(&destination->auth, header->name, strlen(header->name));
+		const NamedValue *own = configured(header->name, transformed);
+		bool		credential = auth_is_header(&destination->auth, header->name, strlen(header->name)) ||
+			(own != NULL && request_is_own_value(own));
 
-		if (!credential && !is_configured(header->name, transformed))
+		if (!credential && (own == NULL || own->valued_by_event || is_public(header->name)))
 			continue;
 		add(known, header->value, strlen(header->value));
 		if (credential)

@@ -414,6 +414,7 @@ render_copy(Rendered *rendered)
 	{
 		headers[i].name = copy_string(&room, wire->headers[i].name);
 		headers[i].value = copy_string(&room, wire->headers[i].value);
+		headers[i].stays = wire->headers[i].stays;
 	}
 	wire->headers = headers;
 	wire->method = copy_string(&room, wire->method);
