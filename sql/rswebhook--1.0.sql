@@ -32,6 +32,16 @@ CREATE TABLE rswebhook.destination (
     auth_header        text,
     signing_secrets    jsonb NOT NULL DEFAULT '[]',
 
+    -- what of an event goes where, as in RudderStack's HTTP destination: {to, from}, and
+    -- parts of the path. With any of these, or a format other than json, nothing else of
+    -- an event makes a request
+    header_mapping     jsonb,
+    query_mapping      jsonb,
+    path_parts         jsonb,
+    body_mapping       jsonb,
+    format             text NOT NULL DEFAULT 'json',
+    xml_root           text,
+
     -- what an event may do besides: go to other hosts with all of the above,
     -- bring its own headers instead
     allowed_hosts      text[],
@@ -90,6 +100,8 @@ CREATE TABLE rswebhook.destination (
                (method LIKE '%{{%||%}}%' AND octet_length(method) <= 1024)),
     CONSTRAINT destination_auth_type_check
         CHECK (auth_type IN ('none', 'basic', 'bearer', 'api_key')),
+    CONSTRAINT destination_format_check
+        CHECK (format IN ('json', 'form', 'xml')),
     CONSTRAINT destination_max_in_flight_check
         CHECK (max_in_flight BETWEEN 1 AND 10000),
     CONSTRAINT destination_rate_limit_check
@@ -135,6 +147,15 @@ CREATE TABLE rswebhook.destination (
     CONSTRAINT destination_auth_header_check CHECK (octet_length(auth_header) <= 1024),
     CONSTRAINT destination_signing_secrets_check
         CHECK (pg_catalog.pg_column_size(signing_secrets) <= 16384 + 4),
+    CONSTRAINT destination_header_mapping_check
+        CHECK (pg_catalog.pg_column_size(header_mapping) <= 65536 + 4),
+    CONSTRAINT destination_query_mapping_check
+        CHECK (pg_catalog.pg_column_size(query_mapping) <= 65536 + 4),
+    CONSTRAINT destination_path_parts_check
+        CHECK (pg_catalog.pg_column_size(path_parts) <= 16384 + 4),
+    CONSTRAINT destination_body_mapping_check
+        CHECK (pg_catalog.pg_column_size(body_mapping) <= 131072 + 4),
+    CONSTRAINT destination_xml_root_check CHECK (octet_length(xml_root) <= 255),
     CONSTRAINT destination_allowed_hosts_check
         CHECK (pg_catalog.cardinality(allowed_hosts) <= 1000 AND
                pg_catalog.pg_column_size(allowed_hosts) <= 65536 + 4),

@@ -34,6 +34,7 @@
 #include "destination/auth.h"
 #include "destination/check.h"
 #include "destination/check_json.h"
+#include "destination/check_mapping.h"
 #include "destination/consent.h"
 #include "destination/fields.h"
 #include "destination/filter_path.h"
@@ -464,6 +465,7 @@ destination_fields_check(HeapTuple tuple, TupleDesc desc, DestinationFields *fie
 		check_tls(fields, problem) &&
 		auth_check(fields, problem) &&
 		check_header_bytes(fields, problem) &&
+		destination_mappings_check(fields, problem) &&
 		(fields->allowed_hosts == NULL || check_hosts(fields, problem)) &&
 		(fields->signing_secrets == NULL ||
 		 destination_secrets_check(&fields->signing_secrets, problem)) &&

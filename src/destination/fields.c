@@ -49,6 +49,12 @@ static const struct
 	{"auth_token", TEXTOID, false, NULL, KB(64)},
 	{"auth_header", TEXTOID, false, NULL, KB(1)},
 	{"signing_secrets", JSONBOID, true, "'[]'", KB(16)},
+	{"header_mapping", JSONBOID, false, NULL, KB(64)},
+	{"query_mapping", JSONBOID, false, NULL, KB(64)},
+	{"path_parts", JSONBOID, false, NULL, KB(16)},
+	{"body_mapping", JSONBOID, false, NULL, KB(128)},
+	{"format", TEXTOID, true, "'json'", MAX_WORD},
+	{"xml_root", TEXTOID, false, NULL, 255},
 	{"allowed_hosts", TEXTARRAYOID, false, NULL, KB(64)},
 	{"event_auth_headers", BOOLOID, true, "false", 0},
 	{"enabled", BOOLOID, true, "true", 0},
@@ -344,5 +350,11 @@ destination_fields_read(HeapTuple tuple, TupleDesc desc, DestinationFields *fiel
 	fields->auth_header = fields_text(&row, "auth_header");
 	fields->allowed_hosts = fields_array(&row, "allowed_hosts");
 	fields->signing_secrets = fields_jsonb(&row, "signing_secrets");
+	fields->mapping[MAPPING_HEADERS] = fields_jsonb(&row, "header_mapping");
+	fields->mapping[MAPPING_QUERY] = fields_jsonb(&row, "query_mapping");
+	fields->mapping[MAPPING_PATH] = fields_jsonb(&row, "path_parts");
+	fields->mapping[MAPPING_BODY] = fields_jsonb(&row, "body_mapping");
+	fields->format = fields_text(&row, "format");
+	fields->xml_root = fields_text(&row, "xml_root");
 	fields->status_outcomes = fields_jsonb(&row, "status_outcomes");
 }

@@ -22,6 +22,7 @@
 #include "utils/jsonpath.h"
 
 #include "destination/problem.h"
+#include "transform/mapping.h"
 
 typedef struct Row
 {
@@ -57,6 +58,9 @@ typedef struct DestinationFields
 	char	   *auth_header;
 	ArrayType  *allowed_hosts;	/* * */
 	Jsonb	   *signing_secrets;	/* likewise */
+	Jsonb	   *mapping[MAPPING_LISTS];
+	char	   *format;
+	char	   *xml_root;
 	Jsonb	   *status_outcomes;
 } DestinationFields;
 

@@ -1,0 +1,396 @@
+/*-------------------------------------------------------------------------
+ *
+ * pathquery.c
+ *		A jsonpath of a destination, and what it may take of the processor.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/execnodes.h"
+#include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/timeout.h"
+
+#include "base/clock.h"
+#include "transform/pathquery.h"
+
+/* ---------------------------------------------------------------------
+ * What it does
+ * ---------------------------------------------------------------------
+ */
+
+static void look_at_item(JsonPathItem *item, PathFindings *findings);
+
+/* Can an operand be several values? */
+static bool
+is_path(const JsonPathItem *operand)
+{
+	return operand->type == jpiRoot || operand->type == jpiCurrent;
+}
+
+static bool
+is_deep(JsonPathItem *operand)
+{
+	JsonPathItem item = *operand;
+	JsonPathItem next;
+
+	while (item.type != jpiAny && jspGetNext(&item, &next))
+		item = next;
+	return item.type == jpiAny;
+}
+
+static void
+look_at_operands(JsonPathItem *item, bool compared, PathFindings *findings)
+{
+	JsonPathItem left;
+	JsonPathItem right;
+
+	jspGetLeftArg(item, &left);
+	jspGetRightArg(item, &right);
+	if (compared && is_path(&left) && is_path(&right))
+	{
+		findings->compares = true;
+		findings->compares_deep |= is_deep(&left) || is_deep(&right);
+	}
+	look_at_item(&left, findings);
+	look_at_item(&right, findings);
+}
+
+static void
+look_at_subscripts(JsonPathItem *item, PathFindings *findings)
+{
+	for (int i = 0; i < item->content.array.nelems; i++)
+	{
+		JsonPathItem from;
+		JsonPathItem to;
+
+		if (jspGetArraySubscript(item, &from, &to, i))
+			look_at_item(&to, findings);
+		look_at_item(&from, findings);
+	}
+}
+
+/* With all that it is made of, and what follows it. */
+static void
+look_at_item(JsonPathItem *item, PathFindings *findings)
+{
+	JsonPathItem part;
+
+	check_stack_depth();
+	switch (item->type)
+	{
+		case jpiEqual:
+		case jpiNotEqual:
+		case jpiLess:
+		case jpiGreater:
+		case jpiLessOrEqual:
+		case jpiGreaterOrEqual:
+		case jpiStartsWith:
+			look_at_operands(item, true, findings);
+			break;
+		case jpiAnd:
+		case jpiOr:
+		case jpiAdd:
+		case jpiSub:
+			look_at_operands(item, false, findings);
+			break;
+		case jpiMul:
+		case jpiDiv:
+		case jpiMod:
+			findings->nproducts++;
+			look_at_operands(item, false, findings);
+			break;
+		case jpiNot:
+		case jpiIsUnknown:
+		case jpiPlus:
+		case jpiMinus:
+		case jpiFilter:
+		case jpiExists:
+			jspGetArg(item, &part);
+			look_at_item(&part, findings);
+			break;
+		case jpiLikeRegex:
+			jspInitByBuffer(&part, item->base, item->content.like_regex.expr);
+			look_at_item(&part, findings);
+			break;
+		case jpiIndexArray:
+			look_at_subscripts(item, findings);
+			break;
+		case jpiAny:
+			findings->ndeep++;
+			break;
+		case jpiVariable:
+			findings->has_variable = true;
+			break;
+		default:
+			break;
+	}
+	if (item->type != jpiRoot && item->type != jpiKey && item->type != jpiIndexArray)
+		findings->is_plain = false;
+	if (jspGetNext(item, &part))
+		look_at_item(&part, findings);
+}
+
+PathFindings
+pathquery_look(JsonPath *path)
+{
+	PathFindings findings = {.is_plain = true};
+	JsonPathItem item;
+
+	jspInit(&item, path);
+	look_at_item(&item, &findings);
+	return findings;
+}
+
+char *
+pathquery_text(JsonPath *path)
+{
+	return DatumGetCString(DirectFunctionCall1(jsonpath_out, PointerGetDatum(path)));
+}
+
+/* ---------------------------------------------------------------------
+ * Time
+ * ---------------------------------------------------------------------
+ */
+
+/* How often the processor's time is looked at. */
+#define STEP_MS			20
+
+/* An event with more values is too large to compare two paths of it. */
+#define MAX_COMPARED	4000
+
+/* One of so many bytes has no more values than that. */
+#define FEW_VALUES		(4 * MAX_COMPARED)
+
+static TimeoutId step_timeout = MAX_TIMEOUTS;	/* not registered yet */
+static volatile int64 ends_at;	/* of the processor's time, in microseconds */
+static volatile bool is_over;
+
+/* Also in a signal handler. */
+static void
+look_at_time(void)
+{
+	if (clock_processor_us() < ends_at)
+		return;
+	is_over = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
+
+static void
+begin_time(void)
+{
+	const EnableTimeoutParams step = {.id = step_timeout, .type = TMPARAM_EVERY, .delay_ms = STEP_MS};
+
+	is_over = false;
+	ends_at = clock_processor_us() + PATHQUERY_MS * INT64CONST(1000);
+	enable_timeouts(&step, 1);
+}
+
+/* A cancel that has not been seen may be ours, and was for nothing then. */
+static void
+end_time(void)
+{
+	disable_timeout(step_timeout, false);
+	if (is_over)
+		QueryCancelPending = false;
+}
+
+void
+pathquery_run(void (*step) (void *arg), void *arg)
+{
+	if (step_timeout == MAX_TIMEOUTS)
+		step_timeout = RegisterTimeout(USER_TIMEOUT, look_at_time);
+	begin_time();
+	PG_TRY();
+	{
+		step(arg);
+	}
+	PG_CATCH();
+	{
+		end_time();
+		if (is_over && geterrcode() == ERRCODE_QUERY_CANCELED)
+		{
+			FlushErrorState();
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("it took more than %d ms of the processor", PATHQUERY_MS)));
+		}
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	end_time();
+}
+
+/* An event with more values is too large to compare two paths of it. */
+#define MAX_COMPARED	4000
+
+/* One of so many bytes has no more values than that. */
+#define FEW_VALUES		(4 * MAX_COMPARED)
+
+static bool
+has_many_values(Jsonb *event)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	int			count = 0;
+
+	if (VARSIZE(event) <= FEW_VALUES)
+		return false;
+	it = JsonbIteratorInit(&event->root);
+	while (count <= MAX_COMPARED && (token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
+		count += token == WJB_VALUE || token == WJB_ELEM;
+	return count > MAX_COMPARED;
+}
+
+/* A number of so many bytes has some 2,000 digits. */
+#define LONG_NUMBER		1024
+
+static bool
+has_long_number(Jsonb *event)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	if (VARSIZE(event) <= LONG_NUMBER)
+		return false;
+	it = JsonbIteratorInit(&event->root);
+	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
+	{
+		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvNumeric &&
+			VARSIZE_ANY(value.val.numeric) > LONG_NUMBER)
+			return true;
+	}
+	return false;
+}
+
+char *
+pathquery_why_not(const PathFindings *findings, Jsonb *event)
+{
+	if (findings->compares_deep)
+		return pstrdup("it compares two paths, of which one has a \".**\"");
+	if (findings->nproducts > PATHQUERY_MAX_PRODUCTS)
+		return psprintf("it has more than %d multiplications and divisions", PATHQUERY_MAX_PRODUCTS);
+	if (findings->nproducts > 0 && has_long_number(event))
+		return pstrdup("it multiplies or divides, and the event has a number of some 2,000 digits or more");
+	if (findings->compares && has_many_values(event))
+		return psprintf("it compares two paths, and the event has more than %d values", MAX_COMPARED);
+	return NULL;
+}
+
+/* ---------------------------------------------------------------------
+ * Asking
+ * ---------------------------------------------------------------------
+ */
+
+/* Not with a time zone: what it says must not depend on who sends. */
+void
+pathquery_ask(JsonPath *path, Jsonb *value, void (*take) (Jsonb *found, void *arg), void *arg)
+{
+	LOCAL_FCINFO(call, 4);
+	FmgrInfo	function;
+	ReturnSetInfo set = {.type = T_ReturnSetInfo};
+
+	/* one at a time: all of them may be much more than the event itself */
+	set.econtext = CreateStandaloneExprContext();
+	set.allowedModes = set.returnMode = SFRM_ValuePerCall;
+	fmgr_info(F_JSONB_PATH_QUERY, &function);
+	InitFunctionCallInfoData(*call, &function, 4, InvalidOid, NULL, (fmNodePtr) &set);
+	call->args[0] = (NullableDatum) {JsonbPGetDatum(value), false};
+	call->args[1] = (NullableDatum) {PointerGetDatum(path), false};
+	call->args[2] = (NullableDatum) {DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")), false};
+	call->args[3] = (NullableDatum) {BoolGetDatum(false), false};
+	for (;;)
+	{
+		Datum		found;
+
+		CHECK_FOR_INTERRUPTS();
+		call->isnull = false;
+		set.isDone = ExprSingleResult;
+		found = FunctionCallInvoke(call);
+		if (set.isDone != ExprMultipleResult)
+			break;
+		take(DatumGetJsonbP(found), arg);
+	}
+	FreeExprContext(set.econtext, true);
+}
+
+/* Nothing but memory is taken, so that there is nothing for a subtransaction to give back. */
+char *
+pathquery_try(void (*step) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	uint32		holdoff = InterruptHoldoffCount;
+	ErrorData  *volatile error = NULL;
+
+	PG_TRY();
+	{
+		step(arg);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		switch (ERRCODE_TO_CATEGORY(geterrcode()))
+		{
+			case ERRCODE_DATA_EXCEPTION:
+			case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
+			case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+			case ERRCODE_FEATURE_NOT_SUPPORTED:
+				break;
+			default:
+				PG_RE_THROW();
+		}
+		error = CopyErrorData();
+		FlushErrorState();
+		InterruptHoldoffCount = holdoff;
+	}
+	PG_END_TRY();
+	return error != NULL ? error->message : NULL;
+}
+
+typedef struct Parsing
+{
+	const char *text;
+	JsonPath   *path;
+} Parsing;
+
+static void
+parse(void *arg)
+{
+	Parsing    *parsing = arg;
+
+	parsing->path = DatumGetJsonPathP(DirectFunctionCall1(jsonpath_in, CStringGetDatum(parsing->text)));
+}
+
+char *
+pathquery_parse(const char *text, JsonPath **path)
+{
+	Parsing		parsing = {text, NULL};
+	char	   *message = pathquery_try(parse, &parsing);
+
+	*path = parsing.path;
+	return message;
+}
+
+char *
+pathquery_without_values(char *message, const char *path)
+{
+	char	   *first = strchr(message, '"');
+	char	   *last = strrchr(message, '"');
+
+	if (first == last || strstr(path, pnstrdup(first + 1, last - first - 1)) != NULL)
+		return message;
+	return psprintf("%.*s\"***\"%s", (int) (first - message), message, last + 1);
+}
