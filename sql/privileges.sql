@@ -106,7 +106,7 @@ SET ROLE regress_reader;
 SELECT rswebhook_transform('{"header": {"x-own": "shown"}}', 'crm') -> 'headers' AS headers;
 RESET ROLE;
 GRANT USAGE ON SCHEMA rswebhook TO regress_reader;
-GRANT SELECT (url, headers, auth_username, auth_password, auth_token) ON rswebhook.destination TO regress_reader;
+GRANT SELECT (url, headers, auth_username, auth_password, auth_token, header_mapping, query_mapping, body_mapping) ON rswebhook.destination TO regress_reader;
 SET ROLE regress_reader;
 SELECT rswebhook_transform('{}', 'crm') -> 'headers' AS headers;
 RESET ROLE;

@@ -187,7 +187,7 @@ SET ROLE regress_reader;
 SELECT r -> 'headers' AS headers, r -> 'endpoint' AS endpoint
     FROM rswebhook_transform('{"header": {"x-own": "1"}, "appendPath": "/more"}', 'masked') r;
 RESET ROLE;
-GRANT SELECT (url, headers, auth_username, auth_token, auth_password) ON rswebhook.destination TO regress_reader;
+GRANT SELECT (url, headers, auth_username, auth_token, auth_password, header_mapping, query_mapping, body_mapping) ON rswebhook.destination TO regress_reader;
 SET ROLE regress_reader;
 SELECT rswebhook_transform('{}', 'masked')::text LIKE '%s3cret%' AS shown;
 RESET ROLE;
@@ -221,7 +221,7 @@ RESET ROLE;
 DROP POLICY own ON rswebhook.destination;
 ALTER TABLE rswebhook.destination DISABLE ROW LEVEL SECURITY;
 REVOKE SELECT ON rswebhook.destination FROM regress_reader;
-GRANT SELECT (url, headers, auth_username, auth_token, auth_password) ON rswebhook.destination TO regress_reader;
+GRANT SELECT (url, headers, auth_username, auth_token, auth_password, header_mapping, query_mapping, body_mapping) ON rswebhook.destination TO regress_reader;
 REVOKE USAGE ON SCHEMA rswebhook FROM regress_reader;
 
 --

@@ -38,7 +38,8 @@
 
 /* What of the table shows in a request. */
 static const char *const shown_columns[] = {
-	"url", "headers", "auth_username", "auth_password", "auth_token"
+	"url", "headers", "auth_username", "auth_password", "auth_token",
+	"header_mapping", "query_mapping", "body_mapping"
 };
 
 static bool
@@ -119,7 +120,7 @@ rswebhook_transform_target(PG_FUNCTION_ARGS)
 	Transformed transformed;
 
 	if (!for_destination)
-		config = transform_config_from_parts(NULL, method, NULL);
+		config = transform_config_from_parts(NULL, method, NULL, NULL);
 	else
 	{
 		const Destination *dest = destination_by_name(target);

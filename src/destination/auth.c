@@ -12,12 +12,12 @@
  */
 #include "postgres.h"
 
+#include "base/base64.h"
 #include "base/encoding.h"
 #include "destination/auth.h"
 #include "destination/fields.h"
 #include "destination/problem.h"
 #include "destination/secret.h"
-#include "destination/sign.h"
 #include "destination/values.h"
 #include "transform/header.h"
 #include "transform/json.h"
@@ -188,7 +188,7 @@ basic_value(const char *username, const char *password)
 
 	if (!encoding_to_utf8(&pair, &len))
 		return NULL;
-	return psprintf("Basic %s", sign_base64(pair, len));
+	return psprintf("Basic %s", base64_encode(pair, len));
 }
 
 char *

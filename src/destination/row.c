@@ -18,6 +18,7 @@
 #include "destination/auth.h"
 #include "destination/check.h"
 #include "destination/check_json.h"
+#include "destination/check_mapping.h"
 #include "destination/fields.h"
 #include "destination/problem.h"
 #include "destination/row.h"
@@ -103,16 +104,46 @@ empty_object(void)
 	return JsonbValueToJsonb(state.result);
 }
 
+/* The literals of a list of {to, from}; paths say nothing that is secret. */
+static Jsonb *
+mask_literals(Jsonb *list)
+{
+	JsonbInState state = {0};
+	JsonbIterator *it = JsonbIteratorInit(&list->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	bool		is_from = false;
+
+	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
+	{
+		if (token == WJB_VALUE && is_from && value.type == jbvString && mapping_is_literal(&value))
+			mask_header(&value);
+		is_from = token == WJB_KEY && json_is_string(&value, "from");
+		pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
+	}
+	return JsonbValueToJsonb(state.result);
+}
+
 /* The configs for the wire and for people. */
 static void
-make_configs(Destination *dest, const Jsonb *headers)
+make_configs(Destination *dest, const DestinationFields *fields)
 {
-	if (headers == NULL)
-		headers = empty_object();
+	const Jsonb *headers = fields->headers != NULL ? fields->headers : empty_object();
+	MappedParts parts = {.format = fields->format, .xml_root = fields->xml_root};
+	bool		mapped = destination_is_mapped(fields);
+
+	memcpy(parts.lists, fields->mapping, sizeof(parts.lists));
 	dest->config = transform_config_from_parts(dest->url, dest->method,
-											   all_headers(&dest->auth, headers, false));
+											   all_headers(&dest->auth, headers, false),
+											   mapped ? &parts : NULL);
+	for (int which = 0; which < MAPPING_LISTS; which++)
+	{
+		if (parts.lists[which] != NULL && which != MAPPING_PATH)
+			parts.lists[which] = mask_literals(parts.lists[which]);
+	}
 	dest->masked_config = transform_config_from_parts(mask_url(dest->url), dest->method,
-													  all_headers(&dest->auth, headers, true));
+													  all_headers(&dest->auth, headers, true),
+													  mapped ? &parts : NULL);
 }
 
 static double
@@ -210,7 +241,7 @@ destination_read(Destination *dest, HeapTuple tuple, TupleDesc desc)
 	dest->proxy = read_secret(fields.proxy);
 	auth_read(&fields, &dest->auth);
 	dest->event_auth_headers = fields_bool(row, "event_auth_headers");
-	make_configs(dest, fields.headers);
+	make_configs(dest, &fields);
 	if (fields.allowed_hosts)
 		dest->allowed_hosts = string_list(fields.allowed_hosts, &dest->nallowed_hosts);
 	if (fields.signing_secrets)

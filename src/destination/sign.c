@@ -21,11 +21,11 @@
 #include <openssl/evp.h>
 
 #include "access/htup_details.h"
-#include "common/base64.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "base/base64.h"
 #include "base/compat.h"
 #include "destination/sign.h"
 
@@ -49,33 +49,6 @@ typedef struct SigningKey
 
 SQL_FUNCTION(rswebhook_generate_secret);
 SQL_FUNCTION(rswebhook_generate_key_pair);
-
-/* ---------------------------------------------------------------------
- * Base64
- * ---------------------------------------------------------------------
- */
-
-char *
-sign_base64(const void *bytes, int len)
-{
-	int			size = pg_b64_enc_len(len);
-	char	   *text = palloc(size + 1);
-
-	len = pg_b64_encode(bytes, len, text, size);
-	text[len] = '\0';
-	return text;
-}
-
-int
-sign_base64_decode(const char *text, void *bytes, int size)
-{
-	int			len = strlen(text);
-
-	/* core's decoder goes on behind the padding */
-	if (len == 0 || len % 4 != 0 || strcspn(text, "=") < len - 2)
-		return -1;
-	return pg_b64_decode(text, len, bytes, size);
-}
 
 /* ---------------------------------------------------------------------
  * Keys
@@ -114,7 +87,7 @@ read_key(const char *text, SigningKey *key)
 	if (strncmp(text, HMAC_PREFIX, strlen(HMAC_PREFIX)) == 0)
 	{
 		key->type = EVP_PKEY_HMAC;
-		key->len = sign_base64_decode(text + strlen(HMAC_PREFIX), key->bytes, sizeof(key->bytes));
+		key->len = base64_decode(text + strlen(HMAC_PREFIX), key->bytes, sizeof(key->bytes));
 		if (key->len < HMAC_MIN_BYTES || key->len > HMAC_MAX_BYTES)
 			return "what follows \"whsec_\" is not base64 of 24 to 64 bytes";
 		return NULL;
@@ -122,7 +95,7 @@ read_key(const char *text, SigningKey *key)
 	if (strncmp(text, PRIVATE_PREFIX, strlen(PRIVATE_PREFIX)) == 0)
 	{
 		key->type = EVP_PKEY_ED25519;
-		key->len = sign_base64_decode(text + strlen(PRIVATE_PREFIX), key->bytes, sizeof(key->bytes));
+		key->len = base64_decode(text + strlen(PRIVATE_PREFIX), key->bytes, sizeof(key->bytes));
 		if (key->len != ED25519_BYTES && key->len != 2 * ED25519_BYTES)
 			return "what follows \"whsk_\" is not base64 of an Ed25519 private key of 32 or 64 bytes";
 		return NULL;
@@ -185,7 +158,7 @@ sign_bytes(const char *text, const char *bytes, size_t len)
 	OPENSSL_cleanse(&key, sizeof(key));
 	if (!ok)
 		return NULL;
-	return psprintf("%s,%s", version, sign_base64(signature, signature_len));
+	return psprintf("%s,%s", version, base64_encode(signature, signature_len));
 }
 
 /* ---------------------------------------------------------------------
@@ -210,7 +183,7 @@ rswebhook_generate_secret(PG_FUNCTION_ARGS)
 
 	fill_randomly(bytes, sizeof(bytes));
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s%s", HMAC_PREFIX,
-											  sign_base64(bytes, sizeof(bytes)))));
+											  base64_encode(bytes, sizeof(bytes)))));
 }
 
 /* rswebhook_generate_key_pair(OUT private_key, OUT public_key) */
@@ -232,8 +205,8 @@ rswebhook_generate_key_pair(PG_FUNCTION_ARGS)
 				 errmsg("libcrypto could not generate an Ed25519 key")));
 
 	values[0] = CStringGetTextDatum(psprintf("%s%s", PRIVATE_PREFIX,
-											 sign_base64(key.bytes, 2 * ED25519_BYTES)));
+											 base64_encode(key.bytes, 2 * ED25519_BYTES)));
 	values[1] = CStringGetTextDatum(psprintf("%s%s", PUBLIC_PREFIX,
-											 sign_base64(public, ED25519_BYTES)));
+											 base64_encode(public, ED25519_BYTES)));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

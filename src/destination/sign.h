@@ -20,9 +20,4 @@ extern const char *sign_key_problem(const char *key);
 /* "v1,..." or "v1a,..." of the bytes; NULL if libcrypto cannot do that. */
 extern char *sign_bytes(const char *key, const char *bytes, size_t len);
 
-extern char *sign_base64(const void *bytes, int len);
-
-/* Decoded length, or -1 if it is not base64 or more than size bytes. */
-extern int	sign_base64_decode(const char *text, void *bytes, int size);
-
 #endif							/* RSWEBHOOK_SIGN_H */

@@ -176,6 +176,7 @@ http_message_copy(Transfer *t, const HttpRequest *request)
 	{
 		t->body = put(&place, request->body, body_len);
 		t->body_len = body_len;
+		t->event_in_query = request->event_in_query;
 	}
 	return true;
 }

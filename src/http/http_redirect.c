@@ -108,8 +108,8 @@ has_pair(const char *query, const char *pair)
 }
 
 /*
- * Without a body, the event is in the query, and has to go along: all of its pairs,
- * in whatever order and however they are encoded.
+ * Without a body, and beside one that mappings have made, the event is in the query, and
+ * has to go along: all of its pairs, in whatever order and however they are encoded.
  */
 static bool
 keeps_query(CURLU *from, CURLU *to)
@@ -190,7 +190,7 @@ why_not(Transfer *t, CURLU *from, CURLU *to)
 		return "its host is none";
 	if (has_scheme(from, "https") && !has_scheme(to, "https"))
 		return "it leads from https to http";
-	if (t->body == NULL && !keeps_query(from, to))
+	if ((t->body == NULL || t->event_in_query) && !keeps_query(from, to))
 		return "it does not repeat the query, which the event is in";
 	return NULL;
 }

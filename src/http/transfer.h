@@ -180,6 +180,7 @@ typedef struct Transfer
 	struct curl_slist own_lines[HTTP_OWN_LINES];	/* parts of headers */
 	const char *body;			/* NULL: none */
 	size_t		body_len;
+	bool		event_in_query;
 	char	   *target;			/* curl_free()'s: the URL of a later hop */
 	char	   *location;		/* malloc's: where the answer sends us ... */
 	bool		location_lost;	/* ... if there was memory for that */

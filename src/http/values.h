@@ -35,6 +35,7 @@ typedef struct HttpRequest
 	int			nheaders;
 	const char *body;			/* NULL: no body at all */
 	size_t		body_len;		/* bytes */
+	bool		event_in_query; /* with a body as well; without one, it always is */
 
 	int			connect_timeout_ms;
 	int			timeout_ms;		/* the whole attempt */

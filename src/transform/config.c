@@ -24,6 +24,9 @@
 #include "transform/json.h"
 #include "transform/values.h"
 
+/* Of a Config that is made of parts: what config_mapped_part() has made. */
+#define MAPPED_KEY	"mapped"
+
 static const struct
 {
 	const char *name;
@@ -204,6 +207,63 @@ read_header_items(TransformConfig *config, const JsonbValue *headers, const Json
 	settle_config_headers(config);
 }
 
+/* A key of the Config's that is an array, or NULL. */
+static const JsonbValue *
+get_array(Jsonb *config, const char *key, JsonbValue *array)
+{
+	JsonbValue	root;
+
+	json_set_container(&root, &config->root, VARSIZE(config) - VARHDRSZ);
+	return json_get(&root, key, strlen(key), array) && json_is_array(array) ? array : NULL;
+}
+
+/* Of a Config, the URL and the method are there under these names. */
+static void
+read_url(TransformConfig *config, const JsonbValue *root, const char *url_key, const char *method_key)
+{
+	JsonbValue	value;
+
+	config->url_needed = true;
+	if (json_get(root, url_key, strlen(url_key), &value) && js_truthy(&value))
+	{
+		config->url_given = true;
+		js_text(&value, &config->url, JSON_MOST_TEXT);
+	}
+	if (!json_get(root, method_key, strlen(method_key), &value) || value.type == jbvNull)
+		json_set_string(&value, "POST", 4);
+	set_method(config, &value);
+}
+
+/* templates: what it was made of, or NULL */
+static void
+read_config(TransformConfig *config, Jsonb *jsonb, Jsonb *templates)
+{
+	JsonbValue	root;
+	JsonbValue	value;
+	JsonbValue	made_of;
+
+	config->templates = NULL;
+	json_set_container(&root, &jsonb->root, VARSIZE(jsonb) - VARHDRSZ);
+	if (!config->of_parts && config_mapped_is_http(jsonb))
+	{
+		read_url(config, &root, "apiUrl", "method");
+		config->mapped = config_mapped_from_http(jsonb, templates);
+		return;
+	}
+	read_url(config, &root, "webhookUrl", "webhookMethod");
+	if (get_array(jsonb, "headers", &value) != NULL)
+		read_header_items(config, &value, templates == NULL ? NULL : get_array(templates, "headers", &made_of));
+	if (config->of_parts && json_get(&root, MAPPED_KEY, strlen(MAPPED_KEY), &value))
+	{
+		if (templates != NULL)
+		{
+			json_set_container(&root, &templates->root, VARSIZE(templates) - VARHDRSZ);
+			templates = json_get(&root, MAPPED_KEY, strlen(MAPPED_KEY), &made_of) ? templates : NULL;
+		}
+		config->mapped = config_mapped_from_part(&value, templates != NULL ? &made_of : NULL);
+	}
+}
+
 TransformConfig *
 transform_config_from_jsonb(Jsonb *jsonb)
 {
@@ -215,45 +275,20 @@ transform_config_from_jsonb(Jsonb *jsonb)
 				 errmsg("config is not a JSON object"),
 				 errhint("Pass a destination's configuration such as {\"webhookUrl\": \"https://example.com/hook\", \"webhookMethod\": \"POST\"}.")));
 
-	if (!dynamic_has_templates(jsonb))
-		return transform_config_resolved(jsonb, NULL);
 	config = palloc0(sizeof(TransformConfig));
 	config->templates = jsonb;
+	if (!dynamic_has_templates(jsonb))
+		read_config(config, jsonb, NULL);
 	return config;
 }
 
-/* A key of the Config's that is an array, or NULL. */
-static const JsonbValue *
-get_array(Jsonb *config, const char *key, JsonbValue *array)
-{
-	JsonbValue	root;
-
-	json_set_container(&root, &config->root, VARSIZE(config) - VARHDRSZ);
-	return json_get(&root, key, strlen(key), array) && json_is_array(array) ? array : NULL;
-}
-
 TransformConfig *
-transform_config_resolved(Jsonb *jsonb, Jsonb *templates)
+transform_config_resolved(Jsonb *jsonb, const TransformConfig *templates)
 {
 	TransformConfig *config = palloc0(sizeof(TransformConfig));
-	JsonbValue	root;
-	JsonbValue	value;
-	JsonbValue	made_of;
 
-	json_set_container(&root, &jsonb->root, VARSIZE(jsonb) - VARHDRSZ);
-	config->url_needed = true;
-	if (json_get(&root, "webhookUrl", 10, &value) && js_truthy(&value))
-	{
-		config->url_given = true;
-		js_text(&value, &config->url, JSON_MOST_TEXT);
-	}
-
-	if (!json_get(&root, "webhookMethod", 13, &value) || value.type == jbvNull)
-		json_set_string(&value, "POST", 4);
-	set_method(config, &value);
-
-	if (get_array(jsonb, "headers", &value) != NULL)
-		read_header_items(config, &value, templates == NULL ? NULL : get_array(templates, "headers", &made_of));
+	config->of_parts = templates->of_parts;
+	read_config(config, jsonb, templates->templates);
 	return config;
 }
 
@@ -268,7 +303,7 @@ push_string(JsonbInState *state, JsonbIteratorToken token, const char *string, i
 
 /* The parts as a Config. */
 static Jsonb *
-config_of_parts(const char *url, const char *method, Jsonb *headers)
+config_of_parts(const char *url, const char *method, Jsonb *headers, Jsonb *mapped)
 {
 	JsonbInState state = {0};
 	JsonbIterator *it = headers == NULL ? NULL : JsonbIteratorInit(&headers->root);
@@ -292,6 +327,12 @@ config_of_parts(const char *url, const char *method, Jsonb *headers)
 		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	}
 	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	if (mapped != NULL)
+	{
+		push_string(&state, WJB_KEY, MAPPED_KEY, strlen(MAPPED_KEY));
+		json_set_container(&value, &mapped->root, VARSIZE(mapped) - VARHDRSZ);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
 	push_string(&state, WJB_KEY, "webhookUrl", strlen("webhookUrl"));
 	push_string(&state, WJB_VALUE, url, strlen(url));
 	push_string(&state, WJB_KEY, "webhookMethod", strlen("webhookMethod"));
@@ -301,17 +342,20 @@ config_of_parts(const char *url, const char *method, Jsonb *headers)
 }
 
 TransformConfig *
-transform_config_from_parts(const char *url, const char *method, Jsonb *headers)
+transform_config_from_parts(const char *url, const char *method, Jsonb *headers,
+							const MappedParts *mapped)
 {
 	TransformConfig *config = palloc0(sizeof(TransformConfig));
+	Jsonb	   *part = mapped != NULL ? config_mapped_part(mapped) : NULL;
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue	name;
 	JsonbValue	value;
 
+	config->of_parts = true;
 	if (url != NULL)
 	{
-		Jsonb	   *whole = config_of_parts(url, method, headers);
+		Jsonb	   *whole = config_of_parts(url, method, headers, part);
 
 		if (dynamic_has_templates(whole))
 		{
@@ -325,6 +369,11 @@ transform_config_from_parts(const char *url, const char *method, Jsonb *headers)
 					url != NULL ? strlen(url) : 0);
 	json_set_string(&value, pstrdup(method), strlen(method));
 	set_method(config, &value);
+	if (part != NULL)
+	{
+		json_set_container(&value, &part->root, VARSIZE(part) - VARHDRSZ);
+		config->mapped = config_mapped_from_part(&value, NULL);
+	}
 
 	if (headers != NULL && JB_ROOT_IS_OBJECT(headers))
 	{
@@ -352,18 +401,25 @@ transform_config_problem(const TransformConfig *config)
 		return "the URL is missing, null or empty";
 	if (config->bad_header > 0)
 		return psprintf("item %d of its headers is none: %s", config->bad_header, config->bad_header_detail);
-	return NULL;
+	return config->mapped != NULL ? config->mapped->problem : NULL;
 }
 
 void
 transform_config_check(const TransformConfig *config)
 {
+	const char *url_key = config->mapped != NULL ? "apiUrl" : "webhookUrl";
+
 	if (config->url_needed && !config->url_given)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("config has no \"webhookUrl\""),
+				 errmsg("config has no \"%s\"", url_key),
 				 errdetail("The URL to send to is missing, null or empty."),
-				 errhint("Add \"webhookUrl\": \"https://...\" to the config.")));
+				 errhint("Add \"%s\": \"https://...\" to the config.", url_key)));
+	if (config->mapped != NULL && config->mapped->problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("config cannot be used: %s", config->mapped->problem),
+				 config->mapped->hint != NULL ? errhint("%s", config->mapped->hint) : 0));
 	if (config->bad_header > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -403,6 +459,7 @@ transform_config_pack(Packing *packing, const TransformConfig *config)
 	TransformConfig *to = pack(packing, config, sizeof(TransformConfig));
 	NamedValue *items = pack(packing, config->headers.items,
 							 config->headers.count * sizeof(NamedValue));
+	ConfigMapped *mapped = config_mapped_pack(packing, config->mapped);
 
 	pack_value(packing, to != NULL ? &to->url : NULL, &config->url);
 	pack_value(packing, to != NULL ? &to->method : NULL, &config->method);
@@ -425,6 +482,7 @@ transform_config_pack(Packing *packing, const TransformConfig *config)
 	if (to != NULL)
 	{
 		to->headers.items = items;
+		to->mapped = mapped;
 		to->headers.size = config->headers.count;
 	}
 	return to;

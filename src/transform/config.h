@@ -11,10 +11,12 @@
 #define RSWEBHOOK_CONFIG_H
 
 #include "base/pack.h"
+#include "transform/config_mapped.h"
 #include "transform/values.h"
 
 /*
- * RudderStack's Config as jsonb, which must outlive it.  Raises an error if it
+ * RudderStack's Config as jsonb, which must outlive it: of its webhook destination, or of
+ * its HTTP destination, which has an apiUrl.  Raises an error if it
  * is not an object; what else is wrong is raised by transform_event, since
  * RudderStack asks nothing of the config of an event that passes through.
  */
@@ -23,12 +25,13 @@ extern TransformConfig *transform_config_from_jsonb(Jsonb *config);
 /*
  * A config made of parts that are already checked: headers is an object of
  * name to value, or NULL.  url NULL means "none needed" (the endpoint is then
- * empty unless the event has a fullPath): the bare request of a method.  The
- * parts are copied.
+ * empty unless the event has a fullPath): the bare request of a method.  mapped
+ * NULL: it makes requests as a webhook destination.  The parts are copied.
  */
 extern TransformConfig *transform_config_from_parts(const char *url,
 													const char *method,
-													Jsonb *headers);
+													Jsonb *headers,
+													const MappedParts *mapped);
 
 /* One of parts, for destination_copy(); see base/pack.h. */
 extern TransformConfig *transform_config_pack(Packing *packing, const TransformConfig *config);
@@ -59,6 +62,8 @@ struct TransformConfig
 	bool		sets_content_type;	/* or takes it away */
 	const NamedValue *displaced;	/* a header in whose place is one that is named by
 									 * the event; NULL: none */
+	ConfigMapped *mapped;		/* NULL: it makes requests as a webhook destination */
+	bool		of_parts;		/* and not RudderStack's Config */
 	Jsonb	   *templates;		/* a Config with such: it is read again for each event,
 								 * and but for this nothing here is set; NULL: none */
 	int			bad_header;		/* position of the first bad item, from 1; 0:
@@ -67,7 +72,7 @@ struct TransformConfig
 };
 
 /* What becomes of one with templates, as transform_config_from_jsonb(). */
-extern TransformConfig *transform_config_resolved(Jsonb *resolved, Jsonb *templates);
+extern TransformConfig *transform_config_resolved(Jsonb *resolved, const TransformConfig *templates);
 
 /* What is wrong with it, as a clause, or NULL; and the same as an error. */
 extern const char *transform_config_problem(const TransformConfig *config);

@@ -51,7 +51,7 @@ append_item(NamedValues *list, const char *name, int name_len,
 	item->name = name;
 	item->name_len = name_len;
 	item->value = *value;
-	item->named_by_event = item->valued_by_event = false;
+	item->named_by_event = item->valued_by_event = item->is_own = false;
 	item->position = list->count++;
 }
 

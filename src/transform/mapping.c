@@ -223,13 +223,13 @@ read_from_path(Mapping *mapping, MappingProblem *problem)
 {
 	static const char hint[] = "Use a jsonpath such as $.properties.price, or put a text with a $ in single quotes.";
 	const char *why = NULL;
-	char	  **pieces = mapping_path_pieces(mapping->from, count_each(mapping), &mapping->npieces, &why);
+	char	  **pieces = mapping_path_pieces(mapping->from, count_each(mapping), &mapping->npieces,
+										  &mapping->forgiving);
 
-	if (pieces != NULL)
-	{
-		mapping->pieces = palloc(mapping->npieces * sizeof(JsonPath *));
-		mapping->findings = palloc(mapping->npieces * sizeof(PathFindings));
-	}
+	if (pieces == NULL)
+		return wrong(problem, "it has a \"$\" in it, and does not begin as a path", hint);
+	mapping->pieces = palloc(mapping->npieces * sizeof(JsonPath *));
+	mapping->findings = palloc(mapping->npieces * sizeof(PathFindings));
 	for (int i = 0; why == NULL && i < mapping->npieces; i++)
 	{
 		why = pathquery_parse(pieces[i], &mapping->pieces[i]);
@@ -277,17 +277,24 @@ read_path_part(Mapping *mapping, MappingProblem *problem)
 	return true;
 }
 
+bool
+mapping_is_literal(const JsonbValue *from)
+{
+	const char *text = pnstrdup(from->val.string.val, from->val.string.len);
+	int			len = from->val.string.len;
+
+	return !mapping_is_path(text) || (len > 1 && text[0] == '\'' && text[len - 1] == '\'');
+}
+
 static bool
 read_from(Mapping *mapping, MappingList which, MappingProblem *problem)
 {
-	const char *from = mapping->from;
-	int			len = strlen(from);
+	JsonbValue	from;
 
 	if (which == MAPPING_PATH)
 		return read_path_part(mapping, problem);
-	if (!mapping_is_path(from) || (len > 1 && from[0] == '\'' && from[len - 1] == '\''))
-		return read_from_literal(mapping, problem);
-	return read_from_path(mapping, problem);
+	json_set_string(&from, mapping->from, strlen(mapping->from));
+	return mapping_is_literal(&from) ? read_from_literal(mapping, problem) : read_from_path(mapping, problem);
 }
 
 /* ---------------------------------------------------------------------
@@ -295,19 +302,25 @@ read_from(Mapping *mapping, MappingList which, MappingProblem *problem)
  * ---------------------------------------------------------------------
  */
 
-/* Is a key of an item, or the item itself if there is no key, a template? */
+/* Is a key of an item, or the item itself if that is no object, a template? */
 static bool
-is_template(const JsonbValue *item, const char *key)
+find_template(const JsonbValue *item, const char *key, Template *found)
 {
 	JsonbValue	value;
-	Template	found;
 
 	if (item == NULL)
 		return false;
 	value = *item;
-	if (key != NULL && json_is_object(item) && !json_get(item, key, strlen(key), &value))
+	if (json_is_object(item) && !json_get(item, key, strlen(key), &value))
 		return false;
-	return value.type == jbvString && dynamic_template(value.val.string.val, value.val.string.len, &found);
+	return value.type == jbvString && dynamic_template(value.val.string.val, value.val.string.len, found);
+}
+
+/* A default is the destination's own, as what stands there without a template. */
+static bool
+is_default(const JsonbValue *value, const Template *template)
+{
+	return json_is_string(value, dynamic_fallback(template));
 }
 
 /* A string of a bounded length as such; false: it is none. */
@@ -322,19 +335,14 @@ read_string(const JsonbValue *value, const char *key, int most, char **string, M
 	return true;
 }
 
-/* What is a template, and has not been replaced yet, cannot be looked at. */
-static bool
-is_still_template(const JsonbValue *value)
-{
-	return is_template(value, NULL);
-}
-
 static bool
 read_source(const JsonbValue *from, const JsonbValue *template, const char *key,
 			MappingList which, Mapping *mapping, MappingProblem *problem)
 {
+	Template	found;
+
 	/* what an event says is a value, whatever it looks like */
-	if (is_template(template, key))
+	if (find_template(template, key, &found) && !is_default(from, &found))
 	{
 		mapping->literal = *from;
 		mapping->by_event = true;
@@ -342,11 +350,9 @@ read_source(const JsonbValue *from, const JsonbValue *template, const char *key,
 	}
 	if (!read_string(from, key, MAX_MAPPING_FROM, &mapping->from, problem))
 		return false;
-	if (is_still_template(from))
-	{
-		json_set_string(&mapping->literal, mapping->from, strlen(mapping->from));
-		return true;
-	}
+	/* of one that is not replaced yet, there is the default to be looked at */
+	if (template == NULL && find_template(from, key, &found))
+		mapping->from = dynamic_fallback(&found);
 	return read_from(mapping, which, problem);
 }
 

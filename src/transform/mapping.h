@@ -52,6 +52,7 @@ typedef struct Mapping
 	JsonPath  **pieces;			/* of from; each is asked of what the one before it has found */
 	PathFindings *findings;		/* of each */
 	int			npieces;		/* 0: a literal */
+	bool		forgiving;		/* an error in one counts as nothing */
 	JsonbValue	literal;
 	bool		by_event;		/* which a template was replaced by */
 } Mapping;
@@ -79,8 +80,11 @@ extern bool mapping_read_list(const JsonbValue *list, const JsonbValue *template
 							  MappingList which, Mappings *mappings,
 							  MappingProblem *problem);
 
-/* For mappings that are not used: does it name a header, and which?  NULL: it does not. */
+/* The one name that "to" is; NULL: it is more, or none. */
 extern const MappingPart *mapping_header(const Mapping *mapping);
+
+/* Is a string, as "from", no path?  Of one that is neither, it is. */
+extern bool mapping_is_literal(const JsonbValue *from);
 
 extern void mapping_pack(Packing *packing, Mappings *to, const Mappings *mappings);
 

@@ -25,6 +25,7 @@ typedef struct Reading
 	int		   *cuts;			/* where out may be cut; NULL: nowhere */
 	int			ncuts;
 	int			most_cuts;
+	bool	   *descends;		/* it has a ".." */
 } Reading;
 
 static void read_path(Reading *r);
@@ -215,7 +216,7 @@ asks_if_there(const char *at, const char *end)
 static void
 read_inner(Reading *r, const char *begin, const char *end)
 {
-	Reading		inner = {.at = begin, .end = end, .out = r->out, .depth = r->depth + 1};
+	Reading		inner = {.at = begin, .end = end, .out = r->out, .depth = r->depth + 1, .descends = r->descends};
 
 	read_path(&inner);
 }
@@ -343,6 +344,7 @@ read_path(Reading *r)
 		{
 			appendStringInfoString(r->out, r->at + 2 < r->end && r->at[2] == '[' ? ".**" : ".**.");
 			r->at += 2;
+			*r->descends = true;
 			continue;
 		}
 		if (read_as(r, ".length()", ".size()") || read_as(r, "===", "==") || read_as(r, "!==", "!="))
@@ -356,15 +358,16 @@ read_path(Reading *r)
 }
 
 char **
-mapping_path_pieces(const char *from, int most_cuts, int *npieces, const char **problem)
+mapping_path_pieces(const char *from, int most_cuts, int *npieces, bool *forgiving)
 {
 	static const char *const modes[] = {"lax ", "strict "};
 	const char *mode = "";
 	StringInfoData out;
-	Reading		r = {.at = from, .end = from + strlen(from), .out = &out, .most_cuts = most_cuts};
+	Reading		r = {.at = from, .end = from + strlen(from), .out = &out, .most_cuts = most_cuts, .descends = forgiving};
 	char	  **pieces = palloc((most_cuts + 1) * sizeof(char *));
 	int			begin = 0;
 
+	*forgiving = false;
 	initStringInfo(&out);
 	r.cuts = palloc((most_cuts + 1) * sizeof(int));
 	r.at = skip_blanks(r.at, r.end);
@@ -376,12 +379,14 @@ mapping_path_pieces(const char *from, int most_cuts, int *npieces, const char **
 			r.at = skip_blanks(r.at + strlen(mode), r.end);
 		}
 	}
-	if (!begins(&r, "$"))
-	{
-		*problem = "it has a \"$\" and does not begin with it";
+	/* what is no path may be a secret, and what follows "$" could be a variable */
+	if (!begins(&r, "$") || json_is_alnum(r.at[1]) || r.at[1] == '_' || (unsigned char) r.at[1] >= 0x80)
 		return NULL;
-	}
 	read_path(&r);
+	if (*mode != '\0')
+		*forgiving = false;
+	else if (*forgiving)
+		mode = "strict ";
 
 	for (int i = 0; i <= r.ncuts; i++)
 	{

@@ -20,9 +20,10 @@ extern bool mapping_is_path(const char *from);
 /*
  * At each [*] (with the conditions behind it), but at most so many, the path is cut: what
  * follows is asked of each value that was found up to there.  Returns the pieces, or NULL
- * with *problem, a clause.
+ * if it does not even begin as one.  *forgiving: it has a "..", which in PostgreSQL's lax mode finds
+ * what is in an array twice.  So it is strict, and what is not there is no error.
  */
 extern char **mapping_path_pieces(const char *from, int most_cuts, int *npieces,
-								  const char **problem);
+								  bool *forgiving);
 
 #endif							/* RSWEBHOOK_MAPPING_PATH_H */

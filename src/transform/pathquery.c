@@ -297,7 +297,8 @@ pathquery_why_not(const PathFindings *findings, Jsonb *event)
 
 /* Not with a time zone: what it says must not depend on who sends. */
 void
-pathquery_ask(JsonPath *path, Jsonb *value, void (*take) (Jsonb *found, void *arg), void *arg)
+pathquery_ask(JsonPath *path, Jsonb *value, bool silent,
+			  void (*take) (Jsonb *found, void *arg), void *arg)
 {
 	LOCAL_FCINFO(call, 4);
 	FmgrInfo	function;
@@ -311,7 +312,7 @@ pathquery_ask(JsonPath *path, Jsonb *value, void (*take) (Jsonb *found, void *ar
 	call->args[0] = (NullableDatum) {JsonbPGetDatum(value), false};
 	call->args[1] = (NullableDatum) {PointerGetDatum(path), false};
 	call->args[2] = (NullableDatum) {DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")), false};
-	call->args[3] = (NullableDatum) {BoolGetDatum(false), false};
+	call->args[3] = (NullableDatum) {BoolGetDatum(silent), false};
 	for (;;)
 	{
 		Datum		found;

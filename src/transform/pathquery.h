@@ -52,9 +52,9 @@ extern char *pathquery_parse(const char *text, JsonPath **path);
 
 /*
  * Hand what a path finds in a value, one after the other, to take(); in the current
- * memory context.  Raises errors.
+ * memory context.  Raises errors, or, if it is silent, finds no more.
  */
-extern void pathquery_ask(JsonPath *path, Jsonb *value,
+extern void pathquery_ask(JsonPath *path, Jsonb *value, bool silent,
 						  void (*take) (Jsonb *found, void *arg), void *arg);
 
 /*

@@ -22,12 +22,14 @@
 #include "http/values.h"
 #include "transform/config.h"
 #include "transform/flatten.h"
+#include "transform/form.h"
 #include "transform/header.h"
 #include "transform/json.h"
 #include "transform/request.h"
 #include "transform/transform.h"
 #include "transform/url.h"
 #include "transform/values.h"
+#include "transform/xmltext.h"
 
 int			rswebhook_max_request_size = 4 * 1024 * 1024;
 char	   *rswebhook_user_agent = NULL;
@@ -69,6 +71,67 @@ names_to_object(NamedValues *list, JsonbValue *object)
 	json_set_object(object, pairs, list->count);
 }
 
+/* As RudderStack has a body of that format: an object of texts, or a text in an object. */
+static void
+body_to_object(const Transformed *transformed, JsonbPair *pair, JsonbValue *object)
+{
+	NamedValues fields = {0};
+	StringInfoData text;
+	JsonbValue	value;
+
+	switch (transformed->format)
+	{
+		case BODY_FORM:
+			form_fields(&transformed->body, JSON_MOST_TEXT, &fields);
+			names_to_object(&fields, object);
+			break;
+		case BODY_XML:
+			initStringInfo(&text);
+			xmltext_append(&text, &transformed->body, transformed->xml_root, JSON_MOST_TEXT);
+			json_set_string(&value, text.data, text.len);
+			set_pair(pair, "payload", &value);
+			json_set_object(object, pair, 1);
+			break;
+		default:
+			*object = transformed->body;
+			break;
+	}
+}
+
+/* Keys in jsonb's order: by length, then bytes. */
+static void
+bodies_to_object(const Transformed *transformed, JsonbPair *pairs, JsonbPair *in_pair,
+				 JsonbValue *object)
+{
+	static const struct
+	{
+		const char *key;
+		BodyFormat	format;
+		bool		is_one;
+	}			bodies[] = {
+		{"XML", BODY_XML, true},
+		{"FORM", BODY_FORM, true},
+		{"JSON", BODY_JSON, true},
+		{"undefined", BODY_UNKNOWN, true},
+		{"JSON_ARRAY", BODY_JSON, false}
+	};
+	int			count = 0;
+
+	for (int i = 0; i < lengthof(bodies); i++)
+	{
+		JsonbValue	body;
+		bool		is_it = bodies[i].is_one && bodies[i].format == transformed->format;
+
+		if (bodies[i].format == BODY_UNKNOWN && !is_it)
+			continue;
+		json_set_object(&body, NULL, 0);
+		if (is_it && transformed->has_body)
+			body_to_object(transformed, in_pair, &body);
+		set_pair(&pairs[count++], bodies[i].key, &body);
+	}
+	json_set_object(object, pairs, count);
+}
+
 Jsonb *
 request_to_jsonb(const Transformed *transformed)
 {
@@ -80,7 +143,8 @@ request_to_jsonb(const Transformed *transformed)
 	JsonbValue	body_object;
 	JsonbValue	rest;
 	JsonbValue	version;
-	JsonbPair	body[4];
+	JsonbPair	bodies[5];
+	JsonbPair	in_body;
 	JsonbPair	request[9];
 	JsonbValue	root;
 
@@ -99,13 +163,9 @@ request_to_jsonb(const Transformed *transformed)
 	json_set_string(&rest, "REST", 4);
 	json_set_string(&version, "1", 1);
 
-	/* keys in jsonb's order: by length, then bytes */
-	set_pair(&body[0], "XML", &empty);
-	set_pair(&body[1], "FORM", &empty);
-	set_pair(&body[2], "JSON", transformed->has_body ? &transformed->body : &empty);
-	set_pair(&body[3], "JSON_ARRAY", &empty);
-	json_set_object(&body_object, body, lengthof(body));
+	bodies_to_object(transformed, bodies, &in_body, &body_object);
 
+	/* keys in jsonb's order: by length, then bytes */
 	set_pair(&request[0], "body", &body_object);
 	set_pair(&request[1], "type", &rest);
 	set_pair(&request[2], "files", &empty);
@@ -354,12 +414,10 @@ body_text(const JsonbValue *body, int *len)
 	return utf8;
 }
 
+/* In UTF-8, all of it; false with the reason. */
 static bool
-build_body(const Transformed *transformed, WireRequest *wire, char **why)
+set_body(WireRequest *wire, const char *utf8, int len, char **why)
 {
-	int			len;
-	const char *utf8 = body_text(&transformed->body, &len);
-
 	if (utf8 == NULL)
 	{
 		*why = pstrdup("the event is not valid UTF-8");
@@ -368,6 +426,47 @@ build_body(const Transformed *transformed, WireRequest *wire, char **why)
 	wire->body = unconstify(char *, utf8);
 	wire->body_len = len;
 	return true;
+}
+
+static bool
+build_form(const Transformed *transformed, WireRequest *wire, char **why)
+{
+	Size		limit = rswebhook_max_request_size;
+	NamedValues fields = {0};
+	StringInfoData text;
+	const char *problem;
+
+	initStringInfo(&text);
+	form_fields(&transformed->body, limit, &fields);
+	problem = form_append(&text, &fields, limit);
+	if (problem != NULL)
+	{
+		*why = pstrdup(problem);
+		return false;
+	}
+	return set_body(wire, text.data, text.len, why);
+}
+
+static bool
+build_body(const Transformed *transformed, WireRequest *wire, char **why)
+{
+	JsonbValue	text;
+	StringInfoData xml;
+	const char *utf8;
+	int			len;
+
+	if (transformed->format == BODY_FORM)
+		return build_form(transformed, wire, why);
+	if (transformed->format != BODY_XML)
+	{
+		utf8 = body_text(&transformed->body, &len);
+		return set_body(wire, utf8, len, why);
+	}
+	initStringInfo(&xml);
+	xmltext_append(&xml, &transformed->body, transformed->xml_root, rswebhook_max_request_size);
+	json_set_string(&text, xml.data, xml.len);
+	utf8 = body_text(&text, &len);
+	return set_body(wire, utf8, len, why);
 }
 
 /*
@@ -403,12 +502,14 @@ request_to_wire(const Transformed *transformed, WireRequest *wire, char **why)
 		*why = pstrdup("the event has a \"statusCode\", so there is no request to send");
 		return false;
 	}
-	if (!transformed->has_body && !transformed->has_params)
+	if (!transformed->is_sendable)
 	{
-		*why = pstrdup("the method is not " METHODS_IN_WORDS);
+		*why = pstrdup(transformed->format == BODY_UNKNOWN ? "the format is not JSON, FORM or XML" :
+					   "the method is not " METHODS_IN_WORDS);
 		return false;
 	}
 	wire->method = pnstrdup(method->val.string.val, method->val.string.len);
+	wire->event_in_query = transformed->params.count > 0;
 
 	return build_url(transformed, wire, why) &&
 		build_headers(transformed, wire, why) &&

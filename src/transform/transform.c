@@ -23,6 +23,7 @@
 #include "transform/dynamic.h"
 #include "transform/flatten.h"
 #include "transform/json.h"
+#include "transform/mapped_request.h"
 #include "transform/transform.h"
 #include "transform/values.h"
 
@@ -545,6 +546,17 @@ pass_through(EventParts *parts, const JsonbValue *timestamp, Size limit,
 	result->passthrough = true;
 }
 
+/* The same, with a timestamp that is not its own. */
+static Jsonb *
+event_at(EventParts *parts, const JsonbValue *timestamp)
+{
+	JsonbValue	object;
+
+	put_pair(parts->pairs, &parts->npairs, "timestamp", timestamp);
+	json_set_object(&object, parts->pairs, parts->npairs);
+	return json_write(&object);
+}
+
 void
 transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 				Transformed *result)
@@ -568,13 +580,13 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 		result->problem = dynamic_resolve(config->templates, &event, &resolved);
 		if (result->problem != NULL)
 			return;
-		config = transform_config_resolved(resolved, config->templates);
+		config = transform_config_resolved(resolved, config);
 		dynamic = true;
 	}
 	take_apart(event, &parts);
 	timestamp = find_sync_timestamp(&parts, &sync_timestamp) ? &sync_timestamp : NULL;
 
-	if (is_truthy(parts.field[FIELD_STATUS_CODE]))
+	if (config->mapped == NULL && is_truthy(parts.field[FIELD_STATUS_CODE]))
 	{
 		pass_through(&parts, timestamp, limit, result);
 		return;
@@ -584,16 +596,21 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 	if (dynamic && (result->problem = transform_config_problem(config)) != NULL)
 		return;
 	transform_config_check(config);
+	if (config->mapped != NULL)
+	{
+		mapped_request(timestamp != NULL ? event_at(&parts, timestamp) : event, config, limit, result);
+		return;
+	}
 	result->method = config->method;
 	build_headers(&parts, config, limit, result);
 	build_endpoint(&parts, config, limit, &result->endpoint);
 	/* the anonymous id, never the user's: upstream has it so */
 	build_user_id(parts.field[FIELD_ANONYMOUS_ID], &result->user_id, limit);
 
-	result->has_params = config->method_kind == METHOD_PARAMS;
+	result->is_sendable = config->method_kind != METHOD_OTHER;
 	result->has_body = config->method_kind == METHOD_BODY;
 	result->params.limit = limit;
-	if (result->has_params)
+	if (config->method_kind == METHOD_PARAMS)
 		build_params(&parts, &result->params);
 	if (result->has_body)
 		build_body(&parts, timestamp, &result->body);

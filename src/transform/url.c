@@ -495,7 +495,8 @@ param_pair(const NamedValue *param, QueryPair *pair)
 	pair->key = param->name;
 	pair->key_len = param->name_len;
 	pair->value = json_plain_text(&param->value, &pair->value_len, MAX_WIRE_URL);
-	pair->own = false;
+	pair->own = param->is_own;
+	pair->keyed = true;
 	return pair->value != NULL && encoding_to_utf8(&pair->key, &pair->key_len);
 }
 

@@ -28,6 +28,7 @@ typedef struct NamedValue
 	int			position;		/* where it was added to its list */
 	bool		named_by_event; /* of a header in a Config: its name is a template's */
 	bool		valued_by_event;	/* likewise its value, which is no source of a secret */
+	bool		is_own;			/* of a param: the destination's, and not of an event */
 } NamedValue;
 
 typedef struct NamedValues
@@ -42,6 +43,15 @@ typedef struct NamedValues
 /* A destination's Config, read once. */
 typedef struct TransformConfig TransformConfig;
 
+/* How a body is written. */
+typedef enum BodyFormat
+{
+	BODY_JSON,
+	BODY_FORM,
+	BODY_XML,
+	BODY_UNKNOWN				/* to RudderStack; it cannot be sent */
+} BodyFormat;
+
 /* The result.  Lives in the memory context that was current. */
 typedef struct Transformed
 {
@@ -49,9 +59,13 @@ typedef struct Transformed
 								 * clause; then nothing else is set */
 	bool		passthrough;	/* event carried a statusCode: body is the
 								 * whole output, nothing below is set */
-	JsonbValue	body;			/* jbvObject; see json.h */
-	bool		has_body;		/* POST, PUT and PATCH */
-	bool		has_params;		/* GET and DELETE */
+	bool		is_sendable;	/* its method is one of the five */
+	bool		is_mapped;		/* by mappings, as RudderStack's HTTP destination does */
+	const struct Mappings *body_mapping;	/* by which the body was made; NULL: by none */
+	JsonbValue	body;			/* an object; see json.h */
+	BodyFormat	format;
+	const char *xml_root;		/* with BODY_XML */
+	bool		has_body;		/* POST, PUT and PATCH; mapped: it is not empty */
 	NamedValues params;			/* settled */
 	NamedValues headers;		/* default, config, event: later ones win */
 	int			nconfigured;	/* so many of them come first, and are the config's */
@@ -78,6 +92,7 @@ typedef struct WireRequest
 	int			nheaders;
 	char	   *body;			/* NULL: none */
 	size_t		body_len;
+	bool		event_in_query; /* in whole or in part */
 } WireRequest;
 
 #endif							/* RSWEBHOOK_TRANSFORM_VALUES_H */

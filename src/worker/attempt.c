@@ -206,6 +206,7 @@ attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
 	request.nheaders = wire->nheaders;
 	request.body = wire->body;
 	request.body_len = wire->body_len;
+	request.event_in_query = wire->event_in_query;
 	request.connect_timeout_ms = d->connect_timeout_ms;
 	request.timeout_ms = d->timeout_ms;
 	request.low_speed_limit = d->low_speed_limit;

@@ -12,12 +12,13 @@
  */
 #include "postgres.h"
 
+#include "base/base64.h"
 #include "base/encoding.h"
 #include "destination/auth.h"
 #include "destination/mask.h"
-#include "destination/sign.h"
 #include "http/ascii.h"
 #include "transform/header.h"
+#include "transform/mapping.h"
 #include "transform/request.h"
 #include "transform/url.h"
 #include "worker/known.h"
@@ -95,7 +96,7 @@ add_basic(StringInfo known, const char *value)
 	if (!ascii_begin_same(value, scheme, strlen(scheme)))
 		return;
 	decoded = palloc(size);
-	len = sign_base64_decode(value + strlen(scheme), decoded, size);
+	len = base64_decode(value + strlen(scheme), decoded, size);
 	if (len > 0)
 		add_pair(known, decoded, len);
 	pfree(decoded);
@@ -166,6 +167,41 @@ add_query(StringInfo known, const char *url, int len)
 	}
 }
 
+/* What the destination itself has put into the query, beside that of its URL. */
+static void
+add_own_params(StringInfo known, const Transformed *transformed)
+{
+	for (int i = 0; i < transformed->params.count; i++)
+	{
+		const NamedValue *param = &transformed->params.items[i];
+		const char *text = param->value.val.string.val;
+		int			len = param->value.val.string.len;
+
+		if (param->is_own && param->value.type == jbvString && encoding_to_utf8(&text, &len))
+			add_of_url(known, text, len, '+');
+	}
+}
+
+/* Likewise into the body, under a name that is that of a credential: most else are words. */
+static void
+add_own_members(StringInfo known, const Transformed *transformed, const Destination *destination)
+{
+	const Mappings *mappings = transformed->body_mapping;
+
+	for (int i = 0; mappings != NULL && i < mappings->count; i++)
+	{
+		const Mapping *mapping = &mappings->items[i];
+		const MappingPart *last = mapping->nparts > 0 ? &mapping->parts[mapping->nparts - 1] : NULL;
+		const char *text = mapping->literal.val.string.val;
+		int			len = mapping->literal.val.string.len;
+
+		if (mapping->npieces == 0 && !mapping->by_event && mapping->literal.type == jbvString &&
+			last != NULL && last->name != NULL &&
+			auth_is_header(&destination->auth, last->name, last->len) && encoding_to_utf8(&text, &len))
+			add(known, text, len);
+	}
+}
+
 void
 known_of_request(const Transformed *transformed, const WireRequest *wire,
 				 const Destination *destination, StringInfo known)
@@ -191,6 +227,8 @@ known_of_request(const Transformed *transformed, const WireRequest *wire,
 	}
 	if (encoding_to_utf8(&url, &len))
 		add_query(known, url, len);
+	add_own_params(known, transformed);
+	add_own_members(known, transformed, destination);
 }
 
 void

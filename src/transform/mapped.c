@@ -1,0 +1,532 @@
+/*-------------------------------------------------------------------------
+ *
+ * mapped.c
+ *		What mappings make of an event.
+ *
+ * As RudderStack's templates do: mappings become one object literal of JavaScript, which
+ * is then evaluated.  So "$" spreads a value there, where a later member wins; a name that
+ * is given twice has the first value that is truthy, and one below a value that is no
+ * literal spreads that.  Here that is a tree, whose leaves point into what was found.
+ *
+ * Copyright (c) 2026, the rswebhook maintainers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+
+#include "base/compat.h"
+#include "base/encoding.h"
+#include "transform/json.h"
+#include "transform/mapped.h"
+
+typedef enum NodeKind
+{
+	NODE_ABSENT,
+	NODE_VALUE,
+	NODE_OBJECT,
+	NODE_ARRAY
+} NodeKind;
+
+typedef struct Tree Tree;
+
+/* A member of an object, or all of a value's there. */
+typedef struct Branch
+{
+	const char *name;			/* NULL, for an object: a value that is spread */
+	int			len;
+	Tree	   *node;
+} Branch;
+
+struct Tree
+{
+	NodeKind	kind;
+	JsonbValue	value;			/* of a NODE_VALUE */
+	Branch	   *branches;
+	int			count;
+	int			size;
+};
+
+static void place(MappedMaking *making, Tree *node, int part, int piece, Jsonb *at);
+
+/* ---------------------------------------------------------------------
+ * The tree
+ * ---------------------------------------------------------------------
+ */
+
+static void
+take(MappedMaking *making, Size bytes)
+{
+	making->bytes += bytes;
+	if (making->bytes > making->limit)
+		json_too_large(making->limit);
+}
+
+static Tree *
+new_branch(MappedMaking *making, Tree *node, const char *name, int len)
+{
+	Branch	   *branch;
+
+	CHECK_FOR_INTERRUPTS();
+	take(making, sizeof(Tree) + sizeof(Branch));
+	if (node->count == node->size)
+	{
+		int			size = Max(8, 2 * node->size);
+
+		node->branches = node->branches == NULL ? palloc(size * sizeof(Branch)) :
+			repalloc_huge(node->branches, size * sizeof(Branch));
+		node->size = size;
+	}
+	branch = &node->branches[node->count++];
+	*branch = (Branch) {name, len, palloc0(sizeof(Tree))};
+	return branch->node;
+}
+
+static const char *
+kind_of(const Tree *node)
+{
+	if (node->kind == NODE_ARRAY || (node->kind == NODE_VALUE && json_is_array(&node->value)))
+		return "an array";
+	if (node->kind == NODE_OBJECT || node->value.type == jbvBinary)
+		return "an object";
+	return node->value.type == jbvString ? "a string" :
+		node->value.type == jbvBool ? "a boolean" : "a number";
+}
+
+pg_noreturn static void
+report_conflict(const Tree *node, const char *wanted)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("there is %s already where it needs %s", kind_of(node), wanted)));
+}
+
+/* It becomes an object, if it is not one. */
+static void
+become_object(MappedMaking *making, Tree *node)
+{
+	Tree		was = *node;
+
+	if (node->kind == NODE_OBJECT)
+		return;
+	if (node->kind == NODE_ARRAY ||
+		(node->kind == NODE_VALUE && node->value.type != jbvBinary && node->value.type != jbvString))
+		report_conflict(node, "an object");
+	memset(node, 0, sizeof(Tree));
+	node->kind = NODE_OBJECT;
+	if (was.kind == NODE_VALUE)
+		*new_branch(making, node, NULL, 0) = was;
+}
+
+static void
+become_array(MappedMaking *making, Tree *node)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	element;
+
+	if (node->kind == NODE_ARRAY)
+		return;
+	if (node->kind != NODE_ABSENT && !(node->kind == NODE_VALUE && json_is_array(&node->value)))
+		report_conflict(node, "an array");
+	it = node->kind == NODE_VALUE ? JsonbIteratorInit(node->value.val.binary.data) : NULL;
+	node->kind = NODE_ARRAY;
+	while (it != NULL && (token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
+	{
+		Tree	   *branch;
+
+		if (token != WJB_ELEM)
+			continue;
+		branch = new_branch(making, node, NULL, 0);
+		branch->kind = element.type == jbvNull ? NODE_ABSENT : NODE_VALUE;
+		branch->value = element;
+	}
+}
+
+static Tree *
+member(MappedMaking *making, Tree *node, const MappingPart *part)
+{
+	become_object(making, node);
+	for (int i = 0; i < node->count; i++)
+	{
+		const Branch *branch = &node->branches[i];
+
+		if (branch->name != NULL && branch->len == part->len &&
+			memcmp(branch->name, part->name, part->len) == 0)
+			return branch->node;
+	}
+	return new_branch(making, node, part->name, part->len);
+}
+
+static Tree *
+element(MappedMaking *making, Tree *node, int subscript)
+{
+	become_array(making, node);
+	while (node->count <= subscript)
+		(void) new_branch(making, node, NULL, 0);
+	return node->branches[subscript].node;
+}
+
+/* ---------------------------------------------------------------------
+ * Values
+ * ---------------------------------------------------------------------
+ */
+
+static void
+set_value(JsonbValue *value, Jsonb *found)
+{
+	if (JB_ROOT_IS_SCALAR(found))
+		(void) JsonbExtractScalar(&found->root, value);
+	else
+		json_set_container(value, &found->root, VARSIZE(found) - VARHDRSZ);
+}
+
+/* What a path finds. */
+typedef struct Findings
+{
+	MappedMaking *making;
+	Jsonb	  **items;
+	int			count;
+	int			size;
+} Findings;
+
+static void
+add_finding(Jsonb *found, void *arg)
+{
+	Findings   *findings = arg;
+
+	take(findings->making, VARSIZE(found));
+	if (findings->count == findings->size)
+	{
+		int			size = Max(8, 2 * findings->size);
+
+		findings->items = findings->items == NULL ? palloc(size * sizeof(Jsonb *)) :
+			repalloc_huge(findings->items, size * sizeof(Jsonb *));
+		findings->size = size;
+	}
+	findings->items[findings->count++] = found;
+}
+
+static void
+find(MappedMaking *making, const Mapping *mapping, int piece, Jsonb *at, Findings *findings)
+{
+	char	   *why = pathquery_why_not(&mapping->findings[piece], making->event);
+
+	memset(findings, 0, sizeof(Findings));
+	findings->making = making;
+	if (why != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg_internal("%s", why)));
+	pathquery_ask(mapping->pieces[piece], at, mapping->forgiving, add_finding, findings);
+}
+
+/* Nothing, what was found, or an array of it; false: nothing, or null. */
+static bool
+evaluate(MappedMaking *making, const Mapping *mapping, int piece, Jsonb *at, JsonbValue *value)
+{
+	Findings	findings;
+	JsonbInState state = {0};
+	Jsonb	   *array;
+
+	if (mapping->npieces == 0)
+	{
+		*value = mapping->literal;
+		return value->type != jbvNull;
+	}
+	find(making, mapping, piece, at, &findings);
+	if (findings.count == 0)
+		return false;
+	set_value(value, findings.items[0]);
+	if (findings.count == 1)
+		return value->type != jbvNull;
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < findings.count; i++)
+	{
+		JsonbValue	item;
+
+		CHECK_FOR_INTERRUPTS();
+		set_value(&item, findings.items[i]);
+		pushJsonbValue(&state, WJB_ELEM, &item);
+	}
+	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	array = JsonbValueToJsonb(state.result);
+	json_set_container(value, &array->root, VARSIZE(array) - VARHDRSZ);
+	return true;
+}
+
+/* The first that JavaScript takes for something stays. */
+static void
+assign(Tree *node, const JsonbValue *value)
+{
+	if (node->kind == NODE_OBJECT || node->kind == NODE_ARRAY ||
+		(node->kind == NODE_VALUE && js_truthy(&node->value)))
+		return;
+	node->kind = NODE_VALUE;
+	node->value = *value;
+}
+
+/* An element for each that is found, or, with nothing to be found, for each that is there. */
+static void
+place_each(MappedMaking *making, Tree *node, int part, int piece, Jsonb *at)
+{
+	const Mapping *mapping = making->current;
+	Findings	findings;
+
+	become_array(making, node);
+	if (piece + 1 < mapping->npieces)
+	{
+		find(making, mapping, piece, at, &findings);
+		for (int i = 0; i < findings.count; i++)
+			place(making, element(making, node, i), part, piece + 1, findings.items[i]);
+		return;
+	}
+	if (node->count == 0)
+		(void) element(making, node, 0);
+	for (int i = 0; i < node->count; i++)
+		place(making, node->branches[i].node, part, piece, at);
+}
+
+/* From a part of "to" on: what the rest of the mapping makes of a value. */
+static void
+place(MappedMaking *making, Tree *node, int part, int piece, Jsonb *at)
+{
+	const Mapping *mapping = making->current;
+	const MappingPart *next = &mapping->parts[part];
+	JsonbValue	value;
+
+	CHECK_FOR_INTERRUPTS();
+	if (part == mapping->nparts)
+	{
+		if (evaluate(making, mapping, piece, at, &value))
+			assign(node, &value);
+	}
+	else if (next->name != NULL)
+		place(making, member(making, node, next), part + 1, piece, at);
+	else if (next->subscript >= 0)
+		place(making, element(making, node, next->subscript), part + 1, piece, at);
+	else
+		place_each(making, node, part + 1, piece, at);
+}
+
+/* All of a value, among the members of the whole. */
+static void
+spread(MappedMaking *making, Tree *root)
+{
+	JsonbValue	value;
+	Tree	   *branch;
+
+	if (!evaluate(making, making->current, 0, making->event, &value))
+		return;
+	branch = new_branch(making, root, NULL, 0);
+	branch->kind = NODE_VALUE;
+	branch->value = value;
+}
+
+/* ---------------------------------------------------------------------
+ * Writing
+ * ---------------------------------------------------------------------
+ */
+
+static void
+push_key(JsonbInState *state, const char *name, int len)
+{
+	JsonbValue	key;
+
+	json_set_string(&key, name, len);
+	pushJsonbValue(state, WJB_KEY, &key);
+}
+
+static void
+push_number(JsonbInState *state, int number)
+{
+	char	   *name = psprintf("%d", number);
+
+	push_key(state, name, strlen(name));
+}
+
+/* A string's characters, by their numbers. */
+static void
+push_characters(JsonbInState *state, const JsonbValue *string)
+{
+	const char *text = string->val.string.val;
+	int			width;
+	int			number = 0;
+
+	for (int i = 0; i < string->val.string.len; i += width)
+	{
+		JsonbValue	character;
+
+		CHECK_FOR_INTERRUPTS();
+		width = Min(pg_mblen(text + i), string->val.string.len - i);
+		json_set_string(&character, text + i, width);
+		push_number(state, number++);
+		pushJsonbValue(state, WJB_VALUE, &character);
+	}
+}
+
+static void
+push_spread(JsonbInState *state, const JsonbValue *value)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	inner;
+	int			number = 0;
+
+	if (value->type == jbvString)
+		push_characters(state, value);
+	if (value->type != jbvBinary)
+		return;
+	it = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (token == WJB_KEY)
+		{
+			(void) JsonbIteratorNext(&it, &inner, true);
+			pushJsonbValue(state, WJB_KEY, &key);
+			pushJsonbValue(state, WJB_VALUE, &inner);
+		}
+		else if (token == WJB_ELEM)
+		{
+			push_number(state, number++);
+			pushJsonbValue(state, WJB_VALUE, &key);
+		}
+	}
+}
+
+static void
+push_node(JsonbInState *state, const Tree *node, JsonbIteratorToken as)
+{
+	static const JsonbValue null_value = {.type = jbvNull};
+	bool		is_object = node->kind == NODE_OBJECT;
+
+	CHECK_FOR_INTERRUPTS();
+	if (node->kind == NODE_ABSENT)
+		pushJsonbValue(state, as, unconstify(JsonbValue *, &null_value));
+	if (node->kind == NODE_VALUE)
+		pushJsonbValue(state, as, unconstify(JsonbValue *, &node->value));
+	if (node->kind == NODE_ABSENT || node->kind == NODE_VALUE)
+		return;
+	pushJsonbValue(state, is_object ? WJB_BEGIN_OBJECT : WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < node->count; i++)
+	{
+		const Branch *branch = &node->branches[i];
+
+		if (!is_object)
+			push_node(state, branch->node, WJB_ELEM);
+		else if (branch->name == NULL)
+			push_spread(state, &branch->node->value);
+		else if (branch->node->kind != NODE_ABSENT)
+		{
+			push_key(state, branch->name, branch->len);
+			push_node(state, branch->node, WJB_VALUE);
+		}
+	}
+	pushJsonbValue(state, is_object ? WJB_END_OBJECT : WJB_END_ARRAY, NULL);
+}
+
+/* Of two members with one name, jsonb keeps the later. */
+static Jsonb *
+write_tree(const Tree *root)
+{
+	JsonbInState state = {0};
+
+	push_node(&state, root, WJB_VALUE);
+	return JsonbValueToJsonb(state.result);
+}
+
+/* How many [*] in "to" are not answered by one in "from". */
+static bool
+goes_to_all(const Mapping *mapping)
+{
+	int			each = 0;
+
+	for (int i = 0; i < mapping->nparts; i++)
+		each += mapping->parts[i].name == NULL && mapping->parts[i].subscript < 0;
+	return each >= Max(mapping->npieces, 1);
+}
+
+Jsonb *
+mapped_object(MappedMaking *making, const Mappings *mappings)
+{
+	Tree		root = {.kind = NODE_OBJECT};
+
+	/* what goes to all elements comes when they are there */
+	for (int all = 0; all <= 1; all++)
+	{
+		for (int i = 0; i < mappings->count; i++)
+		{
+			making->current = &mappings->items[i];
+			if (goes_to_all(making->current) != (all == 1))
+				continue;
+			if (making->current->nparts == 0)
+				spread(making, &root);
+			else
+				place(making, &root, 0, 0, making->event);
+		}
+	}
+	making->current = NULL;
+	return write_tree(&root);
+}
+
+/* ---------------------------------------------------------------------
+ * Paths
+ * ---------------------------------------------------------------------
+ */
+
+/* encodeURIComponent() */
+static void
+append_encoded(StringInfo out, const char *text, int len, Size limit)
+{
+	static const char hex[] = "0123456789ABCDEF";
+
+	if (!encoding_to_utf8(&text, &len))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+				 errmsg("it is not valid UTF-8")));
+	for (int i = 0; i < len; i++)
+	{
+		unsigned char c = text[i];
+		char		code[3] = {'%', hex[c >> 4], hex[c & 15]};
+
+		if (json_is_alnum(c) || strchr("-_.!~*'()", c) != NULL)
+			json_append_bytes(out, text + i, 1, limit);
+		else
+			json_append_bytes(out, code, 3, limit);
+	}
+}
+
+void
+mapped_path(MappedMaking *making, const Mappings *parts, StringInfo out)
+{
+	for (int i = 0; i < parts->count; i++)
+	{
+		const Mapping *part = &parts->items[i];
+		Findings	findings;
+		JsonbValue	value = part->literal;
+		JsonbValue	text;
+
+		CHECK_FOR_INTERRUPTS();
+		making->current = part;
+		if (part->npieces > 0)
+		{
+			find(making, part, 0, making->event, &findings);
+			value.type = jbvNull;
+			if (findings.count > 0)
+				set_value(&value, findings.items[0]);
+		}
+		if (value.type == jbvNull)
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("it is not in the event, or null")));
+		js_text(&value, &text, making->limit);
+		json_append_bytes(out, "/", 1, making->limit);
+		append_encoded(out, text.val.string.val, text.val.string.len, making->limit);
+	}
+	making->current = NULL;
+}
