@@ -144,7 +144,7 @@ SELECT length(not_mapped) < 2000 AS is_short, right(not_mapped, 40)
     FROM rswebhook_import((SELECT jsonb_object_agg(repeat('k', 80) || n, n) || '{"webhookUrl": "https://example.com/"}' FROM generate_series(1, 1000) n), 'many');
 SELECT count(id), count(not_mapped) FROM rswebhook_import((
     SELECT jsonb_build_object('destinations', jsonb_agg(jsonb_build_object('id', n, 'name', 'hook ' || n, 'type', 'WEBHOOK', 'enabled', true,
-        'config', jsonb_build_object('webhookUrl', 'https://example.com/' || n)))) FROM generate_series(1, 500) n));
+        'config', jsonb_build_object('webhookUrl', 'https://example.com/' || n)))) FROM generate_series(1, 100) n));
 DELETE FROM rswebhook.destination;
 
 -- However deep something is
