@@ -137,8 +137,74 @@ $$ SELECT jsonb_build_object(
         jsonb_build_object('from', one_of('X-B', 'Authorization', '', 'x-a'), 'to', random_text()))
         ELSE random_value(3) END) $$;
 
+-- paths that find something now and then, and some that are none
+CREATE FUNCTION random_from() RETURNS jsonb LANGUAGE sql VOLATILE AS
+$$ SELECT CASE WHEN random() < 0.02 THEN random_value(2) WHEN random() < 0.2 THEN to_jsonb(random_text())
+    WHEN random() < 0.1 THEN to_jsonb('$' || random_string())
+    WHEN random() < 0.1 THEN to_jsonb('{{ event.' || one_of('traits.a', 'properties.a', 'type', 'userId') || ' || ' || one_of('$.type', 'x', '') || ' }}')
+    ELSE to_jsonb(one_of('$', '$.type', '$.properties', '$.properties.a', '$.traits.*', '$.context[*]', '$..a', '$.**', '$.properties.a[*]', '$.*[*]', '$.properties.a[0:2]', '$.traits[-1]',
+        '$.properties[?(@.a > 1)]', '$.*.keyvalue()', '$.properties.a[*] ? (@ != null)', '$..*', '$.properties.a.double()', 'strict $.context.a', '$.traits.a * 2', '$.header[''X-A'']')
+        || one_of('', '', '', '.length()', '[*]', '.type()', '[0]')) END $$;
+
+CREATE FUNCTION random_to() RETURNS jsonb LANGUAGE sql VOLATILE AS
+$$ SELECT CASE WHEN random() < 0.02 THEN random_value(2) WHEN random() < 0.1 THEN to_jsonb(random_string())
+    ELSE to_jsonb(one_of('$', 'a', '$.a', '$.b', 'X-A', 'X-B', '$.a[0]', '$.a[7].b', '$.c[*]', '$.c[*].d', '$.c[*].d[*]', '$.e[''f g'']', '$.a.b.c', '$.h[*][*]')
+        || one_of('', '', '', '.x', '[*].y', '[3]')) END $$;
+
+CREATE FUNCTION random_mapping() RETURNS jsonb LANGUAGE sql VOLATILE AS
+$$ SELECT CASE WHEN random() < 0.02 THEN random_value(2) ELSE
+    (SELECT jsonb_agg(jsonb_build_object('to', random_to(), 'from', random_from())) FROM generate_series(1, 1 + floor(random() * 3)::int)) END $$;
+
+CREATE FUNCTION random_header_mapping() RETURNS jsonb LANGUAGE sql VOLATILE AS
+$$ SELECT CASE WHEN random() < 0.1 THEN random_mapping() ELSE
+    jsonb_build_array(jsonb_build_object('to', one_of('X-A', 'x-b', '''X.C''', '$[''X-D'']'), 'from', random_from())) END $$;
+
+CREATE FUNCTION random_http_config() RETURNS jsonb LANGUAGE sql VOLATILE AS
+$$ SELECT jsonb_strip_nulls(jsonb_build_object(
+    'apiUrl', CASE WHEN random() < 0.95 THEN to_jsonb(one_of('http://127.0.0.1:9/', 'https://example.com/x//z?y=z&', 'http://[::1]#f', '{{ event.fullPath || https://example.com }}')) ELSE random_value(1) END,
+    'method', one_of('POST', 'PUT', 'PATCH', 'GET', 'DELETE'),
+    'format', CASE WHEN random() < 0.95 THEN to_jsonb(one_of('JSON', 'FORM', 'XML')) ELSE random_value(1) END,
+    'auth', one_of('noAuth', 'basicAuth', 'bearerTokenAuth', 'apiKeyAuth'), 'username', random_text(), 'password', random_text(), 'bearerToken', random_text(),
+    'apiKeyName', one_of('X-Key', 'Authorization', random_text()), 'apiKeyValue', random_text(),
+    'headers', CASE WHEN random() < 0.4 THEN random_header_mapping() END,
+    'queryParams', CASE WHEN random() < 0.4 THEN random_mapping() END,
+    'pathParams', CASE WHEN random() < 0.4 THEN jsonb_build_array(jsonb_build_object('path', random_from()), jsonb_build_object('path', random_from())) END,
+    'isDefaultMapping', random() < 0.3, 'propertiesMapping', CASE WHEN random() < 0.9 THEN random_mapping() END,
+    'xmlRootKey', CASE WHEN random() < 0.3 THEN to_jsonb(one_of('order', '_1', random_string())) END)) $$;
+
 -- '' if the room takes it and the result is sound, an SQLSTATE of a clear
 -- refusal, or what is wrong
+-- as far as this server's parser goes, which is no more than so deep, if it has one
+CREATE FUNCTION is_document(text text) RETURNS boolean LANGUAGE plpgsql AS
+$$
+DECLARE
+    detail text;
+BEGIN
+    RETURN xmlparse(DOCUMENT text) IS DOCUMENT;
+EXCEPTION WHEN feature_not_supported THEN
+    RETURN true;
+WHEN data_exception THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RETURN detail LIKE '%Excessive depth%';
+END
+$$;
+
+CREATE FUNCTION judge_mapped(event jsonb, request jsonb, wire jsonb) RETURNS text LANGUAGE plpgsql VOLATILE AS
+$$
+DECLARE
+    body text := wire->>'body';
+BEGIN
+    IF body IS NULL THEN
+        RETURN CASE WHEN request->'body' = '{"XML": {}, "FORM": {}, "JSON": {}, "JSON_ARRAY": {}}' THEN '' ELSE 'no body' END;
+    ELSIF request #> '{body,XML}' <> '{}' THEN
+        RETURN CASE WHEN body = request #>> '{body,XML,payload}' AND is_document(body) THEN '' ELSE 'XML: ' || body END;
+    ELSIF request #> '{body,FORM}' <> '{}' THEN
+        RETURN CASE WHEN body ~ '^([A-Za-z0-9_.~+-]|%[0-9A-F]{2})*=([A-Za-z0-9_.~+&=-]|%[0-9A-F]{2})*$' THEN '' ELSE 'form: ' || body END;
+    END IF;
+    RETURN CASE WHEN body::jsonb = request #> '{body,JSON}' AND body::jsonb = jsonb_strip_nulls(body::jsonb) THEN '' ELSE 'JSON: ' || body END;
+END
+$$;
+
 CREATE FUNCTION judge(event jsonb, config jsonb) RETURNS text LANGUAGE plpgsql VOLATILE AS
 $$
 DECLARE
@@ -161,6 +227,9 @@ BEGIN
     -- a host may have letters of any script, which is libcurl's to see to
     IF wire->>'url' !~ '^https?://[^\x01-\x20\x7f/?#]+[!-~]*$' THEN
         RETURN 'url: ' || (wire->>'url');
+    END IF;
+    IF config ? 'apiUrl' THEN
+        RETURN judge_mapped(event, request, wire);
     END IF;
     IF wire->>'url' ~ '%(?![0-9A-Fa-f]{2})' AND wire->>'method' IN ('GET', 'DELETE')
             AND (request->>'endpoint') !~ '%' THEN
@@ -194,7 +263,7 @@ query($node, q{
     BEGIN
         FOR round IN 1 .. rounds LOOP
             INSERT INTO found SELECT event, config, judge(event, config)
-                FROM (SELECT random_event() AS event, random_config() AS config
+                FROM (SELECT random_event() AS event, CASE WHEN random() < 0.4 THEN random_http_config() ELSE random_config() END AS config
                       FROM generate_series(1, size) OFFSET 0) AS r;
             INSERT INTO memory SELECT round, count(*) FILTER (WHERE verdict = ''),
                 substring(pg_read_file('/proc/self/status') FROM 'RssAnon:\s+(\d+)')::bigint FROM found;
@@ -214,6 +283,23 @@ my $grown = query($node, q{
 cmp_ok($grown, '<', 4 * $allowed_growth, "the session does not grow ($grown kB)");
 
 # What rswebhook_send takes, the worker sends or writes down as unsendable.
+query($node, sprintf q{
+    SELECT setseed(%f);
+    DO $$
+    DECLARE
+        n int := 0;
+    BEGIN
+        WHILE n < 20 LOOP
+            BEGIN
+                INSERT INTO rswebhook.destination (name, url, ordered, method, format, header_mapping, query_mapping, path_parts, body_mapping, min_attempts, retry_window)
+                    VALUES ('mapped ' || n, '%s', false, one_of('POST', 'GET', 'PUT'), one_of('json', 'form', 'xml'), CASE WHEN n % 2 = 0 THEN random_header_mapping() END, random_mapping(),
+                        CASE WHEN n % 3 = 0 THEN jsonb_build_array(random_from()) END, random_mapping(), 1, '0');
+                n := n + 1;
+            EXCEPTION WHEN check_violation THEN
+            END;
+        END LOOP;
+    END
+    $$}, ($seed % 1000) / 1000, $receiver->url('/mapped'));
 foreach my $round (1 .. 4)
 {
     query($node, sprintf q{
@@ -224,7 +310,7 @@ foreach my $round (1 .. 4)
             PERFORM setseed(%f);
             FOR i IN 1 .. %d LOOP
                 e := random_event() - 'statusCode' - 'fullPath';
-                PERFORM rswebhook_send(e, 'all');
+                PERFORM rswebhook_send(e, CASE WHEN i % 4 = 0 THEN 'mapped ' || i % 20 ELSE 'all' END);
             END LOOP;
         END
         $$}, ($seed + $round) % 1000 / 1000, $events / 8);
@@ -235,7 +321,7 @@ is(query($node, q{SELECT count(*) FROM rswebhook.event AS e WHERE NOT EXISTS (
         SELECT FROM rswebhook.delivery AS v WHERE v.event_id = e.id AND outcome IN ('delivered', 'aborted'))}),
     '0', 'each is delivered or says why not');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted' AND error IS NULL}), '0', 'with a reason');
-is(scalar(grep { !eval { JSON::PP->new->allow_nonref->max_depth(2000)->decode($_->{body}) } } $receiver->requests),
+is(scalar(grep { $_->{target} !~ m{^/mapped} && !eval { JSON::PP->new->allow_nonref->max_depth(2000)->decode($_->{body}) } } $receiver->requests),
     0, 'each body that arrived is JSON');
 
 # Answers that went wrong on their way.

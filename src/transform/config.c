@@ -105,16 +105,6 @@ is_template(const JsonbValue *item, const char *part, Template *found)
 		dynamic_template(string.val.string.val, string.val.string.len, found);
 }
 
-/* A default is the destination's own, as what stands there without a template. */
-static bool
-is_default(const JsonbValue *value, const Template *template)
-{
-	const char *fallback = dynamic_fallback(template);
-
-	return value->type == jbvString && value->val.string.len == (int) strlen(fallback) &&
-		memcmp(value->val.string.val, fallback, strlen(fallback)) == 0;
-}
-
 /*
  * One item of Config.headers; returns what is wrong with it, or NULL.  template: what
  * it was made of; NULL: it was there as it is.
@@ -145,7 +135,7 @@ read_header_item(TransformConfig *config, const JsonbValue *item, const JsonbVal
 	header = &config->headers.items[config->headers.count - 1];
 	header->named_by_event = is_template(template, "from", &found);
 	header->valued_by_event = is_template(template, "to", &found) &&
-		!(has_value && is_default(&to, &found));
+		!(has_value && dynamic_is_default(&to, &found));
 	return NULL;
 }
 

@@ -102,6 +102,12 @@ dynamic_with_fallback(const Template *found, const char *fallback)
 }
 
 bool
+dynamic_is_default(const JsonbValue *value, const Template *found)
+{
+	return json_is_string(value, dynamic_fallback(found));
+}
+
+bool
 dynamic_has_templates(Jsonb *config)
 {
 	JsonbIterator *it = JsonbIteratorInit(&config->root);

@@ -29,6 +29,9 @@ extern bool dynamic_template(const char *string, int len, Template *found);
 /* The default as it is used, in the current memory context. */
 extern char *dynamic_fallback(const Template *found);
 
+/* Is a value what stands there by default, and so the destination's own? */
+extern bool dynamic_is_default(const JsonbValue *value, const Template *found);
+
 /* The same template with another default. */
 extern char *dynamic_with_fallback(const Template *found, const char *fallback);
 

@@ -316,13 +316,6 @@ find_template(const JsonbValue *item, const char *key, Template *found)
 	return value.type == jbvString && dynamic_template(value.val.string.val, value.val.string.len, found);
 }
 
-/* A default is the destination's own, as what stands there without a template. */
-static bool
-is_default(const JsonbValue *value, const Template *template)
-{
-	return json_is_string(value, dynamic_fallback(template));
-}
-
 /* A string of a bounded length as such; false: it is none. */
 static bool
 read_string(const JsonbValue *value, const char *key, int most, char **string, MappingProblem *problem)
@@ -342,7 +335,7 @@ read_source(const JsonbValue *from, const JsonbValue *template, const char *key,
 	Template	found;
 
 	/* what an event says is a value, whatever it looks like */
-	if (find_template(template, key, &found) && !is_default(from, &found))
+	if (find_template(template, key, &found) && !dynamic_is_default(from, &found))
 	{
 		mapping->literal = *from;
 		mapping->by_event = true;

@@ -1,0 +1,83 @@
+# The examples for Slack, Discord, Teams and PagerDuty, sent to receivers that check them as
+# those services document, which is also shown to refuse what they would.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use JSON::PP;
+use RswebhookTest;
+use Services;
+use Test::More;
+
+my $receiver = new_receiver();
+my $node = new_node('services');
+my %hosts = (
+    slack => 'https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX',
+    discord => 'https://discord.com/api/webhooks/000000000000000000/XXXXXXXX',
+    teams => 'https://prod-00.westeurope.logic.azure.com/workflows/XXXXXXXX/triggers/manual/paths/invoke',
+    pagerduty => 'https://events.pagerduty.com/v2/enqueue');
+
+my $sql = do { local (@ARGV, $/) = (source_dir() . '/examples/services.sql'); <> };
+foreach my $service (sort keys %hosts)
+{
+    my $url = $receiver->url("/as/$service");
+    is($sql =~ s/\Q$hosts{$service}\E/$url/g, 1, "$service: its URL is in the example");
+}
+query($node, $sql);
+query($node, q{UPDATE rswebhook.destination SET min_attempts = 1, retry_window = '0'});
+
+my %order = (
+    type => 'track', event => 'Order Placed', userId => 'ann', timestamp => '2026-01-31T12:00:00.000Z', messageId => 'order',
+    properties => { title => "Order 17 of Ann \x{e9}\x{1f600}", items => [ { name => 'Boots', price => '60.50 EUR' }, { name => 'Laces', price => '2 EUR' } ] });
+my %check = (
+    type => 'track', event => 'Check Failed', userId => 'cron', messageId => 'check',
+    properties => { check => 'disk', summary => 'Disk is full', host => 'db1', free => 0 });
+
+query($node, sprintf 'SELECT rswebhook_send(%s)', RswebhookTest::quote_literal(JSON::PP->new->ascii->encode($_))) foreach \%order, \%check;
+ok(wait_until_sent($node), 'all are sent');
+is(query($node, q{SELECT string_agg(concat_ws(' ', name, outcome, status, v.error), ', ' ORDER BY name)
+        FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = destination_id}),
+    'discord delivered 204, pagerduty delivered 202, slack delivered 200, teams delivered 202', 'and each service takes what is for it');
+
+my %body = map { $_->{target} =~ m{/as/(\w+)} ? ($1 => JSON::PP->new->decode($_->{body})) : () } $receiver->requests;
+is_deeply($body{slack}, {
+        text => 'Order Placed',
+        blocks => [
+            { type => 'header', text => { type => 'plain_text', text => 'Order Placed' } },
+            { type => 'section', fields => [ { type => 'mrkdwn', text => 'Boots' }, { type => 'mrkdwn', text => 'Laces' } ] } ] }, "Slack's body");
+is_deeply($body{discord}{embeds}[0]{fields}, [ { name => 'Boots', value => '60.50 EUR' }, { name => 'Laces', value => '2 EUR' } ], "Discord's fields");
+is($body{discord}{embeds}[0]{title}, $order{properties}{title}, 'and its title, of any script');
+is($body{teams}{attachments}[0]{content}{'$schema'}, 'http://adaptivecards.io/schemas/adaptive-card.json', "Teams' card");
+is($body{pagerduty}{payload}{severity}, 'error', "PagerDuty's severity, where the event has none");
+
+# A key of PagerDuty's is a secret that an answer may repeat
+is(query($node, q{SELECT bool_or(response_body LIKE '%0123456789abcdef%') FROM rswebhook.delivery}), 'f', 'no key in what was answered');
+
+# What they would refuse, these refuse as well: the bodies of the one are none for another
+foreach my $service (sort keys %hosts)
+{
+    foreach my $other (grep { $_ ne $service } sort keys %body)
+    {
+        is((Services::answer($service, 'POST', 'application/json', JSON::PP->new->utf8->encode($body{$other})))[0],
+            400, "$service does not take what is for $other");
+    }
+    is((Services::answer($service, 'POST', 'application/x-www-form-urlencoded', '{}'))[0], 400, "$service takes no form");
+    is((Services::answer($service, 'POST', 'application/json', '{}'))[0], 400, "$service takes nothing empty");
+}
+my ($status, $why) = Services::answer('slack', 'POST', 'application/json', '{"text": 5}');
+is("$status $why", '400 no_text', 'Slack: a text is a string');
+($status, $why) = Services::answer('slack', 'POST', 'application/json', '{"blocks": [{"type": "section", "fields": [{"type": "mrkdwn"}]}]}');
+is("$status $why", '400 invalid_blocks', 'Slack: a block is whole');
+
+# An event that does not go with a mapping is aborted at once, with its name
+$order{properties}{items}[0]{name} = 5;
+query($node, q{UPDATE rswebhook.destination SET header_mapping = '[{"to": "X-Name", "from": "$.properties.items[0].name"}]' WHERE name = 'slack'});
+send_event($node, { %order, messageId => 'bad' }, 'slack');
+ok(wait_until_sent($node), 'one that is none is over');
+is(query($node, q{SELECT outcome || ' ' || error FROM rswebhook.delivery ORDER BY started_at DESC LIMIT 1}),
+    'aborted a header cannot be made: header "X-Name" is not a string but a number', 'and the error says why');
+
+done_testing();
