@@ -1230,7 +1230,7 @@ BEGIN
             WITH ORDINALITY AS e (value, place)
     LOOP
         named := item -> name_key;
-        IF jsonb_typeof(item) <> 'object' OR jsonb_typeof(coalesce(named, 'null')) NOT IN ('string', 'null') THEN
+        IF item = 'null' OR jsonb_typeof(coalesce(named, 'null')) NOT IN ('string', 'null') THEN
             PERFORM rswebhook.import_refuse(format('Element %s of its headers has no name.', place));
         END IF;
         name := named #>> '{}';
