@@ -139,6 +139,30 @@ SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "{{ event.properties.to 
 SELECT url, allowed_hosts FROM rswebhook.destination WHERE name = 'template';
 DELETE FROM rswebhook.destination;
 
+-- Each makes the requests that its Config stands for
+CREATE FUNCTION pg_temp.comparable(request jsonb) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT request || jsonb_build_object('headers', (SELECT jsonb_object_agg(lower(h.key), h.value) FROM jsonb_each(request -> 'headers') h))
+$$;
+CREATE FUNCTION pg_temp.same(config jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    event jsonb := '{"type": "identify", "userId": "u 1", "anonymousId": "a", "fullPath": "https://example.com/own", "header": {"X-Own": "o"}, "request_ip": "1.2.3.4",
+                     "context": {"tenant": "acme"}, "traits": {"name": "n", "list": [{"sku": "A"}, {"sku": "B"}], "none": null}, "integrations": {"All": true}}';
+    said text := (SELECT i.not_mapped FROM rswebhook_import(config, 'same') i);
+    of_config jsonb := pg_temp.comparable(rswebhook_transform(event, config));
+    of_row jsonb := pg_temp.comparable(rswebhook_transform(event, 'same'));
+BEGIN
+    DELETE FROM rswebhook.destination;
+    RETURN CASE WHEN of_config = of_row THEN 'same' ELSE concat_ws(' ', said, of_config, of_row) END;
+END $$;
+SELECT pg_temp.same('{"webhookUrl": "https://example.com/in?a=1"}');
+SELECT pg_temp.same('{"webhookUrl": "https://example.com/in", "webhookMethod": "DELETE", "headers": [{"from": "X-A", "to": "1"}, {"from": "x-a", "to": "2"}, {"from": " ", "to": "3"}, "none"]}');
+SELECT pg_temp.same('{"webhookUrl": "https://example.com/in", "webhookMethod": "PATCH", "headers": [{"from": "X-T", "to": "{{ event.context.tenant || x }}"}, {"from": "Content-Type", "to": "text/plain"}]}');
+SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "JSON", "auth": "noAuth", "isDefaultMapping": true}');
+SELECT pg_temp.same('{"apiUrl": "https://example.com//in", "method": "GET", "format": "JSON", "auth": "basicAuth", "username": "u", "password": "p:w", "pathParams": []}');
+SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "PUT", "format": "FORM", "auth": "bearerTokenAuth", "bearerToken": "t", "propertiesMapping": [{"to": "$.a.b", "from": "$.traits.name"}, {"to": "$.c", "from": "lit"}], "queryParams": [{"to": "q", "from": "$.userId"}], "pathParams": [{"path": "users"}, {"path": "$.userId"}]}');
+SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "XML", "xmlRootKey": "order", "auth": "apiKeyAuth", "apiKeyName": "X-Key", "apiKeyValue": "k", "propertiesMapping": [{"to": "$.items[*].id", "from": "$.traits.list[*].sku"}], "headers": [{"to": "X-A", "from": "1"}, {"to": "X-A", "from": "2"}, {"to": "Content-Type", "from": "x"}, {"to": "X-U", "from": "$.userId"}, {"to": "X-M", "from": "$.missing"}, {"to": "", "from": "x"}]}');
+SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "JSON", "auth": "bearerTokenAuth", "bearerToken": "t", "isDefaultMapping": "yes", "headers": [{"to": "Authorization", "from": "own"}]}');
+
 -- Many keys, and many destinations
 SELECT length(not_mapped) < 2000 AS is_short, right(not_mapped, 40)
     FROM rswebhook_import((SELECT jsonb_object_agg(repeat('k', 80) || n, n) || '{"webhookUrl": "https://example.com/"}' FROM generate_series(1, 1000) n), 'many');

@@ -1174,12 +1174,14 @@ BEGIN
         END IF;
         -- as RudderStack reads it, which is lenient
         IF setting = 'consentManagement' AND jsonb_typeof(given) = 'array' THEN
-            SELECT coalesce(jsonb_agg(CASE WHEN e.entry ->> 'resolutionStrategy' IN ('and', 'or') THEN e.entry
+            SELECT coalesce(jsonb_agg(CASE WHEN jsonb_typeof(e.entry) <> 'object' OR
+                                                e.entry ->> 'resolutionStrategy' IN ('and', 'or') THEN e.entry
                                            ELSE e.entry - 'resolutionStrategy' END ORDER BY e.place), '[]')
                 INTO given
-                FROM (SELECT rswebhook.import_keys(a.value) AS entry, a.place
+                FROM (SELECT CASE jsonb_typeof(a.value) WHEN 'object' THEN rswebhook.import_keys(a.value) ELSE a.value END AS entry,
+                             a.place
                       FROM jsonb_array_elements(given) WITH ORDINALITY AS a (value, place)) e
-                WHERE e.entry ->> 'provider' <> '' AND e.entry -> 'consents' <> '[]';
+                WHERE jsonb_typeof(e.entry) <> 'object' OR (e.entry ->> 'provider' <> '' AND e.entry -> 'consents' <> '[]');
         END IF;
         filters := filters || '{"consent": null}';
         IF given NOT IN ('[]', 'null') THEN
