@@ -99,7 +99,7 @@ SELECT name, url FROM rswebhook.destination ORDER BY id;
 DELETE FROM rswebhook.destination;
 
 -- A bad one does not cost the others anything, and no secret is shown
-SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(('[
     {"name": "no url", "type": "WEBHOOK", "config": {"headers": []}},
     {"name": "ftp", "type": "WEBHOOK", "config": {"webhookUrl": "ftp://example.com/"}},
     {"name": "url with a secret", "type": "WEBHOOK", "config": {"webhookUrl": "https://user:s3cret@example.com/"}},
@@ -120,7 +120,13 @@ SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[
     {"name": "path", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "pathParams": [{"path": "a/b"}]}},
     {"name": "deleted", "type": "WEBHOOK", "deleted": true, "config": {"webhookUrl": "https://example.com/"}},
     {"name": "no config", "type": "WEBHOOK", "config": "s3cret"},
-    {"name": "good", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}]');
+    {"name": "variable", "type": "webhook", "config": {"webhook_url": "https://example.com/", "headers": [{"from": "X-A", "to": "Bearer {{ .TOKEN }}"}]}},
+    {"name": "variable url", "type": "webhook", "config": {"webhook_url": "https://{{ .HOST }}/"}},
+    {"name": "long url", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/'||repeat('s3cret', 2000)||'"}},
+    {"name": "long header", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "headers": [{"from": "X-A", "to": "'||repeat('s3cret', 40000)||'"}]}},
+    {"name": "many events", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "eventFilteringOption": "whitelistedEvents",
+        "whitelistedEvents": '||(SELECT jsonb_agg(jsonb_build_object('eventName', n)) FROM generate_series(1, 1001) n)||'}},
+    {"name": "good", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}]')::jsonb);
 SELECT name FROM rswebhook.destination;
 DELETE FROM rswebhook.destination;
 
@@ -129,6 +135,8 @@ SELECT name, not_mapped FROM rswebhook_import('[
     {"name": "unknown", "type": "WEBHOOK", "enabled": true, "colour": "red", "config": {"webhookUrl": "https://example.com/", "speed": 5, "\u0007": "s3cret", "nothing": null}},
     {"name": "template", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "{{ event.properties.to || \"https://hooks.example.com:8443/in\" }}"}},
     {"name": "auth", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "oauth", "method": "POST", "format": "JSON"}},
+    {"name": "other auth", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": {"type": "OAuth", "token": "s3cret"}, "method": "POST", "format": "JSON", "queryParams": [{"to": "e", "from": "env.PLACE"}], "isBatchingEnabled": true, "maxBatchSize": {"a": "s3cret"}}},
+    {"name": "other type", "type": {"a": "s3cret"}, "enabled": true, "config": {}},
     {"name": "header wins", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "bearerTokenAuth", "bearerToken": "s3cret", "method": "POST", "format": "JSON", "headers": [{"to": "Authorization", "from": "Basic abc"}]}},
     {"name": "transformed", "type": "WEBHOOK", "enabled": true, "transformations": [{"id": "t", "versionId": "v"}], "config": {"webhookUrl": "https://example.com/"}},
     {"name": "device mode", "type": "WEBHOOK", "enabled": true, "isProcessorEnabled": false, "config": {"webhookUrl": "https://example.com/", "connectionMode": {"web": "device"}}}]');

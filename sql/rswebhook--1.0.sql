@@ -1121,8 +1121,8 @@ AS $$
            (SELECT count(*) FROM source s WHERE s.value ->> 'enabled' IS DISTINCT FROM 'false')
         FROM first f
         CROSS JOIN LATERAL (
-            SELECT upper(coalesce(f.object ->> 'type', rswebhook.import_keys(f.object -> 'destinationDefinition') ->> 'name')
-                         COLLATE "C") AS kind) k
+            SELECT upper(coalesce(CASE jsonb_typeof(f.object -> 'type') WHEN 'string' THEN f.object ->> 'type' END,
+                                  rswebhook.import_keys(f.object -> 'destinationDefinition') ->> 'name') COLLATE "C") AS kind) k
         LEFT JOIN (
             SELECT p.key, jsonb_agg(jsonb_build_object(
                        'source', coalesce(p.source ->> 'name', p.source_id, 'a source without a name'),
@@ -1349,7 +1349,7 @@ AS $$
             HAVING count(*) > 0
         UNION ALL
         SELECT 3, format('Events are sent one by one and not in batches of %s: a receiver that expects an array gets each'
-                         ' event by itself.', coalesce(config ->> 'maxBatchSize', 'any size'))
+                         ' event by itself.', coalesce(substring(config ->> 'maxBatchSize', '^\d{1,9}$'), 'any size'))
             WHERE kind = 'HTTP' AND config -> 'isBatchingEnabled' = 'true'
         UNION ALL
         SELECT 4, 'Sources for which it was in device mode send it nothing through a server; here, all that is sent goes there.'
@@ -1358,7 +1358,8 @@ AS $$
                   jsonb_path_exists(config, '$.useNativeSDK ? (@ == true)') OR
                   jsonb_path_exists(config, '$.useNativeSDK.* ? (@ == true)')
         UNION ALL
-        SELECT 5, format('Its auth, %s, is not known, and RudderStack sends none then.', rswebhook.import_quote(config ->> 'auth'))
+        SELECT 5, format('Its auth%s is not known, and RudderStack sends none then.',
+                         CASE jsonb_typeof(config -> 'auth') WHEN 'string' THEN ', ' || rswebhook.import_quote(config ->> 'auth') || ',' ELSE '' END)
             WHERE kind = 'HTTP' AND config ->> 'auth' NOT IN ('noAuth', 'basicAuth', 'bearerTokenAuth', 'apiKeyAuth')
         UNION ALL
         SELECT 6, 'Its header Content-Type was left out, as RudderStack does; its format says what it is.'
@@ -1520,6 +1521,12 @@ BEGIN
         columns := columns || jsonb_build_object('allowed_hosts', jsonb_build_array(host));
         remarks := remarks || format('Its URL is a template, which leads to %s only: put other hosts into allowed_hosts.',
                                      rswebhook.import_quote(host));
+    END IF;
+
+    IF columns::text ~ '\{\{\s*\.\w' THEN
+        PERFORM rswebhook.import_refuse('It has a variable of the command line tool where only a value can be: put that into the export.');
+    ELSIF jsonb_path_exists(columns, '$.** ? (@ like_regex "^\\s*env[.]")') THEN
+        remarks := remarks || 'Only headers, passwords, tokens and keys are read from the environment: another env. is sent as it is.'::text;
     END IF;
 
     IF coalesce(nullif(object -> 'transformation', 'null'), '""') <> '""' OR
