@@ -59,6 +59,27 @@ foreach my $encoding (sort keys %kept)
     ok($request, "$encoding: a request arrived");
     like($request->{body}, qr/"a": ?"\x{e9}"/, "$encoding: the body is UTF-8")
       if $encoding eq 'UTF8' || $encoding eq 'LATIN1';
+    next if $encoding ne 'UTF8' && $encoding ne 'LATIN1';
+
+    # mappings, whose names and values are in the database's encoding, and what is sent of them is not
+    foreach my $format (qw(json form xml))
+    {
+        query($node, qq{
+            SET client_encoding = 'UTF8';
+            INSERT INTO rswebhook.destination (name, url, format, xml_root, path_parts, query_mapping, body_mapping) VALUES
+                ('mapped $format', '} . $receiver->url("/mapped/$database/$format") . qq{', '$format', CASE WHEN '$format' = 'xml' THEN U&'r\\00e9xml' END,
+                '["\$.p"]', jsonb_build_array(jsonb_build_object('to', U&'\\00e9', 'from', '\$.p')),
+                jsonb_build_array(jsonb_build_object('to', U&'\$.\\00e9', 'from', '\$.p'), jsonb_build_object('to', 'a', 'from', U&'\\00fc'))) }, $database);
+        query($node, qq{
+            SET client_encoding = 'UTF8';
+            SELECT rswebhook_send(json_build_object('type', 'track')::jsonb || '{"p": "\\u00e9"}', 'mapped $format')}, $database);
+        ok(wait_until_sent($node, $database), "$encoding: $format is sent");
+        ($request) = grep { $_->{target} =~ m{^/mapped/$database/$format/} } $receiver->requests;
+        is("$request->{target} $request->{body}", "/mapped/$database/$format/%C3%A9?%C3%A9=%C3%A9 " . {
+                json => qq({"a":"\x{fc}","\x{e9}":"\x{e9}"}),
+                form => 'a=%C3%BC&%C3%A9=%C3%A9',
+                xml => qq(<?xml version="1.0" encoding="UTF-8"?><r\x{e9}xml><a>\x{fc}</a><_>\x{e9}</_></r\x{e9}xml>) }->{$format}, "$encoding: in UTF-8, as $format");
+    }
 }
 
 done_testing();

@@ -406,6 +406,26 @@ bytes_on_the_wire(const char *text, int len)
 	return (Size) len * 3;
 }
 
+/* Of header_mapping, what is known: the names, and values that are literals. */
+static Size
+mapped_header_bytes(Jsonb *list)
+{
+	JsonbIterator *it = JsonbIteratorInit(&list->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	bool		is_from = false;
+	Size		bytes = 0;
+
+	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			is_from = value.val.string.len == 4 && memcmp(value.val.string.val, "from", 4) == 0;
+		else if (token == WJB_VALUE && value.type == jbvString && (!is_from || mapping_is_literal(&value)))
+			bytes += bytes_on_the_wire(value.val.string.val, value.val.string.len);
+	}
+	return bytes;
+}
+
 /* Headers that no request could carry, with what each request has besides. */
 static bool
 check_header_bytes(const DestinationFields *fields, FieldProblem *problem)
@@ -434,10 +454,12 @@ check_header_bytes(const DestinationFields *fields, FieldProblem *problem)
 				bytes += bytes_on_the_wire(value.val.string.val, value.val.string.len);
 		}
 	}
+	if (fields->mapping[MAPPING_HEADERS] != NULL)
+		bytes += mapped_header_bytes(fields->mapping[MAPPING_HEADERS]);
 	if (bytes <= MAX_SET_HEADER_BYTES)
 		return true;
 	return problem_set(problem, "headers", NULL,
-					   psprintf("Names and values of all headers, with the one that auth_type makes, have %zu bytes; at most %d are allowed.",
+					   psprintf("Names and values of all headers, with the one that auth_type makes and those of header_mapping, have %zu bytes; at most %d are allowed.",
 								bytes, MAX_SET_HEADER_BYTES),
 					   NULL);
 }

@@ -292,15 +292,18 @@ ConfigMapped *
 config_mapped_pack(Packing *packing, const ConfigMapped *mapped)
 {
 	ConfigMapped *to;
-	char	   *root;
+	ConfigMapped copy;
 
 	if (mapped == NULL)
 		return NULL;
 	to = pack(packing, mapped, sizeof(ConfigMapped));
-	root = pack_string(packing, mapped->xml_root);
+	copy = *mapped;
+	copy.xml_root = pack_string(packing, mapped->xml_root);
+	copy.problem = pack_string(packing, mapped->problem);
+	copy.hint = pack_string(packing, mapped->hint);
 	for (int which = 0; which < MAPPING_LISTS; which++)
-		mapping_pack(packing, to != NULL ? &to->lists[which] : NULL, &mapped->lists[which]);
+		mapping_pack(packing, &copy.lists[which], &mapped->lists[which]);
 	if (to != NULL)
-		to->xml_root = root;
+		*to = copy;
 	return to;
 }

@@ -361,7 +361,7 @@ push_characters(JsonbInState *state, const JsonbValue *string)
 		JsonbValue	character;
 
 		CHECK_FOR_INTERRUPTS();
-		width = Min(pg_mblen(text + i), string->val.string.len - i);
+		width = Min(pg_encoding_mblen(GetDatabaseEncoding(), text + i), string->val.string.len - i);
 		json_set_string(&character, text + i, width);
 		push_number(state, number++);
 		pushJsonbValue(state, WJB_VALUE, &character);

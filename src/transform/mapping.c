@@ -492,6 +492,5 @@ mapping_pack(Packing *packing, Mappings *to, const Mappings *mappings)
 	items = pack(packing, mappings->items, Max(mappings->count, 1) * sizeof(Mapping));
 	for (int i = 0; i < mappings->count; i++)
 		pack_mapping(packing, items != NULL ? &items[i] : NULL, &mappings->items[i]);
-	if (to != NULL)
-		to->items = items;
+	to->items = items;
 }

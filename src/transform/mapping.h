@@ -86,6 +86,7 @@ extern const MappingPart *mapping_header(const Mapping *mapping);
 /* Is a string, as "from", no path?  Of one that is neither, it is. */
 extern bool mapping_is_literal(const JsonbValue *from);
 
+/* to: a copy of them, whose items are put elsewhere. */
 extern void mapping_pack(Packing *packing, Mappings *to, const Mappings *mappings);
 
 #endif							/* RSWEBHOOK_MAPPING_H */

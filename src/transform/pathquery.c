@@ -134,7 +134,8 @@ look_at_item(JsonPathItem *item, PathFindings *findings)
 		default:
 			break;
 	}
-	if (item->type != jpiRoot && item->type != jpiKey && item->type != jpiIndexArray)
+	if (item->type != jpiRoot && item->type != jpiKey && item->type != jpiIndexArray &&
+		item->type != jpiNumeric && item->type != jpiLast)
 		findings->is_plain = false;
 	if (jspGetNext(item, &part))
 		look_at_item(&part, findings);

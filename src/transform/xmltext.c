@@ -106,7 +106,7 @@ element_name(const char *key, int len, int *name_len, bool *changed)
 	{
 		unsigned char c = key[i];
 
-		width = c < 0x80 ? 1 : Min(pg_mblen(key + i), len - i);
+		width = c < 0x80 ? 1 : Min(pg_encoding_mblen(GetDatabaseEncoding(), key + i), len - i);
 		if (json_is_alnum(c) || c == '_' || c == '.' || c == '-')
 			name[used++] = c;
 		else
