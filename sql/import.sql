@@ -76,6 +76,15 @@ SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[
 SELECT * FROM pg_temp.shown();
 DELETE FROM rswebhook.destination;
 
+-- Several workspaces of a data plane, each with its connections
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{
+    "w1": {"sources": [{"id": "s", "name": "S", "destinations": [{"id": "d", "name": "on", "destinationDefinition": {"name": "WEBHOOK"}, "config": {"webhookUrl": "https://example.com/"}},
+                                                                 {"id": "e", "name": "off", "destinationDefinition": {"name": "WEBHOOK"}, "config": {"webhookUrl": "https://example.com/"}}]}],
+           "connections": {"1": {"sourceId": "s", "destinationId": "d", "enabled": true, "processorEnabled": true}, "2": {"sourceId": "s", "destinationId": "e", "enabled": false}}},
+    "w2": {"sources": []}}');
+SELECT name, enabled FROM rswebhook.destination ORDER BY id;
+DELETE FROM rswebhook.destination;
+
 -- One destination of the API has its own name, or another one
 SELECT name, not_mapped FROM rswebhook_import('{"destination": {"id": "d", "name": "own", "type": "WEBHOOK", "enabled": false, "config": {"webhookUrl": "https://example.com/"}}}');
 SELECT name, not_mapped FROM rswebhook_import('{"ID": "d", "Name": "own", "Enabled": true, "DestinationDefinition": {"Name": "WEBHOOK"}, "Config": {"webhookUrl": "https://example.com/"}}', 'other');
