@@ -991,6 +991,693 @@ LEFT JOIN (
     GROUP BY destination_id) q ON q.destination_id = d.id;
 
 --
+-- Importing from RudderStack: its destinations become rows of rswebhook.destination, as the
+-- caller's own statements would make them. What of them has no counterpart is said.
+--
+
+-- An object with its keys as RudderStack's Config has them, however they begin; and those
+-- of its command line tool: api_key_name.
+CREATE FUNCTION rswebhook.import_keys(object jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_object_agg(
+            CASE WHEN e.key ~ '^[A-Z]+$' THEN lower(e.key COLLATE "C")
+                 WHEN e.key ~ '^[a-z0-9]+(_[a-z0-9]+)+$'
+                     THEN left(e.key, 1) || substr(replace(initcap(replace(e.key, '_', ' ') COLLATE "C"), ' ', ''), 2)
+                 ELSE lower(left(e.key, 1) COLLATE "C") || substr(e.key, 2) END, e.value), '{}')
+        FROM jsonb_each(CASE WHEN jsonb_typeof(object) = 'object' THEN object ELSE '{}' END) e
+$$;
+
+-- Names of theirs in a sentence of ours, the first of them.
+CREATE FUNCTION rswebhook.import_quote(VARIADIC names text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg('"' || regexp_replace(left(n.name, 60), '[[:cntrl:]]', '?', 'g') ||
+                      CASE WHEN length(n.name) > 60 THEN '..."' ELSE '"' END,
+                      ', ' ORDER BY n.place) FILTER (WHERE n.place <= 20) ||
+           CASE WHEN count(*) > 20 THEN format(' and %s more', count(*) - 20) ELSE '' END
+        FROM unnest(names) WITH ORDINALITY AS n (name, place)
+$$;
+
+-- Is this the object itself, and not what it is wrapped in?
+CREATE FUNCTION rswebhook.import_is(kind text, value jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN jsonb_typeof(value) <> 'object' THEN false
+                WHEN kind = 'source' THEN true
+                WHEN kind = 'connection'
+                    THEN value ?| '{sourceId,destinationId,source,destination}'::text[]
+                WHEN value ?| '{webhookUrl,apiUrl,webhook_url,api_url}'::text[] THEN true
+                WHEN kind = 'destination'
+                    THEN value ?| '{config,Config,type,destinationDefinition,DestinationDefinition}'::text[]
+                ELSE value ?| '{config,Config}'::text[] AND
+                     value ?| '{type,destinationDefinition,DestinationDefinition}'::text[] AND
+                     NOT value ?| '{writeKey,sourceDefinition}'::text[] END
+$$;
+
+-- The destinations, sources and connections of an export, whatever they are wrapped in: what a
+-- server knows of its workspaces, pages of the API, resources of the command line tool, or
+-- several of these in an array. A destination may stand in its source.
+CREATE FUNCTION rswebhook.import_objects(config jsonb,
+    OUT place bigint[], OUT kind text, OUT value jsonb, OUT source jsonb)
+RETURNS SETOF record
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE node AS (
+        SELECT '{}'::bigint[] AS place, 'any' AS kind, import_objects.config AS value, NULL::jsonb AS source
+        UNION ALL
+        SELECT n.place || part.place, part.kind, part.value,
+               CASE WHEN rswebhook.import_is('source', n.value) AND n.kind = 'source' THEN n.value - 'destinations'
+                    ELSE n.source END
+        FROM node n
+        CROSS JOIN LATERAL (
+            SELECT e.place, n.kind, e.value
+                FROM jsonb_array_elements(CASE WHEN jsonb_typeof(n.value) = 'array' THEN n.value ELSE '[]' END)
+                     WITH ORDINALITY AS e (value, place)
+            UNION ALL
+            SELECT e.place,
+                   CASE WHEN e.key IN ('destination', 'source', 'connection') THEN e.key
+                        WHEN e.key IN ('destinations', 'sources', 'connections') THEN left(e.key, -1)
+                        WHEN n.kind <> 'any' THEN n.kind
+                        WHEN n.value ->> 'kind' = 'destination' THEN 'destination'
+                        WHEN n.value ->> 'kind' = 'event-stream-source' THEN 'source'
+                        ELSE 'any' END,
+                   e.value
+                FROM jsonb_each(CASE WHEN jsonb_typeof(n.value) = 'object' THEN n.value ELSE '{}' END)
+                     WITH ORDINALITY AS e (key, value, place)
+                WHERE CASE WHEN n.kind = 'source' THEN e.key = 'destinations'
+                           WHEN rswebhook.import_is(n.kind, n.value) THEN false
+                           WHEN n.kind <> 'any' THEN true
+                           WHEN n.value ?& '{kind,spec}'::text[]
+                               THEN e.key = 'spec' AND n.value ->> 'kind' IN
+                                    ('destination', 'event-stream-source', 'event-stream-connections')
+                           ELSE e.key IN ('destination', 'destinations', 'source', 'sources', 'connection',
+                                          'connections', 'data', 'items', 'workspaces') OR
+                                e.value ? 'sources' END) AS part
+        WHERE cardinality(n.place) < 12)
+    SELECT n.place, CASE WHEN n.kind = 'any' THEN 'destination' ELSE n.kind END,
+           rswebhook.import_keys(n.value), rswebhook.import_keys(n.source)
+        FROM node n
+        WHERE rswebhook.import_is(n.kind, n.value)
+$$;
+
+-- The kind of source that settings of a Config are for: {"web": ..., "cloud": ...}. NULL: not known.
+CREATE FUNCTION rswebhook.import_source_type(source jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN s.type IS NULL THEN NULL
+                WHEN s.category IN ('warehouse', 'singer-protocol') THEN 'warehouse'
+                WHEN s.type = 'javascript' THEN 'web'
+                WHEN s.type IN ('amp', 'android', 'androidkotlin', 'cordova', 'flutter', 'ios', 'iosswift',
+                                'reactnative', 'shopify', 'unity', 'warehouse', 'web') THEN s.type
+                ELSE 'cloud' END
+        FROM (SELECT coalesce(d.definition ->> 'category', source ->> 'category') AS category,
+                     lower(regexp_replace(coalesce(d.definition ->> 'type', d.definition ->> 'name', source ->> 'type'),
+                                          '[^A-Za-z]', '', 'g') COLLATE "C") AS type
+              FROM (SELECT rswebhook.import_keys(source -> 'sourceDefinition') AS definition) d) s
+$$;
+
+-- The destinations of an export, each once, in its order; ties: the sources that it is connected
+-- to, with what its Config is there, NULL if the export says nothing of that.
+CREATE FUNCTION rswebhook.import_destinations(config jsonb,
+    OUT id text, OUT name text, OUT kind text, OUT object jsonb, OUT config_given jsonb, OUT ties jsonb,
+    OUT sources bigint)
+RETURNS SETOF record
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH found AS MATERIALIZED (
+        SELECT f.* FROM rswebhook.import_objects(import_destinations.config) f),
+    given AS MATERIALIZED (
+        SELECT f.place, coalesce(o.object ->> 'id', f.place::text) AS key, o.object,
+               rswebhook.import_keys(o.object -> 'config') AS config, f.source
+        FROM found f
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN f.value ?| '{webhookUrl,apiUrl}'::text[] THEN jsonb_build_object('config', f.value)
+                        ELSE f.value END AS object) o
+        WHERE f.kind = 'destination'),
+    first AS MATERIALIZED (
+        SELECT DISTINCT ON (g.key) g.* FROM given g ORDER BY g.key, g.place),
+    source AS MATERIALIZED (
+        SELECT DISTINCT ON (f.value ->> 'id') f.value ->> 'id' AS id, f.value
+        FROM found f WHERE f.kind = 'source' ORDER BY f.value ->> 'id', f.place),
+    connection AS MATERIALIZED (
+        SELECT coalesce(f.value ->> 'sourceId', regexp_replace(f.value ->> 'source', '^#.*:', '')) AS source,
+               coalesce(f.value ->> 'destinationId', regexp_replace(f.value ->> 'destination', '^#.*:', '')) AS key,
+               f.value ->> 'enabled' IS DISTINCT FROM 'false' AS enabled,
+               rswebhook.import_keys(f.value -> 'config') || f.value - '{id,config,enabled}'::text[] AS config
+        FROM found f WHERE f.kind = 'connection'),
+    tie AS (
+        SELECT g.key, g.source ->> 'id' AS source_id, g.source, true AS enabled, g.config, NULL::jsonb AS own
+            FROM given g WHERE g.source <> '{}'
+        UNION ALL
+        SELECT f.key, c.source, s.value, c.enabled, NULL, c.config
+            FROM connection c JOIN first f ON f.key = c.key LEFT JOIN source s ON s.id = c.source),
+    pair AS (
+        SELECT t.key, (array_agg(t.source) FILTER (WHERE t.source IS NOT NULL))[1] AS source, t.source_id,
+               bool_and(t.enabled) AS enabled,
+               (array_agg(t.config) FILTER (WHERE t.config IS NOT NULL))[1] AS config,
+               (array_agg(t.own) FILTER (WHERE t.own IS NOT NULL))[1] AS own
+        FROM tie t GROUP BY t.key, t.source_id)
+    SELECT f.object ->> 'id', coalesce(f.object ->> 'name', f.object ->> 'displayName'),
+           CASE WHEN k.kind ~ '^HTTP([ _]WEBHOOK)?$' THEN 'HTTP'
+                WHEN k.kind IS NOT NULL THEN k.kind
+                WHEN f.config ? 'webhookUrl' THEN 'WEBHOOK'
+                WHEN f.config ? 'apiUrl' THEN 'HTTP' END,
+           f.object, f.config,
+           CASE WHEN p.ties IS NOT NULL THEN p.ties
+                WHEN EXISTS (SELECT FROM connection) OR EXISTS (SELECT FROM tie) THEN '[]' END,
+           (SELECT count(*) FROM source s WHERE s.value ->> 'enabled' IS DISTINCT FROM 'false')
+        FROM first f
+        CROSS JOIN LATERAL (
+            SELECT upper(coalesce(CASE jsonb_typeof(f.object -> 'type') WHEN 'string' THEN f.object ->> 'type' END,
+                                  rswebhook.import_keys(f.object -> 'destinationDefinition') ->> 'name') COLLATE "C") AS kind) k
+        LEFT JOIN (
+            SELECT p.key, jsonb_agg(jsonb_build_object(
+                       'source', coalesce(p.source ->> 'name', p.source_id, 'a source without a name'),
+                       'type', rswebhook.import_source_type(p.source),
+                       'live', p.enabled AND p.source ->> 'enabled' IS DISTINCT FROM 'false',
+                       'config', coalesce(p.config, g.config) || coalesce(p.own, '{}'),
+                       'own', coalesce(p.own, '{}') - '{sourceId,destinationId,source,destination}'::text[])
+                       ORDER BY p.source ->> 'name', p.source_id) AS ties
+            FROM pair p JOIN first g ON g.key = p.key GROUP BY p.key) p ON p.key = f.key
+        ORDER BY f.place
+$$;
+
+-- What a Config says of the events of one kind of source, as columns; nothing of what is not in it.
+CREATE FUNCTION rswebhook.import_filters(config jsonb, source_type text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    filters jsonb := '{}';
+    consent jsonb := '{}';
+    listed text;
+    setting text;
+    given jsonb;
+BEGIN
+    IF config ?| '{eventFilteringOption,eventFiltering}'::text[] THEN
+        listed := CASE WHEN config ->> 'eventFilteringOption' = 'whitelistedEvents' OR config -> 'eventFiltering' ? 'whitelist'
+                           THEN 'events'
+                       WHEN config ->> 'eventFilteringOption' = 'blacklistedEvents' OR config -> 'eventFiltering' ? 'blacklist'
+                           THEN 'excluded_events' END;
+        given := CASE listed WHEN 'events' THEN coalesce(config -> 'whitelistedEvents', config #> '{eventFiltering,whitelist}')
+                             ELSE coalesce(config -> 'blacklistedEvents', config #> '{eventFiltering,blacklist}') END;
+        filters := '{"events": null, "excluded_events": null}';
+        IF listed IS NOT NULL THEN
+            filters := filters || jsonb_build_object(listed, (
+                SELECT coalesce(jsonb_agg(DISTINCT n.name ORDER BY n.name), '[]')
+                FROM jsonb_array_elements(CASE WHEN jsonb_typeof(given) = 'array' THEN given ELSE '[]' END) e
+                CROSS JOIN LATERAL (SELECT btrim(CASE WHEN jsonb_typeof(e.value) = 'object' THEN e.value ->> 'eventName'
+                                                      ELSE e.value #>> '{}' END, E' \t\r\n') AS name) n
+                WHERE n.name <> ''));
+        END IF;
+    END IF;
+
+    FOREACH setting IN ARRAY '{consentManagement,oneTrustCookieCategories,ketchConsentPurposes}'::text[] LOOP
+        CONTINUE WHEN NOT config ? setting;
+        given := config -> setting;
+        IF jsonb_typeof(given) = 'object' THEN
+            SELECT e.value INTO given FROM jsonb_each(given) e
+                WHERE lower(replace(e.key, '_', '') COLLATE "C") = source_type;
+        END IF;
+        -- as RudderStack reads it, which is lenient
+        IF setting = 'consentManagement' AND jsonb_typeof(given) = 'array' THEN
+            SELECT coalesce(jsonb_agg(CASE WHEN jsonb_typeof(e.entry) <> 'object' OR
+                                                e.entry ->> 'resolutionStrategy' IN ('and', 'or') THEN e.entry
+                                           ELSE e.entry - 'resolutionStrategy' END ORDER BY e.place), '[]')
+                INTO given
+                FROM (SELECT CASE jsonb_typeof(a.value) WHEN 'object' THEN rswebhook.import_keys(a.value) ELSE a.value END AS entry,
+                             a.place
+                      FROM jsonb_array_elements(given) WITH ORDINALITY AS a (value, place)) e
+                WHERE jsonb_typeof(e.entry) <> 'object' OR (e.entry ->> 'provider' <> '' AND e.entry -> 'consents' <> '[]');
+        END IF;
+        filters := filters || '{"consent": null}';
+        IF given NOT IN ('[]', 'null') THEN
+            consent := consent || jsonb_build_object(setting, given);
+        END IF;
+    END LOOP;
+    RETURN filters || CASE WHEN consent = '{}' THEN '{}' ELSE jsonb_build_object('consent', consent) END;
+END
+$$;
+
+-- A text as it is, or where the server finds it: RudderStack's env.NAME, and a variable of its
+-- command line tool, {{ .NAME }}.
+CREATE FUNCTION rswebhook.import_secret(given text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN s.name IS NULL THEN to_jsonb(given) ELSE jsonb_build_object('env', s.name) END
+        FROM (SELECT coalesce(substring(given, '^\s*env\.(.*\S)\s*$'),
+                              substring(given, '^\s*\{\{\s*\.(\w+)\s*\}\}\s*$')) AS name) s
+$$;
+
+-- What cannot become a destination at all.
+CREATE FUNCTION rswebhook.import_refuse(why text) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE invalid_parameter_value USING MESSAGE = why;
+END
+$$;
+
+-- Name and value of each header, in the order of a list that has them as these keys.
+CREATE FUNCTION rswebhook.import_headers(list jsonb, name_key text, value_key text,
+    OUT place bigint, OUT name text, OUT value text)
+RETURNS SETOF record
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    item jsonb;
+    named jsonb;
+BEGIN
+    IF jsonb_typeof(coalesce(list, 'null')) NOT IN ('array', 'null') THEN
+        PERFORM rswebhook.import_refuse('Its headers are not an array.');
+    END IF;
+    FOR item, place IN
+        SELECT e.value, e.place FROM jsonb_array_elements(CASE jsonb_typeof(list) WHEN 'array' THEN list ELSE '[]' END)
+            WITH ORDINALITY AS e (value, place)
+    LOOP
+        named := item -> name_key;
+        IF item = 'null' OR jsonb_typeof(coalesce(named, 'null')) NOT IN ('string', 'null') THEN
+            PERFORM rswebhook.import_refuse(format('Element %s of its headers has no name.', place));
+        END IF;
+        name := named #>> '{}';
+        value := CASE WHEN item -> value_key = 'null' THEN '' ELSE item ->> value_key END;
+        IF value ~ '^\*{3,}$' THEN
+            PERFORM rswebhook.import_refuse(format('The value of its header %s is hidden in the export.', rswebhook.import_quote(name)));
+        END IF;
+        CONTINUE WHEN coalesce(name, '') !~ '\S';
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+-- The columns that make a request as a WEBHOOK destination's Config does.
+CREATE FUNCTION rswebhook.import_webhook(config jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_build_object(
+        'url', config ->> 'webhookUrl',
+        'method', coalesce(config ->> 'webhookMethod', 'POST'),
+        'headers', coalesce((
+            -- the last one of a name counts
+            SELECT jsonb_object_agg(h.name, rswebhook.import_secret(h.value)) FILTER (WHERE h.value IS NOT NULL)
+            FROM (SELECT DISTINCT ON (lower(g.name)) g.name, g.value
+                  FROM rswebhook.import_headers(config -> 'headers', 'from', 'to') g
+                  ORDER BY lower(g.name), g.place DESC) h), '{}')) ||
+        '{"header_mapping": null, "query_mapping": null, "path_parts": null, "body_mapping": null,
+          "format": "json", "xml_root": null}'
+$$;
+
+-- Those of an HTTP destination's. What is in the server's environment can only be in headers.
+CREATE FUNCTION rswebhook.import_http(config jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH header AS MATERIALIZED (
+        SELECT h.place, h.name, h.value, rswebhook.import_secret(h.value) AS secret
+        FROM rswebhook.import_headers(config -> 'headers', 'to', 'from') h
+        WHERE h.value IS NOT NULL AND h.name <> 'Content-Type')
+    SELECT jsonb_build_object(
+        'url', config ->> 'apiUrl',
+        'method', coalesce(config ->> 'method', 'POST'),
+        'headers', (
+            SELECT coalesce(jsonb_object_agg(h.name, h.secret), '{}') FROM header h
+            WHERE jsonb_typeof(h.secret) = 'object'),
+        'header_mapping', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object('to', h.name, 'from', h.value) ORDER BY h.place), '[]')
+            FROM header h WHERE jsonb_typeof(h.secret) <> 'object'),
+        'query_mapping', coalesce(nullif(config -> 'queryParams', 'null'), '[]'),
+        'path_parts', CASE jsonb_typeof(config -> 'pathParams') WHEN 'array' THEN config -> 'pathParams' END,
+        'body_mapping', CASE WHEN coalesce(config -> 'isDefaultMapping', 'null') NOT IN ('null', 'false', '""', '0')
+                             THEN '[{"to": "$", "from": "$"}]'
+                             ELSE coalesce(nullif(config -> 'propertiesMapping', 'null'), '[]') END,
+        'format', lower(coalesce(config ->> 'format', 'JSON') COLLATE "C"),
+        'xml_root', CASE config ->> 'format' WHEN 'XML' THEN config ->> 'xmlRootKey' END) ||
+        rswebhook.import_auth(config)
+$$;
+
+-- How it authenticates itself.
+CREATE FUNCTION rswebhook.import_auth(config jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kind text := CASE config ->> 'auth' WHEN 'basicAuth' THEN 'basic' WHEN 'bearerTokenAuth' THEN 'bearer'
+                                        WHEN 'apiKeyAuth' THEN 'api_key' ELSE 'none' END;
+    secret text := CASE kind WHEN 'basic' THEN config ->> 'password' WHEN 'bearer' THEN config ->> 'bearerToken'
+                             WHEN 'api_key' THEN config ->> 'apiKeyValue' END;
+    header text := CASE kind WHEN 'api_key' THEN config ->> 'apiKeyName' WHEN 'none' THEN NULL ELSE 'Authorization' END;
+BEGIN
+    -- a header of that name wins
+    IF EXISTS (SELECT FROM rswebhook.import_headers(config -> 'headers', 'to', 'from') h
+               WHERE h.name = header AND position('$' IN h.value) = 0) THEN
+        kind := 'none';
+    END IF;
+    IF kind <> 'none' AND secret ~ '^\*{3,}$' THEN
+        PERFORM rswebhook.import_refuse('Its password, token or key is hidden in the export.');
+    ELSIF kind <> 'none' AND secret ~ '^\s*\{\{.*\|\|.*\}\}\s*$' THEN
+        PERFORM rswebhook.import_refuse('Its password, token or key is a template, which only headers can be.');
+    END IF;
+    secret := rswebhook.import_secret(secret) #>> '{}';
+    RETURN jsonb_build_object('auth_type', kind,
+        'auth_username', CASE kind WHEN 'basic' THEN config ->> 'username' END,
+        'auth_password', CASE kind WHEN 'basic' THEN secret END,
+        'auth_token', CASE WHEN kind IN ('bearer', 'api_key') THEN secret END,
+        'auth_header', CASE kind WHEN 'api_key' THEN header END);
+END
+$$;
+
+-- The parts of a Config that are no column here, in words.
+CREATE FUNCTION rswebhook.import_remarks(kind text, object jsonb, config jsonb) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH remark (place, remark) AS (
+        SELECT 1, format('There is no setting for %s of its Config.', rswebhook.import_quote(VARIADIC array_agg(k.key ORDER BY k.key)))
+            FROM jsonb_object_keys(config) AS k (key)
+            WHERE config -> k.key <> 'null' AND k.key <> ALL ('{headers,connectionMode,useNativeSDK,useNativeSDKToSend,
+                    consentManagement,oneTrustCookieCategories,ketchConsentPurposes,eventFilteringOption,eventFiltering,
+                    whitelistedEvents,blacklistedEvents,eventDelivery,eventDeliveryTS,hasDynamicConfig}'::text[] ||
+                CASE kind WHEN 'HTTP' THEN '{apiUrl,auth,username,password,bearerToken,apiKeyName,apiKeyValue,xmlRootKey,
+                    method,format,propertiesMapping,queryParams,pathParams,isBatchingEnabled,maxBatchSize,isDefaultMapping}'
+                ELSE '{webhookUrl,webhookMethod}'::text[] END)
+            HAVING count(*) > 0
+        UNION ALL
+        SELECT 2, format('There is nothing here like its %s.', rswebhook.import_quote(VARIADIC array_agg(k.key ORDER BY k.key)))
+            FROM jsonb_object_keys(object) AS k (key)
+            WHERE object -> k.key NOT IN ('null', '{}') AND k.key <> ALL ('{id,externalId,name,displayName,type,version,
+                    definitionVersion,enabled,config,workspaceId,workspaceID,createdAt,updatedAt,createdBy,
+                    destinationDefinition,destinationDefinitionId,transformation,transformations,isProcessorEnabled,
+                    isConnectionEnabled,areTransformationsConnected,revisionId,revisionID,secretVersion,liveEventsConfig,
+                    deleted,originalId,originalID,action,hasDynamicConfig}'::text[])
+            HAVING count(*) > 0
+        UNION ALL
+        SELECT 3, format('Events are sent one by one and not in batches of %s: a receiver that expects an array gets each'
+                         ' event by itself.', coalesce(substring(config ->> 'maxBatchSize', '^\d{1,9}$'), 'any size'))
+            WHERE kind = 'HTTP' AND config -> 'isBatchingEnabled' = 'true'
+        UNION ALL
+        SELECT 4, 'Sources for which it was in device mode send it nothing through a server; here, all that is sent goes there.'
+            WHERE jsonb_path_exists(config, '$.connectionMode ? (@ == "device" || @ == "hybrid")') OR
+                  jsonb_path_exists(config, '$.connectionMode.* ? (@ == "device" || @ == "hybrid")') OR
+                  jsonb_path_exists(config, '$.useNativeSDK ? (@ == true)') OR
+                  jsonb_path_exists(config, '$.useNativeSDK.* ? (@ == true)')
+        UNION ALL
+        SELECT 5, format('Its auth%s is not known, and RudderStack sends none then.',
+                         CASE jsonb_typeof(config -> 'auth') WHEN 'string' THEN ', ' || rswebhook.import_quote(config ->> 'auth') || ',' ELSE '' END)
+            WHERE kind = 'HTTP' AND config ->> 'auth' NOT IN ('noAuth', 'basicAuth', 'bearerTokenAuth', 'apiKeyAuth')
+        UNION ALL
+        SELECT 6, 'Its header Content-Type was left out, as RudderStack does; its format says what it is.'
+            WHERE kind = 'HTTP' AND jsonb_path_exists(config, '$.headers[*] ? (@.to == "Content-Type")')
+        UNION ALL
+        SELECT 7, 'Its auth was left out, since a header of the same name takes its place, as in RudderStack.'
+            WHERE kind = 'HTTP' AND config ->> 'auth' IN ('basicAuth', 'bearerTokenAuth', 'apiKeyAuth') AND
+                  rswebhook.import_auth(config) ->> 'auth_type' = 'none'
+        UNION ALL
+        SELECT 8, format('What was a variable of the command line tool is read from the server''s environment: %s.',
+                          string_agg(DISTINCT v.name, ', '))
+            FROM (SELECT substring(t.value #>> '{}', '^\s*\{\{\s*\.(\w+)\s*\}\}\s*$') AS name
+                  FROM jsonb_path_query(config, '$.** ? (@.type() == "string")') AS t (value)) v
+            WHERE v.name IS NOT NULL
+            HAVING count(*) > 0)
+    SELECT coalesce(array_agg(r.remark ORDER BY r.place), '{}') FROM remark r
+$$;
+
+-- What all sources that a destination is connected to say of events, as columns; where they do
+-- not agree on a column it is unsettled.
+CREATE FUNCTION rswebhook.import_ties(config jsonb, ties jsonb, OUT filters jsonb, OUT unsettled text[], OUT remarks text[])
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH tie AS (
+        SELECT t.value AS tie FROM jsonb_array_elements(ties) t WHERE t.value -> 'live' = 'true'
+        UNION ALL
+        SELECT NULL WHERE ties IS NULL OR NOT ties @> '[{"live": true}]'),
+    -- where the kind of source is not known, whatever there is
+    live AS MATERIALIZED (
+        SELECT s.type, t.tie -> 'own' AS own, rswebhook.import_filters(coalesce(t.tie -> 'config', config), s.type) AS filters
+        FROM tie t
+        CROSS JOIN LATERAL (
+            SELECT t.tie ->> 'type' AS type
+            UNION
+            SELECT lower(replace(k.key, '_', '') COLLATE "C")
+                FROM jsonb_each(coalesce(t.tie -> 'config', config)) c
+                CROSS JOIN LATERAL jsonb_object_keys(CASE jsonb_typeof(c.value) WHEN 'object' THEN c.value ELSE '{}' END) AS k (key)
+                WHERE c.key IN ('consentManagement', 'oneTrustCookieCategories', 'ketchConsentPurposes')
+                  AND t.tie ->> 'type' IS NULL) s),
+    said AS MATERIALIZED (
+        SELECT n.name, count(DISTINCT v.value) AS kinds, count(DISTINCT nullif(v.value, 'null')) AS settings,
+               coalesce((array_agg(v.value) FILTER (WHERE v.value <> 'null'))[1], 'null') AS value,
+               string_agg(DISTINCT l.type, ', ') FILTER (WHERE v.value = 'null') AS without
+        FROM (SELECT DISTINCT k.name FROM live l CROSS JOIN LATERAL jsonb_object_keys(l.filters) AS k (name)) n
+        CROSS JOIN live l
+        CROSS JOIN LATERAL (SELECT coalesce(l.filters -> n.name, 'null') AS value) v
+        GROUP BY n.name),
+    settled AS MATERIALIZED (
+        SELECT s.*, CASE s.name WHEN 'consent' THEN s.settings <= 1 ELSE s.kinds <= 1 END AS settled FROM said s),
+    remark (remark) AS (
+        SELECT format('Its sources differ in %s, of which a destination has one here: set it by hand.', string_agg(s.name, ' and ' ORDER BY s.name))
+            FROM settled s WHERE NOT s.settled HAVING count(*) > 0
+        UNION ALL
+        SELECT format('What it needs consent to goes for all of its sources here; in RudderStack not for %s.', s.without)
+            FROM settled s WHERE s.settled AND s.name = 'consent' AND s.settings = 1 AND s.without <> ''
+        UNION ALL
+        SELECT 'It filters by events'' names, which RudderStack does in its SDKs only, and here is done to all that is'
+               ' sent without naming a destination.' ||
+               CASE WHEN bool_or(s.value::text ~ '[*]') THEN ' In these names, * stands for anything.' ELSE '' END
+            FROM settled s WHERE s.settled AND s.name <> 'consent' AND s.value <> 'null' HAVING count(*) > 0
+        UNION ALL
+        SELECT format('There is nothing here like %s of a connection.', rswebhook.import_quote(VARIADIC array_agg(DISTINCT k.key)))
+            FROM live l CROSS JOIN LATERAL jsonb_object_keys(l.own) AS k (key)
+            WHERE k.key <> ALL ('{consentManagement,oneTrustCookieCategories,ketchConsentPurposes,eventFilteringOption,
+                whitelistedEvents,blacklistedEvents,eventFiltering,externalId,createdAt,updatedAt,createdBy,workspaceId,
+                deleted,processorEnabled}'::text[])
+            HAVING count(*) > 0)
+    SELECT (SELECT coalesce(jsonb_object_agg(s.name, s.value) FILTER (WHERE s.settled), '{}') FROM settled s),
+           (SELECT coalesce(array_agg(s.name ORDER BY s.name) FILTER (WHERE NOT s.settled), '{}') FROM settled s),
+           (SELECT coalesce(array_agg(r.remark), '{}') FROM remark r)
+$$;
+
+-- The name that a destination has here: its own where that can be one, and is no other's.
+CREATE FUNCTION rswebhook.import_name(name text, id text, namesakes bigint) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fitted text := btrim(regexp_replace(coalesce(name, ''), '[[:cntrl:]]', ' ', 'g'));
+    suffix text := CASE WHEN octet_length(id) BETWEEN 1 AND 30 AND id !~ '[[:cntrl:][:space:]]' THEN id ELSE left(md5(coalesce(id, name)), 8) END;
+BEGIN
+    IF fitted = name AND fitted <> '' AND octet_length(name) <= 63 AND namesakes = 1 AND
+       upper(name COLLATE "C") NOT IN ('POST', 'PUT', 'PATCH', 'GET', 'DELETE') THEN
+        RETURN name;
+    ELSIF suffix IS NULL THEN
+        PERFORM rswebhook.import_refuse('It has no name.');
+    ELSIF namesakes > 1 AND id IS NULL THEN
+        PERFORM rswebhook.import_refuse('Another one has the same name, and neither has an id.');
+    END IF;
+    WHILE octet_length(fitted) + 1 + octet_length(suffix) > 63 LOOP
+        fitted := left(fitted, -1);
+    END LOOP;
+    RETURN ltrim(rtrim(fitted) || ' ' || suffix);
+END
+$$;
+
+-- Insert the destination of that name with these columns, or change those that are not so.
+CREATE FUNCTION rswebhook.import_write(name text, given jsonb) RETURNS integer
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    names text := (SELECT string_agg(quote_ident(k.key), ', ' ORDER BY k.key) FROM jsonb_object_keys(given) AS k (key));
+    theirs text := (SELECT string_agg('r.' || quote_ident(k.key), ', ' ORDER BY k.key) FROM jsonb_object_keys(given) AS k (key));
+    written integer := (SELECT d.id FROM rswebhook.destination d WHERE d.name = import_write.name);
+BEGIN
+    IF written IS NULL THEN
+        EXECUTE format('INSERT INTO rswebhook.destination AS d (name, %s)'
+                       ' SELECT $1, %s FROM jsonb_populate_record(NULL::rswebhook.destination, $2) r RETURNING d.id', names, theirs)
+            INTO written USING name, given;
+        IF written IS NULL THEN
+            PERFORM rswebhook.not_changed('destination');
+        END IF;
+    ELSE
+        EXECUTE format('UPDATE rswebhook.destination d SET (%1$s) = ROW (%2$s)'
+                       ' FROM jsonb_populate_record(NULL::rswebhook.destination, $2) r'
+                       ' WHERE d.id = $1 AND (%3$s) IS DISTINCT FROM (%2$s)', names, theirs, replace(theirs, 'r.', 'd.'))
+            USING written, given;
+    END IF;
+    RETURN written;
+END
+$$;
+
+-- One of them, as a row; its id, and what could not be mapped.
+CREATE FUNCTION rswebhook.import_one(name text, kind text, object jsonb, config jsonb, ties jsonb, sources bigint,
+                                     OUT id integer, OUT remarks text[])
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    tied record := rswebhook.import_ties(config, ties);
+    columns jsonb := CASE kind WHEN 'HTTP' THEN rswebhook.import_http(config) ELSE rswebhook.import_webhook(config) END;
+    url text := columns ->> 'url';
+    host text := substring(url, '\|\|\s*"*\s*https?://([^/?#"\s}]+)');
+    before record;
+    is_new boolean;
+    live text[] := (SELECT array_agg(t.value ->> 'source') FROM jsonb_array_elements(ties) t WHERE t.value -> 'live' = 'true');
+    gets_nothing boolean := (ties IS NOT NULL AND live IS NULL) OR object -> 'isProcessorEnabled' = 'false';
+    is_held boolean := tied.unsettled <> '{}';
+BEGIN
+    SELECT d.allowed_hosts, d.header_mapping INTO before FROM rswebhook.destination d WHERE d.name = import_one.name;
+    is_new := NOT FOUND;
+    remarks := rswebhook.import_remarks(kind, object, config) || tied.remarks;
+    IF kind <> 'HTTP' AND before.header_mapping IS NOT NULL THEN
+        -- it was one before
+        columns := columns || rswebhook.import_auth('{}');
+    END IF;
+
+    IF coalesce(url, '') = '' THEN
+        PERFORM rswebhook.import_refuse('Its Config has no URL.');
+    ELSIF jsonb_typeof(rswebhook.import_secret(url)) = 'object' THEN
+        PERFORM rswebhook.import_refuse('Its URL is in an environment or a variable: put it into the export itself.');
+    ELSIF url ~ '^\s*\{\{.*\|\|.*\}\}\s*$' AND coalesce(cardinality(before.allowed_hosts), 0) = 0 THEN
+        IF host IS NULL THEN
+            PERFORM rswebhook.import_refuse('Its URL is a template without a default: insert a destination of that name with'
+                                            ' allowed_hosts, the hosts that it may lead to, and import it again.');
+        END IF;
+        columns := columns || jsonb_build_object('allowed_hosts', jsonb_build_array(host));
+        remarks := remarks || format('Its URL is a template, which leads to %s only: put other hosts into allowed_hosts.',
+                                     rswebhook.import_quote(host));
+    END IF;
+
+    IF columns::text ~ '\{\{\s*\.\w' THEN
+        PERFORM rswebhook.import_refuse('It has a variable of the command line tool where only a value can be: put that into the export.');
+    ELSIF jsonb_path_exists(columns, '$.** ? (@ like_regex "^\\s*env[.]")') THEN
+        remarks := remarks || 'Only headers, passwords, tokens and keys are read from the environment: another env. is sent as it is.'::text;
+    END IF;
+
+    IF coalesce(nullif(object -> 'transformation', 'null'), '""') <> '""' OR
+       coalesce(nullif(object -> 'transformations', 'null'), '[]') <> '[]' OR
+       object -> 'areTransformationsConnected' = 'true' THEN
+        remarks := remarks || 'Its transformation cannot run here: an event is sent as it was given to rswebhook_send().'::text;
+        is_held := true;
+    END IF;
+    IF gets_nothing THEN
+        remarks := remarks || 'It is disabled, as no source sends it anything through a server.'::text;
+    ELSIF cardinality(live) < sources THEN
+        remarks := remarks || format('Events come to it from %s only; here, all do that are sent without naming a destination.',
+                                     rswebhook.import_quote(VARIADIC live));
+    END IF;
+
+    -- what may have sent less there than here waits for somebody who looks at it
+    IF gets_nothing OR object -> 'enabled' = 'false' THEN
+        columns := columns || '{"enabled": false}';
+    ELSIF is_held AND is_new THEN
+        columns := columns || '{"enabled": false}';
+        remarks := remarks || 'So it is disabled until somebody enables it.'::text;
+    ELSIF NOT is_held AND (object ? 'enabled' OR ties IS NOT NULL) THEN
+        columns := columns || '{"enabled": true}';
+    END IF;
+    id := rswebhook.import_write(name, columns || tied.filters);
+END
+$$;
+
+-- All of them, as rows.
+CREATE FUNCTION rswebhook.import_all(config jsonb, called text,
+    OUT name text, OUT id integer, OUT not_mapped text)
+RETURNS SETOF record
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given record;
+    remarks text[];
+    message text;
+    detail text;
+    broken text;
+BEGIN
+    IF pg_column_size(config) > 67108864 THEN
+        RAISE program_limit_exceeded USING MESSAGE = 'config has more than 64 MB',
+            HINT = 'Import the workspace in several parts.';
+    END IF;
+    FOR given IN
+        SELECT i.*, count(*) OVER () AS total,
+               count(*) FILTER (WHERE i.kind IN ('WEBHOOK', 'HTTP')) OVER (PARTITION BY i.name) AS namesakes
+        FROM rswebhook.import_destinations(config) WITH ORDINALITY AS i ORDER BY i.ordinality
+    LOOP
+        IF called IS NOT NULL AND given.total > 1 THEN
+            RAISE invalid_parameter_value USING MESSAGE = format('config has %s destinations, which cannot have one name', given.total),
+                HINT = 'Leave the name out: each has its own.';
+        ELSIF called IS NULL AND given.name IS NULL AND given.id IS NULL AND given.total = 1 THEN
+            RAISE invalid_parameter_value USING MESSAGE = 'config says no name for its destination',
+                HINT = 'Give it one: rswebhook_import(config, ''crm'').';
+        END IF;
+        name := coalesce(called, given.name);
+        id := NULL;
+        not_mapped := CASE
+            WHEN given.kind IS NULL OR given.kind NOT IN ('WEBHOOK', 'HTTP') THEN
+                format('Left out: its type is %s, neither WEBHOOK nor HTTP.', coalesce(rswebhook.import_quote(given.kind), 'not known'))
+            WHEN given.object -> 'deleted' = 'true' THEN 'Left out: it was deleted.' END;
+        IF not_mapped IS NULL THEN
+            BEGIN
+                name := coalesce(called, rswebhook.import_name(given.name, given.id, given.namesakes));
+                SELECT o.id, o.remarks INTO id, remarks
+                    FROM rswebhook.import_one(name, given.kind, given.object, given.config_given, given.ties, given.sources) o;
+                IF called IS NULL AND name IS DISTINCT FROM given.name AND given.name IS NOT NULL THEN
+                    remarks := format('Its name in RudderStack, %s, %s.', rswebhook.import_quote(given.name),
+                                      CASE WHEN given.namesakes > 1 THEN 'is that of several' ELSE 'cannot be one here' END) || remarks;
+                END IF;
+                not_mapped := nullif(array_to_string(remarks, E'\n'), '');
+            EXCEPTION WHEN OTHERS THEN
+                IF SQLSTATE !~ '^(22|23|54|P0001)' THEN
+                    RAISE;
+                END IF;
+                -- of a constraint, the detail would be the row
+                GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, broken = CONSTRAINT_NAME;
+                id := NULL;
+                not_mapped := 'Not imported. ' || upper(left(message, 1)) || substr(message, 2) ||
+                    CASE WHEN broken <> '' OR detail = '' THEN '' ELSE '. ' || detail END;
+            END;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    IF NOT FOUND THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'config has no destination',
+            HINT = 'Give a Config such as {"webhookUrl": "https://..."}, a destination as RudderStack''s API shows it, or the export of a workspace.';
+    END IF;
+    FOR name, not_mapped IN
+        SELECT NULL, format('There are more pages of %s: import all of them, best in one array.', p.listed)
+        FROM (SELECT k.listed, bool_and(coalesce(p.value #>> '{paging,next}', '') <> '') AS goes_on
+              FROM jsonb_path_query(config, 'lax $[*]') AS p (value)
+              CROSS JOIN unnest('{destinations,sources,connections}'::text[]) AS k (listed)
+              WHERE p.value ? k.listed GROUP BY k.listed) p
+        WHERE p.goes_on
+    LOOP
+        id := NULL;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+-- Destinations of RudderStack's as they are in an export, or one's Config and a name: a row for
+-- each, with its id, NULL if it could not be imported, and what of it there is not here.
+CREATE FUNCTION rswebhook_import(config jsonb, name text DEFAULT NULL,
+    OUT name text, OUT id integer, OUT not_mapped text)
+RETURNS SETOF record
+    LANGUAGE sql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT i.name, i.id, i.not_mapped FROM rswebhook.import_all($1, $2) i
+$$;
+
+--
 -- All that a role needs for what it does, in one call. Who calls these must be able
 -- to grant it.
 --
@@ -1189,7 +1876,11 @@ BEGIN
         '@extschema@.rswebhook_transform(jsonb, text)',
         '@extschema@.rswebhook_generate_secret()',
         '@extschema@.rswebhook_generate_key_pair()',
-        'rswebhook.destination_id(text)']::regprocedure[]);
+        '@extschema@.rswebhook_import(jsonb, text)',
+        'rswebhook.not_changed(text)',
+        'rswebhook.destination_id(text)']::regprocedure[] || ARRAY(
+            SELECT p.oid FROM pg_proc p
+            WHERE p.pronamespace = 'rswebhook'::regnamespace AND p.proname LIKE 'import\_%')::regprocedure[]);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON rswebhook.destination TO %s', role);
 END
 $$;

@@ -53,6 +53,10 @@ is(query($node, q{SET ROLE app; SELECT "our Hooks".rswebhook_send('{"type": "tra
 is(query($node, q{SET ROLE ops; SELECT pending FROM rswebhook.status; SELECT "our Hooks".rswebhook_cancel('d')}, 'hosted'),
     "1\n1", 'an operator operates');
 
+query($node, q{CREATE ROLE editor; SELECT rswebhook.grant_editor('editor')}, 'hosted');
+is(query($node, q{SET ROLE editor; SELECT name, id > 0, not_mapped IS NULL FROM "our Hooks".rswebhook_import('{"webhookUrl": "https://example.com/"}', 'imported')}, 'hosted'),
+    'imported|t|t', 'an editor imports');
+
 # The owner of a database is no superuser
 query($node, 'CREATE DATABASE his OWNER made');
 query($node, $_, 'his') foreach
@@ -97,6 +101,10 @@ is(query($node, q{SET search_path = pg_catalog; SELECT count(*) FROM pg_depend A
 query($node, q{
     INSERT INTO rswebhook.destination (name, url, paused) VALUES ('d', 'http://127.0.0.1:9/', true);
     SELECT rswebhook_send('{"type": "track"}'::jsonb, 'd'::text), rswebhook_cancel('d'::text), rswebhook_replay('d'::text, '2020-01-01'::text), rswebhook_adopt();
+    SELECT * FROM rswebhook_import('[{"destinations": [{"id": "a", "name": "w", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "{{ event.x || https://example.com/ }}", "headers": [{"from": "A", "to": "env.B"}], "consentManagement": {"web": [{"provider": "p", "consents": [{"consent": "c"}]}]}}},
+        {"id": "b", "name": "w", "type": "HTTP", "transformation": {"id": "t"}, "config": {"apiUrl": "https://example.com/", "auth": "basicAuth", "username": "u", "headers": [{"to": "A", "from": "$.b"}], "eventFilteringOption": "whitelistedEvents", "whitelistedEvents": [{"eventName": "e"}]}}]},
+        {"connections": [{"sourceId": "s", "destinationId": "a"}]}, {"sources": [{"id": "s", "type": "Javascript"}]}]'::jsonb);
+    DELETE FROM rswebhook.destination WHERE name <> 'd';
     SELECT * FROM rswebhook.status}, 'planted');
 is(query($node, q{SET search_path = pg_catalog; SELECT state FROM rswebhook.status}, 'planted'), 'paused', 'or has been, by what it does');
 

@@ -1,0 +1,220 @@
+-- Importing RudderStack's destinations: each shape of an export, what becomes of a Config,
+-- what is said of what there is not here, a second time, and what is refused.
+SET client_min_messages = error;
+\set SHOW_CONTEXT never
+\pset format unaligned
+
+-- What there is of each, in the order of the columns; what is the default is not shown
+CREATE FUNCTION pg_temp.shown() RETURNS TABLE (name text, columns text) LANGUAGE sql AS $$
+    SELECT d.name, string_agg(format('%s: %s', e.key, e.value), E'\n' ORDER BY e.place)
+    FROM rswebhook.destination d
+    CROSS JOIN LATERAL json_each_text(row_to_json(d)) WITH ORDINALITY AS e (key, value, place)
+    WHERE e.key IN ('url', 'method', 'headers', 'auth_type', 'auth_username', 'auth_password', 'auth_token', 'auth_header',
+                    'header_mapping', 'query_mapping', 'path_parts', 'body_mapping', 'format', 'xml_root', 'allowed_hosts',
+                    'enabled', 'events', 'excluded_events', 'consent')
+    AND e.value IS NOT NULL
+    AND (e.key, e.value) NOT IN (('method', 'POST'), ('headers', '{}'), ('auth_type', 'none'), ('format', 'json'), ('enabled', 'true'))
+    GROUP BY d.id, d.name ORDER BY d.id
+$$;
+
+-- A Config needs a name
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"webhookUrl": "https://example.com/in"}', 'bare');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"apiUrl": "https://example.com/in", "method": "GET", "format": "JSON", "auth": "noAuth"}', 'bare http');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"webhookUrl": "https://example.com/in"}');
+
+-- What is none
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{}');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[]', 'x');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('"https://example.com/"', 'x');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(NULL, 'x');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"sources": [], "destinations": []}');
+SELECT * FROM pg_temp.shown();
+DELETE FROM rswebhook.destination;
+
+-- What a server has of a workspace: destinations are in their sources, and one may be in several
+\set workspace '{"workspaceId": "w", "sources": [{"id": "s1", "name": "Site", "writeKey": "key", "enabled": true, "sourceDefinition": {"name": "Javascript", "type": "web"}, "destinations": [{"id": "d1", "name": "crm", "enabled": true, "isProcessorEnabled": true, "workspaceId": "w", "revisionId": "r", "secretConfig": {}, "transformations": [], "destinationDefinition": {"name": "WEBHOOK", "displayName": "Webhook"}, "config": {"webhookUrl": "https://crm.example.com/in", "webhookMethod": "PUT", "headers": [{"from": "Authorization", "to": "Bearer s3cret"}, {"from": "", "to": ""}, {"from": "X-Env", "to": "env.TOKEN"}, {"from": "x-twice", "to": "1"}, {"from": "X-Twice", "to": "2"}, {"from": "X-Number", "to": 5}, {"from": "X-Object", "to": {"file": "/etc/passwd"}}, {"from": "X-None", "to": null}, {"from": "X-Gone"}, {"from": "X-T", "to": "{{ event.context.tenant || none }}"}], "consentManagement": [{"provider": "custom", "resolutionStrategy": "or", "consents": [{"consent": "ads"}]}, {"provider": "", "consents": [{"consent": "x"}]}], "connectionMode": "cloud", "eventDelivery": true}}, {"id": "d3", "name": "ga", "enabled": true, "destinationDefinition": {"name": "GA4"}, "config": {"apiSecret": "s3cret"}}]}, {"id": "s2", "name": "Backend", "enabled": true, "sourceDefinition": {"name": "Node"}, "destinations": [{"id": "d1", "name": "crm", "enabled": true, "destinationDefinition": {"name": "WEBHOOK"}, "config": {"webhookUrl": "https://crm.example.com/in"}}, {"id": "d2", "name": "orders", "enabled": true, "destinationDefinition": {"name": "HTTP"}, "config": {"apiUrl": "https://api.example.com/v1", "auth": "basicAuth", "username": "user", "password": "s3cret", "method": "POST", "format": "XML", "xmlRootKey": "order", "isDefaultMapping": false, "propertiesMapping": [{"to": "$.price", "from": "$.properties.price"}], "headers": [{"to": "X-User", "from": "$.userId"}, {"to": "X-Key", "from": "env.KEY"}, {"to": "Content-Type", "from": "text/plain"}], "queryParams": [{"to": "q", "from": "$.event"}], "pathParams": [{"path": "users"}, {"path": "$.userId"}], "eventFilteringOption": "whitelistedEvents", "whitelistedEvents": [{"eventName": " Paid "}, {"eventName": ""}], "isBatchingEnabled": true, "maxBatchSize": "10"}}]}]}'
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(:'workspace');
+SELECT * FROM pg_temp.shown();
+
+-- A second time changes nothing
+SELECT xmin AS before FROM rswebhook.destination WHERE name = 'crm' \gset
+SELECT count(*), count(id), bool_or(not_mapped ~ 's3cret') AS shows_secrets FROM rswebhook_import(:'workspace');
+SELECT xmin = :'before' AS unchanged, count(*) OVER () FROM rswebhook.destination WHERE name = 'crm';
+-- what is set by hand stays where a Config says nothing of it; what it says comes back
+UPDATE rswebhook.destination SET paused = true, max_in_flight = 3, types = '{track}', events = '{Other}', url = 'https://other.example.com/'
+    WHERE name = 'orders';
+UPDATE rswebhook.destination SET excluded_events = '{Noise}', consent = NULL, headers = '{}' WHERE name = 'crm';
+SELECT count(id) FROM rswebhook_import(:'workspace');
+SELECT name, url, paused, max_in_flight, types, events, excluded_events, consent, headers <> '{}' AS has_headers
+    FROM rswebhook.destination ORDER BY name;
+-- and so does a change of the kind
+SELECT id IS NOT NULL AS imported FROM rswebhook_import('{"webhookUrl": "https://example.com/in"}', 'orders');
+SELECT url, header_mapping, body_mapping, format, xml_root, auth_type FROM rswebhook.destination WHERE name = 'orders';
+DELETE FROM rswebhook.destination;
+
+-- Pages of the API: connections are apart, and settings are by the kind of source
+\set pages '[{"sources": [{"id": "s1", "name": "Site", "type": "Javascript", "enabled": true}, {"id": "s2", "name": "Backend", "type": "Go", "enabled": true}, {"id": "s3", "name": "App", "type": "Android", "enabled": false}], "paging": {"total": 3}}, {"destinations": [{"id": "a", "name": "both differ", "type": "WEBHOOK", "enabled": true, "createdAt": "2024-01-01", "config": {"webhookUrl": "https://example.com/", "consentManagement": {"web": [{"provider": "ketch", "consents": [{"consent": "a"}]}], "cloud": [{"provider": "ketch", "consents": [{"consent": "b"}]}]}}}, {"id": "b", "name": "one has none", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/", "oneTrustCookieCategories": {"web": [{"oneTrustCookieCategory": "C1"}], "cloud": []}}}, {"id": "c", "name": "web only", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "isDefaultMapping": true, "ketchConsentPurposes": {"web": [{"purpose": "p"}], "cloud": [{"purpose": "q"}]}, "useNativeSDK": {"web": true}}}, {"id": "d", "name": "apart", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/"}}, {"id": "e", "name": "source off", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/"}}, {"id": "f", "name": "filters differ", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON"}}], "paging": {"total": 9, "next": "/v2/destinations?page=2"}}, {"connections": [{"id": "1", "sourceId": "s1", "destinationId": "a", "enabled": true}, {"id": "2", "sourceId": "s2", "destinationId": "a", "enabled": true}, {"id": "3", "sourceId": "s1", "destinationId": "b", "enabled": true}, {"id": "4", "sourceId": "s2", "destinationId": "b", "enabled": true}, {"id": "5", "sourceId": "s1", "destinationId": "c", "enabled": true, "createdAt": "2024-01-01"}, {"id": "6", "sourceId": "s2", "destinationId": "c", "enabled": false}, {"id": "7", "sourceId": "s3", "destinationId": "e", "enabled": true}, {"id": "8", "sourceId": "s1", "destinationId": "f", "enabled": true, "config": {"eventFilteringOption": "blacklistedEvents", "blacklistedEvents": [{"eventName": "A*"}], "sampling": 0.5}}, {"id": "9", "sourceId": "s2", "destinationId": "f", "enabled": true}]}]'
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(:'pages');
+SELECT * FROM pg_temp.shown();
+-- what somebody has enabled stays so
+UPDATE rswebhook.destination SET enabled = true, consent = '{"ketchConsentPurposes": [{"purpose": "mine"}]}';
+SELECT count(id) FROM rswebhook_import(:'pages');
+SELECT name, enabled, consent FROM rswebhook.destination ORDER BY id;
+DELETE FROM rswebhook.destination;
+
+-- Resources of the command line tool
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[
+    {"version": "rudder/v1", "kind": "destination", "metadata": {"name": "hook"}, "spec": {"id": "hook", "display_name": "Hook", "type": "webhook", "definition_version": 1, "enabled": true,
+     "config": {"webhook_url": "https://hooks.example.com/in", "webhook_method": "PATCH", "headers": [{"from": "X-Key", "to": "{{ .HOOK_KEY }}"}], "connection_mode": {"web": "cloud"},
+                "consent_management": {"web": [{"provider": "custom", "resolution_strategy": "and", "consents": ["ads"]}], "android_kotlin": []}}}},
+    {"version": "rudder/v1", "kind": "destination", "spec": {"id": "api", "display_name": "Api", "type": "http", "enabled": true, "transformation": "#transformation:mask",
+     "config": {"api_url": "https://api.example.com/v1", "method": "POST", "format": "FORM", "auth": "apiKeyAuth", "api_key_name": "X-Api-Key", "api_key_value": "{{ .API_KEY }}", "is_default_mapping": true, "event_filtering": {"blacklist": ["A", "B"]}}}},
+    {"version": "rudder/v1", "kind": "event-stream-connections", "spec": {"connections": [
+        {"id": "1", "source": "#event-stream-source:site", "destination": "#destination:hook"}, {"id": "2", "source": "#event-stream-source:site", "destination": "#destination:api", "enabled": true}]}},
+    {"version": "rudder/v1", "kind": "event-stream-source", "spec": {"id": "site", "name": "Site", "type": "javascript", "enabled": true}},
+    {"version": "rudder/v1", "kind": "tracking-plan", "spec": {"id": "plan", "destinations": [{"type": "WEBHOOK", "config": {}}]}}]');
+SELECT * FROM pg_temp.shown();
+DELETE FROM rswebhook.destination;
+
+-- Several workspaces of a data plane, each with its connections
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{
+    "w1": {"sources": [{"id": "s", "name": "S", "destinations": [{"id": "d", "name": "on", "destinationDefinition": {"name": "WEBHOOK"}, "config": {"webhookUrl": "https://example.com/"}},
+                                                                 {"id": "e", "name": "off", "destinationDefinition": {"name": "WEBHOOK"}, "config": {"webhookUrl": "https://example.com/"}}]}],
+           "connections": {"1": {"sourceId": "s", "destinationId": "d", "enabled": true, "processorEnabled": true}, "2": {"sourceId": "s", "destinationId": "e", "enabled": false}}},
+    "w2": {"sources": []}}');
+SELECT name, enabled FROM rswebhook.destination ORDER BY id;
+DELETE FROM rswebhook.destination;
+
+-- One destination of the API has its own name, or another one
+SELECT name, not_mapped FROM rswebhook_import('{"destination": {"id": "d", "name": "own", "type": "WEBHOOK", "enabled": false, "config": {"webhookUrl": "https://example.com/"}}}');
+SELECT name, not_mapped FROM rswebhook_import('{"ID": "d", "Name": "own", "Enabled": true, "DestinationDefinition": {"Name": "WEBHOOK"}, "Config": {"webhookUrl": "https://example.com/"}}', 'other');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[{"name": "a", "type": "WEBHOOK", "config": {}}, {"name": "b", "type": "WEBHOOK", "config": {}}]', 'c');
+SELECT name, enabled FROM rswebhook.destination ORDER BY id;
+DELETE FROM rswebhook.destination;
+
+-- Names that cannot be ours, or are several's
+SELECT name, octet_length(name) AS length, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(jsonb_build_array(
+    '{"id": "1", "name": "twice", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/1"}}'::jsonb,
+    '{"id": "2", "name": "twice", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/2"}}'::jsonb,
+    '{"id": "3", "name": "twice", "type": "S3", "config": {}}'::jsonb,
+    '{"id": "4", "name": "Post", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/4"}}'::jsonb,
+    '{"name": " spaces ", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/5"}}'::jsonb,
+    '{"id": "6", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/6"}}'::jsonb,
+    '{"type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/7"}}'::jsonb,
+    '{"name": "no id", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/8"}}'::jsonb,
+    '{"name": "no id", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/9"}}'::jsonb,
+    jsonb_build_object('id', '2ENkYVMMUInzUGYp32R6dVghgvj', 'name', repeat('ö', 40), 'type', 'WEBHOOK', 'config', '{"webhookUrl": "https://example.com/10"}'::jsonb)));
+SELECT name, url FROM rswebhook.destination ORDER BY id;
+DELETE FROM rswebhook.destination;
+
+-- A bad one does not cost the others anything, and no secret is shown
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(('[
+    {"name": "no url", "type": "WEBHOOK", "config": {"headers": []}},
+    {"name": "ftp", "type": "WEBHOOK", "config": {"webhookUrl": "ftp://example.com/"}},
+    {"name": "url with a secret", "type": "WEBHOOK", "config": {"webhookUrl": "https://user:s3cret@example.com/"}},
+    {"name": "method", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "webhookMethod": "HEAD"}},
+    {"name": "header", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "headers": [{"from": "a b", "to": "s3cret"}]}},
+    {"name": "header value", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "headers": [{"from": "X-A", "to": "s3cret\n"}]}},
+    {"name": "header of nobody", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "headers": [{"from": 5, "to": "s3cret"}]}},
+    {"name": "no headers", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "headers": {"a": "s3cret"}}},
+    {"name": "hidden", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "headers": [{"from": "X-A", "to": "********"}]}},
+    {"name": "env url", "type": "WEBHOOK", "config": {"webhookUrl": "env.HOOK_URL"}},
+    {"name": "template", "type": "WEBHOOK", "config": {"webhookUrl": "{{ event.context.url || }}"}},
+    {"name": "consent", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "consentManagement": [{"provider": "custom", "consents": "s3cret"}]}},
+    {"name": "token", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "bearerTokenAuth", "method": "POST", "format": "JSON"}},
+    {"name": "hidden token", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "bearerTokenAuth", "bearerToken": "****", "method": "POST", "format": "JSON"}},
+    {"name": "template in token", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "bearerTokenAuth", "bearerToken": "{{ event.x || s3cret }}", "method": "POST", "format": "JSON"}},
+    {"name": "format", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "CSV"}},
+    {"name": "mapping", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "propertiesMapping": {"to": "$.a", "from": "s3cret"}}},
+    {"name": "path", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "pathParams": [{"path": "a/b"}]}},
+    {"name": "deleted", "type": "WEBHOOK", "deleted": true, "config": {"webhookUrl": "https://example.com/"}},
+    {"name": "no config", "type": "WEBHOOK", "config": "s3cret"},
+    {"name": "variable", "type": "webhook", "config": {"webhook_url": "https://example.com/", "headers": [{"from": "X-A", "to": "Bearer {{ .TOKEN }}"}]}},
+    {"name": "variable url", "type": "webhook", "config": {"webhook_url": "https://{{ .HOST }}/"}},
+    {"name": "long url", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/'||repeat('s3cret', 2000)||'"}},
+    {"name": "long header", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "headers": [{"from": "X-A", "to": "'||repeat('s3cret', 40000)||'"}]}},
+    {"name": "many events", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "eventFilteringOption": "whitelistedEvents",
+        "whitelistedEvents": '||(SELECT jsonb_agg(jsonb_build_object('eventName', n)) FROM generate_series(1, 1001) n)||'}},
+    {"name": "good", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}]')::jsonb);
+SELECT name FROM rswebhook.destination;
+DELETE FROM rswebhook.destination;
+
+-- What is said of a destination that is imported
+SELECT name, not_mapped FROM rswebhook_import('[
+    {"name": "unknown", "type": "WEBHOOK", "enabled": true, "colour": "red", "config": {"webhookUrl": "https://example.com/", "speed": 5, "\u0007": "s3cret", "nothing": null}},
+    {"name": "template", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "{{ event.properties.to || \"https://hooks.example.com:8443/in\" }}"}},
+    {"name": "auth", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "oauth", "method": "POST", "format": "JSON"}},
+    {"name": "other auth", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": {"type": "OAuth", "token": "s3cret"}, "method": "POST", "format": "JSON", "queryParams": [{"to": "e", "from": "env.PLACE"}], "isBatchingEnabled": true, "maxBatchSize": {"a": "s3cret"}}},
+    {"name": "other type", "type": {"a": "s3cret"}, "enabled": true, "config": {}},
+    {"name": "header wins", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "bearerTokenAuth", "bearerToken": "s3cret", "method": "POST", "format": "JSON", "headers": [{"to": "Authorization", "from": "Basic abc"}]}},
+    {"name": "transformed", "type": "WEBHOOK", "enabled": true, "transformations": [{"id": "t", "versionId": "v"}], "config": {"webhookUrl": "https://example.com/"}},
+    {"name": "device mode", "type": "WEBHOOK", "enabled": true, "isProcessorEnabled": false, "config": {"webhookUrl": "https://example.com/", "connectionMode": {"web": "device"}}}]');
+SELECT * FROM pg_temp.shown();
+-- hosts that were added stay
+UPDATE rswebhook.destination SET allowed_hosts = allowed_hosts || '{other.example.com}' WHERE name = 'template';
+SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "{{ event.properties.to || }}"}', 'template');
+SELECT url, allowed_hosts FROM rswebhook.destination WHERE name = 'template';
+DELETE FROM rswebhook.destination;
+
+-- Each makes the requests that its Config stands for
+CREATE FUNCTION pg_temp.comparable(request jsonb) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT request || jsonb_build_object('headers', (SELECT jsonb_object_agg(lower(h.key), h.value) FROM jsonb_each(request -> 'headers') h))
+$$;
+CREATE FUNCTION pg_temp.same(config jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    event jsonb := '{"type": "identify", "userId": "u 1", "anonymousId": "a", "fullPath": "https://example.com/own", "header": {"X-Own": "o"}, "request_ip": "1.2.3.4",
+                     "context": {"tenant": "acme"}, "traits": {"name": "n", "list": [{"sku": "A"}, {"sku": "B"}], "none": null}, "integrations": {"All": true}}';
+    said text := (SELECT i.not_mapped FROM rswebhook_import(config, 'same') i);
+    of_config jsonb := pg_temp.comparable(rswebhook_transform(event, config));
+    of_row jsonb := pg_temp.comparable(rswebhook_transform(event, 'same'));
+BEGIN
+    DELETE FROM rswebhook.destination;
+    RETURN CASE WHEN of_config = of_row THEN 'same' ELSE concat_ws(' ', said, of_config, of_row) END;
+END $$;
+SELECT pg_temp.same('{"webhookUrl": "https://example.com/in?a=1"}');
+SELECT pg_temp.same('{"webhookUrl": "https://example.com/in", "webhookMethod": "DELETE", "headers": [{"from": "X-A", "to": "1"}, {"from": "x-a", "to": "2"}, {"from": " ", "to": "3"}, "none"]}');
+SELECT pg_temp.same('{"webhookUrl": "https://example.com/in", "webhookMethod": "PATCH", "headers": [{"from": "X-T", "to": "{{ event.context.tenant || x }}"}, {"from": "Content-Type", "to": "text/plain"}]}');
+SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "JSON", "auth": "noAuth", "isDefaultMapping": true}');
+SELECT pg_temp.same('{"apiUrl": "https://example.com//in", "method": "GET", "format": "JSON", "auth": "basicAuth", "username": "u", "password": "p:w", "pathParams": []}');
+SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "PUT", "format": "FORM", "auth": "bearerTokenAuth", "bearerToken": "t", "propertiesMapping": [{"to": "$.a.b", "from": "$.traits.name"}, {"to": "$.c", "from": "lit"}], "queryParams": [{"to": "q", "from": "$.userId"}], "pathParams": [{"path": "users"}, {"path": "$.userId"}]}');
+SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "XML", "xmlRootKey": "order", "auth": "apiKeyAuth", "apiKeyName": "X-Key", "apiKeyValue": "k", "propertiesMapping": [{"to": "$.items[*].id", "from": "$.traits.list[*].sku"}], "headers": [{"to": "X-A", "from": "1"}, {"to": "X-A", "from": "2"}, {"to": "Content-Type", "from": "x"}, {"to": "X-U", "from": "$.userId"}, {"to": "X-M", "from": "$.missing"}, {"to": "", "from": "x"}]}');
+SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "JSON", "auth": "bearerTokenAuth", "bearerToken": "t", "isDefaultMapping": "yes", "headers": [{"to": "Authorization", "from": "own"}]}');
+
+-- Many keys, and many destinations
+SELECT length(not_mapped) < 2000 AS is_short, right(not_mapped, 40)
+    FROM rswebhook_import((SELECT jsonb_object_agg(repeat('k', 80) || n, n) || '{"webhookUrl": "https://example.com/"}' FROM generate_series(1, 1000) n), 'many');
+SELECT count(id), count(not_mapped) FROM rswebhook_import((
+    SELECT jsonb_build_object('destinations', jsonb_agg(jsonb_build_object('id', n, 'name', 'hook ' || n, 'type', 'WEBHOOK', 'enabled', true,
+        'config', jsonb_build_object('webhookUrl', 'https://example.com/' || n)))) FROM generate_series(1, 100) n));
+DELETE FROM rswebhook.destination;
+
+-- However deep something is
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import((repeat('[', 3000) || '{"webhookUrl": "https://example.com/"}' || repeat(']', 3000))::jsonb, 'deep');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[{"data": {"destinations": {"d": {"name": "by id", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}}}}]');
+DELETE FROM rswebhook.destination;
+
+-- An editor imports, and nobody else; what his rows are not, is an error
+CREATE ROLE regress_importer;
+CREATE ROLE regress_other;
+SELECT rswebhook.grant_editor('regress_importer');
+SET ROLE regress_importer;
+SELECT name, id IS NOT NULL AS imported FROM rswebhook_import('{"webhookUrl": "https://example.com/in"}', 'edited');
+RESET ROLE;
+REVOKE INSERT ON rswebhook.destination FROM regress_importer;
+SET ROLE regress_importer;
+SELECT name, id IS NOT NULL AS imported FROM rswebhook_import('{"webhookUrl": "https://example.com/in"}', 'not edited');
+RESET ROLE;
+SET ROLE regress_other;
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"webhookUrl": "https://example.com/in"}', 'edited');
+RESET ROLE;
+-- what somebody's trigger says is said, and what it does not do as well
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN IF NEW.name = 'silent' THEN RETURN NULL; END IF; RAISE 'No more hooks'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON rswebhook.destination FOR EACH ROW EXECUTE FUNCTION refuse();
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"webhookUrl": "https://example.com/in"}', 'refused');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"webhookUrl": "https://example.com/in"}', 'silent');
+DROP TRIGGER refuse ON rswebhook.destination;
+DROP FUNCTION refuse;
+DROP OWNED BY regress_importer;
+DROP ROLE regress_importer, regress_other;
+DELETE FROM rswebhook.destination;
