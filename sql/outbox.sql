@@ -5,6 +5,8 @@ INSERT INTO rswebhook.destination (name, url, paused) VALUES
     ('crm', 'https://example.com/crm', true), ('shop', 'https://example.com/shop', true);
 CREATE FUNCTION sent() RETURNS TABLE (destinations text, event jsonb) LANGUAGE plpgsql AS $$
 BEGIN
+    -- its keys are in the order in which jsonb finds them
+    ASSERT NOT EXISTS (SELECT FROM rswebhook.event e WHERE e.event <> e.event::text::jsonb);
     RETURN QUERY SELECT (SELECT string_agg(d.name, ',' ORDER BY d.name) FROM rswebhook.queue q
                          JOIN rswebhook.destination d ON d.id = q.destination_id WHERE q.event_id = e.id), e.event
         FROM rswebhook.event e ORDER BY e.id;

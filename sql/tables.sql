@@ -7,6 +7,8 @@ INSERT INTO rswebhook.destination (name, url, paused) VALUES
 -- what was sent, in order, and forget it
 CREATE FUNCTION sent() RETURNS SETOF jsonb LANGUAGE plpgsql AS $$
 BEGIN
+    -- its keys are in the order in which jsonb finds them
+    ASSERT NOT EXISTS (SELECT FROM rswebhook.event e WHERE e.event <> e.event::text::jsonb);
     RETURN QUERY SELECT e.event FROM rswebhook.event e ORDER BY e.id;
     DELETE FROM rswebhook.queue;
     DELETE FROM rswebhook.event;

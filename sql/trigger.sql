@@ -8,6 +8,8 @@ INSERT INTO rswebhook.destination (name, url, paused) VALUES
 -- what was sent, and forget it; what differs each time is masked
 CREATE FUNCTION sent() RETURNS TABLE (destination text, event jsonb) LANGUAGE plpgsql AS $$
 BEGIN
+    -- its keys are in the order in which jsonb finds them
+    ASSERT NOT EXISTS (SELECT FROM rswebhook.event e WHERE e.event <> e.event::text::jsonb);
     RETURN QUERY
         SELECT d.name, e.event
             || CASE WHEN e.event ? 'messageId' THEN

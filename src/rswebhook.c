@@ -21,6 +21,7 @@
 #include "utils/guc.h"
 
 #include "api/accept.h"
+#include "api/store.h"
 #include "base/compat.h"
 #include "destination/secret.h"
 #include "http/guard.h"
@@ -250,6 +251,7 @@ _PG_init(void)
 {
 	define_settings();
 	wake_register_callbacks();
+	store_register_callbacks();
 
 	/* pg_upgrade must see no worker that touches what it moves */
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)

@@ -33,6 +33,7 @@
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 
+#include "api/object.h"
 #include "api/rowjson.h"
 
 typedef struct ColumnJson
@@ -40,7 +41,8 @@ typedef struct ColumnJson
 	int			attnum;
 	Oid			type;			/* of a domain, what is under it */
 	bool		is_varlena;
-	JsonbValue	key;
+	const char *key;
+	int			key_len;
 	FmgrInfo	to_jsonb;		/* of other types than those below */
 } ColumnJson;
 
@@ -153,12 +155,12 @@ prepare_to_jsonb(FmgrInfo *function, Oid type)
 static int
 compare_columns(const void *a, const void *b)
 {
-	const JsonbValue *x = &((const ColumnJson *) a)->key;
-	const JsonbValue *y = &((const ColumnJson *) b)->key;
+	const ColumnJson *x = a;
+	const ColumnJson *y = b;
 
-	if (x->val.string.len != y->val.string.len)
-		return x->val.string.len < y->val.string.len ? -1 : 1;
-	return memcmp(x->val.string.val, y->val.string.val, x->val.string.len);
+	if (x->key_len != y->key_len)
+		return x->key_len < y->key_len ? -1 : 1;
+	return memcmp(x->key, y->key, x->key_len);
 }
 
 RowJson *
@@ -176,9 +178,8 @@ rowjson_make(TupleDesc desc, const bool *chosen)
 		column->attnum = i + 1;
 		column->type = getBaseType(attribute->atttypid);
 		column->is_varlena = attribute->attlen == -1;
-		column->key.type = jbvString;
-		column->key.val.string.val = pstrdup(NameStr(attribute->attname));
-		column->key.val.string.len = strlen(column->key.val.string.val);
+		column->key = pstrdup(NameStr(attribute->attname));
+		column->key_len = strlen(column->key);
 		if (!is_plain(column->type))
 			rows->may_fail = true;
 		rows->last = i + 1;
@@ -239,14 +240,6 @@ rowjson_size(const RowJson *rows, const Datum *values, const bool *nulls)
  * ---------------------------------------------------------------------
  */
 static void
-set_string(JsonbValue *value, char *string, int len)
-{
-	value->type = jbvString;
-	value->val.string.val = string;
-	value->val.string.len = len;
-}
-
-static void
 set_numeric(JsonbValue *value, Numeric numeric)
 {
 	value->type = jbvNumeric;
@@ -261,7 +254,7 @@ set_float(JsonbValue *value, const char *shortest, bool finite)
 		set_numeric(value, DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(shortest),
 															   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
 	else
-		set_string(value, pstrdup(shortest), strlen(shortest));
+		object_set_string(value, pstrdup(shortest), strlen(shortest));
 }
 
 static const char *
@@ -292,24 +285,7 @@ set_time(JsonbValue *value, Datum time, Oid type)
 	int			utc = 0;
 
 	JsonEncodeDateTime(buffer, time, type, type == TIMESTAMPTZOID ? &utc : NULL);
-	set_string(value, buffer, strlen(buffer));
-}
-
-static void
-set_jsonb(JsonbValue *value, Jsonb *jsonb)
-{
-	if (JB_ROOT_IS_SCALAR(jsonb))
-	{
-		JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
-		JsonbValue	array;
-
-		(void) JsonbIteratorNext(&it, &array, true);
-		(void) JsonbIteratorNext(&it, value, true);
-		return;
-	}
-	value->type = jbvBinary;
-	value->val.binary.data = &jsonb->root;
-	value->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+	object_set_string(value, buffer, strlen(buffer));
 }
 
 static void
@@ -321,7 +297,7 @@ set_numeric_column(JsonbValue *value, Datum datum)
 	{
 		char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out, datum));
 
-		set_string(value, text, strlen(text));
+		object_set_string(value, text, strlen(text));
 	}
 	else
 		set_numeric(value, numeric);
@@ -363,7 +339,7 @@ set_value(JsonbValue *value, const ColumnJson *column, Datum datum)
 			{
 				text	   *string = DatumGetTextPP(datum);
 
-				set_string(value, VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string));
+				object_set_string(value, VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string));
 				break;
 			}
 		case DATEOID:
@@ -375,38 +351,34 @@ set_value(JsonbValue *value, const ColumnJson *column, Datum datum)
 			{
 				char	   *text = DatumGetCString(DirectFunctionCall1(uuid_out, datum));
 
-				set_string(value, text, strlen(text));
+				object_set_string(value, text, strlen(text));
 				break;
 			}
 		case JSONBOID:
-			set_jsonb(value, DatumGetJsonbP(datum));
+			object_set_jsonb(value, DatumGetJsonbP(datum));
 			break;
 		default:
-			set_jsonb(value, DatumGetJsonbP(FunctionCall1(unconstify(FmgrInfo *, &column->to_jsonb), datum)));
+			object_set_jsonb(value, DatumGetJsonbP(FunctionCall1(unconstify(FmgrInfo *, &column->to_jsonb), datum)));
 	}
 }
 
 void
-rowjson_push(JsonbInState *state, const RowJson *rows, const Datum *values, const bool *nulls)
+rowjson_object(JsonbValue *object, const RowJson *rows, const Datum *values, const bool *nulls)
 {
 	int			level = rows->may_fail ? settings_pin() : -1;
 
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	object_begin(object, rows->ncolumns);
 	for (int i = 0; i < rows->ncolumns; i++)
 	{
 		const ColumnJson *column = &rows->columns[i];
-		JsonbValue	key = column->key;
-		JsonbValue	value;
+		JsonbValue *value = object_add(object, column->key, column->key_len);
 
 		CHECK_FOR_INTERRUPTS();
-		pushJsonbValue(state, WJB_KEY, &key);
 		if (nulls[column->attnum - 1])
-			value.type = jbvNull;
+			value->type = jbvNull;
 		else
-			set_value(&value, column, values[column->attnum - 1]);
-		pushJsonbValue(state, WJB_VALUE, &value);
+			set_value(value, column, values[column->attnum - 1]);
 	}
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 	settings_unpin(level);
 }
 
@@ -432,9 +404,13 @@ rowjson_text(TupleDesc desc, int attnum, const Datum *values, const bool *nulls)
 	switch (type)
 	{
 		case INT4OID:
-			return psprintf("%d", DatumGetInt32(values[attnum - 1]));
+			shown = palloc(12);
+			pg_ltoa(DatumGetInt32(values[attnum - 1]), shown);
+			return shown;
 		case INT8OID:
-			return psprintf(INT64_FORMAT, DatumGetInt64(values[attnum - 1]));
+			shown = palloc(MAXINT8LEN + 1);
+			pg_lltoa(DatumGetInt64(values[attnum - 1]), shown);
+			return shown;
 		case UUIDOID:
 			return DatumGetCString(DirectFunctionCall1(uuid_out, values[attnum - 1]));
 		case TEXTOID:

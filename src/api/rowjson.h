@@ -13,8 +13,6 @@
 #include "access/tupdesc.h"
 #include "utils/jsonb.h"
 
-#include "base/compat.h"
-
 typedef struct RowJson RowJson;
 
 /*
@@ -37,9 +35,9 @@ extern Size rowjson_column_size(TupleDesc desc, int attnum, const Datum *values,
 /* May a value of these columns be an error, since its type's own functions are called? */
 extern bool rowjson_may_fail(const RowJson *rows);
 
-/* Pushes the object. */
-extern void rowjson_push(JsonbInState *state, const RowJson *rows, const Datum *values,
-						 const bool *nulls);
+/* A row's object, in the current memory context; its strings may be the row's. */
+extern void rowjson_object(JsonbValue *object, const RowJson *rows, const Datum *values,
+						   const bool *nulls);
 
 /* Is that so without calling a function of the column's type? */
 extern bool rowjson_text_is_plain(TupleDesc desc, int attnum);

@@ -3,12 +3,6 @@
  * store.c
  *		The rows of an event, and its id.
  *
- * Rows are written straight to the tables, index entries included, and not
- * through SPI: no plan is made, and a million sends in one statement leave no
- * memory behind.  If somebody has added to a table what only a statement heeds
- * (rows.h), it is one, by the table's owner as with a worker's.  Either way a
- * sender needs no privilege but EXECUTE on rswebhook_send().
- *
  * Ids are drawn in one order and become visible in another.  Nothing here sees
  * to that: whoever commits tells the workers which ids have become visible
  * (wake.c).
@@ -19,29 +13,27 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_sequence.h"
 #include "commands/sequence.h"
 #include "common/pg_prng.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/inval.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "api/accept.h"
 #include "api/once.h"
+#include "api/sink.h"
 #include "api/store.h"
-#include "base/as_role.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "destination/map.h"
@@ -52,245 +44,14 @@
 #include "tables/rows.h"
 #include "tables/tables.h"
 
-/* A table that rows are sent to. */
-typedef struct Target
-{
-	const char *name;
-	const Column *columns;
-	int			ncolumns;
-	Oid			relid;
-	SPIPlanPtr	plan;			/* of its INSERT; NULL: not needed so far */
-} Target;
-
-static Target event_target = {.name = "event", .columns = columns_of_event, .ncolumns = EVENT_COLUMNS};
-static Target queue_target = {.name = "queue", .columns = columns_of_queue, .ncolumns = QUEUE_COLUMNS};
-static Target home_target = {.name = "home", .columns = columns_of_home, .ncolumns = HOME_COLUMNS};
-static Target delivery_target = {.name = "delivery", .columns = columns_of_delivery, .ncolumns = DELIVERY_COLUMNS};
-static Target *const targets[] = {&event_target, &queue_target, &home_target, &delivery_target};
-
-/* A target while rows are written to it. */
-typedef struct Sink
-{
-	Target	   *target;
-	Relation	rel;
-	bool		direct;			/* else by a statement */
-	Writer		writer;			/* of a partition of rel, or of rel itself */
-} Sink;
-
 /* Ids that are passed over, as other sessions may draw some at the same time. */
 #define ID_MARGIN	1000
 
-/* A row to be: columns without a value are null. */
-#define MAX_COLUMNS	DELIVERY_COLUMNS
-typedef struct NewRow
-{
-	Datum		values[MAX_COLUMNS];
-	char		nulls[MAX_COLUMNS]; /* as SPI has them */
-} NewRow;
-
-/* Looked up once, and again after any change of these or of a target. */
-static Oid	sequence = InvalidOid;
+/* What this session knows until one of the tables has changed (sink_changes()). */
 static bool home_written;		/* it has ours, by a transaction that committed */
-static int64 newest_id = 0;		/* that this session has drawn; 0: none since
-								 * the sequence was altered */
-static uint64 looked_up_at = 0; /* invalidations at that time */
-static uint64 invalidations = 1;
-
-/* ---------------------------------------------------------------------
- * Tables
- * ---------------------------------------------------------------------
- */
-static void
-relcache_callback(Datum arg, Oid relid)
-{
-	bool		ours = relid == InvalidOid || relid == sequence;
-
-	for (int i = 0; i < lengthof(targets) && !ours; i++)
-		ours = relid == targets[i]->relid;
-	if (ours)
-		invalidations++;
-	if (relid == InvalidOid || relid == sequence)
-		newest_id = 0;
-}
-
-static void
-look_up_relations(void)
-{
-	static bool registered = false;
-	uint64		seen = invalidations;
-
-	if (looked_up_at == seen)
-		return;
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
-		registered = true;
-	}
-	for (int i = 0; i < lengthof(targets); i++)
-		targets[i]->relid = tables_relation(targets[i]->name);
-	sequence = tables_relation("event_id_seq");
-	home_written = false;
-	looked_up_at = seen;
-}
-
-/*
- * Lock, then look: whoever had it locked before us has perhaps put another one
- * in its place.
- */
-static Relation
-open_target(const Target *target)
-{
-	for (;;)
-	{
-		Relation	rel;
-
-		look_up_relations();
-		rel = table_open(target->relid, RowExclusiveLock);
-		if (looked_up_at == invalidations)
-			return rel;
-		table_close(rel, NoLock);
-	}
-}
-
-static void
-sink_open(Sink *sink, Target *target)
-{
-	sink->target = target;
-	sink->rel = open_target(target);
-	sink->direct = rows_table_takes(sink->rel, target->columns, target->ncolumns);
-	if (sink->direct)
-		writer_open(&sink->writer, sink->rel);
-}
-
-/* Likewise for the partition for a part of the ring. */
-static void
-sink_open_part(Sink *sink, Target *target, int16 ring_part)
-{
-	Oid			partition;
-
-	sink->target = target;
-	sink->rel = open_target(target);
-	sink->direct = false;
-	if (rows_lacks_partition(sink->rel, ring_part))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("relation \"rswebhook.%s\" has no partition for slot %d",
-						target->name, ring_part),
-				 errdetail("What is sent now belongs there."),
-				 errhint("Attach the one that was taken away, with ALTER TABLE rswebhook.%s ATTACH PARTITION ... FOR VALUES IN (%d).",
-						 target->name, ring_part)));
-	partition = rows_partition(sink->rel, ring_part);
-	if (OidIsValid(partition) && rows_table_is_passive(sink->rel))
-	{
-		Relation	rel = table_open(partition, RowExclusiveLock);
-
-		sink->direct = rows_table_takes(rel, target->columns, target->ncolumns);
-		if (sink->direct)
-			writer_open(&sink->writer, rel);
-		else
-			table_close(rel, NoLock);
-	}
-}
-
-static void
-sink_close(Sink *sink)
-{
-	if (sink->direct)
-	{
-		writer_flush(&sink->writer);
-		writer_close(&sink->writer);
-	}
-	if (!sink->direct || sink->writer.rel != sink->rel)
-		table_close(sink->rel, NoLock);
-}
-
-static void
-row_clear(NewRow *row)
-{
-	memset(row->values, 0, sizeof(row->values));
-	memset(row->nulls, 'n', sizeof(row->nulls));
-}
-
-static void
-row_set(NewRow *row, int column, Datum value)
-{
-	row->values[column] = value;
-	row->nulls[column] = ' ';
-}
-
-static SPIPlanPtr
-prepare_insert(const Target *target)
-{
-	StringInfoData sql;
-	Oid			types[MAX_COLUMNS];
-	SPIPlanPtr	plan;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "INSERT INTO rswebhook.%s (", target->name);
-	for (int i = 0; i < target->ncolumns; i++)
-		appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "", target->columns[i].name);
-	appendStringInfoString(&sql, ") VALUES (");
-	for (int i = 0; i < target->ncolumns; i++)
-	{
-		appendStringInfo(&sql, "%s$%d", i > 0 ? ", " : "", i + 1);
-		types[i] = target->columns[i].type;
-	}
-	appendStringInfoChar(&sql, ')');
-
-	plan = SPI_prepare(sql.data, target->ncolumns, types);
-	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "could not prepare \"%s\": %s", sql.data,
-			 SPI_result_code_string(SPI_result));
-	return plan;
-}
-
-/* With the rights and under the settings with which a worker runs its statements. */
-static void
-insert_by_statement(Target *target, Oid owner, NewRow *row)
-{
-	AsRole		before;
-	int			result;
-
-	as_role_begin(&before, owner);
-	SPI_connect();
-	if (target->plan == NULL)
-		target->plan = prepare_insert(target);
-	result = SPI_execute_plan(target->plan, row->values, row->nulls, false, 0);
-	if (result != SPI_OK_INSERT || SPI_processed != 1)
-	{
-		/* made under a rule that left nothing of it, it would not hear of changes */
-		SPI_freeplan(target->plan);
-		target->plan = NULL;
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("event was not stored in \"rswebhook.%s\"", target->name),
-				 errdetail("A trigger or a rule has kept its row out of the table."),
-				 errhint("Look for triggers and rules on rswebhook.%s.", target->name)));
-	}
-	SPI_finish();
-	as_role_end(&before);
-}
-
-/* kept: with others, at the latest when the sink is closed. */
-static void
-sink_insert(Sink *sink, NewRow *row, bool kept)
-{
-	if (!sink->direct)
-	{
-		insert_by_statement(sink->target, sink->rel->rd_rel->relowner, row);
-		return;
-	}
-	writer_start_row(&sink->writer);
-	for (int i = 0; i < sink->target->ncolumns; i++)
-	{
-		if (row->nulls[i] == ' ')
-			writer_set(&sink->writer, i, row->values[i]);
-	}
-	if (kept)
-		writer_keep_row(&sink->writer);
-	else
-		writer_insert_row(&sink->writer);
-}
+static uint64 home_seen;
+static int64 newest_id;			/* that it has drawn; 0: none since then */
+static uint64 newest_seen;
 
 /* ---------------------------------------------------------------------
  * The event
@@ -303,14 +64,14 @@ insert_event(Sink *sink, int64 id, int16 ring_part, TimestampTz now,
 {
 	NewRow		row;
 
-	row_clear(&row);
-	row_set(&row, EVENT_ID, Int64GetDatum(id));
-	row_set(&row, EVENT_SLOT, Int16GetDatum(ring_part));
-	row_set(&row, EVENT_CREATED_AT, TimestampTzGetDatum(now));
-	row_set(&row, EVENT_NONCE, Int64GetDatum((int64) pg_prng_uint64(&pg_global_prng_state)));
+	sink_row_clear(&row);
+	sink_row_set(&row, EVENT_ID, Int64GetDatum(id));
+	sink_row_set(&row, EVENT_SLOT, Int16GetDatum(ring_part));
+	sink_row_set(&row, EVENT_CREATED_AT, TimestampTzGetDatum(now));
+	sink_row_set(&row, EVENT_NONCE, Int64GetDatum((int64) pg_prng_uint64(&pg_global_prng_state)));
 	if (ordering_key != NULL)
-		row_set(&row, EVENT_ORDERING_KEY, CStringGetTextDatum(ordering_key));
-	row_set(&row, EVENT_EVENT, event);
+		sink_row_set(&row, EVENT_ORDERING_KEY, CStringGetTextDatum(ordering_key));
+	sink_row_set(&row, EVENT_EVENT, event);
 	sink_insert(sink, &row, kept);
 }
 
@@ -338,12 +99,13 @@ write_home(void)
 	Sink		sink;
 	NewRow		row;
 
-	if (home_written)
+	if (home_written && home_seen == sink_changes())
 		return;					/* nearly always */
 
 	/* our own row may go with a rollback, and is not seen in this statement */
 	if (written_by == GetCurrentTransactionId())
 		return;
+	home_seen = sink_changes();
 	home = home_look();
 	if (home == HOME_ELSEWHERE)
 		warn_elsewhere();
@@ -351,10 +113,10 @@ write_home(void)
 	if (home != HOME_UNKNOWN)
 		return;
 	written_by = GetCurrentTransactionId();
-	sink_open(&sink, &home_target);
-	row_clear(&row);
-	row_set(&row, HOME_SYSTEM_IDENTIFIER, Int64GetDatum((int64) GetSystemIdentifier()));
-	row_set(&row, HOME_DATABASE_OID, ObjectIdGetDatum(MyDatabaseId));
+	sink_open(&sink, SINK_HOME);
+	sink_row_clear(&row);
+	sink_row_set(&row, HOME_SYSTEM_IDENTIFIER, Int64GetDatum((int64) GetSystemIdentifier()));
+	sink_row_set(&row, HOME_DATABASE_OID, ObjectIdGetDatum(MyDatabaseId));
 	sink_insert(&sink, &row, false);
 	sink_close(&sink);
 	wake_note_changed();		/* the worker has waited for it */
@@ -396,11 +158,11 @@ highest_id(Relation events, int16 ring_part)
 static void
 check_room_in_sequence(int64 highest)
 {
-	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
+	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sink_event_sequence()));
 	int64		end;
 
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for sequence %u", sequence);
+		elog(ERROR, "cache lookup failed for sequence %u", sink_event_sequence());
 	end = ((Form_pg_sequence) GETSTRUCT(tuple))->seqmax;
 	ReleaseSysCache(tuple);
 	if (highest >= end || (uint64) end - (uint64) highest <= ID_MARGIN)
@@ -416,6 +178,7 @@ check_room_in_sequence(int64 highest)
 static int64
 pass_used_ids(Oid owner, int64 highest)
 {
+	Oid			sequence = sink_event_sequence();
 	Oid			user;
 	int			context;
 	int64		id;
@@ -454,8 +217,8 @@ next_id(Relation events, int16 ring_part)
 
 	/* while we are known to run, no worker takes it for one that is over (floors.c) */
 	(void) GetTopTransactionId();
-	id = nextval_internal(sequence, false);
-	if (newest_id == 0 || id <= newest_id)
+	id = nextval_internal(sink_event_sequence(), false);
+	if (newest_id == 0 || newest_seen != sink_changes() || id <= newest_id)
 	{
 		int64		highest = highest_id(events, ring_part);
 
@@ -464,6 +227,7 @@ next_id(Relation events, int16 ring_part)
 			id = pass_used_ids(events->rd_rel->relowner, highest);
 	}
 	newest_id = id;
+	newest_seen = sink_changes();
 	return id;
 }
 
@@ -495,43 +259,206 @@ struct Store
 	Sink		queue;
 };
 
+/* ---------------------------------------------------------------------
+ * A store that stays open
+ *
+ * To open two tables and their indexes costs half as much as to write to them, and a
+ * row trigger, or a session that sends again and again, would do so for each event.
+ * So one store stays open until its transaction or subtransaction ends, or a command
+ * comes (store_close_lasting()).  It owns what it has opened, as a portal does, and all
+ * its memory is in a context of its own.
+ *
+ * It is used by one at a time.  A send from within another one's event (a type's
+ * function may do anything) has a store of its own.
+ * ---------------------------------------------------------------------
+ */
+static struct
+{
+	Store	   *store;			/* NULL: there is none */
+	ResourceOwner owner;
+	MemoryContext context;
+	uint64		seen;			/* changes of its tables when it was opened */
+	SubTransactionId opened_in;
+	bool		in_use;
+	SubTransactionId used_in;
+	bool		broken;			/* whoever used it has failed; not of use any more */
+	bool		over;			/* its transaction commits: none is opened any more */
+}			lasting;
+
+static void
+close_sinks(Store *store)
+{
+	sink_close(&store->queue);
+	sink_close(&store->events);
+}
+
+static void
+open_sinks(Store *store)
+{
+	sink_open_part(&store->events, SINK_EVENT, store->ring_part);
+	sink_open(&store->queue, SINK_QUEUE);
+}
+
+/* What it has kept to write is gone: store_end() has written that, or its user has failed. */
+static void
+close_lasting(void)
+{
+	Store	   *store = lasting.store;
+	ResourceOwner caller = CurrentResourceOwner;
+
+	if (store == NULL)
+		return;
+	lasting.store = NULL;
+	CurrentResourceOwner = lasting.owner;
+	close_sinks(store);
+	ResourceOwnerRelease(lasting.owner, RESOURCE_RELEASE_BEFORE_LOCKS, true, false);
+	ResourceOwnerRelease(lasting.owner, RESOURCE_RELEASE_LOCKS, true, false);
+	ResourceOwnerRelease(lasting.owner, RESOURCE_RELEASE_AFTER_LOCKS, true, false);
+	CurrentResourceOwner = caller;
+	ResourceOwnerDelete(lasting.owner);
+	MemoryContextDelete(lasting.context);
+}
+
+/* An error ends the subtransaction, with all of this in it. */
+static void
+open_lasting(int16 ring_part)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Store	   *store;
+
+	lasting.seen = sink_changes();
+	lasting.opened_in = GetCurrentSubTransactionId();
+	lasting.in_use = lasting.broken = false;
+	lasting.context = AllocSetContextCreate(CurTransactionContext, "rswebhook store", ALLOCSET_DEFAULT_SIZES);
+	lasting.owner = ResourceOwnerCreate(CurTransactionResourceOwner, "rswebhook store");
+	MemoryContextSwitchTo(lasting.context);
+	CurrentResourceOwner = lasting.owner;
+	store = palloc0(sizeof(Store));
+	store->ring_part = ring_part;
+	open_sinks(store);
+	CurrentResourceOwner = owner;
+	MemoryContextSwitchTo(caller);
+	lasting.store = store;
+}
+
+/* NULL: it is in use, or too late; not preloaded, nobody would close it before a command. */
+static Store *
+use_lasting(int16 ring_part)
+{
+	if (!slots_available() || lasting.over || (lasting.store != NULL && lasting.in_use))
+		return NULL;
+	if (lasting.store != NULL &&
+		(lasting.broken || lasting.seen != sink_changes() || lasting.store->ring_part != ring_part))
+		close_lasting();
+	if (lasting.store == NULL)
+		open_lasting(ring_part);
+	lasting.in_use = true;
+	lasting.used_in = GetCurrentSubTransactionId();
+	return lasting.store;
+}
+
+void
+store_close_lasting(void)
+{
+	if (!lasting.in_use)
+		close_lasting();
+}
+
+/* What was opened since the transaction began is released with it. */
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			lasting.in_use = false;
+			close_lasting();
+			lasting.over = true;
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PREPARE:
+		case XACT_EVENT_ABORT:
+			memset(&lasting, 0, sizeof(lasting));
+			break;
+		default:
+			break;
+	}
+}
+
+/* Ids of subtransactions go up: those that are under way within one have higher ones. */
+static void
+subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	if (lasting.store == NULL)
+		return;
+	if (event == SUBXACT_EVENT_PRE_COMMIT_SUB && lasting.opened_in >= id)
+		close_lasting();
+	else if (event == SUBXACT_EVENT_ABORT_SUB && lasting.opened_in >= id)
+		lasting.store = NULL;
+	else if (event == SUBXACT_EVENT_ABORT_SUB && lasting.in_use && lasting.used_in >= id)
+	{
+		lasting.in_use = false;
+		lasting.broken = true;
+	}
+}
+
+void
+store_register_callbacks(void)
+{
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}
+
+/* ---------------------------------------------------------------------
+ * Storing
+ * ---------------------------------------------------------------------
+ */
 Store *
 store_begin(TimestampTz now, bool many)
 {
-	Store	   *store = palloc(sizeof(Store));
+	int16		ring_part = tables_ring_part(now);
+	Store	   *store;
 
-	store->many = many;
-	store->ring_part = tables_ring_part(now);
-	look_up_relations();
+	(void) sink_event_sequence();	/* is the extension there? */
 	(void) GetCurrentTransactionId();	/* which the rows will have */
 	write_home();
-	sink_open_part(&store->events, &event_target, store->ring_part);
-	sink_open(&store->queue, &queue_target);
+	store = use_lasting(ring_part);
+	if (store == NULL)
+	{
+		store = palloc(sizeof(Store));
+		store->ring_part = ring_part;
+		open_sinks(store);
+	}
+	store->many = many;
 	return store;
 }
 
 bool
 store_is_plain(TimestampTz now)
 {
-	Sink		events;
-	Sink		queue;
+	Store		store = {.ring_part = tables_ring_part(now)};
 	bool		plain;
 
-	look_up_relations();
-	sink_open_part(&events, &event_target, tables_ring_part(now));
-	sink_open(&queue, &queue_target);
-	plain = events.direct && queue.direct;
-	sink_close(&queue);
-	sink_close(&events);
+	open_sinks(&store);
+	plain = store.events.direct && store.queue.direct;
+	close_sinks(&store);
 	return plain;
 }
 
 void
 store_end(Store *store)
 {
-	sink_close(&store->queue);
-	sink_close(&store->events);
-	pfree(store);
+	sink_flush(&store->queue);
+	sink_flush(&store->events);
+	if (store == lasting.store)
+		lasting.in_use = false;
+	else
+	{
+		close_sinks(store);
+		pfree(store);
+	}
 }
 
 /* Of an event that is stored. */
@@ -547,18 +474,18 @@ queue_for(Store *store, int64 id, const Prepared *prepared, const Taker *takers,
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		row_clear(&row);
-		row_set(&row, QUEUE_DESTINATION_ID, Int32GetDatum(takers[i].destination_id));
-		row_set(&row, QUEUE_EVENT_SLOT, Int16GetDatum(store->ring_part));
-		row_set(&row, QUEUE_ATTEMPTS, Int32GetDatum(0));
-		row_set(&row, QUEUE_EVENT_ID, Int64GetDatum(id));
-		row_set(&row, QUEUE_QUEUED_AT, TimestampTzGetDatum(times->now));
+		sink_row_clear(&row);
+		sink_row_set(&row, QUEUE_DESTINATION_ID, Int32GetDatum(takers[i].destination_id));
+		sink_row_set(&row, QUEUE_EVENT_SLOT, Int16GetDatum(store->ring_part));
+		sink_row_set(&row, QUEUE_ATTEMPTS, Int32GetDatum(0));
+		sink_row_set(&row, QUEUE_EVENT_ID, Int64GetDatum(id));
+		sink_row_set(&row, QUEUE_QUEUED_AT, TimestampTzGetDatum(times->now));
 		if (keyed)
-			row_set(&row, QUEUE_ORDERING_KEY, Int64GetDatum(hash));
+			sink_row_set(&row, QUEUE_ORDERING_KEY, Int64GetDatum(hash));
 		if (times->deliver_after != NO_TIME)
-			row_set(&row, QUEUE_DELIVER_AFTER, TimestampTzGetDatum(times->deliver_after));
+			sink_row_set(&row, QUEUE_DELIVER_AFTER, TimestampTzGetDatum(times->deliver_after));
 		if (times->expires_at != NO_TIME)
-			row_set(&row, QUEUE_EXPIRES_AT, TimestampTzGetDatum(times->expires_at));
+			sink_row_set(&row, QUEUE_EXPIRES_AT, TimestampTzGetDatum(times->expires_at));
 		sink_insert(&store->queue, &row, store->many);
 		note_queued(&takers[i], id, keyed ? hash : id, map);
 	}
@@ -592,15 +519,11 @@ store_refused(int64 event_id, int32 destination_id, TimestampTz now, const char 
 		.started_at = now,
 		.error = unconstify(char *, reason)
 	};
-	Relation	rel;
 	NewRow		row;
 	bool		nulls[DELIVERY_COLUMNS];
 
-	look_up_relations();
-	rel = open_target(&delivery_target);
 	columns_delivery_row(&outcome, row.values, nulls);
 	for (int i = 0; i < DELIVERY_COLUMNS; i++)
 		row.nulls[i] = nulls[i] ? 'n' : ' ';
-	insert_by_statement(&delivery_target, rel->rd_rel->relowner, &row);
-	table_close(rel, NoLock);
+	sink_insert_by_statement(SINK_DELIVERY, &row);
 }

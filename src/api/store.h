@@ -24,6 +24,15 @@ typedef struct Store Store;
 extern Store *store_begin(TimestampTz now, bool many);
 extern void store_end(Store *store);
 
+/*
+ * What stays open of a store for the next one is closed: before a command, which may
+ * alter or drop it.  Nothing happens while it is in use.
+ */
+extern void store_close_lasting(void);
+
+/* Once a process, before the first store. */
+extern void store_register_callbacks(void);
+
 /* Would all be written without a statement, that somebody's triggers or checks can fail? */
 extern bool store_is_plain(TimestampTz now);
 

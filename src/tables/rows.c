@@ -262,6 +262,7 @@ writer_open(Writer *writer, Relation rel)
 {
 	memset(writer, 0, sizeof(*writer));
 	writer->rel = rel;
+	writer->owner = CurrentResourceOwner;
 	writer->estate = CreateExecutorState();
 	writer->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->info, rel, 0, NULL, 0);
@@ -278,11 +279,13 @@ writer_start_row(Writer *writer)
 	{
 		/* it must outlive the row */
 		MemoryContext old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+		ResourceOwner caller = CurrentResourceOwner;
 
+		CurrentResourceOwner = writer->owner;
 		slot = writer->slots[writer->nrows] = table_slot_create(writer->rel, NULL);
+		CurrentResourceOwner = caller;
 		MemoryContextSwitchTo(old);
 	}
-	ExecClearTuple(slot);
 	for (int i = 0; i < natts; i++)
 	{
 		slot->tts_values[i] = (Datum) 0;
@@ -315,6 +318,7 @@ writer_insert_row(Writer *writer)
 	ExecStoreVirtualTuple(slot);
 	table_tuple_insert(writer->rel, slot, GetCurrentCommandId(true), 0, NULL);
 	insert_index_entries(writer, slot);
+	ExecClearTuple(slot);		/* it may be large, and the writer may stay open */
 }
 
 MemoryContext
@@ -352,6 +356,7 @@ writer_flush(Writer *writer)
 	{
 		CHECK_FOR_INTERRUPTS();
 		insert_index_entries(writer, writer->slots[i]);
+		ExecClearTuple(writer->slots[i]);
 	}
 	writer->nrows = 0;
 }

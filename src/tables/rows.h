@@ -24,6 +24,7 @@
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapshot.h"
 
 #include "tables/columns.h"
@@ -96,13 +97,17 @@ extern bool rows_highest_key(Oid table, const KeyColumn *key, int64 *value);
 typedef struct Writer
 {
 	Relation	rel;
+	ResourceOwner owner;		/* of what is open */
 	EState	   *estate;
 	ResultRelInfo *info;
 	int			nrows;			/* kept so far */
 	TupleTableSlot *slots[WRITER_ROWS]; /* the first after those: being made */
 } Writer;
 
-/* The relation is open and locked, and will be closed with the writer. */
+/*
+ * The relation is open and locked, and will be closed with the writer, which is closed
+ * under the resource owner, and before the memory context goes, under which it was opened.
+ */
 extern void writer_open(Writer *writer, Relation rel);
 
 /* All columns as null; the caller fills in what has a value. */

@@ -39,6 +39,7 @@
 #include "utils/inval.h"
 #include "utils/syscache.h"
 
+#include "api/store.h"
 #include "api/trigger_check.h"
 #include "base/compat.h"
 #include "shmem/hold.h"
@@ -348,6 +349,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	{
 		database = database_needed_alone(statement, context == PROCESS_UTILITY_TOPLEVEL);
 		kind = two_phase_kind(statement, &gid);
+		store_close_lasting();
 		if (IsA(statement, AlterTableStmt) || IsA(statement, ReassignOwnedStmt))
 			trigger_check_given(statement);
 	}

@@ -16,12 +16,14 @@ use Bench::Scenario::Cost;
 use Bench::Scenario::Latency;
 use Bench::Scenario::Many;
 use Bench::Scenario::Rate;
+use Bench::Scenario::Senders;
 use Bench::Scenario::Tables;
 
 my @scenarios = (
     [ throughput => \&Bench::Scenario::Rate::throughput ],
     [ latency => \&Bench::Scenario::Latency::latency ],
     [ send => \&Bench::Scenario::Cost::send_ ],
+    [ senders => \&Bench::Scenario::Senders::senders ],
     [ tables => \&Bench::Scenario::Tables::tables ],
     [ prepared => \&Bench::Scenario::Cost::prepared ],
     [ backlog => \&Bench::Scenario::Rate::backlog ],
