@@ -87,9 +87,9 @@ firing_end(Firing *firing)
 	send_end(&firing->sending);
 }
 
-/* May whoever changes the table see what is sent of its row? */
+/* May whoever changes the table see these columns of the row? */
 static bool
-may_read(const Firing *firing)
+may_read(const Firing *firing, const Bitmapset *columns)
 {
 	Oid			relid = RelationGetRelid(firing->trigdata->tg_relation);
 	int			column = -1;
@@ -98,7 +98,7 @@ may_read(const Firing *firing)
 		return false;
 	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
 		return true;
-	while ((column = bms_next_member(firing->policy->columns, column)) >= 0)
+	while ((column = bms_next_member(columns, column)) >= 0)
 	{
 		if (pg_attribute_aclcheck(relid, column, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 			return false;
@@ -143,17 +143,19 @@ without(const char *message, const char *value)
 static Refusal
 refusal_to_tell(const Firing *firing)
 {
+	const FiringPolicy *policy = firing->policy;
 	Refusal		told = firing->refusal;
 
-	if (may_read(firing))
+	if (may_read(firing, policy->columns))
 		return told;
 	if (told.caught)
 		(void) refusal_set(&told, told.sqlerrcode, "event could not be made of the row, or not be stored",
 						   "What is wrong may quote columns that you may not read.",
-						   firing->policy->raises ? NULL : "The reason is in rswebhook.delivery.");
+						   policy->raises ? NULL : "The reason is in rswebhook.delivery.");
 	if (told.value != NULL)
 		told.message = without(told.message, told.value);
-	if (firing->policy->destination_column > 0 && firing->destination != NULL)
+	if (policy->destination_column > 0 && firing->destination != NULL &&
+		!may_read(firing, bms_make_singleton(policy->destination_column)))
 		told.message = without(told.message, firing->destination);
 	return told;
 }
@@ -172,7 +174,7 @@ firing_send(Firing *firing, Size size, void (*prepare) (void *firing), void (*na
 {
 	FiringPolicy *policy = firing->policy;
 	MemoryContext caller = MemoryContextSwitchTo(firing->sending.each);
-	bool		openly = policy->raises && may_read(firing);
+	bool		openly = policy->raises && may_read(firing, policy->columns);
 
 	prepare_event(firing, openly, size, prepare, name);
 	if (firing->accepted)
