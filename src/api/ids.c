@@ -9,24 +9,24 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_sequence.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/bufpage.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "api/ids.h"
 #include "api/sink.h"
-#include "base/compat.h"
 #include "tables/rows.h"
 #include "tables/tables.h"
 
@@ -159,45 +159,49 @@ is_as_created(void)
 	return as_created;
 }
 
-/* The last one that anybody has drawn, or will without another look at the sequence. */
+/* The last one that anybody has drawn. */
 static int64
 last_drawn(void)
 {
 	Relation	rel = relation_open(sink_event_sequence(), RowExclusiveLock);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TableScanDesc scan = begin_table_scan(rel, SnapshotAny);
-	int64		last = PG_INT64_MAX;
-	bool		null;
+	Buffer		buffer = ReadBuffer(rel, 0);
+	Page		page = BufferGetPage(buffer);
+	HeapTupleData tuple;
+	Form_pg_sequence_data data;
+	int64		last;
 
-	/* last_value, log_cnt, is_called */
-	if (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-		last = DatumGetInt64(slot_getattr(slot, 1, &null)) - (DatumGetBool(slot_getattr(slot, 3, &null)) ? 0 : 1);
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	tuple.t_data = (HeapTupleHeader) PageGetItem(page, PageGetItemId(page, FirstOffsetNumber));
+	data = (Form_pg_sequence_data) GETSTRUCT(&tuple);
+	last = data->last_value - (data->is_called ? 0 : 1);
+	UnlockReleaseBuffer(buffer);
 	relation_close(rel, NoLock);
 	return last;
 }
 
 bool
-ids_are_plain(Relation events, int16 ring_part)
+ids_are_plain(Relation part)
 {
 	static TransactionId looked_in = InvalidTransactionId;
 	static uint64 looked_at = 0;
+	static Oid	looked_for = InvalidOid;
 	int64		last;
+	int64		highest;
 
-	if (looked_in == GetTopTransactionId() && looked_at == sink_changes())
+	if (looked_in == GetTopTransactionId() && looked_at == sink_changes() && looked_for == RelationGetRelid(part))
 		return true;
 	if (!is_as_created())
 		return false;
 	last = last_drawn();
 	if (last > PG_INT64_MAX - ID_ROOM)
 		return false;
-	if (last < highest_id_in(events, ring_part))
+	if (rows_highest_key_of(part, rows_event_key, &highest) && last < highest)
 	{
 		newest_id = 0;			/* it passes them when it draws the next one */
 		return false;
 	}
 	looked_in = GetTopTransactionId();
 	looked_at = sink_changes();
+	looked_for = RelationGetRelid(part);
 	return true;
 }

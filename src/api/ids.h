@@ -16,9 +16,9 @@
 extern int64 ids_next(Relation events, int16 ring_part);
 
 /*
- * Will those of this transaction be had without an error, and be nobody else's in that
- * part?  Not by rows that are put there by hand after the transaction's first look.
+ * Will those of this transaction be had without an error, and be nobody else's in this
+ * part of rswebhook.event?  Not by rows that are put there by hand after the transaction's first look.
  */
-extern bool ids_are_plain(Relation events, int16 ring_part);
+extern bool ids_are_plain(Relation part);
 
 #endif							/* RSWEBHOOK_IDS_H */

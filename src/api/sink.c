@@ -122,6 +122,12 @@ open_target(const Target *target)
 	}
 }
 
+Relation
+sink_lock(SinkTable table)
+{
+	return open_target(&targets[table]);
+}
+
 void
 sink_open(Sink *sink, SinkTable table)
 {
@@ -165,13 +171,6 @@ sink_open_part(Sink *sink, SinkTable table, int16 ring_part)
 		else
 			table_close(rel, NoLock);
 	}
-}
-
-bool
-sink_is_plain(const Sink *sink, const KeyColumn *key)
-{
-	return sink->direct &&
-		rows_table_is_plain(sink->writer.rel, sink->target->columns, sink->target->ncolumns, key);
 }
 
 void

@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "common/pg_prng.h"
@@ -327,17 +328,35 @@ store_begin(TimestampTz now, bool many)
 	return store;
 }
 
+static bool
+part_is_plain(Relation events, int16 ring_part)
+{
+	Oid			partition = rows_partition(events, ring_part);
+	Relation	rel;
+	bool		plain;
+
+	if (!OidIsValid(partition) || !rows_table_is_passive(events))
+		return false;
+	rel = table_open(partition, RowExclusiveLock);
+	plain = rows_table_is_plain(rel, columns_of_event, EVENT_COLUMNS, rows_event_key) && ids_are_plain(rel);
+	table_close(rel, NoLock);
+	return plain;
+}
+
 bool
 store_is_plain(TimestampTz now)
 {
-	Store		store = {.ring_part = tables_ring_part(now)};
+	Relation	events;
+	Relation	queue;
 	bool		plain;
 
 	write_home();
-	open_sinks(&store);
-	plain = sink_is_plain(&store.events, rows_event_key) && sink_is_plain(&store.queue, rows_queue_key) &&
-		ids_are_plain(store.events.rel, store.ring_part);
-	close_sinks(&store);
+	events = sink_lock(SINK_EVENT);
+	queue = sink_lock(SINK_QUEUE);
+	plain = part_is_plain(events, tables_ring_part(now)) &&
+		rows_table_is_plain(queue, columns_of_queue, QUEUE_COLUMNS, rows_queue_key);
+	table_close(queue, NoLock);
+	table_close(events, NoLock);
 	return plain;
 }
 

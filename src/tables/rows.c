@@ -312,15 +312,11 @@ key_lookup_close(KeyLookup *lookup)
 }
 
 bool
-rows_highest_key(Oid table, const KeyColumn *key, int64 *value)
+rows_highest_key_of(Relation rel, const KeyColumn *key, int64 *value)
 {
-	Relation	rel;
 	KeyLookup	lookup;
 	bool		found = false;
 
-	if (!ConditionalLockRelationOid(table, AccessShareLock))
-		return false;
-	rel = table_open(table, NoLock);
 	if (rel->rd_rel->relkind == RELKIND_RELATION && key_lookup_open(&lookup, rel, key))
 	{
 		TupleTableSlot *slot = table_slot_create(rel, NULL);
@@ -335,6 +331,19 @@ rows_highest_key(Oid table, const KeyColumn *key, int64 *value)
 		index_close(lookup.index, AccessShareLock);
 		ExecDropSingleTupleTableSlot(slot);
 	}
+	return found;
+}
+
+bool
+rows_highest_key(Oid table, const KeyColumn *key, int64 *value)
+{
+	Relation	rel;
+	bool		found;
+
+	if (!ConditionalLockRelationOid(table, AccessShareLock))
+		return false;
+	rel = table_open(table, NoLock);
+	found = rows_highest_key_of(rel, key, value);
 	table_close(rel, AccessShareLock);
 	return found;
 }

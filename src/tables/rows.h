@@ -91,6 +91,7 @@ extern void key_lookup_close(KeyLookup *lookup);
  * The highest value of the key's first column, a bigint, of any row whether
  * committed or not.  False: there is none, or it cannot be had at once.  Keeps no lock.
  */
+extern bool rows_highest_key_of(Relation rel, const KeyColumn *key, int64 *value);
 extern bool rows_highest_key(Oid table, const KeyColumn *key, int64 *value);
 
 /* ---------------------------------------------------------------------
