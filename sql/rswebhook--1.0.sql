@@ -811,7 +811,9 @@ $$;
 
 -- Owe a destination once more what it was not given: all events whose last
 -- status there has this outcome (NULL: any) and an error like this pattern
--- (NULL: any), and is of since or later and before until.
+-- (NULL: any), and is of since or later and before until. What was refused as there was
+-- no destination of that name is among what was refused; what a role was not allowed to
+-- send there only if the pattern asks for it.
 CREATE FUNCTION rswebhook_replay(destination text,
                                  since timestamptz,
                                  until timestamptz DEFAULT NULL,
@@ -823,17 +825,20 @@ RETURNS bigint
 AS $$
 DECLARE
     dest integer := rswebhook.destination_id(rswebhook_replay.destination);
+    missing text := format(': destination "%s" does not exist', rswebhook_replay.destination);
     queued bigint;
     first_id bigint;
     last_id bigint;
 BEGIN
     WITH matching AS (
         SELECT l.event_id FROM rswebhook.delivery l
-            WHERE l.destination_id = dest
+            WHERE (l.destination_id = dest OR
+                   (l.destination_id = 0 AND l.outcome = 'refused' AND right(l.error, length(missing)) = missing))
             AND (rswebhook_replay.since IS NULL OR l.started_at >= rswebhook_replay.since)
             AND (rswebhook_replay.until IS NULL OR l.started_at < rswebhook_replay.until)
             AND (rswebhook_replay.outcome IS NULL OR l.outcome = rswebhook_replay.outcome)
-            AND (rswebhook_replay.error_like IS NULL OR l.error LIKE rswebhook_replay.error_like)
+            AND CASE WHEN rswebhook_replay.error_like IS NOT NULL THEN l.error LIKE rswebhook_replay.error_like
+                     ELSE l.outcome <> 'refused' OR l.error NOT LIKE '%": permission denied for destination "%' END
             AND NOT EXISTS (SELECT FROM rswebhook.delivery later
                             WHERE later.event_id = l.event_id
                             AND later.destination_id = dest

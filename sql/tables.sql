@@ -115,7 +115,7 @@ SELECT trigger_on('people', 'INSERT', $$'crm', '', 'type=page', 'name=Home', 'an
 INSERT INTO people VALUES (5, 'b', 'x', 'free', 'team 5', 'was 5');
 SELECT trigger_on('people', 'INSERT', $$'crm', 'screen name', 'type=screen', 'columns=plan'$$);
 INSERT INTO people VALUES (6);
-SELECT trigger_on('people', 'INSERT', $$'crm', 'not this', 'name=this', 'columns=plan'$$);
+SELECT trigger_on('people', 'INSERT', $$'crm', '', 'name=this', 'columns=plan'$$);
 INSERT INTO people VALUES (7);
 SELECT s - '{messageId,originalTimestamp,sentAt,context}'::text[] AS event FROM sent() s;
 
@@ -185,7 +185,13 @@ SELECT a AS arguments, pg_temp.wrong(a) AS outcome FROM unnest(ARRAY[
     $$'crm', '', 'columns='$$, $$'crm', '', 'columns="id'$$, $$'crm', '', 'columns=id', 'except=id'$$, $$'crm', '', 'watch=id,,plan'$$,
     $$'crm', '', 'type=visit'$$, $$'crm', '', 'type=group'$$, $$'crm', '', 'type=alias', 'user_id=id'$$, $$'crm', '', 'previous=yes'$$,
     $$'crm', '', 'shape=svix'$$, $$'crm', '', 'shape=hasura', 'type=page'$$, $$'crm', '', 'shape=supabase', 'previous=true'$$,
-    $$'crm', '', 'destination_column=dest'$$, $$'crm', '', 'user_id=id', 'user_id=plan'$$, $$'crm', '', 'on_error=ignore'$$]) a;
+    $$'crm', '', 'destination_column=dest'$$, $$'crm', '', 'user_id=id', 'user_id=plan'$$, $$'crm', '', 'on_error=ignore'$$,
+    $$'crm', '', 'columns=id,'$$, $$'crm', '', 'columns=id,plan,"id"'$$, $$'crm', '', 'except='$$, $$'crm', '', 'name='$$, $$'crm', '', 'user_id='$$,
+    $$'crm', 'x', 'name=x'$$, $$'crm', 'x', 'shape=hasura'$$, $$'crm', 'x', 'type=identify'$$, $$'crm', '', 'type=alias', 'user_id=id', 'previous_id=was', 'name=x'$$,
+    $$'crm', '', 'group_id=team'$$, $$'crm', '', 'type=group', 'group_id=team', 'previous_id=was'$$]) a;
+-- what a group and an alias must have, a row may lack
+SELECT a AS arguments, pg_temp.wrong(a) AS outcome FROM unnest(ARRAY[
+    $$'crm', '', 'type=group', 'group_id=team'$$, $$'crm', '', 'type=alias', 'user_id=id', 'previous_id=was'$$, $$'crm', '', 'type=alias', 'user_id=was', 'previous_id=id'$$]) a;
 -- renamed, disabled, unusable, deleted
 UPDATE rswebhook.destination SET name = 'renamed' WHERE name = 'crm';
 SELECT pg_temp.wrong($$'crm', 'x', 'columns=id'$$);

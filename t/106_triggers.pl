@@ -29,6 +29,13 @@ foreach my $case (
     [ q{BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('there')}, qr/is not fired as/ ],
     [ q{AFTER INSERT ON orders FOR EACH STATEMENT EXECUTE FUNCTION rswebhook_trigger('there')}, qr/is not fired as/ ],
     [ q{AFTER TRUNCATE ON orders FOR EACH STATEMENT EXECUTE FUNCTION rswebhook_trigger('there')}, qr/is not fired as/ ],
+    [ q{AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('there', '', 'columns=id,')}, qr/invalid value "id,"/ ],
+    [ q{AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('there', '', 'watch=id,id')}, qr/has column "id" twice/ ],
+    [ q{AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('there', '', 'name=')}, qr/"name" of trigger "send" has no value/ ],
+    [ q{AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('there', 'Paid', 'name=Paid')}, qr/do not go together.*second argument/s ],
+    [ q{AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('there', 'Paid', 'shape=supabase')}, qr/do not go together.*second argument/s ],
+    [ q{AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('there', '', 'group_id=customer')}, qr/do not go together.*type group/s ],
+    [ q{AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination_column=')}, qr/"destination_column" of trigger "send" has no value/ ],
     [ q{AFTER UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox()}, qr/is not fired as/ ],
     [ q{AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('event=id')}, qr/cannot be used as "event"/ ],
     [ q{INSTEAD OF INSERT ON box FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('event=payload')}, qr/column "payload"/ ])

@@ -262,10 +262,14 @@ accept_delivery_time(const TimestampTz *deliver_after, TimestampTz now, Timestam
 		return refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE, "deliver_after must be finite", NULL,
 					  "Pause the destination to have events wait for an unknown time.");
 	if (*deliver_after > a_year_after(now))
-		return refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
-					  psprintf("deliver_after is out of range: \"%s\"", timestamptz_to_str(*deliver_after)),
+	{
+		const char *value = pstrdup(timestamptz_to_str(*deliver_after));
+
+		return refusal_set_quoting(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
+					  psprintf("deliver_after is out of range: \"%s\"", value), value,
 					  "It must not be more than a year from now: so long the payload is kept.",
 					  "Send the event when its time is nearer.");
+	}
 	*at = *deliver_after;
 	return true;
 }
@@ -279,11 +283,14 @@ accept_expiry_time(const Interval *expires_after, TimestampTz now, TimestampTz d
 	if (expires_after == NULL)
 		return true;
 	if (!(fabs(fields_interval_us(expires_after)) <= MAX_LIFETIME_US))
-		return refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
-					  psprintf("expires_after is out of range: \"%s\"",
-							   DatumGetCString(DirectFunctionCall1(interval_out, PointerGetDatum(expires_after)))),
+	{
+		const char *value = DatumGetCString(DirectFunctionCall1(interval_out, PointerGetDatum(expires_after)));
+
+		return refusal_set_quoting(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
+					  psprintf("expires_after is out of range: \"%s\"", value), value,
 					  "It must be greater than 0 and at most 36500 days.",
 					  "Leave it out for an event that does not expire.");
+	}
 	*at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
 												  PointerGetDatum(expires_after)));
 	if (*at <= now)

@@ -167,8 +167,8 @@ event_has_old(const EventForm *form)
 	return form->shape != SHAPE_RUDDERSTACK || form->with_previous;
 }
 
-static bool
-is_of_type(const EventForm *form, const char *type)
+bool
+event_is_of_type(const EventForm *form, const char *type)
 {
 	return strcmp(form->type, type) == 0;
 }
@@ -197,7 +197,7 @@ add_context(JsonbValue *event, const EventForm *form, const RowJson *rows, const
 static const char *
 event_name(const EventForm *form, const ChangedRow *row)
 {
-	if (!is_of_type(form, "track"))
+	if (!event_is_of_type(form, "track"))
 		return NULL;
 	return form->name != NULL ? form->name : psprintf("%s %s", form->table, operations[row->operation]);
 }
@@ -206,7 +206,7 @@ event_name(const EventForm *form, const ChangedRow *row)
 static const char *
 page_name(const EventForm *form)
 {
-	if (!is_of_type(form, "page") && !is_of_type(form, "screen"))
+	if (!event_is_of_type(form, "page") && !event_is_of_type(form, "screen"))
 		return NULL;
 	return form->name != NULL ? form->name : form->table;
 }

@@ -64,6 +64,8 @@ typedef struct EventIds
 
 extern EventShape event_shape(const char *word);
 
+extern bool event_is_of_type(const EventForm *form, const char *type);
+
 /* Is the user in the event itself? */
 extern bool event_has_user(const EventForm *form);
 

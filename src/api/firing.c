@@ -66,7 +66,8 @@ bool
 firing_begin(Firing *firing, FunctionCallInfo fcinfo, const char *function)
 {
 	static const Refusal read_only = {
-		ERRCODE_READ_ONLY_SQL_TRANSACTION, "nothing can be sent in a read-only transaction", NULL, NULL
+		.sqlerrcode = ERRCODE_READ_ONLY_SQL_TRANSACTION,
+		.message = "nothing can be sent in a read-only transaction"
 	};
 
 	/* it may write to a temporary table, and there is no record that could be written */
@@ -86,48 +87,76 @@ firing_end(Firing *firing)
 	send_end(&firing->sending);
 }
 
-/* Nearly always, nothing can fail that is not told instead. */
+/* May whoever changes the table see these columns of the row? */
+static bool
+may_read(const Firing *firing, const Bitmapset *columns)
+{
+	Oid			relid = RelationGetRelid(firing->trigdata->tg_relation);
+	int			column = -1;
+
+	if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
+		return false;
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return true;
+	while ((column = bms_next_member(columns, column)) >= 0)
+	{
+		if (pg_attribute_aclcheck(relid, column, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	}
+	return true;
+}
+
+/* Nearly always, nothing can fail that is not told instead.  openly: an error is told as it is. */
 static void
-prepare_event(Firing *firing, Size size, void (*prepare) (void *firing))
+prepare_event(Firing *firing, bool openly, Size size, void (*prepare) (void *firing), void (*name) (void *firing))
 {
 	const FiringPolicy *policy = firing->policy;
+	Refusal		ignored;
 
 	firing->accepted = false;
 	firing->event = (Datum) 0;
 	firing->prepared = (Prepared) {0};
 	if (!accept_size(size, &firing->refusal))
-		return;					/* before it is fetched */
-	if (policy->raises || (policy->trust == SEND_PLAIN && size < SMALL && !policy->may_fail))
+	{
+		if (!policy->raises)
+			(void) warn_try(name, firing, &ignored);	/* nothing else is fetched */
+		return;
+	}
+	if (openly || (policy->trust == SEND_PLAIN && size < SMALL && !policy->may_fail))
 		prepare(firing);
 	else if (!warn_try(prepare, firing, &firing->refusal))
 		firing->accepted = false;
 }
 
-static bool
-may_read(Relation rel, AttrNumber column)
+/* A message without a value that it quotes. */
+static const char *
+without(const char *message, const char *value)
 {
-	Oid			relid = RelationGetRelid(rel);
+	const char *quoted = psprintf("\"%s\"", encoding_quotable(value, strlen(value)));
+	const char *at = strstr(message, quoted);
 
-	return check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED &&
-		(pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
-		 pg_attribute_aclcheck(relid, column, GetUserId(), ACL_SELECT) == ACLCHECK_OK);
+	return at == NULL ? message :
+		psprintf("%.*s\"***\"%s", (int) (at - message), message, at + strlen(quoted));
 }
 
-/* To whoever changes the table, without a name that is in a column which he may not read. */
+/* To whoever changes the table, without what is in columns that he may not read. */
 static Refusal
 refusal_to_tell(const Firing *firing)
 {
+	const FiringPolicy *policy = firing->policy;
 	Refusal		told = firing->refusal;
-	int			column = firing->policy->destination_column;
-	const char *name;
-	const char *at;
 
-	if (column == 0 || firing->destination == NULL || may_read(firing->trigdata->tg_relation, column))
+	if (may_read(firing, policy->columns))
 		return told;
-	name = psprintf("\"%s\"", encoding_quotable(firing->destination, strlen(firing->destination)));
-	at = strstr(told.message, name);
-	if (at != NULL)
-		told.message = psprintf("%.*s\"***\"%s", (int) (at - told.message), told.message, at + strlen(name));
+	if (told.caught)
+		(void) refusal_set(&told, told.sqlerrcode, "event could not be made of the row, or not be stored",
+						   "What is wrong may quote columns that you may not read.",
+						   policy->raises ? NULL : "The reason is in rswebhook.delivery.");
+	if (told.value != NULL)
+		told.message = without(told.message, told.value);
+	if (policy->destination_column > 0 && firing->destination != NULL &&
+		!may_read(firing, bms_make_singleton(policy->destination_column)))
+		told.message = without(told.message, firing->destination);
 	return told;
 }
 
@@ -142,14 +171,15 @@ refuse(Firing *firing)
 }
 
 void
-firing_send(Firing *firing, Size size, void (*prepare) (void *firing))
+firing_send(Firing *firing, Size size, void (*prepare) (void *firing), void (*name) (void *firing))
 {
 	FiringPolicy *policy = firing->policy;
 	MemoryContext caller = MemoryContextSwitchTo(firing->sending.each);
+	bool		openly = policy->raises && may_read(firing, policy->columns);
 
-	prepare_event(firing, size, prepare);
+	prepare_event(firing, openly, size, prepare, name);
 	if (firing->accepted)
-		firing->accepted = warn_store(policy->raises, &policy->trust, &firing->sending, &firing->prepared, &firing->refusal);
+		firing->accepted = warn_store(openly, &policy->trust, &firing->sending, &firing->prepared, &firing->refusal);
 	if (!firing->accepted)
 		refuse(firing);
 	MemoryContextSwitchTo(caller);

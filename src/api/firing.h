@@ -12,6 +12,7 @@
 
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "nodes/bitmapset.h"
 
 #include "api/send.h"
 
@@ -22,6 +23,7 @@ typedef struct FiringPolicy
 	bool		raises;
 	bool		may_fail;		/* types' own functions are called */
 	int			destination_column; /* its number; 0: none */
+	Bitmapset  *columns;		/* numbers of all that are read */
 	SendTrust	trust;			/* what is known so far */
 } FiringPolicy;
 
@@ -53,8 +55,9 @@ extern void firing_end(Firing *firing);
 /*
  * Sends an event, or records that it was refused.  prepare makes it and fills in the
  * members above, of which accepted is false so far; it reads only.  size: what its row has
- * at least, in bytes, before anything of it is fetched.
+ * at least, in bytes, before anything of it is fetched.  Of one that is too large, name
+ * fills in the destination.
  */
-extern void firing_send(Firing *firing, Size size, void (*prepare) (void *firing));
+extern void firing_send(Firing *firing, Size size, void (*prepare) (void *firing), void (*name) (void *firing));
 
 #endif							/* RSWEBHOOK_FIRING_H */

@@ -90,6 +90,10 @@ options_read(const Trigger *trigger, int first, Option *options, int count, Refu
 						  NULL, again);
 		option->given = true;
 		option->value = strchr(argument, '=') + 1;
+		if (option->value[0] == '\0')
+			return refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
+						  psprintf("option \"%s\" of trigger \"%s\" has no value", option->name, trigger->tgname),
+						  NULL, "Create the trigger anew, with a value or without the option.");
 		if (option->allowed != NULL && !is_allowed(option))
 			return refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
 						  psprintf("invalid value \"%s\" for option \"%s\" of trigger \"%s\"",
@@ -115,7 +119,7 @@ options_table(Relation rel, const Trigger *trigger, Refusal *refusal)
 		relid = llast_oid(get_partition_ancestors(relid));
 	for (int i = 0; i < lengthof(tables); i++)
 	{
-		if (relid == tables_relation(tables[i]))
+		if (relid == tables_find(tables[i]))
 			return refusal_set(refusal, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 						  psprintf("trigger \"%s\" cannot be on \"rswebhook.%s\"", trigger->tgname, tables[i]),
 						  "What it sends is written there itself.", "Send from rswebhook.delivery, or from tables of your own.");
@@ -127,7 +131,7 @@ bool
 options_column(Relation rel, const Trigger *trigger, const char *name, int *attnum, Refusal *refusal)
 {
 	*attnum = 0;
-	if (name == NULL || name[0] == '\0')
+	if (name == NULL)
 		return true;
 	*attnum = SPI_fnumber(RelationGetDescr(rel), name);
 	return *attnum > 0 ||
@@ -137,7 +141,7 @@ options_column(Relation rel, const Trigger *trigger, const char *name, int *attn
 			   psprintf("An argument of the trigger \"%s\" names it.", trigger->tgname), again);
 }
 
-/* The next name of a list, which it moves forward; NULL: it has no closing quote. */
+/* The next name of a list, which it moves to the comma or end; NULL: it has no closing quote. */
 static char *
 next_name(const char **list)
 {
@@ -168,7 +172,7 @@ next_name(const char **list)
 		while (name.len > 0 && scanner_isspace(name.data[name.len - 1]))
 			name.data[--name.len] = '\0';
 	}
-	*list = *c == ',' ? c + 1 : c;
+	*list = c;
 	return name.data;
 }
 
@@ -178,7 +182,7 @@ options_columns(Relation rel, const Trigger *trigger, const Option *option, bool
 	const char *rest = option->value;
 
 	memset(listed, 0, RelationGetDescr(rel)->natts * sizeof(bool));
-	do
+	for (;; rest++)
 	{
 		char	   *name = next_name(&rest);
 		int			attnum;
@@ -190,7 +194,13 @@ options_columns(Relation rel, const Trigger *trigger, const Option *option, bool
 						  "It is a list of columns' names, with commas between them.", again);
 		if (!options_column(rel, trigger, name, &attnum, refusal))
 			return false;
+		if (listed[attnum - 1])
+			return refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
+						  psprintf("option \"%s\" of trigger \"%s\" has column \"%s\" twice", option->name,
+								   trigger->tgname, name),
+						  NULL, again);
 		listed[attnum - 1] = true;
-	} while (*rest != '\0');
-	return true;
+		if (*rest == '\0')
+			return true;
+	}
 }

@@ -30,10 +30,10 @@ extern const char *const options_truths[];
 /* What an option that is true or false says of it. */
 extern Enrichment options_enrichment(const Option *option);
 
-/* The words of the form key=value, from the argument first on. */
+/* The words of the form key=value, from the argument first on; no value is empty. */
 extern bool options_read(const Trigger *trigger, int first, Option *options, int count, Refusal *refusal);
 
-/* A column by name; *attnum 0: no name, or an empty one. */
+/* A column by name; *attnum 0: no name. */
 extern bool options_column(Relation rel, const Trigger *trigger, const char *name, int *attnum,
 						   Refusal *refusal);
 

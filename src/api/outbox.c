@@ -145,10 +145,8 @@ check_combination(const Trigger *trigger, const Option *options, Refusal *refusa
 					  NULL, "Create the trigger anew with one of them.");
 	if (made && options[OUTBOX_EVENT].given)
 		problem = "An event is in a column, or is made of columns.";
-	else if (made && (!options[OUTBOX_TYPE].given || options[OUTBOX_TYPE].value[0] == '\0'))
+	else if (made && !options[OUTBOX_TYPE].given)
 		problem = "An event that is made of columns has a type.";
-	else if (options[OUTBOX_EVENT].given && options[OUTBOX_EVENT].value[0] == '\0')
-		problem = "No column is named for the event.";
 	return problem == NULL ||
 		refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE,
 			   psprintf("arguments of trigger \"%s\" do not go together", trigger->tgname),
@@ -180,8 +178,10 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 			!check_type(rel, plan, option, refusal))
 			return NULL;
 		plan->last_column = Max(plan->last_column, plan->columns[option]);
-		plan->policy.may_fail |= plan->columns[option] > 0 &&
-			!is_plain(RelationGetDescr(rel), option, plan->columns[option]);
+		if (plan->columns[option] == 0)
+			continue;
+		plan->policy.columns = bms_add_member(plan->policy.columns, plan->columns[option]);
+		plan->policy.may_fail |= !is_plain(RelationGetDescr(rel), option, plan->columns[option]);
 	}
 	plan->destination = options[OUTBOX_DESTINATION].value;
 	plan->policy.owner = trigger_names_owner(rel, trigger->tgoid);
@@ -218,6 +218,58 @@ text_of(const OutboxFiring *firing, int option)
 		rowjson_text(desc_of(firing), attnum, firing->row->tts_values, firing->row->tts_isnull);
 }
 
+static Size
+size_of(const OutboxFiring *firing, int option)
+{
+	return rowjson_column_size(desc_of(firing), firing->plan->columns[option], firing->row->tts_values,
+							   firing->row->tts_isnull);
+}
+
+static const char *
+destination_of(const OutboxFiring *firing)
+{
+	return firing->plan->destination != NULL ? firing->plan->destination :
+		text_of(firing, OUTBOX_DESTINATION_COLUMN);
+}
+
+/* arg: an OutboxFiring */
+static void
+name_destination(void *arg)
+{
+	OutboxFiring *firing = arg;
+	Refusal		ignored;
+
+	if (accept_size(size_of(firing, OUTBOX_DESTINATION_COLUMN), &ignored))
+		firing->base.destination = destination_of(firing);
+}
+
+/* How deep it is nested is the row's own matter, and not the statement's. */
+static Datum
+parse_json(const char *text)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		json = (Datum) 0;
+
+	PG_TRY();
+	{
+		json = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_STATEMENT_TOO_COMPLEX)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(caller);
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("event is nested too deeply"),
+				 errdetail("It takes more of the stack than max_stack_depth to read it."),
+				 errhint("Nest its arrays and objects less deeply.")));
+	}
+	PG_END_TRY();
+	return json;
+}
+
 /* A value that is stored elsewhere is not fetched if it is too large. */
 static bool
 json_of(OutboxFiring *firing, int option, Datum *json)
@@ -232,7 +284,7 @@ json_of(OutboxFiring *firing, int option, Datum *json)
 	if (!accept_size(rowjson_value_size(value), &firing->base.refusal))
 		return false;
 	*json = type == JSONBOID ? value :
-		DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(value)));
+		parse_json(TextDatumGetCString(value));
 	return true;
 }
 
@@ -280,8 +332,7 @@ prepare_row(void *arg)
 	SendOptions options = {.ordering_key = text_of(firing, OUTBOX_ORDERING_KEY), .enrich = plan->enrich};
 	TimestampTz deliver_after;
 
-	options.destination = plan->destination != NULL ? plan->destination :
-		text_of(firing, OUTBOX_DESTINATION_COLUMN);
+	options.destination = destination_of(firing);
 	firing->base.destination = options.destination;
 	if (after > 0 && !row->tts_isnull[after - 1])
 	{
@@ -294,21 +345,15 @@ prepare_row(void *arg)
 		send_prepare(&firing->base.sending, firing->base.event, &options, &firing->base.prepared, &firing->base.refusal);
 }
 
-/* Of what becomes the event. */
+/* What becomes the event has so many bytes; what decides on it has no more. */
 static Size
 size_of_row(const OutboxFiring *firing)
 {
-	const TupleTableSlot *row = firing->row;
 	Size		size = 0;
 
 	for (int option = OUTBOX_EVENT; option <= OUTBOX_MESSAGE_ID; option++)
-	{
-		int			attnum = firing->plan->columns[option];
-
-		if (attnum > 0 && !row->tts_isnull[attnum - 1] && TupleDescAttr(desc_of(firing), attnum - 1)->attlen == -1)
-			size += rowjson_value_size(row->tts_values[attnum - 1]);
-	}
-	return size;
+		size += size_of(firing, option);
+	return Max(size, Max(size_of(firing, OUTBOX_ORDERING_KEY), size_of(firing, OUTBOX_DESTINATION_COLUMN)));
 }
 
 static void
@@ -316,7 +361,7 @@ fire_for_row(OutboxFiring *firing)
 {
 	slot_getsomeattrs(firing->row, firing->plan->last_column);
 	firing->base.destination = firing->plan->destination;
-	firing_send(&firing->base, size_of_row(firing), prepare_row);
+	firing_send(&firing->base, size_of_row(firing), prepare_row, name_destination);
 }
 
 /*

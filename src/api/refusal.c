@@ -14,7 +14,18 @@
 bool
 refusal_set(Refusal *refusal, int sqlerrcode, const char *message, const char *detail, const char *hint)
 {
-	*refusal = (Refusal) {sqlerrcode, message, detail, hint};
+	*refusal = (Refusal) {
+		.sqlerrcode = sqlerrcode, .message = message, .detail = detail, .hint = hint
+	};
+	return false;
+}
+
+bool
+refusal_set_quoting(Refusal *refusal, int sqlerrcode, const char *message, const char *value,
+					const char *detail, const char *hint)
+{
+	(void) refusal_set(refusal, sqlerrcode, message, detail, hint);
+	refusal->value = value;
 	return false;
 }
 

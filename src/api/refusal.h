@@ -16,11 +16,17 @@ typedef struct Refusal
 	const char *message;
 	const char *detail;			/* a sentence, or NULL */
 	const char *hint;			/* likewise */
+	const char *value;			/* of the row, that the message quotes; NULL: none */
+	bool		caught;			/* an error's, which may quote anything of the row */
 } Refusal;
 
 /* For the rules: take note, and return false. */
 extern bool refusal_set(Refusal *refusal, int sqlerrcode, const char *message, const char *detail,
 				   const char *hint);
+
+/* Likewise, of a message that quotes a value of the row, which is not everybody's. */
+extern bool refusal_set_quoting(Refusal *refusal, int sqlerrcode, const char *message, const char *value,
+								const char *detail, const char *hint);
 
 /* As an error, or at another level; where: a line of context, or NULL. */
 extern void refusal_report(const Refusal *refusal, int elevel, const char *where);

@@ -214,6 +214,13 @@ rowjson_value_size(Datum varlena)
 }
 
 Size
+rowjson_column_size(TupleDesc desc, int attnum, const Datum *values, const bool *nulls)
+{
+	return attnum == 0 || nulls[attnum - 1] || TupleDescAttr(desc, attnum - 1)->attlen != -1 ? 0 :
+		rowjson_value_size(values[attnum - 1]);
+}
+
+Size
 rowjson_size(const RowJson *rows, const Datum *values, const bool *nulls)
 {
 	Size		size = 0;

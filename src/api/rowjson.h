@@ -29,6 +29,9 @@ extern Size rowjson_size(const RowJson *rows, const Datum *values, const bool *n
 
 extern Size rowjson_value_size(Datum varlena);
 
+/* Of a row's column; 0: it is null, has a fixed length, or is number 0, which is none. */
+extern Size rowjson_column_size(TupleDesc desc, int attnum, const Datum *values, const bool *nulls);
+
 /* May a value of these columns be an error, since its type's own functions are called? */
 extern bool rowjson_may_fail(const RowJson *rows);
 

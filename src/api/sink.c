@@ -63,11 +63,13 @@ relcache_callback(Datum arg, Oid relid)
 		changes++;
 }
 
+/* One that is not there is its user's matter: again and again, until it is. */
 static void
 look_up(void)
 {
 	static bool registered = false;
 	uint64		seen = changes;
+	bool		all;
 
 	if (looked_up_at == seen)
 		return;
@@ -76,10 +78,14 @@ look_up(void)
 		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
 		registered = true;
 	}
+	sequence = tables_find("event_id_seq");
+	all = OidIsValid(sequence);
 	for (int i = 0; i < lengthof(targets); i++)
-		targets[i].relid = tables_relation(targets[i].name);
-	sequence = tables_relation("event_id_seq");
-	looked_up_at = seen;
+	{
+		targets[i].relid = tables_find(targets[i].name);
+		all &= OidIsValid(targets[i].relid);
+	}
+	looked_up_at = all ? seen : 0;
 }
 
 uint64
@@ -92,7 +98,7 @@ Oid
 sink_event_sequence(void)
 {
 	look_up();
-	return sequence;
+	return OidIsValid(sequence) ? sequence : tables_relation("event_id_seq");
 }
 
 /*
@@ -104,14 +110,22 @@ open_target(const Target *target)
 {
 	for (;;)
 	{
+		uint64		seen;
 		Relation	rel;
 
 		look_up();
-		rel = table_open(target->relid, RowExclusiveLock);
-		if (looked_up_at == changes)
+		seen = changes;
+		rel = table_open(OidIsValid(target->relid) ? target->relid : tables_relation(target->name), RowExclusiveLock);
+		if (changes == seen)
 			return rel;
 		table_close(rel, NoLock);
 	}
+}
+
+Relation
+sink_lock(SinkTable table)
+{
+	return open_target(&targets[table]);
 }
 
 void

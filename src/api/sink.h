@@ -43,6 +43,9 @@ extern uint64 sink_changes(void);
 /* Where ids of events come from. */
 extern Oid	sink_event_sequence(void);
 
+/* Only locks it. */
+extern Relation sink_lock(SinkTable table);
+
 /* Locks it; or a ring's partition for a part, without which it is an error. */
 extern void sink_open(Sink *sink, SinkTable table);
 extern void sink_open_part(Sink *sink, SinkTable table, int16 ring_part);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * store.c
- *		The rows of an event, and its id.
+ *		The rows of an event.
  *
  * Ids are drawn in one order and become visible in another.  Nothing here sees
  * to that: whoever commits tells the workers which ids have become visible
@@ -13,24 +13,19 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_sequence.h"
-#include "commands/sequence.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "api/accept.h"
+#include "api/ids.h"
 #include "api/once.h"
 #include "api/sink.h"
 #include "api/store.h"
@@ -44,14 +39,9 @@
 #include "tables/rows.h"
 #include "tables/tables.h"
 
-/* Ids that are passed over, as other sessions may draw some at the same time. */
-#define ID_MARGIN	1000
-
 /* What this session knows until one of the tables has changed (sink_changes()). */
 static bool home_written;		/* it has ours, by a transaction that committed */
 static uint64 home_seen;
-static int64 newest_id;			/* that it has drawn; 0: none since then */
-static uint64 newest_seen;
 
 /* ---------------------------------------------------------------------
  * The event
@@ -105,6 +95,7 @@ write_home(void)
 	/* our own row may go with a rollback, and is not seen in this statement */
 	if (written_by == GetCurrentTransactionId())
 		return;
+	home_written = false;		/* should it fail */
 	home_seen = sink_changes();
 	home = home_look();
 	if (home == HOME_ELSEWHERE)
@@ -131,104 +122,6 @@ note_queued(const Taker *taker, int64 event_id, int64 key, ShareMap map)
 
 	wake_note_queued(&(QueuedRange) {taker->destination_id, SHARE_BIT(share), event_id, event_id},
 					 map);
-}
-
-/* 0: there is none, or it cannot be had. */
-static int64
-highest_id_in(Relation events, int16 ring_part)
-{
-	Oid			partition = rows_partition(events, ring_part);
-	int64		id;
-
-	return OidIsValid(partition) && rows_highest_key(partition, rows_event_key, &id) ? id : 0;
-}
-
-/* Where anything was sent in the time of this part, that came last. */
-static int64
-highest_id(Relation events, int16 ring_part)
-{
-	int64		highest = highest_id_in(events, ring_part);
-
-	for (int16 other = 0; other < RING_PARTS && highest == 0; other++)
-		highest = Max(highest, highest_id_in(events, other));
-	return highest;
-}
-
-/* Beyond its end there is nothing for it to be set to. */
-static void
-check_room_in_sequence(int64 highest)
-{
-	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sink_event_sequence()));
-	int64		end;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for sequence %u", sink_event_sequence());
-	end = ((Form_pg_sequence) GETSTRUCT(tuple))->seqmax;
-	ReleaseSysCache(tuple);
-	if (highest >= end || (uint64) end - (uint64) highest <= ID_MARGIN)
-		ereport(ERROR,
-				(errcode(ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED),
-				 errmsg("sequence \"rswebhook.event_id_seq\" has no ids left beyond those of events"),
-				 errdetail("Its MAXVALUE is " INT64_FORMAT "; an event in rswebhook.event has the id " INT64_FORMAT ".",
-						   end, highest),
-				 errhint("Run ALTER SEQUENCE rswebhook.event_id_seq AS bigint NO MAXVALUE NO CYCLE.")));
-}
-
-/* The sequence may be behind: have it go on beyond the highest id of an event. */
-static int64
-pass_used_ids(Oid owner, int64 highest)
-{
-	Oid			sequence = sink_event_sequence();
-	Oid			user;
-	int			context;
-	int64		id;
-
-	/* one session after the other, or it would be set back again */
-	LockDatabaseObject(RelationRelationId, sequence, 0, ExclusiveLock);
-	id = nextval_internal(sequence, false);
-	if (id <= highest)
-	{
-		check_room_in_sequence(highest);
-		GetUserIdAndSecContext(&user, &context);
-		SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE);
-		(void) DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence),
-								   Int64GetDatum(highest + ID_MARGIN));
-		SetUserIdAndSecContext(user, context);
-		id = nextval_internal(sequence, false);
-		ereport(LOG,
-				(errmsg("rswebhook sets sequence \"rswebhook.event_id_seq\" to " INT64_FORMAT,
-						id),
-				 errdetail("It had been set back, to ids that events in rswebhook.event have.")));
-	}
-	UnlockDatabaseObject(RelationRelationId, sequence, 0, ExclusiveLock);
-	return id;
-}
-
-/*
- * An id that no event has, and higher than that of any: receivers take two
- * events with one id for one, and a user's events are sent in the order of
- * their ids.  So after somebody has restarted the sequence, or restored it to an
- * older state, it is not used as it is.
- */
-static int64
-next_id(Relation events, int16 ring_part)
-{
-	int64		id;
-
-	/* while we are known to run, no worker takes it for one that is over (floors.c) */
-	(void) GetTopTransactionId();
-	id = nextval_internal(sink_event_sequence(), false);
-	if (newest_id == 0 || newest_seen != sink_changes() || id <= newest_id)
-	{
-		int64		highest = highest_id(events, ring_part);
-
-		/* beyond some id there is nowhere to go on */
-		if (id <= highest && highest <= PG_INT64_MAX - 2 * ID_MARGIN)
-			id = pass_used_ids(events->rd_rel->relowner, highest);
-	}
-	newest_id = id;
-	newest_seen = sink_changes();
-	return id;
 }
 
 /*
@@ -435,15 +328,35 @@ store_begin(TimestampTz now, bool many)
 	return store;
 }
 
+static bool
+part_is_plain(Relation events, int16 ring_part)
+{
+	Oid			partition = rows_partition(events, ring_part);
+	Relation	rel;
+	bool		plain;
+
+	if (!OidIsValid(partition) || !rows_table_is_passive(events))
+		return false;
+	rel = table_open(partition, RowExclusiveLock);
+	plain = rows_table_is_plain(rel, columns_of_event, EVENT_COLUMNS, rows_event_key) && ids_are_plain(rel);
+	table_close(rel, NoLock);
+	return plain;
+}
+
 bool
 store_is_plain(TimestampTz now)
 {
-	Store		store = {.ring_part = tables_ring_part(now)};
+	Relation	events;
+	Relation	queue;
 	bool		plain;
 
-	open_sinks(&store);
-	plain = store.events.direct && store.queue.direct;
-	close_sinks(&store);
+	write_home();
+	events = sink_lock(SINK_EVENT);
+	queue = sink_lock(SINK_QUEUE);
+	plain = part_is_plain(events, tables_ring_part(now)) &&
+		rows_table_is_plain(queue, columns_of_queue, QUEUE_COLUMNS, rows_queue_key);
+	table_close(queue, NoLock);
+	table_close(events, NoLock);
 	return plain;
 }
 
@@ -496,7 +409,7 @@ store_add(Store *store, const Prepared *prepared)
 {
 	const Taker *takers = prepared->takers;
 	int			count = prepared->count;
-	int64		id = next_id(store->events.rel, store->ring_part);
+	int64		id = ids_next(store->events.rel, store->ring_part);
 	int64		first;
 
 	if (prepared->once)

@@ -33,7 +33,10 @@ extern void store_close_lasting(void);
 /* Once a process, before the first store. */
 extern void store_register_callbacks(void);
 
-/* Would all be written without a statement, that somebody's triggers or checks can fail? */
+/*
+ * Would all be written without a statement, and is there nothing that can fail it: no
+ * trigger, check, index or id of somebody else's?  An error: it would be one anyway.
+ */
 extern bool store_is_plain(TimestampTz now);
 
 /* Returns its id, or that of the one that all its takers had before. */

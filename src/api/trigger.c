@@ -88,22 +88,42 @@ typedef struct TriggerPlan
 	FiringPolicy policy;
 } TriggerPlan;
 
+/* The event's name; NULL: none. */
+static const char *
+second_argument(const Trigger *trigger)
+{
+	return trigger->tgnargs > 1 && trigger->tgargs[1][0] != '\0' ? trigger->tgargs[1] : NULL;
+}
+
 static bool
 check_combination(const Trigger *trigger, const Option *options, Refusal *refusal)
 {
 	static const int of_rudderstack[] = {OPTION_NAME, OPTION_TYPE, OPTION_ANONYMOUS_ID, OPTION_GROUP_ID, OPTION_PREVIOUS_ID, OPTION_PREVIOUS, OPTION_ENRICH};
 	const char *type = options[OPTION_TYPE].value;
+	bool		rudderstack = event_shape(options[OPTION_SHAPE].value) == SHAPE_RUDDERSTACK;
+	bool		named = second_argument(trigger) != NULL;
 	const char *problem = NULL;
 
 	if (options[OPTION_COLUMNS].given && options[OPTION_EXCEPT].given)
 		problem = "Columns are listed by one of \"columns\" and \"except\".";
+	else if (named && options[OPTION_NAME].given)
+		problem = "The name is the second argument, or \"name\".";
+	else if (named && !rudderstack)
+		problem = "The second argument, a name, is for events of the shape rudderstack.";
+	else if ((named || options[OPTION_NAME].given) && rudderstack &&
+			 (strcmp(type, "identify") == 0 || strcmp(type, "group") == 0 || strcmp(type, "alias") == 0))
+		problem = psprintf("An event of type %s has no name.", type);
+	else if (options[OPTION_GROUP_ID].given && rudderstack && strcmp(type, "group") != 0)
+		problem = "\"group_id\" is for events of type group.";
+	else if (options[OPTION_PREVIOUS_ID].given && rudderstack && strcmp(type, "alias") != 0)
+		problem = "\"previous_id\" is for events of type alias.";
 	else if (strcmp(type, "group") == 0 && !options[OPTION_GROUP_ID].given)
 		problem = "An event of type group has a group_id.";
 	else if (strcmp(type, "alias") == 0 && (!options[OPTION_PREVIOUS_ID].given || !options[OPTION_USER_ID].given))
 		problem = "An event of type alias has a previous_id and a user_id.";
 	for (int i = 0; problem == NULL && i < lengthof(of_rudderstack); i++)
 	{
-		if (options[of_rudderstack[i]].given && strcmp(options[OPTION_SHAPE].value, "rudderstack") != 0)
+		if (options[of_rudderstack[i]].given && !rudderstack)
 			problem = psprintf("\"%s\" is for events of the shape rudderstack.", options[of_rudderstack[i]].name);
 	}
 	return problem == NULL ||
@@ -149,11 +169,18 @@ find_columns(Relation rel, const Trigger *trigger, const Option *options, Trigge
 		if (!options_column(rel, trigger, options[columns[i].option].value, columns[i].attnum, refusal))
 			return false;
 		plan->last_column = Max(plan->last_column, *columns[i].attnum);
-		plan->policy.may_fail |= *columns[i].attnum > 0 &&
-			!rowjson_text_is_plain(RelationGetDescr(rel), *columns[i].attnum);
+		if (*columns[i].attnum == 0)
+			continue;
+		plan->policy.columns = bms_add_member(plan->policy.columns, *columns[i].attnum);
+		plan->policy.may_fail |= !rowjson_text_is_plain(RelationGetDescr(rel), *columns[i].attnum);
 	}
 	if (!choose_columns(rel, trigger, options, chosen, refusal))
 		return false;
+	for (int i = 0; i < natts; i++)
+	{
+		if (chosen[i])
+			plan->policy.columns = bms_add_member(plan->policy.columns, i + 1);
+	}
 	plan->rows = rowjson_make(RelationGetDescr(rel), chosen);
 	plan->policy.may_fail |= rowjson_may_fail(plan->rows);
 	plan->last_column = Max(plan->last_column, rowjson_last_column(plan->rows));
@@ -211,8 +238,7 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 	plan->form.trigger = pstrdup(trigger->tgname);
 	plan->form.type = options[OPTION_TYPE].value;
 	plan->form.shape = event_shape(options[OPTION_SHAPE].value);
-	plan->form.name = options[OPTION_NAME].given ? options[OPTION_NAME].value :
-		trigger->tgnargs > 1 && trigger->tgargs[1][0] != '\0' ? trigger->tgargs[1] : NULL;
+	plan->form.name = options[OPTION_NAME].given ? options[OPTION_NAME].value : second_argument(trigger);
 	/* only RudderStack's own events pass its gateway */
 	plan->enrich = event_has_user(&plan->form) ? options_enrichment(&options[OPTION_ENRICH]) : ENRICH_NO;
 	plan->form.with_previous = strcmp(options[OPTION_PREVIOUS].value, "true") == 0;
@@ -279,6 +305,64 @@ text_of(const TriggerFiring *firing, int column)
 					 is_delete ? row->old_nulls : row->new_nulls);
 }
 
+static Size
+size_of(const TriggerFiring *firing, int column)
+{
+	const ChangedRow *row = &firing->row;
+	bool		is_delete = row->operation == OPERATION_DELETE;
+
+	return rowjson_column_size(firing->desc, column, is_delete ? row->old_values : row->new_values,
+							   is_delete ? row->old_nulls : row->new_nulls);
+}
+
+static const char *
+destination_of(const TriggerFiring *firing)
+{
+	const TriggerPlan *plan = firing->plan;
+
+	return plan->destination_column > 0 ? text_of(firing, plan->destination_column) : plan->destination;
+}
+
+/* arg: a TriggerFiring */
+static void
+name_destination(void *arg)
+{
+	TriggerFiring *firing = arg;
+	Refusal		ignored;
+
+	if (accept_size(size_of(firing, firing->plan->destination_column), &ignored))
+		firing->base.destination = destination_of(firing);
+}
+
+/* RudderStack's groups and aliases are nothing without these. */
+static bool
+check_ids(const TriggerFiring *firing, const EventIds *ids, Refusal *refusal)
+{
+	const TriggerPlan *plan = firing->plan;
+	const struct
+	{
+		const char *type;
+		const char *option;
+		const char *value;
+		int			column;
+	}			needed[] = {
+		{"group", "group_id", ids->group, plan->group_id},
+		{"alias", "previous_id", ids->previous, plan->previous_id},
+		{"alias", "user_id", ids->user, plan->user_id}
+	};
+
+	for (int i = 0; i < lengthof(needed); i++)
+	{
+		if (needed[i].value == NULL && event_is_of_type(&plan->form, needed[i].type))
+			return refusal_set(refusal, ERRCODE_NULL_VALUE_NOT_ALLOWED,
+							   psprintf("%s of an event of type %s must not be null", needed[i].option, needed[i].type),
+							   psprintf("Column \"%s\" of relation \"%s\" is null.",
+										NameStr(TupleDescAttr(firing->desc, needed[i].column - 1)->attname),
+										RelationGetRelationName(firing->base.trigdata->tg_relation)), NULL);
+	}
+	return true;
+}
+
 /* arg: a TriggerFiring */
 static void
 prepare_row(void *arg)
@@ -293,29 +377,40 @@ prepare_row(void *arg)
 		.previous = text_of(firing, plan->previous_id)
 	};
 	SendOptions options = {
-		.destination = plan->destination_column > 0 ? text_of(firing, plan->destination_column) : plan->destination,
+		.destination = destination_of(firing),
 		.ordering_key = plan->ordering_key > 0 ? text_of(firing, plan->ordering_key) :
 		event_has_user(&plan->form) ? NULL : ids.user,
 		.enrich = plan->enrich
 	};
 
 	base->destination = options.destination;
+	if (!check_ids(firing, &ids, &base->refusal))
+		return;
 	base->event = event_of_row(&plan->form, plan->rows, &firing->row, &ids, base->sending.now);
 	base->accepted = send_prepare(&base->sending, base->event, &options, &base->prepared, &base->refusal);
 }
 
-/* Of the rows that are sent, before anything of them is fetched. */
+/* What is sent of the row has at least so many bytes; what decides on it has no more. */
 static Size
-size_of_rows(const TriggerPlan *plan, const ChangedRow *row)
+size_of_event(const TriggerFiring *firing)
 {
-	Size		size = 0;
+	const TriggerPlan *plan = firing->plan;
+	const ChangedRow *row = &firing->row;
+	Size		user = size_of(firing, plan->user_id);
+	Size		size = size_of(firing, plan->anonymous_id) + size_of(firing, plan->group_id) +
+		size_of(firing, plan->previous_id);
+	Size		beside = Max(size_of(firing, plan->ordering_key), size_of(firing, plan->destination_column));
 
+	if (event_has_user(&plan->form))
+		size += user;
+	else
+		beside = Max(beside, user);
 	if (row->operation != OPERATION_DELETE)
 		size += rowjson_size(plan->rows, row->new_values, row->new_nulls);
 	if (row->operation == OPERATION_DELETE ||
 		(row->operation == OPERATION_UPDATE && !row->unpaired && event_has_old(&plan->form)))
 		size += rowjson_size(plan->rows, row->old_values, row->old_nulls);
-	return size;
+	return Max(size, beside);
 }
 
 static void
@@ -327,7 +422,7 @@ fire_for_row(TriggerFiring *firing)
 		!is_changed(plan, firing->desc, &firing->row))
 		return;
 	firing->base.destination = plan->destination;
-	firing_send(&firing->base, size_of_rows(plan, &firing->row), prepare_row);
+	firing_send(&firing->base, size_of_event(firing), prepare_row, name_destination);
 }
 
 static void

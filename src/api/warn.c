@@ -40,9 +40,11 @@ warn_try(void (*step) (void *arg), void *arg, Refusal *refusal)
 	if (is_the_applications(error->sqlerrcode))
 		ReThrowError(error);
 	/* a constraint's detail quotes the row */
-	return refusal_set(refusal, error->sqlerrcode, error->message,
+	(void) refusal_set(refusal, error->sqlerrcode, error->message,
 					   ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ?
 					   NULL : error->detail, error->hint);
+	refusal->caught = true;
+	return false;
 }
 
 typedef struct Looking
@@ -159,6 +161,7 @@ write_record(void *arg)
 static void
 write_what_can_be(Record *record)
 {
+	const char *destination = record->destination;
 	Refusal		ignored;
 
 	if (warn_try(write_record, record, &ignored))
@@ -166,7 +169,11 @@ write_what_can_be(Record *record)
 	record->destination = NULL;
 	if (warn_try(write_record, record, &ignored))
 		return;
+	record->destination = destination;
 	record->event = (Datum) 0;
+	if (warn_try(write_record, record, &ignored))
+		return;
+	record->destination = NULL;
 	(void) warn_try(write_record, record, &ignored);
 }
 

@@ -26,8 +26,8 @@ extern const char *const warn_on_error_values[];
 extern bool warn_try(void (*step) (void *arg), void *arg, Refusal *refusal);
 
 /*
- * Stores what was prepared.  False: it could not be, and why.  trust: what is known of
- * that so far, of this statement.
+ * Stores what was prepared.  False: it could not be, and why; or that is an error as it is.
+ * trust: what is known of that so far, of this statement.
  */
 extern bool warn_store(bool raises, SendTrust *trust, Sending *sending, const Prepared *prepared,
 					   Refusal *refusal);

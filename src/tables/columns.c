@@ -32,6 +32,10 @@ const Column columns_of_delivery[DELIVERY_COLUMNS] = {
 	DELIVERY_COLUMN_LIST(AS_COLUMN)
 };
 
+const Column columns_of_message[MESSAGE_COLUMNS] = {
+	MESSAGE_COLUMN_LIST(AS_COLUMN)
+};
+
 const Column columns_of_home[HOME_COLUMNS] = {
 	HOME_COLUMN_LIST(AS_COLUMN)
 };

@@ -50,6 +50,13 @@
 	COLUMN(DELIVERY_REQUEST, "request", TEXTOID, "text", true) \
 	COLUMN(DELIVERY_RESPONSE_BODY, "response_body", TEXTOID, "text", true)
 
+#define MESSAGE_COLUMN_LIST(COLUMN) \
+	COLUMN(MESSAGE_DESTINATION_ID, "destination_id", INT4OID, "int4", false) \
+	COLUMN(MESSAGE_HASH, "hash", UUIDOID, "uuid", false) \
+	COLUMN(MESSAGE_EVENT_ID, "event_id", INT8OID, "int8", false) \
+	COLUMN(MESSAGE_NOTED_AT, "noted_at", TIMESTAMPTZOID, "timestamptz", false) \
+	COLUMN(MESSAGE_EXPIRES_AT, "expires_at", TIMESTAMPTZOID, "timestamptz", false)
+
 #define HOME_COLUMN_LIST(COLUMN) \
 	COLUMN(HOME_SYSTEM_IDENTIFIER, "system_identifier", INT8OID, "int8", false) \
 	COLUMN(HOME_DATABASE_OID, "database_oid", OIDOID, "oid", false) \
@@ -77,6 +84,12 @@ enum
 
 enum
 {
+	MESSAGE_COLUMN_LIST(AS_NUMBER)
+	MESSAGE_COLUMNS
+};
+
+enum
+{
 	HOME_COLUMN_LIST(AS_NUMBER)
 	HOME_COLUMNS
 };
@@ -91,6 +104,7 @@ typedef struct Column
 extern const Column columns_of_event[EVENT_COLUMNS];
 extern const Column columns_of_queue[QUEUE_COLUMNS];
 extern const Column columns_of_delivery[DELIVERY_COLUMNS];
+extern const Column columns_of_message[MESSAGE_COLUMNS];
 extern const Column columns_of_home[HOME_COLUMNS];
 
 /* The row of rswebhook.delivery for an outcome; in the current memory context. */

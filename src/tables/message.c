@@ -92,8 +92,14 @@ message_is_first(int32 destination_id, const pg_uuid_t *hash, int64 event_id, Ti
 bool
 message_is_plain(void)
 {
-	Relation	rel = table_open(tables_relation("message"), RowExclusiveLock);
-	bool		plain = rows_table_is_passive(rel);
+	Oid			table = tables_find("message");
+	Relation	rel;
+	bool		plain;
+
+	if (!OidIsValid(table))
+		return false;
+	rel = table_open(table, RowExclusiveLock);
+	plain = rows_table_is_plain(rel, columns_of_message, MESSAGE_COLUMNS, rows_message_key);
 
 	table_close(rel, NoLock);
 	return plain;

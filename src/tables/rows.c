@@ -9,8 +9,10 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
@@ -18,6 +20,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "nodes/primnodes.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "storage/lmgr.h"
@@ -84,6 +87,8 @@ static struct
 {
 	Oid			table;			/* InvalidOid: none */
 	bool		takes_rows;
+	bool		knows_plain;
+	bool		is_plain;		/* if it is known */
 }			asked[32];
 
 static void
@@ -108,6 +113,7 @@ rows_table_takes(Relation rel, const Column *columns, int count)
 	if (asked[place].table != table)
 	{
 		asked[place].table = table;
+		asked[place].knows_plain = false;
 		asked[place].takes_rows = rows_table_is_known(rel, columns, count) &&
 			rows_table_is_passive(rel) && columns_take_values(RelationGetDescr(rel), count);
 	}
@@ -163,6 +169,11 @@ const KeyColumn rows_event_key[2] = {
 	{EVENT_SLOT, INT2OID, F_INT2EQ}
 };
 
+const KeyColumn rows_message_key[2] = {
+	{MESSAGE_DESTINATION_ID, INT4OID, F_INT4EQ},
+	{MESSAGE_HASH, UUIDOID, F_UUID_EQ}
+};
+
 const KeyColumn rows_queue_key[2] = {
 	{QUEUE_DESTINATION_ID, INT4OID, F_INT4EQ},
 	{QUEUE_EVENT_ID, INT8OID, F_INT8EQ}
@@ -184,6 +195,81 @@ index_is_usable(Relation index, const KeyColumn *key)
 			return false;
 	}
 	return true;
+}
+
+/* A row is found by IS [NOT] NULL of columns, which fails nobody. */
+static bool
+predicate_is_plain(Relation index)
+{
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexPredicate(index))
+	{
+		NullTest   *test = lfirst(lc);
+
+		if (!IsA(test, NullTest) || !IsA(test->arg, Var))
+			return false;
+	}
+	return true;
+}
+
+/* Columns of a fixed length always fit into an entry, and PostgreSQL's own order is no error. */
+static bool
+index_takes_all(Relation index, const KeyColumn *key)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (index->rd_rel->relam != BTREE_AM_OID || form->indisexclusion ||
+		(form->indisunique && !(form->indisprimary && index_is_usable(index, key))))
+		return false;
+	for (int i = 0; i < form->indnatts; i++)
+	{
+		if (form->indkey.values[i] <= 0 || TupleDescAttr(RelationGetDescr(index), i)->attlen <= 0 ||
+			(i < form->indnkeyatts && index->rd_opfamily[i] >= FirstNormalObjectId))
+			return false;
+	}
+	return predicate_is_plain(index);
+}
+
+static bool
+indexes_take_all(Relation rel, const KeyColumn *key)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	bool		take_all = OidIsValid(primary_key_of(rel));
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		Relation	index;
+
+		if (!take_all)
+			break;
+		index = index_open(lfirst_oid(lc), AccessShareLock);
+		take_all = index_takes_all(index, key);
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return take_all;
+}
+
+bool
+rows_table_is_plain(Relation rel, const Column *columns, int count, const KeyColumn *key)
+{
+	Oid			table = RelationGetRelid(rel);
+	int			place = table % lengthof(asked);
+	bool		is_plain;
+
+	if (!rows_table_takes(rel, columns, count))
+		return false;
+	if (asked[place].table == table && asked[place].knows_plain)
+		return asked[place].is_plain;
+	is_plain = rel->rd_rel->relam == HEAP_TABLE_AM_OID && indexes_take_all(rel, key);
+	if (asked[place].table == table)
+	{
+		asked[place].knows_plain = true;
+		asked[place].is_plain = is_plain;
+	}
+	return is_plain;
 }
 
 bool
@@ -226,15 +312,11 @@ key_lookup_close(KeyLookup *lookup)
 }
 
 bool
-rows_highest_key(Oid table, const KeyColumn *key, int64 *value)
+rows_highest_key_of(Relation rel, const KeyColumn *key, int64 *value)
 {
-	Relation	rel;
 	KeyLookup	lookup;
 	bool		found = false;
 
-	if (!ConditionalLockRelationOid(table, AccessShareLock))
-		return false;
-	rel = table_open(table, NoLock);
 	if (rel->rd_rel->relkind == RELKIND_RELATION && key_lookup_open(&lookup, rel, key))
 	{
 		TupleTableSlot *slot = table_slot_create(rel, NULL);
@@ -249,6 +331,19 @@ rows_highest_key(Oid table, const KeyColumn *key, int64 *value)
 		index_close(lookup.index, AccessShareLock);
 		ExecDropSingleTupleTableSlot(slot);
 	}
+	return found;
+}
+
+bool
+rows_highest_key(Oid table, const KeyColumn *key, int64 *value)
+{
+	Relation	rel;
+	bool		found;
+
+	if (!ConditionalLockRelationOid(table, AccessShareLock))
+		return false;
+	rel = table_open(table, NoLock);
+	found = rows_highest_key_of(rel, key, value);
 	table_close(rel, AccessShareLock);
 	return found;
 }

@@ -45,6 +45,19 @@ extern bool rows_table_is_passive(Relation rel);
  */
 extern bool rows_table_takes(Relation rel, const Column *columns, int count);
 
+typedef struct KeyColumn
+{
+	int			column;			/* from 0 */
+	Oid			type;
+	RegProcedure equal;
+} KeyColumn;
+
+/*
+ * And can nothing of that fail it, but what fails any?  So there are no indexes besides
+ * one of this primary key but such that take every row.  Remembered likewise.
+ */
+extern bool rows_table_is_plain(Relation rel, const Column *columns, int count, const KeyColumn *key);
+
 /* The partition for a part of a ring; InvalidOid: none, or who knows. */
 extern Oid	rows_partition(Relation parent, int16 ring_part);
 
@@ -55,13 +68,6 @@ extern bool rows_lacks_partition(Relation parent, int16 ring_part);
  * Looking up by a primary key of two columns
  * ---------------------------------------------------------------------
  */
-typedef struct KeyColumn
-{
-	int			column;			/* from 0 */
-	Oid			type;
-	RegProcedure equal;
-} KeyColumn;
-
 typedef struct KeyLookup
 {
 	Relation	rel;
@@ -73,6 +79,7 @@ typedef struct KeyLookup
 /* Our primary keys. */
 extern const KeyColumn rows_event_key[2];
 extern const KeyColumn rows_queue_key[2];
+extern const KeyColumn rows_message_key[2];
 
 /* False, with nothing to close, if there is no index of such a key. */
 extern bool key_lookup_open(KeyLookup *lookup, Relation rel, const KeyColumn *key);
@@ -84,6 +91,7 @@ extern void key_lookup_close(KeyLookup *lookup);
  * The highest value of the key's first column, a bigint, of any row whether
  * committed or not.  False: there is none, or it cannot be had at once.  Keeps no lock.
  */
+extern bool rows_highest_key_of(Relation rel, const KeyColumn *key, int64 *value);
 extern bool rows_highest_key(Oid table, const KeyColumn *key, int64 *value);
 
 /* ---------------------------------------------------------------------

@@ -24,13 +24,18 @@
 int			rswebhook_retention = 7 * SECS_PER_DAY;
 
 Oid
-tables_relation(const char *name)
+tables_find(const char *name)
 {
 	Oid			namespace = get_namespace_oid("rswebhook", true);
-	Oid			relid = InvalidOid;
 
-	if (OidIsValid(namespace))
-		relid = get_relname_relid(name, namespace);
+	return OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
+}
+
+Oid
+tables_relation(const char *name)
+{
+	Oid			relid = tables_find(name);
+
 	if (!OidIsValid(relid) && !OidIsValid(get_extension_oid("rswebhook", true)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),

@@ -20,6 +20,9 @@ extern int	rswebhook_retention;	/* setting; seconds */
 /* Oid of one of the extension's tables or sequences in schema rswebhook. */
 extern Oid	tables_relation(const char *name);
 
+/* Likewise; InvalidOid: it is not there, or has another name now. */
+extern Oid	tables_find(const char *name);
+
 /*
  * A command that rewrites a table, as ALTER TABLE does, leaves nothing there for
  * snapshots that are older than it.  So a table is locked first, and looked at
