@@ -414,7 +414,11 @@ schedule_recorded(QueueItem *item, bool reread, Instant now)
 	 * until that has been read, the later ones of its user must wait.
 	 */
 	if (item->verdict == VERDICT_RETRY)
+	{
+		/* the destination's pauses may have become shorter since */
+		item->ready_at = Min(item->ready_at, now + lane->policy.max_wait_us);
 		window_return(item, now);
+	}
 	else
 		items_free(item);
 	if (reread)
@@ -527,7 +531,7 @@ schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 	if (reread && (lane->nitems > 0 || lane->cursor > 0))
 		window_forget_waiting(lane, now);
 	if (policy->breaker_failures == 0 && lane->breaker.open)
-		breaker_note_alive(lane, now);
+		breaker_close(lane);
 	breaker_bound(lane, now);
 	pace_look_again(lane);
 	next_settle(lane, now);
