@@ -37,7 +37,6 @@
 #define SLOW_START		4		/* requests in flight before a first answer */
 #define LANE_BLAMED		32		/* users whose failures are told from each other */
 #define LANE_LATELY		100		/* good answers until a request that hung is forgotten */
-#define LANE_TRUSTED	32		/* users whose last answers were good, and known so */
 #define DUE_NOW			DT_NOBEGIN	/* whatever the clock shows */
 
 typedef struct KeyQueueKey
@@ -231,7 +230,7 @@ struct Lane
 	int64		blamed[LANE_BLAMED];	/* ... are known */
 	int			ntrusted;		/* users whose last answers were good, the last one
 								 * at the end */
-	int64		trusted[LANE_TRUSTED];
+	int64		trusted[MAX_TRUSTED];
 	bool		trust_changed;	/* others than in the table, perhaps ... */
 	bool		trust_unsaved;	/* ... which is to be saved */
 	dlist_node	trust_node;
@@ -400,7 +399,7 @@ extern bool trust_add(Lane *lane, int64 user);
 /* After an answer: who is trusted is to be saved, if that counts now. */
 extern void trust_settle(Lane *lane);
 
-/* Lanes of which that is so; see schedule_next_untold_trust(); and of a lane that goes. */
+/* Lanes of which that is so; see schedule_next_unsaved_trust(); and of a lane that goes. */
 extern Lane *trust_next_unsaved(void);
 extern bool trust_is_unsaved(void);
 extern void trust_mark_unsaved(Lane *lane);

@@ -452,7 +452,7 @@ schedule_lacking(void)
 }
 
 /* ---------------------------------------------------------------------
- * Breakers
+ * Breakers, and who is trusted
  * ---------------------------------------------------------------------
  */
 
@@ -491,6 +491,39 @@ void
 schedule_breaker_overruled(Lane *lane)
 {
 	breaker_overruled(lane);
+}
+
+void
+schedule_trust(Lane *lane, int64 user)
+{
+	(void) trust_add(lane, user);
+	trust_mark_unsaved(lane);	/* it may have been another part's */
+	lane->hung_lately = LANE_LATELY;
+}
+
+int
+schedule_lane_trusted(const Lane *lane, int64 *users)
+{
+	memcpy(users, lane->trusted, lane->ntrusted * sizeof(int64));
+	return lane->ntrusted;
+}
+
+Lane *
+schedule_next_unsaved_trust(void)
+{
+	return trust_next_unsaved();
+}
+
+bool
+schedule_trust_unsaved(void)
+{
+	return trust_is_unsaved();
+}
+
+void
+schedule_mark_trust_unsaved(Lane *lane)
+{
+	trust_mark_unsaved(lane);
 }
 
 /* ---------------------------------------------------------------------

@@ -3,11 +3,11 @@
  * trust.c
  *		Users whose last answers were good, who tell most of a destination.
  *
- * The last LANE_TRUSTED of a lane are known, the one that was answered last at the
+ * The last MAX_TRUSTED of a lane are known, the one that was answered last at the
  * end.  Who fails is none of them until the next good answer.
  *
- * What is known is to be saved while it counts, so that the next worker need not find
- * these users among many that fail.
+ * What is known is to be saved while others fail, so that the next worker need not find
+ * these users among them.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -57,7 +57,7 @@ trust_add(Lane *lane, int64 user)
 
 	if (i >= 0)
 		take_out(lane, i);
-	else if (lane->ntrusted == LANE_TRUSTED)
+	else if (lane->ntrusted == MAX_TRUSTED)
 		take_out(lane, 0);
 	lane->trusted[lane->ntrusted++] = user;
 	return i < 0;
@@ -98,7 +98,7 @@ trust_mark_unsaved(Lane *lane)
 void
 trust_settle(Lane *lane)
 {
-	if (lane->trust_changed && (lane->breaker.open || lane->hung_lately > 0))
+	if (lane->trust_changed && (lane->failing > 0 || lane->breaker.open || lane->hung_lately > 0))
 		trust_mark_unsaved(lane);
 }
 

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * queue_states.c
- *		What is kept of a destination itself: its circuit breaker, a pause, and where
- *		its queue begins.
+ *		What is kept of a destination itself: its circuit breaker, for whom it works,
+ *		a pause, and where its queue begins.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -10,7 +10,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -76,6 +78,67 @@ queue_save_breaker(int32 destination_id, TransactionId version, const Breaker *b
 	values[5] = TransactionIdGetDatum(version);
 	statement_execute(SAVE_BREAKER, values, NULL, false, SPI_OK_INSERT);
 	statement_check(SAVE_BREAKER, values);
+}
+
+/* Somebody may have put anything into the array. */
+static void
+read_users(Datum array, TrustedUsers *trusted)
+{
+	Datum	   *users;
+	bool	   *nulls;
+	int			count;
+
+	deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &users, &nulls, &count);
+	for (int i = 0; i < count && trusted->count < MAX_TRUSTED; i++)
+	{
+		if (!nulls[i])
+			trusted->users[trusted->count++] = DatumGetInt64(users[i]);
+	}
+}
+
+int
+queue_load_trusted(TrustedUsers **trusted)
+{
+	int			count;
+
+	tables_lock_and_look("trusted");
+	statement_execute(LOAD_TRUSTED, NULL, NULL, true, SPI_OK_SELECT);
+	count = (int) SPI_processed;
+	*trusted = palloc0(sizeof(TrustedUsers) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		bool		null;
+		Datum		users = statement_column(i, 1, &null);
+
+		(*trusted)[i].destination_id = DatumGetInt32(statement_column(i, 0, &null));
+		read_users(users, &(*trusted)[i]);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return count;
+}
+
+void
+queue_save_trusted(const TrustedUsers *trusted, int parts, int part)
+{
+	Datum		users[MAX_TRUSTED];
+	Datum		values[4];
+
+	for (int i = 0; i < trusted->count; i++)
+		users[i] = Int64GetDatum(trusted->users[i]);
+	values[0] = Int32GetDatum(trusted->destination_id);
+	values[1] = Int32GetDatum(parts);
+	values[2] = Int32GetDatum(part);
+	values[3] = statement_array(users, trusted->count, INT8OID);
+	statement_execute(SAVE_TRUSTED, values, NULL, false, SPI_OK_INSERT);
+}
+
+void
+queue_forget_trusted(int workers)
+{
+	Datum		values[1] = {Int32GetDatum(workers)};
+
+	statement_execute(FORGET_TRUSTED, values, NULL, false, SPI_OK_DELETE);
 }
 
 int64

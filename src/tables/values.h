@@ -169,4 +169,14 @@ typedef struct StoredBreaker
 	Breaker		breaker;
 } StoredBreaker;
 
+/* Users whose last answers were good, the last one at the end. */
+#define MAX_TRUSTED		32
+
+typedef struct TrustedUsers
+{
+	int32		destination_id;
+	int			count;
+	int64		users[MAX_TRUSTED];		/* their ordering keys */
+} TrustedUsers;
+
 #endif							/* RSWEBHOOK_TABLES_VALUES_H */

@@ -98,13 +98,13 @@ pause_after_probe(void)
 static void
 the_last_ones(void)
 {
-	begin_with(LANE_TRUSTED);
-	is_int(lane->ntrusted, LANE_TRUSTED, "so many are known");
+	begin_with(MAX_TRUSTED);
+	is_int(lane->ntrusted, MAX_TRUSTED, "so many are known");
 	send_one(GOOD);
 	deliver(next_item());
 	send_one(GOOD + 500);
 	deliver(next_item());
-	is_int(lane->ntrusted, LANE_TRUSTED, "no more than that");
+	is_int(lane->ntrusted, MAX_TRUSTED, "no more than that");
 	ok(is_trusted(GOOD) && is_trusted(GOOD + 500), "those that were good last");
 	ok(!is_trusted(GOOD + 1) && is_trusted(GOOD + 2), "and not the one for whom that is longest ago");
 	for (int i = 0; i < 10; i++)
@@ -113,7 +113,7 @@ the_last_ones(void)
 		retry(next_item(), SIGNAL_FAILING, SECOND);
 		ok(!is_trusted(GOOD + 2 + 3 * i), "who fails is trusted no more");
 	}
-	is_int(lane->ntrusted, LANE_TRUSTED - 10, "the others are");
+	is_int(lane->ntrusted, MAX_TRUSTED - 10, "the others are");
 	ok(is_trusted(GOOD + 3) && is_trusted(GOOD + 31) && is_trusted(GOOD) && is_trusted(GOOD + 500), "whoever they are");
 	end();
 
