@@ -228,8 +228,8 @@ struct Lane
 	int			failing;		/* users in a row with bad signals, and probes */
 	int			nblamed;		/* of these, the last LANE_BLAMED ... */
 	int64		blamed[LANE_BLAMED];	/* ... are known */
-	int			ntrusted;		/* users whose last answers were good, the last one
-								 * at the end */
+	int			ntrusted;		/* users whose last answers were good ... */
+	int			nproven;		/* ... more than once: these are at the end */
 	int64		trusted[MAX_TRUSTED];
 	bool		trust_changed;	/* others than in the table, perhaps ... */
 	bool		trust_unsaved;	/* ... which is to be saved */
@@ -393,8 +393,8 @@ extern bool trust_has(const Lane *lane, const QueueRow *row);
 extern void trust_note_good(Lane *lane, const QueueRow *row);
 extern bool trust_note_bad(Lane *lane, const QueueRow *row);
 
-/* The user is trusted from now on; true: that is news. */
-extern bool trust_add(Lane *lane, int64 user);
+/* The user was good more than once. */
+extern void trust_add_proven(Lane *lane, int64 user);
 
 /* After an answer: who is trusted is to be saved, if that counts now. */
 extern void trust_settle(Lane *lane);

@@ -496,7 +496,7 @@ schedule_breaker_overruled(Lane *lane)
 void
 schedule_trust(Lane *lane, int64 user)
 {
-	(void) trust_add(lane, user);
+	trust_add_proven(lane, user);
 	trust_mark_unsaved(lane);	/* it may have been another part's */
 	lane->hung_lately = LANE_LATELY;
 }

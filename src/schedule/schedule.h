@@ -69,14 +69,15 @@ extern void schedule_breaker_unsaved(Lane *lane);
 extern void schedule_breaker_overruled(Lane *lane);
 
 /*
- * The user's last answer was a good one, as an earlier worker has seen.  Whether the
+ * The user's last answers were good, as an earlier worker has seen.  Whether the
  * destination lets requests hang is not known then, and such users do not wait until
  * it is.
  */
 extern void schedule_trust(Lane *lane, int64 user);
 
 /*
- * Whom this worker trusts, into users[MAX_TRUSTED]; how many.  And lanes of which that
+ * Whom this worker trusts, into users[MAX_TRUSTED], the most trusted one at the end; how
+ * many.  And lanes of which that
  * has changed while it counts, and is to be saved; NULL: none; or could not be.
  */
 extern int	schedule_lane_trusted(const Lane *lane, int64 *users);

@@ -3,8 +3,11 @@
  * trust.c
  *		Users whose last answers were good, who tell most of a destination.
  *
- * The last MAX_TRUSTED of a lane are known, the one that was answered last at the
- * end.  Who fails is none of them until the next good answer.
+ * MAX_TRUSTED of a lane are known.  Who was good more than once is proven, and forgotten
+ * only for others that are, so that whoever makes up users, each of them good once, puts
+ * none of these out.  In Lane.trusted they come last, after the new ones; in each kind
+ * the one that was answered last is at the end.  Who fails is none of them until the next
+ * good answer.
  *
  * What is known is to be saved while others fail, so that the next worker need not find
  * these users among them.
@@ -16,6 +19,9 @@
 #include "postgres.h"
 
 #include "schedule/lane.h"
+
+/* The others are left to users that are new. */
+#define MAX_PROVEN		(MAX_TRUSTED * 3 / 4)
 
 static dlist_head unsaved;		/* lanes of which others are trusted than the table says */
 
@@ -41,6 +47,8 @@ static void
 take_out(Lane *lane, int i)
 {
 	lane->ntrusted--;
+	if (i > lane->ntrusted - lane->nproven)
+		lane->nproven--;
 	memmove(&lane->trusted[i], &lane->trusted[i + 1], (lane->ntrusted - i) * sizeof(int64));
 }
 
@@ -50,8 +58,25 @@ trust_has(const Lane *lane, const QueueRow *row)
 	return row->has_key && find(lane, row->ordering_key) >= 0;
 }
 
-bool
-trust_add(Lane *lane, int64 user)
+static void
+put_in(Lane *lane, int i, int64 user)
+{
+	memmove(&lane->trusted[i + 1], &lane->trusted[i], (lane->ntrusted - i) * sizeof(int64));
+	lane->trusted[i] = user;
+	lane->ntrusted++;
+}
+
+static void
+add_new(Lane *lane, int64 user)
+{
+	if (lane->ntrusted == MAX_TRUSTED)
+		take_out(lane, 0);
+	put_in(lane, lane->ntrusted - lane->nproven, user);
+}
+
+/* The one of them for whom that is longest ago is the last of the new ones, if they are too many. */
+void
+trust_add_proven(Lane *lane, int64 user)
 {
 	int			i = find(lane, user);
 
@@ -59,15 +84,25 @@ trust_add(Lane *lane, int64 user)
 		take_out(lane, i);
 	else if (lane->ntrusted == MAX_TRUSTED)
 		take_out(lane, 0);
-	lane->trusted[lane->ntrusted++] = user;
-	return i < 0;
+	put_in(lane, lane->ntrusted, user);
+	lane->nproven = Min(lane->nproven + 1, MAX_PROVEN);
 }
 
 void
 trust_note_good(Lane *lane, const QueueRow *row)
 {
-	if (row->has_key)
-		lane->trust_changed |= trust_add(lane, row->ordering_key);
+	int			nproven = lane->nproven;
+
+	if (!row->has_key)
+		return;
+	if (find(lane, row->ordering_key) >= 0)
+		trust_add_proven(lane, row->ordering_key);
+	else
+	{
+		add_new(lane, row->ordering_key);
+		lane->trust_changed = true;
+	}
+	lane->trust_changed |= lane->nproven != nproven;
 }
 
 bool

@@ -12,7 +12,6 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -80,56 +79,39 @@ queue_save_breaker(int32 destination_id, TransactionId version, const Breaker *b
 	statement_check(SAVE_BREAKER, values);
 }
 
-/* Somebody may have put anything into the array. */
-static void
-read_users(Datum array, TrustedUsers *trusted)
-{
-	Datum	   *users;
-	bool	   *nulls;
-	int			count;
-
-	deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-					  TYPALIGN_DOUBLE, &users, &nulls, &count);
-	for (int i = 0; i < count && trusted->count < MAX_TRUSTED; i++)
-	{
-		if (!nulls[i])
-			trusted->users[trusted->count++] = DatumGetInt64(users[i]);
-	}
-}
-
 int
-queue_load_trusted(TrustedUsers **trusted)
+queue_load_trusted(TrustedUser **trusted)
 {
+	Datum		values[1] = {Int32GetDatum(MAX_TRUSTED)};
 	int			count;
 
 	tables_lock_and_look("trusted");
-	statement_execute(LOAD_TRUSTED, NULL, NULL, true, SPI_OK_SELECT);
+	statement_execute(LOAD_TRUSTED, values, NULL, true, SPI_OK_SELECT);
 	count = (int) SPI_processed;
-	*trusted = palloc0(sizeof(TrustedUsers) * Max(count, 1));
+	*trusted = palloc(sizeof(TrustedUser) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 	{
 		bool		null;
-		Datum		users = statement_column(i, 1, &null);
 
 		(*trusted)[i].destination_id = DatumGetInt32(statement_column(i, 0, &null));
-		read_users(users, &(*trusted)[i]);
+		(*trusted)[i].ordering_key = DatumGetInt64(statement_column(i, 1, &null));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return count;
 }
 
 void
-queue_save_trusted(const TrustedUsers *trusted, int parts, int part)
+queue_save_trusted(int32 destination_id, int parts, int part, const int64 *keys, int count)
 {
 	Datum		users[MAX_TRUSTED];
 	Datum		values[4];
 
-	for (int i = 0; i < trusted->count; i++)
-		users[i] = Int64GetDatum(trusted->users[i]);
-	values[0] = Int32GetDatum(trusted->destination_id);
+	for (int i = 0; i < count; i++)
+		users[i] = Int64GetDatum(keys[i]);
+	values[0] = Int32GetDatum(destination_id);
 	values[1] = Int32GetDatum(parts);
 	values[2] = Int32GetDatum(part);
-	values[3] = statement_array(users, trusted->count, INT8OID);
+	values[3] = statement_array(users, count, INT8OID);
 	statement_execute(SAVE_TRUSTED, values, NULL, false, SPI_OK_INSERT);
 }
 

@@ -27,13 +27,16 @@ extern void queue_save_breaker(int32 destination_id, TransactionId version,
 							   const Breaker *breaker);
 
 /*
- * Of all destinations that are there, each perhaps several times, what was saved last
+ * Of all destinations that are there, each perhaps several times, the most trusted ones
  * at the end; palloc'd.
  */
-extern int	queue_load_trusted(TrustedUsers **trusted);
+extern int	queue_load_trusted(TrustedUser **trusted);
 
-/* Of one of its parts, in place of what the table has of that one of so many. */
-extern void queue_save_trusted(const TrustedUsers *trusted, int parts, int part);
+/*
+ * The keys of a destination's part, in place of what the table has of that one of so many;
+ * no more than MAX_TRUSTED.
+ */
+extern void queue_save_trusted(int32 destination_id, int parts, int part, const int64 *keys, int count);
 
 /*
  * What is of no destination, or of as many parts as none has any more where a database

@@ -182,10 +182,11 @@ static struct
 		"SELECT FROM rswebhook.breaker WHERE destination_id = $1"
 	},
 	[LOAD_TRUSTED] = {
-		"SELECT t.destination_id::int4, (t.users::int8[])[1:32]"
+		"SELECT t.destination_id::int4, u.key::int8"
 		" FROM rswebhook.trusted t JOIN rswebhook.destination d ON d.id = t.destination_id"
-		" WHERE t.users IS NOT NULL ORDER BY t.saved_at",
-		0, {0}
+		" CROSS JOIN LATERAL unnest(t.users[1:$1]) WITH ORDINALITY AS u (key, n)"
+		" WHERE u.key IS NOT NULL ORDER BY u.n - cardinality(t.users), t.saved_at",
+		1, {INT4OID}
 	},
 	[SAVE_TRUSTED] = {
 		"INSERT INTO rswebhook.trusted AS t (destination_id, parts, part, saved_at, users)"

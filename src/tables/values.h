@@ -169,14 +169,13 @@ typedef struct StoredBreaker
 	Breaker		breaker;
 } StoredBreaker;
 
-/* Users whose last answers were good, the last one at the end. */
+/* Users whose last answers were good. */
 #define MAX_TRUSTED		32
 
-typedef struct TrustedUsers
+typedef struct TrustedUser
 {
 	int32		destination_id;
-	int			count;
-	int64		users[MAX_TRUSTED];		/* their ordering keys */
-} TrustedUsers;
+	int64		ordering_key;
+} TrustedUser;
 
 #endif							/* RSWEBHOOK_TABLES_VALUES_H */

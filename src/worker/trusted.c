@@ -38,7 +38,7 @@ static Repeated failures;
 static void
 load(int unused)
 {
-	TrustedUsers *stored;
+	TrustedUser *stored;
 	int			count;
 	Instant		now = clock_now();
 
@@ -48,13 +48,10 @@ load(int unused)
 	count = queue_load_trusted(&stored);
 	for (int i = 0; i < count; i++)
 	{
-		const TrustedUsers *t = &stored[i];
+		const TrustedUser *user = &stored[i];
 
-		for (int n = 0; n < t->count; n++)
-		{
-			if (lanes_is_mine(t->destination_id, t->users[n]))
-				schedule_trust(schedule_lane(t->destination_id, now), t->users[n]);
-		}
+		if (lanes_is_mine(user->destination_id, user->ordering_key))
+			schedule_trust(schedule_lane(user->destination_id, now), user->ordering_key);
 	}
 	session_commit();
 }
@@ -69,11 +66,12 @@ save(int unused)
 	session_wait_little();
 	while (nsaving < lengthof(saving) && (lane = schedule_next_unsaved_trust()) != NULL)
 	{
-		TrustedUsers users = {.destination_id = schedule_lane_id(lane)};
+		int32		id = schedule_lane_id(lane);
+		int64		users[MAX_TRUSTED];
+		int			count = schedule_lane_trusted(lane, users);
 
 		saving[nsaving++] = lane;
-		users.count = schedule_lane_trusted(lane, users.users);
-		queue_save_trusted(&users, lanes_parts(users.destination_id), lanes_part(users.destination_id));
+		queue_save_trusted(id, lanes_parts(id), lanes_part(id), users, count);
 	}
 	session_commit();
 }

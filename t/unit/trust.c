@@ -96,14 +96,19 @@ pause_after_probe(void)
  */
 
 static void
+is_good(int64 user)
+{
+	send_one(user);
+	deliver(next_item());
+}
+
+static void
 the_last_ones(void)
 {
 	begin_with(MAX_TRUSTED);
 	is_int(lane->ntrusted, MAX_TRUSTED, "so many are known");
-	send_one(GOOD);
-	deliver(next_item());
-	send_one(GOOD + 500);
-	deliver(next_item());
+	is_good(GOOD);
+	is_good(GOOD + 500);
 	is_int(lane->ntrusted, MAX_TRUSTED, "no more than that");
 	ok(is_trusted(GOOD) && is_trusted(GOOD + 500), "those that were good last");
 	ok(!is_trusted(GOOD + 1) && is_trusted(GOOD + 2), "and not the one for whom that is longest ago");
@@ -115,8 +120,83 @@ the_last_ones(void)
 	}
 	is_int(lane->ntrusted, MAX_TRUSTED - 10, "the others are");
 	ok(is_trusted(GOOD + 3) && is_trusted(GOOD + 31) && is_trusted(GOOD) && is_trusted(GOOD + 500), "whoever they are");
+	is_int(lane->nproven, 1, "one was good twice");
+	end();
+}
+
+/* Any number of users that are made up, each of them good once. */
+static void
+made_up_ones(void)
+{
+	int			known;
+
+	begin_with(10);
+	for (int i = 0; i < 10; i++)
+		is_good(GOOD + i);
+	for (int i = 0; i < 300; i++)
+		is_good(2 * GOOD + i);
+	for (int i = 0; i < 10; i++)
+		ok(is_trusted(GOOD + i), "who was good twice is known after any number that were good once");
+	is_int(lane->ntrusted, MAX_TRUSTED, "of which the last ones are");
+	ok(is_trusted(2 * GOOD + 299) && !is_trusted(2 * GOOD), "and none of the others");
+
+	/* nor do those that were good for long keep all others out */
+	for (int n = 0; n < 2; n++)
+		for (int i = 0; i < 100; i++)
+			is_good(3 * GOOD + i);
+	for (int n = 0; n < 2; n++)
+		for (int i = 0; i < 60; i++)
+			is_good(4 * GOOD + i / 2);
+	known = lane->nproven;
+	is_between(known, 20, MAX_TRUSTED - 1, "some room is for new ones");
+	ok(is_trusted(4 * GOOD + 29) && !is_trusted(3 * GOOD), "and others are proven");
+	send_one(4 * GOOD + 29);
+	retry(next_item(), SIGNAL_FAILING, SECOND);
+	ok(!is_trusted(4 * GOOD + 29) && lane->nproven == known - 1, "until they fail");
+	end();
+}
+
+/* What the table says of them, in its order. */
+static void
+as_saved(void)
+{
+	int64		users[MAX_TRUSTED];
+	int			count;
+
+	begin_with(10);
+	for (int i = 0; i < 10; i++)
+		is_good(GOOD + i);
+	for (int i = 0; i < 50; i++)
+		is_good(2 * GOOD + i);
+	count = schedule_lane_trusted(lane, users);
+	is_int(count, MAX_TRUSTED, "they can be saved");
+	ok(!schedule_trust_unsaved(), "which is not for now");
+	t++;
+	send_one(500);
+	retry(next_item(), SIGNAL_FAILING, SECOND);
+	ok(schedule_next_unsaved_trust() == lane && schedule_next_unsaved_trust() == NULL, "but when somebody fails");
+	is_good(GOOD);
+	t++;
+	send_one(501);
+	retry(next_item(), SIGNAL_FAILING, SECOND);
+	ok(!schedule_trust_unsaved(), "and not again for nothing");
 	end();
 
+	begin(&policy);
+	lane = schedule_lane(1, t);
+	last_id = 0;
+	for (int i = 0; i < count; i++)
+		schedule_trust(lane, users[i]);
+	for (int i = 0; i < 100; i++)
+		is_good(3 * GOOD + i);
+	for (int i = 0; i < 10; i++)
+		ok(is_trusted(GOOD + i), "the next worker has the same that are proven");
+	end();
+}
+
+static void
+without_users(void)
+{
 	begin_with(0);
 	queue_many(1, 1, 100, NO_KEY);
 	deliver_all();
@@ -294,6 +374,9 @@ static void
 tests(void)
 {
 	the_last_ones();
+	made_up_ones();
+	as_saved();
+	without_users();
 	hangs_out_of_turn();
 	turns_of_others();
 	threshold_changes();
