@@ -18,6 +18,7 @@
 #include "destination/cache.h"
 #include "destination/map.h"
 #include "destination/values.h"
+#include "http/http.h"
 #include "schedule/schedule.h"
 #include "shmem/share.h"
 #include "shmem/slots.h"
@@ -319,8 +320,11 @@ take_over(const Destination *destination, void *now)
 	Lane	   *lane = schedule_lane(destination->id, *(Instant *) now);
 
 	say_problem(destination);
-	if (schedule_lane_version(lane) != destination->version)
-		schedule_breaker_overruled(lane);
+	if (schedule_lane_version(lane) == destination->version)
+		return;
+	schedule_breaker_overruled(lane);
+	if (schedule_lane_in_flight(lane) > 0)
+		http_limit((uint64) destination->id, destination->connect_timeout_ms, destination->timeout_ms);
 }
 
 /* Those that have changed, or with -1 perhaps all. */
