@@ -194,6 +194,19 @@ CREATE TABLE rswebhook.breaker (
     reason         text NOT NULL
 );
 
+-- The users, by their hashes, whose last answers were good, of destinations that fail
+-- or keep requests long for others: a worker that begins lets their events go first.
+-- Written now and then while it is so, by each of a destination's workers for its users;
+-- of other numbers of workers, rows stay until those with the new one have read them.
+CREATE TABLE rswebhook.trusted (
+    destination_id integer NOT NULL,
+    parts          integer NOT NULL,
+    part           integer NOT NULL,
+    saved_at       timestamptz NOT NULL,
+    users          bigint[] NOT NULL,
+    PRIMARY KEY (destination_id, parts, part)
+);
+
 -- Where a worker that starts begins to read: no row of the queue has an id up
 -- to after_id, and none can come up to there but by rswebhook_replay, which adds
 -- a row here that says so; the lowest counts. Written now and then by the
@@ -341,6 +354,7 @@ ALTER TABLE rswebhook.delivery ALTER COLUMN response_body SET STATISTICS 0;
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.destination', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.destination_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.breaker', '');
+SELECT pg_catalog.pg_extension_config_dump('rswebhook.trusted', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.message', '');
 -- a role that was dropped is a number, and where it is restored to perhaps another role's
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.sender',

@@ -16,6 +16,20 @@ my %later = (min_backoff => '1 s', max_backoff => '1 s', breaker_failures => 0, 
 my $sent = 0;
 
 #
+# Nobody waits for a time-out that was too long
+#
+add_destination($node, 'hangs', $receiver->url('/hang'), { timeout => '1 h', connect_timeout => '1 h', low_speed_time => '1 h', max_in_flight => 3 });
+send_many('hangs', 5);
+ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destination = 'hangs'}, '3'), 'requests hang');
+query($node, q{UPDATE rswebhook.destination SET timeout = '2 h'::interval - '1 h'::interval WHERE name = 'hangs'});
+query($node, q{UPDATE rswebhook.destination SET timeout = '300 ms' WHERE name = 'hangs'});
+ok( wait_for_query($node, q{
+        SELECT count(DISTINCT event_id) || ' ' || string_agg(DISTINCT regexp_replace(error, '[0-9]+ milli.*', ''), ' ') FROM rswebhook.delivery},
+        '5 waiting for an answer: Operation timed out after '), 'a shorter time-out holds for these, too');
+query($node, q{SELECT rswebhook_pause('hangs')});
+query($node, 'TRUNCATE rswebhook.queue');
+
+#
 # A thousand retries wait; the URL changes.  They wait for long enough that a busy
 # machine makes all first attempts before the first retry, which would go first.
 #

@@ -267,8 +267,9 @@ static void
 look_at_unlocked(ReturnSetInfo *rsinfo, Form_pg_trigger row)
 {
 	static const Refusal locked = {
-		ERRCODE_LOCK_NOT_AVAILABLE, "relation is locked, and was not looked at", NULL,
-		"Look again when the transaction that has the lock has ended."
+		.sqlerrcode = ERRCODE_LOCK_NOT_AVAILABLE,
+		.message = "relation is locked, and was not looked at",
+		.hint = "Look again when the transaction that has the lock has ended."
 	};
 	Relation	rel;
 	const Trigger *trigger;

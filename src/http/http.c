@@ -607,6 +607,27 @@ http_in_flight(void)
 	return http_lists_count() + nstarved;
 }
 
+void
+http_limit(uint64_t owner, int connect_timeout_ms, int timeout_ms)
+{
+	const TransferList *lists[] = {&http_starting, &http_waiting, &http_running};
+	int64_t		now_us = poller_clock();
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+	{
+		for (Transfer *t = lists[i]->first; t != NULL; t = t->next)
+		{
+			if (t->pool == NULL || t->pool->owner != owner)
+				continue;
+			look_at(t, now_us);
+			http_time_limit(t, connect_timeout_ms, timeout_ms);
+			look_at(t, now_us);
+		}
+	}
+	http_untold_limited();
+	settle();
+}
+
 bool
 http_cancel(uint64_t tag)
 {

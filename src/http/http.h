@@ -75,6 +75,12 @@ extern void http_answer_free(HttpAnswer *answer);
 /* Requests started and not yet handed out by http_next(). */
 extern int	http_in_flight(void);
 
+/*
+ * The owner's requests in flight have less time, if they were started with longer limits;
+ * what they have had of it counts.
+ */
+extern void http_limit(uint64_t owner, int connect_timeout_ms, int timeout_ms);
+
 /* Give up a request at once; no answer comes for it.  False: not found. */
 extern bool http_cancel(uint64_t tag);
 

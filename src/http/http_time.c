@@ -280,6 +280,28 @@ give_back(Transfer *t, int64_t passed_us, int64_t charged_us, int64_t now_us)
 	}
 }
 
+/* What was given back stays so. */
+static void
+limit(int *limit_ms, int64_t *until_us, int ms)
+{
+	if (ms >= *limit_ms)
+		return;
+	if (*until_us >= 0)
+	{
+		*until_us -= (int64_t) (*limit_ms - ms) * 1000;
+		if (*until_us < 0)
+			*until_us = 0;
+	}
+	*limit_ms = ms;
+}
+
+void
+http_time_limit(Transfer *t, int connect_timeout_ms, int timeout_ms)
+{
+	limit(&t->connect_timeout_ms, &t->connect_by_us, connect_timeout_ms);
+	limit(&t->timeout_ms, &t->deadline_us, timeout_ms);
+}
+
 int64_t
 http_time_look(Transfer *t, int64_t now_us)
 {

@@ -16,6 +16,9 @@
 extern void http_time_start(Transfer *t, const HttpRequest *request, int64_t now_us);
 extern void http_time_run(Transfer *t, int64_t now_us);
 
+/* It has less time from now on than it was started with, unless these are longer. */
+extern void http_time_limit(Transfer *t, int connect_timeout_ms, int timeout_ms);
+
 /*
  * Of one that libcurl has: has it taken too long?  Then what is to be said of
  * that, good until the next call.  NULL: no, ask again at look_at_us.

@@ -269,6 +269,12 @@ http_untold_late(int64_t now_us)
 	}
 }
 
+void
+http_untold_limited(void)
+{
+	look_at_us = 0;
+}
+
 int64_t
 http_untold_next(void)
 {

@@ -36,6 +36,9 @@ extern void http_untold_forgotten(int64_t now_us);
 /* End those that have taken too long, though all that has come for them is read. */
 extern void http_untold_late(int64_t now_us);
 
+/* Some have less time than they had. */
+extern void http_untold_limited(void);
+
 /* When any of that is to be done; -1: never. */
 extern int64_t http_untold_next(void);
 

@@ -7,10 +7,10 @@
  * first tried since the last good answer: an event that fails while others do not
  * says nothing of its destination.
  *
- * What tells most of it are users whose last answers were good: their events probe
- * at once, each such user's once, as one that fails is trusted no more.  So the breaker of a
- * destination that works for them is closed again within a request, however many
- * others fail.
+ * What tells most of it are users whose last answers were good (trust.c): their events
+ * probe at once, each such user's once, as one that fails is trusted no more.  So the
+ * breaker of a destination that works for them is closed again within a request, however
+ * many others fail.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -22,6 +22,11 @@
 
 /* It opens at 16 times its threshold at the most. */
 #define MAX_CAUTION		4
+
+/* Its pauses are doubled no more often. */
+#define MAX_DOUBLED		62
+
+#define NOT_KNOWN		(-1)	/* nprobes */
 
 static dlist_head changed;		/* lanes whose breakers have */
 
@@ -37,49 +42,6 @@ breaker_mark_changed(Lane *lane)
 	if (!lane->breaker_changed)
 		dlist_push_tail(&changed, &lane->changed_node);
 	lane->breaker_changed = true;
-}
-
-/* -1: the user is not trusted. */
-static int
-find_trusted(const Lane *lane, int64 user)
-{
-	for (int i = 0; i < Min(lane->ntrusted, LANE_TRUSTED); i++)
-	{
-		if (lane->trusted[i] == user)
-			return i;
-	}
-	return -1;
-}
-
-bool
-breaker_trusts(const Lane *lane, const QueueRow *row)
-{
-	return row->has_key && find_trusted(lane, row->ordering_key) >= 0;
-}
-
-void
-breaker_trust(const QueueItem *item)
-{
-	Lane	   *lane = item->lane;
-
-	if (!item->row.has_key || find_trusted(lane, item->row.ordering_key) >= 0)
-		return;
-	lane->trusted[lane->ntrusted % LANE_TRUSTED] = item->row.ordering_key;
-	lane->ntrusted = lane->ntrusted < PG_INT32_MAX ? lane->ntrusted + 1 : LANE_TRUSTED;
-}
-
-/* Was it trusted until now? */
-static bool
-distrust(Lane *lane, const QueueRow *row)
-{
-	int			known = Min(lane->ntrusted, LANE_TRUSTED);
-	int			i = row->has_key ? find_trusted(lane, row->ordering_key) : -1;
-
-	if (i < 0)
-		return false;
-	lane->trusted[i] = lane->trusted[known - 1];
-	lane->ntrusted = known - 1;
-	return true;
 }
 
 /* Has none of the user's failures counted since the last good answer? */
@@ -132,42 +94,70 @@ my_threshold(const Lane *lane)
 	return (int) Min(((threshold - 1) / lane->policy.parts + 1) << lane->caution, PG_INT32_MAX);
 }
 
+/* The pause after an open breaker has been probed so often in vain. */
+static int64
+pause_us(const Lane *lane, int nprobes)
+{
+	return verdict_backoff_us(lane->policy.min_backoff_us, lane->policy.max_backoff_us,
+							  nprobes + 1, 0.5);
+}
+
+/*
+ * How often an open breaker was probed in vain; if somebody else has opened it, no more
+ * often than its pauses have had the time for, whatever the threshold was.
+ */
+static int
+probes_so_far(const Lane *lane, int threshold)
+{
+	const Breaker *breaker = &lane->breaker;
+	int64		left = breaker->next_probe_at - clock_when(breaker->opened_at);
+	int			most = Min(Max(breaker->failures, threshold) - threshold, MAX_DOUBLED);
+	int			nprobes = NOT_KNOWN;
+
+	if (lane->nprobes != NOT_KNOWN)
+		return lane->nprobes;
+	while (nprobes < most && left >= pause_us(lane, nprobes + 1))
+		left -= pause_us(lane, ++nprobes);
+	return Max(nprobes, 0);
+}
+
 /*
  * Failures of so many users in a row open the breaker.  From then on one request at
  * a time probes, at growing distances; the failures of requests that were in flight
- * already do not count.
+ * already do not count.  It stays open, whatever the threshold becomes.
  */
 void
 breaker_note_failure(QueueItem *item, bool probed, const Verdict *verdict, Instant now)
 {
 	Lane	   *lane = item->lane;
 	Breaker    *breaker = &lane->breaker;
-	bool		trusted = distrust(lane, &item->row);
+	bool		trusted = trust_note_bad(lane, &item->row);
 	int			threshold;
 	Instant		pause;
 
 	if (trusted && !breaker->open)
 		lane->caution = 0;		/* it fails for those, too, for whom it worked */
-	if (trusted && probed && breaker->next_probe_at > now)
+	if (trusted && probed && breaker->next_probe_at > item->taken_at)
 		return;					/* that it was tried out of turn makes nobody wait longer */
 	threshold = my_threshold(lane);
 	if (!probed && (breaker->open || !tells_of_destination(item)))
 		return;
 	if (lane->failing < PG_INT32_MAX)
 		lane->failing++;
-	if (threshold == 0 || lane->failing < threshold)
+	if (threshold == 0 || (!breaker->open && lane->failing < threshold))
 		return;
 
-	breaker->failures = lane->failing;
-	if (!breaker->open)
+	if (breaker->open)
+		lane->nprobes = Min(probes_so_far(lane, threshold) + 1, MAX_DOUBLED);
+	else
 	{
 		breaker->opened_at = clock_wall(now);
+		lane->nprobes = 0;
 		lane->fresh_in_row = 0;	/* what was never tried probes first */
 	}
 	breaker->open = true;
-	pause = now + verdict_backoff_us(lane->policy.min_backoff_us,
-									 lane->policy.max_backoff_us,
-									 lane->failing - threshold + 1, 0.5);
+	breaker->failures = lane->failing;
+	pause = now + pause_us(lane, lane->nprobes);
 	breaker->next_probe_at = verdict->kind == VERDICT_RETRY ?
 		Max(pause, Min(verdict->retry_at, now + lane->policy.max_backoff_us)) : pause;
 	strlcpy(breaker->reason, verdict->reason, sizeof(breaker->reason));
@@ -177,15 +167,22 @@ breaker_note_failure(QueueItem *item, bool probed, const Verdict *verdict, Insta
 void
 breaker_note_alive(Lane *lane, Instant now)
 {
-	lane->failing = lane->nblamed = 0;
 	lane->alive_at = now;
 	lane->allowed = Min(lane->allowed + 1, lane->policy.max_in_flight);
 	if (lane->breaker.open)
-	{
 		lane->caution = Min(lane->caution + 1, MAX_CAUTION);
-		memset(&lane->breaker, 0, sizeof(lane->breaker));
-		breaker_mark_changed(lane);
-	}
+	breaker_close(lane);
+}
+
+void
+breaker_close(Lane *lane)
+{
+	lane->failing = lane->nblamed = 0;
+	lane->trusted_probed = false;
+	if (!lane->breaker.open)
+		return;
+	memset(&lane->breaker, 0, sizeof(lane->breaker));
+	breaker_mark_changed(lane);
 }
 
 void
@@ -200,14 +197,24 @@ breaker_bound(Lane *lane, Instant now)
 bool
 breaker_set(Lane *lane, const Breaker *breaker, Instant now)
 {
+	bool		known = breaker->open && lane->breaker.open &&
+		breaker->opened_at == lane->breaker.opened_at;
+
 	if (lane->breaker_changed)
 		return false;			/* ours is newer than the table's */
 	if (!breaker->open && !lane->breaker.open)
 		return false;			/* closed before and after: go on counting */
 	if (!lane->breaker.open)
 		lane->fresh_in_row = 0;
+	if (!known)
+	{
+		lane->caution = 0;		/* by which these were counted is not known */
+		lane->nprobes = NOT_KNOWN;
+	}
+	else if (lane->nprobes != NOT_KNOWN)	/* others may have probed it since */
+		lane->nprobes = Max(0, Min((int64) lane->nprobes + breaker->failures - lane->breaker.failures,
+								   MAX_DOUBLED));
 	lane->breaker = *breaker;
-	lane->caution = 0;			/* by which these were counted is not known */
 	lane->failing = Max(breaker->failures, 0);
 	breaker_bound(lane, now);
 	return true;

@@ -4,7 +4,8 @@
  *		What the parts of the scheduler share: window.c knows which rows of a lane
  *		are in memory, items.c each of them, park.c and parked.c which wait in the
  *		table, order.c their order, reading.c which are to be read, pace.c how many
- *		may be in flight, breaker.c whether a destination works, places.c how many
+ *		may be in flight, breaker.c whether a destination works, trust.c for
+ *		whom it has of late, places.c how many
  *		of all lanes, room.c how much room large ones take up, and next.c which lane
  *		comes next.
  *
@@ -36,7 +37,6 @@
 #define SLOW_START		4		/* requests in flight before a first answer */
 #define LANE_BLAMED		32		/* users whose failures are told from each other */
 #define LANE_LATELY		100		/* good answers until a request that hung is forgotten */
-#define LANE_TRUSTED	32		/* users whose last answers were good, and known so */
 #define DUE_NOW			DT_NOBEGIN	/* whatever the clock shows */
 
 typedef struct KeyQueueKey
@@ -228,8 +228,12 @@ struct Lane
 	int			failing;		/* users in a row with bad signals, and probes */
 	int			nblamed;		/* of these, the last LANE_BLAMED ... */
 	int64		blamed[LANE_BLAMED];	/* ... are known */
-	int			ntrusted;		/* likewise users with good answers */
-	int64		trusted[LANE_TRUSTED];
+	int			ntrusted;		/* users whose last answers were good ... */
+	int			nproven;		/* ... more than once: these are at the end */
+	int64		trusted[MAX_TRUSTED];
+	bool		trust_changed;	/* others than in the table, perhaps ... */
+	bool		trust_unsaved;	/* ... which is to be saved */
+	dlist_node	trust_node;
 	int			caution;		/* the breaker opens at so many times the threshold, as a
 								 * power of two */
 	Instant		alive_at;		/* the last good one */
@@ -241,6 +245,8 @@ struct Lane
 	bool		breaker_changed;	/* and is not saved */
 	dlist_node	changed_node;
 	QueueItem  *probe;			/* the one request that an open breaker lets by */
+	int			nprobes;		/* that were in vain, in their turn */
+	bool		trusted_probed; /* the last one was of a user that was trusted */
 	int64		lacks_us;		/* the pause between requests while we lack
 								 * something for them; 0: we do not */
 	bool		lacks_own;		/* that is something which its destination names */
@@ -332,7 +338,7 @@ extern Choice pace_choice(const Lane *lane);
 extern bool pace_wants_trusted(const Lane *lane);
 
 /* The one to take of a lane that is allowed to send. */
-extern QueueItem *pace_choose(Lane *lane);
+extern QueueItem *pace_choose(Lane *lane, Instant now);
 
 /*
  * Count an item of a lane that may send, and for which there is a place, as in
@@ -355,17 +361,12 @@ extern void pace_finished(QueueItem *item, const Verdict *verdict, Instant now);
 /* ---- breaker.c ---- */
 extern void breaker_init(void);
 
-/* Was the last answer to an event of its user a good one? */
-extern bool breaker_trusts(const Lane *lane, const QueueRow *row);
-
 /* A bad signal has come of the item; probed: it was its lane's probe. */
 extern void breaker_note_failure(QueueItem *item, bool probed, const Verdict *verdict, Instant now);
 
-/* A good one has come of it. */
-extern void breaker_trust(const QueueItem *item);
-
-/* The destination works. */
+/* The destination works; or it is to have no breaker. */
 extern void breaker_note_alive(Lane *lane, Instant now);
+extern void breaker_close(Lane *lane);
 
 /* The next probe is no further away than the destination's longest back-off. */
 extern void breaker_bound(Lane *lane, Instant now);
@@ -381,6 +382,28 @@ extern void breaker_forget(Lane *lane);
 extern Lane *breaker_next_changed(void);
 extern bool breaker_has_changed(void);
 extern void breaker_mark_changed(Lane *lane);
+
+/* ---- trust.c ---- */
+extern void trust_init(void);
+
+/* Was the last answer to an event of its user a good one, as far as is known? */
+extern bool trust_has(const Lane *lane, const QueueRow *row);
+
+/* A good answer has come; or a bad one: was its user trusted until now? */
+extern void trust_note_good(Lane *lane, const QueueRow *row);
+extern bool trust_note_bad(Lane *lane, const QueueRow *row);
+
+/* The user was good more than once. */
+extern void trust_add_proven(Lane *lane, int64 user);
+
+/* After an answer: who is trusted is to be saved, if that counts now. */
+extern void trust_settle(Lane *lane);
+
+/* Lanes of which that is so; see schedule_next_unsaved_trust(); and of a lane that goes. */
+extern Lane *trust_next_unsaved(void);
+extern bool trust_is_unsaved(void);
+extern void trust_mark_unsaved(Lane *lane);
+extern void trust_forget(Lane *lane);
 
 /* ---- places.c ---- */
 extern void places_init(void);
@@ -472,7 +495,7 @@ extern void order_withdraw(QueueItem *item);
 /* A ready item of a lane that has any, which is as is wanted if there is one. */
 extern QueueItem *order_ready(Lane *lane, Choice choice);
 
-/* One that is ready, of a user that is trusted (breaker_trusts()); NULL: there is none. */
+/* One that is ready, of a user that is trusted (trust_has()); NULL: there is none. */
 extern QueueItem *order_trusted(Lane *lane);
 
 /* Offer the first item whose retry has come; returns its lane, NULL: none has. */

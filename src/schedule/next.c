@@ -260,7 +260,7 @@ next_to_send(Instant now)
 			dlist_head_node(&lines[line]);
 	while ((lane = first_of(at)) != NULL)
 	{
-		QueueItem  *item = pace_choose(lane);
+		QueueItem  *item = pace_choose(lane, now);
 
 		if (!pace_take(item, now))
 			continue;

@@ -97,7 +97,7 @@ order_offer(QueueItem *item, Instant now)
 	item->lane->nready++;
 	item->lane->nretries += item->retry;
 	item->state = ITEM_READY;
-	item->trusted = !item->retry && breaker_trusts(item->lane, &item->row);
+	item->trusted = !item->retry && trust_has(item->lane, &item->row);
 	if (item->trusted)
 		dlist_push_tail(&item->lane->ready_trusted, &item->in_trusted);
 }
@@ -109,7 +109,7 @@ order_trusted(Lane *lane)
 	{
 		QueueItem  *item = dlist_head_element(QueueItem, in_trusted, &lane->ready_trusted);
 
-		if (breaker_trusts(lane, &item->row))
+		if (trust_has(lane, &item->row))
 			return item;
 		dlist_delete(&item->in_trusted);	/* not any more */
 		item->trusted = false;

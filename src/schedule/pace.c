@@ -55,6 +55,7 @@ pace_init(void)
 {
 	places_init();
 	breaker_init();
+	trust_init();
 }
 
 void
@@ -145,14 +146,24 @@ pace_wants_trusted(const Lane *lane)
 	return lane->hung_lately > 0 && lane->ntrusted > 0 && dlist_is_empty(unconstify(dlist_head *, &lane->ready_trusted));
 }
 
-QueueItem *
-pace_choose(Lane *lane)
+/*
+ * Is it the turn of users that are trusted?  Of the probes whose time has come they have
+ * every second one, should they fail one after the other.
+ */
+static bool
+is_for_trusted(Lane *lane, Instant now)
 {
-	QueueItem  *trusted = lane->breaker.open || lane->hung_lately > 0 ? order_trusted(lane) : NULL;
+	if (lane->breaker.open)
+		return lane->breaker.next_probe_at > now || !lane->trusted_probed;
+	return lane->hung_lately > 0 && (!others_may_go(lane) || lane->choices++ % 2 == 0);
+}
 
-	if (trusted != NULL && (lane->breaker.open || !others_may_go(lane) || lane->choices++ % 2 == 0))
-		return trusted;
-	return order_ready(lane, pace_choice(lane));
+QueueItem *
+pace_choose(Lane *lane, Instant now)
+{
+	QueueItem  *trusted = is_for_trusted(lane, now) ? order_trusted(lane) : NULL;
+
+	return trusted != NULL ? trusted : order_ready(lane, pace_choice(lane));
 }
 
 /*
@@ -198,6 +209,7 @@ pace_forget_lane(Lane *lane)
 	total_deferred -= lane->deferred;
 	total_deferred_bytes -= lane->deferred_bytes;
 	breaker_forget(lane);
+	trust_forget(lane);
 }
 
 /* ---------------------------------------------------------------------
@@ -352,12 +364,15 @@ pace_take(QueueItem *item, Instant now)
 	if (lane->lacks_us != 0)	/* one at a time, until one has gone through */
 		lane->lacks_until = now + lane->lacks_us;
 	if (lane->breaker.open)
+	{
 		lane->probe = item;
+		lane->trusted_probed = item->trusted;
+	}
 	if (lane->policy.rate_limit > 0)
 		lane->tokens -= 1.0;
 	lane->in_flight++;
 	lane->retries_in_flight += item->retry;
-	item->as_trusted = lane->hung_lately > 0 && !item->retry && breaker_trusts(lane, &item->row);
+	item->as_trusted = lane->hung_lately > 0 && !item->retry && trust_has(lane, &item->row);
 	lane->trusted_in_flight += item->as_trusted;
 	places_take(item);
 	return true;
@@ -421,9 +436,10 @@ pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 		breaker_note_failure(item, probed, verdict, now);
 	else if (verdict->signal == SIGNAL_ALIVE)
 	{
-		breaker_trust(item);
+		trust_note_good(lane, &item->row);
 		breaker_note_alive(lane, now);
 	}
+	trust_settle(lane);
 	if (verdict->signal != SIGNAL_UNSENT)
 		note_no_lack(item);
 	room_note(item, verdict, now);

@@ -414,7 +414,11 @@ schedule_recorded(QueueItem *item, bool reread, Instant now)
 	 * until that has been read, the later ones of its user must wait.
 	 */
 	if (item->verdict == VERDICT_RETRY)
+	{
+		/* the destination's pauses may have become shorter since */
+		item->ready_at = Min(item->ready_at, now + lane->policy.max_wait_us);
 		window_return(item, now);
+	}
 	else
 		items_free(item);
 	if (reread)
@@ -448,7 +452,7 @@ schedule_lacking(void)
 }
 
 /* ---------------------------------------------------------------------
- * Breakers
+ * Breakers, and who is trusted
  * ---------------------------------------------------------------------
  */
 
@@ -489,6 +493,39 @@ schedule_breaker_overruled(Lane *lane)
 	breaker_overruled(lane);
 }
 
+void
+schedule_trust(Lane *lane, int64 user)
+{
+	trust_add_proven(lane, user);
+	trust_mark_unsaved(lane);	/* it may have been another part's */
+	lane->hung_lately = LANE_LATELY;
+}
+
+int
+schedule_lane_trusted(const Lane *lane, int64 *users)
+{
+	memcpy(users, lane->trusted, lane->ntrusted * sizeof(int64));
+	return lane->ntrusted;
+}
+
+Lane *
+schedule_next_unsaved_trust(void)
+{
+	return trust_next_unsaved();
+}
+
+bool
+schedule_trust_unsaved(void)
+{
+	return trust_is_unsaved();
+}
+
+void
+schedule_mark_trust_unsaved(Lane *lane)
+{
+	trust_mark_unsaved(lane);
+}
+
 /* ---------------------------------------------------------------------
  * Configuration
  * ---------------------------------------------------------------------
@@ -527,7 +564,7 @@ schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 	if (reread && (lane->nitems > 0 || lane->cursor > 0))
 		window_forget_waiting(lane, now);
 	if (policy->breaker_failures == 0 && lane->breaker.open)
-		breaker_note_alive(lane, now);
+		breaker_close(lane);
 	breaker_bound(lane, now);
 	pace_look_again(lane);
 	next_settle(lane, now);

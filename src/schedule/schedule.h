@@ -68,6 +68,23 @@ extern void schedule_breaker_unsaved(Lane *lane);
  */
 extern void schedule_breaker_overruled(Lane *lane);
 
+/*
+ * The user's last answers were good, as an earlier worker has seen.  Whether the
+ * destination lets requests hang is not known then, and such users do not wait until
+ * it is.
+ */
+extern void schedule_trust(Lane *lane, int64 user);
+
+/*
+ * Whom this worker trusts, into users[MAX_TRUSTED], the most trusted one at the end; how
+ * many.  And lanes of which that
+ * has changed while it counts, and is to be saved; NULL: none; or could not be.
+ */
+extern int	schedule_lane_trusted(const Lane *lane, int64 *users);
+extern Lane *schedule_next_unsaved_trust(void);
+extern bool schedule_trust_unsaved(void);
+extern void schedule_mark_trust_unsaved(Lane *lane);
+
 /* Read everything of this lane again, from the start. */
 extern void schedule_reread(Lane *lane, Instant now);
 

@@ -407,7 +407,8 @@ window_take(QueueItem *item)
 	Lane	   *lane = item->lane;
 
 	order_withdraw(item);
-	lane->fresh_in_row = item->retry ? 0 : lane->fresh_in_row + 1;
+	if (lane->probe != item || !lane->trusted_probed)	/* these take no turn of others */
+		lane->fresh_in_row = item->retry ? 0 : lane->fresh_in_row + 1;
 	item->state = ITEM_IN_FLIGHT;
 	if (item->key != NULL)
 	{

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * queue_states.c
- *		What is kept of a destination itself: its circuit breaker, a pause, and where
- *		its queue begins.
+ *		What is kept of a destination itself: its circuit breaker, for whom it works,
+ *		a pause, and where its queue begins.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -76,6 +77,50 @@ queue_save_breaker(int32 destination_id, TransactionId version, const Breaker *b
 	values[5] = TransactionIdGetDatum(version);
 	statement_execute(SAVE_BREAKER, values, NULL, false, SPI_OK_INSERT);
 	statement_check(SAVE_BREAKER, values);
+}
+
+int
+queue_load_trusted(TrustedUser **trusted)
+{
+	Datum		values[1] = {Int32GetDatum(MAX_TRUSTED)};
+	int			count;
+
+	tables_lock_and_look("trusted");
+	statement_execute(LOAD_TRUSTED, values, NULL, true, SPI_OK_SELECT);
+	count = (int) SPI_processed;
+	*trusted = palloc(sizeof(TrustedUser) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		bool		null;
+
+		(*trusted)[i].destination_id = DatumGetInt32(statement_column(i, 0, &null));
+		(*trusted)[i].ordering_key = DatumGetInt64(statement_column(i, 1, &null));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return count;
+}
+
+void
+queue_save_trusted(int32 destination_id, int parts, int part, const int64 *keys, int count)
+{
+	Datum		users[MAX_TRUSTED];
+	Datum		values[4];
+
+	for (int i = 0; i < count; i++)
+		users[i] = Int64GetDatum(keys[i]);
+	values[0] = Int32GetDatum(destination_id);
+	values[1] = Int32GetDatum(parts);
+	values[2] = Int32GetDatum(part);
+	values[3] = statement_array(users, count, INT8OID);
+	statement_execute(SAVE_TRUSTED, values, NULL, false, SPI_OK_INSERT);
+}
+
+void
+queue_forget_trusted(int workers)
+{
+	Datum		values[1] = {Int32GetDatum(workers)};
+
+	statement_execute(FORGET_TRUSTED, values, NULL, false, SPI_OK_DELETE);
 }
 
 int64

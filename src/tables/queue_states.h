@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * queue_states.h
- *		What is kept of a destination itself: its circuit breaker, a pause, and where
- *		its queue begins.
+ *		What is kept of a destination itself: its circuit breaker, for whom it works,
+ *		a pause, and where its queue begins.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -25,6 +25,24 @@ extern int	queue_load_breakers(StoredBreaker **breakers);
 /* Likewise, if it is open. */
 extern void queue_save_breaker(int32 destination_id, TransactionId version,
 							   const Breaker *breaker);
+
+/*
+ * Of all destinations that are there, each perhaps several times, the most trusted ones
+ * at the end; palloc'd.
+ */
+extern int	queue_load_trusted(TrustedUser **trusted);
+
+/*
+ * The keys of a destination's part, in place of what the table has of that one of so many;
+ * no more than MAX_TRUSTED.
+ */
+extern void queue_save_trusted(int32 destination_id, int parts, int part, const int64 *keys, int count);
+
+/*
+ * What is of no destination, or of as many parts as none has any more where a database
+ * has so many workers, or of nobody.
+ */
+extern void queue_forget_trusted(int workers);
 
 /* The highest id that was drawn for an event; 0: who knows. */
 extern int64 queue_last_id(void);

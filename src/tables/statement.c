@@ -181,6 +181,26 @@ static struct
 		1, {INT4OID}, "breaker",
 		"SELECT FROM rswebhook.breaker WHERE destination_id = $1"
 	},
+	[LOAD_TRUSTED] = {
+		"SELECT t.destination_id::int4, u.key::int8"
+		" FROM rswebhook.trusted t JOIN rswebhook.destination d ON d.id = t.destination_id"
+		" CROSS JOIN LATERAL unnest(t.users[1:$1]) WITH ORDINALITY AS u (key, n)"
+		" WHERE u.key IS NOT NULL ORDER BY u.n - cardinality(t.users), t.saved_at",
+		1, {INT4OID}
+	},
+	[SAVE_TRUSTED] = {
+		"INSERT INTO rswebhook.trusted AS t (destination_id, parts, part, saved_at, users)"
+		" SELECT $1, $2, $3, clock_timestamp(), $4 FROM rswebhook.destination WHERE id = $1"
+		" ON CONFLICT (destination_id, parts, part) DO UPDATE SET saved_at = excluded.saved_at,"
+		"  users = excluded.users",
+		4, {INT4OID, INT4OID, INT4OID, INT8ARRAYOID}, "trusted"
+	},
+	[FORGET_TRUSTED] = {
+		"DELETE FROM rswebhook.trusted t WHERE t.users = '{}'"
+		" OR NOT EXISTS (SELECT FROM rswebhook.destination d WHERE d.id = t.destination_id"
+		"  AND least(d.workers, $1) = t.parts)",
+		1, {INT4OID}, "trusted"
+	},
 
 	/* null: ids do not come in their order */
 	[LAST_ID] = {

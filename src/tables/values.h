@@ -169,4 +169,13 @@ typedef struct StoredBreaker
 	Breaker		breaker;
 } StoredBreaker;
 
+/* Users whose last answers were good. */
+#define MAX_TRUSTED		32
+
+typedef struct TrustedUser
+{
+	int32		destination_id;
+	int64		ordering_key;
+} TrustedUser;
+
 #endif							/* RSWEBHOOK_TABLES_VALUES_H */

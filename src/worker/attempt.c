@@ -352,7 +352,7 @@ attempt_give_up_all(Instant now)
 	{
 		Attempt    *attempt = dlist_head_element(Attempt, node, &in_flight);
 		HttpAnswer	answer = {0};
-		Verdict		verdict = {0};
+		Verdict		verdict = {.signal = SIGNAL_UNSENT};	/* it makes no breaker's pause longer */
 
 		verdict.kind = VERDICT_RETRY;
 		verdict.retry_at = now;

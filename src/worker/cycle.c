@@ -44,6 +44,7 @@
 #include "worker/retention.h"
 #include "worker/session.h"
 #include "worker/suspect.h"
+#include "worker/trusted.h"
 
 /*
  * Reads in one transaction, so that sending is not held up by reading; one that
@@ -215,6 +216,7 @@ cycle(bool look)
 		schedule_each_lane(reread_lane, &now);
 		destination_forget();
 		floors_tidy();
+		trusted_tidy();
 		look = true;
 		next_sweep = now + SWEEP_INTERVAL_US;
 	}
@@ -234,6 +236,7 @@ cycle(bool look)
 	retention_run(now);
 	expiry_run(now);
 	floors_run(now);
+	trusted_run(now);
 }
 
 /* Errors that pass are said when they begin, and now and then while they go on. */
@@ -349,7 +352,8 @@ cycle_run(bool look)
 long
 cycle_time_to_wait(Instant now)
 {
-	Instant		when = Min(next_sweep, Min(Min(retention_due_at(), expiry_due_at()), floors_due_at()));
+	Instant		when = Min(next_sweep, Min(Min(retention_due_at(), expiry_due_at()),
+									 Min(floors_due_at(), trusted_due_at())));
 	Instant		due;
 
 	/* whatever waited for a lock meanwhile has reset the latch */

@@ -18,6 +18,7 @@
 #include "destination/cache.h"
 #include "destination/map.h"
 #include "destination/values.h"
+#include "http/http.h"
 #include "schedule/schedule.h"
 #include "shmem/share.h"
 #include "shmem/slots.h"
@@ -56,8 +57,8 @@ by_divided_id(const void *a, const void *b)
 }
 
 /* One that is not there, or has come up since, has one worker. */
-static int
-parts_of(int32 destination_id)
+int
+lanes_parts(int32 destination_id)
 {
 	Divided		key = {.id = destination_id};
 	Divided    *found = bsearch(&key, divided, ndivided, sizeof(Divided), by_divided_id);
@@ -68,8 +69,14 @@ parts_of(int32 destination_id)
 int
 lanes_part(int32 destination_id)
 {
-	return share_part_in(destination_id, parts_of(destination_id), slots_my_share(),
+	return share_part_in(destination_id, lanes_parts(destination_id), slots_my_share(),
 						 rswebhook_workers);
+}
+
+bool
+lanes_is_mine(int32 destination_id, int64 ordering_key)
+{
+	return share_part(ordering_key, lanes_parts(destination_id)) == lanes_part(destination_id);
 }
 
 static bool
@@ -119,7 +126,7 @@ make_lane(const Destination *destination, void *arg)
 	last = worker_slot_last_sent(destination->id);
 	if (last == 0)
 	{
-		double		pause_us = parts_of(destination->id) / destination->rate_limit * USECS_PER_SEC;
+		double		pause_us = lanes_parts(destination->id) / destination->rate_limit * USECS_PER_SEC;
 
 		last = now - (Instant) Max(0, Min(pause_us, now) - MAX_REST_US);
 		worker_slot_note_sent(destination->id, last);
@@ -152,7 +159,7 @@ configure_lane(Lane *lane, Instant now)
 {
 	const Destination *d = lanes_destination(schedule_lane_id(lane));
 	LanePolicy	policy = {
-		.parts = parts_of(schedule_lane_id(lane)),
+		.parts = lanes_parts(schedule_lane_id(lane)),
 		.part = lanes_part(schedule_lane_id(lane))
 	};
 
@@ -314,8 +321,11 @@ take_over(const Destination *destination, void *now)
 	Lane	   *lane = schedule_lane(destination->id, *(Instant *) now);
 
 	say_problem(destination);
-	if (schedule_lane_version(lane) != destination->version)
-		schedule_breaker_overruled(lane);
+	if (schedule_lane_version(lane) == destination->version)
+		return;
+	schedule_breaker_overruled(lane);
+	if (schedule_lane_in_flight(lane) > 0)
+		http_limit((uint64) destination->id, destination->connect_timeout_ms, destination->timeout_ms);
 }
 
 /* Those that have changed, or with -1 perhaps all. */

@@ -25,6 +25,10 @@ extern bool lanes_join(void);
 /* This worker's part of what a destination is owed, -1: it has none; see share.h. */
 extern int	lanes_part(int32 destination_id);
 
+/* Of so many; is what this user is owed there for this worker? */
+extern int	lanes_parts(int32 destination_id);
+extern bool lanes_is_mine(int32 destination_id, int64 ordering_key);
+
 /* A lane for each destination of its that is configured, or owed to. */
 extern void lanes_make(Instant now);
 

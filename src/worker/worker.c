@@ -64,6 +64,7 @@
 #include "worker/session.h"
 #include "worker/stats.h"
 #include "worker/suspect.h"
+#include "worker/trusted.h"
 #include "worker/worker.h"
 
 int			rswebhook_max_in_flight = 256;
@@ -266,6 +267,7 @@ look_around(void)
 	if (!joined)
 		return false;
 	floors_load();
+	trusted_load();
 	if (!session_begin("looking for work"))
 		return false;
 
@@ -325,6 +327,7 @@ finish(void)
 		await_answers();
 		attempt_give_up_all(clock_now());
 		recording_finish();
+		trusted_finish();
 		review_suspects();
 	}
 	PG_CATCH();

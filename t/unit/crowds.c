@@ -5,7 +5,7 @@
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
- * rooms: schedule/pace.c schedule/breaker.c schedule/places.c schedule/room.c destination/verdict.c
+ * rooms: schedule/pace.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -238,6 +238,84 @@ crowd_hangs(int failures)
 	end();
 }
 
+/*
+ * The worker ends and another one begins, which knows what is in the tables.  Saved is
+ * who is trusted when it ends, or, in a crash, some seconds before.
+ */
+static void
+begin_anew(const LanePolicy *policy, const int64 *users, int nusers)
+{
+	Breaker		breaker = *schedule_lane_breaker(schedule_lane(1, t));
+
+	while (ntaken > 0)
+		put_back(taken[0]);
+	schedule_init();
+	set_bounds(256, 6 * 256);
+	for (int i = 0; i < nusers; i++)
+		schedule_trust(schedule_lane(1, t), users[i]);
+	schedule_set_breaker(schedule_lane(1, t), &breaker, t);
+	configure(1, policy);
+}
+
+/* Meanwhile users fail, or their requests hang, and, if crowded, new ones keep coming. */
+static void
+worker_begins_anew(int failures, Instant hang, bool crowded)
+{
+	LanePolicy	policy = usual;
+	int64		id = 1000;
+	int64		key = 300;
+	Instant		longest = 0;
+	int64		users[MAX_TRUSTED];
+	int			nusers = 0;
+	static Instant sent_at[20000];
+
+	policy.breaker_failures = failures;
+	policy.min_backoff_us = 10 * SECOND;
+	policy.max_backoff_us = 300 * SECOND;
+	min_wait = 10 * SECOND;
+	begin(&policy);
+	for (int i = 0; i < 10; i++)
+		queue_many(1, 1 + 2 * i, 2, IS_GOOD + i);
+	work(t + SECOND, 1000);
+	queue_crowd(100, 300);
+	for (int ms = 0; ms < 300000; ms++)
+	{
+		t += 1000;
+		if (schedule_next_unsaved_trust() != NULL)
+			nusers = schedule_lane_trusted(schedule_lane(1, t), users);
+		if (ms == 60000)
+			begin_anew(&policy, users, nusers);
+		if (crowded && ms % 100 == 50)
+			queue_many(1, id++, 1, key++);
+		if (ms > 61000 && ms % 500 == 100)
+		{
+			sent_at[id] = t;
+			queue_many(1, id++, 1, IS_GOOD + ms / 500 % 10);
+		}
+		take_those_that_may_go();
+		for (int i = 0; i < ntaken; i++)
+		{
+			const QueueRow *row = schedule_row(taken[i]);
+			bool		is_good = row->ordering_key >= IS_GOOD;
+
+			if (!is_good && t - taken[i]->taken_at < hang)
+				continue;
+			if (is_good && row->event_id >= 1000)
+				longest = Max(longest, t - sent_at[row->event_id]);
+			answer(taken[i--]);
+		}
+	}
+	for (int64 i = 1000; i < id; i++)
+	{
+		if (table[1][i].exists && table[1][i].row.ordering_key >= IS_GOOD)
+			longest = Max(longest, t - sent_at[i]);
+	}
+	is_between(longest, 0, failures == 0 ? SECOND : Max(hang, SECOND), "those that the last worker knew to be good do not wait");
+	while (ntaken > 0)
+		answer(taken[0]);
+	end();
+}
+
 /* Good users in the midst of others: what probes is not only at both ends. */
 static void
 good_in_the_midst(void)
@@ -460,6 +538,12 @@ tests(void)
 	good_in_the_midst();
 	crowd_hangs(16);
 	crowd_hangs(0);
+	for (int crowded = 0; crowded <= 1; crowded++)
+	{
+		worker_begins_anew(0, 10 * SECOND, crowded);
+		worker_begins_anew(16, 10 * SECOND, crowded);
+		worker_begins_anew(16, 0, crowded);
+	}
 	nobody_is_good();
 	newest_probes(200, 2);
 	newest_probes(40000, 4);

@@ -5,7 +5,7 @@
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
- * rooms: schedule/pace.c schedule/breaker.c schedule/places.c schedule/room.c destination/verdict.c
+ * rooms: schedule/pace.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -264,7 +264,7 @@ breakers(void)
 	/* what the table says */
 	deliver_all();
 	stored.open = true;
-	stored.opened_at = clock_wall(t);
+	stored.opened_at = clock_wall(t) - 60 * SECOND;
 	stored.failures = 7;
 	stored.next_probe_at = t + 10 * SECOND;
 	schedule_set_breaker(lane, &stored, t);

@@ -6,7 +6,7 @@
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
- * rooms: schedule/pace.c schedule/breaker.c schedule/places.c schedule/room.c destination/verdict.c
+ * rooms: schedule/pace.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -167,7 +167,7 @@ judge(QueueItem *item, bool all_read)
 	if (schedule_lane_breaker(schedule_lane(destination, t))->open)
 		must(schedule_lane(destination, t)->probe == item &&
 			 (schedule_lane_breaker(schedule_lane(destination, t))->next_probe_at <= t ||
-			  breaker_trusts(schedule_lane(destination, t), row)),
+			  trust_has(schedule_lane(destination, t), row)),
 			 "its breaker is open", destination, row->event_id);
 	if (!policy->ordered || !row->has_key)
 		return;
