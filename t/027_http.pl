@@ -162,7 +162,10 @@ CONF
     $nginx->stop;
     my @many = $nginx->requests(qr/^h2-/);
     my %used = map { $_->{connection} => 1 } @many;
-    is(scalar @many, 1000, 'have arrived');
+    my %arrived = map { $_->{id} => 1 } @many;
+    # libcurl before 8.2 may lose an answer: see doc/reliability.md
+    is(scalar keys %arrived, 1000, 'have arrived');
+    cmp_ok(scalar @many, '<', 1010, 'nearly all of them once');
     is((grep { $_->{protocol} ne 'HTTP/2.0' } @many) + 0, 0, 'by HTTP/2');
     cmp_ok(scalar keys %used, '<=', 2, 'many on one connection');
 }
