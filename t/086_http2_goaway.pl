@@ -199,11 +199,19 @@ sub test_refuses_for_a_moment
 {
     my %told = map { ("moment-$_" => { refuses => 5, http1 => JSON::PP::true, status1 => $_ }) } 400, 403, 421, 426, 505;
 
-    run_receivers(\%told, 6, max_in_flight => 1, min_attempts => 5);
+    # or not by HTTP/1.1 what it has taken so of others
+    $told{"moment-odd-$_"} = { refuses => 12, http1 => JSON::PP::true, odd1 => JSON::PP::true, status1 => $_ } foreach 404, 505;
+    run_receivers(\%told, 6, max_in_flight => 1, min_attempts => 8);
     my %recorded = attempts($node);
 
     is(join("\n", map { "$_: $recorded{$_}" } grep { /^moment-/ && $recorded{$_} !~ /^(?:retry [^,]*, )*delivered 200 \d$/ } sort keys %recorded),
         '', 'refused for a moment: HTTP/2 is spoken again');
+
+    # what TLS has agreed on is spoken, whatever a status line says
+    run_receivers({ 'moment-lies' => { lies => JSON::PP::true } }, 2);
+    %recorded = attempts($node);
+    is(join("\n", map { "$_: $recorded{$_}" } grep { /^moment-lies/ && $recorded{$_} !~ /^retry (?:200 )?1, aborted (?:200 )?2$/ } sort keys %recorded),
+        '', 'half an answer over HTTP/1.1 is none');
     return;
 }
 

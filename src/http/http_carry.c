@@ -98,7 +98,7 @@ take_from(Connection *list, Transfer *t, int64_t now_us)
 
 		list = connection->next;
 		if (connection->opened_us < t->not_before_us ||
-			(connection->multiplexed && http_pool_speaks_http1(t)))
+			(http_pool_speaks_http1(t) ? connection->multiplexed : connection->guessed))
 			continue;
 		if (is_good(connection, now_us))
 		{
@@ -162,7 +162,7 @@ http_carry_open(Transfer *t, int *lacking)
 	connection->remains = connection->nsockets > 0 && connection->multiplexed;
 	connection->most = 1;
 	connection->ncarried = 0;
-	connection->multiplexed = false;
+	connection->multiplexed = connection->agreed = connection->guessed = false;
 	connection->opened_us = poller_clock();
 	http_connection_set_unopened(connection, true);
 	pool->opening++;
@@ -286,6 +286,7 @@ connected_anew(Transfer *t)
 	if (!connection->known)
 	{
 		connection->known = true;
+		connection->agreed = connection->tls != NULL;
 		connection->multiplexed = speaks_http2(t);
 		connection->most = connection->multiplexed ? t->pool->most_streams : 1;
 		connection->ended = t->repeats >= HTTP_MAX_REPEATS; /* for others */
@@ -389,8 +390,8 @@ http_carry_answered(Transfer *t)
 		connection->known = true;
 		became_known(connection, false);
 	}
-	if (!t->pool->tls || connection->multiplexed || connection->tls != NULL)
-		return;					/* what TLS agreed on counts, and no status line */
+	if (!t->pool->tls || connection->multiplexed || connection->agreed)
+		return;					/* a status line may say anything */
 	curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
 	if (version >= CURL_HTTP_VERSION_2_0)
 	{

@@ -139,6 +139,7 @@ http_finish(Transfer *t, CURLcode result, int64_t now_us)
 {
 	bool		repeat;
 
+	result = http_result_of(t, result);
 	(void) http_time_look(t, now_us);
 	if (http_result_blames_connection(result))
 		http_answer_overhear(t);

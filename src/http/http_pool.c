@@ -20,6 +20,7 @@
 #include "http/http_curl.h"
 #include "http/http_pool.h"
 #include "http/no_proxy.h"
+#include "http/poller.h"
 #include "http/transfer.h"
 
 /*
@@ -35,6 +36,9 @@
  */
 #define DOUBT_US			(60 * INT64_C(1000000))
 #define DOUBTS_US			(600 * INT64_C(1000000))
+
+/* One that has taken something so is asked so first for a while, and then by HTTP/2 again. */
+#define GUESS_US			(60 * INT64_C(1000000))
 
 #define BUCKETS				1024
 
@@ -259,20 +263,21 @@ void
 http_pool_asks_for_http1(Transfer *t)
 {
 	t->gave_up = t->wants_http1 = true;
-	t->pool->http1 = t->pool->http1_asked = true;
+	t->pool->http1_asked = true;
 }
 
 void
 http_pool_needs_http2(Transfer *t)
 {
 	t->wants_http1 = false;
-	t->pool->http1 = t->pool->http1_asked = false;
+	t->pool->http1_asked = false;
+	t->pool->http1_until_us = 0;
 }
 
 bool
 http_pool_speaks_http1(const Transfer *t)
 {
-	return t->pool->http1 || t->wants_http1;
+	return t->pool->http1_asked || t->wants_http1 || poller_clock() < t->pool->http1_until_us;
 }
 
 /* May that be what is said of HTTP/1.1, and not of the event? */
@@ -282,12 +287,13 @@ is_doubtful(int status)
 	return status == 505 || (status < 500 && status != 408 && status != 429);
 }
 
+/* Where answers were lost, trying HTTP/2 again would send events twice. */
 void
-http_pool_was_taken(Transfer *t)
+http_pool_was_taken(Transfer *t, int64_t now_us)
 {
 	t->pool->doubted_us = 0;
 	if (t->guessed)
-		t->pool->http1 = true;
+		t->pool->http1_until_us = t->pool->loses ? INT64_MAX : now_us + GUESS_US;
 }
 
 bool
@@ -297,7 +303,7 @@ http_pool_believes(Transfer *t, int status, int64_t now_us)
 
 	if (!t->guessed || (status != 0 && !is_doubtful(status)))
 		return true;
-	pool->http1 = false;
+	pool->http1_until_us = 0;
 	if (status == 0)
 		return true;
 	if (pool->doubted_us == 0 || now_us > pool->doubts_until_us)

@@ -42,7 +42,7 @@ extern void http_pool_needs_http2(Transfer *t);
 extern bool http_pool_speaks_http1(const Transfer *t);
 
 /* It was answered by a success. */
-extern void http_pool_was_taken(Transfer *t);
+extern void http_pool_was_taken(Transfer *t, int64_t now_us);
 
 /*
  * It was not, but by this status, or by none (0): is that what the receiver has to say of

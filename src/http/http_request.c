@@ -224,7 +224,8 @@ http_request_connect(Transfer *t, int64_t now_us)
 	else
 		SETOPT_DEFAULT(t, CURLOPT_CONNECTTIMEOUT_MS, 0L);
 	t->http1 = http_pool_speaks_http1(t);
-	t->guessed = t->http1 && !t->pool->http1_asked;
+	t->connection->guessed |= t->http1 && !t->pool->http1_asked;
+	t->guessed = t->connection->guessed && !t->pool->http1_asked;
 	if (t->http1)
 		SETOPT(t, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	else

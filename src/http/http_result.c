@@ -176,6 +176,15 @@ lacked(const Transfer *t, CURLcode result, bool starved)
  * ---------------------------------------------------------------------
  */
 
+CURLcode
+http_result_of(const Transfer *t, CURLcode result)
+{
+	bool		ours = t->enough || t->again || t->fault != NULL;
+
+	return result == CURLE_WRITE_ERROR && t->head_done && t->codings > 0 && !ours ?
+		CURLE_BAD_CONTENT_ENCODING : result;
+}
+
 bool
 http_result_blames_connection(CURLcode result)
 {
@@ -402,9 +411,11 @@ error_of(const Transfer *t, CURLcode result, bool starved)
 static void
 heed(Transfer *t, int status)
 {
+	int64_t		now_us = poller_clock();
+
 	if (http_answer_is_success(status))
-		http_pool_was_taken(t);
-	else if (!http_pool_believes(t, status, poller_clock()))
+		http_pool_was_taken(t, now_us);
+	else if (!http_pool_believes(t, status, now_us))
 		t->fault = http_not_taken;
 }
 

@@ -15,6 +15,12 @@
 /* Did its connection come about, so that it could go out? */
 extern bool http_result_was_connected(const Transfer *t);
 
+/*
+ * As what a result counts: with something behind what it can unpack, libcurl says that
+ * the body could not be written.
+ */
+extern CURLcode http_result_of(const Transfer *t, CURLcode result);
+
 /* Does the result speak of the connection rather than of one request on it? */
 extern bool http_result_blames_connection(CURLcode result);
 

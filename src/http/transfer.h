@@ -110,6 +110,8 @@ typedef struct Connection
 	bool		unopened;		/* it has no socket yet */
 	bool		known;			/* it was connected, so its protocol is known */
 	bool		multiplexed;	/* that is HTTP/2 */
+	bool		agreed;			/* as TLS has said, which counts */
+	bool		guessed;		/* HTTP/1.1, for which the receiver has not asked */
 	bool		ended;			/* it takes no more requests */
 	bool		broken;			/* under those that use it, too */
 	bool		unasked;		/* something came on it that nobody had asked for */
@@ -162,9 +164,9 @@ typedef struct Pool
 	bool		choice;			/* there are several addresses */
 	bool		single;			/* the last one takes one request at a time */
 	bool		loses;			/* answers over HTTP/2 were lost */
-	bool		http1;			/* HTTP/1.1 is spoken in place of that: it has taken
-								 * something so ... */
-	bool		http1_asked;	/* ... or has asked for it */
+	bool		http1_asked;	/* it has asked for HTTP/1.1 ... */
+	int64_t		http1_until_us;	/* ... or has taken something so, which is tried first until
+								 * then */
 	int64_t		doubted_us;		/* since when refusals by HTTP/1.1 are doubted; 0: they
 								 * are not ... */
 	int64_t		doubts_until_us;	/* ... and until when that counts */
@@ -244,8 +246,8 @@ typedef struct Transfer
 	int64_t		not_before_us;	/* wants a connection that was set up since */
 	bool		gave_up;		/* HTTP/2, once in this attempt ... */
 	bool		wants_http1;	/* ... and still does */
-	bool		http1;			/* it goes out by HTTP/1.1 in place of HTTP/2 ... */
-	bool		guessed;		/* ... for which the receiver has not asked */
+	bool		http1;			/* it goes out by HTTP/1.1 in place of HTTP/2 */
+	bool		guessed;		/* its connection does, and the receiver has not asked for it */
 	bool		http2;			/* its connection speaks that */
 	bool		patient;		/* has waited for one that others set up */
 	int64_t		wait_until_us;	/* in the lists waiting and settling */

@@ -222,7 +222,8 @@ struct Lane
 								 * answers */
 	int			retries_in_flight;
 	int			trusted_in_flight;	/* taken as such, while some had hung lately */
-	int			hung_lately;	/* so many good answers until that is over */
+	int			hung_lately;	/* so many good answers until that is over ... */
+	Instant		hangs_until;	/* ... from then on */
 	uint32		choices;		/* made meanwhile */
 	uint32		fresh_in_row;	/* taken since the last retry was */
 	int			failing;		/* users in a row with bad signals, and probes */

@@ -427,8 +427,12 @@ pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 
 	places_note(item, verdict, now);
 	if (verdict->signal == SIGNAL_FAILING && now - item->taken_at >= LONG_US)
+	{
 		lane->hung_lately = LANE_LATELY;
-	else if (verdict->signal == SIGNAL_ALIVE && lane->hung_lately > 0)
+		/* those that have followed it may hang as long: how many are good says nothing of them */
+		lane->hangs_until = now + 2 * (now - item->taken_at);
+	}
+	else if (verdict->signal == SIGNAL_ALIVE && lane->hung_lately > 0 && now >= lane->hangs_until)
 		lane->hung_lately--;
 	/* a probe that has to be sent again has shown nothing good */
 	if (verdict->signal == SIGNAL_FAILING ||

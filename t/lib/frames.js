@@ -44,7 +44,9 @@
 //       leaves: true    ... or by a GOAWAY that takes none ...
 //       late: true      ... or of a stream soon after the head of its answer
 //       refuses: N      the first so many streams
-//       status1: S      that over HTTP/1.1
+//       status1: S      that over HTTP/1.1, ...
+//       odd1: true      ... of events whose ids end with an odd digit
+//       lies: true      over HTTP/1.1 only, half an answer that says it is of HTTP/2
 //       breaks: [N]     these connections of it, before TLS
 //       tls: VERSION    not a later one, such as TLSv1.2
 //       resets: true    each connection, which is not asked for HTTP/2, in one with
@@ -329,9 +331,13 @@ function serve_http1(told, socket, number)
 
             if (head < 4 || input.length < head + length)
                 return;
-            write_down(input.substring(head, head + length), 'http1', number);
+            const body = input.substring(head, head + length);
+            write_down(body, 'http1', number);
             input = input.substring(head + length);
-            socket.write(`HTTP/1.1 ${told.status1 ?? 200} Whatever\r\n` + (told.head ? `x-long: ${'x'.repeat(told.head)}\r\n` : '')
+            if (told.lies)
+                return socket.end('HTTP/2 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it');
+            const other = told.status1 && (!told.odd1 || /"messageId" ?: ?"[^"]*[13579]"/.test(body));
+            socket.write(`HTTP/1.1 ${other ? told.status1 : 200} Whatever\r\n` + (told.head ? `x-long: ${'x'.repeat(told.head)}\r\n` : '')
                 + (told.endless ? 'Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n' : 'Content-Length: 2\r\n\r\nok'));
         }
     });
@@ -418,7 +424,7 @@ function endless(front)
 // The connection below TLS is at hand, to reset it
 function listen(told, receiver)
 {
-    const ALPNProtocols = told.resets ? ['http/1.1'] : told.http1 || told.insists ? ['h2', 'http/1.1'] : ['h2'];
+    const ALPNProtocols = told.resets || told.lies ? ['http/1.1'] : told.http1 || told.insists ? ['h2', 'http/1.1'] : ['h2'];
     const siblings = [];
     let connections = 0;
 

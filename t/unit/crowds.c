@@ -178,9 +178,12 @@ crowds_keep_coming(int crowd, bool ordered)
 	end();
 }
 
-/* New users whose requests hang until their time is over: those of others do not wait for them. */
+/*
+ * New users whose requests hang until their time is over: those of others do not wait
+ * for them, however often they are good.
+ */
 static void
-crowd_hangs(int failures)
+crowd_hangs(int failures, int every_ms)
 {
 	LanePolicy	policy = usual;
 	int64		id = 1000;
@@ -202,7 +205,7 @@ crowd_hangs(int failures)
 	for (int ms = 0; ms < 120000; ms++)
 	{
 		t += 1000;
-		if (ms % 5000 == 100)
+		if (ms % every_ms == 100)
 		{
 			for (int i = 0; i < 10; i++)
 			{
@@ -536,8 +539,10 @@ tests(void)
 	crowds_keep_coming(200, true);
 	crowds_keep_coming(30, false);
 	good_in_the_midst();
-	crowd_hangs(16);
-	crowd_hangs(0);
+	crowd_hangs(16, 5000);
+	crowd_hangs(0, 5000);
+	crowd_hangs(16, 400);
+	crowd_hangs(0, 400);
 	for (int crowded = 0; crowded <= 1; crowded++)
 	{
 		worker_begins_anew(0, 10 * SECOND, crowded);
