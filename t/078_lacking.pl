@@ -275,6 +275,8 @@ foreach (
 {
     my ($name, $path, $least, $most, $kept, $error) = @$_;
 
+    # our own malloc() is a sanitizer's, and has memory
+    next if $ENV{RSWEBHOOK_SANITIZED} && $name eq 'keeping a body';
     add_destination($node, $name, $receiver->url($path), \%touchy);
     my $sent = $receiver->requests_to($path);
     set_fault('memory', $most, $least);
@@ -293,18 +295,22 @@ foreach (
 }
 
 # nothing is begun without
-add_destination($node, 'begun', $receiver->url('/begun'), \%touchy);
-set_fault('memory', 65536, 65536);
-my $id = send_event($node, { type => 'track' }, 'begun');
-ok(wait_for_query($node, q{SELECT max(lacks) FROM rswebhook.workers()}, 'out of memory'), 'it is shown that no request can begin');
-is(query($node, q{SELECT attempts, count(d.event_id), s.breaker FROM rswebhook.queue AS q JOIN rswebhook.status AS s USING (destination_id)
-        LEFT JOIN rswebhook.delivery AS d USING (event_id, destination_id) WHERE s.destination = 'begun' GROUP BY 1, 3}),
-    '0|0|closed', 'the event waits, and no attempt is counted');
-is(scalar $receiver->requests_to('/begun'), 0, 'nothing was sent');
-clear_fault();
-ok(wait_until_sent($node), 'then it is sent');
-is(outcomes($node, $id), 'delivered 200 1', 'at its first attempt');
-is(worker_pids($node), $pids, 'the workers are still the same');
+SKIP:
+{
+    skip 'our own malloc() is a sanitizer\'s, and has memory', 6 if $ENV{RSWEBHOOK_SANITIZED};
+    add_destination($node, 'begun', $receiver->url('/begun'), \%touchy);
+    set_fault('memory', 65536, 65536);
+    my $id = send_event($node, { type => 'track' }, 'begun');
+    ok(wait_for_query($node, q{SELECT max(lacks) FROM rswebhook.workers()}, 'out of memory'), 'it is shown that no request can begin');
+    is(query($node, q{SELECT attempts, count(d.event_id), s.breaker FROM rswebhook.queue AS q JOIN rswebhook.status AS s USING (destination_id)
+            LEFT JOIN rswebhook.delivery AS d USING (event_id, destination_id) WHERE s.destination = 'begun' GROUP BY 1, 3}),
+        '0|0|closed', 'the event waits, and no attempt is counted');
+    is(scalar $receiver->requests_to('/begun'), 0, 'nothing was sent');
+    clear_fault();
+    ok(wait_until_sent($node), 'then it is sent');
+    is(outcomes($node, $id), 'delivered 200 1', 'at its first attempt');
+    is(worker_pids($node), $pids, 'the workers are still the same');
+}
 
 #
 # An option that libcurl does not take, whatever it calls that: said is which one,
