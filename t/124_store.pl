@@ -170,6 +170,19 @@ runs('at the commit', "BEGIN; INSERT INTO plain VALUES ('a'), ('b'); " . sends('
 runs('or before it', "BEGIN; INSERT INTO plain VALUES ('a'), ('b'); SET CONSTRAINTS ALL IMMEDIATE; TRUNCATE rswebhook.queue; "
       . sends('one') . 'COMMIT', 'one');
 
+# A command has others send before it comes to our tables
+query($node, q{
+DROP TRIGGER c ON plain;
+CREATE FUNCTION audits() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN CALL sends('audit'); END $$;
+CREATE FUNCTION empties() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN CALL sends('emptied'); RETURN NULL; END $$;
+CREATE TRIGGER e BEFORE TRUNCATE ON plain FOR EACH STATEMENT EXECUTE FUNCTION empties();
+CREATE EVENT TRIGGER audit ON ddl_command_start EXECUTE FUNCTION audits()});
+runs('an event trigger sends before our tables are altered',
+    sends('one') . 'CREATE INDEX by_time ON rswebhook.queue (queued_at); ALTER TABLE rswebhook.queue SET (fillfactor = 90); DROP INDEX rswebhook.by_time; '
+      . sends('two'), 'one audit audit audit two');
+query($node, 'DROP EVENT TRIGGER audit');
+runs('so does a trigger before one of ours is emptied together with its table',
+    sends('one') . 'TRUNCATE plain, rswebhook.message; ' . sends('two'), 'one emptied two');
 unlike(logged($node), qr/leak|not owned by resource owner|still referenced/, 'no reference is left over');
 
 $node->stop;

@@ -18,6 +18,7 @@
 #include "access/xlog.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -178,6 +179,9 @@ static struct
 	bool		over;			/* its transaction commits: none is opened any more */
 }			lasting;
 
+/* Commands under way that may come to our tables themselves. */
+static int	ncommands = 0;
+
 static void
 close_sinks(Store *store)
 {
@@ -235,11 +239,16 @@ open_lasting(int16 ring_part)
 	lasting.store = store;
 }
 
-/* NULL: it is in use, or too late; not preloaded, nobody would close it before a command. */
+/*
+ * NULL: it is in use, or too late.  Nor where nobody would close it before a command: not
+ * preloaded; within a command, which a trigger of it may send; and where changes of others
+ * are applied, TRUNCATE among them.
+ */
 static Store *
 use_lasting(int16 ring_part)
 {
-	if (!slots_available() || lasting.over || (lasting.store != NULL && lasting.in_use))
+	if (!slots_available() || lasting.over || (lasting.store != NULL && lasting.in_use) ||
+		ncommands > 0 || IsLogicalWorker())
 		return NULL;
 	if (lasting.store != NULL &&
 		(lasting.broken || lasting.seen != sink_changes() || lasting.store->ring_part != ring_part))
@@ -256,6 +265,18 @@ store_close_lasting(void)
 {
 	if (!lasting.in_use)
 		close_lasting();
+}
+
+void
+store_begin_command(void)
+{
+	ncommands++;
+}
+
+void
+store_end_command(void)
+{
+	ncommands--;
 }
 
 /* What was opened since the transaction began is released with it. */

@@ -30,6 +30,10 @@ extern void store_end(Store *store);
  */
 extern void store_close_lasting(void);
 
+/* A command begins that may come to our tables itself, and ends, or fails; then none stays open. */
+extern void store_begin_command(void);
+extern void store_end_command(void);
+
 /* Once a process, before the first store. */
 extern void store_register_callbacks(void);
 

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
@@ -55,7 +56,9 @@ subtransaction_try(void (*step) (void *arg), void *arg)
 	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext reserve = make_reserve();
 	ErrorData  *volatile error = NULL;
+	bool		fatal = ExitOnAnyError;
 
+	ExitOnAnyError = false;		/* whoever sets it would end the session, and hear all of it */
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
@@ -75,6 +78,7 @@ subtransaction_try(void (*step) (void *arg), void *arg)
 		CurrentResourceOwner = owner;
 	}
 	PG_END_TRY();
+	ExitOnAnyError = fatal;
 	if (error == NULL)
 		MemoryContextDelete(reserve);
 	return error;

@@ -16,6 +16,9 @@
 #include "shmem/slots.h"
 #include "shmem/start.h"
 
+/* Commands on databases last no longer, as a rule. */
+#define SOON_US		(200 * 1000)
+
 static void
 detach_launcher(int code, Datum arg)
 {
@@ -194,6 +197,21 @@ start_make_room(void)
 	}
 	LWLockRelease(&shmem_control->lock);
 	return found;
+}
+
+void
+start_soon(int slot_number, uint32 generation)
+{
+	WorkerSlot *slot = &shmem_control->slots[slot_number];
+
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	if (slot->generation == generation && slot->starting)
+	{
+		slot->starting = false;
+		slot->start_after = clock_now() + SOON_US;
+		slots_free_if_unused(slots_first_of(slot));
+	}
+	LWLockRelease(&shmem_control->lock);
 }
 
 int

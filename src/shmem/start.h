@@ -29,6 +29,9 @@ extern bool start_next(int *slot, Oid *database, uint32 *generation);
  */
 extern void start_worker_gone(int slot, uint32 generation);
 
+/* Nor could it be started now, and that is no failure: it is looked at again, soon. */
+extern void start_soon(int slot, uint32 generation);
+
 /*
  * So many of its database have failed one after the other, of these shares, which are
  * started later, in so many seconds.  0: the slot's is none of them, or has waited.

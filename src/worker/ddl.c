@@ -331,6 +331,37 @@ two_phase_kind(Node *statement, const char **gid)
 	}
 }
 
+/* Commands that come to a table by other commands, or by statements on it. */
+static bool
+runs_others(const Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_TransactionStmt:
+		case T_DoStmt:
+		case T_CallStmt:
+		case T_ExecuteStmt:
+		case T_CopyStmt:
+		case T_ExplainStmt:
+		case T_FetchStmt:
+		case T_DeclareCursorStmt:
+		case T_CreateTableAsStmt:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static void
+run(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context,
+	ParamListInfo params, QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	if (prev_process_utility)
+		prev_process_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
@@ -363,12 +394,21 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	else if (kind == TRANS_STMT_COMMIT_PREPARED)
 		before_commit_prepared(gid, &unknown);
 
-	if (prev_process_utility)
-		prev_process_utility(pstmt, query, read_only_tree, context, params, env,
-							 dest, qc);
+	if (runs_others(statement))
+		run(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	else
-		standard_ProcessUtility(pstmt, query, read_only_tree, context, params,
-								env, dest, qc);
+	{
+		store_begin_command();
+		PG_TRY();
+		{
+			run(pstmt, query, read_only_tree, context, params, env, dest, qc);
+		}
+		PG_FINALLY();
+		{
+			store_end_command();
+		}
+		PG_END_TRY();
+	}
 
 	if (kind == TRANS_STMT_COMMIT_PREPARED)
 		after_commit_prepared(gid, &unknown);

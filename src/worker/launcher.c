@@ -145,7 +145,8 @@ typedef enum Reachable
 {
 	GONE,						/* or a template, which a worker would be in the
 								 * way of */
-	CLOSED,						/* to connections, for now, or locked */
+	CLOSED,						/* to connections, for now */
+	LOCKED,						/* by a command that needs it alone, and will end */
 	OPEN
 } Reachable;
 
@@ -191,7 +192,7 @@ look_up_database(Oid database)
 
 		/* below -1: a DROP DATABASE was interrupted */
 		if (!form->datistemplate)
-			result = form->datallowconn && form->datconnlimit >= -1 && !is_locked(database) ? OPEN : CLOSED;
+			result = !form->datallowconn || form->datconnlimit < -1 ? CLOSED : is_locked(database) ? LOCKED : OPEN;
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -307,6 +308,8 @@ start_wanted(MemoryContext context)
 		}
 		else if (reachable == CLOSED)
 			start_worker_gone(slot, generation);
+		else if (reachable == LOCKED)
+			start_soon(slot, generation);
 		else if (start_worker(slot, database, generation))
 			said_no_worker = false;
 		else
