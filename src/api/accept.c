@@ -108,9 +108,12 @@ accept_headers(Jsonb *event, Refusal *refusal)
 {
 	char	   *why;
 
-	return request_own_headers_fit(event, &why) ||
-		refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE, "event has a \"header\" that cannot be sent",
-					problem_sentence(why), "Correct the key \"header\" of the event, or leave it out.");
+	if (request_own_headers_fit(event, &why))
+		return true;
+	(void) refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE, "event has a \"header\" that cannot be sent",
+					   problem_sentence(why), "Correct the key \"header\" of the event, or leave it out.");
+	refusal->detail_quotes = true;
+	return false;
 }
 
 /* Refuse what could never be delivered, while somebody is there to hear it. */

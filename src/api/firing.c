@@ -152,6 +152,8 @@ refusal_to_tell(const Firing *firing)
 		(void) refusal_set(&told, told.sqlerrcode, "event could not be made of the row, or not be stored",
 						   "What is wrong may quote columns that you may not read.",
 						   policy->raises ? NULL : "The reason is in rswebhook.delivery.");
+	if (told.detail_quotes)
+		told.detail = "What is wrong with it may quote columns that you may not read.";
 	if (told.value != NULL)
 		told.message = without(told.message, told.value);
 	if (policy->destination_column > 0 && firing->destination != NULL &&
