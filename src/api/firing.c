@@ -167,8 +167,10 @@ refuse(Firing *firing)
 {
 	Refusal		told = refusal_to_tell(firing);
 	Datum		event = firing->prepared.event != (Datum) 0 ? firing->prepared.event : firing->event;
+	/* an error before it was known whether it may be sent there is not a record of what may */
+	bool		unknown = firing->refusal.caught && firing->prepared.event != (Datum) 0 && !firing->prepared.permitted;
 
-	warn_refused(firing->policy->raises, firing->trigdata->tg_trigger, firing->destination,
+	warn_refused(firing->policy->raises, firing->trigdata->tg_trigger, unknown ? NULL : firing->destination,
 				 event, firing->prepared.ordering_key, firing->sending.now, &firing->refusal, &told);
 }
 

@@ -63,9 +63,12 @@ static bool
 check_owner(Relation rel, const Trigger *trigger, const char *destination, Refusal *refusal)
 {
 	Sender		owner = sender_of(trigger->tgfoid, trigger_names_owner(rel, trigger->tgoid));
+	NamedDestination dest;
 	int			count;
 
-	return destination == NULL || accept_by_name(destination, &owner, &count, refusal) != NULL;
+	return destination == NULL ||
+		(accept_sender(destination, &owner, &dest, refusal) &&
+		 accept_named(destination, &dest, &count, refusal) != NULL);
 }
 
 /*
@@ -75,12 +78,12 @@ check_owner(Relation rel, const Trigger *trigger, const char *destination, Refus
 static bool
 check_creator(const Sender *creator, const Trigger *trigger, const char *destination, Refusal *refusal)
 {
-	int			count;
+	NamedDestination dest;
 
 	if (creator->everywhere)
 		return true;
 	if (destination != NULL)
-		return accept_by_name(destination, creator, &count, refusal) != NULL;
+		return accept_sender(destination, creator, &dest, refusal);
 	return refusal_set(refusal, ERRCODE_INSUFFICIENT_PRIVILEGE,
 					   psprintf("permission denied to create trigger \"%s\" without a destination", trigger->tgname),
 					   psprintf("Role \"%s\" may send only to the destinations that it was granted.",
