@@ -839,7 +839,11 @@ RETURNS bigint
 AS $$
 DECLARE
     dest integer := rswebhook.destination_id(rswebhook_replay.destination);
-    missing text := format(': destination "%s" does not exist', rswebhook_replay.destination);
+    started text := 'trigger "';
+    -- what follows the trigger's name if that has no quote; null if another name could be
+    -- told alike, by a trigger whose name has quotes
+    missing text := CASE WHEN strpos(rswebhook_replay.destination, '": destination "') = 0
+        THEN format('": destination "%s" does not exist', rswebhook_replay.destination) END;
     queued bigint;
     first_id bigint;
     last_id bigint;
@@ -847,7 +851,8 @@ BEGIN
     WITH matching AS (
         SELECT l.event_id FROM rswebhook.delivery l
             WHERE (l.destination_id = dest OR
-                   (l.destination_id = 0 AND l.outcome = 'refused' AND right(l.error, length(missing)) = missing))
+                   (l.destination_id = 0 AND l.outcome = 'refused' AND left(l.error, length(started)) = started AND
+                    substr(l.error, length(started) + strpos(substr(l.error, length(started) + 1), '"')) = missing))
             AND (rswebhook_replay.since IS NULL OR l.started_at >= rswebhook_replay.since)
             AND (rswebhook_replay.until IS NULL OR l.started_at < rswebhook_replay.until)
             AND (rswebhook_replay.outcome IS NULL OR l.outcome = rswebhook_replay.outcome)

@@ -16,12 +16,17 @@ my $node = new_node('senders');
 
 add_destination($node, $_, $receiver->url("/$_")) foreach qw(shop crm);
 query($node, q{
-    CREATE ROLE app LOGIN; CREATE ROLE team; CREATE ROLE anywhere LOGIN;
-    GRANT team TO app;
-    GRANT CREATE ON SCHEMA public TO app, team; GRANT CREATE ON DATABASE postgres TO app;
-    SELECT rswebhook_grant_send('app', 'shop'), rswebhook.grant_sender('anywhere');
+    CREATE ROLE app LOGIN; CREATE ROLE team; CREATE ROLE crew; CREATE ROLE anywhere LOGIN;
+    GRANT team, crew TO app;
+    GRANT CREATE ON SCHEMA public TO app, team, crew; GRANT CREATE ON DATABASE postgres TO app;
+    SELECT rswebhook_grant_send('app', 'shop'), rswebhook_grant_send('crew', 'shop'), rswebhook.grant_sender('anywhere');
     CREATE TABLE shared (id integer, target text);
-    GRANT TRIGGER, INSERT ON shared TO app;
+    CREATE TABLE whole_shared (id integer) PARTITION BY LIST (id);
+    CREATE TABLE part_mine PARTITION OF whole_shared FOR VALUES IN (1);
+    ALTER TABLE part_mine OWNER TO app;
+    GRANT TRIGGER, INSERT ON shared, whole_shared TO app;
+    SET ROLE crew; CREATE TABLE crews (id integer);
+    SET ROLE team; CREATE TABLE teams (id integer);
     SET ROLE app;
     CREATE TABLE mine (id integer, target text); CREATE TABLE box (event jsonb, target text)});
 
@@ -30,7 +35,12 @@ foreach my $set ('', 'SET check_function_bodies = off;')
 {
     foreach my $case (
         [ 'mine', q{rswebhook_trigger('shop')}, undef ],
-        [ 'shared', q{rswebhook_trigger('shop')}, undef ],
+        [ 'shared', q{rswebhook_trigger('shop')}, qr/permission denied to create trigger "s" on table "shared".*by the rights of role/s ],
+        [ 'teams', q{rswebhook_trigger('shop')}, qr/permission denied to create trigger "s" on table "teams".*by the rights of role "team"/s ],
+        [ 'crews', q{rswebhook_trigger('shop')}, undef ],
+        [ 'crews', q{rswebhook_trigger('crm')}, qr/permission denied for destination "crm"/ ],
+        [ 'whole_shared', q{rswebhook_trigger('shop')}, qr/permission denied to create trigger "s" on table "whole_shared"/ ],
+        [ 'part_mine', q{rswebhook_trigger('shop')}, undef ],
         [ 'box', q{rswebhook_outbox('destination=shop')}, undef ],
         [ 'mine', q{rswebhook_trigger('crm')}, qr/permission denied for destination "crm"/ ],
         [ 'shared', q{rswebhook_trigger('crm')}, qr/permission denied for destination "crm"/ ],
@@ -69,7 +79,7 @@ query($node, q{ALTER TABLE mine OWNER TO app});
 
 # Whatever the name means by then, it is the table that was changed which counts
 my $holder = Session->new($node);
-query($node, q{CREATE SCHEMA near AUTHORIZATION app; CREATE SCHEMA far AUTHORIZATION team; SET ROLE team; CREATE TABLE far.u (id integer);
+query($node, q{CREATE SCHEMA near AUTHORIZATION app; CREATE SCHEMA far AUTHORIZATION crew; SET ROLE crew; CREATE TABLE far.u (id integer);
     RESET ROLE; SET ROLE app; CREATE TABLE held (id integer)});
 foreach my $case ([ 'crm', 1 ], [ 'shop', 0 ])
 {
@@ -85,7 +95,7 @@ foreach my $case ([ 'crm', 1 ], [ 'shop', 0 ])
     is(query($node, q{SELECT string_agg(tgrelid::regclass::text, ' ') FROM pg_trigger WHERE tgname = 'z'}), $refused ? '' : 'far.u', 'which has it or has not');
     query($node, 'DROP TABLE near.u');
 }
-query($node, 'DROP TRIGGER z ON far.u');
+query($node, 'DROP OWNED BY crew; DROP ROLE crew');
 
 query($node, q{SET ROLE app; CREATE TABLE plain (id integer); CREATE TABLE sends (event jsonb, target text); RESET ROLE;
     CREATE TRIGGER s AFTER INSERT ON sends FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination_column=target')});

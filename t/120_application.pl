@@ -193,10 +193,11 @@ like($err, qr/ERROR:  event is nested too deeply/, 'or else it says what is wron
 query($node, q{
     CREATE ROLE writer;
     CREATE TABLE hidden (id integer, pay text DEFAULT '{"secret": hush}', after timestamptz DEFAULT '2999-01-01', life interval DEFAULT '900 years 3 days',
-        ev jsonb DEFAULT '{}', target text DEFAULT 'hush');
+        ev jsonb DEFAULT '{}', headed jsonb DEFAULT '{"header": {"hush hush": "x"}}', target text DEFAULT 'hush');
     GRANT INSERT (id) ON hidden TO writer});
 foreach my $case (
     [ "'event=pay', 'destination=there'", 'pay', qr/hush/ ],
+    [ "'event=headed', 'destination=there'", 'headed', qr/hush/ ],
     [ "'event=ev', 'destination=there', 'deliver_after=after'", 'ev, after', qr/2999/ ],
     [ "'event=ev', 'destination=there', 'expires_after=life'", 'ev, life', qr/900/ ],
     [ "'event=ev', 'destination_column=target'", 'ev, target', qr/hush/ ])

@@ -28,7 +28,6 @@
 #include "destination/check.h"
 #include "destination/directory.h"
 #include "destination/fields.h"
-#include "destination/named.h"
 #include "destination/problem.h"
 #include "transform/json.h"
 #include "transform/request.h"
@@ -108,9 +107,12 @@ accept_headers(Jsonb *event, Refusal *refusal)
 {
 	char	   *why;
 
-	return request_own_headers_fit(event, &why) ||
-		refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE, "event has a \"header\" that cannot be sent",
-					problem_sentence(why), "Correct the key \"header\" of the event, or leave it out.");
+	if (request_own_headers_fit(event, &why))
+		return true;
+	(void) refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE, "event has a \"header\" that cannot be sent",
+					   problem_sentence(why), "Correct the key \"header\" of the event, or leave it out.");
+	refusal->detail_quotes = true;
+	return false;
 }
 
 /* Refuse what could never be delivered, while somebody is there to hear it. */
@@ -176,45 +178,47 @@ accept_ordering_key(const char *key, Refusal *refusal)
  */
 
 /* The same whether there is one of this name: it may be somebody else's. */
-static void
+static bool
 refuse_to_sender(const char *name, const Sender *sender, Refusal *refusal)
 {
-	(void) refusal_set(refusal, ERRCODE_INSUFFICIENT_PRIVILEGE,
+	return refusal_set(refusal, ERRCODE_INSUFFICIENT_PRIVILEGE,
 				  psprintf("permission denied for destination \"%s\"", encoding_quotable(name, strlen(name))),
 				  psprintf("Role \"%s\" may send only to the destinations that it was granted.",
 						   GetUserNameFromId(sender->role, false)),
 				  "The owner of the extension grants them with rswebhook_grant_send().");
 }
 
+bool
+accept_sender(const char *name, const Sender *sender, NamedDestination *dest, Refusal *refusal)
+{
+	if (!destination_named(name, dest))
+		*dest = (NamedDestination) {0};
+	return sender->everywhere || (dest->id != 0 && sender_may_send(sender, dest->id)) ||
+		refuse_to_sender(name, sender, refusal);
+}
+
 /* An order, not an offer: filters have no say. */
 Taker *
-accept_by_name(const char *name, const Sender *sender, int *count, Refusal *refusal)
+accept_named(const char *name, const NamedDestination *dest, int *count, Refusal *refusal)
 {
-	NamedDestination dest;
 	Taker	   *chosen = palloc(sizeof(Taker));
-	bool		is_there = destination_named(name, &dest);
 
 	*count = 0;
-	if (!sender->everywhere && (!is_there || !sender_may_send(sender, dest.id)))
-	{
-		refuse_to_sender(name, sender, refusal);
-		return NULL;
-	}
-	if (!is_there)
+	if (dest->id == 0)
 	{
 		(void) refusal_set(refusal, ERRCODE_UNDEFINED_OBJECT,
 					  psprintf("destination \"%s\" does not exist", encoding_quotable(name, strlen(name))),
 					  NULL, "Destinations are rows of rswebhook.destination.");
 		return NULL;
 	}
-	if (dest.problem != NULL)
+	if (dest->problem != NULL)
 	{
 		(void) refusal_set(refusal, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 					  psprintf("destination \"%s\" cannot be used", name),
-					  dest.problem, "Correct the row of rswebhook.destination.");
+					  dest->problem, "Correct the row of rswebhook.destination.");
 		return NULL;
 	}
-	*chosen = (Taker) {dest.id, dest.parts, dest.once_us};
+	*chosen = (Taker) {dest->id, dest->parts, dest->once_us};
 	*count = 1;
 	return chosen;
 }

@@ -21,6 +21,7 @@
 #include "api/refusal.h"
 #include "api/sender.h"
 #include "destination/directory.h"
+#include "destination/named.h"
 
 extern int	rswebhook_max_event_size;	/* setting; bytes of jsonb */
 
@@ -48,8 +49,11 @@ extern bool accept_ordering_key(const char *key, Refusal *refusal);
  */
 extern bool accept_ordering_hash(Jsonb *event, const char *given, int64 *hash);
 
-/* Those to which this role may send: the one that is named, or all that take it. */
-extern Taker *accept_by_name(const char *name, const Sender *sender, int *count, Refusal *refusal);
+/* May this role send to what has the name?  dest: that; its id is 0 if there is none. */
+extern bool accept_sender(const char *name, const Sender *sender, NamedDestination *dest, Refusal *refusal);
+
+/* Who takes it: the one that accept_sender() has found, or all to which this role may send. */
+extern Taker *accept_named(const char *name, const NamedDestination *dest, int *count, Refusal *refusal);
 extern Taker *accept_takers(Jsonb *event, const Sender *sender, int *count);
 
 /* When it is sent, and of SendOptions, as rswebhook.queue has them; 0 for null. */
@@ -67,6 +71,7 @@ typedef struct Prepared
 {
 	Datum		event;			/* as it is stored */
 	Jsonb	   *checked;		/* the same; NULL: it was refused, and the above is as it was given */
+	bool		permitted;		/* its sender may send to what it names, if it names any */
 	const char *ordering_key;
 	Times		times;
 	Taker	   *takers;

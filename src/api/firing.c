@@ -152,6 +152,8 @@ refusal_to_tell(const Firing *firing)
 		(void) refusal_set(&told, told.sqlerrcode, "event could not be made of the row, or not be stored",
 						   "What is wrong may quote columns that you may not read.",
 						   policy->raises ? NULL : "The reason is in rswebhook.delivery.");
+	if (told.detail_quotes)
+		told.detail = "What is wrong with it may quote columns that you may not read.";
 	if (told.value != NULL)
 		told.message = without(told.message, told.value);
 	if (policy->destination_column > 0 && firing->destination != NULL &&
@@ -165,8 +167,10 @@ refuse(Firing *firing)
 {
 	Refusal		told = refusal_to_tell(firing);
 	Datum		event = firing->prepared.event != (Datum) 0 ? firing->prepared.event : firing->event;
+	/* an error before it was known whether it may be sent there is not a record of what may */
+	bool		unknown = firing->refusal.caught && firing->prepared.event != (Datum) 0 && !firing->prepared.permitted;
 
-	warn_refused(firing->policy->raises, firing->trigdata->tg_trigger, firing->destination,
+	warn_refused(firing->policy->raises, firing->trigdata->tg_trigger, unknown ? NULL : firing->destination,
 				 event, firing->prepared.ordering_key, firing->sending.now, &firing->refusal, &told);
 }
 

@@ -17,6 +17,7 @@ typedef struct Refusal
 	const char *detail;			/* a sentence, or NULL */
 	const char *hint;			/* likewise */
 	const char *value;			/* of the row, that the message quotes; NULL: none */
+	bool		detail_quotes;	/* the detail may quote a value of the row */
 	bool		caught;			/* an error's, which may quote anything of the row */
 } Refusal;
 

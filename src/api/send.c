@@ -46,19 +46,27 @@ bool
 send_prepare(const Sending *sending, Datum event, const SendOptions *options, Prepared *prepared,
 			 Refusal *refusal)
 {
+	NamedDestination dest;
+	Refusal		denied;
+
 	*prepared = (Prepared) {.event = event, .ordering_key = options->ordering_key};
+	prepared->permitted = options->destination == NULL ||
+		accept_sender(options->destination, &sending->sender, &dest, &denied);
 	prepared->checked = accept_event(event, options->enrich, sending->now, refusal);
-	if (prepared->checked == NULL)
-		return false;
-	if (gateway_is_wanted(options->enrich))
+	if (prepared->checked != NULL && gateway_is_wanted(options->enrich))
 		prepared->event = JsonbPGetDatum(prepared->checked);
+	/* whatever else is wrong: by this, rswebhook_replay() knows what it must not send */
+	if (!prepared->permitted)
+		*refusal = denied;
+	if (!prepared->permitted || prepared->checked == NULL)
+		return false;
 	if (!accept_ordering_key(options->ordering_key, refusal) ||
 		!accept_times(options, sending->now, &prepared->times, refusal))
 		return false;
 	if (options->destination == NULL)
 		prepared->takers = accept_takers(prepared->checked, &sending->sender, &prepared->count);
 	else
-		prepared->takers = accept_by_name(options->destination, &sending->sender, &prepared->count, refusal);
+		prepared->takers = accept_named(options->destination, &dest, &prepared->count, refusal);
 	return (options->destination == NULL || prepared->takers != NULL) &&
 		once_prepare(options->deduplicate, prepared, refusal);
 }

@@ -63,9 +63,12 @@ static bool
 check_owner(Relation rel, const Trigger *trigger, const char *destination, Refusal *refusal)
 {
 	Sender		owner = sender_of(trigger->tgfoid, trigger_names_owner(rel, trigger->tgoid));
+	NamedDestination dest;
 	int			count;
 
-	return destination == NULL || accept_by_name(destination, &owner, &count, refusal) != NULL;
+	return destination == NULL ||
+		(accept_sender(destination, &owner, &dest, refusal) &&
+		 accept_named(destination, &dest, &count, refusal) != NULL);
 }
 
 /*
@@ -73,19 +76,39 @@ check_owner(Relation rel, const Trigger *trigger, const char *destination, Refus
  * another owner tomorrow, with whose rights the trigger is fired.
  */
 static bool
-check_creator(const Sender *creator, const Trigger *trigger, const char *destination, Refusal *refusal)
+check_named(const Sender *creator, const Trigger *trigger, const char *destination, Refusal *refusal)
 {
-	int			count;
+	NamedDestination dest;
 
-	if (creator->everywhere)
-		return true;
 	if (destination != NULL)
-		return accept_by_name(destination, creator, &count, refusal) != NULL;
+		return accept_sender(destination, creator, &dest, refusal);
 	return refusal_set(refusal, ERRCODE_INSUFFICIENT_PRIVILEGE,
 					   psprintf("permission denied to create trigger \"%s\" without a destination", trigger->tgname),
 					   psprintf("Role \"%s\" may send only to the destinations that it was granted.",
 								GetUserNameFromId(creator->role, false)),
 					   "Name one of them.");
+}
+
+/*
+ * Nor has he it sent by the rights of somebody who is bound to nothing: it would go on when
+ * what he was granted is revoked, and to whatever has the name by then.
+ */
+static bool
+check_creator(const Sender *creator, Relation rel, const Trigger *trigger, const char *destination, Refusal *refusal)
+{
+	Sender		owner = sender_of(trigger->tgfoid, trigger_names_owner(rel, trigger->tgoid));
+
+	if (creator->everywhere)
+		return true;
+	if (!check_named(creator, trigger, destination, refusal))
+		return false;
+	return !owner.everywhere ||
+		refusal_set(refusal, ERRCODE_INSUFFICIENT_PRIVILEGE,
+					psprintf("permission denied to create trigger \"%s\" on table \"%s\"",
+							 trigger->tgname, RelationGetRelationName(rel)),
+					psprintf("It would send by the rights of role \"%s\", who may send everywhere, and role \"%s\" may send only to the destinations that it was granted.",
+							 GetUserNameFromId(owner.role, false), GetUserNameFromId(creator->role, false)),
+					"Have the table's owner create it, or create it on a table of your own.");
 }
 
 static const Trigger *
@@ -118,7 +141,7 @@ check_created(Relation rel, const Trigger *trigger)
 	if (is_restored() && creator.everywhere)
 		return;
 	if (!check_options(rel, trigger, &destination, &refusal) ||
-		!check_creator(&creator, trigger, destination, &refusal) ||
+		!check_creator(&creator, rel, trigger, destination, &refusal) ||
 		!check_owner(rel, trigger, destination, &refusal))
 		refusal_report(&refusal, ERROR, psprintf("trigger \"%s\"", trigger->tgname));
 }
