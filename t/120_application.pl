@@ -228,5 +228,14 @@ query($node, q{
 like($err, qr/ERROR/, 'a check of somebody\'s own');
 unlike($err, qr/hush/, 'does not tell the row');
 
+# Nor is an error that is caught the end of a session that wants that of any error
+query($node, q{
+    ALTER TABLE rswebhook.event DROP CONSTRAINT mine;
+    CREATE TABLE texts (event text);
+    CREATE TRIGGER send AFTER INSERT ON texts FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('event=event', 'destination=there')});
+my ($ended, undef, $told) = $node->psql('postgres', q{SET exit_on_error = on; INSERT INTO texts VALUES ('no json')});
+is($ended, 0, 'exit_on_error: the write stands');
+like($told, qr/WARNING/, 'with a warning');
+
 $node->stop;
 done_testing();
