@@ -363,6 +363,22 @@ run(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityCo
 }
 
 static void
+run_on_tables(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context,
+			  ParamListInfo params, QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	store_begin_command();
+	PG_TRY();
+	{
+		run(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		store_end_command();
+	}
+	PG_END_TRY();
+}
+
+static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
@@ -397,18 +413,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	if (runs_others(statement))
 		run(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	else
-	{
-		store_begin_command();
-		PG_TRY();
-		{
-			run(pstmt, query, read_only_tree, context, params, env, dest, qc);
-		}
-		PG_FINALLY();
-		{
-			store_end_command();
-		}
-		PG_END_TRY();
-	}
+		run_on_tables(pstmt, query, read_only_tree, context, params, env, dest, qc);
 
 	if (kind == TRANS_STMT_COMMIT_PREPARED)
 		after_commit_prepared(gid, &unknown);
