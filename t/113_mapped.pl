@@ -100,6 +100,47 @@ my $answer = query($node, q{SELECT response_body FROM rswebhook.delivery ORDER B
 unlike($answer, qr/s3cret/, 'no secret in what an echo answers');
 like($answer, qr/visible-name/, 'what is of the event is there');
 
+# However deep in a query they are, and in a body all that is below the name of a credential, in each
+# form in which it was sent; not what an event says
+my %deep = (
+    header_mapping => [ 'X-Deep' ], query_mapping => [ 'a.b', '$.c[0].d', 'e[0]', '$.f.g.h', '$.i[*]', 'j' ],
+    body_mapping => [ '$.tokens[0]', '$.password[1]', '$.x.token[0]', '$.authorization.value', '$.auth.inner.v',
+        '$.token.x', '$.secrets[*]', q($.a['api-keys'][0].b), 'my_Password' ]);
+my %written = (plain => '"s3cret-deep"', quoted => q("'s3cret-deep$ \"a\\\\\\\\b\"+%&<c> '"), template => '"{{ event.none || s3cret-deep }}"', quotes => q("s3cret-deep \"\\\\n \u00e9\""));
+foreach my $form (qw(text json url html base64))
+{
+    foreach my $format (qw(json form xml))
+    {
+        foreach my $how (sort keys %written)
+        {
+            my %own = (min_attempts => 1, retry_window => '0', breaker_failures => 0, format => $format);
+
+            foreach my $list (sort keys %deep)
+            {
+                next if $list eq 'header_mapping' && $how eq 'quotes';
+                my @mappings = map { sprintf '{"to": %s, "from": %s}', $json->encode($_), $written{$how} } @{ $deep{$list} };
+                push @mappings, '{"to": "word", "from": "trigger"}', '{"to": "said.token", "from": "$.said"}' if $list eq 'body_mapping';
+                $own{$list} = '[' . join(', ', @mappings) . ']';
+            }
+            add_destination($node, "deep $form $format $how", $receiver->url("/echo/$form/0"), \%own);
+            send_event($node, { type => 'track', said => 'by-the-event' }, "deep $form $format $how");
+        }
+    }
+}
+ok(wait_until_sent($node), 'echoes of what is deep');
+my @deep = query_rows($node, q{SELECT d.name, v.outcome, v.response_body FROM rswebhook.delivery v
+        JOIN rswebhook.destination d ON d.id = v.destination_id WHERE d.name LIKE 'deep %' ORDER BY d.name});
+is(scalar @deep, 60, 'each of them');
+foreach my $row (@deep)
+{
+    my @found = grep { index($row->{response_body}, $_) >= 0 } 's3cret-deep', map { substr(encode_base64('x' x $_ . 's3cret-deep', ''), 4, 8) } 0 .. 2;
+
+    is("$row->{outcome} @found", 'delivered ', "$row->{name}: nothing leaks");
+    next if $row->{name} =~ /base64/;
+    like($row->{response_body}, qr/\*\*\*.*trigger/s, "$row->{name}: but words are there");
+    like($row->{response_body}, qr/by-the-event/, "$row->{name}: and what the event says");
+}
+
 # With a body, too, what is in the query is not lost by a redirect
 foreach my $case ([ '/redirect/307/status/200', 'aborted' ], [ '/location/307/%2Fhere%3Fuser%3Du', 'delivered' ])
 {

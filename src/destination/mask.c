@@ -56,6 +56,14 @@ typedef struct Masking
 	Pattern		patterns[MAX_PATTERNS];
 } Masking;
 
+/* What of a text is read as what it stands for. */
+typedef enum Escapes
+{
+	ESCAPES_NONE,
+	ESCAPES_FOREIGN,			/* all but backslashes, which a secret has when it is in JSON */
+	ESCAPES_ALL
+} Escapes;
+
 /* A way to read what stands somewhere. */
 typedef struct Reading
 {
@@ -116,10 +124,12 @@ percent(const unsigned char *s, const unsigned char *end)
 	return reading;
 }
 
-/* \", \u00e9; \ud83d\ude00; with more backslashes where JSON is in JSON. */
+/* \", \n, \u00e9, \ud83d\ude00; with more backslashes where JSON is in JSON. */
 static Reading
 backslash(const unsigned char *s, const unsigned char *end, int nbackslashes)
 {
+	static const char controls[] = "bfnrt";
+	const char *control;
 	const unsigned char *c = s + nbackslashes;
 	const unsigned char *low = c + 5 + nbackslashes;
 	uint32		value;
@@ -136,8 +146,8 @@ backslash(const unsigned char *s, const unsigned char *end, int nbackslashes)
 	}
 	if (*c == 'x' && hex(c + 1, end, 2, &value))
 		return (Reading) {value, nbackslashes + 3};
-	if (*c == 't')
-		return (Reading) {'\t', nbackslashes + 1};
+	if (*c != '\0' && (control = strchr(controls, *c)) != NULL)
+		return (Reading) {"\b\f\n\r\t"[control - controls], nbackslashes + 1};
 	if (*c == '"' || *c == '\'' || *c == '/')
 		return (Reading) {*c, nbackslashes + 1};
 	return (Reading) {0};
@@ -344,7 +354,7 @@ rest_of_base64(const Masking *m, const Pattern *p, const unsigned char *s)
  * Returns how many bytes it has, 0: it does not.
  */
 static size_t
-match(Masking *m, const Pattern *p, const unsigned char *start, bool escaped)
+match(Masking *m, const Pattern *p, const unsigned char *start, Escapes escapes)
 {
 	const unsigned char *s = start;
 	uint32		wanted;
@@ -360,7 +370,7 @@ match(Masking *m, const Pattern *p, const unsigned char *start, bool escaped)
 			return m->cut ? s - start : 0;
 		if (m->steps_left-- <= 0)
 			return 0;
-		if (escaped)
+		if (escapes == ESCAPES_ALL || (escapes == ESCAPES_FOREIGN && *s != '\\'))
 			count = ways_to_read(s, m->end, readings);
 		else
 			readings[0] = plain(s, m->end);
@@ -390,10 +400,8 @@ longest_match(Masking *m, const unsigned char *s)
 
 		for (; next >= 0; next = m->patterns[next].next)
 		{
-			size_t		as_it_is = match(m, &m->patterns[next], s, false);
-			size_t		escaped = match(m, &m->patterns[next], s, true);
-
-			longest = Max(longest, Max(as_it_is, escaped));
+			for (Escapes escapes = ESCAPES_NONE; escapes <= ESCAPES_ALL; escapes++)
+				longest = Max(longest, match(m, &m->patterns[next], s, escapes));
 		}
 	}
 	return longest;

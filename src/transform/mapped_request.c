@@ -199,10 +199,7 @@ make_body(Making *making)
 
 	making->list = MAPPING_BODY;
 	if (!mapped->whole_event)
-	{
-		result->body_mapping = &mapped->lists[MAPPING_BODY];
-		body = mapped_object(&making->mapped, result->body_mapping);
-	}
+		body = mapped_object(&making->mapped, &mapped->lists[MAPPING_BODY]);
 	/* 18 asks whether it is to be done in arrays, too */
 	body = DatumGetJsonbP(DirectFunctionCall2(jsonb_strip_nulls, JsonbPGetDatum(body), BoolGetDatum(false)));
 	json_set_container(&result->body, &body->root, VARSIZE(body) - VARHDRSZ);
@@ -259,7 +256,7 @@ mapped_request(Jsonb *event, const TransformConfig *config, Size limit, Transfor
 
 	for (int which = 0; which < MAPPING_LISTS; which++)
 		takes_time |= config->mapped->lists[which].takes_time;
-	result->is_mapped = true;
+	result->mapped = config->mapped;
 	result->method = config->method;
 	result->is_sendable = config->method_kind != METHOD_OTHER && config->mapped->format != BODY_UNKNOWN;
 	result->headers.limit = result->params.limit = limit;

@@ -60,8 +60,8 @@ typedef struct Transformed
 	bool		passthrough;	/* event carried a statusCode: body is the
 								 * whole output, nothing below is set */
 	bool		is_sendable;	/* its method is one of the five */
-	bool		is_mapped;		/* by mappings, as RudderStack's HTTP destination does */
-	const struct Mappings *body_mapping;	/* by which the body was made; NULL: by none */
+	const struct ConfigMapped *mapped;	/* whose mappings made it, as RudderStack's HTTP
+										 * destination does; NULL: none */
 	JsonbValue	body;			/* an object; see json.h */
 	BodyFormat	format;
 	const char *xml_root;		/* with BODY_XML */

@@ -176,8 +176,8 @@ is_no_character(const char *text, int len)
 		(unsigned char) text[2] >= 0xBE && GetDatabaseEncoding() == PG_UTF8;
 }
 
-static void
-append_text(StringInfo out, const char *text, int len, Size limit)
+void
+xmltext_escape(StringInfo out, const char *text, int len, Size limit)
 {
 	int			begin = 0;
 
@@ -286,7 +286,7 @@ append_content(StringInfo out, const JsonbValue *value, Size limit)
 	switch (value->type)
 	{
 		case jbvString:
-			append_text(out, value->val.string.val, value->val.string.len, limit);
+			xmltext_escape(out, value->val.string.val, value->val.string.len, limit);
 			break;
 		case jbvNumeric:
 			json_append_number(out, value->val.numeric, NUMBERS_JS, limit);

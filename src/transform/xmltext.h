@@ -26,4 +26,7 @@ extern const char *xmltext_name_problem(const char *name, int len);
 /* The document, in the server encoding; an error if it gets longer than limit. */
 extern void xmltext_append(StringInfo out, const JsonbValue *object, const char *root, Size limit);
 
+/* A text as it is in one, likewise. */
+extern void xmltext_escape(StringInfo out, const char *text, int len, Size limit);
+
 #endif							/* RSWEBHOOK_XMLTEXT_H */

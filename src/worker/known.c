@@ -17,17 +17,25 @@
 #include "destination/auth.h"
 #include "destination/mask.h"
 #include "http/ascii.h"
+#include "transform/config_mapped.h"
 #include "transform/header.h"
-#include "transform/mapping.h"
+#include "transform/json.h"
 #include "transform/request.h"
 #include "transform/url.h"
+#include "transform/xmltext.h"
 #include "worker/known.h"
 
+/* Once each: of too many, all would be masked. */
 static void
 add(StringInfo known, const char *text, int len)
 {
 	if (len < MASK_MIN_BYTES || memchr(text, '\0', len) != NULL)
 		return;
+	for (int at = 0; at < known->len; at += strlen(known->data + at) + 1)
+	{
+		if (strncmp(known->data + at, text, len) == 0 && known->data[at + len] == '\0')
+			return;
+	}
 	appendBinaryStringInfo(known, text, len);
 	appendStringInfoChar(known, '\0');
 }
@@ -168,38 +176,93 @@ add_query(StringInfo known, const char *url, int len)
 	}
 }
 
-/* What the destination itself has put into the query, beside that of its URL. */
-static void
-add_own_params(StringInfo known, const Transformed *transformed)
+/* Is it below a name that is that of a credential, however deep? */
+static bool
+is_of_credential(const Mapping *mapping, const DestinationAuth *auth)
 {
-	for (int i = 0; i < transformed->params.count; i++)
+	for (int i = 0; i < mapping->nparts; i++)
 	{
-		const NamedValue *param = &transformed->params.items[i];
-		const char *text = param->value.val.string.val;
-		int			len = param->value.val.string.len;
+		const MappingPart *part = &mapping->parts[i];
 
-		if (param->is_own && param->value.type == jbvString && encoding_to_utf8(&text, &len))
-			add_of_url(known, text, len, '+');
+		if (part->name != NULL && auth_is_header(auth, part->name, part->len))
+			return true;
 	}
+	return false;
 }
 
-/* Likewise into the body, under a name that is that of a credential: most else are words. */
-static void
-add_own_members(StringInfo known, const Transformed *transformed, const Destination *destination)
+/* In a body most literals are words, as are those of headers that describe it. */
+static bool
+is_secret_in(MappingList list, const Mapping *mapping, const DestinationAuth *auth)
 {
-	const Mappings *mappings = transformed->body_mapping;
-
-	for (int i = 0; mappings != NULL && i < mappings->count; i++)
+	switch (list)
 	{
-		const Mapping *mapping = &mappings->items[i];
-		const MappingPart *last = mapping->nparts > 0 ? &mapping->parts[mapping->nparts - 1] : NULL;
-		const char *text = mapping->literal.val.string.val;
-		int			len = mapping->literal.val.string.len;
+		case MAPPING_HEADERS:
+			return !is_public(pnstrdup(mapping->parts[0].name, mapping->parts[0].len));
+		case MAPPING_QUERY:
+			return true;
+		case MAPPING_BODY:
+			return is_of_credential(mapping, auth);
+		case MAPPING_PATH:
+			break;
+	}
+	return false;
+}
 
-		if (mapping->npieces == 0 && !mapping->by_event && mapping->literal.type == jbvString &&
-			last != NULL && last->name != NULL &&
-			auth_is_header(&destination->auth, last->name, last->len) && encoding_to_utf8(&text, &len))
-			add(known, text, len);
+/*
+ * As it is, as it is in a query or a form, in XML, in JSON, and in JSON that is in a query: who
+ * sends it back may escape it once more.
+ */
+static void
+add_literal(StringInfo known, const char *text, int len, bool in_xml)
+{
+	StringInfoData form;
+	StringInfoData json;
+	StringInfoData xml;
+	JsonbValue	value;
+
+	initStringInfo(&form);
+	initStringInfo(&json);
+	initStringInfo(&xml);
+	add(known, text, len);
+	url_form_encode(&form, text, len);
+	add(known, form.data, form.len);
+	if (in_xml)
+		xmltext_escape(&xml, text, len, JSON_MOST_TEXT);
+	add(known, xml.data, xml.len);
+	json_set_string(&value, text, len);
+	json_append(&json, &value, NUMBERS_JS, JSON_MOST_TEXT);
+	/* without its quotes */
+	add(known, json.data + 1, json.len - 2);
+	resetStringInfo(&form);
+	url_form_encode(&form, json.data + 1, json.len - 2);
+	add(known, form.data, form.len);
+	pfree(form.data);
+	pfree(json.data);
+	pfree(xml.data);
+}
+
+/* What the mappings say of their own, wherever in the request it went. */
+static void
+add_literals(StringInfo known, const ConfigMapped *mapped, const DestinationAuth *auth)
+{
+	for (int list = 0; list < MAPPING_LISTS; list++)
+	{
+		const Mappings *mappings = &mapped->lists[list];
+
+		for (int i = 0; i < mappings->count; i++)
+		{
+			const Mapping *mapping = &mappings->items[i];
+			const char *text = mapping->literal.val.string.val;
+			int			len = mapping->literal.val.string.len;
+
+			if (mapping->npieces > 0 || mapping->by_event || mapping->literal.type != jbvString ||
+				!is_secret_in(list, mapping, auth))
+				continue;
+			/* blanks around it do not always arrive */
+			js_trim(&text, &len);
+			if (encoding_to_utf8(&text, &len))
+				add_literal(known, text, len, list == MAPPING_BODY && mapped->format == BODY_XML);
+		}
 	}
 }
 
@@ -230,8 +293,8 @@ known_of_request(const Transformed *transformed, const WireRequest *wire,
 	}
 	if (encoding_to_utf8(&url, &len))
 		add_query(known, url, len);
-	add_own_params(known, transformed);
-	add_own_members(known, transformed, destination);
+	if (transformed->mapped != NULL)
+		add_literals(known, transformed->mapped, &destination->auth);
 }
 
 void

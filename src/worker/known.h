@@ -17,7 +17,8 @@
 /*
  * Append the secrets in what is sent, in the form that mask.h wants: values of
  * headers that the destination sets, and of the event's that are named like
- * credentials; those of the URL's query; a key to sign with; the password of a proxy.
+ * credentials; those of the URL's query; literals of mappings; a key to sign with; the password
+ * of a proxy.
  */
 extern void known_of_request(const Transformed *transformed, const WireRequest *wire,
 							 const Destination *destination, StringInfo known);

@@ -59,6 +59,9 @@ forms(void)
 	masks("<s3cret/t\\o+\"k&n %\351>", SECRET "\0", "<***>");	/* Latin-1 */
 	masks("%73%33%63%72%65%74!", "s3cret\0", "***!");
 	masks("\\u00733cret", "s3cret\0", "***");
+	masks("<new\\nline\\r\\\\n>", "new\nline\r\n\0", "<***>");
+	masks("<new\\nline\\b\\f\\t>", "new\\nline\b\f\t\0", "<***>");	/* one of them no escape */
+	masks("<s\\\\3\\&quot;cret>", "s\\\\3\\\"cret\0", "<***>");	/* it is of JSON, and in HTML */
 	masks("a%41bcdef", "a%41bcdef\0", "***");	/* not an escape */
 	masks("a%2541bcdef", "a%41bcdef\0", "***");
 	masks("pass\\ud83d\\ude00word", "pass\360\237\230\200word\0", "***");
