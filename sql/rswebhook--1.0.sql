@@ -1325,7 +1325,7 @@ AS $$
     WITH header AS MATERIALIZED (
         SELECT h.place, h.name, h.value, rswebhook.import_secret(h.value) AS secret
         FROM rswebhook.import_headers(config -> 'headers', 'to', 'from') h
-        WHERE h.value IS NOT NULL AND h.name <> 'Content-Type')
+        WHERE h.value IS NOT NULL AND lower(h.name COLLATE "C") <> 'content-type')
     SELECT jsonb_build_object(
         'url', config ->> 'apiUrl',
         'method', coalesce(config ->> 'method', 'POST'),
@@ -1415,8 +1415,8 @@ AS $$
                          CASE jsonb_typeof(config -> 'auth') WHEN 'string' THEN ', ' || rswebhook.import_quote(config ->> 'auth') || ',' ELSE '' END)
             WHERE kind = 'HTTP' AND config ->> 'auth' NOT IN ('noAuth', 'basicAuth', 'bearerTokenAuth', 'apiKeyAuth')
         UNION ALL
-        SELECT 6, 'Its header Content-Type was left out, as RudderStack does; its format says what it is.'
-            WHERE kind = 'HTTP' AND jsonb_path_exists(config, '$.headers[*] ? (@.to == "Content-Type")')
+        SELECT 6, 'Its header Content-Type was left out: its format says what it is.'
+            WHERE kind = 'HTTP' AND jsonb_path_exists(config, '$.headers[*] ? (@.to like_regex "^content-type$" flag "i")')
         UNION ALL
         SELECT 7, 'Its auth was left out, since a header of the same name takes its place.'
             WHERE kind = 'HTTP' AND config ->> 'auth' IN ('basicAuth', 'bearerTokenAuth', 'apiKeyAuth') AND
