@@ -126,6 +126,22 @@ FROM generate_series(1, 200) n, LATERAL (SELECT repeat('k', n) AS k) k,
   rswebhook_transform(jsonb_build_object('x', jsonb_build_object(k, '{}'::jsonb), 'y', repeat('y', n), 'z', repeat('z', n), 'v', n),
                       '{"webhookUrl": "https://h.example.com", "headers": [{"from": "h0", "to": "{{ event.y || d }}"}, {"from": "h1", "to": "{{ event.x || d }}"},
                         {"from": "h2", "to": "{{ event.z || d }}"}, {"from": "h3", "to": "{{ event.v || d }}"}]}'::jsonb) r;
+-- what a warehouse sync's event has as its timestamp is settled before a template looks at it, or takes the channel
+SELECT e ->> 'type' AS type, path, r #> '{headers,a}' AS header, coalesce(r #> '{body,JSON}', r) AS body
+FROM (VALUES ('{"type": "track", "channel": "sources", "timestamp": "OLD", "properties": {"timestamp": "T3", "n": 1}}'::jsonb,
+        '{timestamp,properties.timestamp,channel,properties.n,context.nope}'::text[]),
+    ('{"type": "identify", "channel": "sources", "context": {"traits": {"timestamp": "T3"}}}', '{timestamp,context.traits.timestamp,context.traits}'),
+    ('{"type": "track", "channel": "sources", "context": {"mappedToDestination": true}, "timestamp": "OLD", "properties": {"timestamp": "T3"}}', '{timestamp,context.mappedToDestination}'),
+    ('{"type": "track", "channel": "sources", "originalTimestamp": "", "timestamp": ""}', '{timestamp}'),
+    ('{"type": "track", "channel": "server", "timestamp": "OLD", "properties": {"timestamp": "T3"}}', '{timestamp}'),
+    ('{"type": "page", "channel": "sources", "timestamp": "OLD", "properties": {"timestamp": "T3"}}', '{timestamp}'),
+    ('{"type": "track", "channel": "sources", "statusCode": 1, "timestamp": "OLD", "properties": {"timestamp": "T3"}}', '{timestamp}')) v (e, paths),
+  unnest(paths) WITH ORDINALITY p (path, n), LATERAL rswebhook_transform(e, jsonb_build_object('webhookUrl', 'https://h.example.com',
+    'headers', jsonb_build_array(jsonb_build_object('from', 'a', 'to', format('{{ event.%s || d }}', path))))) r;
+-- a mapped one likewise
+SELECT r #> '{headers,a}' AS header, r #> '{body,JSON}' AS body
+FROM rswebhook_transform('{"type": "track", "channel": "sources", "timestamp": "OLD", "properties": {"timestamp": "T3"}}',
+    '{"apiUrl": "https://h.example.com", "method": "POST", "format": "JSON", "isDefaultMapping": true, "headers": [{"to": "a", "from": "{{ event.channel || d }}"}]}'::jsonb) r;
 DROP FUNCTION try, stored, try_config;
 DROP TABLE given;
 DELETE FROM rswebhook.destination;

@@ -147,6 +147,10 @@ SELECT name, not_mapped FROM rswebhook_import('[
     {"name": "other auth", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": {"type": "OAuth", "token": "s3cret"}, "method": "POST", "format": "JSON", "queryParams": [{"to": "e", "from": "env.PLACE"}], "isBatchingEnabled": true, "maxBatchSize": {"a": "s3cret"}}},
     {"name": "other type", "type": {"a": "s3cret"}, "enabled": true, "config": {}},
     {"name": "header wins", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "bearerTokenAuth", "bearerToken": "s3cret", "method": "POST", "format": "JSON", "headers": [{"to": "Authorization", "from": "Basic abc"}]}},
+    {"name": "header of another case wins", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "apiKeyAuth", "apiKeyName": "X-Key", "apiKeyValue": "s3cret", "method": "POST", "format": "JSON", "headers": [{"to": "x-kEY", "from": "own"}]}},
+    {"name": "type of another case", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "method": "POST", "format": "JSON", "headers": [{"to": "content-type", "from": "own"}, {"to": "X-Content-Type", "from": "kept"}]}},
+    {"name": "strategies", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/", "consentManagement": [{"provider": "custom", "resolutionStrategy": 5, "consents": [{"consent": "ads"}]}, {"provider": "ketch", "resolutionStrategy": "any", "consents": [{"consent": "ads"}]}]}},
+    {"name": "no strategy", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/", "consentManagement": [{"provider": "custom", "resolutionStrategy": "", "consents": [{"consent": "ads"}]}, {"provider": "ketch", "resolutionStrategy": "or", "consents": [{"consent": "ads"}]}]}},
     {"name": "transformed", "type": "WEBHOOK", "enabled": true, "transformations": [{"id": "t", "versionId": "v"}], "config": {"webhookUrl": "https://example.com/"}},
     {"name": "device mode", "type": "WEBHOOK", "enabled": true, "isProcessorEnabled": false, "config": {"webhookUrl": "https://example.com/", "connectionMode": {"web": "device"}}}]');
 SELECT * FROM pg_temp.shown();
@@ -179,6 +183,7 @@ SELECT pg_temp.same('{"apiUrl": "https://example.com//in", "method": "GET", "for
 SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "PUT", "format": "FORM", "auth": "bearerTokenAuth", "bearerToken": "t", "propertiesMapping": [{"to": "$.a.b", "from": "$.traits.name"}, {"to": "$.c", "from": "lit"}], "queryParams": [{"to": "q", "from": "$.userId"}], "pathParams": [{"path": "users"}, {"path": "$.userId"}]}');
 SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "XML", "xmlRootKey": "order", "auth": "apiKeyAuth", "apiKeyName": "X-Key", "apiKeyValue": "k", "propertiesMapping": [{"to": "$.items[*].id", "from": "$.traits.list[*].sku"}], "headers": [{"to": "X-A", "from": "1"}, {"to": "X-A", "from": "2"}, {"to": "Content-Type", "from": "x"}, {"to": "X-U", "from": "$.userId"}, {"to": "X-M", "from": "$.missing"}, {"to": "", "from": "x"}]}');
 SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "JSON", "auth": "bearerTokenAuth", "bearerToken": "t", "isDefaultMapping": "yes", "headers": [{"to": "Authorization", "from": "own"}]}');
+SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "JSON", "auth": "basicAuth", "username": "u", "password": "p", "headers": [{"to": "authorization", "from": "own"}]}');
 
 -- Many keys, and many destinations
 SELECT length(not_mapped) < 2000 AS is_short, right(not_mapped, 40)

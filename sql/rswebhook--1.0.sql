@@ -1330,7 +1330,7 @@ AS $$
     WITH header AS MATERIALIZED (
         SELECT h.place, h.name, h.value, rswebhook.import_secret(h.value) AS secret
         FROM rswebhook.import_headers(config -> 'headers', 'to', 'from') h
-        WHERE h.value IS NOT NULL AND h.name <> 'Content-Type')
+        WHERE h.value IS NOT NULL AND lower(h.name COLLATE "C") <> 'content-type')
     SELECT jsonb_build_object(
         'url', config ->> 'apiUrl',
         'method', coalesce(config ->> 'method', 'POST'),
@@ -1362,9 +1362,9 @@ DECLARE
                              WHEN 'api_key' THEN config ->> 'apiKeyValue' END;
     header text := CASE kind WHEN 'api_key' THEN config ->> 'apiKeyName' WHEN 'none' THEN NULL ELSE 'Authorization' END;
 BEGIN
-    -- a header of that name wins
+    -- a header of that name wins; RudderStack sends both if their case differs
     IF EXISTS (SELECT FROM rswebhook.import_headers(config -> 'headers', 'to', 'from') h
-               WHERE h.name = header AND position('$' IN h.value) = 0) THEN
+               WHERE lower(h.name COLLATE "C") = lower(header COLLATE "C") AND position('$' IN h.value) = 0) THEN
         kind := 'none';
     END IF;
     IF kind <> 'none' AND secret ~ '^\*{3,}$' THEN
@@ -1420,10 +1420,10 @@ AS $$
                          CASE jsonb_typeof(config -> 'auth') WHEN 'string' THEN ', ' || rswebhook.import_quote(config ->> 'auth') || ',' ELSE '' END)
             WHERE kind = 'HTTP' AND config ->> 'auth' NOT IN ('noAuth', 'basicAuth', 'bearerTokenAuth', 'apiKeyAuth')
         UNION ALL
-        SELECT 6, 'Its header Content-Type was left out, as RudderStack does; its format says what it is.'
-            WHERE kind = 'HTTP' AND jsonb_path_exists(config, '$.headers[*] ? (@.to == "Content-Type")')
+        SELECT 6, 'Its header Content-Type was left out: its format says what it is.'
+            WHERE kind = 'HTTP' AND jsonb_path_exists(config, '$.headers[*] ? (@.to like_regex "^content-type$" flag "i")')
         UNION ALL
-        SELECT 7, 'Its auth was left out, since a header of the same name takes its place, as in RudderStack.'
+        SELECT 7, 'Its auth was left out, since a header of the same name takes its place.'
             WHERE kind = 'HTTP' AND config ->> 'auth' IN ('basicAuth', 'bearerTokenAuth', 'apiKeyAuth') AND
                   rswebhook.import_auth(config) ->> 'auth_type' = 'none'
         UNION ALL
@@ -1479,6 +1479,14 @@ AS $$
                ' sent without naming a destination.' ||
                CASE WHEN bool_or(s.value::text ~ '[*]') THEN ' In these names, * stands for anything.' ELSE '' END
             FROM settled s WHERE s.settled AND s.name <> 'consent' AND s.value <> 'null' HAVING count(*) > 0
+        UNION ALL
+        SELECT 'A resolutionStrategy of its consentManagement was left out, since it is neither "and" nor "or": it counts as "and".'
+            FROM tie t
+            CROSS JOIN LATERAL jsonb_path_query(coalesce(t.tie -> 'config', import_ties.config),
+                                                '$.consentManagement.** ? (@.type() == "object")') AS c (entry)
+            CROSS JOIN LATERAL rswebhook.import_keys(c.entry) AS e (entry)
+            WHERE e.entry -> 'resolutionStrategy' NOT IN ('null', '""', '"and"', '"or"')
+            HAVING count(*) > 0
         UNION ALL
         SELECT format('There is nothing here like %s of a connection.', rswebhook.import_quote(VARIADIC array_agg(DISTINCT k.key)))
             FROM live l CROSS JOIN LATERAL jsonb_object_keys(l.own) AS k (key)

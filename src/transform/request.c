@@ -357,17 +357,16 @@ is_no_user_agent(const HttpHeader *header)
 	return header->value[0] == '\0' && pg_strcasecmp(header->name, "user-agent") == 0;
 }
 
-/* Collect them from the weakest source to the strongest; the last one wins. */
+/* Collect them from the weakest source to the strongest; the last one wins.  most: before that. */
 static bool
-build_headers(const Transformed *transformed, WireRequest *wire, char **why)
+build_headers(const Transformed *transformed, int most, WireRequest *wire, char **why)
 {
 	const NamedValues *named = &transformed->headers;
 	int			count = 1 + named->count;
 	WireHeader *all;
 	size_t		bytes = 0;
 
-	/* a destination that sets as many can be sent to: two are always there */
-	if (count > MAX_HEADERS + 2)
+	if (count > most)
 	{
 		*why = psprintf("the request would have more than %d headers", MAX_HEADERS);
 		return false;
@@ -412,7 +411,8 @@ request_own_headers_fit(Jsonb *event, char **why)
 	WireRequest wire = {0};
 
 	transform_own_headers(event, &own.headers);
-	return own.headers.count == 0 || build_headers(&own, &wire, why);
+	/* user-agent is always there */
+	return own.headers.count == 0 || build_headers(&own, MAX_HEADERS + 1, &wire, why);
 }
 
 void
@@ -547,7 +547,8 @@ request_to_wire(const Transformed *transformed, WireRequest *wire, char **why)
 	wire->event_in_query = transformed->params.count > 0;
 
 	return build_url(transformed, wire, why) &&
-		build_headers(transformed, wire, why) &&
+		/* a destination that sets as many can be sent to: two are always there */
+		build_headers(transformed, MAX_HEADERS + 2, wire, why) &&
 		(!transformed->has_body || build_body(transformed, wire, why));
 }
 

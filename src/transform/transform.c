@@ -519,6 +519,10 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 	{
 		Jsonb	   *resolved;
 
+		/* upstream sets it before templates see the event, or take the channel out of it */
+		take_apart(event, &parts);
+		if (find_sync_timestamp(&parts, &sync_timestamp))
+			event = event_at(&parts, &sync_timestamp);
 		result->problem = dynamic_resolve(config->templates, &event, &resolved);
 		if (result->problem != NULL)
 			return;
@@ -526,7 +530,7 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 		dynamic = true;
 	}
 	take_apart(event, &parts);
-	timestamp = find_sync_timestamp(&parts, &sync_timestamp) ? &sync_timestamp : NULL;
+	timestamp = !dynamic && find_sync_timestamp(&parts, &sync_timestamp) ? &sync_timestamp : NULL;
 
 	if (config->mapped == NULL && is_truthy(parts.field[FIELD_STATUS_CODE]))
 	{
