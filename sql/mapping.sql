@@ -146,8 +146,8 @@ BEGIN
     FOREACH spread IN ARRAY ARRAY[jsonb_build_object('s', repeat('x', 40000)), jsonb_build_object('s', repeat('x', 900000)),
         jsonb_build_object('s', (SELECT jsonb_agg(i) FROM generate_series(1, 60000) i)), jsonb_build_object('s', (SELECT jsonb_object_agg(i, i) FROM generate_series(1, 60000) i))] LOOP
         BEGIN
-            RAISE NOTICE '% members', (SELECT count(*) FROM jsonb_object_keys(rswebhook.wire(spread,
-                '{"apiUrl": "https://e.com/v1", "propertiesMapping": [{"to": "$.a", "from": "$.s"}, {"to": "$.a.b", "from": "x"}]}') #> '{body,JSON,a}'));
+            RAISE NOTICE '% members', (SELECT count(*) FROM jsonb_object_keys((rswebhook.wire(spread,
+                '{"apiUrl": "https://e.com/v1", "propertiesMapping": [{"to": "$.a", "from": "$.s"}, {"to": "$.a.b", "from": "x"}]}') ->> 'body')::jsonb -> 'a'));
         EXCEPTION WHEN OTHERS THEN
             RAISE NOTICE '% %', SQLSTATE, SQLERRM;
         END;
@@ -156,7 +156,7 @@ BEGIN
         PERFORM rswebhook.wire(many, jsonb_build_object('apiUrl', 'https://e.com/v1', 'propertiesMapping', jsonb_build_array('{"to": "$.a[*].b", "from": "$.a[*]"}'::jsonb) ||
             (SELECT jsonb_agg(jsonb_build_object('to', '$.a[*].c' || i, 'from', repeat('x', 8000))) FROM generate_series(1, 50) i)));
     EXCEPTION WHEN OTHERS THEN
-        RAISE NOTICE '% %', SQLSTATE, regexp_replace(SQLERRM, 'x{8000}', 'x...');
+        RAISE NOTICE '% %', SQLSTATE, SQLERRM;
     END;
     -- six bytes of XML for each
     PERFORM rswebhook.wire(jsonb_build_object('a', repeat('"', 1000000)), '{"apiUrl": "https://e.com/v1", "format": "XML", "propertiesMapping": [{"to": "a", "from": "$.a"}]}');

@@ -61,6 +61,8 @@ typedef struct Transformed
 								 * whole output, nothing below is set */
 	bool		is_sendable;	/* its method is one of the five */
 	bool		is_mapped;		/* by mappings, as RudderStack's HTTP destination does */
+	int64		paths_us;		/* of the processor that those took, if they have paths that
+								 * may take long; also with a problem */
 	const struct Mappings *body_mapping;	/* by which the body was made; NULL: by none */
 	JsonbValue	body;			/* an object; see json.h */
 	BodyFormat	format;
