@@ -129,6 +129,7 @@ DO $$
 DECLARE
     large jsonb := jsonb_build_object('a', repeat('x', 2500000));
     many jsonb := jsonb_build_object('a', (SELECT jsonb_agg('{}'::jsonb) FROM generate_series(1, 500)));
+    spread jsonb;
 BEGIN
     PERFORM rswebhook.wire(large, '{"apiUrl": "https://e.com/v1", "propertiesMapping": [{"to": "a", "from": "$.a"}]}');
     BEGIN
@@ -138,6 +139,22 @@ BEGIN
     END;
     BEGIN
         PERFORM rswebhook.wire(many, '{"apiUrl": "https://e.com/v1", "propertiesMapping": [{"to": "$.a[*].b[999].c", "from": "$.a[*]"}]}');
+    EXCEPTION WHEN OTHERS THEN
+        RAISE NOTICE '% %', SQLSTATE, SQLERRM;
+    END;
+    -- each character, element and member that is spread takes much more than its bytes, and a literal goes to many
+    FOREACH spread IN ARRAY ARRAY[jsonb_build_object('s', repeat('x', 40000)), jsonb_build_object('s', repeat('x', 900000)),
+        jsonb_build_object('s', (SELECT jsonb_agg(i) FROM generate_series(1, 60000) i)), jsonb_build_object('s', (SELECT jsonb_object_agg(i, i) FROM generate_series(1, 60000) i))] LOOP
+        BEGIN
+            RAISE NOTICE '% members', (SELECT count(*) FROM jsonb_object_keys((rswebhook.wire(spread,
+                '{"apiUrl": "https://e.com/v1", "propertiesMapping": [{"to": "$.a", "from": "$.s"}, {"to": "$.a.b", "from": "x"}]}') ->> 'body')::jsonb -> 'a'));
+        EXCEPTION WHEN OTHERS THEN
+            RAISE NOTICE '% %', SQLSTATE, SQLERRM;
+        END;
+    END LOOP;
+    BEGIN
+        PERFORM rswebhook.wire(many, jsonb_build_object('apiUrl', 'https://e.com/v1', 'propertiesMapping', jsonb_build_array('{"to": "$.a[*].b", "from": "$.a[*]"}'::jsonb) ||
+            (SELECT jsonb_agg(jsonb_build_object('to', '$.a[*].c' || i, 'from', repeat('x', 8000))) FROM generate_series(1, 50) i)));
     EXCEPTION WHEN OTHERS THEN
         RAISE NOTICE '% %', SQLSTATE, SQLERRM;
     END;

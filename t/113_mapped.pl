@@ -184,6 +184,40 @@ is(join(', ', sort map { "$_->{target} $_->{body}" } grep { $_->{target} =~ m{^/
     '/default/a%2F..%2Fb {"v":"it\'s $5"}, /default/none {"v":"track"}', 'what an event says is a value, and a default a mapping');
 like(query($node, q{SELECT error FROM rswebhook.delivery ORDER BY started_at DESC, event_id DESC LIMIT 1}), qr/host|origin/, 'an event does not lead elsewhere');
 
+# A string that is spread takes a hundred times its bytes: the worker does not take that
+my $one = new_node('one', conf => "rswebhook.workers = 1\n");
+my %mapped = (ordered => 0, min_attempts => 1, retry_window => '0');
+add_destination($one, 'spread', $receiver->url('/ok'), { %mapped, body_mapping => '[{"to": "$.a", "from": "$.s"}, {"to": "$.a.b", "from": "x"}]' });
+send_event($one, { type => 'track', s => 'abc' }, 'spread');
+ok(wait_until_sent($one), 'a short one arrives');
+my $before = process_field(worker_pids($one), 'VmHWM');
+send_event($one, { type => 'track', s => 'x' x 900_000 }, 'spread');
+ok(wait_until_sent($one), 'a long one is over');
+is(query($one, q{SELECT string_agg(concat_ws(': ', outcome, error), ', ' ORDER BY event_id) FROM rswebhook.delivery}),
+    'delivered, aborted: the body cannot be made: what is mapped is larger than 4194304 bytes', 'and aborted');
+cmp_ok(process_field(worker_pids($one), 'VmHWM') - $before, '<', 40 * 1024, 'and the worker has not grown by ten times what a request may have');
+
+# Destinations whose mappings take long share a quarter of the worker's time
+my @long = map { "long $_" } 1 .. 10;
+add_destination($one, $_, $receiver->url('/ok'), { %mapped, body_mapping => '[{"to": "t", "from": "$.a[*] ? (exists($.a[*] ? (@ == \"x\")))"}]' }) foreach @long;
+add_destination($one, 'neighbour', $receiver->url('/ok/neighbour'), { %mapped, body_mapping => '[{"to": "t", "from": "$.a[*]"}]' });
+query($one, q{SELECT rswebhook_send(jsonb_build_object('type', 'track', 'a', (SELECT jsonb_agg(i) FROM generate_series(1, 5000) AS i)), d.name)
+    FROM generate_series(1, 2), rswebhook.destination AS d WHERE d.name LIKE 'long %'});
+foreach (1 .. 5)
+{
+    send_event($one, { type => 'track', a => [1] }, 'neighbour');
+    ok(wait_for('the neighbour', sub { $receiver->requests_to('/ok/neighbour') >= $_ }), 'the neighbour goes on');
+}
+ok(wait_until_sent($one), 'all are over');
+is(query($one, q{SELECT count(*) FROM rswebhook.delivery WHERE error LIKE '%took more than 100 ms of the processor'}), 20, 'those of the others are aborted');
+cmp_ok(query($one, q{SELECT extract(epoch FROM max(started_at) - min(started_at)) FROM (SELECT started_at FROM rswebhook.delivery
+    WHERE error LIKE '%of the processor' ORDER BY started_at OFFSET 10) AS known}), '>', 9 * 0.3, 'with three times as long between two of them, once they are known');
+
+# and no longer when they do not
+query($one, q{SELECT count(rswebhook_send('{"type": "track", "a": [1]}', 'long 1')) FROM generate_series(1, 500)});
+my $took = elapsed(sub { ok(wait_until_sent($one), 'events that take no time arrive') });
+cmp_ok($took, '<', at_once(20), sprintf 'and not one by one: %.1f s', $took);
+
 done_testing();
 
 sub body_text

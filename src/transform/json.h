@@ -112,8 +112,8 @@ json_get(const JsonbValue *value, const char *key, int key_len, JsonbValue *foun
 		getKeyJsonValueFromContainer(value->val.binary.data, key, key_len, found) != NULL;
 }
 
-/* An object (in either form) as a jsonb datum; arrays in it may be jbvArrays. */
-extern Jsonb *json_write(const JsonbValue *object);
+/* An object or an array, in either form as all that is in it, as a jsonb datum. */
+extern Jsonb *json_write(const JsonbValue *value);
 
 /*
  * Whatever appends here raises an error before the text in out is longer than

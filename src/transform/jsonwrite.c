@@ -182,20 +182,17 @@ write_array(char *to, const JsonbValue *array)
 }
 
 Jsonb *
-json_write(const JsonbValue *object)
+json_write(const JsonbValue *value)
 {
-	Size		space = VARHDRSZ + space_needed(object);
+	Size		space = VARHDRSZ + space_needed(value);
 	Jsonb	   *jsonb;
+	JEntry		kind;
 	char	   *end;
 
 	/* A datum cannot be as large as memory; write_object() says it nicely. */
 	jsonb = palloc_extended(space, MCXT_ALLOC_HUGE);
 
-	if (object->type == jbvObject)
-		end = write_object((char *) &jsonb->root, object);
-	else
-		end = copy_bytes((char *) &jsonb->root, object->val.binary.data,
-						 object->val.binary.len);
+	end = write_value((char *) &jsonb->root, value, &kind);
 	SET_VARSIZE(jsonb, end - (char *) jsonb);
 	return jsonb;
 }

@@ -16,11 +16,12 @@
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 
-#include "base/compat.h"
 #include "base/encoding.h"
 #include "transform/json.h"
 #include "transform/mapped.h"
+#include "transform/pairs.h"
 
 typedef enum NodeKind
 {
@@ -56,12 +57,15 @@ static void place(MappedMaking *making, Tree *node, int part, int piece, Jsonb *
  * ---------------------------------------------------------------------
  */
 
+/* Of what is made of an event; before there is memory for it. */
 static void
 take(MappedMaking *making, Size bytes)
 {
 	making->bytes += bytes;
 	if (making->bytes > making->limit)
-		json_too_large(making->limit);
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("what is mapped is larger than %zu bytes", making->limit)));
 }
 
 static Tree *
@@ -70,7 +74,7 @@ new_branch(MappedMaking *making, Tree *node, const char *name, int len)
 	Branch	   *branch;
 
 	CHECK_FOR_INTERRUPTS();
-	take(making, sizeof(Tree) + sizeof(Branch));
+	take(making, sizeof(Tree) + sizeof(Branch) + len);
 	if (node->count == node->size)
 	{
 		int			size = Max(8, 2 * node->size);
@@ -183,6 +187,15 @@ set_value(JsonbValue *value, Jsonb *found)
 		json_set_container(value, &found->root, VARSIZE(found) - VARHDRSZ);
 }
 
+static void
+start_array(JsonbValue *array, int count)
+{
+	array->type = jbvArray;
+	array->val.array.nElems = count;
+	array->val.array.rawScalar = false;
+	array->val.array.elems = palloc_extended((Size) count * sizeof(JsonbValue), MCXT_ALLOC_HUGE);
+}
+
 /* What a path finds. */
 typedef struct Findings
 {
@@ -197,7 +210,7 @@ add_finding(Jsonb *found, void *arg)
 {
 	Findings   *findings = arg;
 
-	take(findings->making, VARSIZE(found));
+	take(findings->making, VARSIZE(found) + sizeof(Jsonb *));
 	if (findings->count == findings->size)
 	{
 		int			size = Max(8, 2 * findings->size);
@@ -223,17 +236,30 @@ find(MappedMaking *making, const Mapping *mapping, int piece, Jsonb *at, Finding
 	pathquery_ask(mapping->pieces[piece], at, mapping->forgiving, add_finding, findings);
 }
 
+/* A literal may go to each element of an array. */
+static void
+take_literal(MappedMaking *making, const JsonbValue *literal)
+{
+	if (literal->type == jbvString)
+		take(making, literal->val.string.len);
+	else if (literal->type == jbvNumeric)
+		take(making, VARSIZE_ANY(literal->val.numeric));
+	else if (literal->type == jbvBinary)
+		take(making, literal->val.binary.len);
+}
+
 /* Nothing, what was found, or an array of it; false: nothing, or null. */
 static bool
 evaluate(MappedMaking *making, const Mapping *mapping, int piece, Jsonb *at, JsonbValue *value)
 {
 	Findings	findings;
-	JsonbInState state = {0};
+	JsonbValue	all;
 	Jsonb	   *array;
 
 	if (mapping->npieces == 0)
 	{
 		*value = mapping->literal;
+		take_literal(making, value);
 		return value->type != jbvNull;
 	}
 	find(making, mapping, piece, at, &findings);
@@ -243,17 +269,13 @@ evaluate(MappedMaking *making, const Mapping *mapping, int piece, Jsonb *at, Jso
 	if (findings.count == 1)
 		return value->type != jbvNull;
 
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	start_array(&all, findings.count);
 	for (int i = 0; i < findings.count; i++)
 	{
-		JsonbValue	item;
-
 		CHECK_FOR_INTERRUPTS();
-		set_value(&item, findings.items[i]);
-		pushJsonbValue(&state, WJB_ELEM, &item);
+		set_value(&all.val.array.elems[i], findings.items[i]);
 	}
-	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	array = JsonbValueToJsonb(state.result);
+	array = json_write(&all);
 	json_set_container(value, &array->root, VARSIZE(array) - VARHDRSZ);
 	return true;
 }
@@ -331,113 +353,170 @@ spread(MappedMaking *making, Tree *root)
  * ---------------------------------------------------------------------
  */
 
-static void
-push_key(JsonbInState *state, const char *name, int len)
-{
-	JsonbValue	key;
+#define MAX_NUMBER	sizeof("-2147483648")
 
-	json_set_string(&key, name, len);
-	pushJsonbValue(state, WJB_KEY, &key);
+static void node_value(MappedMaking *making, const Tree *node, JsonbValue *value);
+
+static void
+add_member(JsonbValue *object, const char *name, int len, const JsonbValue *value)
+{
+	JsonbPair  *pair = &object->val.object.pairs[object->val.object.nPairs];
+
+	json_set_string(&pair->key, name, len);
+	pair->value = *value;
+	pair->order = object->val.object.nPairs++;
 }
 
 static void
-push_number(JsonbInState *state, int number)
+add_numbered(JsonbValue *object, int number, char *name, const JsonbValue *value)
 {
-	char	   *name = psprintf("%d", number);
+	add_member(object, name, pg_ltoa(number, name), value);
+}
 
-	push_key(state, name, strlen(name));
+/* The bytes of a string's character that begins there. */
+static int
+character_len(const JsonbValue *string, int at)
+{
+	return Min(pg_encoding_mblen(GetDatabaseEncoding(), string->val.string.val + at),
+			   string->val.string.len - at);
+}
+
+/* How many members a value has that is spread. */
+static int
+spread_count(const JsonbValue *value)
+{
+	int			count = 0;
+
+	if (value->type == jbvBinary)
+		return JsonContainerSize(value->val.binary.data);
+	if (value->type != jbvString)
+		return 0;
+	for (int i = 0; i < value->val.string.len; i += character_len(value, i))
+	{
+		CHECK_FOR_INTERRUPTS();
+		count++;
+	}
+	return count;
 }
 
 /* A string's characters, by their numbers. */
 static void
-push_characters(JsonbInState *state, const JsonbValue *string)
+add_characters(JsonbValue *object, const JsonbValue *string, char *names)
 {
-	const char *text = string->val.string.val;
-	int			width;
 	int			number = 0;
+	int			width;
 
 	for (int i = 0; i < string->val.string.len; i += width)
 	{
 		JsonbValue	character;
 
 		CHECK_FOR_INTERRUPTS();
-		width = Min(pg_encoding_mblen(GetDatabaseEncoding(), text + i), string->val.string.len - i);
-		json_set_string(&character, text + i, width);
-		push_number(state, number++);
-		pushJsonbValue(state, WJB_VALUE, &character);
+		width = character_len(string, i);
+		json_set_string(&character, string->val.string.val + i, width);
+		add_numbered(object, number, names + number * MAX_NUMBER, &character);
+		number++;
 	}
 }
 
+/* The members of an object, or an array's elements by their numbers. */
 static void
-push_spread(JsonbInState *state, const JsonbValue *value)
+add_contained(JsonbValue *object, JsonbContainer *container, char *names)
 {
-	JsonbIterator *it;
+	JsonbIterator *it = JsonbIteratorInit(container);
 	JsonbIteratorToken token;
 	JsonbValue	key;
-	JsonbValue	inner;
+	JsonbValue	value;
 	int			number = 0;
 
-	if (value->type == jbvString)
-		push_characters(state, value);
-	if (value->type != jbvBinary)
-		return;
-	it = JsonbIteratorInit(value->val.binary.data);
 	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (token == WJB_KEY)
 		{
-			(void) JsonbIteratorNext(&it, &inner, true);
-			pushJsonbValue(state, WJB_KEY, &key);
-			pushJsonbValue(state, WJB_VALUE, &inner);
+			(void) JsonbIteratorNext(&it, &value, true);
+			add_member(object, key.val.string.val, key.val.string.len, &value);
 		}
 		else if (token == WJB_ELEM)
 		{
-			push_number(state, number++);
-			pushJsonbValue(state, WJB_VALUE, &key);
+			add_numbered(object, number, names + number * MAX_NUMBER, &key);
+			number++;
 		}
 	}
 }
 
 static void
-push_node(JsonbInState *state, const Tree *node, JsonbIteratorToken as)
+add_spread(JsonbValue *object, const JsonbValue *value, int count)
 {
-	static const JsonbValue null_value = {.type = jbvNull};
-	bool		is_object = node->kind == NODE_OBJECT;
+	char	   *names = palloc_extended(count * MAX_NUMBER, MCXT_ALLOC_HUGE);
 
-	CHECK_FOR_INTERRUPTS();
-	if (node->kind == NODE_ABSENT)
-		pushJsonbValue(state, as, unconstify(JsonbValue *, &null_value));
-	if (node->kind == NODE_VALUE)
-		pushJsonbValue(state, as, unconstify(JsonbValue *, &node->value));
-	if (node->kind == NODE_ABSENT || node->kind == NODE_VALUE)
-		return;
-	pushJsonbValue(state, is_object ? WJB_BEGIN_OBJECT : WJB_BEGIN_ARRAY, NULL);
+	if (value->type == jbvString)
+		add_characters(object, value, names);
+	else if (value->type == jbvBinary)
+		add_contained(object, value->val.binary.data, names);
+}
+
+/*
+ * A character that is spread takes a hundred times its bytes, and an element of an array
+ * ten times: so all that they take counts.
+ */
+static JsonbPair *
+room_for_members(MappedMaking *making, const Tree *node)
+{
+	Size		count = 0;
+
 	for (int i = 0; i < node->count; i++)
 	{
 		const Branch *branch = &node->branches[i];
+		Size		members = branch->name != NULL ? 1 : spread_count(&branch->node->value);
 
-		if (!is_object)
-			push_node(state, branch->node, WJB_ELEM);
-		else if (branch->name == NULL)
-			push_spread(state, &branch->node->value);
-		else if (branch->node->kind != NODE_ABSENT)
-		{
-			push_key(state, branch->name, branch->len);
-			push_node(state, branch->node, WJB_VALUE);
-		}
+		if (branch->name == NULL)
+			take(making, members * (sizeof(JsonbPair) + MAX_NUMBER));
+		count += members;
 	}
-	pushJsonbValue(state, is_object ? WJB_END_OBJECT : WJB_END_ARRAY, NULL);
+	return palloc_extended(count * sizeof(JsonbPair), MCXT_ALLOC_HUGE);
 }
 
-/* Of two members with one name, jsonb keeps the later. */
-static Jsonb *
-write_tree(const Tree *root)
+static void
+object_value(MappedMaking *making, const Tree *node, JsonbValue *object)
 {
-	JsonbInState state = {0};
+	json_set_object(object, room_for_members(making, node), 0);
+	for (int i = 0; i < node->count; i++)
+	{
+		const Branch *branch = &node->branches[i];
+		JsonbValue	value;
 
-	push_node(&state, root, WJB_VALUE);
-	return JsonbValueToJsonb(state.result);
+		if (branch->name == NULL)
+			add_spread(object, &branch->node->value, spread_count(&branch->node->value));
+		else if (branch->node->kind != NODE_ABSENT)
+		{
+			node_value(making, branch->node, &value);
+			add_member(object, branch->name, branch->len, &value);
+		}
+	}
+	pairs_sort(object->val.object.pairs, &object->val.object.nPairs);
+}
+
+static void
+node_value(MappedMaking *making, const Tree *node, JsonbValue *value)
+{
+	CHECK_FOR_INTERRUPTS();
+	switch (node->kind)
+	{
+		case NODE_ABSENT:
+			value->type = jbvNull;
+			break;
+		case NODE_VALUE:
+			*value = node->value;
+			break;
+		case NODE_OBJECT:
+			object_value(making, node, value);
+			break;
+		case NODE_ARRAY:
+			start_array(value, node->count);
+			for (int i = 0; i < node->count; i++)
+				node_value(making, node->branches[i].node, &value->val.array.elems[i]);
+			break;
+	}
 }
 
 /* How many [*] in "to" are not answered by one in "from". */
@@ -455,6 +534,7 @@ Jsonb *
 mapped_object(MappedMaking *making, const Mappings *mappings)
 {
 	Tree		root = {.kind = NODE_OBJECT};
+	JsonbValue	object;
 
 	/* what goes to all elements comes when they are there */
 	for (int all = 0; all <= 1; all++)
@@ -471,7 +551,8 @@ mapped_object(MappedMaking *making, const Mappings *mappings)
 		}
 	}
 	making->current = NULL;
-	return write_tree(&root);
+	node_value(making, &root, &object);
+	return json_write(&object);
 }
 
 /* ---------------------------------------------------------------------

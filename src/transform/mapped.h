@@ -18,7 +18,7 @@
 typedef struct MappedMaking
 {
 	Jsonb	   *event;
-	Size		limit;			/* no more bytes of jsonb */
+	Size		limit;			/* no more bytes, of jsonb and of what members take */
 	Size		bytes;			/* that were taken so far */
 	const Mapping *current;		/* NULL: none */
 } MappedMaking;

@@ -262,6 +262,7 @@ mapped_request(Jsonb *event, const TransformConfig *config, Size limit, Transfor
 	result->headers.limit = result->params.limit = limit;
 	json_set_string(&result->user_id, "", 0);
 	message = pathquery_try(takes_time ? make_in_time : make_all, &making);
+	result->paths_us = takes_time ? pathquery_took_us() : 0;
 	if (message == NULL)
 		return;
 	if (making.mapped.current != NULL && making.mapped.current->npieces > 0)

@@ -64,3 +64,33 @@ pairs_put(JsonbPair *pairs, int *npairs, const char *key, const JsonbValue *valu
 	pairs[at].value = *value;
 	(*npairs)++;
 }
+
+static int
+compare(const void *a, const void *b)
+{
+	const JsonbPair *left = a;
+	const JsonbPair *right = b;
+	int			cmp = json_key_cmp(left->key.val.string.val, left->key.val.string.len,
+								   right->key.val.string.val, right->key.val.string.len);
+
+	return cmp != 0 ? cmp : (left->order > right->order) - (left->order < right->order);
+}
+
+void
+pairs_sort(JsonbPair *pairs, int *npairs)
+{
+	int			count = 0;
+
+	qsort(pairs, *npairs, sizeof(JsonbPair), compare);
+	for (int i = 0; i < *npairs; i++)
+	{
+		const JsonbValue *key = &pairs[i].key;
+
+		if (count > 0 &&
+			json_key_cmp(pairs[count - 1].key.val.string.val, pairs[count - 1].key.val.string.len,
+						 key->val.string.val, key->val.string.len) == 0)
+			count--;
+		pairs[count++] = pairs[i];
+	}
+	*npairs = count;
+}

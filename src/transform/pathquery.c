@@ -168,15 +168,10 @@ pathquery_text(JsonPath *path)
 /* How often the processor's time is looked at. */
 #define STEP_MS			20
 
-/* An event with more values is too large to compare two paths of it. */
-#define MAX_COMPARED	4000
-
-/* One of so many bytes has no more values than that. */
-#define FEW_VALUES		(4 * MAX_COMPARED)
-
 static TimeoutId step_timeout = MAX_TIMEOUTS;	/* not registered yet */
 static volatile int64 ends_at;	/* of the processor's time, in microseconds */
 static volatile bool is_over;
+static int64 took_us;
 
 /*
  * A cancel of somebody else's comes by a signal, and ours does not: nothing else tells
@@ -237,6 +232,7 @@ static void
 end_time(void)
 {
 	disable_timeout(step_timeout, false);
+	took_us = clock_processor_us() - (ends_at - PATHQUERY_MS * INT64CONST(1000));
 	if (is_over)
 		QueryCancelPending = false;
 	if (is_over && is_cancelled)
@@ -268,6 +264,12 @@ pathquery_run(void (*step) (void *arg), void *arg)
 	}
 	PG_END_TRY();
 	end_time();
+}
+
+int64
+pathquery_took_us(void)
+{
+	return took_us;
 }
 
 /* An event with more values is too large to compare two paths of it. */

@@ -47,6 +47,9 @@ extern char *pathquery_why_not(const PathFindings *findings, Jsonb *event);
  */
 extern void pathquery_run(void (*step) (void *arg), void *arg);
 
+/* The processor's time that the last one took, in microseconds; also if it failed. */
+extern int64 pathquery_took_us(void);
+
 /* NULL, or what is wrong with a text that is no jsonpath. */
 extern char *pathquery_parse(const char *text, JsonPath **path);
 

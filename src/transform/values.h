@@ -62,6 +62,8 @@ typedef struct Transformed
 	bool		is_sendable;	/* its method is one of the five */
 	const struct ConfigMapped *mapped;	/* whose mappings made it, as RudderStack's HTTP
 										 * destination does; NULL: none */
+	int64		paths_us;		/* of the processor that those took, if they have paths that
+								 * may take long; also with a problem */
 	JsonbValue	body;			/* an object; see json.h */
 	BodyFormat	format;
 	const char *xml_root;		/* with BODY_XML */

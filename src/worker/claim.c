@@ -12,12 +12,15 @@
  * other, but by itself, and given up in the end.  However many such events there
  * are, others have most of the worker's time.  But for want of memory an event
  * waits, with no attempt counted, unless it takes a lot itself, and no other does.
+ * Events of destinations whose mappings take long share the time of those that fail.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include "utils/hsearch.h"
 
 #include "base/clock.h"
 #include "schedule/schedule.h"
@@ -37,6 +40,9 @@
  */
 #define TIME_OF_OTHERS	3
 #define TIME_OF_OTHERS_MAX_US	(30 * USECS_PER_SEC)
+
+/* Mappings that take more of the processor for an event take long. */
+#define SLOW_US			(20 * 1000)
 
 /*
  * An event that takes no more memory than this is not the reason why there is not
@@ -59,6 +65,8 @@ static Instant singles_from;	/* no single is prepared before */
 
 static Instant lacks_until = 0; /* there was not enough memory for an event */
 
+static HTAB *slow;				/* ids of destinations whose mappings took long */
+
 static QueueItem *suspect;		/* claimed, but workers have died of its event */
 static Instant suspect_from;	/* when that is prepared at the latest */
 
@@ -79,6 +87,9 @@ static const struct
 void
 claim_init(void)
 {
+	HASHCTL		info = {.keysize = sizeof(int32), .entrysize = sizeof(int32)};
+
+	slow = hash_create("rswebhook slow destinations", 64, &info, HASH_ELEM | HASH_BLOBS);
 	/* should the worker die of a single, what others are owed is on its way */
 	singles_from = clock_now() + PUT_OFF_US;
 }
@@ -118,6 +129,27 @@ claim_suspect(QueueItem *item, Instant now)
 	}
 }
 
+/* An item whose mappings may take long: others have most of the time, as with singles. */
+static void
+claim_slow(Batch *batch, QueueItem *item, Instant now)
+{
+	if (schedule_waits_for_nothing(item))
+		claim(batch, item);
+	else if (batch->slow || now < singles_from)
+		schedule_lacked(item, true, now);
+	else
+	{
+		claim(batch, item);
+		batch->slow = true;
+	}
+}
+
+static bool
+is_slow(const QueueItem *item)
+{
+	return hash_search(slow, &schedule_row(item)->destination_id, HASH_FIND, NULL) != NULL;
+}
+
 /* The item's request may have failed before, or a worker died of its event. */
 static void
 claim_warily(Batch *batch, QueueItem *item, Instant now)
@@ -127,6 +159,8 @@ claim_warily(Batch *batch, QueueItem *item, Instant now)
 		case SUSPECT_NOT:
 			if (schedule_is_alone(item))
 				claim_alone(batch, item, now);
+			else if (is_slow(item))
+				claim_slow(batch, item, now);
 			else
 				claim(batch, item);
 			break;
@@ -242,13 +276,34 @@ claim_lacks_until(Instant now)
 	return lacks_until > now ? lacks_until : 0;
 }
 
+/* What has taken so long is not begun again before others have had more. */
+static void
+leave_to_others(int64 took_us, Instant now)
+{
+	singles_from = now + Min(TIME_OF_OTHERS * took_us, TIME_OF_OTHERS_MAX_US);
+	while (nsingles > 0)
+		schedule_put_off(singles[--nsingles], singles_from, now);
+}
+
+bool
+claim_took_long(int32 destination_id, int64 paths_us, Instant now)
+{
+	if (paths_us <= SLOW_US)
+	{
+		(void) hash_search(slow, &destination_id, HASH_REMOVE, NULL);
+		return false;
+	}
+	(void) hash_search(slow, &destination_id, HASH_ENTER, NULL);
+	if (now + TIME_OF_OTHERS * paths_us > singles_from)
+		leave_to_others(paths_us, now);
+	return true;
+}
+
 void
 claim_failed(QueueItem *item, bool single, const ErrorData *error, int64 bytes,
 			 Instant began, Instant now)
 {
-	singles_from = now + Min(TIME_OF_OTHERS * (now - began), TIME_OF_OTHERS_MAX_US);
-	while (nsingles > 0)
-		schedule_put_off(singles[--nsingles], singles_from, now);
+	leave_to_others(now - began, now);
 	if (!single && !schedule_waits_for_nothing(item))
 		schedule_put_off(item, singles_from, now);
 	else if (is_to_blame(item, bytes, error->sqlerrcode))

@@ -22,6 +22,7 @@ typedef struct Batch
 	QueueItem  *claimed[BATCH];
 	int			nclaimed;
 	bool		single;			/* claimed[0] is prepared by itself */
+	bool		slow;			/* one is of a destination whose mappings take long */
 } Batch;
 
 /* Once a process. */
@@ -40,6 +41,14 @@ extern Instant claim_next_at(Instant now);
  */
 extern void claim_failed(QueueItem *item, bool single, const ErrorData *error,
 						 int64 bytes, Instant began, Instant now);
+
+/*
+ * So much of the processor's time has gone into the mappings of an event.  Is that long?
+ * Then what comes after it is for others to begin with, and its destination has one event
+ * at a time prepared, in the time that is left to such, until one does not take long.
+ * Raises an error for want of memory.
+ */
+extern bool claim_took_long(int32 destination_id, int64 paths_us, Instant now);
 
 /* There was not enough memory for an event, which waits for it; 0: there was. */
 extern Instant claim_lacks_until(Instant now);

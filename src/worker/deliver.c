@@ -147,8 +147,11 @@ put_back_from(int first, Instant now)
 		schedule_put_back(batch.claimed[--batch.nclaimed], now);
 }
 
-/* Decide what cannot be sent, put back what has no room, and keep the rest. */
-static void
+/*
+ * Decide what cannot be sent, put back what has no room, and keep the rest.  False: it has
+ * taken long, and what is ready is to be sent.
+ */
+static bool
 prepare_one(int index, const StoredEvent *stored, Instant now)
 {
 	QueueItem  *item = batch.claimed[index];
@@ -158,17 +161,18 @@ prepare_one(int index, const StoredEvent *stored, Instant now)
 	const char *abort_reason;
 	char	   *why = NULL;
 	RenderResult result = RENDER_OK;
+	bool		quick = true;
 
 	if (event == NULL && !stored->missing)
 	{
 		replace_row(index, now);
-		return;
+		return true;
 	}
 	if (event != NULL && !schedule_admit(item, VARSIZE(event)))
 	{
 		batch.claimed[index] = NULL;
 		schedule_put_back(item, now);
-		return;
+		return true;
 	}
 
 	p->destination = lanes_destination(row->destination_id);
@@ -180,6 +184,7 @@ prepare_one(int index, const StoredEvent *stored, Instant now)
 		INJECT_EVENT("rendering", row->event_id);
 		result = render_request(stored, row->event_id, p->destination, &p->rendered, &why);
 		MemoryContextSwitchTo(context);
+		quick = !claim_took_long(row->destination_id, p->rendered.paths_us, clock_now());
 	}
 	if (result == RENDER_REFUSED)
 		abort_reason = why;
@@ -205,6 +210,7 @@ prepare_one(int index, const StoredEvent *stored, Instant now)
 		p->ready = true;
 	}
 	MemoryContextReset(event_context);
+	return quick;
 }
 
 static void
@@ -224,6 +230,8 @@ prepare(Instant now)
 	used = clock_processor_us();
 	for (int i = 0; i < batch.nclaimed; i++)
 	{
+		bool		quick;
+
 		if (clock_now() - began >= BATCH_US && clock_processor_us() - used >= BATCH_US)
 		{
 			put_back_from(i, now);
@@ -231,9 +239,14 @@ prepare(Instant now)
 		}
 		look_at(schedule_row(batch.claimed[i]), events[i].event != NULL ? VARSIZE(events[i].event) : 0);
 		CHECK_FOR_INTERRUPTS();
-		prepare_one(i, &events[i], now);
+		quick = prepare_one(i, &events[i], now);
 		if (events[i].event != NULL)
 			pfree(events[i].event); /* before the next one takes memory */
+		if (!quick)
+		{
+			put_back_from(i + 1, now);
+			break;
+		}
 	}
 	CHECK_FOR_INTERRUPTS();		/* the limit is on events, not on what follows */
 	suspect_note(NULL);
@@ -358,7 +371,7 @@ static void
 forget_batch(void)
 {
 	batch.nclaimed = 0;
-	batch.single = false;
+	batch.single = batch.slow = false;
 	ready_to_start = false;
 	MemoryContextReset(event_context);
 	MemoryContextReset(batch_context);

@@ -331,6 +331,7 @@ render_request(const StoredEvent *stored, int64 event_id, const Destination *des
 	StringInfoData known;
 
 	transform_event(stored->event, destination->config, rswebhook_max_request_size, &transformed);
+	rendered->paths_us = transformed.paths_us;
 	if (transformed.problem != NULL)
 	{
 		*why = pstrdup(transformed.problem);
