@@ -252,6 +252,7 @@ struct Lane
 								 * something for them; 0: we do not */
 	bool		lacks_own;		/* that is something which its destination names */
 	Instant lacks_until;	/* its end */
+	Instant rests_until;		/* see schedule_rest() */
 	Instant lacked_at;		/* when something was lacking last */
 	int			deferred;		/* outcomes that cannot be recorded now */
 	int64		deferred_bytes; /* of these */

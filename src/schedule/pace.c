@@ -348,6 +348,11 @@ pace_allows(Lane *lane, Instant now, Instant *when)
 		*when = lane->lacks_until;
 		return false;
 	}
+	if (lane->rests_until > now)
+	{
+		*when = lane->rests_until;
+		return false;
+	}
 	return true;
 }
 

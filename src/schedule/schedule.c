@@ -352,6 +352,13 @@ schedule_put_off(QueueItem *item, Instant until, Instant now)
 	schedule_put_back(item, now);
 }
 
+void
+schedule_rest(QueueItem *item, Instant until, Instant now)
+{
+	item->lane->rests_until = until;
+	schedule_put_back(item, now);
+}
+
 bool
 schedule_is_alone(const QueueItem *item)
 {

@@ -152,6 +152,9 @@ extern void schedule_put_back(QueueItem *item, Instant now);
 extern void schedule_put_off(QueueItem *item, Instant until, Instant now);
 extern bool schedule_is_alone(const QueueItem *item);
 
+/* It is put back, and its lane sends nothing before that time. */
+extern void schedule_rest(QueueItem *item, Instant until, Instant now);
+
 /* Its destination is gone: it cannot be put off. */
 extern bool schedule_waits_for_nothing(const QueueItem *item);
 

@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include "common/pg_prng.h"
 #include "utils/hsearch.h"
 
 #include "base/clock.h"
@@ -43,6 +44,9 @@
 
 /* Mappings that take more of the processor for an event take long. */
 #define SLOW_US			(20 * 1000)
+
+/* Whose turn it is among their destinations is drawn by lot, within that time. */
+#define TURN_US			(100 * 1000)
 
 /*
  * An event that takes no more memory than this is not the reason why there is not
@@ -136,7 +140,8 @@ claim_slow(Batch *batch, QueueItem *item, Instant now)
 	if (schedule_waits_for_nothing(item))
 		claim(batch, item);
 	else if (batch->slow || now < singles_from)
-		schedule_lacked(item, true, now);
+		schedule_rest(item, Max(singles_from, now) + 1 +
+					  (int64) (pg_prng_double(&pg_global_prng_state) * TURN_US), now);
 	else
 	{
 		claim(batch, item);
