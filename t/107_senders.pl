@@ -174,6 +174,29 @@ foreach my $lost (0, 1)
 }
 is(query($node, q{SET ROLE anywhere; SELECT rswebhook_send('{}', 'crm') IS NOT NULL}, 'restored'), 't', 'who may send anywhere may there');
 
+# Whoever may change our schema and tables opens nothing to who sends to some only, once
+# that is undone
+($code, $out, $err) = $node->psql('postgres', q{
+    BEGIN;
+    ALTER SCHEMA rswebhook RENAME TO elsewhere;
+    SAVEPOINT s;
+    SET ROLE application;
+    SELECT rswebhook_send('{}', 'crm');
+    ROLLBACK TO s;
+    ROLLBACK;
+    SET ROLE application;
+    SELECT rswebhook_send('{}', 'crm')}, on_error_stop => 0);
+like($err, qr/permission denied for destination "crm"/, 'a schema that had another name for a moment');
+foreach my $column ('role TYPE text', 'destination_id TYPE text USING destination_id::text', 'destination_id TYPE numeric')
+{
+    ($code, $out, $err) = $node->psql('postgres', qq{
+        BEGIN;
+        ALTER TABLE rswebhook.sender ALTER $column;
+        SET ROLE application;
+        SELECT rswebhook_send('{}', 'crm')});
+    like($err, qr/columns of relation "rswebhook.sender" are not as they have to be/, $column);
+}
+
 $node->stop;
 done_testing();
 

@@ -23,6 +23,7 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -60,6 +61,7 @@ is_known(Oid function, Oid role)
 	if (!registered)
 	{
 		CacheRegisterSyscacheCallback(PROCOID, forget, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget, (Datum) 0);	/* where the mark is */
 		CacheRegisterSyscacheCallback(AUTHOID, forget, (Datum) 0);
 		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget, (Datum) 0);
 		registered = true;
@@ -222,6 +224,12 @@ has_row(Relation rel, Snapshot snapshot, Oid role, int32 destination_id)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("relation \"rswebhook.sender\" lacks one of the columns \"role\" and \"destination_id\""),
 				 errhint("If it was renamed, rename it back with ALTER TABLE rswebhook.sender RENAME COLUMN.")));
+	if (SPI_gettypeid(desc, role_column) != REGROLEOID || SPI_gettypeid(desc, destination_column) != INT4OID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("columns of relation \"rswebhook.sender\" are not as they have to be"),
+				 errdetail("\"role\" is of type regrole, and \"destination_id\" of type integer."),
+				 errhint("Change them back with ALTER TABLE rswebhook.sender ALTER COLUMN ... TYPE.")));
 	index = key_of(rel, role_column, destination_column);
 	ScanKeyInit(&keys[0], role_column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
 	ScanKeyInit(&keys[1], destination_column, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(destination_id));
