@@ -16,7 +16,6 @@ my $receiver = new_receiver();
 my $node = new_node('page');
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 my $page = PostgreSQL::Test::Utils::slurp_file(source_dir() . '/doc/tables.md');
-my $seen = 0;
 my ($examples, $shown, $what) = (0, 0);
 my $section = 'the beginning';
 
@@ -47,7 +46,7 @@ while ($page =~ /^(?:#+ ([^\n]*)|```(\w+)\n(.*?)^```)$/gms)
     elsif ($kind eq 'json')
     {
         my @expected = $json->incr_parse($text);
-        my @got = map { $json->decode($_->{body}) } new_requests();
+        my @got = map { $json->decode($_->{body}) } $receiver->new_requests;
 
         is(scalar @got, scalar @expected, "$section: as many events as are shown");
         @$_ = sort { $json->canonical->encode($a->{properties} // {}) cmp $json->canonical->encode($b->{properties} // {}) } @$_
@@ -74,20 +73,11 @@ $session->quit;
 $node->stop;
 done_testing();
 
-sub new_requests
-{
-    my @all = $receiver->requests;
-    my @new = @all[ $seen .. $#all ];
-
-    $seen = @all;
-    return @new;
-}
-
 sub no_more
 {
     my ($when) = @_;
 
-    is(scalar(new_requests()), 0, "nothing that is not shown, $when");
+    is(scalar($receiver->new_requests), 0, "nothing that is not shown, $when");
     return;
 }
 

@@ -17,7 +17,7 @@ my $node = new_node('guide');
 my $place = temp_dir('guide');
 my $page = PostgreSQL::Test::Utils::slurp_file(source_dir() . '/doc/rudderstack.md');
 my %url = (hooks => $receiver->url('/true'), compare => $receiver->url('/compared'));
-my ($seen, $examples, $shown, $said) = (0, 0, 0);
+my ($examples, $shown, $said) = (0, 0);
 my $section = 'the beginning';
 my $is_written;
 
@@ -45,7 +45,7 @@ while ($page =~ /^(?:#+ ([^\n]*)|```(\w+)\n(.*?)^```)$/gms)
     {
         my $log = -s $node->logfile;
 
-        is(scalar(new_requests()), 0, "$section: nothing came that is not shown");
+        is(scalar($receiver->new_requests), 0, "$section: nothing came that is not shown");
         $said = $session->query($text);
         is(times_logged($node, qr/ERROR:/, $log), 0, "$section: an example runs");
         ok(wait_for_query($node, 'SELECT NOT EXISTS (SELECT FROM rswebhook.queue q JOIN rswebhook.destination d ON d.id = q.destination_id WHERE NOT d.paused)', 't'),
@@ -54,7 +54,7 @@ while ($page =~ /^(?:#+ ([^\n]*)|```(\w+)\n(.*?)^```)$/gms)
     }
     elsif ($kind eq 'json')
     {
-        my @requests = new_requests();
+        my @requests = $receiver->new_requests;
         my @expected = sort map { $json->encode($_) } $json->incr_parse($text);
 
         is_deeply([ sort map { $json->encode($json->decode($_->{body})) } @requests ], \@expected, "$section: what arrives is what is shown");
@@ -68,7 +68,7 @@ while ($page =~ /^(?:#+ ([^\n]*)|```(\w+)\n(.*?)^```)$/gms)
         is($said, $text, "$section: what is said");
     }
 }
-my @enriched = new_requests();
+my @enriched = $receiver->new_requests;
 is(scalar(@enriched), 1, 'nothing more came but what the last example sends');
 ok(exists $json->decode($enriched[0]{body})->{rudderId}, 'with what the gateway adds');
 cmp_ok($examples, '>', 6, 'examples');
@@ -80,12 +80,3 @@ $session->quit;
 chdir source_dir();
 $node->stop;
 done_testing();
-
-sub new_requests
-{
-    my @all = $receiver->requests;
-    my @new = @all[ $seen .. $#all ];
-
-    $seen = @all;
-    return @new;
-}

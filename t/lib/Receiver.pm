@@ -151,6 +151,17 @@ sub unasked
     return @{ $self->{unasked} };
 }
 
+# Those that were not asked for by this before.
+sub new_requests
+{
+    my ($self) = @_;
+    my @all = $self->requests;
+    my @new = @all[ ($self->{seen} // 0) .. $#all ];
+
+    $self->{seen} = @all;
+    return @new;
+}
+
 # Those whose path starts like this.
 sub requests_to
 {
