@@ -168,7 +168,7 @@ void
 breaker_note_alive(Lane *lane, Instant now)
 {
 	lane->alive_at = now;
-	lane->allowed = Min(lane->allowed + 1, lane->policy.max_in_flight);
+	lane->allowed = Min(Max(lane->allowed, lane->in_flight) + 1, lane->policy.max_in_flight);
 	if (lane->breaker.open)
 		lane->caution = Min(lane->caution + 1, MAX_CAUTION);
 	breaker_close(lane);

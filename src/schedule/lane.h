@@ -166,6 +166,7 @@ struct QueueItem
 	bool		as_trusted;		/* of ITEM_IN_FLIGHT: counted in its lane's */
 	bool		trusted;		/* of ITEM_READY: in its lane's list of such */
 	dlist_node	in_trusted;
+	dlist_node	in_flying;		/* of ITEM_IN_FLIGHT */
 	dlist_node	in_good;		/* if it has one of REPUTE_GOOD */
 	pairingheap_node in_timers;
 };
@@ -218,6 +219,9 @@ struct Lane
 
 	/* pace */
 	int			in_flight;
+	dlist_head	flying;			/* these, as they were taken */
+	Instant		felt_at;		/* when the last one was that is not as_trusted */
+	bool		feels;			/* for somebody good, beside those that hang, perhaps */
 	int			allowed;		/* in flight; grows to max_in_flight with good
 								 * answers */
 	int			retries_in_flight;
@@ -225,6 +229,7 @@ struct Lane
 	int			hung_lately;	/* so many good answers until that is over ... */
 	Instant		hangs_until;	/* ... from then on */
 	uint32		choices;		/* made meanwhile */
+	bool		newest_next;	/* of those that were never tried, if some hang or fail */
 	uint32		fresh_in_row;	/* taken since the last retry was */
 	int			failing;		/* users in a row with bad signals, and probes */
 	int			nblamed;		/* of these, the last LANE_BLAMED ... */
@@ -336,8 +341,11 @@ extern bool pace_allows(Lane *lane, Instant now, Instant *when);
  */
 extern Choice pace_choice(const Lane *lane);
 
-/* Do places stand empty for users that are trusted, of whom nothing is ready? */
-extern bool pace_wants_trusted(const Lane *lane);
+/*
+ * Is somebody good to be looked for beyond what is ready: do places stand empty for users
+ * that are trusted, or have none of these been good?
+ */
+extern bool pace_wants_news(const Lane *lane);
 
 /* The one to take of a lane that is allowed to send. */
 extern QueueItem *pace_choose(Lane *lane, Instant now);

@@ -40,11 +40,11 @@
 #define MAX_DEFERRED_BYTES	(64 * 1024 * 1024)
 
 /*
- * So many that were never tried go before a retry may; more while a breaker is
- * open, since a retry that fails again says little of the destination.
+ * So many that were never tried go before a retry may; more while a breaker is open, since
+ * a retry that fails again says little of the destination, or while some hang.
  */
 #define FRESH_A_RETRY		1
-#define FRESH_A_RETRY_OPEN	3
+#define FRESH_A_RETRY_BAD	3
 
 static int	nlacking;			/* lanes with lacks_us, not of their own */
 static int	total_deferred;
@@ -61,6 +61,7 @@ pace_init(void)
 void
 pace_init_lane(Lane *lane, Instant now)
 {
+	dlist_init(&lane->flying);
 	lane->allowed = SLOW_START;
 	lane->tokens = 1.0;
 	lane->tokens_at = now;
@@ -78,15 +79,18 @@ pace_set_max_in_flight(int n, int places, int64 bytes)
  * ---------------------------------------------------------------------
  */
 
-/* How many requests this worker may have in flight now: parts make max_in_flight. */
+/* How many requests this worker may have in flight: parts make max_in_flight, or one each. */
 static int
 my_most(const Lane *lane)
 {
 	const LanePolicy *policy = &lane->policy;
 
-	return lane->breaker.open ? 1 : policy->max_in_flight / policy->parts +
-		(policy->part < policy->max_in_flight % policy->parts ? 1 : 0);
+	return Max(1, policy->max_in_flight / policy->parts +
+			   (policy->part < policy->max_in_flight % policy->parts ? 1 : 0));
 }
+
+/* A request that takes so long hangs, perhaps. */
+#define LONG_US		USECS_PER_SEC
 
 /* Events a second that this worker may send. */
 static double
@@ -104,19 +108,23 @@ my_rate(const Lane *lane)
 static int
 allowed_in_flight(const Lane *lane)
 {
-	int			allowed = Min(lane->allowed, my_most(lane));
+	int			allowed = lane->breaker.open ? 1 : Min(lane->allowed, my_most(lane));
 
 	return Max(1, allowed >> Min(lane->failing / 4, 30));
 }
-
-/* A request that fails after so long has hung. */
-#define LONG_US		USECS_PER_SEC
 
 /* If nothing had failed. */
 static int
 most_in_flight(const Lane *lane)
 {
-	return Max(1, Min(lane->allowed, my_most(lane)));
+	return Min(lane->allowed, my_most(lane));
+}
+
+/* Of so many, those that are not kept for users that are trusted. */
+static int
+all_but_a_quarter(int requests)
+{
+	return Max(1, requests - Max(1, requests / 4));
 }
 
 /*
@@ -124,26 +132,56 @@ most_in_flight(const Lane *lane)
  * are not to wait for others' time to be over.
  */
 static bool
+keeps_a_quarter(const Lane *lane)
+{
+	return lane->hung_lately > 0 && lane->ntrusted > 0;
+}
+
+static bool
 others_may_go(const Lane *lane)
 {
-	int			most = most_in_flight(lane);
-
 	return lane->in_flight - lane->trusted_in_flight <
-		Max(1, Min(allowed_in_flight(lane), most - Max(1, most / 4)));
+		Min(allowed_in_flight(lane), all_but_a_quarter(most_in_flight(lane)));
 }
 
 static bool
 has_room(Lane *lane)
 {
-	if (lane->hung_lately == 0 || lane->ntrusted == 0)
+	if (lane->breaker.open)		/* its probe waits for nothing but probes */
+		return lane->in_flight < my_most(lane);
+	if (!keeps_a_quarter(lane))
 		return lane->in_flight < allowed_in_flight(lane);
 	return lane->in_flight < most_in_flight(lane) && (others_may_go(lane) || order_trusted(lane) != NULL);
 }
 
-bool
-pace_wants_trusted(const Lane *lane)
+/*
+ * With all in flight that are allowed, and none of them new, some users may hang and others
+ * would not: one that was never tried goes beside them, and one more each LONG_US.  If only
+ * time is in the way, *when tells until when.
+ */
+static bool
+may_feel(const Lane *lane, Instant now, Instant *when)
 {
-	return lane->hung_lately > 0 && lane->ntrusted > 0 && dlist_is_empty(unconstify(dlist_head *, &lane->ready_trusted));
+	int			most = my_most(lane);
+
+	if (lane->in_flight == 0 || lane->in_flight >= most || lane->nready == lane->nretries)
+		return false;
+	if (lane->ntrusted > 0 && lane->in_flight - lane->trusted_in_flight >= all_but_a_quarter(most))
+		return false;
+	if (lane->felt_at + LONG_US > now)
+	{
+		*when = lane->felt_at + LONG_US;
+		return false;
+	}
+	return true;
+}
+
+bool
+pace_wants_news(const Lane *lane)
+{
+	if (keeps_a_quarter(lane))
+		return dlist_is_empty(unconstify(dlist_head *, &lane->ready_trusted));
+	return lane->feels || allowed_in_flight(lane) < most_in_flight(lane);
 }
 
 /*
@@ -163,24 +201,30 @@ pace_choose(Lane *lane, Instant now)
 {
 	QueueItem  *trusted = is_for_trusted(lane, now) ? order_trusted(lane) : NULL;
 
+	if (trusted == NULL && !has_room(lane))
+	{
+		lane->feels = true;
+		return order_ready(lane, lane->newest_next ? CHOOSE_NEWEST : CHOOSE_ANY);
+	}
 	return trusted != NULL ? trusted : order_ready(lane, pace_choice(lane));
 }
 
 /*
- * While a breaker is open, a few users that fail may stand before many that would not,
- * most likely together: so the newest probe, too.
+ * A few users that fail or hang may stand before many that would not, most likely
+ * together: so the newest are tried, too.
  */
 Choice
 pace_choice(const Lane *lane)
 {
 	bool		open = lane->breaker.open;
+	bool		bad = open || lane->hung_lately > 0;
 
-	if (lane->fresh_in_row >= (open ? FRESH_A_RETRY_OPEN : FRESH_A_RETRY) &&
-		lane->retries_in_flight < Max(1, allowed_in_flight(lane) / 2))
+	if (lane->fresh_in_row >= (bad ? FRESH_A_RETRY_BAD : FRESH_A_RETRY) &&
+		lane->retries_in_flight < Max(1, allowed_in_flight(lane) / (bad ? 4 : 2)))
 		return CHOOSE_RETRY;
-	if (!open)
-		return CHOOSE_OLDEST;
-	return lane->fresh_in_row % 2 == 0 ? CHOOSE_NEWEST : CHOOSE_ANY;
+	if (open)
+		return lane->fresh_in_row % 2 == 0 ? CHOOSE_NEWEST : CHOOSE_ANY;
+	return (lane->failing > 0 || bad) && lane->newest_next ? CHOOSE_NEWEST : CHOOSE_OLDEST;
 }
 
 static void
@@ -320,7 +364,7 @@ pace_allows(Lane *lane, Instant now, Instant *when)
 		return false;
 	if (lane->policy.gone)
 		return true;			/* only to be given up */
-	if (lane->policy.halted || !has_room(lane))
+	if (lane->policy.halted || (!has_room(lane) && !may_feel(lane, now, when)))
 		return false;
 
 	if (lane->breaker.open)
@@ -379,6 +423,13 @@ pace_take(QueueItem *item, Instant now)
 	lane->retries_in_flight += item->retry;
 	item->as_trusted = lane->hung_lately > 0 && !item->retry && trust_has(lane, &item->row);
 	lane->trusted_in_flight += item->as_trusted;
+	if (!item->as_trusted && !(lane->probe == item && item->trusted))	/* these take no turn of others */
+	{
+		lane->felt_at = now;
+		lane->fresh_in_row = item->retry ? 0 : lane->fresh_in_row + 1;
+		lane->newest_next ^= !item->retry;
+	}
+	dlist_push_tail(&lane->flying, &item->in_flying);
 	places_take(item);
 	return true;
 }
@@ -394,6 +445,7 @@ pace_leave(QueueItem *item)
 	lane->retries_in_flight -= item->retry;
 	lane->trusted_in_flight -= item->as_trusted;
 	item->as_trusted = false;
+	dlist_delete(&item->in_flying);
 	places_leave(item);
 	room_leave(item);
 }
@@ -424,6 +476,31 @@ pace_lacked(QueueItem *item, bool own, Instant now)
 	pace_take_back(item);
 }
 
+/*
+ * What it says of others that hang.  A destination that takes long with everything does
+ * not let some hang.
+ */
+static void
+note_how_long(QueueItem *item, const Verdict *verdict, Instant now)
+{
+	Lane	   *lane = item->lane;
+	Instant		took = now - item->taken_at;
+	Instant		longest = now - dlist_head_element(QueueItem, in_flying, &lane->flying)->taken_at;
+
+	if (verdict->signal == SIGNAL_FAILING && took >= LONG_US)
+	{
+		lane->hung_lately = LANE_LATELY;
+		/* those that have followed it may hang as long: how many are good says nothing of them */
+		lane->hangs_until = now + 2 * took;
+	}
+	else if (verdict->signal != SIGNAL_ALIVE)
+		return;
+	else if (longest >= Max(LONG_US, 4 * took))
+		lane->hung_lately = LANE_LATELY;
+	else if (lane->hung_lately > 0 && now >= lane->hangs_until)
+		lane->hung_lately--;
+}
+
 void
 pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 {
@@ -431,20 +508,14 @@ pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 	bool		probed = lane->probe == item;
 
 	places_note(item, verdict, now);
-	if (verdict->signal == SIGNAL_FAILING && now - item->taken_at >= LONG_US)
-	{
-		lane->hung_lately = LANE_LATELY;
-		/* those that have followed it may hang as long: how many are good says nothing of them */
-		lane->hangs_until = now + 2 * (now - item->taken_at);
-	}
-	else if (verdict->signal == SIGNAL_ALIVE && lane->hung_lately > 0 && now >= lane->hangs_until)
-		lane->hung_lately--;
+	note_how_long(item, verdict, now);
 	/* a probe that has to be sent again has shown nothing good */
 	if (verdict->signal == SIGNAL_FAILING ||
 		(probed && verdict->signal == SIGNAL_NONE && verdict->kind == VERDICT_RETRY))
 		breaker_note_failure(item, probed, verdict, now);
 	else if (verdict->signal == SIGNAL_ALIVE)
 	{
+		lane->feels = false;
 		trust_note_good(lane, &item->row);
 		breaker_note_alive(lane, now);
 	}

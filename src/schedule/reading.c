@@ -85,6 +85,13 @@ at_once(const Lane *lane)
 	return Min(lane->allowed, lane->policy.max_in_flight);
 }
 
+/* Of all that there is, some may be good. */
+static bool
+wants_news(const Lane *lane)
+{
+	return lane->breaker.open || pace_wants_news(lane);
+}
+
 /*
  * Rows of one read: no more than a lane that goes slowly can use soon, but ever
  * more while there is nothing to send among them.
@@ -92,7 +99,7 @@ at_once(const Lane *lane)
 static int
 read_limit(const Lane *lane)
 {
-	int			limit = lane->breaker.open ? READ_ROWS : Max(64, Min(READ_ROWS, 32 * at_once(lane)));
+	int			limit = wants_news(lane) ? READ_ROWS : Max(64, Min(READ_ROWS, 32 * at_once(lane)));
 
 	return Min(READ_ROWS, limit << lane->barren);
 }
@@ -101,7 +108,7 @@ read_limit(const Lane *lane)
 static int
 enough(const Lane *lane)
 {
-	if (lane->breaker.open || pace_wants_trusted(lane))
+	if (wants_news(lane))
 		return items_count() < PROBES_IN_ALL ? items_most : PROBES;
 	return Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
 }

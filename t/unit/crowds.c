@@ -242,6 +242,89 @@ crowd_hangs(int failures, int every_ms)
 }
 
 /*
+ * Nothing is known of a destination yet, and first it has so many users whose requests
+ * hang, and more all the time if crowded.  Others that are sent after them wait until the
+ * first of them have been found, and until they themselves have, and not any more after that.
+ */
+static void
+crowd_comes_first(int crowd, Instant hang, LanePolicy policy, bool crowded, Instant first_by, Instant all_by)
+{
+	int64		id = 1000;
+	int64		key = crowd;
+	Instant		began;
+	Instant		first = 0;
+	Instant		longest = 0;
+	Instant		longest_late = 0;
+	int			nleft = 0;
+	static Instant sent_at[20000];
+
+	policy.min_backoff_us = 10 * SECOND;
+	policy.max_backoff_us = 300 * SECOND;
+	min_wait = 10 * SECOND;
+	begin(&policy);
+	began = t;
+	queue_crowd(1, crowd);
+	for (int ms = 0; ms < 400000; ms++)
+	{
+		t += 1000;
+		if (ms % 200 == 100 && ms < 390000)
+		{
+			sent_at[id] = t;
+			queue_many(1, id++, 1, IS_GOOD + ms / 200 % 10);
+		}
+		if (ms % 1000 == 50 && crowded)
+			queue_many(1, id++, 1, key++);
+		take_those_that_may_go();
+		for (int i = 0; i < ntaken; i++)
+		{
+			const QueueRow *row = schedule_row(taken[i]);
+			bool		is_good = row->ordering_key >= IS_GOOD;
+
+			if (t - taken[i]->taken_at < (is_good ? 2000 : hang))
+				continue;
+			if (is_good)
+			{
+				longest = Max(longest, t - sent_at[row->event_id]);
+				if (t > began + all_by)
+					longest_late = Max(longest_late, t - sent_at[row->event_id]);
+				if (first == 0)
+					first = t - began;
+			}
+			answer(taken[i--]);
+		}
+	}
+	for (int64 i = 1000; i < id; i++)
+		nleft += table[1][i].exists && table[1][i].row.ordering_key >= IS_GOOD;
+	is_int(nleft, 0, "however many hang first, the others arrive");
+	is_between(first / 1000, 0, first_by / 1000, "the first of them soon");
+	is_between(longest / 1000, 0, all_by / 1000, "each when it has been found");
+	is_between(longest_late / 1000, 0, 1000, "and at once from then on");
+	while (ntaken > 0)
+		answer(taken[0]);
+	end();
+}
+
+static void
+crowds_come_first(int breaker_failures, bool ordered)
+{
+	LanePolicy	policy = usual;
+	Instant		hang = 10 * SECOND;
+
+	policy.breaker_failures = breaker_failures;
+	policy.ordered = ordered;
+	policy.max_in_flight = 32;
+	crowd_comes_first(3, hang, policy, false, SECOND, 2 * SECOND);
+	crowd_comes_first(12, hang, policy, false, 4 * SECOND, 11 * SECOND);
+	crowd_comes_first(300, hang, policy, false, 4 * SECOND, 40 * SECOND);
+	crowd_comes_first(300, 60 * SECOND, policy, false, 4 * SECOND, 140 * SECOND);
+	crowd_comes_first(30, hang, policy, true, 4 * SECOND, 60 * SECOND);
+	policy.max_in_flight = 4;
+	crowd_comes_first(12, hang, policy, false, 12 * SECOND, 60 * SECOND);
+	policy.max_in_flight = 2;
+	crowd_comes_first(12, hang, policy, false, 22 * SECOND, 180 * SECOND);
+}
+
+/*
  * The worker ends and another one begins, which knows what is in the tables.  Saved is
  * who is trusted when it ends, or, in a crash, some seconds before.
  */
@@ -548,6 +631,11 @@ tests(void)
 		worker_begins_anew(0, 10 * SECOND, crowded);
 		worker_begins_anew(16, 10 * SECOND, crowded);
 		worker_begins_anew(16, 0, crowded);
+	}
+	for (int ordered = 0; ordered <= 1; ordered++)
+	{
+		crowds_come_first(0, ordered);
+		crowds_come_first(16, ordered);
 	}
 	nobody_is_good();
 	newest_probes(200, 2);
