@@ -404,11 +404,7 @@ window_forget_waiting(Lane *lane, Instant now)
 void
 window_take(QueueItem *item)
 {
-	Lane	   *lane = item->lane;
-
 	order_withdraw(item);
-	if (lane->probe != item || !lane->trusted_probed)	/* these take no turn of others */
-		lane->fresh_in_row = item->retry ? 0 : lane->fresh_in_row + 1;
 	item->state = ITEM_IN_FLIGHT;
 	if (item->key != NULL)
 	{
@@ -427,13 +423,16 @@ window_release_key(QueueItem *item, Instant now)
 }
 
 /*
- * After all that waits was forgotten, what precedes it may not have been read: it
- * is, later, together with it.
+ * After all that waits was forgotten, what precedes it may not have been read, or there
+ * was no room for that: it is, later, together with it.
  */
 static bool
 is_ahead(const QueueItem *item)
 {
-	return item->key != NULL && item->id.event_id > item->lane->cursor;
+	const KeyQueue *key = item->key;
+
+	return key != NULL && (item->id.event_id > item->lane->cursor ||
+						   (key->spilled && item->id.event_id >= key->spilled_from));
 }
 
 /* It was only to be given up, and its destination is back meanwhile. */
@@ -455,7 +454,7 @@ window_return(QueueItem *item, Instant now)
 	}
 	if (is_ahead(item))
 	{
-		item->lane->more = true;
+		item->lane->more |= item->id.event_id > item->lane->cursor;
 		window_release_key(item, now);
 		items_free(item);
 		return;

@@ -232,9 +232,50 @@ retries(void)
 	end();
 }
 
+/*
+ * A user has many in flight when its destination becomes ordered, and more that commit late
+ * and come before these: what there is no room for is not overtaken when they come back.
+ */
+static void
+becomes_ordered(void)
+{
+	LanePolicy	policy = usual;
+	int64		last = 0;
+	bool		in_order = true;
+	int			n = 0;
+	QueueItem  *item;
+
+	items_most = 4 * KEY_ITEMS;
+	policy.ordered = false;
+	policy.max_in_flight = 64;
+	begin(&policy);
+	schedule_lane(1, t)->allowed = 64;
+	queue_many(1, 100, 2 * KEY_ITEMS, 7);
+	is_int(take_all(), 2 * KEY_ITEMS, "all of them are in flight");
+	policy.ordered = true;
+	configure(1, &policy);
+	queue_many(1, 10, 10, 7);
+	read_all();
+	while (ntaken > 0)
+		retry(taken[0], SIGNAL_NONE, SECOND);
+	t += 2 * SECOND;
+	while ((item = next_item()) != NULL)
+	{
+		in_order &= schedule_row(item)->event_id > last;
+		last = schedule_row(item)->event_id;
+		n++;
+		deliver(item);
+	}
+	is_int(n, 2 * KEY_ITEMS + 10, "all go");
+	ok(in_order, "one after the other");
+	end();
+	items_most = LANE_ITEMS;
+}
+
 static void
 tests(void)
 {
+	becomes_ordered();
 	order_per_user();
 	users();
 	by_each_clock(shorter_pauses);
