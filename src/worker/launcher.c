@@ -51,6 +51,7 @@
 #include "shmem/start.h"
 #include "worker/ddl.h"
 #include "worker/launcher.h"
+#include "worker/repeated.h"
 #include "worker/suspect.h"
 
 /* A worker that this launcher started and has not seen end. */
@@ -73,6 +74,7 @@ static List *children = NIL;	/* of Child */
 static List *unseen = NIL;		/* databases to look at, by oid */
 static List *seen = NIL;		/* those that need no other look */
 static bool said_no_worker = false; /* once is enough, until one starts */
+static Repeated no_worker;		/* where copies make way for each other, one soon does */
 static bool said_no_slot = false;
 
 void
@@ -317,7 +319,7 @@ start_wanted(MemoryContext context)
 			start_worker_gone(slot, generation);
 			if (start_make_room())
 				continue;
-			if (!said_no_worker)
+			if (!said_no_worker && repeated_say(&no_worker, 0, clock_now()))
 				ereport(LOG,
 						(errmsg("rswebhook cannot start a worker for database %u: no background worker slot is free", database),
 						 errhint("Consider increasing max_worker_processes: each database with rswebhook needs %d, and the launcher one more.",
