@@ -477,15 +477,31 @@ pace_lacked(QueueItem *item, bool own, Instant now)
 }
 
 /*
- * What it says of others that hang.  A destination that takes long with everything does
- * not let some hang.
+ * Has a quarter of what may be in flight been so for long, and far longer than what has been
+ * answered now?  A few may wait for an answer that takes its time.
  */
+static bool
+many_hang(Lane *lane, int64 took, Instant now)
+{
+	int			left = Max(1, most_in_flight(lane) / 4);
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &lane->flying)
+	{
+		if (now - dlist_container(QueueItem, in_flying, iter.cur)->taken_at < Max(LONG_US, 4 * took))
+			break;
+		if (--left == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What it says of others that it took so long. */
 static void
 note_how_long(QueueItem *item, const Verdict *verdict, Instant now)
 {
 	Lane	   *lane = item->lane;
 	Instant		took = now - item->taken_at;
-	Instant		longest = now - dlist_head_element(QueueItem, in_flying, &lane->flying)->taken_at;
 
 	if (verdict->signal == SIGNAL_FAILING && took >= LONG_US)
 	{
@@ -495,7 +511,7 @@ note_how_long(QueueItem *item, const Verdict *verdict, Instant now)
 	}
 	else if (verdict->signal != SIGNAL_ALIVE)
 		return;
-	else if (longest >= Max(LONG_US, 4 * took))
+	else if (many_hang(lane, took, now))
 		lane->hung_lately = LANE_LATELY;
 	else if (lane->hung_lately > 0 && now >= lane->hangs_until)
 		lane->hung_lately--;

@@ -304,6 +304,42 @@ crowd_comes_first(int crowd, Instant hang, LanePolicy policy, bool crowded, Inst
 	end();
 }
 
+/* Some answers take long, as they may: all that the destination allows are for everybody. */
+static void
+some_take_long(void)
+{
+	LanePolicy	policy = usual;
+	int64		id = 1;
+	int64		nwaiting = 0;
+	int			nempty = 0;
+
+	policy.max_in_flight = 32;
+	begin(&policy);
+	for (int ms = 0; ms < 60000; ms++)
+	{
+		t += 1000;
+		while (nwaiting < 100)
+		{
+			queue_many(1, id, 1, IS_GOOD + id);
+			id++;
+			nwaiting++;
+		}
+		take_those_that_may_go();
+		if (ms > 10000 && ntaken < policy.max_in_flight)
+			nempty++;
+		for (int i = 0; i < ntaken; i++)
+		{
+			if (t - taken[i]->taken_at < (schedule_row(taken[i])->event_id % 500 ? 50 * 1000 : 3 * SECOND))
+				continue;
+			nwaiting--;
+			answer(taken[i--]);
+		}
+	}
+	is_int(nempty, 0, "no place stays empty when some answers take long");
+	deliver_all();
+	end();
+}
+
 static void
 crowds_come_first(int breaker_failures, bool ordered)
 {
@@ -632,6 +668,7 @@ tests(void)
 		worker_begins_anew(16, 10 * SECOND, crowded);
 		worker_begins_anew(16, 0, crowded);
 	}
+	some_take_long();
 	for (int ordered = 0; ordered <= 1; ordered++)
 	{
 		crowds_come_first(0, ordered);
