@@ -70,6 +70,9 @@ foreach my $method ('GET', 'DELETE')
     $got = sent([$method], {}, '{"type": "identify", "traits": {"plan": "x"}, "properties": {"price": 60}}');
     like($got->{target}, qr/\?plan=x$/, 'of an identify, its traits');
 }
+my $empty = sent(['POST'], { body_mapping => '[]' });
+is("$empty->{body} $empty->{headers}{'content-type'}", ' application/json', 'one that is mapped has its type, though it may be empty');
+is(sent(['GET'], { body_mapping => '[{"to": "$.a", "from": "b"}]' })->{headers}{'content-type'}, 'application/json', 'and a GET that is mapped');
 is(sent(['POST'], { format => $_->[0] })->{headers}{'content-type'}, $_->[1], "$_->[0]: the type that the page says")
   foreach [ 'form', 'application/x-www-form-urlencoded' ], [ 'xml', 'application/xml' ];
 
