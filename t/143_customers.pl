@@ -103,6 +103,7 @@ foreach my $refused (
     [ q{SELECT saas.add_endpoint('x', 'http://127.0.0.1/{{ event.x || y }}')}, qr/./ ],
     [ q{SELECT saas.add_endpoint('a/b', 'http://127.0.0.1/')}, qr/violates check constraint/ ],
     [ q{SELECT saas.add_endpoint('all', 'http://127.0.0.1/')}, qr/duplicate key/ ],
+    [ q{SELECT saas.change_endpoint('all', events => array_fill('x'::text, '{101}'))}, qr/violates check constraint/ ],
     [ q{SELECT saas.change_endpoint('all', 'file:///etc/passwd')}, qr/must begin with/ ])
 {
     my ($sql, $why) = @$refused;

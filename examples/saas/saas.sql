@@ -35,7 +35,8 @@ CREATE TABLE saas.endpoint (
     id         integer PRIMARY KEY REFERENCES rswebhook.destination ON DELETE CASCADE,
     tenant     text NOT NULL CHECK (tenant ~ '^[A-Za-z0-9_-]{1,36}$'),
     name       text NOT NULL CHECK (name ~ '^[A-Za-z0-9_-]{1,26}$'),
-    events     text[] NOT NULL DEFAULT '{*}',      -- names of the events that it gets; *: all
+    events     text[] NOT NULL DEFAULT '{*}'        -- names of the events that it gets; *: all
+               CHECK (cardinality(events) <= 100 AND octet_length(events::text) <= 10000),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (tenant, name)
 );
