@@ -1261,6 +1261,14 @@ AS $$
                               substring(given, '^\s*\{\{\s*\.(\w+)\s*\}\}\s*$')) AS name) s
 $$;
 
+-- Is it dynamic config, {{ path || default }}?
+CREATE FUNCTION rswebhook.import_is_template(given text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT given ~ '^\s*\{\{\s*[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\s*\|\|.*\}\}\s*$'
+$$;
+
 -- What cannot become a destination at all.
 CREATE FUNCTION rswebhook.import_refuse(why text) RETURNS void
     LANGUAGE plpgsql VOLATILE
@@ -1361,6 +1369,7 @@ DECLARE
     secret text := CASE kind WHEN 'basic' THEN config ->> 'password' WHEN 'bearer' THEN config ->> 'bearerToken'
                              WHEN 'api_key' THEN config ->> 'apiKeyValue' END;
     header text := CASE kind WHEN 'api_key' THEN config ->> 'apiKeyName' WHEN 'none' THEN NULL ELSE 'Authorization' END;
+    username text := CASE kind WHEN 'basic' THEN config ->> 'username' END;
 BEGIN
     -- a header of that name wins; RudderStack sends both if their case differs
     IF EXISTS (SELECT FROM rswebhook.import_headers(config -> 'headers', 'to', 'from') h
@@ -1369,12 +1378,16 @@ BEGIN
     END IF;
     IF kind <> 'none' AND secret ~ '^\*{3,}$' THEN
         PERFORM rswebhook.import_refuse('Its password, token or key is hidden in the export.');
-    ELSIF kind <> 'none' AND secret ~ '^\s*\{\{.*\|\|.*\}\}\s*$' THEN
-        PERFORM rswebhook.import_refuse('Its password, token or key is a template, which only headers can be.');
+    ELSIF kind <> 'none' AND true IN (rswebhook.import_is_template(secret), rswebhook.import_is_template(username),
+                                      rswebhook.import_is_template(header)) THEN
+        PERFORM rswebhook.import_refuse('Its user name, password, token or key is a template, which only headers can be.');
+    ELSIF kind <> 'none' AND jsonb_typeof(rswebhook.import_secret(coalesce(username, header))) = 'object' THEN
+        PERFORM rswebhook.import_refuse('Its user name, or the name of its header, is in an environment or a variable, where only'
+                                        ' a password, token or key can be: put it into the export itself.');
     END IF;
     secret := rswebhook.import_secret(secret) #>> '{}';
     RETURN jsonb_build_object('auth_type', kind,
-        'auth_username', CASE kind WHEN 'basic' THEN config ->> 'username' END,
+        'auth_username', CASE kind WHEN 'basic' THEN username END,
         'auth_password', CASE kind WHEN 'basic' THEN secret END,
         'auth_token', CASE WHEN kind IN ('bearer', 'api_key') THEN secret END,
         'auth_header', CASE kind WHEN 'api_key' THEN header END);
@@ -1579,7 +1592,7 @@ BEGIN
         PERFORM rswebhook.import_refuse('Its Config has no URL.');
     ELSIF jsonb_typeof(rswebhook.import_secret(url)) = 'object' THEN
         PERFORM rswebhook.import_refuse('Its URL is in an environment or a variable: put it into the export itself.');
-    ELSIF url ~ '^\s*\{\{.*\|\|.*\}\}\s*$' AND coalesce(cardinality(before.allowed_hosts), 0) = 0 THEN
+    ELSIF rswebhook.import_is_template(url) AND coalesce(cardinality(before.allowed_hosts), 0) = 0 THEN
         IF host IS NULL THEN
             PERFORM rswebhook.import_refuse('Its URL is a template without a default: insert a destination of that name with'
                                             ' allowed_hosts, the hosts that it may lead to, and import it again.');
@@ -1592,7 +1605,8 @@ BEGIN
     IF columns::text ~ '\{\{\s*\.\w' THEN
         PERFORM rswebhook.import_refuse('It has a variable of the command line tool where only a value can be: put that into the export.');
     ELSIF jsonb_path_exists(columns, '$.** ? (@ like_regex "^\\s*env[.]")') THEN
-        remarks := remarks || 'Only headers, passwords, tokens and keys are read from the environment: another env. is sent as it is.'::text;
+        PERFORM rswebhook.import_refuse('Only headers, passwords, tokens and keys are read from the environment: put what another'
+                                        ' env. stands for into the export itself.');
     END IF;
 
     IF coalesce(nullif(object -> 'transformation', 'null'), '""') <> '""' OR
