@@ -70,8 +70,12 @@ SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[
     {"version": "rudder/v1", "kind": "destination", "spec": {"id": "api", "display_name": "Api", "type": "http", "enabled": true, "transformation": "#transformation:mask",
      "config": {"api_url": "https://api.example.com/v1", "method": "POST", "format": "FORM", "auth": "apiKeyAuth", "api_key_name": "X-Api-Key", "api_key_value": "{{ .API_KEY }}", "is_default_mapping": true, "event_filtering": {"blacklist": ["A", "B"]}}}},
     {"version": "rudder/v1", "kind": "event-stream-connections", "spec": {"connections": [
-        {"id": "1", "source": "#event-stream-source:site", "destination": "#destination:hook"}, {"id": "2", "source": "#event-stream-source:site", "destination": "#destination:api", "enabled": true}]}},
+        {"id": "1", "source": "#event-stream-source:site", "destination": "#destination:hook"}, {"id": "2", "source": "#event-stream-source:site", "destination": "#destination:api", "enabled": true},
+        {"id": "3", "source": "#event-stream-source:site", "destination": "#destination:older"}]}},
     {"version": "rudder/v1", "kind": "event-stream-source", "spec": {"id": "site", "name": "Site", "type": "javascript", "enabled": true}},
+    {"version": "rudder/v1", "kind": "destination", "spec": {"id": "older", "display_name": "Older", "type": "http", "enabled": true,
+     "config": {"api_url": "https://api.example.com/v1", "method": "POST", "format": "JSON", "auth": "noAuth", "event_filtering_option": "whitelistedEvents", "whitelisted_events": [{"event_name": "A"}, {"event_name": " B "}], "blacklisted_events": [{"event_name": "C"}],
+                "one_trust_cookie_categories": {"web": [{"one_trust_cookie_category": "C1"}]}, "ketch_consent_purposes": {"web": [{"purpose": "P", "colour": "red"}]}, "consent_management": {"web": [{"provider": "custom", "resolution_strategy": "or", "consents": [{"Consent": "ads"}]}]}}}},
     {"version": "rudder/v1", "kind": "tracking-plan", "spec": {"id": "plan", "destinations": [{"type": "WEBHOOK", "config": {}}]}}]');
 SELECT * FROM pg_temp.shown();
 DELETE FROM rswebhook.destination;
@@ -121,6 +125,12 @@ SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(('[
     {"name": "env url", "type": "WEBHOOK", "config": {"webhookUrl": "env.HOOK_URL"}},
     {"name": "template", "type": "WEBHOOK", "config": {"webhookUrl": "{{ event.context.url || }}"}},
     {"name": "consent", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "consentManagement": [{"provider": "custom", "consents": "s3cret"}]}},
+    {"name": "consent by another key", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "consentManagement": [{"provider": "custom", "consents": [{"id": "s3cret"}]}]}},
+    {"name": "no consents", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "consentManagement": [{"provider": "custom", "consent": [{"consent": "s3cret"}]}]}},
+    {"name": "no provider", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "consentManagement": [{"consents": [{"consent": "s3cret"}]}]}},
+    {"name": "category", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "oneTrustCookieCategories": [{"category": "s3cret"}]}},
+    {"name": "events", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "eventFilteringOption": "whitelistedEvents", "whitelistedEvents": [{"eventName": ""}, {"event": "A"}]}},
+    {"name": "no events", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "eventFilteringOption": "blacklistedEvents", "blacklistedEvents": {"eventName": "A"}}},
     {"name": "token", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "bearerTokenAuth", "method": "POST", "format": "JSON"}},
     {"name": "hidden token", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "bearerTokenAuth", "bearerToken": "****", "method": "POST", "format": "JSON"}},
     {"name": "template in token", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "bearerTokenAuth", "bearerToken": "{{ event.x || s3cret }}", "method": "POST", "format": "JSON"}},

@@ -1193,6 +1193,52 @@ AS $$
         ORDER BY f.place
 $$;
 
+-- The names in a list of events.
+CREATE FUNCTION rswebhook.import_events(list jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    names jsonb;
+    nameless bigint;
+BEGIN
+    IF jsonb_typeof(coalesce(list, '[]')) NOT IN ('array', 'null') THEN
+        PERFORM rswebhook.import_refuse('Its list of events is not an array.');
+    END IF;
+    SELECT coalesce(jsonb_agg(DISTINCT t.name ORDER BY t.name) FILTER (WHERE t.name <> ''), '[]'),
+           min(e.place) FILTER (WHERE jsonb_typeof(coalesce(n.name, 'null')) NOT IN ('string', 'number'))
+        INTO names, nameless
+        FROM jsonb_array_elements(CASE jsonb_typeof(list) WHEN 'array' THEN list ELSE '[]' END) WITH ORDINALITY AS e (value, place)
+        CROSS JOIN LATERAL (SELECT CASE jsonb_typeof(e.value) WHEN 'object' THEN rswebhook.import_keys(e.value) -> 'eventName'
+                                                              ELSE e.value END AS name) n
+        CROSS JOIN LATERAL (SELECT btrim(n.name #>> '{}', E' \t\r\n') AS name) t;
+    IF nameless IS NOT NULL THEN
+        PERFORM rswebhook.import_refuse(format('Element %s of its list of events has no name.', nameless));
+    END IF;
+    RETURN names;
+END
+$$;
+
+-- An element of a setting for consent: what there is a setting for, with RudderStack's keys.
+CREATE FUNCTION rswebhook.import_consent(element jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF jsonb_typeof(element) <> 'object' THEN
+        RETURN element;
+    END IF;
+    RETURN (SELECT coalesce(jsonb_object_agg(e.key, CASE
+                    WHEN e.key = 'consents' AND jsonb_typeof(e.value) = 'array'
+                        THEN (SELECT coalesce(jsonb_agg(rswebhook.import_consent(c.value) ORDER BY c.place), '[]')
+                              FROM jsonb_array_elements(e.value) WITH ORDINALITY AS c (value, place))
+                    ELSE e.value END), '{}')
+            FROM jsonb_each(rswebhook.import_keys(element)) e
+            WHERE e.key IN ('provider', 'consents', 'consent', 'oneTrustCookieCategory', 'purpose') OR
+                  (e.key = 'resolutionStrategy' AND e.value IN ('"and"', '"or"')));
+END
+$$;
+
 -- What a Config says of the events of one kind of source, as columns; nothing of what is not in it.
 CREATE FUNCTION rswebhook.import_filters(config jsonb, source_type text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
@@ -1214,12 +1260,7 @@ BEGIN
                              ELSE coalesce(config -> 'blacklistedEvents', config #> '{eventFiltering,blacklist}') END;
         filters := '{"events": null, "excluded_events": null}';
         IF listed IS NOT NULL THEN
-            filters := filters || jsonb_build_object(listed, (
-                SELECT coalesce(jsonb_agg(DISTINCT n.name ORDER BY n.name), '[]')
-                FROM jsonb_array_elements(CASE WHEN jsonb_typeof(given) = 'array' THEN given ELSE '[]' END) e
-                CROSS JOIN LATERAL (SELECT btrim(CASE WHEN jsonb_typeof(e.value) = 'object' THEN e.value ->> 'eventName'
-                                                      ELSE e.value #>> '{}' END, E' \t\r\n') AS name) n
-                WHERE n.name <> ''));
+            filters := filters || jsonb_build_object(listed, rswebhook.import_events(given));
         END IF;
     END IF;
 
@@ -1230,16 +1271,14 @@ BEGIN
             SELECT e.value INTO given FROM jsonb_each(given) e
                 WHERE lower(replace(e.key, '_', '') COLLATE "C") = source_type;
         END IF;
-        -- as RudderStack reads it, which is lenient
-        IF setting = 'consentManagement' AND jsonb_typeof(given) = 'array' THEN
-            SELECT coalesce(jsonb_agg(CASE WHEN jsonb_typeof(e.entry) <> 'object' OR
-                                                e.entry ->> 'resolutionStrategy' IN ('and', 'or') THEN e.entry
-                                           ELSE e.entry - 'resolutionStrategy' END ORDER BY e.place), '[]')
-                INTO given
-                FROM (SELECT CASE jsonb_typeof(a.value) WHEN 'object' THEN rswebhook.import_keys(a.value) ELSE a.value END AS entry,
-                             a.place
+        -- what RudderStack passes by says nothing; what it cannot read is an error of the table's
+        IF jsonb_typeof(given) = 'array' THEN
+            SELECT coalesce(jsonb_agg(e.element ORDER BY e.place), '[]') INTO given
+                FROM (SELECT rswebhook.import_consent(a.value) AS element, a.place
                       FROM jsonb_array_elements(given) WITH ORDINALITY AS a (value, place)) e
-                WHERE jsonb_typeof(e.entry) <> 'object' OR (e.entry ->> 'provider' <> '' AND e.entry -> 'consents' <> '[]');
+                WHERE NOT (setting = 'consentManagement' AND
+                           (coalesce(e.element -> 'provider', '0') IN ('""', 'null') OR
+                            coalesce(e.element -> 'consents', '0') IN ('[]', 'null')));
         END IF;
         filters := filters || '{"consent": null}';
         IF given NOT IN ('[]', 'null') THEN
@@ -1501,6 +1540,17 @@ AS $$
             WHERE e.entry -> 'resolutionStrategy' NOT IN ('null', '""', '"and"', '"or"')
             HAVING count(*) > 0
         UNION ALL
+        SELECT format('There is no setting for %s of its consent, and RudderStack reads no such key either.',
+                      rswebhook.import_quote(VARIADIC array_agg(DISTINCT k.key)))
+            FROM tie t
+            CROSS JOIN unnest('{consentManagement,oneTrustCookieCategories,ketchConsentPurposes}'::text[]) AS s (setting)
+            CROSS JOIN LATERAL jsonb_path_query(coalesce(t.tie -> 'config', import_ties.config) -> s.setting,
+                                                'strict $.** ? (@.type() == "array")') AS l (list)
+            CROSS JOIN LATERAL jsonb_array_elements(l.list) AS c (entry)
+            CROSS JOIN LATERAL jsonb_object_keys(rswebhook.import_keys(c.entry)) AS k (key)
+            WHERE k.key <> ALL ('{provider,resolutionStrategy,consents,consent,oneTrustCookieCategory,purpose}'::text[])
+            HAVING count(*) > 0
+        UNION ALL
         SELECT format('There is nothing here like %s of a connection.', rswebhook.import_quote(VARIADIC array_agg(DISTINCT k.key)))
             FROM live l CROSS JOIN LATERAL jsonb_object_keys(l.own) AS k (key)
             WHERE k.key <> ALL ('{consentManagement,oneTrustCookieCategories,ketchConsentPurposes,eventFilteringOption,
@@ -1635,12 +1685,14 @@ BEGIN
 END
 $$;
 
--- All of them, as rows.
+-- All of them, as rows. What is compiled here takes longer than it saves: exports are small,
+-- whatever the planner expects of functions over jsonb.
 CREATE FUNCTION rswebhook.import_all(config jsonb, called text,
     OUT name text, OUT id integer, OUT not_mapped text)
 RETURNS SETOF record
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
+    SET jit = off
 AS $$
 DECLARE
     given record;
