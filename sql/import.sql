@@ -181,13 +181,19 @@ DELETE FROM rswebhook.destination;
 CREATE FUNCTION pg_temp.comparable(request jsonb) RETURNS jsonb LANGUAGE sql AS $$
     SELECT request || jsonb_build_object('headers', (SELECT jsonb_object_agg(lower(h.key), h.value) FROM jsonb_each(request -> 'headers') h))
 $$;
+CREATE FUNCTION pg_temp.made(event jsonb, config jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN pg_temp.comparable(CASE WHEN config IS NULL THEN rswebhook_transform(event, 'same') ELSE rswebhook_transform(event, config) END);
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN '"it cannot be made"';
+END $$;
 CREATE FUNCTION pg_temp.same(config jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     event jsonb := '{"type": "identify", "userId": "u 1", "anonymousId": "a", "fullPath": "https://example.com/own", "header": {"X-Own": "o"}, "request_ip": "1.2.3.4",
                      "context": {"tenant": "acme"}, "traits": {"name": "n", "list": [{"sku": "A"}, {"sku": "B"}], "none": null}, "integrations": {"All": true}}';
     said text := (SELECT i.not_mapped FROM rswebhook_import(config, 'same') i);
-    of_config jsonb := pg_temp.comparable(rswebhook_transform(event, config));
-    of_row jsonb := pg_temp.comparable(rswebhook_transform(event, 'same'));
+    of_config jsonb := pg_temp.made(event, config);
+    of_row jsonb := pg_temp.made(event, NULL);
 BEGIN
     DELETE FROM rswebhook.destination;
     RETURN CASE WHEN of_config = of_row THEN 'same' ELSE concat_ws(' ', said, of_config, of_row) END;
@@ -201,6 +207,16 @@ SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "PUT", "form
 SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "XML", "xmlRootKey": "order", "auth": "apiKeyAuth", "apiKeyName": "X-Key", "apiKeyValue": "k", "propertiesMapping": [{"to": "$.items[*].id", "from": "$.traits.list[*].sku"}], "headers": [{"to": "X-A", "from": "1"}, {"to": "X-A", "from": "2"}, {"to": "Content-Type", "from": "x"}, {"to": "X-U", "from": "$.userId"}, {"to": "X-M", "from": "$.missing"}, {"to": "", "from": "x"}]}');
 SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "JSON", "auth": "bearerTokenAuth", "bearerToken": "t", "isDefaultMapping": "yes", "headers": [{"to": "Authorization", "from": "own"}]}');
 SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "JSON", "auth": "basicAuth", "username": "u", "password": "p", "headers": [{"to": "authorization", "from": "own"}]}');
+-- in the same order, so that each takes the same out of the event, or fails
+SELECT pg_temp.same(config) FROM unnest(ARRAY[
+    '{"webhookUrl": "{{ event.context.tenant || https://example.com/ }}", "webhookMethod": "{{ event.context.tenant || PUT }}", "headers": [{"from": "A", "to": "{{ event.context.tenant || h }}"}, {"from": "B", "to": "{{ event.context.tenant || g }}"}]}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "{{ event.context.tenant || PUT }}", "format": "JSON", "headers": [{"to": "X", "from": "{{ event.context.tenant || h }}"}], "propertiesMapping": [{"to": "b", "from": "{{ event.context.tenant || b }}"}]}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "Long", "from": "{{ event.traits.name || h }}"}, {"to": "A", "from": "{{ event.traits.name || g }}"}], "queryParams": [{"to": "q", "from": "{{ event.context.tenant || q }}"}], "pathParams": [{"path": "{{ event.context.tenant || p }}"}], "propertiesMapping": [{"to": "b", "from": "{{ event.context.tenant || b }}"}, {"to": "c", "from": "{{ event.context || c }}"}]}',
+    '{"apiUrl": "{{ event.userId || https://example.com/ }}", "auth": "noAuth", "method": "POST", "format": "JSON", "queryParams": [{"to": "q", "from": "{{ event.userId || q }}"}], "isDefaultMapping": true}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "Authorization", "from": "{{ event.traits.list || 5 }}"}], "queryParams": [{"to": "q", "from": "{{ event.traits.list || 5 }}"}]}']::jsonb[]) AS config;
+-- a webhook destination's headers by their names
+SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "https://example.com/", "headers": [{"from": "Long", "to": "{{ event.context.tenant || s3cret }}"}, {"from": "A", "to": "{{ message.context || s3cret }}"}, {"from": "B", "to": "{{ event.userId || d }}"}, {"from": "BB", "to": "{{ event.userId || d }}"}]}', 'order');
+DELETE FROM rswebhook.destination;
 
 -- Many keys, and many destinations
 SELECT length(not_mapped) < 2000 AS is_short, right(not_mapped, 40)

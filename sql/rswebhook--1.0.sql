@@ -1300,12 +1300,14 @@ AS $$
                               substring(given, '^\s*\{\{\s*\.(\w+)\s*\}\}\s*$')) AS name) s
 $$;
 
--- Is it dynamic config, {{ path || default }}?
-CREATE FUNCTION rswebhook.import_is_template(given text) RETURNS boolean
+-- The path in the event of dynamic config, {{ path || default }}; NULL: it is none.
+CREATE FUNCTION rswebhook.import_template(given text) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT given ~ '^\s*\{\{\s*[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\s*\|\|.*\}\}\s*$'
+    SELECT regexp_replace(
+        substring(given, '^\s*\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*\|\|.*\}\}\s*$'),
+        '^(event|message)\.', '')
 $$;
 
 -- What cannot become a destination at all.
@@ -1417,8 +1419,8 @@ BEGIN
     END IF;
     IF kind <> 'none' AND secret ~ '^\*{3,}$' THEN
         PERFORM rswebhook.import_refuse('Its password, token or key is hidden in the export.');
-    ELSIF kind <> 'none' AND true IN (rswebhook.import_is_template(secret), rswebhook.import_is_template(username),
-                                      rswebhook.import_is_template(header)) THEN
+    ELSIF kind <> 'none' AND num_nonnulls(rswebhook.import_template(secret), rswebhook.import_template(username),
+                                          rswebhook.import_template(header)) > 0 THEN
         PERFORM rswebhook.import_refuse('Its user name, password, token or key is a template, which only headers can be.');
     ELSIF kind <> 'none' AND jsonb_typeof(rswebhook.import_secret(coalesce(username, header))) = 'object' THEN
         PERFORM rswebhook.import_refuse('Its user name, or the name of its header, is in an environment or a variable, where only'
@@ -1438,7 +1440,11 @@ CREATE FUNCTION rswebhook.import_remarks(kind text, object jsonb, config jsonb) 
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH remark (place, remark) AS (
+    WITH taking AS MATERIALIZED (
+        SELECT h.place, h.name, rswebhook.import_template(t.given) AS path
+        FROM rswebhook.import_headers(CASE WHEN kind <> 'HTTP' THEN config -> 'headers' END, 'from', 'to') h
+        CROSS JOIN unnest(ARRAY[h.name, h.value]) AS t (given)),
+    remark (place, remark) AS (
         SELECT 1, format('There is no setting for %s of its Config.', rswebhook.import_quote(VARIADIC array_agg(k.key ORDER BY k.key)))
             FROM jsonb_object_keys(config) AS k (key)
             WHERE config -> k.key <> 'null' AND k.key <> ALL ('{headers,connectionMode,useNativeSDK,useNativeSDKToSend,
@@ -1484,6 +1490,13 @@ AS $$
             FROM (SELECT substring(t.value #>> '{}', '^\s*\{\{\s*\.(\w+)\s*\}\}\s*$') AS name
                   FROM jsonb_path_query(config, '$.** ? (@.type() == "string")') AS t (value)) v
             WHERE v.name IS NOT NULL
+            HAVING count(*) > 0
+        UNION ALL
+        SELECT 9, format('Of its headers that take the same out of the event, the one with the shorter name does so here, and in'
+                         ' RudderStack the first: %s.', rswebhook.import_quote(VARIADIC array_agg(DISTINCT t.path)))
+            FROM taking t JOIN taking later ON later.place > t.place
+            WHERE (octet_length(later.name), later.name COLLATE "C") < (octet_length(t.name), t.name COLLATE "C") AND
+                  (starts_with(t.path || '.', later.path || '.') OR starts_with(later.path || '.', t.path || '.'))
             HAVING count(*) > 0)
     SELECT coalesce(array_agg(r.remark ORDER BY r.place), '{}') FROM remark r
 $$;
@@ -1642,7 +1655,7 @@ BEGIN
         PERFORM rswebhook.import_refuse('Its Config has no URL.');
     ELSIF jsonb_typeof(rswebhook.import_secret(url)) = 'object' THEN
         PERFORM rswebhook.import_refuse('Its URL is in an environment or a variable: put it into the export itself.');
-    ELSIF rswebhook.import_is_template(url) AND coalesce(cardinality(before.allowed_hosts), 0) = 0 THEN
+    ELSIF rswebhook.import_template(url) IS NOT NULL AND coalesce(cardinality(before.allowed_hosts), 0) = 0 THEN
         IF host IS NULL THEN
             PERFORM rswebhook.import_refuse('Its URL is a template without a default: insert a destination of that name with'
                                             ' allowed_hosts, the hosts that it may lead to, and import it again.');
