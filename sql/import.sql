@@ -111,6 +111,58 @@ SELECT name, octet_length(name) AS length, id IS NOT NULL AS imported, not_mappe
 SELECT name, url FROM rswebhook.destination ORDER BY id;
 DELETE FROM rswebhook.destination;
 
+-- one row each, also where the name of one is that of another with its id
+\set named '[{"id": "a1", "name": "X", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/1"}}, {"id": "a2", "name": "X", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/2"}}, {"id": "a3", "name": "X a1", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/3"}}, {"id": "a4", "name": "Y a5", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/4"}}, {"id": "a5", "name": "Y", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/5"}}, {"id": "a6", "name": "Y", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/6"}}, {"id": "a6", "name": "Y", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/7"}}]'
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(:'named');
+SELECT count(id) FROM rswebhook_import((SELECT jsonb_agg(v ORDER BY v ->> 'id' DESC) FROM jsonb_array_elements(:'named'::jsonb) v));
+SELECT name, url FROM rswebhook.destination ORDER BY id;
+DELETE FROM rswebhook.destination;
+-- what was imported by its name before there was another of that name stays what it is, and also when that one goes
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"id": "a1", "name": "CRM", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/1"}}');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[{"id": "a0", "name": "CRM", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/0"}},
+    {"id": "a1", "name": "CRM", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/one"}}]');
+SELECT name, not_mapped FROM rswebhook_import('{"id": "a0", "name": "CRM", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/zero"}}');
+SELECT name, url, enabled FROM rswebhook.destination ORDER BY id;
+DELETE FROM rswebhook.destination;
+-- one that was made by hand is that of the same URL and kind
+INSERT INTO rswebhook.destination (name, url) VALUES ('CRM', 'https://example.com/1'), ('ERP', 'https://example.com/1');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[{"id": "a0", "name": "CRM", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/1", "auth": "noAuth", "method": "POST", "format": "JSON"}},
+    {"id": "a1", "name": "CRM", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/1"}},
+    {"id": "b0", "name": "ERP", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/2"}}, {"id": "b1", "name": "ERP", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/3"}}]');
+SELECT name, url, enabled FROM rswebhook.destination ORDER BY id;
+\set erp '[{"id": "b0", "name": "ERP", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/2"}}, {"id": "b1", "name": "ERP", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/3"}}]'
+UPDATE rswebhook.destination SET enabled = true WHERE name = 'ERP b1';
+SELECT count(id) FROM rswebhook_import(:'erp');
+SELECT name, enabled FROM rswebhook.destination WHERE name LIKE 'ERP%' ORDER BY id;
+DELETE FROM rswebhook.destination WHERE name = 'ERP';
+SELECT count(id) FROM rswebhook_import(:'erp');
+SELECT name, enabled FROM rswebhook.destination WHERE name LIKE 'ERP%' ORDER BY id;
+DELETE FROM rswebhook.destination;
+-- what is found at a second time holds it as well, until somebody has enabled it
+CREATE FUNCTION pg_temp.again(more jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    said text := (SELECT i.not_mapped FROM rswebhook_import('{"id": "h", "name": "held", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/"}}'::jsonb || more) i);
+BEGIN
+    RETURN concat_ws(' ', (SELECT d.enabled FROM rswebhook.destination d WHERE d.name = 'held'), said);
+END $$;
+SELECT pg_temp.again('{}');
+SELECT pg_temp.again('{"transformation": {"id": "mask"}}');
+SELECT pg_temp.again('{"transformation": {"id": "mask"}}');
+UPDATE rswebhook.destination SET enabled = true;
+SELECT pg_temp.again('{"transformation": {"id": "mask"}}');
+SELECT pg_temp.again('{}');
+SELECT pg_temp.again('{"transformation": {"id": "mask"}}');
+SELECT pg_temp.again('{}');
+SELECT name, not_mapped FROM rswebhook_import('[{"sources": [{"id": "s1", "name": "Site", "type": "Javascript"}, {"id": "s2", "name": "Shop", "type": "Node"}]},
+    {"destinations": [{"id": "h", "name": "held", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/", "consentManagement": {"web": [{"provider": "ketch", "consents": ["a"]}], "cloud": [{"provider": "ketch", "consents": ["b"]}]}}}]},
+    {"connections": [{"sourceId": "s1", "destinationId": "h"}, {"sourceId": "s2", "destinationId": "h"}]}]');
+SELECT name, enabled FROM rswebhook.destination;
+DELETE FROM rswebhook.destination;
+SELECT count(*) FROM rswebhook.imported;
+SELECT name FROM rswebhook_import('{"webhookUrl": "https://example.com/in"}', 'only');
+SELECT count(*) FROM rswebhook.imported;
+DELETE FROM rswebhook.destination;
+
 -- A bad one does not cost the others anything, and no secret is shown
 SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(('[
     {"name": "no url", "type": "WEBHOOK", "config": {"headers": []}},

@@ -245,6 +245,15 @@ CREATE TABLE rswebhook.sender (
     PRIMARY KEY (role, destination_id)
 );
 
+-- What rswebhook_import() has to know a second time: which of RudderStack's a destination is, and
+-- what of it somebody had to look at, for which it was disabled once. Rows of destinations that
+-- are gone go with the next import.
+CREATE TABLE rswebhook.imported (
+    destination_id integer PRIMARY KEY,
+    rudderstack_id text,
+    held           text[] NOT NULL
+);
+
 -- Which database this is. A copy, by CREATE DATABASE ... TEMPLATE or by
 -- pg_restore, brings the original's row along and is known as a copy by it:
 -- what the original owes must not be sent twice. rswebhook_adopt() makes a
@@ -359,6 +368,7 @@ SELECT pg_catalog.pg_extension_config_dump('rswebhook.message', '');
 -- a role that was dropped is a number, and where it is restored to perhaps another role's
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.sender',
     'WHERE role::pg_catalog.oid OPERATOR(pg_catalog.=) ANY (SELECT oid FROM pg_catalog.pg_roles)');
+SELECT pg_catalog.pg_extension_config_dump('rswebhook.imported', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.home', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.event_id_seq', '');
@@ -1127,10 +1137,11 @@ AS $$
 $$;
 
 -- The destinations of an export, each once, in its order; ties: the sources that it is connected
--- to, with what its Config is there, NULL if the export says nothing of that.
+-- to, with what its Config is there, NULL if the export says nothing of that; settings: how many
+-- it has for a request, one unless its places in the export differ.
 CREATE FUNCTION rswebhook.import_destinations(config jsonb,
     OUT id text, OUT name text, OUT kind text, OUT object jsonb, OUT config_given jsonb, OUT ties jsonb,
-    OUT sources bigint)
+    OUT sources bigint, OUT settings bigint)
 RETURNS SETOF record
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
@@ -1176,7 +1187,10 @@ AS $$
            f.object, f.config,
            CASE WHEN p.ties IS NOT NULL THEN p.ties
                 WHEN EXISTS (SELECT FROM connection) OR EXISTS (SELECT FROM tie) THEN '[]' END,
-           (SELECT count(*) FROM source s WHERE s.value ->> 'enabled' IS DISTINCT FROM 'false')
+           (SELECT count(*) FROM source s WHERE s.value ->> 'enabled' IS DISTINCT FROM 'false'),
+           (SELECT count(DISTINCT (g.object ->> 'name', g.config - '{consentManagement,oneTrustCookieCategories,
+                    ketchConsentPurposes,eventFilteringOption,eventFiltering,whitelistedEvents,blacklistedEvents}'::text[]))
+            FROM given g WHERE g.key = f.key)
         FROM first f
         CROSS JOIN LATERAL (
             SELECT upper(coalesce(CASE jsonb_typeof(f.object -> 'type') WHEN 'string' THEN f.object ->> 'type' END,
@@ -1575,8 +1589,8 @@ AS $$
            (SELECT coalesce(array_agg(r.remark), '{}') FROM remark r)
 $$;
 
--- The name that a destination has here: its own where that can be one, and is no other's.
-CREATE FUNCTION rswebhook.import_name(name text, id text, namesakes bigint) RETURNS text
+-- The names that a destination may have here: its own where that can be one, and one with its id.
+CREATE FUNCTION rswebhook.import_names(name text, id text, OUT own text, OUT derived text)
     LANGUAGE plpgsql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1584,18 +1598,44 @@ DECLARE
     fitted text := btrim(regexp_replace(coalesce(name, ''), '[[:cntrl:]]', ' ', 'g'));
     suffix text := CASE WHEN octet_length(id) BETWEEN 1 AND 30 AND id !~ '[[:cntrl:][:space:]]' THEN id ELSE left(md5(coalesce(id, name)), 8) END;
 BEGIN
-    IF fitted = name AND fitted <> '' AND octet_length(name) <= 63 AND namesakes = 1 AND
-       upper(name COLLATE "C") NOT IN ('POST', 'PUT', 'PATCH', 'GET', 'DELETE') THEN
-        RETURN name;
-    ELSIF suffix IS NULL THEN
-        PERFORM rswebhook.import_refuse('It has no name.');
-    ELSIF namesakes > 1 AND id IS NULL THEN
-        PERFORM rswebhook.import_refuse('Another one has the same name, and neither has an id.');
-    END IF;
+    own := CASE WHEN fitted = name AND fitted <> '' AND octet_length(name) <= 63 AND
+                     upper(name COLLATE "C") NOT IN ('POST', 'PUT', 'PATCH', 'GET', 'DELETE') THEN name END;
     WHILE octet_length(fitted) + 1 + octet_length(suffix) > 63 LOOP
         fitted := left(fitted, -1);
     END LOOP;
-    RETURN ltrim(rtrim(fitted) || ' ' || suffix);
+    derived := ltrim(rtrim(fitted) || ' ' || suffix);
+END
+$$;
+
+-- Kind and URL of a destination that there is.
+CREATE FUNCTION rswebhook.import_request(name text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat_ws(' ', CASE WHEN d.header_mapping IS NULL THEN 'WEBHOOK' ELSE 'HTTP' END, d.url)
+        FROM rswebhook.destination d WHERE d.name = import_request.name
+$$;
+
+-- The one of them that it gets if it has none yet: its own, unless others of the export have it.
+-- request: its kind and URL; ids: of all that have its name; used: names that are others'.
+CREATE FUNCTION rswebhook.import_name(name text, id text, request text, ids text[], used text[]) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    names record := rswebhook.import_names(name, id);
+BEGIN
+    IF names.own <> ALL (used) AND (cardinality(ids) = 1 OR rswebhook.import_request(names.own) = request) THEN
+        RETURN names.own;
+    ELSIF names.derived IS NULL THEN
+        PERFORM rswebhook.import_refuse('It has no name.');
+    ELSIF id IS NULL AND cardinality(ids) > 1 THEN
+        PERFORM rswebhook.import_refuse('Another one has the same name, and neither has an id.');
+    ELSIF names.derived = ANY (used) THEN
+        PERFORM rswebhook.import_refuse(format('The name that it would have here, %s, is that of another one: rename one of them.',
+                                               rswebhook.import_quote(names.derived)));
+    END IF;
+    RETURN names.derived;
 END
 $$;
 
@@ -1626,9 +1666,10 @@ BEGIN
 END
 $$;
 
--- One of them, as a row; its id, and what could not be mapped.
+-- One of them, as a row; its id, and what could not be mapped. held: what somebody has to look at
+-- before it delivers, of which there may be more.
 CREATE FUNCTION rswebhook.import_one(name text, kind text, object jsonb, config jsonb, ties jsonb, sources bigint,
-                                     OUT id integer, OUT remarks text[])
+                                     held text[], OUT id integer, OUT remarks text[])
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1638,13 +1679,13 @@ DECLARE
     url text := columns ->> 'url';
     host text := substring(url, '\|\|\s*"*\s*https?://([^/?#"\s}]+)');
     before record;
-    is_new boolean;
     live text[] := (SELECT array_agg(t.value ->> 'source') FROM jsonb_array_elements(ties) t WHERE t.value -> 'live' = 'true');
     gets_nothing boolean := (ties IS NOT NULL AND live IS NULL) OR object -> 'isProcessorEnabled' = 'false';
-    is_held boolean := tied.unsettled <> '{}';
 BEGIN
-    SELECT d.allowed_hosts, d.header_mapping INTO before FROM rswebhook.destination d WHERE d.name = import_one.name;
-    is_new := NOT FOUND;
+    SELECT d.allowed_hosts, d.header_mapping, d.enabled, i.held INTO before
+        FROM rswebhook.destination d LEFT JOIN rswebhook.imported i ON i.destination_id = d.id
+        WHERE d.name = import_one.name;
+    held := held || tied.unsettled;
     remarks := rswebhook.import_remarks(kind, object, config) || tied.remarks;
     IF kind <> 'HTTP' AND before.header_mapping IS NOT NULL THEN
         -- it was one before
@@ -1676,7 +1717,7 @@ BEGIN
        coalesce(nullif(object -> 'transformations', 'null'), '[]') <> '[]' OR
        object -> 'areTransformationsConnected' = 'true' THEN
         remarks := remarks || 'Its transformation cannot run here: an event is sent as it was given to rswebhook_send().'::text;
-        is_held := true;
+        held := held || 'transformation'::text;
     END IF;
     IF gets_nothing THEN
         remarks := remarks || 'It is disabled, as no source sends it anything through a server.'::text;
@@ -1685,16 +1726,22 @@ BEGIN
                                      rswebhook.import_quote(VARIADIC live));
     END IF;
 
-    -- what may have sent less there than here waits for somebody who looks at it
+    -- what may have sent less there than here waits for somebody who looks at it, once
     IF gets_nothing OR object -> 'enabled' = 'false' THEN
         columns := columns || '{"enabled": false}';
-    ELSIF is_held AND is_new THEN
+    ELSIF held = '{}' THEN
+        IF object ? 'enabled' OR ties IS NOT NULL THEN
+            columns := columns || '{"enabled": true}';
+        END IF;
+    ELSIF NOT before.enabled OR NOT held <@ coalesce(before.held, '{}') THEN
         columns := columns || '{"enabled": false}';
         remarks := remarks || 'So it is disabled until somebody enables it.'::text;
-    ELSIF NOT is_held AND (object ? 'enabled' OR ties IS NOT NULL) THEN
-        columns := columns || '{"enabled": true}';
     END IF;
     id := rswebhook.import_write(name, columns || tied.filters);
+    INSERT INTO rswebhook.imported AS i (destination_id, rudderstack_id, held)
+        VALUES (import_one.id, object ->> 'id', import_one.held)
+        ON CONFLICT (destination_id) DO UPDATE SET rudderstack_id = excluded.rudderstack_id, held = excluded.held
+        WHERE (i.rudderstack_id, i.held) IS DISTINCT FROM (excluded.rudderstack_id, excluded.held);
 END
 $$;
 
@@ -1709,6 +1756,9 @@ RETURNS SETOF record
 AS $$
 DECLARE
     given record;
+    used text[] := '{}';
+    others text[];
+    held text[];
     remarks text[];
     message text;
     detail text;
@@ -1718,10 +1768,22 @@ BEGIN
         RAISE program_limit_exceeded USING MESSAGE = 'config has more than 64 MB',
             HINT = 'Import the workspace in several parts.';
     END IF;
+    DELETE FROM rswebhook.imported i WHERE NOT EXISTS (SELECT FROM rswebhook.destination d WHERE d.id = i.destination_id);
     FOR given IN
-        SELECT i.*, count(*) OVER () AS total,
-               count(*) FILTER (WHERE i.kind IN ('WEBHOOK', 'HTTP')) OVER (PARTITION BY i.name) AS namesakes
-        FROM rswebhook.import_destinations(config) WITH ORDINALITY AS i ORDER BY i.ordinality
+        SELECT i.*, count(*) OVER () AS total, r.request, b.before, array_agg(b.before) OVER () AS befores,
+               array_agg(i.id) FILTER (WHERE i.kind IN ('WEBHOOK', 'HTTP')) OVER named AS ids,
+               array_agg(r.request) FILTER (WHERE i.kind IN ('WEBHOOK', 'HTTP')) OVER named AS requests,
+               -- new, or held for this before
+               b.held IS NULL OR 'name' = ANY (b.held) AS asks
+        FROM rswebhook.import_destinations(config) WITH ORDINALITY AS i
+        CROSS JOIN LATERAL (SELECT concat_ws(' ', i.kind, i.config_given ->> CASE i.kind WHEN 'HTTP' THEN 'apiUrl' ELSE 'webhookUrl' END) AS request) r
+        LEFT JOIN LATERAL (
+            SELECT d.name AS before, m.held
+            FROM rswebhook.imported m JOIN rswebhook.destination d ON d.id = m.destination_id
+            CROSS JOIN LATERAL rswebhook.import_names(i.name, i.id) n
+            WHERE m.rudderstack_id = i.id AND d.name IN (n.own, n.derived) ORDER BY d.id LIMIT 1) b ON called IS NULL
+        WINDOW named AS (PARTITION BY i.name)
+        ORDER BY i.ordinality
     LOOP
         IF called IS NOT NULL AND given.total > 1 THEN
             RAISE invalid_parameter_value USING MESSAGE = format('config has %s destinations, which cannot have one name', given.total),
@@ -1738,12 +1800,29 @@ BEGIN
             WHEN given.object -> 'deleted' = 'true' THEN 'Left out: it was deleted.' END;
         IF not_mapped IS NULL THEN
             BEGIN
-                name := coalesce(called, rswebhook.import_name(given.name, given.id, given.namesakes));
+                others := used || array_remove(given.befores, NULL);
+                name := coalesce(called, given.before,
+                                 rswebhook.import_name(given.name, given.id, given.request, given.ids, others));
+                -- one of their name that delivers, and is none of theirs
+                held := CASE WHEN called IS NULL AND given.asks AND cardinality(given.ids) > 1 AND given.name <> ALL (others) AND
+                                  rswebhook.import_request(given.name) <> ALL (given.requests) AND
+                                  (SELECT d.enabled FROM rswebhook.destination d WHERE d.name = given.name)
+                             THEN '{name}' ELSE '{}' END;
+                used := used || name;
                 SELECT o.id, o.remarks INTO id, remarks
-                    FROM rswebhook.import_one(name, given.kind, given.object, given.config_given, given.ties, given.sources) o;
+                    FROM rswebhook.import_one(name, given.kind, given.object, given.config_given, given.ties, given.sources, held) o;
+                IF held <> '{}' THEN
+                    remarks := format('There is a destination %s that is none of those that have this name in RudderStack now: if it was'
+                                      ' one of them, delete it, or each event arrives twice.', rswebhook.import_quote(given.name)) || remarks;
+                END IF;
                 IF called IS NULL AND name IS DISTINCT FROM given.name AND given.name IS NOT NULL THEN
                     remarks := format('Its name in RudderStack, %s, %s.', rswebhook.import_quote(given.name),
-                                      CASE WHEN given.namesakes > 1 THEN 'is that of several' ELSE 'cannot be one here' END) || remarks;
+                                      CASE WHEN cardinality(given.ids) > 1 THEN 'is that of several'
+                                           WHEN given.name = (rswebhook.import_names(given.name, given.id)).own THEN 'is that of another one here'
+                                           ELSE 'cannot be one here' END) || remarks;
+                END IF;
+                IF given.settings > 1 THEN
+                    remarks := remarks || 'It is in the export several times, with different settings: here are those of the first.'::text;
                 END IF;
                 not_mapped := nullif(array_to_string(remarks, E'\n'), '');
             EXCEPTION WHEN OTHERS THEN
@@ -1992,7 +2071,7 @@ BEGIN
         'rswebhook.destination_id(text)']::regprocedure[] || ARRAY(
             SELECT p.oid FROM pg_proc p
             WHERE p.pronamespace = 'rswebhook'::regnamespace AND p.proname LIKE 'import\_%')::regprocedure[]);
-    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON rswebhook.destination TO %s', role);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON rswebhook.destination, rswebhook.imported TO %s', role);
 END
 $$;
 
