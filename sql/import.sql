@@ -193,6 +193,7 @@ SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(('[
     {"name": "env in header", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "apiKeyAuth", "apiKeyName": " env.NAME", "apiKeyValue": "s3cret", "method": "POST", "format": "JSON"}},
     {"name": "env in query", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "queryParams": [{"to": "e", "from": " env.PLACE"}]}},
     {"name": "env in header name", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "headers": [{"from": "env.NAME", "to": "s3cret"}]}},
+    {"name": "no path", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": "$.s3cret["}]}},
     {"name": "format", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "CSV"}},
     {"name": "mapping", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "propertiesMapping": {"to": "$.a", "from": "s3cret"}}},
     {"name": "path", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "pathParams": [{"path": "a/b"}]}},

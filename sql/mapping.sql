@@ -209,6 +209,10 @@ SELECT refusal('header_mapping', '[{"to": "Host", "from": "x"}]'), refusal('head
     refusal('header_mapping', '[{"to": "X-A", "from": "$.a"}, {"to": "X-A", "from": "default"}]') \gx
 SELECT refusal('path_parts', '["a/b"]'), refusal('path_parts', '[{"path": "$.a"}, "b"]'), refusal('path_parts', '[5]'), refusal('query_mapping', '[{"to": "a", "from": "$.**.b.**"}]'),
     refusal('format', 'JSON'), refusal('xml_root', 'a'), refusal('format, xml_root', 'xml', '1a'), refusal('format, xml_root', 'xml', 'ä') \gx
+-- what is no path is not quoted, whatever it begins with
+SELECT count(*) AS refused, count(*) FILTER (WHERE r ~ 's3cr') AS quoted FROM unnest(ARRAY['$$s3cr', '$-s3cr', '$.s3cr[', '$s3cr', '$.a."s3cr', '$.s3cr s3cr', '$.a.s3cr()', '$.a[s3cr]']) AS text,
+    LATERAL (VALUES (jsonb_build_array(jsonb_build_object('to', 'X-A', 'from', text))::text), (jsonb_build_array(text)::text)) AS g (given),
+    refusal(CASE WHEN given LIKE '[{"to"%' THEN 'header_mapping' ELSE 'path_parts' END, given) AS r WHERE r LIKE '%It has a "$" in it%';
 -- nor is what RudderStack has in an environment, or takes from an event, sent as it is written
 SELECT refusal('header_mapping', '[{"to": "X-A", "from": "env.s3cret"}]'), refusal('query_mapping', '[{"to": "a", "from": "x"}, {"to": "b", "from": " env.s3cret "}]'),
     refusal('body_mapping', '[{"to": "$.a.b", "from": "env.s3cret"}]'), refusal('path_parts', '["a", "env.s3cret"]'), refusal('body_mapping', '[{"to": "a", "from": "''env.x''"}, {"to": "env.b", "from": "my env.x"}]'),

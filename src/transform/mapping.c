@@ -218,6 +218,7 @@ findings_problem(const PathFindings *findings)
 	return NULL;
 }
 
+/* What is no path may be a secret with a "$" in it, and is not quoted. */
 static bool
 read_from_path(Mapping *mapping, MappingProblem *problem)
 {
@@ -232,15 +233,17 @@ read_from_path(Mapping *mapping, MappingProblem *problem)
 	mapping->findings = palloc(mapping->npieces * sizeof(PathFindings));
 	for (int i = 0; why == NULL && i < mapping->npieces; i++)
 	{
-		why = pathquery_parse(pieces[i], &mapping->pieces[i]);
-		if (why != NULL)
-			break;
+		char	   *message = pathquery_parse(pieces[i], &mapping->pieces[i]);
+
+		if (message != NULL)
+			return wrong(problem, psprintf("it has a \"$\" in it, and cannot be used as a path: %s",
+										   pathquery_without_values(message, "")), hint);
 		mapping->findings[i] = pathquery_look(mapping->pieces[i]);
 		why = findings_problem(&mapping->findings[i]);
 	}
 	if (why == NULL)
 		return true;
-	return wrong(problem, psprintf("\"%s\" cannot be used as a path: %s", mapping->from, why), hint);
+	return wrong(problem, psprintf("it has a \"$\" in it, and cannot be used as a path: %s", why), hint);
 }
 
 /* A text in single quotes, or one that needs none. */
