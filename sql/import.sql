@@ -267,6 +267,14 @@ SELECT pg_temp.same(config) FROM unnest(ARRAY[
     '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "Long", "from": "{{ event.traits.name || h }}"}, {"to": "A", "from": "{{ event.traits.name || g }}"}], "queryParams": [{"to": "q", "from": "{{ event.context.tenant || q }}"}], "pathParams": [{"path": "{{ event.context.tenant || p }}"}], "propertiesMapping": [{"to": "b", "from": "{{ event.context.tenant || b }}"}, {"to": "c", "from": "{{ event.context || c }}"}]}',
     '{"apiUrl": "{{ event.userId || https://example.com/ }}", "auth": "noAuth", "method": "POST", "format": "JSON", "queryParams": [{"to": "q", "from": "{{ event.userId || q }}"}], "isDefaultMapping": true}',
     '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "Authorization", "from": "{{ event.traits.list || 5 }}"}], "queryParams": [{"to": "q", "from": "{{ event.traits.list || 5 }}"}]}']::jsonb[]) AS config;
+-- a header's name as well
+SELECT pg_temp.same(config) FROM unnest(ARRAY[
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": "$.userId"}, {"to": "{{ event.context.tenant || X-D }}", "from": "v"}, {"to": "X-B", "from": "{{ event.context.tenant || b }}"}]}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "{{ event.context.missing || X-D }}", "from": "v"}]}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "{{ event.traits || X-D }}", "from": "v"}]}']::jsonb[]) AS config;
+SELECT not_mapped FROM unnest(ARRAY['"headers": [{"to": "{{ event.h || X-D }}", "from": "$.userId"}]', '"headers": [{"to": "X-A", "from": "{{ event.h || a }}"}, {"to": "{{ event.h || X-D }}", "from": "v"}]',
+    '"queryParams": [{"to": "{{ event.h || q }}", "from": "v"}]', '"propertiesMapping": [{"to": "{{ event.h || b }}", "from": "v"}]']) AS list,
+    rswebhook_import(('{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", ' || list || '}')::jsonb, 'named');
 -- a webhook destination's headers by their names
 SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "https://example.com/", "headers": [{"from": "Long", "to": "{{ event.context.tenant || s3cret }}"}, {"from": "A", "to": "{{ message.context || s3cret }}"}, {"from": "B", "to": "{{ event.userId || d }}"}, {"from": "BB", "to": "{{ event.userId || d }}"}]}', 'order');
 DELETE FROM rswebhook.destination;

@@ -1385,24 +1385,29 @@ AS $$
           "format": "json", "xml_root": null}'
 $$;
 
--- Those of an HTTP destination's. What is in the server's environment can only be in headers.
+-- Those of an HTTP destination's. What is in the server's environment can only be in headers, and
+-- so can a literal whose name is a template, if no other template comes before it.
 CREATE FUNCTION rswebhook.import_http(config jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH header AS MATERIALIZED (
-        SELECT h.place, h.name, h.value, rswebhook.import_secret(h.value) AS secret
+    WITH given AS MATERIALIZED (
+        SELECT h.place, h.name, h.value, rswebhook.import_secret(h.value) AS secret,
+               num_nonnulls(rswebhook.import_template(h.name), rswebhook.import_template(h.value)) AS templates
         FROM rswebhook.import_headers(config -> 'headers', 'to', 'from') h
-        WHERE h.value IS NOT NULL AND lower(h.name COLLATE "C") <> 'content-type')
+        WHERE h.value IS NOT NULL AND lower(h.name COLLATE "C") <> 'content-type'),
+    header AS MATERIALIZED (
+        SELECT g.*, jsonb_typeof(g.secret) = 'object' OR
+                    (rswebhook.import_template(g.name) IS NOT NULL AND g.value !~ '[$'']' AND
+                     sum(g.templates) OVER (ORDER BY g.place) = 1) AS is_fixed
+        FROM given g)
     SELECT jsonb_build_object(
         'url', config ->> 'apiUrl',
         'method', coalesce(config ->> 'method', 'POST'),
-        'headers', (
-            SELECT coalesce(jsonb_object_agg(h.name, h.secret), '{}') FROM header h
-            WHERE jsonb_typeof(h.secret) = 'object'),
+        'headers', (SELECT coalesce(jsonb_object_agg(h.name, h.secret), '{}') FROM header h WHERE h.is_fixed),
         'header_mapping', (
             SELECT coalesce(jsonb_agg(jsonb_build_object('to', h.name, 'from', h.value) ORDER BY h.place), '[]')
-            FROM header h WHERE jsonb_typeof(h.secret) <> 'object'),
+            FROM header h WHERE NOT h.is_fixed),
         'query_mapping', coalesce(nullif(config -> 'queryParams', 'null'), '[]'),
         'path_parts', CASE jsonb_typeof(config -> 'pathParams') WHEN 'array' THEN config -> 'pathParams' END,
         'body_mapping', CASE WHEN coalesce(config -> 'isDefaultMapping', 'null') NOT IN ('null', 'false', '""', '0')

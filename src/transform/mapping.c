@@ -359,6 +359,7 @@ read_mapping(const JsonbValue *item, const JsonbValue *template, MappingList whi
 {
 	JsonbValue	to;
 	JsonbValue	from;
+	Template	found;
 
 	if (!json_is_object(item))
 		return wrong(problem, "it is not an object", "Give each as {\"to\": \"...\", \"from\": \"...\"}.");
@@ -366,6 +367,11 @@ read_mapping(const JsonbValue *item, const JsonbValue *template, MappingList whi
 		!(to.type == jbvString && to.val.string.len == 0) && json_get(item, "from", 4, &from);
 	if (!*used)
 		return true;
+	/* where it was one, an event has replaced it */
+	if (template == NULL && find_template(item, "to", &found))
+		return wrong(problem, "its \"to\" is a template", which == MAPPING_HEADERS ?
+					 "Put the header into headers, whose names may be templates." :
+					 "Use a path such as $.user.name: only \"from\" may be a template.");
 	if (!read_string(&to, "to", MAX_MAPPING_TO, &mapping->to, problem) || !read_to(mapping, problem))
 		return false;
 	if (which == MAPPING_HEADERS && mapping_header(mapping) == NULL)
