@@ -275,6 +275,23 @@ SELECT pg_temp.same(config) FROM unnest(ARRAY[
 SELECT not_mapped FROM unnest(ARRAY['"headers": [{"to": "{{ event.h || X-D }}", "from": "$.userId"}]', '"headers": [{"to": "X-A", "from": "{{ event.h || a }}"}, {"to": "{{ event.h || X-D }}", "from": "v"}]',
     '"queryParams": [{"to": "{{ event.h || q }}", "from": "v"}]', '"propertiesMapping": [{"to": "{{ event.h || b }}", "from": "v"}]']) AS list,
     rswebhook_import(('{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", ' || list || '}')::jsonb, 'named');
+-- what counts of several of a name, and what is HTTP
+SELECT pg_temp.same(config) FROM unnest(ARRAY[
+    '{"webhookUrl": "https://example.com/w", "apiUrl": "https://example.com/h", "auth": "noAuth", "method": "PUT", "format": "JSON"}',
+    '{"apiUrl": "{{ event.context.missing || HTTPS://example.com/x }}", "auth": "noAuth", "method": "POST", "format": "JSON"}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": "lit"}, {"to": "X-A", "from": "env.KEY"}, {"to": "X-A", "from": "$.userId"}]}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": ""}, {"to": "X-A", "from": "$.userId"}, {"to": "X-A", "from": "last"}, {"to": "", "from": null}]}']::jsonb[]) AS config;
+SELECT name, not_mapped FROM rswebhook_import('[
+    {"name": "first of the environment", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": "env.KEY"}, {"to": "X-A", "from": "s3cret"}]}},
+    {"name": "null", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": null}]}},
+    {"name": "number", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": 5}]}},
+    {"name": "one template", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "headers": [{"from": "{{ event.x || X-A }}", "to": "s3cret"}, {"from": "{{ event.x || X-A }}", "to": "s3cret"}]}},
+    {"name": "no type", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/", "headers": [{"from": "content-type", "to": "a/b"}, {"from": "Content-Type"}]}},
+    {"name": "no type to take away", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/", "webhookMethod": "GET", "headers": [{"from": "content-type"}]}},
+    {"name": "taken in vain", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "isDefaultMapping": true, "propertiesMapping": [{"to": "b", "from": "{{ event.x || s3cret }}"}], "headers": [{"to": "X-A", "from": "{{ event.y || a }}"}]}},
+    {"name": "taken by the first", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/", "headers": [{"from": "X-A", "to": "{{ message.y.z || s3cret }}"}, {"from": "x-a", "to": "v"}]}}]');
+SELECT * FROM pg_temp.shown();
+DELETE FROM rswebhook.destination;
 -- a webhook destination's headers by their names
 SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "https://example.com/", "headers": [{"from": "Long", "to": "{{ event.context.tenant || s3cret }}"}, {"from": "A", "to": "{{ message.context || s3cret }}"}, {"from": "B", "to": "{{ event.userId || d }}"}, {"from": "BB", "to": "{{ event.userId || d }}"}]}', 'order');
 DELETE FROM rswebhook.destination;

@@ -1182,8 +1182,8 @@ AS $$
     SELECT f.object ->> 'id', coalesce(f.object ->> 'name', f.object ->> 'displayName'),
            CASE WHEN k.kind ~ '^HTTP([ _]WEBHOOK)?$' THEN 'HTTP'
                 WHEN k.kind IS NOT NULL THEN k.kind
-                WHEN f.config ? 'webhookUrl' THEN 'WEBHOOK'
-                WHEN f.config ? 'apiUrl' THEN 'HTTP' END,
+                WHEN f.config ? 'apiUrl' THEN 'HTTP'
+                WHEN f.config ? 'webhookUrl' THEN 'WEBHOOK' END,
            f.object, f.config,
            CASE WHEN p.ties IS NOT NULL THEN p.ties
                 WHEN EXISTS (SELECT FROM connection) OR EXISTS (SELECT FROM tie) THEN '[]' END,
@@ -1344,6 +1344,7 @@ AS $$
 DECLARE
     item jsonb;
     named jsonb;
+    templates text[] := '{}';
 BEGIN
     IF jsonb_typeof(coalesce(list, 'null')) NOT IN ('array', 'null') THEN
         PERFORM rswebhook.import_refuse('Its headers are not an array.');
@@ -1357,11 +1358,17 @@ BEGIN
             PERFORM rswebhook.import_refuse(format('Element %s of its headers has no name.', place));
         END IF;
         name := named #>> '{}';
+        CONTINUE WHEN coalesce(name, '') !~ '\S';
         value := CASE WHEN item -> value_key = 'null' THEN '' ELSE item ->> value_key END;
         IF value ~ '^\*{3,}$' THEN
             PERFORM rswebhook.import_refuse(format('The value of its header %s is hidden in the export.', rswebhook.import_quote(name)));
+        ELSIF value_key = 'from' AND jsonb_typeof(item -> value_key) <> 'string' THEN
+            PERFORM rswebhook.import_refuse(format('The value of its header %s is not a string.', rswebhook.import_quote(name)));
+        ELSIF rswebhook.import_template(name) IS NOT NULL AND lower(name COLLATE "C") = ANY (templates) THEN
+            PERFORM rswebhook.import_refuse(format('Several of its headers are named by one template, %s: each would have another name.',
+                                                   rswebhook.import_quote(name)));
         END IF;
-        CONTINUE WHEN coalesce(name, '') !~ '\S';
+        templates := templates || CASE WHEN rswebhook.import_template(name) IS NOT NULL THEN lower(name COLLATE "C") END;
         RETURN NEXT;
     END LOOP;
 END
@@ -1396,11 +1403,17 @@ AS $$
                num_nonnulls(rswebhook.import_template(h.name), rswebhook.import_template(h.value)) AS templates
         FROM rswebhook.import_headers(config -> 'headers', 'to', 'from') h
         WHERE h.value IS NOT NULL AND lower(h.name COLLATE "C") <> 'content-type'),
+    -- of one name, the first that is something counts: no other one after what is that for sure
     header AS MATERIALIZED (
         SELECT g.*, jsonb_typeof(g.secret) = 'object' OR
                     (rswebhook.import_template(g.name) IS NOT NULL AND g.value !~ '[$'']' AND
                      sum(g.templates) OVER (ORDER BY g.place) = 1) AS is_fixed
-        FROM given g)
+        FROM given g
+        WHERE NOT EXISTS (
+            SELECT FROM given earlier
+            WHERE earlier.name = g.name AND earlier.place < g.place AND
+                  (jsonb_typeof(earlier.secret) = 'object' OR
+                   (earlier.value <> '' AND earlier.value !~ '[$'']' AND earlier.templates = 0))))
     SELECT jsonb_build_object(
         'url', config ->> 'apiUrl',
         'method', coalesce(config ->> 'method', 'POST'),
@@ -1516,7 +1529,13 @@ AS $$
             FROM taking t JOIN taking later ON later.place > t.place
             WHERE (octet_length(later.name), later.name COLLATE "C") < (octet_length(t.name), t.name COLLATE "C") AND
                   (starts_with(t.path || '.', later.path || '.') OR starts_with(later.path || '.', t.path || '.'))
-            HAVING count(*) > 0)
+            HAVING count(*) > 0
+        UNION ALL
+        SELECT 10, 'Its headers take Content-Type away, which is sent here.'
+            FROM (SELECT h.value
+                  FROM rswebhook.import_headers(CASE WHEN kind <> 'HTTP' THEN config -> 'headers' END, 'from', 'to') h
+                  WHERE lower(h.name COLLATE "C") = 'content-type' ORDER BY h.place DESC LIMIT 1) c
+            WHERE c.value IS NULL AND coalesce(config ->> 'webhookMethod', 'POST') NOT IN ('GET', 'DELETE'))
     SELECT coalesce(array_agg(r.remark ORDER BY r.place), '{}') FROM remark r
 $$;
 
@@ -1682,8 +1701,9 @@ DECLARE
     tied record := rswebhook.import_ties(config, ties);
     columns jsonb := CASE kind WHEN 'HTTP' THEN rswebhook.import_http(config) ELSE rswebhook.import_webhook(config) END;
     url text := columns ->> 'url';
-    host text := substring(url, '\|\|\s*"*\s*https?://([^/?#"\s}]+)');
+    host text := substring(url, '(?i)\|\|\s*"*\s*https?://([^/?#"\s}]+)');
     before record;
+    lost text[];
     live text[] := (SELECT array_agg(t.value ->> 'source') FROM jsonb_array_elements(ties) t WHERE t.value -> 'live' = 'true');
     gets_nothing boolean := (ties IS NOT NULL AND live IS NULL) OR object -> 'isProcessorEnabled' = 'false';
 BEGIN
@@ -1716,6 +1736,22 @@ BEGIN
     ELSIF jsonb_path_exists(columns, '$.** ? (@ like_regex "^\\s*env[.]")') THEN
         PERFORM rswebhook.import_refuse('Only headers, passwords, tokens and keys are read from the environment: put what another'
                                         ' env. stands for into the export itself.');
+    END IF;
+
+    -- what a template stands for is not in what is sent, even where RudderStack makes nothing of it
+    lost := ARRAY(
+        SELECT DISTINCT rswebhook.import_template(t.given) AS path
+        FROM (SELECT v.value #>> '{}' AS given FROM jsonb_path_query(config, 'strict $.** ? (@.type() == "string")') AS v (value)
+              EXCEPT ALL
+              (SELECT v.value #>> '{}' FROM jsonb_path_query(columns, 'strict $.** ? (@.type() == "string")') AS v (value)
+               UNION ALL
+               SELECT k.key FROM jsonb_object_keys(columns -> 'headers') AS k (key))) t
+        WHERE rswebhook.import_template(t.given) IS NOT NULL AND t.given ~ '^\s*\{\{\s*(event|message)\.'
+        ORDER BY path);
+    IF lost <> '{}' THEN
+        remarks := remarks || format('Templates of its Config that are left out here take this out of each event in RudderStack: %s.',
+                                     rswebhook.import_quote(VARIADIC lost));
+        held := held || 'templates'::text;
     END IF;
 
     IF coalesce(nullif(object -> 'transformation', 'null'), '""') <> '""' OR
