@@ -138,6 +138,16 @@ DELETE FROM rswebhook.destination WHERE name = 'ERP';
 SELECT count(id) FROM rswebhook_import(:'erp');
 SELECT name, enabled FROM rswebhook.destination WHERE name LIKE 'ERP%' ORDER BY id;
 DELETE FROM rswebhook.destination;
+-- what is empty in place of a secret does not take it away
+\set emptied '[{"name": "hook", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/1", "headers": [{"from": "X-Key", "to": ""}, {"from": "X-Empty", "to": ""}]}}, {"name": "api", "type": "HTTP", "config": {"apiUrl": "https://example.com/1", "auth": "basicAuth", "username": "u", "password": "", "method": "POST", "format": "JSON"}}, {"name": "mapped", "type": "HTTP", "config": {"apiUrl": "https://example.com/1", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-Key", "from": ""}]}}]'
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(:'emptied');
+UPDATE rswebhook.destination SET headers = headers || '{"X-Key": "s3cret"}' WHERE name = 'hook';
+UPDATE rswebhook.destination SET auth_password = 's3cret' WHERE name = 'api';
+UPDATE rswebhook.destination SET header_mapping = NULL, headers = '{"x-key": {"env": "KEY"}}' WHERE name = 'mapped';
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(:'emptied');
+SELECT not_mapped FROM rswebhook_import('{"name": "api", "type": "HTTP", "config": {"apiUrl": "https://example.com/1", "auth": "basicAuth", "username": "u", "method": "POST", "format": "JSON"}}');
+SELECT name, headers, auth_password FROM rswebhook.destination ORDER BY id;
+DELETE FROM rswebhook.destination;
 -- what is found at a second time holds it as well, until somebody has enabled it
 CREATE FUNCTION pg_temp.again(more jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

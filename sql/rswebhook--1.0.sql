@@ -1690,6 +1690,30 @@ BEGIN
 END
 $$;
 
+-- A secret of a destination's that would be emptied: some exports have nothing in place of one.
+CREATE FUNCTION rswebhook.import_emptied(destination integer, columns jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH header AS (
+        SELECT 'old' AS side, h.key AS name, h.value FROM rswebhook.destination d, jsonb_each(d.headers) h WHERE d.id = destination
+        UNION ALL
+        SELECT 'old', m.value ->> 'to', m.value -> 'from'
+            FROM rswebhook.destination d, jsonb_array_elements(d.header_mapping) m WHERE d.id = destination
+        UNION ALL
+        SELECT 'new', h.key, h.value FROM jsonb_each(columns -> 'headers') h
+        UNION ALL
+        SELECT 'new', m.value ->> 'to', m.value -> 'from' FROM jsonb_array_elements(nullif(columns -> 'header_mapping', 'null')) m)
+    SELECT format('The value of its header %s', rswebhook.import_quote(n.name))
+        FROM header n JOIN header o ON lower(o.name COLLATE "C") = lower(n.name COLLATE "C")
+        WHERE n.side = 'new' AND o.side = 'old' AND n.value = '""' AND o.value <> '""'
+    UNION ALL
+    SELECT 'Its password'
+        FROM rswebhook.destination d WHERE d.id = destination AND columns ->> 'auth_type' = 'basic' AND
+              coalesce(columns ->> 'auth_password', '') = '' AND d.auth_password <> ''
+    LIMIT 1
+$$;
+
 -- One of them, as a row; its id, and what could not be mapped. held: what somebody has to look at
 -- before it delivers, of which there may be more.
 CREATE FUNCTION rswebhook.import_one(name text, kind text, object jsonb, config jsonb, ties jsonb, sources bigint,
@@ -1703,11 +1727,12 @@ DECLARE
     url text := columns ->> 'url';
     host text := substring(url, '(?i)\|\|\s*"*\s*https?://([^/?#"\s}]+)');
     before record;
+    emptied text;
     lost text[];
     live text[] := (SELECT array_agg(t.value ->> 'source') FROM jsonb_array_elements(ties) t WHERE t.value -> 'live' = 'true');
     gets_nothing boolean := (ties IS NOT NULL AND live IS NULL) OR object -> 'isProcessorEnabled' = 'false';
 BEGIN
-    SELECT d.allowed_hosts, d.header_mapping, d.enabled, i.held INTO before
+    SELECT d.id, d.allowed_hosts, d.header_mapping, d.enabled, i.held INTO before
         FROM rswebhook.destination d LEFT JOIN rswebhook.imported i ON i.destination_id = d.id
         WHERE d.name = import_one.name;
     held := held || tied.unsettled;
@@ -1717,6 +1742,11 @@ BEGIN
         columns := columns || rswebhook.import_auth('{}');
     END IF;
 
+    emptied := rswebhook.import_emptied(before.id, columns);
+    IF emptied IS NOT NULL THEN
+        PERFORM rswebhook.import_refuse(format('%s is empty in the export, and not here: put it into the export, or empty it here.',
+                                               emptied));
+    END IF;
     IF coalesce(url, '') = '' THEN
         PERFORM rswebhook.import_refuse('Its Config has no URL.');
     ELSIF jsonb_typeof(rswebhook.import_secret(url)) = 'object' THEN
