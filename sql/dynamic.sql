@@ -54,6 +54,10 @@ FROM given, unnest(ARRAY[
     '{"webhookUrl": "https://h.example.com", "other": [{"deep": ["{{ event.userId || d }}"]}], "headers": [{"from": "a", "to": "{{ event.context.tenant || d }}"}]}',
     '{"webhookUrl": "https://h.example.com", "webhookMethod": "GET", "headers": [{"from": "a", "to": "{{ event.properties.region || d1 }}"}]}',
     '{"webhookUrl": "https://h.example.com", "headers": [{"from": "{{ event.properties.n || X }}", "to": "v"}], "x": 1}',
+    '{"webhookMethod": "{{ event.properties.region || GET }}", "webhookUrl": "{{ event.properties.region || https://d.example.com }}"}',
+    '{"webhookMethod": "{{ event.properties.region || GET }}", "webhookUrl": "{{ event.properties.region || https://d.example.com }}", "headers": [{"from": "a", "to": "{{ event.properties.region || d1 }}"}]}',
+    '{"apiUrl": "{{ event.properties.region || https://d.example.com }}", "method": "{{ event.properties.region || GET }}", "auth": "bearerTokenAuth", "bearerToken": "{{ event.properties.region || t }}", "format": "JSON"}',
+    '{"apiUrl": "https://d.example.com", "method": "{{ event.context.tenant || GET }}", "format": "JSON", "headers": [{"to": "a", "from": "{{ event.context.tenant || d1 }}"}], "propertiesMapping": [{"to": "userId", "from": "{{ event.context.tenant || d2 }}"}]}',
     '{"webhookUrl": "{{ event.nope || }}"}']::jsonb[]) c, LATERAL try_config(event, c) r;
 
 --

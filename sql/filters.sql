@@ -193,7 +193,12 @@ SELECT pg_temp.refused(v) FROM unnest(ARRAY[
     '{"consentManagement": [{"provider": "custom", "resolutionStrategy": "any"}]}',
     '{"consentManagement": [{"provider": "custom", "consents": "a"}]}',
     '{"consentManagement": [{"provider": "custom", "consents": [5]}]}',
-    '{"ketchConsentPurposes": [{"purpose": 5}]}', '{"oneTrustCookieCategories": "C0004"}', '{}']::jsonb[]) v;
+    '{"consentManagement": [{"provider": "custom", "consents": [{"id": "ads"}]}]}', '{"consentManagement": [{"provider": "custom", "consents": [{}]}]}',
+    '{"consentManagement": [{"provider": "custom", "consents": [{"consent": null}]}]}', '{"consentManagement": [{"provider": "custom", "consents": [{"consent": "ads", "id": 1}]}]}',
+    '{"consentManagement": [{"provider": "custom"}]}', '{"consentManagement": [{"provider": "custom", "consent": [{"consent": "ads"}]}]}',
+    '{"consentManagement": [{"provider": "custom", "resolution_strategy": "or", "consents": ["ads"]}]}',
+    '{"oneTrustCookieCategories": [{"category": "C4"}]}', '{"oneTrustCookieCategories": [{"one_trust_cookie_category": "C4"}]}', '{"ketchConsentPurposes": [{"Purpose": "ads"}]}', '{"ketchConsentPurposes": [{}]}',
+    '{"ketchConsentPurposes": [{"purpose": 5}]}', '{"oneTrustCookieCategories": "C0004"}', '{"consentManagement": [{"provider": "custom", "consents": [{"consent": ""}, "", "ads"]}]}', '{}']::jsonb[]) v;
 UPDATE rswebhook.destination SET consent = NULL;
 
 --

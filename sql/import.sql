@@ -70,8 +70,12 @@ SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[
     {"version": "rudder/v1", "kind": "destination", "spec": {"id": "api", "display_name": "Api", "type": "http", "enabled": true, "transformation": "#transformation:mask",
      "config": {"api_url": "https://api.example.com/v1", "method": "POST", "format": "FORM", "auth": "apiKeyAuth", "api_key_name": "X-Api-Key", "api_key_value": "{{ .API_KEY }}", "is_default_mapping": true, "event_filtering": {"blacklist": ["A", "B"]}}}},
     {"version": "rudder/v1", "kind": "event-stream-connections", "spec": {"connections": [
-        {"id": "1", "source": "#event-stream-source:site", "destination": "#destination:hook"}, {"id": "2", "source": "#event-stream-source:site", "destination": "#destination:api", "enabled": true}]}},
+        {"id": "1", "source": "#event-stream-source:site", "destination": "#destination:hook"}, {"id": "2", "source": "#event-stream-source:site", "destination": "#destination:api", "enabled": true},
+        {"id": "3", "source": "#event-stream-source:site", "destination": "#destination:older"}]}},
     {"version": "rudder/v1", "kind": "event-stream-source", "spec": {"id": "site", "name": "Site", "type": "javascript", "enabled": true}},
+    {"version": "rudder/v1", "kind": "destination", "spec": {"id": "older", "display_name": "Older", "type": "http", "enabled": true,
+     "config": {"api_url": "https://api.example.com/v1", "method": "POST", "format": "JSON", "auth": "noAuth", "event_filtering_option": "whitelistedEvents", "whitelisted_events": [{"event_name": "A"}, {"event_name": " B "}], "blacklisted_events": [{"event_name": "C"}],
+                "one_trust_cookie_categories": {"web": [{"one_trust_cookie_category": "C1"}]}, "ketch_consent_purposes": {"web": [{"purpose": "P", "colour": "red"}]}, "consent_management": {"web": [{"provider": "custom", "resolution_strategy": "or", "consents": [{"Consent": "ads"}]}]}}}},
     {"version": "rudder/v1", "kind": "tracking-plan", "spec": {"id": "plan", "destinations": [{"type": "WEBHOOK", "config": {}}]}}]');
 SELECT * FROM pg_temp.shown();
 DELETE FROM rswebhook.destination;
@@ -107,6 +111,68 @@ SELECT name, octet_length(name) AS length, id IS NOT NULL AS imported, not_mappe
 SELECT name, url FROM rswebhook.destination ORDER BY id;
 DELETE FROM rswebhook.destination;
 
+-- one row each, also where the name of one is that of another with its id
+\set named '[{"id": "a1", "name": "X", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/1"}}, {"id": "a2", "name": "X", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/2"}}, {"id": "a3", "name": "X a1", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/3"}}, {"id": "a4", "name": "Y a5", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/4"}}, {"id": "a5", "name": "Y", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/5"}}, {"id": "a6", "name": "Y", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/6"}}, {"id": "a6", "name": "Y", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/7"}}]'
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(:'named');
+SELECT count(id) FROM rswebhook_import((SELECT jsonb_agg(v ORDER BY v ->> 'id' DESC) FROM jsonb_array_elements(:'named'::jsonb) v));
+SELECT name, url FROM rswebhook.destination ORDER BY id;
+DELETE FROM rswebhook.destination;
+-- what was imported by its name before there was another of that name stays what it is, and also when that one goes
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"id": "a1", "name": "CRM", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/1"}}');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[{"id": "a0", "name": "CRM", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/0"}},
+    {"id": "a1", "name": "CRM", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/one"}}]');
+SELECT name, not_mapped FROM rswebhook_import('{"id": "a0", "name": "CRM", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/zero"}}');
+SELECT name, url, enabled FROM rswebhook.destination ORDER BY id;
+DELETE FROM rswebhook.destination;
+-- one that was made by hand is that of the same URL and kind
+INSERT INTO rswebhook.destination (name, url) VALUES ('CRM', 'https://example.com/1'), ('ERP', 'https://example.com/1');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[{"id": "a0", "name": "CRM", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/1", "auth": "noAuth", "method": "POST", "format": "JSON"}},
+    {"id": "a1", "name": "CRM", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/1"}},
+    {"id": "b0", "name": "ERP", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/2"}}, {"id": "b1", "name": "ERP", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/3"}}]');
+SELECT name, url, enabled FROM rswebhook.destination ORDER BY id;
+\set erp '[{"id": "b0", "name": "ERP", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/2"}}, {"id": "b1", "name": "ERP", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/3"}}]'
+UPDATE rswebhook.destination SET enabled = true WHERE name = 'ERP b1';
+SELECT count(id) FROM rswebhook_import(:'erp');
+SELECT name, enabled FROM rswebhook.destination WHERE name LIKE 'ERP%' ORDER BY id;
+DELETE FROM rswebhook.destination WHERE name = 'ERP';
+SELECT count(id) FROM rswebhook_import(:'erp');
+SELECT name, enabled FROM rswebhook.destination WHERE name LIKE 'ERP%' ORDER BY id;
+DELETE FROM rswebhook.destination;
+-- what is empty in place of a secret does not take it away
+\set emptied '[{"name": "hook", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/1", "headers": [{"from": "X-Key", "to": ""}, {"from": "X-Empty", "to": ""}]}}, {"name": "api", "type": "HTTP", "config": {"apiUrl": "https://example.com/1", "auth": "basicAuth", "username": "u", "password": "", "method": "POST", "format": "JSON"}}, {"name": "mapped", "type": "HTTP", "config": {"apiUrl": "https://example.com/1", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-Key", "from": ""}]}}]'
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(:'emptied');
+UPDATE rswebhook.destination SET headers = headers || '{"X-Key": "s3cret"}' WHERE name = 'hook';
+UPDATE rswebhook.destination SET auth_password = 's3cret' WHERE name = 'api';
+UPDATE rswebhook.destination SET header_mapping = NULL, headers = '{"x-key": {"env": "KEY"}}' WHERE name = 'mapped';
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(:'emptied');
+SELECT not_mapped FROM rswebhook_import('{"name": "api", "type": "HTTP", "config": {"apiUrl": "https://example.com/1", "auth": "basicAuth", "username": "u", "method": "POST", "format": "JSON"}}');
+SELECT name, headers, auth_password FROM rswebhook.destination ORDER BY id;
+DELETE FROM rswebhook.destination;
+-- what is found at a second time holds it as well, until somebody has enabled it
+CREATE FUNCTION pg_temp.again(more jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    said text := (SELECT i.not_mapped FROM rswebhook_import('{"id": "h", "name": "held", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/"}}'::jsonb || more) i);
+BEGIN
+    RETURN concat_ws(' ', (SELECT d.enabled FROM rswebhook.destination d WHERE d.name = 'held'), said);
+END $$;
+SELECT pg_temp.again('{}');
+SELECT pg_temp.again('{"transformation": {"id": "mask"}}');
+SELECT pg_temp.again('{"transformation": {"id": "mask"}}');
+UPDATE rswebhook.destination SET enabled = true;
+SELECT pg_temp.again('{"transformation": {"id": "mask"}}');
+SELECT pg_temp.again('{}');
+SELECT pg_temp.again('{"transformation": {"id": "mask"}}');
+SELECT pg_temp.again('{}');
+SELECT name, not_mapped FROM rswebhook_import('[{"sources": [{"id": "s1", "name": "Site", "type": "Javascript"}, {"id": "s2", "name": "Shop", "type": "Node"}]},
+    {"destinations": [{"id": "h", "name": "held", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/", "consentManagement": {"web": [{"provider": "ketch", "consents": ["a"]}], "cloud": [{"provider": "ketch", "consents": ["b"]}]}}}]},
+    {"connections": [{"sourceId": "s1", "destinationId": "h"}, {"sourceId": "s2", "destinationId": "h"}]}]');
+SELECT name, enabled FROM rswebhook.destination;
+DELETE FROM rswebhook.destination;
+SELECT count(*) FROM rswebhook.imported;
+SELECT name FROM rswebhook_import('{"webhookUrl": "https://example.com/in"}', 'only');
+SELECT count(*) FROM rswebhook.imported;
+DELETE FROM rswebhook.destination;
+
 -- A bad one does not cost the others anything, and no secret is shown
 SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(('[
     {"name": "no url", "type": "WEBHOOK", "config": {"headers": []}},
@@ -121,9 +187,23 @@ SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import(('[
     {"name": "env url", "type": "WEBHOOK", "config": {"webhookUrl": "env.HOOK_URL"}},
     {"name": "template", "type": "WEBHOOK", "config": {"webhookUrl": "{{ event.context.url || }}"}},
     {"name": "consent", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "consentManagement": [{"provider": "custom", "consents": "s3cret"}]}},
+    {"name": "consent by another key", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "consentManagement": [{"provider": "custom", "consents": [{"id": "s3cret"}]}]}},
+    {"name": "no consents", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "consentManagement": [{"provider": "custom", "consent": [{"consent": "s3cret"}]}]}},
+    {"name": "no provider", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "consentManagement": [{"consents": [{"consent": "s3cret"}]}]}},
+    {"name": "category", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "oneTrustCookieCategories": [{"category": "s3cret"}]}},
+    {"name": "events", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "eventFilteringOption": "whitelistedEvents", "whitelistedEvents": [{"eventName": ""}, {"event": "A"}]}},
+    {"name": "no events", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "eventFilteringOption": "blacklistedEvents", "blacklistedEvents": {"eventName": "A"}}},
     {"name": "token", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "bearerTokenAuth", "method": "POST", "format": "JSON"}},
     {"name": "hidden token", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "bearerTokenAuth", "bearerToken": "****", "method": "POST", "format": "JSON"}},
     {"name": "template in token", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "bearerTokenAuth", "bearerToken": "{{ event.x || s3cret }}", "method": "POST", "format": "JSON"}},
+    {"name": "template in user", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "basicAuth", "username": "{{ event.x || s3cret }}", "password": "p", "method": "POST", "format": "JSON"}},
+    {"name": "template in password", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "basicAuth", "username": "u", "password": "{{event.x||s3cret}}", "method": "POST", "format": "JSON"}},
+    {"name": "template in header", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "apiKeyAuth", "apiKeyName": "{{ event.x || X-Key }}", "apiKeyValue": "s3cret", "method": "POST", "format": "JSON"}},
+    {"name": "env in user", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "basicAuth", "username": "env.USER", "password": "s3cret", "method": "POST", "format": "JSON"}},
+    {"name": "env in header", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "apiKeyAuth", "apiKeyName": " env.NAME", "apiKeyValue": "s3cret", "method": "POST", "format": "JSON"}},
+    {"name": "env in query", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "queryParams": [{"to": "e", "from": " env.PLACE"}]}},
+    {"name": "env in header name", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "headers": [{"from": "env.NAME", "to": "s3cret"}]}},
+    {"name": "no path", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": "$.s3cret["}]}},
     {"name": "format", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "CSV"}},
     {"name": "mapping", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "propertiesMapping": {"to": "$.a", "from": "s3cret"}}},
     {"name": "path", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "pathParams": [{"path": "a/b"}]}},
@@ -144,7 +224,7 @@ SELECT name, not_mapped FROM rswebhook_import('[
     {"name": "unknown", "type": "WEBHOOK", "enabled": true, "colour": "red", "config": {"webhookUrl": "https://example.com/", "speed": 5, "\u0007": "s3cret", "nothing": null}},
     {"name": "template", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "{{ event.properties.to || \"https://hooks.example.com:8443/in\" }}"}},
     {"name": "auth", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "oauth", "method": "POST", "format": "JSON"}},
-    {"name": "other auth", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": {"type": "OAuth", "token": "s3cret"}, "method": "POST", "format": "JSON", "queryParams": [{"to": "e", "from": "env.PLACE"}], "isBatchingEnabled": true, "maxBatchSize": {"a": "s3cret"}}},
+    {"name": "other auth", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": {"type": "OAuth", "token": "s3cret"}, "method": "POST", "format": "JSON", "queryParams": [{"to": "e", "from": "''env.PLACE''"}], "isBatchingEnabled": true, "maxBatchSize": {"a": "s3cret"}}},
     {"name": "other type", "type": {"a": "s3cret"}, "enabled": true, "config": {}},
     {"name": "header wins", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "bearerTokenAuth", "bearerToken": "s3cret", "method": "POST", "format": "JSON", "headers": [{"to": "Authorization", "from": "Basic abc"}]}},
     {"name": "header of another case wins", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "apiKeyAuth", "apiKeyName": "X-Key", "apiKeyValue": "s3cret", "method": "POST", "format": "JSON", "headers": [{"to": "x-kEY", "from": "own"}]}},
@@ -164,13 +244,19 @@ DELETE FROM rswebhook.destination;
 CREATE FUNCTION pg_temp.comparable(request jsonb) RETURNS jsonb LANGUAGE sql AS $$
     SELECT request || jsonb_build_object('headers', (SELECT jsonb_object_agg(lower(h.key), h.value) FROM jsonb_each(request -> 'headers') h))
 $$;
+CREATE FUNCTION pg_temp.made(event jsonb, config jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN pg_temp.comparable(CASE WHEN config IS NULL THEN rswebhook_transform(event, 'same') ELSE rswebhook_transform(event, config) END);
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN '"it cannot be made"';
+END $$;
 CREATE FUNCTION pg_temp.same(config jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     event jsonb := '{"type": "identify", "userId": "u 1", "anonymousId": "a", "fullPath": "https://example.com/own", "header": {"X-Own": "o"}, "request_ip": "1.2.3.4",
                      "context": {"tenant": "acme"}, "traits": {"name": "n", "list": [{"sku": "A"}, {"sku": "B"}], "none": null}, "integrations": {"All": true}}';
     said text := (SELECT i.not_mapped FROM rswebhook_import(config, 'same') i);
-    of_config jsonb := pg_temp.comparable(rswebhook_transform(event, config));
-    of_row jsonb := pg_temp.comparable(rswebhook_transform(event, 'same'));
+    of_config jsonb := pg_temp.made(event, config);
+    of_row jsonb := pg_temp.made(event, NULL);
 BEGIN
     DELETE FROM rswebhook.destination;
     RETURN CASE WHEN of_config = of_row THEN 'same' ELSE concat_ws(' ', said, of_config, of_row) END;
@@ -184,6 +270,41 @@ SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "PUT", "form
 SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "XML", "xmlRootKey": "order", "auth": "apiKeyAuth", "apiKeyName": "X-Key", "apiKeyValue": "k", "propertiesMapping": [{"to": "$.items[*].id", "from": "$.traits.list[*].sku"}], "headers": [{"to": "X-A", "from": "1"}, {"to": "X-A", "from": "2"}, {"to": "Content-Type", "from": "x"}, {"to": "X-U", "from": "$.userId"}, {"to": "X-M", "from": "$.missing"}, {"to": "", "from": "x"}]}');
 SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "JSON", "auth": "bearerTokenAuth", "bearerToken": "t", "isDefaultMapping": "yes", "headers": [{"to": "Authorization", "from": "own"}]}');
 SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "JSON", "auth": "basicAuth", "username": "u", "password": "p", "headers": [{"to": "authorization", "from": "own"}]}');
+-- in the same order, so that each takes the same out of the event, or fails
+SELECT pg_temp.same(config) FROM unnest(ARRAY[
+    '{"webhookUrl": "{{ event.context.tenant || https://example.com/ }}", "webhookMethod": "{{ event.context.tenant || PUT }}", "headers": [{"from": "A", "to": "{{ event.context.tenant || h }}"}, {"from": "B", "to": "{{ event.context.tenant || g }}"}]}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "{{ event.context.tenant || PUT }}", "format": "JSON", "headers": [{"to": "X", "from": "{{ event.context.tenant || h }}"}], "propertiesMapping": [{"to": "b", "from": "{{ event.context.tenant || b }}"}]}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "Long", "from": "{{ event.traits.name || h }}"}, {"to": "A", "from": "{{ event.traits.name || g }}"}], "queryParams": [{"to": "q", "from": "{{ event.context.tenant || q }}"}], "pathParams": [{"path": "{{ event.context.tenant || p }}"}], "propertiesMapping": [{"to": "b", "from": "{{ event.context.tenant || b }}"}, {"to": "c", "from": "{{ event.context || c }}"}]}',
+    '{"apiUrl": "{{ event.userId || https://example.com/ }}", "auth": "noAuth", "method": "POST", "format": "JSON", "queryParams": [{"to": "q", "from": "{{ event.userId || q }}"}], "isDefaultMapping": true}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "Authorization", "from": "{{ event.traits.list || 5 }}"}], "queryParams": [{"to": "q", "from": "{{ event.traits.list || 5 }}"}]}']::jsonb[]) AS config;
+-- a header's name as well
+SELECT pg_temp.same(config) FROM unnest(ARRAY[
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": "$.userId"}, {"to": "{{ event.context.tenant || X-D }}", "from": "v"}, {"to": "X-B", "from": "{{ event.context.tenant || b }}"}]}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "{{ event.context.missing || X-D }}", "from": "v"}]}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "{{ event.traits || X-D }}", "from": "v"}]}']::jsonb[]) AS config;
+SELECT not_mapped FROM unnest(ARRAY['"headers": [{"to": "{{ event.h || X-D }}", "from": "$.userId"}]', '"headers": [{"to": "X-A", "from": "{{ event.h || a }}"}, {"to": "{{ event.h || X-D }}", "from": "v"}]',
+    '"queryParams": [{"to": "{{ event.h || q }}", "from": "v"}]', '"propertiesMapping": [{"to": "{{ event.h || b }}", "from": "v"}]']) AS list,
+    rswebhook_import(('{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", ' || list || '}')::jsonb, 'named');
+-- what counts of several of a name, and what is HTTP
+SELECT pg_temp.same(config) FROM unnest(ARRAY[
+    '{"webhookUrl": "https://example.com/w", "apiUrl": "https://example.com/h", "auth": "noAuth", "method": "PUT", "format": "JSON"}',
+    '{"apiUrl": "{{ event.context.missing || HTTPS://example.com/x }}", "auth": "noAuth", "method": "POST", "format": "JSON"}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": "lit"}, {"to": "X-A", "from": "env.KEY"}, {"to": "X-A", "from": "$.userId"}]}',
+    '{"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": ""}, {"to": "X-A", "from": "$.userId"}, {"to": "X-A", "from": "last"}, {"to": "", "from": null}]}']::jsonb[]) AS config;
+SELECT name, not_mapped FROM rswebhook_import('[
+    {"name": "first of the environment", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": "env.KEY"}, {"to": "X-A", "from": "s3cret"}]}},
+    {"name": "null", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": null}]}},
+    {"name": "number", "type": "HTTP", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "headers": [{"to": "X-A", "from": 5}]}},
+    {"name": "one template", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/", "headers": [{"from": "{{ event.x || X-A }}", "to": "s3cret"}, {"from": "{{ event.x || X-A }}", "to": "s3cret"}]}},
+    {"name": "no type", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/", "headers": [{"from": "content-type", "to": "a/b"}, {"from": "Content-Type"}]}},
+    {"name": "no type to take away", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/", "webhookMethod": "GET", "headers": [{"from": "content-type"}]}},
+    {"name": "taken in vain", "type": "HTTP", "enabled": true, "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON", "isDefaultMapping": true, "propertiesMapping": [{"to": "b", "from": "{{ event.x || s3cret }}"}], "headers": [{"to": "X-A", "from": "{{ event.y || a }}"}]}},
+    {"name": "taken by the first", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "https://example.com/", "headers": [{"from": "X-A", "to": "{{ message.y.z || s3cret }}"}, {"from": "x-a", "to": "v"}]}}]');
+SELECT * FROM pg_temp.shown();
+DELETE FROM rswebhook.destination;
+-- a webhook destination's headers by their names
+SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "https://example.com/", "headers": [{"from": "Long", "to": "{{ event.context.tenant || s3cret }}"}, {"from": "A", "to": "{{ message.context || s3cret }}"}, {"from": "B", "to": "{{ event.userId || d }}"}, {"from": "BB", "to": "{{ event.userId || d }}"}]}', 'order');
+DELETE FROM rswebhook.destination;
 
 -- Many keys, and many destinations
 SELECT length(not_mapped) < 2000 AS is_short, right(not_mapped, 40)

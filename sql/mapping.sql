@@ -209,6 +209,17 @@ SELECT refusal('header_mapping', '[{"to": "Host", "from": "x"}]'), refusal('head
     refusal('header_mapping', '[{"to": "X-A", "from": "$.a"}, {"to": "X-A", "from": "default"}]') \gx
 SELECT refusal('path_parts', '["a/b"]'), refusal('path_parts', '[{"path": "$.a"}, "b"]'), refusal('path_parts', '[5]'), refusal('query_mapping', '[{"to": "a", "from": "$.**.b.**"}]'),
     refusal('format', 'JSON'), refusal('xml_root', 'a'), refusal('format, xml_root', 'xml', '1a'), refusal('format, xml_root', 'xml', 'ä') \gx
+-- what is no path is not quoted, whatever it begins with
+SELECT count(*) AS refused, count(*) FILTER (WHERE r ~ 's3cr') AS quoted FROM unnest(ARRAY['$$s3cr', '$-s3cr', '$.s3cr[', '$s3cr', '$.a."s3cr', '$.s3cr s3cr', '$.a.s3cr()', '$.a[s3cr]']) AS text,
+    LATERAL (VALUES (jsonb_build_array(jsonb_build_object('to', 'X-A', 'from', text))::text), (jsonb_build_array(text)::text)) AS g (given),
+    refusal(CASE WHEN given LIKE '[{"to"%' THEN 'header_mapping' ELSE 'path_parts' END, given) AS r WHERE r LIKE '%It has a "$" in it%';
+-- nor is what RudderStack has in an environment, or takes from an event, sent as it is written
+SELECT refusal('header_mapping', '[{"to": "X-A", "from": "env.s3cret"}]'), refusal('query_mapping', '[{"to": "a", "from": "x"}, {"to": "b", "from": " env.s3cret "}]'),
+    refusal('body_mapping', '[{"to": "$.a.b", "from": "env.s3cret"}]'), refusal('path_parts', '["a", "env.s3cret"]'), refusal('body_mapping', '[{"to": "a", "from": "''env.x''"}, {"to": "env.b", "from": "my env.x"}]'),
+    refusal('auth_type, auth_token', 'bearer', '{{ event.a || s3cret }}'), refusal('auth_type, auth_token', 'api_key', '{{ event.a || s3cret }}'), refusal('auth_type, auth_username, auth_password', 'basic', ' {{event.a||s3cret}} ', 'p'),
+    refusal('auth_type, auth_username, auth_password', 'basic', 'u', '{{ message.a || s3cret }}'), refusal('auth_type, auth_token, auth_header', 'api_key', 's3cret', '{{ event.a || X-Key }}'),
+    refusal('auth_type, auth_username, auth_password', 'basic', 'env.USER', 'p'), refusal('auth_type, auth_token, auth_header', 'api_key', 's3cret', 'env.NAME'), refusal('headers', '{"env.NAME": "x"}'),
+    refusal('auth_type, auth_token', 'bearer', 'env.no name'), refusal('auth_type, auth_token', 'bearer', ' env.NAME '), refusal('auth_type, auth_username, auth_password', 'basic', '{{ event.a }}', 'env.'), refusal('headers', '{"X-A": "env.NAME"}') \gx
 DELETE FROM rswebhook.destination WHERE name IN ('mapped', 'plain form', 'own type', 'templates');
 DROP OWNED BY mapping_reader;
 DROP ROLE mapping_reader;

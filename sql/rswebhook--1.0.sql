@@ -245,6 +245,15 @@ CREATE TABLE rswebhook.sender (
     PRIMARY KEY (role, destination_id)
 );
 
+-- What rswebhook_import() has to know a second time: which of RudderStack's a destination is, and
+-- what of it somebody had to look at, for which it was disabled once. Rows of destinations that
+-- are gone go with the next import.
+CREATE TABLE rswebhook.imported (
+    destination_id integer PRIMARY KEY,
+    rudderstack_id text,
+    held           text[] NOT NULL
+);
+
 -- Which database this is. A copy, by CREATE DATABASE ... TEMPLATE or by
 -- pg_restore, brings the original's row along and is known as a copy by it:
 -- what the original owes must not be sent twice. rswebhook_adopt() makes a
@@ -359,6 +368,7 @@ SELECT pg_catalog.pg_extension_config_dump('rswebhook.message', '');
 -- a role that was dropped is a number, and where it is restored to perhaps another role's
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.sender',
     'WHERE role::pg_catalog.oid OPERATOR(pg_catalog.=) ANY (SELECT oid FROM pg_catalog.pg_roles)');
+SELECT pg_catalog.pg_extension_config_dump('rswebhook.imported', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.home', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.event_id_seq', '');
@@ -1127,10 +1137,11 @@ AS $$
 $$;
 
 -- The destinations of an export, each once, in its order; ties: the sources that it is connected
--- to, with what its Config is there, NULL if the export says nothing of that.
+-- to, with what its Config is there, NULL if the export says nothing of that; settings: how many
+-- it has for a request, one unless its places in the export differ.
 CREATE FUNCTION rswebhook.import_destinations(config jsonb,
     OUT id text, OUT name text, OUT kind text, OUT object jsonb, OUT config_given jsonb, OUT ties jsonb,
-    OUT sources bigint)
+    OUT sources bigint, OUT settings bigint)
 RETURNS SETOF record
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
@@ -1171,12 +1182,15 @@ AS $$
     SELECT f.object ->> 'id', coalesce(f.object ->> 'name', f.object ->> 'displayName'),
            CASE WHEN k.kind ~ '^HTTP([ _]WEBHOOK)?$' THEN 'HTTP'
                 WHEN k.kind IS NOT NULL THEN k.kind
-                WHEN f.config ? 'webhookUrl' THEN 'WEBHOOK'
-                WHEN f.config ? 'apiUrl' THEN 'HTTP' END,
+                WHEN f.config ? 'apiUrl' THEN 'HTTP'
+                WHEN f.config ? 'webhookUrl' THEN 'WEBHOOK' END,
            f.object, f.config,
            CASE WHEN p.ties IS NOT NULL THEN p.ties
                 WHEN EXISTS (SELECT FROM connection) OR EXISTS (SELECT FROM tie) THEN '[]' END,
-           (SELECT count(*) FROM source s WHERE s.value ->> 'enabled' IS DISTINCT FROM 'false')
+           (SELECT count(*) FROM source s WHERE s.value ->> 'enabled' IS DISTINCT FROM 'false'),
+           (SELECT count(DISTINCT (g.object ->> 'name', g.config - '{consentManagement,oneTrustCookieCategories,
+                    ketchConsentPurposes,eventFilteringOption,eventFiltering,whitelistedEvents,blacklistedEvents}'::text[]))
+            FROM given g WHERE g.key = f.key)
         FROM first f
         CROSS JOIN LATERAL (
             SELECT upper(coalesce(CASE jsonb_typeof(f.object -> 'type') WHEN 'string' THEN f.object ->> 'type' END,
@@ -1191,6 +1205,52 @@ AS $$
                        ORDER BY p.source ->> 'name', p.source_id) AS ties
             FROM pair p JOIN first g ON g.key = p.key GROUP BY p.key) p ON p.key = f.key
         ORDER BY f.place
+$$;
+
+-- The names in a list of events.
+CREATE FUNCTION rswebhook.import_events(list jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    names jsonb;
+    nameless bigint;
+BEGIN
+    IF jsonb_typeof(coalesce(list, '[]')) NOT IN ('array', 'null') THEN
+        PERFORM rswebhook.import_refuse('Its list of events is not an array.');
+    END IF;
+    SELECT coalesce(jsonb_agg(DISTINCT t.name ORDER BY t.name) FILTER (WHERE t.name <> ''), '[]'),
+           min(e.place) FILTER (WHERE jsonb_typeof(coalesce(n.name, 'null')) NOT IN ('string', 'number'))
+        INTO names, nameless
+        FROM jsonb_array_elements(CASE jsonb_typeof(list) WHEN 'array' THEN list ELSE '[]' END) WITH ORDINALITY AS e (value, place)
+        CROSS JOIN LATERAL (SELECT CASE jsonb_typeof(e.value) WHEN 'object' THEN rswebhook.import_keys(e.value) -> 'eventName'
+                                                              ELSE e.value END AS name) n
+        CROSS JOIN LATERAL (SELECT btrim(n.name #>> '{}', E' \t\r\n') AS name) t;
+    IF nameless IS NOT NULL THEN
+        PERFORM rswebhook.import_refuse(format('Element %s of its list of events has no name.', nameless));
+    END IF;
+    RETURN names;
+END
+$$;
+
+-- An element of a setting for consent: what there is a setting for, with RudderStack's keys.
+CREATE FUNCTION rswebhook.import_consent(element jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF jsonb_typeof(element) <> 'object' THEN
+        RETURN element;
+    END IF;
+    RETURN (SELECT coalesce(jsonb_object_agg(e.key, CASE
+                    WHEN e.key = 'consents' AND jsonb_typeof(e.value) = 'array'
+                        THEN (SELECT coalesce(jsonb_agg(rswebhook.import_consent(c.value) ORDER BY c.place), '[]')
+                              FROM jsonb_array_elements(e.value) WITH ORDINALITY AS c (value, place))
+                    ELSE e.value END), '{}')
+            FROM jsonb_each(rswebhook.import_keys(element)) e
+            WHERE e.key IN ('provider', 'consents', 'consent', 'oneTrustCookieCategory', 'purpose') OR
+                  (e.key = 'resolutionStrategy' AND e.value IN ('"and"', '"or"')));
+END
 $$;
 
 -- What a Config says of the events of one kind of source, as columns; nothing of what is not in it.
@@ -1214,12 +1274,7 @@ BEGIN
                              ELSE coalesce(config -> 'blacklistedEvents', config #> '{eventFiltering,blacklist}') END;
         filters := '{"events": null, "excluded_events": null}';
         IF listed IS NOT NULL THEN
-            filters := filters || jsonb_build_object(listed, (
-                SELECT coalesce(jsonb_agg(DISTINCT n.name ORDER BY n.name), '[]')
-                FROM jsonb_array_elements(CASE WHEN jsonb_typeof(given) = 'array' THEN given ELSE '[]' END) e
-                CROSS JOIN LATERAL (SELECT btrim(CASE WHEN jsonb_typeof(e.value) = 'object' THEN e.value ->> 'eventName'
-                                                      ELSE e.value #>> '{}' END, E' \t\r\n') AS name) n
-                WHERE n.name <> ''));
+            filters := filters || jsonb_build_object(listed, rswebhook.import_events(given));
         END IF;
     END IF;
 
@@ -1230,16 +1285,14 @@ BEGIN
             SELECT e.value INTO given FROM jsonb_each(given) e
                 WHERE lower(replace(e.key, '_', '') COLLATE "C") = source_type;
         END IF;
-        -- as RudderStack reads it, which is lenient
-        IF setting = 'consentManagement' AND jsonb_typeof(given) = 'array' THEN
-            SELECT coalesce(jsonb_agg(CASE WHEN jsonb_typeof(e.entry) <> 'object' OR
-                                                e.entry ->> 'resolutionStrategy' IN ('and', 'or') THEN e.entry
-                                           ELSE e.entry - 'resolutionStrategy' END ORDER BY e.place), '[]')
-                INTO given
-                FROM (SELECT CASE jsonb_typeof(a.value) WHEN 'object' THEN rswebhook.import_keys(a.value) ELSE a.value END AS entry,
-                             a.place
+        -- what RudderStack passes by says nothing; what it cannot read is an error of the table's
+        IF jsonb_typeof(given) = 'array' THEN
+            SELECT coalesce(jsonb_agg(e.element ORDER BY e.place), '[]') INTO given
+                FROM (SELECT rswebhook.import_consent(a.value) AS element, a.place
                       FROM jsonb_array_elements(given) WITH ORDINALITY AS a (value, place)) e
-                WHERE jsonb_typeof(e.entry) <> 'object' OR (e.entry ->> 'provider' <> '' AND e.entry -> 'consents' <> '[]');
+                WHERE NOT (setting = 'consentManagement' AND
+                           (coalesce(e.element -> 'provider', '0') IN ('""', 'null') OR
+                            coalesce(e.element -> 'consents', '0') IN ('[]', 'null')));
         END IF;
         filters := filters || '{"consent": null}';
         IF given NOT IN ('[]', 'null') THEN
@@ -1259,6 +1312,16 @@ AS $$
     SELECT CASE WHEN s.name IS NULL THEN to_jsonb(given) ELSE jsonb_build_object('env', s.name) END
         FROM (SELECT coalesce(substring(given, '^\s*env\.(.*\S)\s*$'),
                               substring(given, '^\s*\{\{\s*\.(\w+)\s*\}\}\s*$')) AS name) s
+$$;
+
+-- The path in the event of dynamic config, {{ path || default }}; NULL: it is none.
+CREATE FUNCTION rswebhook.import_template(given text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT regexp_replace(
+        substring(given, '^\s*\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*\|\|.*\}\}\s*$'),
+        '^(event|message)\.', '')
 $$;
 
 -- What cannot become a destination at all.
@@ -1281,6 +1344,7 @@ AS $$
 DECLARE
     item jsonb;
     named jsonb;
+    templates text[] := '{}';
 BEGIN
     IF jsonb_typeof(coalesce(list, 'null')) NOT IN ('array', 'null') THEN
         PERFORM rswebhook.import_refuse('Its headers are not an array.');
@@ -1294,11 +1358,17 @@ BEGIN
             PERFORM rswebhook.import_refuse(format('Element %s of its headers has no name.', place));
         END IF;
         name := named #>> '{}';
+        CONTINUE WHEN coalesce(name, '') !~ '\S';
         value := CASE WHEN item -> value_key = 'null' THEN '' ELSE item ->> value_key END;
         IF value ~ '^\*{3,}$' THEN
             PERFORM rswebhook.import_refuse(format('The value of its header %s is hidden in the export.', rswebhook.import_quote(name)));
+        ELSIF value_key = 'from' AND jsonb_typeof(item -> value_key) <> 'string' THEN
+            PERFORM rswebhook.import_refuse(format('The value of its header %s is not a string.', rswebhook.import_quote(name)));
+        ELSIF rswebhook.import_template(name) IS NOT NULL AND lower(name COLLATE "C") = ANY (templates) THEN
+            PERFORM rswebhook.import_refuse(format('Several of its headers are named by one template, %s: each would have another name.',
+                                                   rswebhook.import_quote(name)));
         END IF;
-        CONTINUE WHEN coalesce(name, '') !~ '\S';
+        templates := templates || CASE WHEN rswebhook.import_template(name) IS NOT NULL THEN lower(name COLLATE "C") END;
         RETURN NEXT;
     END LOOP;
 END
@@ -1322,24 +1392,35 @@ AS $$
           "format": "json", "xml_root": null}'
 $$;
 
--- Those of an HTTP destination's. What is in the server's environment can only be in headers.
+-- Those of an HTTP destination's. What is in the server's environment can only be in headers, and
+-- so can a literal whose name is a template, if no other template comes before it.
 CREATE FUNCTION rswebhook.import_http(config jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH header AS MATERIALIZED (
-        SELECT h.place, h.name, h.value, rswebhook.import_secret(h.value) AS secret
+    WITH given AS MATERIALIZED (
+        SELECT h.place, h.name, h.value, rswebhook.import_secret(h.value) AS secret,
+               num_nonnulls(rswebhook.import_template(h.name), rswebhook.import_template(h.value)) AS templates
         FROM rswebhook.import_headers(config -> 'headers', 'to', 'from') h
-        WHERE h.value IS NOT NULL AND lower(h.name COLLATE "C") <> 'content-type')
+        WHERE h.value IS NOT NULL AND lower(h.name COLLATE "C") <> 'content-type'),
+    -- of one name, the first that is something counts: no other one after what is that for sure
+    header AS MATERIALIZED (
+        SELECT g.*, jsonb_typeof(g.secret) = 'object' OR
+                    (rswebhook.import_template(g.name) IS NOT NULL AND g.value !~ '[$'']' AND
+                     sum(g.templates) OVER (ORDER BY g.place) = 1) AS is_fixed
+        FROM given g
+        WHERE NOT EXISTS (
+            SELECT FROM given earlier
+            WHERE earlier.name = g.name AND earlier.place < g.place AND
+                  (jsonb_typeof(earlier.secret) = 'object' OR
+                   (earlier.value <> '' AND earlier.value !~ '[$'']' AND earlier.templates = 0))))
     SELECT jsonb_build_object(
         'url', config ->> 'apiUrl',
         'method', coalesce(config ->> 'method', 'POST'),
-        'headers', (
-            SELECT coalesce(jsonb_object_agg(h.name, h.secret), '{}') FROM header h
-            WHERE jsonb_typeof(h.secret) = 'object'),
+        'headers', (SELECT coalesce(jsonb_object_agg(h.name, h.secret), '{}') FROM header h WHERE h.is_fixed),
         'header_mapping', (
             SELECT coalesce(jsonb_agg(jsonb_build_object('to', h.name, 'from', h.value) ORDER BY h.place), '[]')
-            FROM header h WHERE jsonb_typeof(h.secret) <> 'object'),
+            FROM header h WHERE NOT h.is_fixed),
         'query_mapping', coalesce(nullif(config -> 'queryParams', 'null'), '[]'),
         'path_parts', CASE jsonb_typeof(config -> 'pathParams') WHEN 'array' THEN config -> 'pathParams' END,
         'body_mapping', CASE WHEN coalesce(config -> 'isDefaultMapping', 'null') NOT IN ('null', 'false', '""', '0')
@@ -1361,6 +1442,7 @@ DECLARE
     secret text := CASE kind WHEN 'basic' THEN config ->> 'password' WHEN 'bearer' THEN config ->> 'bearerToken'
                              WHEN 'api_key' THEN config ->> 'apiKeyValue' END;
     header text := CASE kind WHEN 'api_key' THEN config ->> 'apiKeyName' WHEN 'none' THEN NULL ELSE 'Authorization' END;
+    username text := CASE kind WHEN 'basic' THEN config ->> 'username' END;
 BEGIN
     -- a header of that name wins; RudderStack sends both if their case differs
     IF EXISTS (SELECT FROM rswebhook.import_headers(config -> 'headers', 'to', 'from') h
@@ -1369,12 +1451,16 @@ BEGIN
     END IF;
     IF kind <> 'none' AND secret ~ '^\*{3,}$' THEN
         PERFORM rswebhook.import_refuse('Its password, token or key is hidden in the export.');
-    ELSIF kind <> 'none' AND secret ~ '^\s*\{\{.*\|\|.*\}\}\s*$' THEN
-        PERFORM rswebhook.import_refuse('Its password, token or key is a template, which only headers can be.');
+    ELSIF kind <> 'none' AND num_nonnulls(rswebhook.import_template(secret), rswebhook.import_template(username),
+                                          rswebhook.import_template(header)) > 0 THEN
+        PERFORM rswebhook.import_refuse('Its user name, password, token or key is a template, which only headers can be.');
+    ELSIF kind <> 'none' AND jsonb_typeof(rswebhook.import_secret(coalesce(username, header))) = 'object' THEN
+        PERFORM rswebhook.import_refuse('Its user name, or the name of its header, is in an environment or a variable, where only'
+                                        ' a password, token or key can be: put it into the export itself.');
     END IF;
     secret := rswebhook.import_secret(secret) #>> '{}';
     RETURN jsonb_build_object('auth_type', kind,
-        'auth_username', CASE kind WHEN 'basic' THEN config ->> 'username' END,
+        'auth_username', CASE kind WHEN 'basic' THEN username END,
         'auth_password', CASE kind WHEN 'basic' THEN secret END,
         'auth_token', CASE WHEN kind IN ('bearer', 'api_key') THEN secret END,
         'auth_header', CASE kind WHEN 'api_key' THEN header END);
@@ -1386,7 +1472,11 @@ CREATE FUNCTION rswebhook.import_remarks(kind text, object jsonb, config jsonb) 
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH remark (place, remark) AS (
+    WITH taking AS MATERIALIZED (
+        SELECT h.place, h.name, rswebhook.import_template(t.given) AS path
+        FROM rswebhook.import_headers(CASE WHEN kind <> 'HTTP' THEN config -> 'headers' END, 'from', 'to') h
+        CROSS JOIN unnest(ARRAY[h.name, h.value]) AS t (given)),
+    remark (place, remark) AS (
         SELECT 1, format('There is no setting for %s of its Config.', rswebhook.import_quote(VARIADIC array_agg(k.key ORDER BY k.key)))
             FROM jsonb_object_keys(config) AS k (key)
             WHERE config -> k.key <> 'null' AND k.key <> ALL ('{headers,connectionMode,useNativeSDK,useNativeSDKToSend,
@@ -1432,7 +1522,20 @@ AS $$
             FROM (SELECT substring(t.value #>> '{}', '^\s*\{\{\s*\.(\w+)\s*\}\}\s*$') AS name
                   FROM jsonb_path_query(config, '$.** ? (@.type() == "string")') AS t (value)) v
             WHERE v.name IS NOT NULL
-            HAVING count(*) > 0)
+            HAVING count(*) > 0
+        UNION ALL
+        SELECT 9, format('Of its headers that take the same out of the event, the one with the shorter name does so here, and in'
+                         ' RudderStack the first: %s.', rswebhook.import_quote(VARIADIC array_agg(DISTINCT t.path)))
+            FROM taking t JOIN taking later ON later.place > t.place
+            WHERE (octet_length(later.name), later.name COLLATE "C") < (octet_length(t.name), t.name COLLATE "C") AND
+                  (starts_with(t.path || '.', later.path || '.') OR starts_with(later.path || '.', t.path || '.'))
+            HAVING count(*) > 0
+        UNION ALL
+        SELECT 10, 'Its headers take Content-Type away, which is sent here.'
+            FROM (SELECT h.value
+                  FROM rswebhook.import_headers(CASE WHEN kind <> 'HTTP' THEN config -> 'headers' END, 'from', 'to') h
+                  WHERE lower(h.name COLLATE "C") = 'content-type' ORDER BY h.place DESC LIMIT 1) c
+            WHERE c.value IS NULL AND coalesce(config ->> 'webhookMethod', 'POST') NOT IN ('GET', 'DELETE'))
     SELECT coalesce(array_agg(r.remark ORDER BY r.place), '{}') FROM remark r
 $$;
 
@@ -1488,6 +1591,17 @@ AS $$
             WHERE e.entry -> 'resolutionStrategy' NOT IN ('null', '""', '"and"', '"or"')
             HAVING count(*) > 0
         UNION ALL
+        SELECT format('There is no setting for %s of its consent, and RudderStack reads no such key either.',
+                      rswebhook.import_quote(VARIADIC array_agg(DISTINCT k.key)))
+            FROM tie t
+            CROSS JOIN unnest('{consentManagement,oneTrustCookieCategories,ketchConsentPurposes}'::text[]) AS s (setting)
+            CROSS JOIN LATERAL jsonb_path_query(coalesce(t.tie -> 'config', import_ties.config) -> s.setting,
+                                                'strict $.** ? (@.type() == "array")') AS l (list)
+            CROSS JOIN LATERAL jsonb_array_elements(l.list) AS c (entry)
+            CROSS JOIN LATERAL jsonb_object_keys(rswebhook.import_keys(c.entry)) AS k (key)
+            WHERE k.key <> ALL ('{provider,resolutionStrategy,consents,consent,oneTrustCookieCategory,purpose}'::text[])
+            HAVING count(*) > 0
+        UNION ALL
         SELECT format('There is nothing here like %s of a connection.', rswebhook.import_quote(VARIADIC array_agg(DISTINCT k.key)))
             FROM live l CROSS JOIN LATERAL jsonb_object_keys(l.own) AS k (key)
             WHERE k.key <> ALL ('{consentManagement,oneTrustCookieCategories,ketchConsentPurposes,eventFilteringOption,
@@ -1499,8 +1613,8 @@ AS $$
            (SELECT coalesce(array_agg(r.remark), '{}') FROM remark r)
 $$;
 
--- The name that a destination has here: its own where that can be one, and is no other's.
-CREATE FUNCTION rswebhook.import_name(name text, id text, namesakes bigint) RETURNS text
+-- The names that a destination may have here: its own where that can be one, and one with its id.
+CREATE FUNCTION rswebhook.import_names(name text, id text, OUT own text, OUT derived text)
     LANGUAGE plpgsql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1508,18 +1622,44 @@ DECLARE
     fitted text := btrim(regexp_replace(coalesce(name, ''), '[[:cntrl:]]', ' ', 'g'));
     suffix text := CASE WHEN octet_length(id) BETWEEN 1 AND 30 AND id !~ '[[:cntrl:][:space:]]' THEN id ELSE left(md5(coalesce(id, name)), 8) END;
 BEGIN
-    IF fitted = name AND fitted <> '' AND octet_length(name) <= 63 AND namesakes = 1 AND
-       upper(name COLLATE "C") NOT IN ('POST', 'PUT', 'PATCH', 'GET', 'DELETE') THEN
-        RETURN name;
-    ELSIF suffix IS NULL THEN
-        PERFORM rswebhook.import_refuse('It has no name.');
-    ELSIF namesakes > 1 AND id IS NULL THEN
-        PERFORM rswebhook.import_refuse('Another one has the same name, and neither has an id.');
-    END IF;
+    own := CASE WHEN fitted = name AND fitted <> '' AND octet_length(name) <= 63 AND
+                     upper(name COLLATE "C") NOT IN ('POST', 'PUT', 'PATCH', 'GET', 'DELETE') THEN name END;
     WHILE octet_length(fitted) + 1 + octet_length(suffix) > 63 LOOP
         fitted := left(fitted, -1);
     END LOOP;
-    RETURN ltrim(rtrim(fitted) || ' ' || suffix);
+    derived := ltrim(rtrim(fitted) || ' ' || suffix);
+END
+$$;
+
+-- Kind and URL of a destination that there is.
+CREATE FUNCTION rswebhook.import_request(name text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat_ws(' ', CASE WHEN d.header_mapping IS NULL THEN 'WEBHOOK' ELSE 'HTTP' END, d.url)
+        FROM rswebhook.destination d WHERE d.name = import_request.name
+$$;
+
+-- The one of them that it gets if it has none yet: its own, unless others of the export have it.
+-- request: its kind and URL; ids: of all that have its name; used: names that are others'.
+CREATE FUNCTION rswebhook.import_name(name text, id text, request text, ids text[], used text[]) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    names record := rswebhook.import_names(name, id);
+BEGIN
+    IF names.own <> ALL (used) AND (cardinality(ids) = 1 OR rswebhook.import_request(names.own) = request) THEN
+        RETURN names.own;
+    ELSIF names.derived IS NULL THEN
+        PERFORM rswebhook.import_refuse('It has no name.');
+    ELSIF id IS NULL AND cardinality(ids) > 1 THEN
+        PERFORM rswebhook.import_refuse('Another one has the same name, and neither has an id.');
+    ELSIF names.derived = ANY (used) THEN
+        PERFORM rswebhook.import_refuse(format('The name that it would have here, %s, is that of another one: rename one of them.',
+                                               rswebhook.import_quote(names.derived)));
+    END IF;
+    RETURN names.derived;
 END
 $$;
 
@@ -1550,9 +1690,34 @@ BEGIN
 END
 $$;
 
--- One of them, as a row; its id, and what could not be mapped.
+-- A secret of a destination's that would be emptied: some exports have nothing in place of one.
+CREATE FUNCTION rswebhook.import_emptied(destination integer, columns jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH header AS (
+        SELECT 'old' AS side, h.key AS name, h.value FROM rswebhook.destination d, jsonb_each(d.headers) h WHERE d.id = destination
+        UNION ALL
+        SELECT 'old', m.value ->> 'to', m.value -> 'from'
+            FROM rswebhook.destination d, jsonb_array_elements(d.header_mapping) m WHERE d.id = destination
+        UNION ALL
+        SELECT 'new', h.key, h.value FROM jsonb_each(columns -> 'headers') h
+        UNION ALL
+        SELECT 'new', m.value ->> 'to', m.value -> 'from' FROM jsonb_array_elements(nullif(columns -> 'header_mapping', 'null')) m)
+    SELECT format('The value of its header %s', rswebhook.import_quote(n.name))
+        FROM header n JOIN header o ON lower(o.name COLLATE "C") = lower(n.name COLLATE "C")
+        WHERE n.side = 'new' AND o.side = 'old' AND n.value = '""' AND o.value <> '""'
+    UNION ALL
+    SELECT 'Its password'
+        FROM rswebhook.destination d WHERE d.id = destination AND columns ->> 'auth_type' = 'basic' AND
+              coalesce(columns ->> 'auth_password', '') = '' AND d.auth_password <> ''
+    LIMIT 1
+$$;
+
+-- One of them, as a row; its id, and what could not be mapped. held: what somebody has to look at
+-- before it delivers, of which there may be more.
 CREATE FUNCTION rswebhook.import_one(name text, kind text, object jsonb, config jsonb, ties jsonb, sources bigint,
-                                     OUT id integer, OUT remarks text[])
+                                     held text[], OUT id integer, OUT remarks text[])
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1560,26 +1725,33 @@ DECLARE
     tied record := rswebhook.import_ties(config, ties);
     columns jsonb := CASE kind WHEN 'HTTP' THEN rswebhook.import_http(config) ELSE rswebhook.import_webhook(config) END;
     url text := columns ->> 'url';
-    host text := substring(url, '\|\|\s*"*\s*https?://([^/?#"\s}]+)');
+    host text := substring(url, '(?i)\|\|\s*"*\s*https?://([^/?#"\s}]+)');
     before record;
-    is_new boolean;
+    emptied text;
+    lost text[];
     live text[] := (SELECT array_agg(t.value ->> 'source') FROM jsonb_array_elements(ties) t WHERE t.value -> 'live' = 'true');
     gets_nothing boolean := (ties IS NOT NULL AND live IS NULL) OR object -> 'isProcessorEnabled' = 'false';
-    is_held boolean := tied.unsettled <> '{}';
 BEGIN
-    SELECT d.allowed_hosts, d.header_mapping INTO before FROM rswebhook.destination d WHERE d.name = import_one.name;
-    is_new := NOT FOUND;
+    SELECT d.id, d.allowed_hosts, d.header_mapping, d.enabled, i.held INTO before
+        FROM rswebhook.destination d LEFT JOIN rswebhook.imported i ON i.destination_id = d.id
+        WHERE d.name = import_one.name;
+    held := held || tied.unsettled;
     remarks := rswebhook.import_remarks(kind, object, config) || tied.remarks;
     IF kind <> 'HTTP' AND before.header_mapping IS NOT NULL THEN
         -- it was one before
         columns := columns || rswebhook.import_auth('{}');
     END IF;
 
+    emptied := rswebhook.import_emptied(before.id, columns);
+    IF emptied IS NOT NULL THEN
+        PERFORM rswebhook.import_refuse(format('%s is empty in the export, and not here: put it into the export, or empty it here.',
+                                               emptied));
+    END IF;
     IF coalesce(url, '') = '' THEN
         PERFORM rswebhook.import_refuse('Its Config has no URL.');
     ELSIF jsonb_typeof(rswebhook.import_secret(url)) = 'object' THEN
         PERFORM rswebhook.import_refuse('Its URL is in an environment or a variable: put it into the export itself.');
-    ELSIF url ~ '^\s*\{\{.*\|\|.*\}\}\s*$' AND coalesce(cardinality(before.allowed_hosts), 0) = 0 THEN
+    ELSIF rswebhook.import_template(url) IS NOT NULL AND coalesce(cardinality(before.allowed_hosts), 0) = 0 THEN
         IF host IS NULL THEN
             PERFORM rswebhook.import_refuse('Its URL is a template without a default: insert a destination of that name with'
                                             ' allowed_hosts, the hosts that it may lead to, and import it again.');
@@ -1592,14 +1764,31 @@ BEGIN
     IF columns::text ~ '\{\{\s*\.\w' THEN
         PERFORM rswebhook.import_refuse('It has a variable of the command line tool where only a value can be: put that into the export.');
     ELSIF jsonb_path_exists(columns, '$.** ? (@ like_regex "^\\s*env[.]")') THEN
-        remarks := remarks || 'Only headers, passwords, tokens and keys are read from the environment: another env. is sent as it is.'::text;
+        PERFORM rswebhook.import_refuse('Only headers, passwords, tokens and keys are read from the environment: put what another'
+                                        ' env. stands for into the export itself.');
+    END IF;
+
+    -- what a template stands for is not in what is sent, even where RudderStack makes nothing of it
+    lost := ARRAY(
+        SELECT DISTINCT rswebhook.import_template(t.given) AS path
+        FROM (SELECT v.value #>> '{}' AS given FROM jsonb_path_query(config, 'strict $.** ? (@.type() == "string")') AS v (value)
+              EXCEPT ALL
+              (SELECT v.value #>> '{}' FROM jsonb_path_query(columns, 'strict $.** ? (@.type() == "string")') AS v (value)
+               UNION ALL
+               SELECT k.key FROM jsonb_object_keys(columns -> 'headers') AS k (key))) t
+        WHERE rswebhook.import_template(t.given) IS NOT NULL AND t.given ~ '^\s*\{\{\s*(event|message)\.'
+        ORDER BY path);
+    IF lost <> '{}' THEN
+        remarks := remarks || format('Templates of its Config that are left out here take this out of each event in RudderStack: %s.',
+                                     rswebhook.import_quote(VARIADIC lost));
+        held := held || 'templates'::text;
     END IF;
 
     IF coalesce(nullif(object -> 'transformation', 'null'), '""') <> '""' OR
        coalesce(nullif(object -> 'transformations', 'null'), '[]') <> '[]' OR
        object -> 'areTransformationsConnected' = 'true' THEN
         remarks := remarks || 'Its transformation cannot run here: an event is sent as it was given to rswebhook_send().'::text;
-        is_held := true;
+        held := held || 'transformation'::text;
     END IF;
     IF gets_nothing THEN
         remarks := remarks || 'It is disabled, as no source sends it anything through a server.'::text;
@@ -1608,28 +1797,39 @@ BEGIN
                                      rswebhook.import_quote(VARIADIC live));
     END IF;
 
-    -- what may have sent less there than here waits for somebody who looks at it
+    -- what may have sent less there than here waits for somebody who looks at it, once
     IF gets_nothing OR object -> 'enabled' = 'false' THEN
         columns := columns || '{"enabled": false}';
-    ELSIF is_held AND is_new THEN
+    ELSIF held = '{}' THEN
+        IF object ? 'enabled' OR ties IS NOT NULL THEN
+            columns := columns || '{"enabled": true}';
+        END IF;
+    ELSIF NOT before.enabled OR NOT held <@ coalesce(before.held, '{}') THEN
         columns := columns || '{"enabled": false}';
         remarks := remarks || 'So it is disabled until somebody enables it.'::text;
-    ELSIF NOT is_held AND (object ? 'enabled' OR ties IS NOT NULL) THEN
-        columns := columns || '{"enabled": true}';
     END IF;
     id := rswebhook.import_write(name, columns || tied.filters);
+    INSERT INTO rswebhook.imported AS i (destination_id, rudderstack_id, held)
+        VALUES (import_one.id, object ->> 'id', import_one.held)
+        ON CONFLICT (destination_id) DO UPDATE SET rudderstack_id = excluded.rudderstack_id, held = excluded.held
+        WHERE (i.rudderstack_id, i.held) IS DISTINCT FROM (excluded.rudderstack_id, excluded.held);
 END
 $$;
 
--- All of them, as rows.
+-- All of them, as rows. What is compiled here takes longer than it saves: exports are small,
+-- whatever the planner expects of functions over jsonb.
 CREATE FUNCTION rswebhook.import_all(config jsonb, called text,
     OUT name text, OUT id integer, OUT not_mapped text)
 RETURNS SETOF record
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
+    SET jit = off
 AS $$
 DECLARE
     given record;
+    used text[] := '{}';
+    others text[];
+    held text[];
     remarks text[];
     message text;
     detail text;
@@ -1639,10 +1839,22 @@ BEGIN
         RAISE program_limit_exceeded USING MESSAGE = 'config has more than 64 MB',
             HINT = 'Import the workspace in several parts.';
     END IF;
+    DELETE FROM rswebhook.imported i WHERE NOT EXISTS (SELECT FROM rswebhook.destination d WHERE d.id = i.destination_id);
     FOR given IN
-        SELECT i.*, count(*) OVER () AS total,
-               count(*) FILTER (WHERE i.kind IN ('WEBHOOK', 'HTTP')) OVER (PARTITION BY i.name) AS namesakes
-        FROM rswebhook.import_destinations(config) WITH ORDINALITY AS i ORDER BY i.ordinality
+        SELECT i.*, count(*) OVER () AS total, r.request, b.before, array_agg(b.before) OVER () AS befores,
+               array_agg(i.id) FILTER (WHERE i.kind IN ('WEBHOOK', 'HTTP')) OVER named AS ids,
+               array_agg(r.request) FILTER (WHERE i.kind IN ('WEBHOOK', 'HTTP')) OVER named AS requests,
+               -- new, or held for this before
+               b.held IS NULL OR 'name' = ANY (b.held) AS asks
+        FROM rswebhook.import_destinations(config) WITH ORDINALITY AS i
+        CROSS JOIN LATERAL (SELECT concat_ws(' ', i.kind, i.config_given ->> CASE i.kind WHEN 'HTTP' THEN 'apiUrl' ELSE 'webhookUrl' END) AS request) r
+        LEFT JOIN LATERAL (
+            SELECT d.name AS before, m.held
+            FROM rswebhook.imported m JOIN rswebhook.destination d ON d.id = m.destination_id
+            CROSS JOIN LATERAL rswebhook.import_names(i.name, i.id) n
+            WHERE m.rudderstack_id = i.id AND d.name IN (n.own, n.derived) ORDER BY d.id LIMIT 1) b ON called IS NULL
+        WINDOW named AS (PARTITION BY i.name)
+        ORDER BY i.ordinality
     LOOP
         IF called IS NOT NULL AND given.total > 1 THEN
             RAISE invalid_parameter_value USING MESSAGE = format('config has %s destinations, which cannot have one name', given.total),
@@ -1659,12 +1871,29 @@ BEGIN
             WHEN given.object -> 'deleted' = 'true' THEN 'Left out: it was deleted.' END;
         IF not_mapped IS NULL THEN
             BEGIN
-                name := coalesce(called, rswebhook.import_name(given.name, given.id, given.namesakes));
+                others := used || array_remove(given.befores, NULL);
+                name := coalesce(called, given.before,
+                                 rswebhook.import_name(given.name, given.id, given.request, given.ids, others));
+                -- one of their name that delivers, and is none of theirs
+                held := CASE WHEN called IS NULL AND given.asks AND cardinality(given.ids) > 1 AND given.name <> ALL (others) AND
+                                  rswebhook.import_request(given.name) <> ALL (given.requests) AND
+                                  (SELECT d.enabled FROM rswebhook.destination d WHERE d.name = given.name)
+                             THEN '{name}' ELSE '{}' END;
+                used := used || name;
                 SELECT o.id, o.remarks INTO id, remarks
-                    FROM rswebhook.import_one(name, given.kind, given.object, given.config_given, given.ties, given.sources) o;
+                    FROM rswebhook.import_one(name, given.kind, given.object, given.config_given, given.ties, given.sources, held) o;
+                IF held <> '{}' THEN
+                    remarks := format('There is a destination %s that is none of those that have this name in RudderStack now: if it was'
+                                      ' one of them, delete it, or each event arrives twice.', rswebhook.import_quote(given.name)) || remarks;
+                END IF;
                 IF called IS NULL AND name IS DISTINCT FROM given.name AND given.name IS NOT NULL THEN
                     remarks := format('Its name in RudderStack, %s, %s.', rswebhook.import_quote(given.name),
-                                      CASE WHEN given.namesakes > 1 THEN 'is that of several' ELSE 'cannot be one here' END) || remarks;
+                                      CASE WHEN cardinality(given.ids) > 1 THEN 'is that of several'
+                                           WHEN given.name = (rswebhook.import_names(given.name, given.id)).own THEN 'is that of another one here'
+                                           ELSE 'cannot be one here' END) || remarks;
+                END IF;
+                IF given.settings > 1 THEN
+                    remarks := remarks || 'It is in the export several times, with different settings: here are those of the first.'::text;
                 END IF;
                 not_mapped := nullif(array_to_string(remarks, E'\n'), '');
             EXCEPTION WHEN OTHERS THEN
@@ -1913,7 +2142,7 @@ BEGIN
         'rswebhook.destination_id(text)']::regprocedure[] || ARRAY(
             SELECT p.oid FROM pg_proc p
             WHERE p.pronamespace = 'rswebhook'::regnamespace AND p.proname LIKE 'import\_%')::regprocedure[]);
-    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON rswebhook.destination TO %s', role);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON rswebhook.destination, rswebhook.imported TO %s', role);
 END
 $$;
 

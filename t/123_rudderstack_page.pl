@@ -25,6 +25,12 @@ $page =~ s{https://(hooks|compare)\.example\.com}{$url{$1}}g;
 chdir $place or die "could not go to $place: $!\n";
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 
+# as who is no superuser, and has what the page says
+query($node, q{CREATE ROLE mover});
+query($node, qq{SELECT rswebhook.grant_$_('mover')}) foreach qw(editor sender operator);
+query($node, q{ALTER DATABASE postgres OWNER TO mover});
+$session->query('SET ROLE mover');
+
 while ($page =~ /^(?:#+ ([^\n]*)|```(\w+)\n(.*?)^```)$/gms)
 {
     if (defined $1)
@@ -44,6 +50,8 @@ while ($page =~ /^(?:#+ ([^\n]*)|```(\w+)\n(.*?)^```)$/gms)
     elsif ($kind eq 'sql')
     {
         my $log = -s $node->logfile;
+
+        $session->query('RESET ROLE') if $text =~ /rswebhook\.enrich/;
 
         is(scalar($receiver->new_requests), 0, "$section: nothing came that is not shown");
         $said = $session->query($text);

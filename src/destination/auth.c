@@ -19,6 +19,7 @@
 #include "destination/problem.h"
 #include "destination/secret.h"
 #include "destination/values.h"
+#include "transform/dynamic.h"
 #include "transform/header.h"
 #include "transform/json.h"
 #include "transform/request.h"
@@ -36,6 +37,8 @@ typedef enum Need
 static const char *const columns[AUTH_COLUMNS] = {
 	"auth_username", "auth_password", "auth_token", "auth_header"
 };
+
+static const bool is_secret[AUTH_COLUMNS] = {false, true, true, false};
 
 static const struct
 {
@@ -78,6 +81,26 @@ check_secret(const char *column, const char *text, FieldProblem *problem)
 	return detail == NULL || problem_set(problem, column, NULL, problem_sentence(detail), NULL);
 }
 
+/*
+ * What an event or the environment has to say of these columns: a secret may be in the
+ * environment, and a whole header a template.
+ */
+static bool
+check_late(const char *column, const char *text, bool is_secret, FieldProblem *problem)
+{
+	Template	found;
+	const char *variable = text;
+	int			len = strlen(text);
+
+	if (dynamic_template(text, len, &found))
+		return problem_set(problem, column, NULL, "Templates are not resolved here.",
+						   "Put the whole header into headers, where its value may be one, and set auth_type to \"none\".");
+	if (!is_secret && secret_in_environment(&variable, &len))
+		return problem_set(problem, column, NULL, "It is not read from the environment.",
+						   "Only auth_password, auth_token and values in headers are: put the text itself here.");
+	return true;
+}
+
 static bool
 check_columns(AuthType type, const char *const *values, FieldProblem *problem)
 {
@@ -94,6 +117,8 @@ check_columns(AuthType type, const char *const *values, FieldProblem *problem)
 			return problem_set(problem, columns[i], NULL,
 							   psprintf("auth_type \"%s\" needs it, and it is empty.", types[type].name),
 							   NULL);
+		if (given && !check_late(columns[i], values[i], is_secret[i], problem))
+			return false;
 	}
 	return true;
 }

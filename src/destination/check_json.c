@@ -75,11 +75,38 @@ static const char *
 name_problem(const char *name, int len)
 {
 	Template	found;
+	const char *variable = name;
+	int			variable_len = len;
 
+	if (secret_in_environment(&variable, &variable_len))
+		return "a header's value may be in the environment, but not its name";
 	if (!dynamic_template(name, len, &found))
 		return request_header_name_problem(name, len);
 	name = dynamic_fallback(&found);
 	return name[0] == '\0' ? NULL : request_header_name_problem(name, strlen(name));
+}
+
+/* RudderStack's "env.NAME" is a source of ours. */
+static void
+source_of_environment(JsonbValue *value)
+{
+	const char *text;
+	int			len;
+	JsonbPair	pair;
+	JsonbValue	object;
+	Jsonb	   *source;
+
+	if (value->type != jbvString)
+		return;
+	text = value->val.string.val;
+	len = value->val.string.len;
+	if (!secret_in_environment(&text, &len))
+		return;
+	json_set_string(&pair.key, "env", 3);
+	json_set_string(&pair.value, text, len);
+	json_set_object(&object, &pair, 1);
+	source = json_write(&object);
+	json_set_container(value, &source->root, VARSIZE(source) - VARHDRSZ);
 }
 
 /* Check a header and remember it. */
@@ -104,6 +131,7 @@ add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value
 
 	item.value = *value;
 	scalar_to_string(&item.value);
+	source_of_environment(&item.value);
 	if (secret_from_json(&item.value, &detail) == NULL)
 		return problem_set_part(problem, "headers", part, detail,
 								"Give the value as a JSON string.");
@@ -148,31 +176,6 @@ add_header(HeaderItems *headers, const JsonbValue *name, const JsonbValue *value
 	return true;
 }
 
-/* RudderStack's "env.NAME" is a source of ours. */
-static void
-source_of_environment(JsonbValue *value)
-{
-	static const char prefix[] = "env.";
-	const char *text;
-	int			len;
-	JsonbPair	pair;
-	JsonbValue	object;
-	Jsonb	   *source;
-
-	if (value->type != jbvString)
-		return;
-	text = value->val.string.val;
-	len = value->val.string.len;
-	js_trim(&text, &len);
-	if (len <= (int) strlen(prefix) || memcmp(text, prefix, strlen(prefix)) != 0)
-		return;
-	json_set_string(&pair.key, "env", 3);
-	json_set_string(&pair.value, text + strlen(prefix), len - strlen(prefix));
-	json_set_object(&object, &pair, 1);
-	source = json_write(&object);
-	json_set_container(value, &source->root, VARSIZE(source) - VARHDRSZ);
-}
-
 /*
  * One element of RudderStack's array.  Its user interface leaves an empty
  * pair behind, which means nothing there and nothing here.
@@ -202,7 +205,6 @@ add_header_element(HeaderItems *headers, const JsonbValue *element, int position
 		return true;
 	if (!has_to)
 		to.type = jbvNull;
-	source_of_environment(&to);
 	return add_header(headers, &from, &to, problem);
 }
 

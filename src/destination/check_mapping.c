@@ -18,6 +18,7 @@
 #include "base/encoding.h"
 #include "destination/auth.h"
 #include "destination/check_mapping.h"
+#include "destination/secret.h"
 #include "transform/dynamic.h"
 #include "transform/header.h"
 #include "transform/json.h"
@@ -35,6 +36,31 @@ static char *
 element(int position)
 {
 	return psprintf("element %d", position);
+}
+
+/*
+ * RudderStack reads any string of a Config from the environment; here that is for what is
+ * secret, in headers, and a text of that form is not sent as it is.
+ */
+static bool
+check_sources(const Mappings *mappings, MappingList which, FieldProblem *problem)
+{
+	for (int i = 0; i < mappings->count; i++)
+	{
+		const char *text = mappings->items[i].from;
+		int			len = strlen(text);
+
+		CHECK_FOR_INTERRUPTS();
+		if (secret_in_environment(&text, &len))
+			return problem_set_part(problem, columns[which],
+									which == MAPPING_PATH ? element(i + 1) : psprintf("\"%s\"", mappings->items[i].to),
+									"It is not read from the environment.",
+									which == MAPPING_HEADERS ?
+									"Put the header into headers, as {\"X-Name\": {\"env\": \"NAME\"}}, or a text that is meant so in single quotes." :
+									which == MAPPING_PATH ? "Put a text that is meant so into url." :
+									"Only headers can be: put a text that is meant so in single quotes.");
+	}
+	return true;
 }
 
 static bool
@@ -155,7 +181,8 @@ destination_mappings_check(const DestinationFields *fields, FieldProblem *proble
 
 		if (fields->mapping[which] == NULL)
 			continue;
-		if (!check_list(fields->mapping[which], which, &mappings, problem))
+		if (!check_list(fields->mapping[which], which, &mappings, problem) ||
+			!check_sources(&mappings, which, problem))
 			return false;
 		if (which == MAPPING_HEADERS && !check_headers(fields, &mappings, problem))
 			return false;

@@ -270,23 +270,61 @@ consent_allows(const Denied *denied, Jsonb *consent)
  * Checking
  * ---------------------------------------------------------------------
  */
+
+/* An object has no other keys than these; what one of them would have said is not ignored. */
 static bool
-check_ids(JsonbContainer *array, const char *setting, const char *key, FieldProblem *problem)
+check_keys(JsonbContainer *object, const char *const *known, int nknown, const char *setting,
+		   const char *hint, FieldProblem *problem)
 {
-	JsonbIterator *it = JsonbIteratorInit(array);
+	JsonbIterator *it = JsonbIteratorInit(object);
 	JsonbIteratorToken token;
 	JsonbValue	value;
-	Id			id;
 
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
+		bool		found = false;
+		Id			key;
+
 		CHECK_FOR_INTERRUPTS();
-		if (token == WJB_ELEM && value.type != jbvString &&
-			(value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data) ||
-			 !get_string(value.val.binary.data, key, &id)))
+		if (token != WJB_KEY)
+			continue;
+		key = (Id) {value.val.string.val, value.val.string.len};
+		for (int i = 0; !found && i < nknown; i++)
+			found = id_is(key, known[i]);
+		if (!found)
 			return problem_set_part(problem, "consent", setting,
-									"An element is neither a string nor an object.",
-									psprintf("Use elements such as {\"%s\": \"C0004\"}.", key));
+									psprintf("An element has a key \"%s\", which means nothing.", encoding_quotable(key.text, key.len)),
+									hint);
+	}
+	return true;
+}
+
+/* Of ids as strings, or as objects with them; an empty one is left behind by an interface. */
+static bool
+check_ids(JsonbContainer *array, const char *setting, const char *key, FieldProblem *problem)
+{
+	const char *hint = psprintf("Use elements such as {\"%s\": \"C0004\"}.", key);
+	JsonbIterator *it = JsonbIteratorInit(array);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	JsonbValue	id;
+
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		JsonbContainer *element;
+
+		CHECK_FOR_INTERRUPTS();
+		if (token != WJB_ELEM || value.type == jbvString)
+			continue;
+		element = value.type == jbvBinary ? value.val.binary.data : NULL;
+		if (element == NULL || !JsonContainerIsObject(element))
+			return problem_set_part(problem, "consent", setting,
+									"An element is neither a string nor an object.", hint);
+		if (!get(element, key, &id) || id.type != jbvString)
+			return problem_set_part(problem, "consent", setting,
+									psprintf("An element has no string \"%s\".", key), hint);
+		if (!check_keys(element, &key, 1, setting, hint, problem))
+			return false;
 	}
 	return true;
 }
@@ -294,25 +332,25 @@ check_ids(JsonbContainer *array, const char *setting, const char *key, FieldProb
 static bool
 check_entry(const JsonbValue *value, FieldProblem *problem)
 {
+	static const char *const keys[] = {"provider", "resolutionStrategy", "consents"};
 	JsonbContainer *entry = value->type == jbvBinary ? value->val.binary.data : NULL;
 	const char *hint = "Use an object such as {\"provider\": \"custom\", \"resolutionStrategy\": \"and\", \"consents\": [{\"consent\": \"ads\"}]}.";
-	JsonbContainer *ids;
-	JsonbValue	given;
+	JsonbValue	ids;
 	Id			string;
 
 	if (entry == NULL || !JsonContainerIsObject(entry))
 		return problem_set_part(problem, "consent", GENERIC, "An element is not an object.", hint);
+	if (!check_keys(entry, keys, lengthof(keys), GENERIC, hint, problem))
+		return false;
 	if (!get_string(entry, "provider", &string) || string.len == 0)
 		return problem_set_part(problem, "consent", GENERIC, "An element has no provider.", hint);
 	if (!get_string(entry, "resolutionStrategy", &string) ||
 		(string.len > 0 && !id_is(string, "and") && !id_is(string, "or")))
 		return problem_set_part(problem, "consent", GENERIC,
 								"A resolutionStrategy is neither \"and\" nor \"or\".", hint);
-	ids = get_array(entry, "consents");
-	if (ids == NULL && get(entry, "consents", &given) &&
-		(given.type != jbvBinary || !JsonContainerIsArray(given.val.binary.data)))
+	if (!get(entry, "consents", &ids) || ids.type != jbvBinary || !JsonContainerIsArray(ids.val.binary.data))
 		return problem_set_part(problem, "consent", GENERIC, "Its consents are not an array.", hint);
-	return ids == NULL || check_ids(ids, GENERIC, "consent", problem);
+	return check_ids(ids.val.binary.data, GENERIC, "consent", problem);
 }
 
 static bool

@@ -30,6 +30,7 @@ char	   *rswebhook_secret_sources = NULL;
 
 #define MAX_FILE_BYTES	(64 * 1024)
 #define BLANKS			" \t\r\n"
+#define RUDDERSTACK_ENV	"env."
 
 /* ---------------------------------------------------------------------
  * What a row says
@@ -127,20 +128,37 @@ skip_character(const char **at, char c)
 	return true;
 }
 
+bool
+secret_in_environment(const char **text, int *len)
+{
+	const char *name = *text;
+	int			name_len = *len;
+
+	js_trim(&name, &name_len);
+	if (name_len <= (int) strlen(RUDDERSTACK_ENV) ||
+		memcmp(name, RUDDERSTACK_ENV, strlen(RUDDERSTACK_ENV)) != 0)
+		return false;
+	*text = name + strlen(RUDDERSTACK_ENV);
+	*len = name_len - strlen(RUDDERSTACK_ENV);
+	return true;
+}
+
 /*
  * A text is taken for a reference from {"env" or {"file" on, and so is a whole object of one
  * string, whose key is a mistake then.  Paths and names need no escapes, so this is all
- * of JSON that matters.
+ * of JSON that matters.  RudderStack's env.NAME is one as well.
  */
 Secret *
 secret_from_text(const char *text, const char **problem)
 {
 	const char *at = text;
 	const char *kind;
-	const char *name;
+	const char *name = text;
 	int			kind_len;
-	int			name_len;
+	int			name_len = strlen(text);
 
+	if (secret_in_environment(&name, &name_len))
+		return make_reference("env", 3, name, name_len, problem);
 	if (!skip_character(&at, '{') || !quoted_word(&at, &kind, &kind_len))
 		return make_secret(SECRET_LITERAL, text, strlen(text));
 	if (skip_character(&at, ':') && quoted_word(&at, &name, &name_len) &&

@@ -6,7 +6,7 @@
  * A secret is in the row itself, or the row names where it is: an environment
  * variable of the server, or a file on its machine.  In JSON that is an object
  * with one key, {"env": "NAME"} or {"file": "/path"}; in a text column the
- * text of such an object.  Sources are read when an attempt is made, and only
+ * text of such an object, or RudderStack's env.NAME.  Sources are read when an attempt is made, and only
  * as far as rswebhook.secret_sources permits.
  *
  * Copyright (c) 2026, the rswebhook maintainers
@@ -41,6 +41,9 @@ extern Secret *secret_from_text(const char *text, const char **problem);
 
 /* Likewise of a string or an object; *problem is set for all other values. */
 extern Secret *secret_from_json(const JsonbValue *value, const char **problem);
+
+/* Is a text RudderStack's env.NAME?  It becomes the name then. */
+extern bool secret_in_environment(const char **text, int *len);
 
 /*
  * The value, which is text in the server encoding.  NULL with *why, one line

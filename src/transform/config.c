@@ -25,9 +25,6 @@
 #include "transform/pairs.h"
 #include "transform/values.h"
 
-/* Of a Config that is made of parts: what config_mapped_part() has made. */
-#define MAPPED_KEY	"mapped"
-
 static const struct
 {
 	const char *name;
@@ -244,15 +241,11 @@ read_config(TransformConfig *config, Jsonb *jsonb, Jsonb *templates)
 	read_url(config, &root, "webhookUrl", "webhookMethod");
 	if (get_array(jsonb, "headers", &value) != NULL)
 		read_header_items(config, &value, templates == NULL ? NULL : get_array(templates, "headers", &made_of));
-	if (config->of_parts && json_get(&root, MAPPED_KEY, strlen(MAPPED_KEY), &value))
-	{
-		if (templates != NULL)
-		{
-			json_set_container(&root, &templates->root, VARSIZE(templates) - VARHDRSZ);
-			templates = json_get(&root, MAPPED_KEY, strlen(MAPPED_KEY), &made_of) ? templates : NULL;
-		}
-		config->mapped = config_mapped_from_part(&value, templates != NULL ? &made_of : NULL);
-	}
+	if (!config->of_parts || !config_mapped_is_part(&root))
+		return;
+	if (templates != NULL)
+		json_set_container(&made_of, &templates->root, VARSIZE(templates) - VARHDRSZ);
+	config->mapped = config_mapped_from_part(&root, templates != NULL ? &made_of : NULL);
 }
 
 TransformConfig *
@@ -271,6 +264,24 @@ transform_config_from_jsonb(Jsonb *jsonb)
 	if (!dynamic_has_templates(jsonb))
 		read_config(config, jsonb, NULL);
 	return config;
+}
+
+/*
+ * Headers come first, and what is made of a destination's columns is looked at as the Config
+ * that they may have been imported from.
+ */
+const char *const *
+transform_config_order(const TransformConfig *config)
+{
+	static const char *const of_webhook[] = {NULL};
+	static const char *const of_http[] = {"headers", NULL};
+	static const char *const of_columns[] = {
+		"headers", "header_mapping", "webhookUrl", "webhookMethod", "path_parts", "query_mapping", "body_mapping", NULL
+	};
+
+	if (config->of_parts)
+		return of_columns;
+	return config_mapped_is_http(config->templates) ? of_http : of_webhook;
 }
 
 TransformConfig *
@@ -311,25 +322,26 @@ header_items(Jsonb *headers, JsonbValue *items)
 
 /* The parts as a Config. */
 static Jsonb *
-config_of_parts(const char *url, const char *method, Jsonb *headers, Jsonb *mapped)
+config_of_parts(const char *url, const char *method, Jsonb *headers, const MappedParts *mapped)
 {
-	JsonbPair	pairs[4];
+	JsonbPair	pairs[3 + MAX_MAPPED_PAIRS];
 	JsonbPair  *pair = pairs;
 	JsonbValue	config;
+	int			count;
 
-	/* jsonb's order: by length, then bytes */
-	if (mapped != NULL)
-	{
-		json_set_string(&pair->key, MAPPED_KEY, strlen(MAPPED_KEY));
-		json_set_container(&pair++->value, &mapped->root, VARSIZE(mapped) - VARHDRSZ);
-	}
 	json_set_string(&pair->key, "headers", 7);
 	header_items(headers, &pair++->value);
 	json_set_string(&pair->key, "webhookUrl", 10);
 	json_set_string(&pair++->value, url, strlen(url));
 	json_set_string(&pair->key, "webhookMethod", 13);
 	json_set_string(&pair++->value, method, strlen(method));
-	json_set_object(&config, pairs, pair - pairs);
+	count = pair - pairs;
+	if (mapped != NULL)
+		count += config_mapped_pairs(mapped, pair);
+	for (int i = 0; i < count; i++)
+		pairs[i].order = i;
+	pairs_sort(pairs, &count);
+	json_set_object(&config, pairs, count);
 	return json_write(&config);
 }
 
@@ -338,7 +350,6 @@ transform_config_from_parts(const char *url, const char *method, Jsonb *headers,
 							const MappedParts *mapped)
 {
 	TransformConfig *config = palloc0(sizeof(TransformConfig));
-	Jsonb	   *part = mapped != NULL ? config_mapped_part(mapped) : NULL;
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue	name;
@@ -347,25 +358,24 @@ transform_config_from_parts(const char *url, const char *method, Jsonb *headers,
 	config->of_parts = true;
 	if (url != NULL)
 	{
-		Jsonb	   *whole = config_of_parts(url, method, headers, part);
+		Jsonb	   *whole = config_of_parts(url, method, headers, mapped);
 
 		if (dynamic_has_templates(whole))
 		{
 			config->templates = whole;
 			return config;
 		}
-		pfree(whole);
+		json_set_container(&value, &whole->root, VARSIZE(whole) - VARHDRSZ);
+		if (mapped != NULL)
+			config->mapped = config_mapped_from_part(&value, NULL);
+		else
+			pfree(whole);
 	}
 	config->url_given = url != NULL;
 	json_set_string(&config->url, url != NULL ? pstrdup(url) : "",
 					url != NULL ? strlen(url) : 0);
 	json_set_string(&value, pstrdup(method), strlen(method));
 	set_method(config, &value);
-	if (part != NULL)
-	{
-		json_set_container(&value, &part->root, VARSIZE(part) - VARHDRSZ);
-		config->mapped = config_mapped_from_part(&value, NULL);
-	}
 
 	if (headers != NULL && JB_ROOT_IS_OBJECT(headers))
 	{

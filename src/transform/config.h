@@ -72,6 +72,9 @@ struct TransformConfig
 	const char *bad_header_detail;
 };
 
+/* Of one with templates, the keys for dynamic_resolve(). */
+extern const char *const *transform_config_order(const TransformConfig *config);
+
 /* What becomes of one with templates, as transform_config_from_jsonb(). */
 extern TransformConfig *transform_config_resolved(Jsonb *resolved, const TransformConfig *templates);
 

@@ -17,6 +17,9 @@
 #include "transform/json.h"
 #include "transform/xmltext.h"
 
+/* Of what is made of our columns, a member that is there if it makes requests by mappings. */
+#define FORMAT_KEY	"format"
+
 /* The formats there are: RudderStack's names and ours. */
 static const struct
 {
@@ -226,64 +229,53 @@ config_mapped_from_http(Jsonb *config, Jsonb *templates)
  * ---------------------------------------------------------------------
  */
 
-static void
-push_key(JsonbInState *state, const char *key)
+int
+config_mapped_pairs(const MappedParts *parts, JsonbPair *pairs)
 {
-	JsonbValue	value;
+	JsonbPair  *pair = pairs;
 
-	json_set_string(&value, key, strlen(key));
-	pushJsonbValue(state, WJB_KEY, &value);
-}
-
-static void
-push_text(JsonbInState *state, const char *key, const char *text)
-{
-	JsonbValue	value;
-
-	push_key(state, key);
-	json_set_string(&value, text, strlen(text));
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-Jsonb *
-config_mapped_part(const MappedParts *parts)
-{
-	JsonbInState state = {0};
-	JsonbValue	list;
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int which = 0; which < MAPPING_LISTS; which++)
 	{
 		Jsonb	   *given = parts->lists[which];
 
 		if (given == NULL)
 			continue;
-		push_key(&state, keys[which].own);
-		json_set_container(&list, &given->root, VARSIZE(given) - VARHDRSZ);
-		pushJsonbValue(&state, WJB_VALUE, &list);
+		json_set_string(&pair->key, keys[which].own, strlen(keys[which].own));
+		json_set_container(&pair++->value, &given->root, VARSIZE(given) - VARHDRSZ);
 	}
-	push_text(&state, "format", parts->format);
+	json_set_string(&pair->key, FORMAT_KEY, strlen(FORMAT_KEY));
+	json_set_string(&pair++->value, parts->format, strlen(parts->format));
 	if (parts->xml_root != NULL)
-		push_text(&state, "xml_root", parts->xml_root);
-	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	return JsonbValueToJsonb(state.result);
+	{
+		json_set_string(&pair->key, "xml_root", 8);
+		json_set_string(&pair++->value, parts->xml_root, strlen(parts->xml_root));
+	}
+	return pair - pairs;
+}
+
+bool
+config_mapped_is_part(const JsonbValue *config)
+{
+	JsonbValue	format;
+
+	return json_get(config, FORMAT_KEY, strlen(FORMAT_KEY), &format);
 }
 
 ConfigMapped *
-config_mapped_from_part(const JsonbValue *part, const JsonbValue *templates)
+config_mapped_from_part(const JsonbValue *config, const JsonbValue *templates)
 {
 	ConfigMapped *mapped = palloc0(sizeof(ConfigMapped));
 	JsonbValue	format;
 
 	for (int which = 0; which < MAPPING_LISTS; which++)
-		read_list(mapped, part, templates, keys[which].own, which);
+		read_list(mapped, config, templates, keys[which].own, which);
 	mapped->whole_event = mapped->lists[MAPPING_BODY].items == NULL;
-	for (int i = 0; json_get(part, "format", 6, &format) && i < lengthof(formats); i++)
+	for (int i = 0; json_get(config, FORMAT_KEY, strlen(FORMAT_KEY), &format) && i < lengthof(formats); i++)
 	{
 		if (json_is_string(&format, formats[i].own))
 			mapped->format = formats[i].format;
 	}
-	read_root(mapped, part, "xml_root");
+	read_root(mapped, config, "xml_root");
 	return mapped;
 }
 

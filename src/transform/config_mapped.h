@@ -45,9 +45,14 @@ typedef struct MappedParts
 	const char *xml_root;		/* NULL: none */
 } MappedParts;
 
-/* As a part of a Config of our own, and read from that again. */
-extern Jsonb *config_mapped_part(const MappedParts *parts);
-extern ConfigMapped *config_mapped_from_part(const JsonbValue *part, const JsonbValue *templates);
+/*
+ * As members of a Config of our own, whose number is returned, and read from that again;
+ * templates: as above.
+ */
+#define MAX_MAPPED_PAIRS	(MAPPING_LISTS + 2)
+extern int	config_mapped_pairs(const MappedParts *parts, JsonbPair *pairs);
+extern bool config_mapped_is_part(const JsonbValue *config);
+extern ConfigMapped *config_mapped_from_part(const JsonbValue *config, const JsonbValue *templates);
 
 extern ConfigMapped *config_mapped_pack(Packing *packing, const ConfigMapped *mapped);
 

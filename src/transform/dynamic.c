@@ -392,25 +392,82 @@ resolve_string(JsonbValue *string, Taking *taking)
 	return NULL;
 }
 
-const char *
-dynamic_resolve(Jsonb *config, Jsonb **event, Jsonb **resolved)
+/* A value, with what its templates stand for. */
+static const char *
+push_resolved(JsonbInState *state, JsonbValue *value, Taking *taking)
 {
-	JsonbIterator *it = JsonbIteratorInit(&config->root);
-	Taking		taking = {.paths = NULL};
-	JsonbInState state = {0};
+	JsonbIterator *it;
 	JsonbIteratorToken token;
-	JsonbValue	value;
-	const char *problem;
+	JsonbValue	inner;
+	const char *problem = NULL;
 
-	json_set_container(&taking.event, &(*event)->root, VARSIZE(*event) - VARHDRSZ);
-	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
+	if (value->type != jbvBinary)
+	{
+		if (value->type == jbvString)
+			problem = resolve_string(value, taking);
+		if (problem == NULL)
+			pushJsonbValue(state, WJB_VALUE, value);
+		return problem;
+	}
+	it = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &inner, false)) != WJB_DONE)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvString &&
-			(problem = resolve_string(&value, &taking)) != NULL)
+		if ((token == WJB_VALUE || token == WJB_ELEM) && inner.type == jbvString &&
+			(problem = resolve_string(&inner, taking)) != NULL)
 			return problem;
-		pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
+		pushJsonbValue(state, token, token < WJB_BEGIN_ARRAY ? &inner : NULL);
 	}
+	return NULL;
+}
+
+static bool
+is_among(const JsonbValue *key, const char *const *names)
+{
+	for (; *names != NULL; names++)
+	{
+		if (json_is_string(key, *names))
+			return true;
+	}
+	return false;
+}
+
+/* A member of the Config that is being made. */
+static const char *
+push_member(JsonbInState *state, JsonbPair *pair, Taking *taking)
+{
+	CHECK_FOR_INTERRUPTS();
+	pushJsonbValue(state, WJB_KEY, &pair->key);
+	return push_resolved(state, &pair->value, taking);
+}
+
+const char *
+dynamic_resolve(Jsonb *config, const char *const *first, Jsonb **event, Jsonb **resolved)
+{
+	Taking		taking = {.paths = NULL};
+	JsonbInState state = {0};
+	int			npairs;
+	JsonbPair  *pairs = pairs_of(&config->root, 0, &npairs);
+	const char *problem = NULL;
+
+	json_set_container(&taking.event, &(*event)->root, VARSIZE(*event) - VARHDRSZ);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (const char *const *name = first; problem == NULL && *name != NULL; name++)
+	{
+		for (int i = 0; problem == NULL && i < npairs; i++)
+		{
+			if (json_is_string(&pairs[i].key, *name))
+				problem = push_member(&state, &pairs[i], &taking);
+		}
+	}
+	for (int i = 0; problem == NULL && i < npairs; i++)
+	{
+		if (!is_among(&pairs[i].key, first))
+			problem = push_member(&state, &pairs[i], &taking);
+	}
+	if (problem != NULL)
+		return problem;
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	*resolved = JsonbValueToJsonb(state.result);
 	if (taking.paths != NULL)
 		*event = rest_of(&taking, &taking.event, "", 0);

@@ -38,9 +38,10 @@ extern char *dynamic_with_fallback(const Template *found, const char *fallback);
 extern bool dynamic_has_templates(Jsonb *config);
 
 /*
- * The Config that becomes of one, whose strings are looked at in jsonb's order of keys:
- * shorter ones first.  *event becomes what is left of it.  NULL, or why that cannot be.
+ * The Config, an object, that becomes of one.  Its strings are looked at in this order: what is
+ * below the keys that are named first, up to a NULL, then all others in jsonb's order of keys,
+ * shorter ones before.  *event becomes what is left of it.  NULL, or why that cannot be.
  */
-extern const char *dynamic_resolve(Jsonb *config, Jsonb **event, Jsonb **resolved);
+extern const char *dynamic_resolve(Jsonb *config, const char *const *first, Jsonb **event, Jsonb **resolved);
 
 #endif							/* RSWEBHOOK_DYNAMIC_H */

@@ -218,6 +218,7 @@ findings_problem(const PathFindings *findings)
 	return NULL;
 }
 
+/* What is no path may be a secret with a "$" in it, and is not quoted. */
 static bool
 read_from_path(Mapping *mapping, MappingProblem *problem)
 {
@@ -232,15 +233,17 @@ read_from_path(Mapping *mapping, MappingProblem *problem)
 	mapping->findings = palloc(mapping->npieces * sizeof(PathFindings));
 	for (int i = 0; why == NULL && i < mapping->npieces; i++)
 	{
-		why = pathquery_parse(pieces[i], &mapping->pieces[i]);
-		if (why != NULL)
-			break;
+		char	   *message = pathquery_parse(pieces[i], &mapping->pieces[i]);
+
+		if (message != NULL)
+			return wrong(problem, psprintf("it has a \"$\" in it, and cannot be used as a path: %s",
+										   pathquery_without_values(message, "")), hint);
 		mapping->findings[i] = pathquery_look(mapping->pieces[i]);
 		why = findings_problem(&mapping->findings[i]);
 	}
 	if (why == NULL)
 		return true;
-	return wrong(problem, psprintf("\"%s\" cannot be used as a path: %s", mapping->from, why), hint);
+	return wrong(problem, psprintf("it has a \"$\" in it, and cannot be used as a path: %s", why), hint);
 }
 
 /* A text in single quotes, or one that needs none. */
@@ -356,6 +359,7 @@ read_mapping(const JsonbValue *item, const JsonbValue *template, MappingList whi
 {
 	JsonbValue	to;
 	JsonbValue	from;
+	Template	found;
 
 	if (!json_is_object(item))
 		return wrong(problem, "it is not an object", "Give each as {\"to\": \"...\", \"from\": \"...\"}.");
@@ -363,6 +367,11 @@ read_mapping(const JsonbValue *item, const JsonbValue *template, MappingList whi
 		!(to.type == jbvString && to.val.string.len == 0) && json_get(item, "from", 4, &from);
 	if (!*used)
 		return true;
+	/* where it was one, an event has replaced it */
+	if (template == NULL && find_template(item, "to", &found))
+		return wrong(problem, "its \"to\" is a template", which == MAPPING_HEADERS ?
+					 "Put the header into headers, whose names may be templates." :
+					 "Use a path such as $.user.name: only \"from\" may be a template.");
 	if (!read_string(&to, "to", MAX_MAPPING_TO, &mapping->to, problem) || !read_to(mapping, problem))
 		return false;
 	if (which == MAPPING_HEADERS && mapping_header(mapping) == NULL)

@@ -242,6 +242,16 @@ difference(const Moment *later, const Moment *earlier)
 	return seconds * NANOS + later->nanoseconds - earlier->nanoseconds;
 }
 
+/* Where it is written, in a year that RFC 3339 can write? */
+static bool
+has_four_digits(const Moment *moment)
+{
+	int64		local = moment->seconds + moment->zone;
+
+	return local >= (int64) (date2j(0, 1, 1) - UNIX_DAY) * SECS_PER_DAY &&
+		local < (int64) (date2j(10000, 1, 1) - UNIX_DAY) * SECS_PER_DAY;
+}
+
 Moment
 moment_by_our_clock(const Moment *received, const Moment *sent, const Moment *original)
 {
@@ -261,5 +271,5 @@ moment_by_our_clock(const Moment *received, const Moment *sent, const Moment *or
 		nanoseconds -= NANOS;
 	}
 	moment.nanoseconds = nanoseconds;
-	return moment;
+	return has_four_digits(&moment) ? moment : *received;
 }

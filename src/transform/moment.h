@@ -20,7 +20,7 @@ typedef struct Moment
 } Moment;
 
 /*
- * A date, or a date and a time, of ISO 8601; or as so many digits the seconds (10),
+ * A date, or a date and a time, of ISO 8601's extended format; or as so many digits the seconds (10),
  * milliseconds (13), microseconds (16) or nanoseconds (19) since 1970.  Without a zone, it
  * is UTC.  False: it is none.
  */
@@ -34,7 +34,8 @@ extern char *moment_text(const Moment *moment);
 
 /*
  * When something took place by our clock, that was received then and which the sender,
- * whose clock may be wrong, had sent and had seen take place then.
+ * whose clock may be wrong, had sent and had seen take place then.  When it was received, if that
+ * is before the year 0 or after 9999.
  */
 extern Moment moment_by_our_clock(const Moment *received, const Moment *sent, const Moment *original);
 

@@ -523,7 +523,7 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 		take_apart(event, &parts);
 		if (find_sync_timestamp(&parts, &sync_timestamp))
 			event = event_at(&parts, &sync_timestamp);
-		result->problem = dynamic_resolve(config->templates, &event, &resolved);
+		result->problem = dynamic_resolve(config->templates, transform_config_order(config), &event, &resolved);
 		if (result->problem != NULL)
 			return;
 		config = transform_config_resolved(resolved, config);
