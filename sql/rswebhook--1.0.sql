@@ -293,6 +293,7 @@ CREATE TABLE rswebhook.event (
     nonce        bigint NOT NULL DEFAULT 0,
     ordering_key text,
     event        jsonb NOT NULL,
+    traceparent  text,
     PRIMARY KEY (id, slot)
 ) PARTITION BY LIST (slot);
 
@@ -332,7 +333,8 @@ CREATE TABLE rswebhook.delivery (
     outcome        text NOT NULL,
     error          text,
     request        text,
-    response_body  text
+    response_body  text,
+    traceparent    text
 ) PARTITION BY LIST (slot);
 ALTER TABLE rswebhook.delivery REPLICA IDENTITY FULL;
 

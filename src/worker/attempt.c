@@ -45,6 +45,7 @@ typedef struct Attempt
 	TimestampTz started_at;
 	Instant		started;		/* started_at, by the clock that is never set */
 	char	   *request;		/* for people; holds no secret */
+	char		traceparent[TRACEPARENT_SIZE];
 	dlist_node	node;
 	char		known[FLEXIBLE_ARRAY_MEMBER];	/* secrets that may come back */
 } Attempt;
@@ -196,6 +197,7 @@ attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
 	attempt->started_at = GetCurrentTimestamp();
 	attempt->started = clock_now();
 	attempt->request = shown;
+	strlcpy(attempt->traceparent, rendered->traceparent, sizeof(attempt->traceparent));
 	memcpy(attempt->known, rendered->known != NULL ? rendered->known : "", rendered->known_len + 1);
 	dlist_push_tail(&in_flight, &attempt->node);
 	lanes_note_sent(d, attempt->started);
@@ -280,6 +282,7 @@ record_attempt(Attempt *attempt, HttpAnswer *answer, const Verdict *verdict, Ins
 		note_called(attempt, answer->called);
 	outcome->request = attempt->request;
 	attempt->request = NULL;
+	strlcpy(outcome->traceparent, attempt->traceparent, sizeof(outcome->traceparent));
 	outcome->response_body = take_body(answer);
 	outcome->response_body_len = answer->body_len;
 	if (answer->body_lost)
