@@ -129,6 +129,7 @@ SELECT state FROM rswebhook_explain((SELECT min(event_id) FROM rswebhook.queue))
 SELECT count(*) FROM rswebhook.find(since => now() - interval '1 h');
 SELECT destination, owed FROM rswebhook.balance();
 SELECT count(*) FROM rswebhook.undelivered;
+SELECT count(*) FROM rswebhook.activity;
 RESET ROLE;
 BEGIN;
 UPDATE rswebhook.delivery SET outcome = 'aborted';
@@ -171,6 +172,8 @@ SELECT rswebhook.find(since => now());
 SELECT rswebhook.balance();
 SELECT * FROM rswebhook.failed;
 SELECT * FROM rswebhook.undelivered;
+SELECT * FROM rswebhook.activity;
+SELECT * FROM rswebhook.requests();
 SELECT * FROM rswebhook.progress;
 SELECT rswebhook.payload(1);
 CALL rswebhook.index_events('user_id');

@@ -1607,14 +1607,40 @@ AS $$
     ORDER BY e.id DESC, d.name
 $$;
 
+-- The requests in flight, of all events (NULL) or one, as the workers tell when they are asked; one
+-- that does not answer within a second is passed over.
+CREATE FUNCTION rswebhook.requests(
+    event_id bigint DEFAULT NULL,
+    OUT destination_id integer,
+    OUT event_id bigint,
+    OUT attempt integer,
+    OUT phase text,
+    OUT since timestamptz,
+    OUT remote_address text,
+    OUT remote_port integer,
+    OUT bytes_sent bigint,
+    OUT bytes_received bigint,
+    OUT worker_pid integer)
+RETURNS SETOF record
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'rswebhook_requests';
+
+CREATE VIEW rswebhook.activity AS
+SELECT d.name AS destination, r.event_id, r.attempt, r.phase, r.since, r.remote_address, r.remote_port,
+       r.bytes_sent, r.bytes_received, r.worker_pid
+FROM rswebhook.requests() r
+LEFT JOIN rswebhook.destination d ON d.id = r.destination_id;
+
 -- Why an event is where it is, a row for each destination: in one word, and in words. Of the order
 -- of what is owed no more is read than so many rows before it.
 CREATE FUNCTION rswebhook_explain(event_id bigint)
 RETURNS TABLE (destination text, state text, why text, attempts integer, next_attempt_at timestamptz)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    flying integer[];
+    flights text[];
     depth CONSTANT integer := 20000;
     w record;
     d record;
@@ -1630,6 +1656,9 @@ DECLARE
     tried text;
     now timestamptz := clock_timestamp();
 BEGIN
+    SELECT array_agg(r.destination_id), array_agg(format('attempt %s is under way since %s: %s%s', r.attempt, r.since, r.phase,
+                                                         ', ' || r.remote_address))
+        INTO flying, flights FROM rswebhook.requests(rswebhook_explain.event_id) r;
     FOR w IN SELECT * FROM rswebhook.last_words(ARRAY[rswebhook_explain.event_id]) l ORDER BY l.destination_id LOOP
         found := true;
         SELECT * INTO d FROM rswebhook.destination o WHERE o.id = w.destination_id;
@@ -1673,7 +1702,10 @@ BEGIN
             ORDER BY q.event_id DESC LIMIT 1;
         END IF;
 
-        IF d.id IS NULL THEN
+        IF w.destination_id = ANY (flying) THEN
+            state := 'in flight';
+            why := flights[array_position(flying, w.destination_id)];
+        ELSIF d.id IS NULL THEN
             state := 'deleted';
             why := 'its destination was deleted; a worker is about to give it up';
         ELSIF NOT d.enabled THEN
@@ -2679,13 +2711,14 @@ BEGIN
         'rswebhook.find(text, text, text, timestamptz, timestamptz, integer)',
         'rswebhook.balance(timestamptz, timestamptz)',
         'rswebhook.given_up()',
+        'rswebhook.requests(bigint)',
         'rswebhook.never_delivered()',
         'rswebhook.is_last_word(bigint, integer, timestamptz, integer)',
         'rswebhook.was_delivered(bigint, integer)',
         'rswebhook.last_error(bigint, integer)',
         'rswebhook.payload(bigint)',
         'rswebhook.destination_id(text)']::regprocedure[]);
-    EXECUTE format('GRANT SELECT ON rswebhook.delivery, rswebhook.breaker, rswebhook.queue, rswebhook.failed,'
+    EXECUTE format('GRANT SELECT ON rswebhook.delivery, rswebhook.breaker, rswebhook.queue, rswebhook.activity, rswebhook.failed,'
                    ' rswebhook.undelivered, rswebhook.progress TO %s', role);
     EXECUTE format('GRANT SELECT (id, name) ON rswebhook.destination TO %s', role);
 END

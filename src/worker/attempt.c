@@ -67,6 +67,29 @@ attempt_in_flight(void)
 	return !dlist_is_empty(&in_flight);
 }
 
+int
+attempt_list(int64 event_id, int skip, ShownRequest *shown, uint64 *tags, int most)
+{
+	dlist_iter	iter;
+	int			count = 0;
+
+	dlist_foreach(iter, &in_flight)
+	{
+		const Attempt *attempt = dlist_container(Attempt, node, iter.cur);
+
+		if (count == most)
+			break;
+		if ((event_id != 0 && attempt->claimed.event_id != event_id) || skip-- > 0)
+			continue;
+		shown[count].destination_id = attempt->claimed.destination_id;
+		shown[count].event_id = attempt->claimed.event_id;
+		shown[count].attempt = queue_row_next_attempt(&attempt->claimed);
+		shown[count].started_at = attempt->started_at;
+		tags[count++] = (uint64) (uintptr_t) attempt;
+	}
+	return count;
+}
+
 static void
 finished(QueueItem *item, const Verdict *verdict, Instant now)
 {
