@@ -141,7 +141,8 @@ ROLLBACK;
 SET ROLE regress_operator;
 SELECT action, done FROM rswebhook.progress ORDER BY started_at;
 \set SHOW_CONTEXT never
-CALL rswebhook_test('crm', wait => '0 s', event_id => 0);
+CALL rswebhook_test('crm', wait => '0 s') \gset test_
+SELECT :'test_outcome' AS outcome, :'test_error' AS error;
 CALL rswebhook_test('crm', '{"type": "track"}');
 CALL rswebhook.index_events('user_id');
 DELETE FROM rswebhook.progress;

@@ -43,9 +43,9 @@ $_->start(q{SELECT count(*), count(DISTINCT destination_id) FROM rswebhook.reque
 is(join(' ', map { $_->finish =~ s/\n/ /gr } @askers), join(' ', ('73|73') x 40), 'to whoever asks at the same time');
 
 # A worker that cannot answer is passed over
-kill 'STOP', worker_pids($node);
+kill 'STOP', split ' ', worker_pids($node);
 is(query($node, 'SELECT count(*) FROM rswebhook.activity'), '0', 'a worker that stands still says nothing, and holds up nobody');
-kill 'CONT', worker_pids($node);
+kill 'CONT', split ' ', worker_pids($node);
 ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.activity WHERE destination LIKE 'more%'}, '70'), 'and answers again');
 
 # One who asks and goes leaves it to others
