@@ -935,7 +935,7 @@ BEGIN
                 SELECT $4, e.slot, e.id, clock_timestamp(), e.hash
                 FROM unnest($3) AS m (id)
                 CROSS JOIN LATERAL (
-                    SELECT e.slot, e.id, rswebhook.ordering_hash(e.event, e.ordering_key) AS hash
+                    SELECT e.slot, e.id, rswebhook.ordering_hash(e.event::jsonb, e.ordering_key) AS hash
                     FROM rswebhook.event e WHERE e.id = m.id AND %s FOR KEY SHARE) e
                 ON CONFLICT DO NOTHING
                 RETURNING q.event_id)
@@ -1371,7 +1371,7 @@ BEGIN
     IF NOT has_column_privilege('rswebhook.event', 'event', 'SELECT') THEN
         RETURN NULL;
     END IF;
-    RETURN (SELECT e.event::jsonb FROM rswebhook.event e WHERE e.id = payload.event_id);
+    RETURN (SELECT e.event::jsonb FROM rswebhook.event e WHERE e.id = payload.event_id LIMIT 1);
 END
 $$;
 
