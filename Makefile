@@ -7,7 +7,7 @@ DATA = $(wildcard sql/rswebhook--*.sql)
 
 # What needs a background worker or a receiver is a TAP test, so that
 # installcheck runs on any server.
-REGRESS = setup transform dynamic mapping wire destination send once filters altered trigger tables outbox operations privileges senders security enrich import
+REGRESS = setup transform dynamic mapping wire destination send once filters altered trigger tables outbox operations looking privileges senders security enrich import
 REGRESS_OPTS = --inputdir=. --encoding=UTF8
 TAP_TESTS = 1
 

@@ -199,7 +199,7 @@ SELECT count(*) FROM rswebhook.others;
 CALL forget();
 ALTER TABLE rswebhook.event DETACH PARTITION rswebhook.others;
 DROP TABLE rswebhook.others;
-CALL with_part('CREATE TABLE rswebhook.others (event jsonb NOT NULL, ordering_key text,
+CALL with_part('CREATE TABLE rswebhook.others (event jsonb NOT NULL, traceparent text, ordering_key text,
     created_at timestamptz NOT NULL, nonce bigint NOT NULL, slot smallint NOT NULL, id bigint NOT NULL)');
 CALL with_part('ALTER TABLE rswebhook.event ATTACH PARTITION rswebhook.others FOR VALUES IN (%s)');
 SELECT try();

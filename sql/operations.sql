@@ -57,15 +57,15 @@ SELECT rswebhook_cancel(:one);
 SELECT rswebhook_cancel(:one);
 SELECT rswebhook_cancel(:two, 'shop');
 SELECT * FROM owed;
-SELECT rswebhook_cancel('crm', '2000-01-01');
-SELECT rswebhook_cancel('crm');
+SELECT rswebhook_cancel_all('crm', '2000-01-01');
+SELECT rswebhook_cancel_all('crm');
 SELECT * FROM owed;
 SELECT * FROM history;
-SELECT rswebhook_cancel('nowhere');
+SELECT rswebhook_cancel_all('nowhere');
 SELECT rswebhook_cancel(:one, 'nowhere');
 BEGIN;
 SELECT rswebhook_send('{"n": 4}', 'crm') IS NOT NULL AS sent;
-SELECT rswebhook_cancel('crm');
+SELECT rswebhook_cancel_all('crm');
 ROLLBACK;
 
 --
@@ -101,21 +101,60 @@ SELECT rswebhook_replay(:three);
 SELECT attempted(:three, 'crm', 'delivered');
 
 BEGIN;
-SELECT rswebhook_replay('crm', '-infinity');
+SELECT rswebhook_replay_all('crm', '-infinity');
 SELECT * FROM owed;
-SELECT rswebhook_replay('crm', '-infinity');
+SELECT rswebhook_replay_all('crm', '-infinity');
 ROLLBACK;
 BEGIN;
-SELECT rswebhook_replay('crm', now() - interval '1 h', error_like => '%410');
+SELECT rswebhook_replay_all('crm', now() - interval '1 h', error_like => '%410');
 SELECT * FROM owed;
 ROLLBACK;
 BEGIN;
-SELECT rswebhook_replay('crm', NULL, outcome => NULL);
+SELECT rswebhook_replay_all('crm', NULL, outcome => NULL);
 SELECT * FROM owed;
 ROLLBACK;
-SELECT rswebhook_replay('crm', now() - interval '2 h', now() - interval '1 h');
-SELECT rswebhook_replay('crm', now() + interval '1 h');
-SELECT rswebhook_replay('nowhere', '-infinity');
+SELECT rswebhook_replay_all('crm', now() - interval '2 h', now() - interval '1 h');
+SELECT rswebhook_replay_all('crm', now() + interval '1 h');
+SELECT rswebhook_replay_all('nowhere', '-infinity');
+
+--
+-- Some of many, by who and what they are; how many would it be?
+--
+SELECT rswebhook_cancel_all('crm'), rswebhook_cancel_all('shop');
+TRUNCATE rswebhook.delivery, rswebhook.event;
+SELECT count(rswebhook_send(jsonb_build_object('n', n, 'userId', 'u' || n % 3, 'event', 'e' || n % 2), 'crm')) FROM generate_series(1, 12) n;
+SELECT rswebhook_cancel(event_id, dry_run => true) AS one FROM rswebhook.queue ORDER BY event_id LIMIT 1;
+SELECT rswebhook_cancel_all('crm', dry_run => true) AS all, rswebhook_cancel_all('crm', user_id => 'u1', dry_run => true) AS u1,
+    rswebhook_cancel_all('crm', user_id => 'u1', event_name => 'e0', dry_run => true) AS both,
+    rswebhook_cancel_all('crm', error_like => '%', dry_run => true) AS failed,
+    rswebhook_cancel_all('crm', since => now() + interval '1 h', dry_run => true) AS since;
+SELECT count(*) FROM rswebhook.queue;
+SELECT attempted((SELECT max(event_id) FROM rswebhook.queue), 'crm', 'retry', 'HTTP status 503');
+INSERT INTO rswebhook.queue SELECT d.id, e.slot, 1, e.id, now() FROM rswebhook.event e, rswebhook.destination d WHERE d.name = 'crm' AND e.event @> '{"n": 12}';
+SELECT rswebhook_cancel_all('crm', error_like => '%503'), rswebhook_cancel_all('crm', user_id => 'u1');
+SELECT string_agg(n, ' ') AS left FROM owed;
+CALL rswebhook_cancel_in_pieces('crm', event_name => 'e0', piece => 2);
+SELECT string_agg(n, ' ') AS left FROM owed;
+CALL rswebhook_cancel_in_pieces('crm', before => now() - interval '1 h');
+CALL rswebhook_cancel_in_pieces('nowhere');
+CALL rswebhook_cancel_in_pieces('crm', piece => 0);
+SELECT rswebhook_replay_all('crm', dry_run => true) AS aborted, rswebhook_replay_all('crm', outcome => 'cancelled', dry_run => true) AS cancelled,
+    rswebhook_replay_all('crm', outcome => 'cancelled', user_id => 'u1', dry_run => true) AS u1,
+    rswebhook_replay_all('crm', outcome => NULL, event_name => 'e1', dry_run => true) AS e1;
+SELECT rswebhook_replay(event_id, dry_run => true) AS one FROM rswebhook.delivery WHERE outcome = 'cancelled' LIMIT 1;
+SELECT rswebhook_replay_all('crm', outcome => 'cancel');
+CALL rswebhook_replay_in_pieces('crm', outcome => 'cancelled', user_id => 'u1', piece => 3);
+SELECT string_agg(n, ' ') AS left FROM owed;
+CALL rswebhook_replay_in_pieces('crm', outcome => 'cancelled', piece => 2, per_second => 1000);
+SELECT string_agg(n, ' ') AS left FROM owed;
+CALL rswebhook_replay_in_pieces('crm', per_second => 0);
+CALL rswebhook_replay_in_pieces('crm', outcome => 'abort');
+BEGIN;
+CALL rswebhook_replay_in_pieces('crm');
+ROLLBACK;
+SELECT action, destination_id = rswebhook.destination_id('crm') AS to_crm, done, ended_at IS NOT NULL AS ended FROM rswebhook.progress ORDER BY started_at;
+DELETE FROM rswebhook.queue;
+TRUNCATE rswebhook.delivery, rswebhook.event, rswebhook.progress;
 
 --
 -- Status

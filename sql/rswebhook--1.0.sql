@@ -235,6 +235,19 @@ CREATE TABLE rswebhook.message (
 
 CREATE INDEX message_expires_at_idx ON rswebhook.message (expires_at);
 
+-- How far rswebhook_replay_in_pieces() and rswebhook_cancel_in_pieces() have come; a week after
+-- that, the next one that ends forgets it.
+CREATE TABLE rswebhook.progress (
+    pid            integer NOT NULL,
+    started_at     timestamptz NOT NULL,
+    action         text NOT NULL,
+    destination_id integer NOT NULL,
+    done           bigint NOT NULL,
+    updated_at     timestamptz NOT NULL,
+    ended_at       timestamptz,
+    PRIMARY KEY (pid, started_at)
+);
+
 -- Which destinations a role may send to that may not send to all; see
 -- rswebhook.sends_as_granted(). They go with their destination, as another one may be given
 -- its id. No foreign key: TRUNCATE of destinations would need CASCADE then, and what comes by
@@ -289,6 +302,7 @@ CREATE TABLE rswebhook.event (
     nonce        bigint NOT NULL DEFAULT 0,
     ordering_key text,
     event        jsonb NOT NULL,
+    traceparent  text,
     PRIMARY KEY (id, slot)
 ) PARTITION BY LIST (slot);
 
@@ -328,7 +342,8 @@ CREATE TABLE rswebhook.delivery (
     outcome        text NOT NULL,
     error          text,
     request        text,
-    response_body  text
+    response_body  text,
+    traceparent    text
 ) PARTITION BY LIST (slot);
 ALTER TABLE rswebhook.delivery REPLICA IDENTITY FULL;
 
@@ -336,6 +351,10 @@ CREATE INDEX delivery_event_idx
     ON rswebhook.delivery (event_id, destination_id);
 CREATE INDEX delivery_started_at_idx
     ON rswebhook.delivery (started_at);
+-- what was given up, cancelled or refused is little of all
+CREATE INDEX delivery_given_up_idx
+    ON rswebhook.delivery (started_at, destination_id)
+    WHERE outcome <> 'delivered' AND outcome <> 'retry';
 
 DO $$
 BEGIN
@@ -696,9 +715,9 @@ END
 $$;
 
 -- Give up what is still owed of an event: to one destination, or to all with
--- NULL. Returns the number of deliveries that were cancelled. A request that
+-- NULL. Returns the number of deliveries that were cancelled, or would be. A request that
 -- is under way cannot be called back; its attempt is recorded as well.
-CREATE FUNCTION rswebhook_cancel(event_id bigint, destination text DEFAULT NULL)
+CREATE FUNCTION rswebhook_cancel(event_id bigint, destination text DEFAULT NULL, dry_run boolean DEFAULT false)
 RETURNS bigint
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -713,6 +732,10 @@ BEGIN
         destinations := ARRAY[rswebhook.destination_id(rswebhook_cancel.destination)];
     ELSE
         destinations := ARRAY(SELECT d.id FROM rswebhook.destination d);
+    END IF;
+    IF dry_run THEN
+        RETURN (SELECT count(*) FROM rswebhook.queue q
+                WHERE q.destination_id = ANY (destinations) AND q.event_id = rswebhook_cancel.event_id);
     END IF;
 
     WITH gone AS (
@@ -738,53 +761,10 @@ BEGIN
 END
 $$;
 
--- Give up all that is owed to a destination and was sent by then; by default all
--- that there is, whatever the clock shows.
-CREATE FUNCTION rswebhook_cancel(destination text,
-                                 before timestamptz DEFAULT 'infinity')
-RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    dest integer := rswebhook.destination_id(rswebhook_cancel.destination);
-    cancelled bigint;
-    first_id bigint;
-    last_id bigint;
-BEGIN
-    WITH gone AS (
-        DELETE FROM rswebhook.queue q
-            WHERE q.destination_id = dest
-            AND q.queued_at <= rswebhook_cancel.before
-            RETURNING q.event_id, q.destination_id, q.attempts),
-    noted AS (
-        INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id,
-                                        started_at, duration, outcome)
-            SELECT rswebhook.ring_slot(clock_timestamp()), gone.attempts,
-                   gone.event_id, gone.destination_id,
-                   clock_timestamp(), interval '0', 'cancelled'
-            FROM gone)
-    SELECT count(*), min(gone.event_id), max(gone.event_id)
-        INTO cancelled, first_id, last_id
-        FROM gone;
-
-    IF cancelled > 0 THEN
-        PERFORM rswebhook.notify_worker(dest, first_id, last_id);
-    END IF;
-    RETURN cancelled;
-END
-$$;
-
--- So that a time may be written as a plain literal: without this, it could be
--- the name of a destination as well, to which an event's id belongs.
-CREATE FUNCTION rswebhook_cancel(destination text, before text) RETURNS bigint
-    LANGUAGE sql VOLATILE
-    AS $$ SELECT @extschema@.rswebhook_cancel($1, $2::pg_catalog.timestamptz) $$;
-
 -- Owe an event once more: to one destination, or with NULL to each that it was
 -- attempted for before. What is still owed stays as it is. Returns the number
--- of deliveries that were queued.
-CREATE FUNCTION rswebhook_replay(event_id bigint, destination text DEFAULT NULL)
+-- of deliveries that were queued, or would be.
+CREATE FUNCTION rswebhook_replay(event_id bigint, destination text DEFAULT NULL, dry_run boolean DEFAULT false)
 RETURNS bigint
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -811,6 +791,11 @@ BEGIN
             MESSAGE = format('event %s does not exist', rswebhook_replay.event_id),
             DETAIL = 'It was never sent, or its payload is older than rswebhook.retention.';
     END IF;
+    IF dry_run THEN
+        RETURN (SELECT count(*) FROM unnest(destinations) AS d (id)
+                WHERE NOT EXISTS (SELECT FROM rswebhook.queue q
+                                  WHERE q.destination_id = d.id AND q.event_id = rswebhook_replay.event_id));
+    END IF;
 
     WITH again AS (
         INSERT INTO rswebhook.queue AS q (destination_id, event_slot, event_id,
@@ -833,72 +818,344 @@ BEGIN
 END
 $$;
 
--- Owe a destination once more what it was not given: all events whose last
--- status there has this outcome (NULL: any) and an error like this pattern
--- (NULL: any), and is of since or later and before until. What was refused as there was
--- no destination of that name is among what was refused; what a role was not allowed to
--- send there only if the pattern asks for it.
-CREATE FUNCTION rswebhook_replay(destination text,
-                                 since timestamptz,
-                                 until timestamptz DEFAULT NULL,
-                                 outcome text DEFAULT 'aborted',
-                                 error_like text DEFAULT NULL)
+-- What follows acts on many: all at once, or in pieces, each of which is a transaction. A piece
+-- is so many rows that are looked at, in the order of an index, whether they are taken or not.
+
+-- Which events are meant, as conditions on one, e: $1 its user, $2 its name; null: any.
+CREATE FUNCTION rswebhook.event_conditions(user_id text, event_name text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN user_id IS NULL THEN 'true'
+                ELSE '(e.event::jsonb ->> ''userId'' = $1 OR e.event::jsonb ->> ''anonymousId'' = $1)' END || ' AND ' ||
+           CASE WHEN event_name IS NULL THEN 'true' ELSE 'e.event::jsonb ->> ''event'' = $2' END
+$$;
+
+-- Of what is owed to a destination, the rows with an id above after_id, so many of them (null: all).
+-- last_id: up to where; null: there is nothing more.
+CREATE FUNCTION rswebhook.cancel_piece(dest integer, before timestamptz, since timestamptz, error_like text,
+    user_id text, event_name text, dry_run boolean, after_id bigint, piece bigint,
+    OUT done bigint, OUT last_id bigint)
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+    ids bigint[];
+    looked bigint;
+BEGIN
+    EXECUTE format($q$
+        WITH looked AS (
+            SELECT q.event_id, q.event_slot, q.queued_at, q.attempts FROM rswebhook.queue q
+            WHERE q.destination_id = $3 AND (q.event_id > $4 OR $4 IS NULL) ORDER BY q.event_id LIMIT $5),
+        matching AS (
+            SELECT k.event_id FROM looked k
+            WHERE k.queued_at <= $6 AND k.queued_at >= $7
+              AND %s AND %s)
+        SELECT (SELECT array_agg(m.event_id ORDER BY m.event_id) FROM matching m), (SELECT count(*) FROM looked), (SELECT max(k.event_id) FROM looked k)$q$,
+        CASE WHEN error_like IS NULL THEN 'true' ELSE
+            'k.attempts > 0 AND (SELECT l.error FROM rswebhook.delivery l WHERE l.event_id = k.event_id AND l.destination_id = $3'
+            ' ORDER BY l.started_at DESC, l.attempt DESC LIMIT 1) LIKE $8' END,
+        CASE WHEN user_id IS NULL AND event_name IS NULL THEN 'true' ELSE
+            format('(SELECT true FROM rswebhook.event e WHERE e.id = k.event_id AND e.slot = k.event_slot AND %s LIMIT 1)',
+                   rswebhook.event_conditions(user_id, event_name)) END)
+        INTO ids, looked, last_id
+        USING user_id, event_name, dest, after_id, piece, coalesce(before, 'infinity'),
+              coalesce(since, '-infinity'), error_like;
+    IF looked < piece OR piece IS NULL THEN
+        last_id := NULL;
+    END IF;
+    IF dry_run OR ids IS NULL THEN
+        done := coalesce(cardinality(ids), 0);
+        RETURN;
+    END IF;
+    WITH gone AS (
+        DELETE FROM rswebhook.queue q
+            WHERE q.destination_id = dest AND q.event_id = ANY (ids)
+            RETURNING q.event_id, q.destination_id, q.attempts),
+    noted AS (
+        INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id,
+                                        started_at, duration, outcome)
+            SELECT rswebhook.ring_slot(clock_timestamp()), gone.attempts,
+                   gone.event_id, gone.destination_id,
+                   clock_timestamp(), interval '0', 'cancelled'
+            FROM gone)
+    SELECT count(*) INTO done FROM gone;
+    IF done > 0 THEN
+        PERFORM rswebhook.notify_worker(dest, ids[1], ids[cardinality(ids)]);
+    END IF;
+END
+$$;
+
+-- Of what was recorded for a destination, the rows after a place (after_at, after_id), so many of them (null:
+-- all). last_at and last_id: up to where; null: there is nothing more.
+CREATE FUNCTION rswebhook.replay_piece(dest integer, since timestamptz, until timestamptz, outcome text,
+    error_like text, user_id text, event_name text, dry_run boolean, after_at timestamptz, after_id bigint, piece bigint,
+    OUT done bigint, OUT last_at timestamptz, OUT last_id bigint)
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+    name text := (SELECT d.name FROM rswebhook.destination d WHERE d.id = dest);
+    started text := 'trigger "';
+    -- what follows the trigger's name if that has no quote; null if another name could be
+    -- told alike, by a trigger whose name has quotes
+    missing text := CASE WHEN strpos(name, '": destination "') = 0
+        THEN format('": destination "%s" does not exist', name) END;
+    ids bigint[];
+    looked bigint;
+    first_id bigint;
+    high_id bigint;
+BEGIN
+    EXECUTE format($q$
+        WITH looked AS (
+            SELECT l.event_id, l.destination_id, l.outcome, l.started_at, l.attempt, l.error FROM rswebhook.delivery l
+            WHERE %s AND l.destination_id IN ($3, 0)
+              AND l.started_at >= greatest($4, $6) AND l.started_at < $7 AND ($4 IS NULL OR (l.started_at, l.event_id) > ($4, $5))
+            ORDER BY l.started_at, l.event_id LIMIT $8),
+        matching AS (
+            SELECT DISTINCT k.event_id FROM looked k
+            WHERE (k.destination_id = $3 OR
+                   (k.outcome = 'refused' AND left(k.error, length($10)) = $10 AND
+                    substr(k.error, length($10) + strpos(substr(k.error, length($10) + 1), '"')) = $11))
+              AND %s
+              AND (SELECT true FROM rswebhook.delivery later
+                   WHERE later.event_id = k.event_id AND later.destination_id = $3
+                     AND (later.started_at, later.attempt) > (k.started_at, k.attempt) LIMIT 1) IS NULL)
+        SELECT (SELECT array_agg(m.event_id ORDER BY m.event_id) FROM matching m), count(*),
+               (array_agg(k.started_at ORDER BY k.started_at DESC, k.event_id DESC))[1],
+               (array_agg(k.event_id ORDER BY k.started_at DESC, k.event_id DESC))[1]
+        FROM looked k$q$,
+        CASE WHEN outcome IS NULL THEN 'true' ELSE format('l.outcome = %L', outcome) END,
+        CASE WHEN error_like IS NOT NULL THEN 'k.error LIKE $9'
+             ELSE '(k.outcome <> ''refused'' OR k.error NOT LIKE ''%": permission denied for destination "%'')' END)
+        INTO ids, looked, last_at, last_id
+        USING user_id, event_name, dest, after_at, after_id,
+              coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, started, missing;
+    IF looked < piece OR piece IS NULL THEN
+        last_at := NULL;
+        last_id := NULL;
+    END IF;
+    EXECUTE format(CASE WHEN dry_run THEN $q$
+        SELECT count(*), NULL::bigint, NULL::bigint FROM unnest($3) AS m (id)
+        WHERE (SELECT true FROM rswebhook.event e WHERE e.id = m.id AND %s LIMIT 1)
+          AND (SELECT true FROM rswebhook.queue q WHERE q.destination_id = $4 AND q.event_id = m.id LIMIT 1) IS NULL$q$
+        ELSE $q$
+        WITH again AS (
+            INSERT INTO rswebhook.queue AS q (destination_id, event_slot, event_id, queued_at, ordering_key)
+                SELECT $4, e.slot, e.id, clock_timestamp(), e.hash
+                FROM unnest($3) AS m (id)
+                CROSS JOIN LATERAL (
+                    SELECT e.slot, e.id, rswebhook.ordering_hash(e.event::jsonb, e.ordering_key) AS hash
+                    FROM rswebhook.event e WHERE e.id = m.id AND %s FOR KEY SHARE) e
+                ON CONFLICT DO NOTHING
+                RETURNING q.event_id)
+        SELECT count(*), min(again.event_id), max(again.event_id) FROM again$q$ END,
+        rswebhook.event_conditions(user_id, event_name))
+        INTO done, first_id, high_id USING user_id, event_name, ids, dest;
+    IF first_id IS NOT NULL THEN
+        INSERT INTO rswebhook.floor (destination_id, after_id)
+            VALUES (dest, first_id - 1);
+        PERFORM rswebhook.notify_worker(dest, first_id, high_id);
+    END IF;
+END
+$$;
+
+-- Give up what is owed to a destination: by default all that there is, whatever the clock
+-- shows, or what was sent by then (before), and since then, failed last with an error like
+-- this, and is of this user and name. Returns how many, or with dry_run how many it would be.
+CREATE FUNCTION rswebhook_cancel_all(destination text, before timestamptz DEFAULT NULL,
+    since timestamptz DEFAULT NULL, error_like text DEFAULT NULL, user_id text DEFAULT NULL,
+    event_name text DEFAULT NULL, dry_run boolean DEFAULT false)
 RETURNS bigint
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    dest integer := rswebhook.destination_id(rswebhook_replay.destination);
-    started text := 'trigger "';
-    -- what follows the trigger's name if that has no quote; null if another name could be
-    -- told alike, by a trigger whose name has quotes
-    missing text := CASE WHEN strpos(rswebhook_replay.destination, '": destination "') = 0
-        THEN format('": destination "%s" does not exist', rswebhook_replay.destination) END;
-    queued bigint;
-    first_id bigint;
-    last_id bigint;
 BEGIN
-    WITH matching AS (
-        SELECT l.event_id FROM rswebhook.delivery l
-            WHERE (l.destination_id = dest OR
-                   (l.destination_id = 0 AND l.outcome = 'refused' AND left(l.error, length(started)) = started AND
-                    substr(l.error, length(started) + strpos(substr(l.error, length(started) + 1), '"')) = missing))
-            AND (rswebhook_replay.since IS NULL OR l.started_at >= rswebhook_replay.since)
-            AND (rswebhook_replay.until IS NULL OR l.started_at < rswebhook_replay.until)
-            AND (rswebhook_replay.outcome IS NULL OR l.outcome = rswebhook_replay.outcome)
-            AND CASE WHEN rswebhook_replay.error_like IS NOT NULL THEN l.error LIKE rswebhook_replay.error_like
-                     ELSE l.outcome <> 'refused' OR l.error NOT LIKE '%": permission denied for destination "%' END
-            AND NOT EXISTS (SELECT FROM rswebhook.delivery later
-                            WHERE later.event_id = l.event_id
-                            AND later.destination_id = dest
-                            AND (later.started_at, later.attempt) > (l.started_at, l.attempt))),
-    again AS (
-        INSERT INTO rswebhook.queue AS q (destination_id, event_slot, event_id,
-                                          queued_at, ordering_key)
-            SELECT dest, e.slot, e.id, clock_timestamp(),
-                   rswebhook.ordering_hash(e.event, e.ordering_key)
-            FROM rswebhook.event e
-            WHERE e.id IN (SELECT matching.event_id FROM matching)
-            FOR KEY SHARE OF e
-            ON CONFLICT DO NOTHING
-            RETURNING q.event_id)
-    SELECT count(*), min(again.event_id), max(again.event_id)
-        INTO queued, first_id, last_id
-        FROM again;
-
-    IF queued > 0 THEN
-        INSERT INTO rswebhook.floor (destination_id, after_id)
-            VALUES (dest, first_id - 1);
-        PERFORM rswebhook.notify_worker(dest, first_id, last_id);
-    END IF;
-    RETURN queued;
+    RETURN (SELECT p.done FROM rswebhook.cancel_piece(rswebhook.destination_id(destination), before, since,
+            error_like, user_id, event_name, dry_run, NULL, NULL) p);
 END
 $$;
 
--- As for rswebhook_cancel. With all of its arguments nobody's function is a better match.
-CREATE FUNCTION rswebhook_replay(destination text, since text) RETURNS bigint
-    LANGUAGE sql VOLATILE
-    AS $$ SELECT @extschema@.rswebhook_replay($1, $2::pg_catalog.timestamptz, NULL, 'aborted'::pg_catalog.text, NULL) $$;
+-- Of these there is one, or none at all is asked for
+CREATE FUNCTION rswebhook.outcome_check(outcome text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF outcome NOT IN ('delivered', 'retry', 'aborted', 'cancelled', 'refused') THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('there is no outcome "%s"', left(outcome, 100)),
+            HINT = 'Outcomes are "delivered", "retry", "aborted", "cancelled" and "refused"; NULL stands for any.';
+    END IF;
+    RETURN outcome;
+END
+$$;
+
+-- Owe a destination once more what it was not given: all events whose last
+-- status there has this outcome (NULL: any) and an error like this pattern
+-- (NULL: any), is of since or later and before until, and which are of this user and name. What was
+-- refused as there was no destination of that name is among what was refused; what a role was not
+-- allowed to send there only if the pattern asks for it.
+CREATE FUNCTION rswebhook_replay_all(destination text, since timestamptz DEFAULT NULL,
+    until timestamptz DEFAULT NULL, outcome text DEFAULT 'aborted', error_like text DEFAULT NULL,
+    user_id text DEFAULT NULL, event_name text DEFAULT NULL, dry_run boolean DEFAULT false)
+RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT p.done FROM rswebhook.replay_piece(rswebhook.destination_id(destination), since, until,
+            rswebhook.outcome_check(outcome), error_like, user_id, event_name, dry_run, NULL, NULL, NULL) p);
+END
+$$;
+
+-- One step of the procedures below, which run with their caller's rights, as what commits has to.
+-- place: where to go on; null once it is over.
+CREATE FUNCTION rswebhook.act_step(what text, destination text, before timestamptz, since timestamptz, outcome text,
+    error_like text, user_id text, event_name text, piece integer, begun timestamptz,
+    INOUT after_at timestamptz, INOUT after_id bigint, OUT total bigint)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dest integer := rswebhook.destination_id(destination);
+    acted bigint;
+    last_at timestamptz;
+    last_id bigint;
+BEGIN
+    IF piece IS NULL OR piece NOT BETWEEN 1 AND 1000000 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('piece %s is not between 1 and 1000000', coalesce(piece::text, 'NULL'));
+    END IF;
+    IF what = 'cancel' THEN
+        SELECT p.done, p.last_id INTO acted, last_id
+            FROM rswebhook.cancel_piece(dest, before, since, error_like, user_id, event_name, false, after_id, piece) p;
+    ELSE
+        SELECT p.done, p.last_at, p.last_id INTO acted, last_at, last_id
+            FROM rswebhook.replay_piece(dest, since, before, rswebhook.outcome_check(outcome), error_like, user_id,
+                                        event_name, false, after_at, after_id, piece) p;
+    END IF;
+    INSERT INTO rswebhook.progress AS g (pid, started_at, action, destination_id, updated_at, done)
+        VALUES (pg_backend_pid(), begun, what, dest, clock_timestamp(), acted)
+        ON CONFLICT (pid, started_at) DO UPDATE SET done = g.done + excluded.done, updated_at = excluded.updated_at
+        RETURNING g.done INTO total;
+    after_at := last_at;
+    after_id := last_id;
+    IF after_id IS NULL THEN
+        UPDATE rswebhook.progress g SET ended_at = g.updated_at WHERE g.pid = pg_backend_pid() AND g.started_at = begun;
+        DELETE FROM rswebhook.progress g WHERE g.updated_at < clock_timestamp() - interval '7 days';
+    END IF;
+END
+$$;
+
+-- rswebhook_cancel_all() in pieces that commit by themselves.
+CREATE PROCEDURE rswebhook_cancel_in_pieces(destination text, before timestamptz DEFAULT NULL,
+    since timestamptz DEFAULT NULL, error_like text DEFAULT NULL, user_id text DEFAULT NULL,
+    event_name text DEFAULT NULL, piece integer DEFAULT 10000)
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    begun pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    step record;
+    after_id pg_catalog.int8;
+BEGIN
+    LOOP
+        SELECT s.* INTO step FROM rswebhook.act_step('cancel'::pg_catalog.text, destination, before, since, NULL::pg_catalog.text,
+            error_like, user_id, event_name, piece, begun, NULL::pg_catalog.timestamptz, after_id) s;
+        COMMIT;
+        after_id := step.after_id;
+        EXIT WHEN after_id IS NULL;
+    END LOOP;
+END
+$$;
+
+-- rswebhook_replay_all() in pieces that commit by themselves; per_second: no faster than that.
+CREATE PROCEDURE rswebhook_replay_in_pieces(destination text, since timestamptz DEFAULT NULL,
+    until timestamptz DEFAULT NULL, outcome text DEFAULT 'aborted', error_like text DEFAULT NULL,
+    user_id text DEFAULT NULL, event_name text DEFAULT NULL, piece integer DEFAULT 10000, per_second integer DEFAULT NULL)
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    begun pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    -- what is recorded from now on is not looked at: what fails again is not replayed again
+    upto pg_catalog.timestamptz := least(coalesce(until, begun), begun);
+    step record;
+    after_at pg_catalog.timestamptz;
+    after_id pg_catalog.int8;
+    early pg_catalog.float8;
+BEGIN
+    IF per_second < 1 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = pg_catalog.format('per_second %s is less than 1', per_second);
+    END IF;
+    LOOP
+        SELECT s.* INTO step FROM rswebhook.act_step('replay'::pg_catalog.text, destination, upto, since, outcome,
+            error_like, user_id, event_name, least(piece, per_second), begun, after_at, after_id) s;
+        COMMIT;
+        after_at := step.after_at;
+        after_id := step.after_id;
+        EXIT WHEN after_id IS NULL;
+        -- in short sleeps, as each has a snapshot
+        LOOP
+            early := step.total::pg_catalog.float8 / per_second::pg_catalog.float8 -
+                     pg_catalog.date_part('epoch'::pg_catalog.text, pg_catalog.clock_timestamp() - begun);
+            EXIT WHEN early IS NULL OR early <= 0::pg_catalog.float8;
+            PERFORM pg_catalog.pg_sleep(least(early, 0.5::pg_catalog.float8));
+            COMMIT;
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+-- An event through the real path, and what came of it within the limit: CALL shows the row. An event
+-- of one's own takes the right to send it; without one, a track event that says what it is.
+CREATE FUNCTION rswebhook.send_test(destination text) RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.rswebhook_send(jsonb_build_object('type', 'track', 'event', 'rswebhook test',
+        'anonymousId', 'rswebhook-test', 'messageId', 'rswebhook-test-' || gen_random_uuid(),
+        'properties', jsonb_build_object('destination', destination, 'sentAt', clock_timestamp())), $1)
+$$;
+
+CREATE PROCEDURE rswebhook_test(destination text, event jsonb DEFAULT NULL, wait interval DEFAULT '15 s',
+    INOUT event_id bigint DEFAULT NULL, INOUT outcome text DEFAULT NULL, INOUT status integer DEFAULT NULL,
+    INOUT duration interval DEFAULT NULL, INOUT error text DEFAULT NULL, INOUT request text DEFAULT NULL,
+    INOUT response_body text DEFAULT NULL)
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    dest pg_catalog.int4 := rswebhook.destination_id(destination);
+    until pg_catalog.timestamptz := pg_catalog.clock_timestamp() + wait;
+BEGIN
+    IF wait IS NULL OR wait NOT BETWEEN '0 s'::pg_catalog.interval AND '10 min'::pg_catalog.interval THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = pg_catalog.format('wait %s is not between 0 s and 10 min', coalesce(wait::pg_catalog.text, 'NULL'::pg_catalog.text));
+    END IF;
+    IF event IS NULL THEN
+        event_id := rswebhook.send_test(destination);
+    ELSE
+        event_id := @extschema@.rswebhook_send(event, destination);
+    END IF;
+    LOOP
+        COMMIT;
+        SELECT l.outcome::pg_catalog.text, l.status::pg_catalog.int4, l.duration::pg_catalog.interval, l.error::pg_catalog.text,
+               l.request::pg_catalog.text, l.response_body::pg_catalog.text
+            INTO outcome, status, duration, error, request, response_body
+            FROM rswebhook.delivery l
+            WHERE l.event_id = rswebhook_test.event_id AND l.destination_id = dest
+            ORDER BY l.started_at LIMIT 1;
+        EXIT WHEN outcome IS NOT NULL;
+        IF pg_catalog.clock_timestamp() >= until THEN
+            outcome := 'waiting';
+            error := (SELECT e.state || ': '::pg_catalog.text || e.why FROM @extschema@.rswebhook_explain(event_id) e LIMIT 1);
+            EXIT;
+        END IF;
+        COMMIT;
+        PERFORM pg_catalog.pg_sleep(0.02);
+    END LOOP;
+END
+$$;
 
 --
 -- What a person looks at. Counters and latencies are the workers' own since
@@ -1023,6 +1280,562 @@ LEFT JOIN (
            pg_catalog.min(retry_at) AS next_retry_at
     FROM rswebhook.queue
     GROUP BY destination_id) q ON q.destination_id = d.id;
+
+--
+-- Where an event is, and what never arrived. What reads event, queue and delivery here are
+-- functions, as a view would keep the types of their columns as they are. Those without
+-- settings of their own become part of the query that calls them, with its conditions and
+-- its LIMIT, and read with the caller's rights. What is asked of one row is a function that
+-- looks it up, so that statistics never make it a scan, and the planner does not take it for so much
+-- that it would compile the query first.
+--
+
+-- Is this the last that was recorded of an event and a destination, and it is not owed again? What was
+-- refused as there was no destination of that name (0) is over once it is owed or was sent to any.
+CREATE FUNCTION rswebhook.is_last_word(event_id bigint, destination_id integer, started_at timestamptz, attempt integer)
+RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER COST 1
+    SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    IF event_id = 0 THEN
+        RETURN true;
+    END IF;
+    RETURN NOT EXISTS (
+            SELECT FROM rswebhook.delivery o
+            WHERE o.event_id = is_last_word.event_id
+              AND (o.destination_id = is_last_word.destination_id OR is_last_word.destination_id = 0)
+              AND (o.started_at, o.attempt) > (is_last_word.started_at, is_last_word.attempt))
+        AND NOT EXISTS (
+            SELECT FROM rswebhook.queue q
+            WHERE q.destination_id = ANY (CASE WHEN is_last_word.destination_id <> 0 THEN ARRAY[is_last_word.destination_id]
+                                               ELSE ARRAY(SELECT d.id FROM rswebhook.destination d) END)
+              AND q.event_id = is_last_word.event_id);
+END
+$$;
+
+CREATE FUNCTION rswebhook.was_delivered(event_id bigint, destination_id integer) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER COST 1
+    SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN event_id <> 0 AND EXISTS (
+        SELECT FROM rswebhook.delivery o
+        WHERE o.event_id = was_delivered.event_id AND o.destination_id = was_delivered.destination_id
+          AND o.outcome = 'delivered');
+END
+$$;
+
+CREATE FUNCTION rswebhook.last_error(event_id bigint, destination_id integer) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER COST 1
+    SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN (SELECT l.error FROM rswebhook.delivery l
+            WHERE l.event_id = last_error.event_id AND l.destination_id = last_error.destination_id
+            ORDER BY l.started_at DESC, l.attempt DESC LIMIT 1);
+END
+$$;
+
+-- The last word on what was given up, cancelled or refused, of each event and destination.
+CREATE FUNCTION rswebhook.given_up()
+RETURNS TABLE (event_id bigint, destination_id integer, destination text, outcome text, ended_at timestamptz,
+               attempts integer, status integer, error text, request text, response_body text)
+    LANGUAGE sql STABLE
+AS $$
+    SELECT l.event_id::pg_catalog.int8, l.destination_id::pg_catalog.int4, d.name, l.outcome::pg_catalog.text,
+           l.started_at::pg_catalog.timestamptz, l.attempt::pg_catalog.int4, l.status::pg_catalog.int4,
+           l.error::pg_catalog.text, l.request::pg_catalog.text, l.response_body::pg_catalog.text
+    FROM rswebhook.delivery l
+    LEFT JOIN rswebhook.destination d ON d.id = l.destination_id
+    WHERE l.outcome <> 'delivered' AND l.outcome <> 'retry'
+      AND rswebhook.is_last_word(l.event_id, l.destination_id, l.started_at, l.attempt)
+$$;
+
+-- What is owed, and the above, without what has been delivered before all the same: replayed
+-- since, or cancelled while it was under way.
+CREATE FUNCTION rswebhook.never_delivered()
+RETURNS TABLE (event_id bigint, destination text, state text, since timestamptz, attempts integer,
+               next_attempt_at timestamptz, error text)
+    LANGUAGE sql STABLE
+AS $$
+    SELECT q.event_id::pg_catalog.int8, d.name, 'owed'::pg_catalog.text,
+           q.queued_at::pg_catalog.timestamptz, q.attempts::pg_catalog.int4,
+           coalesce(q.retry_at, q.deliver_after)::pg_catalog.timestamptz,
+           CASE WHEN q.attempts > 0 THEN rswebhook.last_error(q.event_id, q.destination_id) END
+    FROM rswebhook.queue q
+    LEFT JOIN rswebhook.destination d ON d.id = q.destination_id
+    WHERE NOT rswebhook.was_delivered(q.event_id, q.destination_id)
+    UNION ALL
+    SELECT g.event_id, g.destination, g.outcome, g.ended_at, g.attempts, NULL::pg_catalog.timestamptz, g.error
+    FROM rswebhook.given_up() g
+    WHERE NOT rswebhook.was_delivered(g.event_id, g.destination_id)
+$$;
+
+-- An event's payload, if the caller may read it; else null.
+CREATE FUNCTION rswebhook.payload(event_id bigint) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT has_column_privilege('rswebhook.event', 'event', 'SELECT') THEN
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT e.event::jsonb FROM rswebhook.event e WHERE e.id = payload.event_id LIMIT 1);
+END
+$$;
+
+CREATE VIEW rswebhook.failed AS
+SELECT g.event_id, g.destination, g.outcome, g.ended_at AS failed_at, g.attempts, g.status, g.error, g.request,
+       g.response_body, rswebhook.payload(g.event_id) AS event,
+       CASE WHEN g.destination IS NOT NULL AND g.event_id <> 0 THEN
+           pg_catalog.format('SELECT rswebhook_replay(%s, %L)', g.event_id, g.destination) END AS replay
+FROM rswebhook.given_up() g
+WHERE g.outcome IN ('aborted', 'refused');
+
+CREATE VIEW rswebhook.undelivered AS
+SELECT * FROM rswebhook.never_delivered();
+
+-- What is known of these events, one row each and destination: the last attempt or what else was
+-- recorded, and what is owed.
+CREATE FUNCTION rswebhook.last_words(events bigint[])
+RETURNS TABLE (event_id bigint, destination_id integer, owed boolean, attempts integer, queued_at timestamptz,
+               next_attempt_at timestamptz, deliver_after timestamptz, expires_at timestamptz, ordering_key bigint,
+               outcome text, attempt integer, started_at timestamptz, duration interval, status integer, error text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    WITH RECURSIVE
+    owing (id) AS (
+        (SELECT destination_id FROM rswebhook.queue ORDER BY destination_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT q.destination_id FROM rswebhook.queue q
+                WHERE q.destination_id > o.id ORDER BY q.destination_id LIMIT 1)
+        FROM owing o WHERE o.id IS NOT NULL),
+    owed AS (
+        SELECT q.* FROM unnest(events) AS w (id)
+        CROSS JOIN owing o
+        CROSS JOIN LATERAL (
+            SELECT q.event_id, q.destination_id, q.attempts, q.queued_at, q.retry_at, q.deliver_after,
+                   q.expires_at, q.ordering_key
+            FROM rswebhook.queue q WHERE q.destination_id = o.id AND q.event_id = w.id LIMIT 1) q),
+    said AS (
+        SELECT DISTINCT ON (l.event_id, l.destination_id) l.*
+        FROM unnest(events) AS w (id)
+        CROSS JOIN LATERAL (
+            SELECT l.event_id, l.destination_id, l.outcome, l.attempt, l.started_at, l.duration, l.status, l.error
+            FROM rswebhook.delivery l WHERE l.event_id = w.id AND w.id <> 0 OFFSET 0) l
+        ORDER BY l.event_id, l.destination_id, l.started_at DESC, l.attempt DESC)
+    SELECT event_id::bigint, destination_id::integer, o.queued_at IS NOT NULL, o.attempts::integer,
+           o.queued_at::timestamptz, coalesce(o.retry_at, o.deliver_after)::timestamptz,
+           o.deliver_after::timestamptz, o.expires_at::timestamptz, o.ordering_key::bigint,
+           s.outcome::text, s.attempt::integer, s.started_at::timestamptz, s.duration::interval,
+           s.status::integer, s.error::text
+    FROM owed o FULL JOIN said s USING (event_id, destination_id)
+$$;
+
+-- The lowest id of an event that is stored and was sent at that time or later, by halving, since
+-- ids and times go up together but for the moment in which two sessions send; null: there is none.
+CREATE FUNCTION rswebhook.first_event_since(since timestamptz) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    low bigint := (SELECT min(e.id) FROM rswebhook.event e);
+    high bigint := (SELECT max(e.id) FROM rswebhook.event e);
+    middle bigint;
+    found record;
+BEGIN
+    IF high IS NULL OR (SELECT e.created_at::timestamptz < since FROM rswebhook.event e WHERE e.id = high) THEN
+        RETURN NULL;
+    END IF;
+    WHILE low < high LOOP
+        middle := low + (high - low) / 2;
+        SELECT e.id, e.created_at::timestamptz AS at INTO found
+            FROM rswebhook.event e WHERE e.id >= middle ORDER BY e.id LIMIT 1;
+        IF found.at < since THEN
+            low := found.id + 1;
+        ELSE
+            high := middle;
+        END IF;
+    END LOOP;
+    RETURN low;
+END
+$$;
+
+-- How events are found by what is in them: a hash of that, since it may be of any length.
+CREATE FUNCTION rswebhook.event_key(key text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE key
+        WHEN 'message_id' THEN $e$pg_catalog.hashtextextended(event OPERATOR(pg_catalog.->>) 'messageId'::pg_catalog.text, 0::pg_catalog.int8)$e$
+        WHEN 'user_id' THEN $e$rswebhook.ordering_hash(event, NULL::pg_catalog.text)$e$
+        WHEN 'event_name' THEN $e$pg_catalog.hashtextextended(event OPERATOR(pg_catalog.->>) 'event'::pg_catalog.text, 0::pg_catalog.int8)$e$ END
+$$;
+
+CREATE FUNCTION rswebhook.is_indexed(key text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM pg_index i
+                   WHERE i.indexrelid = to_regclass('rswebhook.event_' || key || '_idx')
+                     AND i.indrelid = 'rswebhook.event'::regclass AND i.indisvalid)
+$$;
+
+-- Index the events that are stored, and those to come, by one of these, a part of the ring at a time.
+-- The part that is written now comes last: who sends waits while it is built.
+CREATE PROCEDURE rswebhook.index_events(key text)
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    what text := rswebhook.event_key(key);
+    parts pg_catalog.regclass[];
+    part pg_catalog.regclass;
+    tries integer := 0;
+    built boolean;
+BEGIN
+    -- until the end of each transaction: what commits cannot have it pinned
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    IF what IS NULL THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('events cannot be indexed by "%s"', key),
+            HINT = 'Give ''message_id'', ''user_id'' or ''event_name''.';
+    END IF;
+    parts := ARRAY(SELECT i.inhrelid FROM pg_inherits i
+                   WHERE i.inhparent = 'rswebhook.event'::regclass
+                   ORDER BY i.inhrelid = to_regclass('rswebhook.event_' || rswebhook.ring_slot(clock_timestamp())), i.inhrelid)
+             || 'rswebhook.event'::regclass;
+    FOREACH part IN ARRAY parts LOOP
+        LOOP
+            -- nobody who sends is to wait behind us for somebody else's lock
+            PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+            PERFORM pg_catalog.set_config('lock_timeout', '100ms', true);
+            BEGIN
+                EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s ((%s), id)',
+                               (SELECT c.relname FROM pg_class c WHERE c.oid = part) || '_' || key || '_idx', part, what);
+                built := true;
+            EXCEPTION WHEN lock_not_available THEN
+                built := false;
+                tries := tries + 1;
+                IF tries > 600 THEN
+                    RAISE lock_not_available USING
+                        MESSAGE = format('could not lock %s within a minute', part),
+                        HINT = 'See pg_stat_activity for transactions that have been open for long, and call this again: what is built stays.';
+                END IF;
+            END;
+            COMMIT;
+            EXIT WHEN built;
+            PERFORM pg_catalog.pg_sleep(0.1);
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+-- The ids of the newest events that have all of these; see rswebhook.find(). By webhook-id, too, of
+-- those without a messageId, which has their own in it.
+CREATE FUNCTION rswebhook.find_ids(message_id text, user_id text, event_name text,
+    since timestamptz, until timestamptz, max_events integer) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own text[] := regexp_match(message_id, '^rsw_[0-9a-f]{1,16}_([0-9a-f]{16})_([0-9]{1,18})$');
+    as_user jsonb := CASE WHEN user_id IS NOT NULL THEN jsonb_build_object('userId', user_id) END;
+    given text[] := array_remove(ARRAY[CASE WHEN message_id IS NOT NULL AND own IS NULL THEN 'message_id' END,
+        CASE WHEN user_id IS NOT NULL THEN 'user_id' END, CASE WHEN event_name IS NOT NULL THEN 'event_name' END], NULL);
+    by_key text := (SELECT k.key FROM unnest(given) WITH ORDINALITY AS k (key, n) WHERE rswebhook.is_indexed(k.key) ORDER BY k.n LIMIT 1);
+    conditions text[] := '{true}';
+    ids bigint[];
+BEGIN
+    IF max_events IS NULL OR max_events NOT BETWEEN 1 AND 10000 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('max_events %s is not between 1 and 10000', coalesce(max_events::text, 'NULL'));
+    END IF;
+    IF own IS NOT NULL THEN
+        conditions := conditions || format('e.id = %L::bigint AND lpad(to_hex(e.nonce), 16, ''0'') = %L', own[2], own[1]);
+    ELSIF by_key IS NULL AND cardinality(given) > 0 THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('events are not indexed by %s', given[1]),
+            DETAIL = 'Each event that is stored would have to be read.',
+            HINT = format('CALL rswebhook.index_events(%L) makes an index; see there what it costs.', given[1]);
+    ELSIF by_key IS NOT NULL THEN
+        conditions := conditions || format('%s = %s', replace(rswebhook.event_key(by_key), '(event', '(e.event'), CASE by_key
+            WHEN 'message_id' THEN 'hashtextextended($1, 0)' WHEN 'event_name' THEN 'hashtextextended($3, 0)'
+            ELSE 'rswebhook.ordering_hash($4, NULL)' END);
+    END IF;
+    IF message_id IS NOT NULL AND own IS NULL THEN
+        conditions := conditions || 'e.event::jsonb ->> ''messageId'' = $1'::text;
+    END IF;
+    IF user_id IS NOT NULL THEN
+        conditions := conditions || '(e.event::jsonb ->> ''userId'' = $2 OR e.event::jsonb ->> ''anonymousId'' = $2)'::text;
+    END IF;
+    IF event_name IS NOT NULL THEN
+        conditions := conditions || 'e.event::jsonb ->> ''event'' = $3'::text;
+    END IF;
+    IF since IS NOT NULL THEN
+        -- a minute, as sessions send beside each other
+        conditions := conditions || 'e.created_at >= $5'::text ||
+            format('e.id >= %L::bigint', rswebhook.first_event_since(since - interval '1 min'));
+    END IF;
+    IF until IS NOT NULL THEN
+        conditions := conditions || 'e.created_at < $6'::text ||
+            coalesce('e.id < ' || rswebhook.first_event_since(until + interval '1 min'), 'true');
+    END IF;
+    EXECUTE format('SELECT array_agg(f.id) FROM (SELECT e.id FROM rswebhook.event e WHERE %s ORDER BY e.id DESC LIMIT $7) f',
+                   array_to_string(conditions, ' AND '))
+        INTO ids USING message_id, user_id, event_name, as_user, since, until, max_events;
+    RETURN ids;
+END
+$$;
+
+-- The newest events that have all of these, with what became of them at each destination.
+CREATE FUNCTION rswebhook.find(
+    message_id text DEFAULT NULL, user_id text DEFAULT NULL, event_name text DEFAULT NULL,
+    since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, max_events integer DEFAULT 100,
+    OUT event_id bigint, OUT created_at timestamptz, OUT message_id text, OUT user_id text, OUT event_name text,
+    OUT destination text, OUT state text, OUT attempts integer, OUT last_at timestamptz, OUT status integer, OUT error text,
+    OUT next_attempt_at timestamptz)
+RETURNS SETOF record
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    WITH found AS MATERIALIZED (SELECT rswebhook.find_ids($1, $2, $3, $4, $5, $6) AS ids),
+    words AS MATERIALIZED (SELECT w.* FROM found CROSS JOIN rswebhook.last_words(found.ids) w)
+    SELECT e.id, e.created_at::timestamptz, e.event ->> 'messageId',
+           coalesce(nullif(e.event ->> 'userId', ''), e.event ->> 'anonymousId'),
+           coalesce(nullif(e.event ->> 'event', ''), e.event ->> 'type'),
+           coalesce(d.name, CASE WHEN w.destination_id <> 0 THEN format('%s (deleted)', w.destination_id) END),
+           CASE WHEN w.owed AND w.attempts > 0 THEN 'retrying' WHEN w.owed THEN 'owed' ELSE w.outcome END,
+           CASE WHEN w.owed THEN w.attempts ELSE w.attempt END, w.started_at, w.status, w.error,
+           CASE WHEN w.owed THEN w.next_attempt_at END
+    FROM found
+    CROSS JOIN unnest(found.ids) AS f (id)
+    CROSS JOIN LATERAL (SELECT e.id, e.created_at, e.event::jsonb AS event FROM rswebhook.event e WHERE e.id = f.id LIMIT 1) e
+    LEFT JOIN words w ON w.event_id = f.id
+    LEFT JOIN rswebhook.destination d ON d.id = w.destination_id
+    ORDER BY e.id DESC, d.name
+$$;
+
+-- The requests in flight, of all events (NULL) or one, as the workers tell when they are asked; one
+-- that does not answer within a second is passed over.
+CREATE FUNCTION rswebhook.requests(
+    event_id bigint DEFAULT NULL,
+    OUT destination_id integer,
+    OUT event_id bigint,
+    OUT attempt integer,
+    OUT phase text,
+    OUT since timestamptz,
+    OUT remote_address text,
+    OUT remote_port integer,
+    OUT bytes_sent bigint,
+    OUT bytes_received bigint,
+    OUT worker_pid integer)
+RETURNS SETOF record
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'rswebhook_requests';
+
+CREATE VIEW rswebhook.activity AS
+SELECT d.name AS destination, r.event_id, r.attempt, r.phase, r.since, r.remote_address, r.remote_port,
+       r.bytes_sent, r.bytes_received, r.worker_pid
+FROM rswebhook.requests() r
+LEFT JOIN rswebhook.destination d ON d.id = r.destination_id;
+
+-- Why an event is where it is, a row for each destination: in one word, and in words. Of the order
+-- of what is owed no more is read than so many rows before it.
+CREATE FUNCTION rswebhook_explain(event_id bigint)
+RETURNS TABLE (destination text, state text, why text, attempts integer, next_attempt_at timestamptz)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    flying integer[];
+    flights text[];
+    depth CONSTANT integer := 20000;
+    w record;
+    d record;
+    found boolean := false;
+    here boolean := rswebhook.is_home();
+    shares integer := (SELECT count(*) FROM rswebhook.workers());
+    missing integer;
+    problem text;
+    b record;
+    behind_id bigint;
+    behind_at timestamptz;
+    ahead integer;
+    tried text;
+    now timestamptz := clock_timestamp();
+BEGIN
+    SELECT array_agg(r.destination_id), array_agg(format('attempt %s is under way since %s: %s%s', r.attempt, r.since, r.phase,
+                                                         ', ' || r.remote_address))
+        INTO flying, flights FROM rswebhook.requests(rswebhook_explain.event_id) r;
+    FOR w IN SELECT * FROM rswebhook.last_words(ARRAY[rswebhook_explain.event_id]) l ORDER BY l.destination_id LOOP
+        found := true;
+        SELECT * INTO d FROM rswebhook.destination o WHERE o.id = w.destination_id;
+        destination := coalesce(d.name, CASE WHEN w.destination_id <> 0 THEN format('%s (deleted)', w.destination_id) END);
+        attempts := CASE WHEN w.owed THEN w.attempts ELSE w.attempt END;
+        next_attempt_at := NULL;
+
+        IF NOT w.owed THEN
+            state := CASE WHEN w.outcome = 'retry' THEN 'lost' ELSE w.outcome END;
+            why := CASE w.outcome
+                WHEN 'delivered' THEN format('delivered at %s with status %s, in %s ms', w.started_at, w.status,
+                                             round(1000 * extract(epoch FROM w.duration), 1))
+                WHEN 'aborted' THEN format('given up at %s: %s', w.started_at, w.error) ||
+                    CASE WHEN d.id IS NOT NULL THEN format('; SELECT rswebhook_replay(%s, %L)', w.event_id, d.name) ELSE '' END
+                WHEN 'cancelled' THEN format('cancelled at %s', w.started_at)
+                WHEN 'refused' THEN format('refused at %s: %s', w.started_at, w.error)
+                ELSE format('its row of rswebhook.queue is gone, though what came of its last attempt, at %s, was: %s',
+                            w.started_at, w.error) END;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+
+        tried := CASE WHEN w.attempts > 0 THEN format(', attempt %s, after %s', w.attempts + 1, coalesce(w.error, 'no answer')) ELSE '' END;
+        missing := NULL;
+        IF d.id IS NOT NULL AND shares > 0 THEN
+            missing := (SELECT min(o.share) FROM rswebhook.workers() o
+                        WHERE o.pid IS NULL AND (o.share - 1 + shares - d.id % shares) % shares < greatest(least(d.workers, shares), 1));
+        END IF;
+        problem := (SELECT u.problem FROM rswebhook.unusable() u WHERE coalesce(u.destination_id, d.id) = d.id LIMIT 1);
+        IF problem IS NULL THEN
+            problem := (SELECT s.last_error FROM rswebhook.worker_stats() s WHERE s.destination_id = d.id AND s.unusable);
+        END IF;
+        SELECT * INTO b FROM rswebhook.breaker o WHERE o.destination_id = d.id;
+        behind_id := NULL;
+        IF d.ordered AND w.ordering_key IS NOT NULL THEN
+            SELECT q.event_id, q.queued_at INTO behind_id, behind_at FROM (
+                SELECT q.event_id, q.queued_at, q.deliver_after, q.ordering_key FROM rswebhook.queue q
+                WHERE q.destination_id = w.destination_id AND q.event_id < w.event_id
+                ORDER BY q.event_id DESC LIMIT depth) q
+            WHERE q.ordering_key = w.ordering_key AND (q.deliver_after <= now OR q.deliver_after IS NULL)
+            ORDER BY q.event_id DESC LIMIT 1;
+        END IF;
+
+        IF w.destination_id = ANY (flying) THEN
+            state := 'in flight';
+            why := flights[array_position(flying, w.destination_id)];
+        ELSIF d.id IS NULL THEN
+            state := 'deleted';
+            why := 'its destination was deleted; a worker is about to give it up';
+        ELSIF NOT d.enabled THEN
+            state := 'disabled';
+            why := 'the destination is disabled: UPDATE rswebhook.destination SET enabled = true';
+        ELSIF d.paused THEN
+            state := 'paused';
+            why := format('the destination is paused, by hand or by an answer; SELECT rswebhook_resume(%L)', d.name);
+        ELSIF NOT here THEN
+            state := 'not adopted';
+            why := 'this database is a copy, which delivers nothing; if it shall, SELECT rswebhook_adopt()';
+        ELSIF problem IS NOT NULL THEN
+            state := 'unusable';
+            why := problem;
+        ELSIF current_setting('rswebhook.enabled', true) = 'off' THEN
+            state := 'off';
+            why := 'rswebhook.enabled is off';
+        ELSIF shares = 0 THEN
+            state := 'no worker';
+            why := 'rswebhook is not in shared_preload_libraries, or has no worker for this database; see the server''s log';
+        ELSIF missing IS NOT NULL THEN
+            state := 'no worker';
+            why := format('the worker of share %s is missing; see the server''s log', missing);
+        ELSIF w.deliver_after > now THEN
+            state := 'scheduled';
+            next_attempt_at := w.deliver_after;
+            why := format('to be delivered at %s', w.deliver_after);
+        ELSIF b.destination_id IS NOT NULL THEN
+            state := 'backed off';
+            next_attempt_at := least(b.next_probe_at, now + d.max_backoff);
+            why := format('the destination is backed off since %s, after %s failures: %s; the next probe is at %s; SELECT rswebhook_resume(%L) tries at once',
+                          b.opened_at, b.failures, b.reason, next_attempt_at, d.name);
+        ELSIF w.attempts > 0 AND w.next_attempt_at > now THEN
+            state := 'retrying';
+            next_attempt_at := w.next_attempt_at;
+            why := format('next attempt at %s', w.next_attempt_at) || tried;
+        ELSIF behind_id IS NOT NULL THEN
+            state := 'behind';
+            why := format('behind event %s of the same %s, owed since %s', behind_id,
+                          CASE WHEN (SELECT e.ordering_key IS NULL FROM rswebhook.event e WHERE e.id = w.event_id LIMIT 1)
+                               THEN 'user' ELSE 'ordering key' END, behind_at);
+        ELSE
+            ahead := (SELECT count(*) FROM (
+                SELECT FROM rswebhook.queue q
+                WHERE q.destination_id = w.destination_id AND q.event_id < w.event_id
+                ORDER BY q.event_id DESC LIMIT depth) q);
+            state := CASE WHEN d.rate_limit IS NOT NULL AND ahead > 0 THEN 'rate limited'
+                          WHEN ahead > 0 THEN 'waiting' ELSE 'due' END;
+            why := CASE WHEN ahead = 0 THEN 'nothing that is owed to the destination is before it'
+                        ELSE format('%s%s events that are owed to the destination are before it',
+                                    CASE WHEN ahead = depth THEN 'at least ' ELSE '' END, ahead) END
+                || CASE WHEN d.rate_limit IS NOT NULL THEN format(', at %s a second', d.rate_limit) ELSE '' END || tried;
+        END IF;
+        IF w.expires_at IS NOT NULL THEN
+            why := why || format('; it expires at %s', w.expires_at);
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    IF NOT found THEN
+        destination := NULL;
+        attempts := NULL;
+        state := 'unknown';
+        why := CASE WHEN EXISTS (SELECT FROM rswebhook.event e WHERE e.id = rswebhook_explain.event_id)
+            THEN 'the event is stored, but nothing is owed or recorded of it: it was removed by hand, or its records are past the retention'
+            ELSE format('there is no such event: it was never sent, its transaction was rolled back, or it is past the retention of %s',
+                        current_setting('rswebhook.retention', true)) END;
+        RETURN NEXT;
+    END IF;
+END
+$$;
+
+-- Does it add up? Of the events whose ids are those of this time, what is owed to each destination
+-- and what was last recorded. Unaccounted is what is neither owed nor over: there must be none.
+CREATE FUNCTION rswebhook.balance(
+    since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+    OUT destination text, OUT committed bigint, OUT delivered bigint, OUT aborted bigint, OUT expired bigint,
+    OUT cancelled bigint, OUT refused bigint, OUT owed bigint, OUT unaccounted bigint)
+RETURNS SETOF record
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    WITH bounds AS MATERIALIZED (
+        SELECT CASE WHEN since IS NULL THEN '-9223372036854775808'
+                    ELSE coalesce(rswebhook.first_event_since(since), 9223372036854775807) END AS first_id,
+               coalesce(CASE WHEN until IS NOT NULL THEN rswebhook.first_event_since(until) - 1 END,
+                        9223372036854775807) AS last_id),
+    last AS (
+        SELECT DISTINCT ON (l.event_id, l.destination_id) l.event_id, l.destination_id,
+               CASE WHEN l.outcome = 'aborted' AND l.error = 'the event expired before it could be delivered' THEN 'expired' ELSE l.outcome::text END AS outcome
+        FROM rswebhook.delivery l
+        WHERE l.event_id >= (SELECT first_id FROM bounds) AND l.event_id <= (SELECT last_id FROM bounds) AND l.event_id <> 0
+        ORDER BY l.event_id, l.destination_id, l.started_at DESC, l.attempt DESC),
+    pairs AS (
+        SELECT coalesce(q.destination_id, s.destination_id) AS destination_id,
+               CASE WHEN q.event_id IS NOT NULL THEN 'owed' ELSE s.outcome END AS outcome
+        FROM last s
+        FULL JOIN (SELECT q.event_id, q.destination_id FROM rswebhook.queue q
+                   WHERE q.event_id >= (SELECT first_id FROM bounds) AND q.event_id <= (SELECT last_id FROM bounds)) q
+            ON q.event_id = s.event_id AND q.destination_id = s.destination_id
+        UNION ALL
+        -- events that could not even be stored
+        SELECT l.destination_id, l.outcome::text FROM rswebhook.delivery l
+        WHERE l.event_id = 0 AND l.outcome = 'refused'
+          AND l.started_at >= coalesce(since, '-infinity') AND l.started_at < coalesce(until, 'infinity')),
+    counted AS (
+        SELECT p.destination_id, count(*) AS committed,
+               count(*) FILTER (WHERE p.outcome = 'delivered') AS delivered,
+               count(*) FILTER (WHERE p.outcome = 'aborted') AS aborted,
+               count(*) FILTER (WHERE p.outcome = 'expired') AS expired,
+               count(*) FILTER (WHERE p.outcome = 'cancelled') AS cancelled,
+               count(*) FILTER (WHERE p.outcome = 'refused') AS refused,
+               count(*) FILTER (WHERE p.outcome = 'owed') AS owed
+        FROM pairs p GROUP BY p.destination_id)
+    SELECT coalesce(d.name, CASE WHEN c.destination_id <> 0 THEN format('%s (deleted)', c.destination_id) END),
+           coalesce(c.committed, 0), coalesce(c.delivered, 0), coalesce(c.aborted, 0), coalesce(c.expired, 0),
+           coalesce(c.cancelled, 0), coalesce(c.refused, 0), coalesce(c.owed, 0),
+           coalesce(c.committed - c.delivered - c.aborted - c.expired - c.cancelled - c.refused - c.owed, 0)
+    FROM counted c FULL JOIN rswebhook.destination d ON d.id = c.destination_id
+    ORDER BY d.name, c.destination_id
+$$;
 
 --
 -- Importing from RudderStack: its destinations become rows of rswebhook.destination, as the
@@ -2114,14 +2927,29 @@ BEGIN
     PERFORM rswebhook.grant_all(role, ARRAY[
         '@extschema@.rswebhook_pause(text)',
         '@extschema@.rswebhook_resume(text)',
-        '@extschema@.rswebhook_cancel(bigint, text)',
-        '@extschema@.rswebhook_cancel(text, timestamptz)',
-        '@extschema@.rswebhook_cancel(text, text)',
-        '@extschema@.rswebhook_replay(bigint, text)',
-        '@extschema@.rswebhook_replay(text, timestamptz, timestamptz, text, text)',
-        '@extschema@.rswebhook_replay(text, text)',
+        '@extschema@.rswebhook_cancel(bigint, text, boolean)',
+        '@extschema@.rswebhook_cancel_all(text, timestamptz, timestamptz, text, text, text, boolean)',
+        '@extschema@.rswebhook_cancel_in_pieces(text, timestamptz, timestamptz, text, text, text, integer)',
+        '@extschema@.rswebhook_replay(bigint, text, boolean)',
+        '@extschema@.rswebhook_replay_all(text, timestamptz, timestamptz, text, text, text, text, boolean)',
+        '@extschema@.rswebhook_replay_in_pieces(text, timestamptz, timestamptz, text, text, text, text, integer, integer)',
+        '@extschema@.rswebhook_test(text, jsonb, interval, bigint, text, integer, interval, text, text, text)',
+        '@extschema@.rswebhook_explain(bigint)',
+        'rswebhook.act_step(text, text, timestamptz, timestamptz, text, text, text, text, integer, timestamptz, timestamptz, bigint)',
+        'rswebhook.send_test(text)',
+        'rswebhook.find(text, text, text, timestamptz, timestamptz, integer)',
+        'rswebhook.balance(timestamptz, timestamptz)',
+        'rswebhook.given_up()',
+        'rswebhook.requests(bigint)',
+        'rswebhook.never_delivered()',
+        'rswebhook.is_last_word(bigint, integer, timestamptz, integer)',
+        'rswebhook.was_delivered(bigint, integer)',
+        'rswebhook.last_error(bigint, integer)',
+        'rswebhook.payload(bigint)',
         'rswebhook.destination_id(text)']::regprocedure[]);
-    EXECUTE format('GRANT SELECT ON rswebhook.delivery, rswebhook.breaker TO %s', role);
+    EXECUTE format('GRANT SELECT ON rswebhook.delivery, rswebhook.breaker, rswebhook.queue, rswebhook.activity, rswebhook.failed,'
+                   ' rswebhook.undelivered, rswebhook.progress TO %s', role);
+    EXECUTE format('GRANT SELECT (id, name) ON rswebhook.destination TO %s', role);
 END
 $$;
 

@@ -237,7 +237,7 @@ BEGIN
         SELECT p.oid FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
             JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid
         WHERE x.extname = 'rswebhook' AND p.proname IN
-            ('rswebhook_pause', 'rswebhook_resume', 'rswebhook_cancel', 'rswebhook_replay',
+            ('rswebhook_pause', 'rswebhook_resume', 'rswebhook_cancel', 'rswebhook_cancel_all', 'rswebhook_replay', 'rswebhook_replay_all',
              'worker_stats', 'worker_pid', 'workers', 'is_home', 'time_since', 'unusable', 'oldest_event')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO regress_operator', function);

@@ -23,6 +23,7 @@
 #include "api/accept.h"
 #include "api/gateway.h"
 #include "api/store.h"
+#include "api/trace.h"
 #include "base/compat.h"
 #include "destination/secret.h"
 #include "http/guard.h"
@@ -199,6 +200,13 @@ define_sending(void)
 							 &rswebhook_enrich,
 							 false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("rswebhook.traceparent",
+							   "The trace that events which are sent belong to, as W3C's traceparent.",
+							   "It is for SET LOCAL; an event's own context.traceparent wins.",
+							   &rswebhook_traceparent,
+							   "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
 static void

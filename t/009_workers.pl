@@ -129,7 +129,7 @@ ok(wait_for_query($node, q{SELECT in_flight FROM rswebhook.status WHERE destinat
 #
 # Functions, prepared transactions and events for later
 #
-is(query($node, q{SELECT rswebhook_cancel('hanging')}), '6', 'cancelled in all shares');
+is(query($node, q{SELECT rswebhook_cancel_all('hanging')}), '6', 'cancelled in all shares');
 query($node, q{
     BEGIN;
     SELECT count(rswebhook_send(jsonb_build_object('type', 'track', 'userId', 'u' || n,
@@ -155,7 +155,7 @@ send_of_users($node, 'stuck', 'behind', 1, \@stuck);
 is(query($node, q{SELECT sum(rswebhook_cancel(event_id)) FROM rswebhook.queue WHERE attempts = 1}), '6', 'those are cancelled');
 ok(wait_until_sent($node), 'what was behind them goes');
 judge('behind', 1, @stuck);
-is(query($node, q{SELECT rswebhook_replay('stuck', '-infinity'::timestamptz, outcome => NULL)}), '12', 'all are replayed');
+is(query($node, q{SELECT rswebhook_replay_all('stuck', '-infinity'::timestamptz, outcome => NULL)}), '12', 'all are replayed');
 ok(wait_until_sent($node), 'and delivered');
 is(query($node, q{SELECT count(*), count(DISTINCT event_id) FROM rswebhook.delivery
                   WHERE destination_id = rswebhook.destination_id('stuck') AND outcome = 'delivered'}),
@@ -217,7 +217,7 @@ $node->restart;
 send_of_users($node, 'later', 'now', 3, \@users);
 ok(wait_for_query($node, owed('later'), '400'), 'beside what is scheduled, the others are delivered');
 judge('now', 3);
-query($node, q{SELECT rswebhook_cancel('later')});
+query($node, q{SELECT rswebhook_cancel_all('later')});
 
 #
 # A key that is edited while its row waits: the row is another worker's

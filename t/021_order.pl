@@ -90,7 +90,7 @@ is(query($node, sprintf "SELECT rswebhook_cancel(($id_of))", 'k2'), '1', 'and is
 ok(wait_for_query($node, sprintf($delivered, 'cancels'), 'k3'), 'the one after it goes');
 send_events('cancels', q{('l1', '/status/500', '{"userId": "l"}', NULL), ('l2', '/ok', '{"userId": "l"}', NULL)});
 ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue WHERE attempts > 0}, '1'), 'one is stuck');
-is(query($node, q{SELECT rswebhook_cancel('cancels')}), '2', 'all are cancelled');
+is(query($node, q{SELECT rswebhook_cancel_all('cancels')}), '2', 'all are cancelled');
 send_events('cancels', q{('l3', '/ok', '{"userId": "l"}', NULL)});
 ok(wait_for_query($node, sprintf($delivered, 'cancels'), 'k3 l3'), 'what comes later goes');
 

@@ -165,7 +165,7 @@ query($node, qq{UPDATE rswebhook.destination SET auth_token = 's3cret-corrected'
 ok(wait_for_query($node, qq{SELECT outcome || attempt FROM rswebhook.delivery WHERE destination_id = rswebhook.destination_id('$corrected')},
         'delivered1'), 'a corrected row is taken at once');
 is(header_of('/missing', 'authorization'), 'Bearer s3cret-corrected', 'with its new secret');
-query($node, qq{SELECT rswebhook_cancel('$_')}) foreach values %name_of;
+query($node, qq{SELECT rswebhook_cancel_all('$_')}) foreach values %name_of;
 is(query($node, q{SELECT DISTINCT state FROM rswebhook.status WHERE destination LIKE 'missing%'}), 'active',
     'with nothing owed, nothing is said against them');
 

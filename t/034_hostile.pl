@@ -105,7 +105,7 @@ query($node, q(
                 JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
             WHERE x.extname = 'rswebhook'
             AND p.proname IN ('rswebhook_send', 'rswebhook_pause', 'rswebhook_resume', 'rswebhook_cancel',
-                              'rswebhook_replay', 'worker_stats', 'worker_pid', 'workers', 'is_home', 'time_since', 'unusable', 'filter_errors', 'oldest_event')
+                              'rswebhook_replay', 'rswebhook_cancel_all', 'rswebhook_replay_all', 'rswebhook_explain', 'find', 'balance', 'worker_stats', 'worker_pid', 'workers', 'is_home', 'time_since', 'unusable', 'filter_errors', 'oldest_event')
         LOOP
             EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO operator', VARIADIC ARRAY[function::text]);
         END LOOP;
@@ -118,10 +118,11 @@ foreach my $role ('a superuser', 'operator')
         SELECT rswebhook_pause('crm'::text);
         SELECT $send;
         SELECT rswebhook_cancel(max(0::bigint), 'crm'::text);
-        SELECT rswebhook_cancel('crm'::text, '2000-01-01'::text);
-        SELECT rswebhook_cancel('crm'::text, before => now());
-        SELECT rswebhook_replay('crm'::text, '2000-01-01'::text);
-        SELECT rswebhook_replay('crm'::text, since => now(), outcome => 'cancelled');
+        SELECT rswebhook_cancel_all('crm'::text, '2000-01-01'::timestamptz);
+        SELECT rswebhook_cancel_all('crm'::text, before => now());
+        SELECT rswebhook_replay_all('crm'::text, '2000-01-01'::timestamptz);
+        SELECT * FROM rswebhook_explain(1::bigint), rswebhook.find(since => now() - interval '1 h'), rswebhook.balance();
+        SELECT rswebhook_replay_all('crm'::text, since => now(), outcome => 'cancelled');
         SELECT rswebhook_resume('crm'::text);
         SELECT $send;
         SELECT * FROM rswebhook.status;), $role eq 'operator' ? (extra_params => [ '-U', 'operator' ]) : ());

@@ -48,7 +48,7 @@ is(rows('delivery'), '0', 'old deliveries go');
 
 # Nothing is owed, but somebody reads there, as pg_dump does for hours. The
 # worker leaves the slot alone and goes on with its work.
-query($node, q{SELECT rswebhook_cancel('paused')});
+query($node, q{SELECT rswebhook_cancel_all('paused')});
 query($node, 'TRUNCATE rswebhook.delivery');
 my $since = -s $node->logfile;
 my $reader = $node->background_psql('postgres');

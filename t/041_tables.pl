@@ -202,7 +202,7 @@ query($node, q{SELECT rswebhook_pause('kept')});
 $kept = send_event($node, { type => 'track', userId => 'u' }, 'kept');
 is(query($node, "SELECT rswebhook_cancel($kept)"), '1', 'what is cancelled is counted without it');
 send_event($node, { type => 'track', userId => 'u' }, 'kept');
-is(query($node, q{SELECT rswebhook_cancel('kept')}), '1', 'likewise of a destination');
+is(query($node, q{SELECT rswebhook_cancel_all('kept')}), '1', 'likewise of a destination');
 query($node, q{SELECT rswebhook_resume('kept'); TRUNCATE seen});
 query($node, 'DROP TRIGGER mine ON rswebhook.delivery');
 

@@ -165,7 +165,7 @@ query($node, q{DROP TRIGGER short ON rswebhook.delivery; DELETE FROM rswebhook.d
 query($node, q{SELECT rswebhook_pause('bad')});
 send_many('bad', 4000);
 my $session = Session->new($node);
-is($session->query(q{BEGIN; SELECT rswebhook_cancel('bad')}), '4000', 'all of a destination is cancelled, perhaps');
+is($session->query(q{BEGIN; SELECT rswebhook_cancel_all('bad')}), '4000', 'all of a destination is cancelled, perhaps');
 my $before = $receiver->requests;
 query($node, q{SELECT rswebhook_resume('bad')});
 ok(wait_for('the message', sub { times_logged($node, qr/sends nothing more to destination "bad"/) }), 'it sends nothing more to it, and says so');
@@ -188,7 +188,7 @@ ok(wait_for_query($node, 'SHOW rswebhook.response_body_limit', '1MB'), 'much of 
 add_destination($node, 'wordy', $receiver->url('/body/1048576'), { %quick, ordered => 0, max_in_flight => 4, paused => 1 });
 send_many('wordy', 400);
 $session = Session->new($node);
-is($session->query(q{BEGIN; SELECT rswebhook_cancel('wordy')}), '400', 'all are locked');
+is($session->query(q{BEGIN; SELECT rswebhook_cancel_all('wordy')}), '400', 'all are locked');
 query($node, q{SELECT rswebhook_resume('wordy')});
 ok(wait_for('the message', sub { times_logged($node, qr/sends nothing more to destination "wordy"/) }), 'it stops sooner');
 ok(delivered(), 'others are delivered');

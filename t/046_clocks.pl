@@ -61,7 +61,7 @@ ok(wait_for_query($node, owed('slow'), '0'), 'nor does a rate wait for the hour'
 is(said('back'), 1, 'the log says it once');
 is_kept('after the clock was set back');
 is_shown_well('after the clock was set back');
-is(query($node, q{SELECT rswebhook_cancel('unwanted')}), '3', 'what is owed can be given up, whatever its time');
+is(query($node, q{SELECT rswebhook_cancel_all('unwanted')}), '3', 'what is owed can be given up, whatever its time');
 query($node, q{SELECT rswebhook_send('{"type": "track"}', 'good', deliver_after => clock_timestamp() + interval '2 s')});
 ok(wait_for_query($node, owed('good'), '0'), 'a time by the new clock comes');
 

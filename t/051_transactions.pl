@@ -57,7 +57,7 @@ query($node, qq{BEGIN; INSERT INTO other VALUES ($_); PREPARE TRANSACTION 'other
 query($node, sending('after-other'));
 ok(wait_for('the marker', sub { arrived('after-other') }), 'prepared transactions of others are committed');
 cmp_ok(entries_read($node) - $read, '<', 3000, 'the backlog is not read again for them');
-query($node, q{SELECT rswebhook_cancel('slow')});
+query($node, q{SELECT rswebhook_cancel_all('slow')});
 
 # It does not even wake a worker
 ok(wait_until_sent($node), 'nothing is owed');

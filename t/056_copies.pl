@@ -135,14 +135,14 @@ query($staging, q{UPDATE rswebhook.destination SET paused = false});
 ok(wait_for_query($staging, q{SELECT rswebhook.worker_pid() IS NOT NULL}, 't'), 'staging: it has a worker');
 is(query($staging, 'SELECT bool_and(rswebhook.is_home())'), 't', 'which takes itself for the original');
 pass_time(1);
-is(query($staging, 'SELECT sum(rswebhook_cancel(name)) FROM rswebhook.destination'), '10', 'what is owed is cancelled');
+is(query($staging, 'SELECT sum(rswebhook_cancel_all(name)) FROM rswebhook.destination'), '10', 'what is owed is cancelled');
 $staging->append_conf('postgresql.conf', 'rswebhook.enabled = on');
 $staging->reload;
 query($staging, q{SELECT rswebhook_send('{"type": "track"}', 'done')});
 ok(wait_until_sent($staging), 'what is sent there later is delivered');
 is(scalar($receiver->requests_to('/sink')), 2 * $count, 'and nothing else');
 $staging->stop('fast');
-query($node, q{SELECT rswebhook_cancel('sink')});
+query($node, q{SELECT rswebhook_cancel_all('sink')});
 
 # One that has another cluster_name is, if that was asked for; the node's name is its own
 my $owed = q{SELECT count(rswebhook_send('{"type": "track"}', 'sink')) FROM generate_series(1, 10)};
@@ -165,7 +165,7 @@ like($err, qr/delivers nothing.*DETAIL:  rswebhook.home has cluster_name "copies
     'a sender hears why');
 pass_time(1);
 is(scalar($receiver->requests_to('/sink')), 2 * $count, 'it sends nothing');
-query($staging, q{SELECT rswebhook_cancel('sink')});
+query($staging, q{SELECT rswebhook_cancel_all('sink')});
 query($staging, 'SELECT rswebhook_adopt()');
 is(query($staging, 'SELECT cluster_name FROM rswebhook.home'), 'staging', 'adopted, it is known by its own');
 query($staging, $owed);
@@ -185,7 +185,7 @@ query($staging, 'SELECT rswebhook_adopt(by_cluster_name => false)');
 is(query($staging, 'SELECT is_home FROM rswebhook.is_home() WHERE (SELECT cluster_name IS NULL FROM rswebhook.home)'), 't',
     'but otherwise');
 $staging->stop('fast');
-query($node, q{SELECT rswebhook_cancel('sink')});
+query($node, q{SELECT rswebhook_cancel_all('sink')});
 query($node, 'SELECT rswebhook_adopt(by_cluster_name => false)');
 
 # pg_upgrade, to the same version for want of another

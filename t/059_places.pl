@@ -64,7 +64,7 @@ foreach my $layout ([ 'a partitioned queue', $partitions, undef, $no_partitions 
             'the others are as they were');
         is(query($node, 'SELECT sum(attempts), count(retry_at) FROM rswebhook.queue'),
             $destination eq 'again' ? '3|3' : '0|0', 'and only what failed waits to be tried again');
-        query($node, q{SELECT rswebhook_cancel('again')});
+        query($node, q{SELECT rswebhook_cancel_all('again')});
         query($node, q{SELECT rswebhook_resume('second')});
         ok(wait_until_sent($node), 'then they are sent');
         is($receiver->requests_to('/ok/second') - $before, 3, 'each once');

@@ -97,7 +97,7 @@ SKIP:
     pass_time(3);
     my $used = cpu_time($pids) - $before;
     cmp_ok($used, '<', 0.3, sprintf 'costs no time (%.2f s in 3 s)', $used);
-    query($node, q{SELECT rswebhook_cancel('window')});
+    query($node, q{SELECT rswebhook_cancel_all('window')});
 
     #
     # Streams that end in the same packet as their answer

@@ -73,7 +73,7 @@ ok(wait_for('the first one', sub { arrived('first') == 3 }), 'and is sent after 
 wait_for_floor(sub { $_[0] > $dead - $lag });
 pass('then the queue begins later again');
 cmp_ok($floor, '<', query($node, q{SELECT event_id FROM rswebhook.queue}), 'but not beyond what waits');
-query($node, q{SELECT rswebhook_cancel('one')});
+query($node, q{SELECT rswebhook_cancel_all('one')});
 
 # One that commits late: as long as it is open, the queue does not begin beyond it
 my $late = Session->new($node);

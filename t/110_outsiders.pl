@@ -62,7 +62,7 @@ query($node, q{SELECT rswebhook_pause('shop');
         SELECT d.id, 0, n, now() FROM rswebhook.destination d,
             unnest(ARRAY[-9223372036854775808, -9223372036854775807, -5, 0, 9223372036854775806, 9223372036854775807]) n;
     SET ROLE ops;
-    SELECT rswebhook_cancel('shop')});
+    SELECT rswebhook_cancel_all('shop')});
 query($node, q{INSERT INTO rswebhook.queue (destination_id, event_slot, event_id, queued_at)
         SELECT d.id, 0, n, now() FROM rswebhook.destination d, unnest(ARRAY[-9223372036854775807, -5, 0, 9223372036854775807]) n;
     SELECT rswebhook_resume('shop')});

@@ -12,7 +12,7 @@ use Test::More;
 
 my $receiver = new_receiver();
 my $node = new_node('refused');
-my $replay = q{SELECT rswebhook_replay('shop', since => NULL, outcome => 'refused')};
+my $replay = q{SELECT rswebhook_replay_all('shop', since => NULL, outcome => 'refused')};
 
 add_destination($node, $_, $receiver->url("/$_")) foreach 'shop', 'other';
 query($node, q{
@@ -61,16 +61,16 @@ is(query($node, $replay), 2, 'those that were meant for it are sent');
 ok(wait_until_sent($node), 'all of them');
 is(users('/shop'), 'ann carl', 'and no other ones');
 is(query($node, $replay), 0, 'and not again');
-is(query($node, q{SELECT rswebhook_replay('shop', since => NULL, outcome => 'refused', error_like => '%permission denied%')}), 1, 'what was denied is sent if that is asked for');
+is(query($node, q{SELECT rswebhook_replay_all('shop', since => NULL, outcome => 'refused', error_like => '%permission denied%')}), 1, 'what was denied is sent if that is asked for');
 ok(wait_until_sent($node), 'as it is asked for');
 is(users('/shop'), 'ann carl clerk', 'it is');
-is(query($node, q{SELECT rswebhook_replay('other', since => NULL, outcome => NULL, error_like => '%mine%')}), 1, 'likewise by its reason');
+is(query($node, q{SELECT rswebhook_replay_all('other', since => NULL, outcome => NULL, error_like => '%mine%')}), 1, 'likewise by its reason');
 ok(wait_until_sent($node), 'to the other one');
 is(users('/other'), 'bob dora', 'it is sent');
 
 # A name that is told as another one may be has nothing of that one
 add_destination($node, 'a": destination "shop', $receiver->url('/odd'));
-is(query($node, q{SELECT rswebhook_replay('a": destination "shop', since => NULL, outcome => 'refused')}), 0, 'an odd name has nothing of another one');
+is(query($node, q{SELECT rswebhook_replay_all('a": destination "shop', since => NULL, outcome => 'refused')}), 0, 'an odd name has nothing of another one');
 
 # What its owner is not allowed to send is known as that, whatever else is wrong with it
 query($node, q{

@@ -55,7 +55,7 @@ send_prepare(const Sending *sending, Datum event, const SendOptions *options, Pr
 	prepared->checked = accept_event(event, options->enrich, sending->now, refusal);
 	if (prepared->checked != NULL && gateway_is_wanted(options->enrich))
 		prepared->event = JsonbPGetDatum(prepared->checked);
-	/* whatever else is wrong: by this, rswebhook_replay() knows what it must not send */
+	/* whatever else is wrong: by this, rswebhook_replay_all() knows what it must not send */
 	if (!prepared->permitted)
 		*refusal = denied;
 	if (!prepared->permitted || prepared->checked == NULL)

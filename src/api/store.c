@@ -30,6 +30,7 @@
 #include "api/once.h"
 #include "api/sink.h"
 #include "api/store.h"
+#include "api/trace.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "destination/map.h"
@@ -51,7 +52,7 @@ static uint64 home_seen;
 
 static void
 insert_event(Sink *sink, int64 id, int16 ring_part, TimestampTz now,
-			 const char *ordering_key, Datum event, bool kept)
+			 const char *ordering_key, Datum event, const char *traceparent, bool kept)
 {
 	NewRow		row;
 
@@ -63,6 +64,8 @@ insert_event(Sink *sink, int64 id, int16 ring_part, TimestampTz now,
 	if (ordering_key != NULL)
 		sink_row_set(&row, EVENT_ORDERING_KEY, CStringGetTextDatum(ordering_key));
 	sink_row_set(&row, EVENT_EVENT, event);
+	if (traceparent != NULL)
+		sink_row_set(&row, EVENT_TRACEPARENT, CStringGetTextDatum(traceparent));
 	sink_insert(sink, &row, kept);
 }
 
@@ -438,7 +441,7 @@ store_add(Store *store, const Prepared *prepared)
 	if (prepared->once && count == 0)
 		return first;
 	insert_event(&store->events, id, store->ring_part, prepared->times.now, prepared->ordering_key,
-				 prepared->event, store->many && VARSIZE(prepared->checked) <= MAX_KEPT);
+				 prepared->event, trace_of(prepared->checked), store->many && VARSIZE(prepared->checked) <= MAX_KEPT);
 	queue_for(store, id, prepared, takers, count);
 	return id;
 }

@@ -81,6 +81,9 @@ extern int	http_in_flight(void);
  */
 extern void http_limit(uint64_t owner, int connect_timeout_ms, int timeout_ms);
 
+/* How far has it come? */
+extern void http_look(uint64_t tag, HttpLook *look);
+
 /* Give up a request at once; no answer comes for it.  False: not found. */
 extern bool http_cancel(uint64_t tag);
 

@@ -90,6 +90,12 @@ phase_reached(const Transfer *t, CURLcode result)
 	return connected > 0 || local_port > 0 ? HTTP_PHASE_TLS : HTTP_PHASE_CONNECT;
 }
 
+HttpPhase
+http_result_phase(const Transfer *t)
+{
+	return phase_reached(t, CURLE_OK);
+}
+
 /* ---------------------------------------------------------------------
  * What we lack
  * ---------------------------------------------------------------------

@@ -15,6 +15,9 @@
 /* Did its connection come about, so that it could go out? */
 extern bool http_result_was_connected(const Transfer *t);
 
+/* How far has one come that is under way? */
+extern HttpPhase http_result_phase(const Transfer *t);
+
 /*
  * As what a result counts: with something behind what it can unpack, libcurl says that
  * the body could not be written.

@@ -95,6 +95,16 @@ typedef struct HttpAnswer
 	int64_t		duration_us;	/* from start to end */
 } HttpAnswer;
 
+/* How far a request in flight has come. */
+typedef struct HttpLook
+{
+	HttpPhase	phase;			/* that it is in; HTTP_PHASE_DONE: none any more */
+	char		address[48];	/* "": none yet */
+	int			port;
+	int64_t		sent;			/* bytes, with heads */
+	int64_t		received;
+} HttpLook;
+
 /*
  * May this address be connected to?  Called for each connection on the
  * address of the socket about to be connected.  On refusal, writes the reason

@@ -70,6 +70,11 @@ typedef struct WorkerSlot
 	int			max_in_flight;	/* in force; 0: not known yet */
 	char		lacks[SLOT_LACKS_SIZE];	/* "": nothing */
 	Paced		paced[SLOT_MAX_PACED];	/* outlives the worker */
+	Question	question;		/* see asked.h; its number is also read without */
+	uint32		answered;		/* the number of the last one that was; so is this */
+	bool		taken;			/* by whoever has asked */
+	int			nshown;			/* the answer */
+	ShownRequest shown[SHOWN_REQUESTS];
 } WorkerSlot;
 
 typedef struct Control

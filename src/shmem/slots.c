@@ -103,6 +103,8 @@ slots_clear(WorkerSlot *slot)
 	slot->elsewhere = false;
 	slot->max_in_flight = 0;
 	slot->lacks[0] = '\0';
+	slot->answered = slot->question.number; /* there is none in flight any more */
+	slot->nshown = 0;
 	pg_atomic_write_u64(&slot->map, NO_SHARE_MAP);
 }
 

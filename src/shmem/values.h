@@ -61,4 +61,29 @@ typedef struct Paced
 /* Of what a worker says that it lacks, with the NUL. */
 #define SLOT_LACKS_SIZE	512
 
+/* A request in flight, for people; of so many an answer has. */
+#define SHOWN_REQUESTS	32
+
+typedef struct ShownRequest
+{
+	int32		destination_id;
+	int64		event_id;
+	int32		attempt;
+	TimestampTz started_at;
+	char		phase[16];
+	char		address[48];	/* "": none yet */
+	int			port;
+	int64		sent;			/* bytes, with heads */
+	int64		received;
+} ShownRequest;
+
+/* Which of these: of all, or of an event, in the order in which they began. */
+typedef struct Question
+{
+	uint32		number;			/* the last one that was asked */
+	Instant		asked_at;
+	int64		event_id;		/* 0: any */
+	int			skip;			/* so many */
+} Question;
+
 #endif							/* RSWEBHOOK_SHMEM_VALUES_H */

@@ -74,4 +74,6 @@ columns_delivery_row(const Outcome *o, Datum *values, bool *nulls)
 			 o->request, o->request ? strlen(o->request) : 0);
 	set_text(&values[DELIVERY_RESPONSE_BODY], &nulls[DELIVERY_RESPONSE_BODY],
 			 o->response_body, o->response_body_len);
+	set_text(&values[DELIVERY_TRACEPARENT], &nulls[DELIVERY_TRACEPARENT],
+			 o->traceparent[0] != '\0' ? o->traceparent : NULL, strlen(o->traceparent));
 }

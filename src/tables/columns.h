@@ -22,7 +22,8 @@
 	COLUMN(EVENT_CREATED_AT, "created_at", TIMESTAMPTZOID, "timestamptz", false) \
 	COLUMN(EVENT_NONCE, "nonce", INT8OID, "int8", false) \
 	COLUMN(EVENT_ORDERING_KEY, "ordering_key", TEXTOID, "text", true) \
-	COLUMN(EVENT_EVENT, "event", JSONBOID, "jsonb", false)
+	COLUMN(EVENT_EVENT, "event", JSONBOID, "jsonb", false) \
+	COLUMN(EVENT_TRACEPARENT, "traceparent", TEXTOID, "text", true)
 
 #define QUEUE_COLUMN_LIST(COLUMN) \
 	COLUMN(QUEUE_DESTINATION_ID, "destination_id", INT4OID, "int4", false) \
@@ -48,7 +49,8 @@
 	COLUMN(DELIVERY_OUTCOME, "outcome", TEXTOID, "text", false) \
 	COLUMN(DELIVERY_ERROR, "error", TEXTOID, "text", true) \
 	COLUMN(DELIVERY_REQUEST, "request", TEXTOID, "text", true) \
-	COLUMN(DELIVERY_RESPONSE_BODY, "response_body", TEXTOID, "text", true)
+	COLUMN(DELIVERY_RESPONSE_BODY, "response_body", TEXTOID, "text", true) \
+	COLUMN(DELIVERY_TRACEPARENT, "traceparent", TEXTOID, "text", true)
 
 #define MESSAGE_COLUMN_LIST(COLUMN) \
 	COLUMN(MESSAGE_DESTINATION_ID, "destination_id", INT4OID, "int4", false) \

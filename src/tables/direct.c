@@ -157,6 +157,9 @@ read_event(EventReader *reader, const QueueRow *row,
 	stored->event = DatumGetJsonbPCopy(event);
 	stored->created_at = DatumGetTimestampTz(slot_getattr(slot, EVENT_CREATED_AT + 1, &null));
 	stored->nonce = DatumGetInt64(slot_getattr(slot, EVENT_NONCE + 1, &null));
+	event = slot_getattr(slot, EVENT_TRACEPARENT + 1, &null);
+	if (!null)
+		stored->traceparent = TextDatumGetCString(event);
 }
 
 /* Readers for the payloads of all these rows; false: some need a statement. */

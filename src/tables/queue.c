@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
@@ -195,6 +196,9 @@ fetch_by_statement(const QueueRow *row, StoredEvent *stored)
 			stored->event = DatumGetJsonbPCopy(event);
 			stored->created_at = DatumGetTimestampTz(statement_column(0, 1, &null));
 			stored->nonce = DatumGetInt64(statement_column(0, 2, &null));
+			event = statement_column(0, 3, &null);
+			if (!null)
+				stored->traceparent = TextDatumGetCString(event);
 		}
 	}
 	SPI_freetuptable(SPI_tuptable);

@@ -98,10 +98,10 @@ static struct
 		2, {INT4OID, INT8ARRAYOID}
 	},
 	[FETCH] = {
-		"SELECT e.event::jsonb, e.created_at::timestamptz, e.nonce::int8"
+		"SELECT e.event::jsonb, e.created_at::timestamptz, e.nonce::int8, e.traceparent::text"
 		" FROM unnest($1, $2, $3, $4, $5) AS c (" CLAIMED_COLUMNS ", slot)"
 		" CROSS JOIN LATERAL (SELECT FROM rswebhook.queue k WHERE " IS_CLAIMED " LIMIT 1) AS r"
-		" LEFT JOIN LATERAL (SELECT e.event, e.created_at, e.nonce FROM rswebhook.event e"
+		" LEFT JOIN LATERAL (SELECT e.event, e.created_at, e.nonce, e.traceparent FROM rswebhook.event e"
 		"  WHERE e.id = c.event_id AND e.slot = c.slot OFFSET 0) AS e ON true",
 		5, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT2ARRAYOID}
 	},

@@ -15,6 +15,7 @@
 #include "utils/jsonb.h"
 
 #include "base/clock.h"
+#include "base/traceparent.h"
 
 /* What an attempt came to. */
 typedef enum VerdictKind
@@ -54,6 +55,7 @@ typedef struct StoredEvent
 	bool		missing;		/* ... it is, but there is no such event */
 	TimestampTz created_at;
 	int64		nonce;
+	char	   *traceparent;	/* beside it; NULL: none */
 } StoredEvent;
 
 /* The number of its next attempt; somebody may have made it the last that there is. */
@@ -142,6 +144,7 @@ typedef struct Outcome
 	char	   *request;		/* NULL: none was made */
 	char	   *response_body;	/* NULL: none; bytes as they came; malloc's */
 	size_t		response_body_len;
+	char		traceparent[TRACEPARENT_SIZE];	/* that was sent; "": none */
 } Outcome;
 
 /* Up to which id nothing is left, as the table has it. */

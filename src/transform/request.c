@@ -35,7 +35,7 @@ int			rswebhook_max_request_size = 4 * 1024 * 1024;
 char	   *rswebhook_user_agent = NULL;
 
 
-#define OWN_HEADERS		3
+#define OWN_HEADERS		4
 
 typedef struct WireHeader
 {

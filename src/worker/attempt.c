@@ -45,6 +45,7 @@ typedef struct Attempt
 	TimestampTz started_at;
 	Instant		started;		/* started_at, by the clock that is never set */
 	char	   *request;		/* for people; holds no secret */
+	char		traceparent[TRACEPARENT_SIZE];
 	dlist_node	node;
 	char		known[FLEXIBLE_ARRAY_MEMBER];	/* secrets that may come back */
 } Attempt;
@@ -64,6 +65,29 @@ bool
 attempt_in_flight(void)
 {
 	return !dlist_is_empty(&in_flight);
+}
+
+int
+attempt_list(int64 event_id, int skip, ShownRequest *shown, uint64 *tags, int most)
+{
+	dlist_iter	iter;
+	int			count = 0;
+
+	dlist_foreach(iter, &in_flight)
+	{
+		const Attempt *attempt = dlist_container(Attempt, node, iter.cur);
+
+		if (count == most)
+			break;
+		if ((event_id != 0 && attempt->claimed.event_id != event_id) || skip-- > 0)
+			continue;
+		shown[count].destination_id = attempt->claimed.destination_id;
+		shown[count].event_id = attempt->claimed.event_id;
+		shown[count].attempt = queue_row_next_attempt(&attempt->claimed);
+		shown[count].started_at = attempt->started_at;
+		tags[count++] = (uint64) (uintptr_t) attempt;
+	}
+	return count;
 }
 
 static void
@@ -196,6 +220,7 @@ attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
 	attempt->started_at = GetCurrentTimestamp();
 	attempt->started = clock_now();
 	attempt->request = shown;
+	strlcpy(attempt->traceparent, rendered->traceparent, sizeof(attempt->traceparent));
 	memcpy(attempt->known, rendered->known != NULL ? rendered->known : "", rendered->known_len + 1);
 	dlist_push_tail(&in_flight, &attempt->node);
 	lanes_note_sent(d, attempt->started);
@@ -280,6 +305,7 @@ record_attempt(Attempt *attempt, HttpAnswer *answer, const Verdict *verdict, Ins
 		note_called(attempt, answer->called);
 	outcome->request = attempt->request;
 	attempt->request = NULL;
+	strlcpy(outcome->traceparent, attempt->traceparent, sizeof(outcome->traceparent));
 	outcome->response_body = take_body(answer);
 	outcome->response_body_len = answer->body_len;
 	if (answer->body_lost)

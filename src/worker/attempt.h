@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "destination/values.h"
 #include "schedule/schedule.h"
+#include "shmem/values.h"
 #include "worker/render.h"
 
 extern int	rswebhook_response_body_limit;	/* setting; bytes */
@@ -26,6 +27,13 @@ extern void attempt_start(QueueItem *item, const Destination *d,
 
 /* Is any request in flight? */
 extern bool attempt_in_flight(void);
+
+/*
+ * The requests in flight, of an event or of all (0), without the first ones, in the order in
+ * which they began; at most so many.  tags: what http_look() knows them by.  The rest of
+ * the rows is the caller's.
+ */
+extern int	attempt_list(int64 event_id, int skip, ShownRequest *shown, uint64 *tags, int most);
 
 /* Take the answers that have arrived and decide what they mean; how many? */
 extern int	attempt_answers(void);

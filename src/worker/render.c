@@ -16,12 +16,14 @@
 
 #include <inttypes.h>
 
+#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "transform/header.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
 #include "base/encoding.h"
+#include "base/traceparent.h"
 #include "destination/auth.h"
 #include "destination/check.h"
 #include "destination/secret.h"
@@ -323,6 +325,30 @@ sign_request(const StoredEvent *stored, int64 event_id, const Destination *desti
 	return true;
 }
 
+/* The trace goes on, in a span of its own for each attempt, unless somebody has set the header. */
+static void
+add_trace(const StoredEvent *stored, Rendered *rendered)
+{
+	static const char name[] = "traceparent";
+	WireRequest *wire = &rendered->wire;
+	bool		malformed;
+	const char *parent = traceparent_of_event(stored->event, &malformed);
+
+	rendered->traceparent[0] = '\0';
+	if (parent == NULL && stored->traceparent != NULL &&
+		traceparent_is_valid(stored->traceparent, strlen(stored->traceparent)))
+		parent = stored->traceparent;
+	if (parent == NULL)
+		return;
+	for (int i = 0; i < wire->nheaders; i++)
+	{
+		if (header_names_equal(wire->headers[i].name, strlen(wire->headers[i].name), name, strlen(name)))
+			return;
+	}
+	traceparent_child(parent, pg_prng_uint64(&pg_global_prng_state), rendered->traceparent);
+	request_add_header(wire, name, pstrdup(rendered->traceparent));
+}
+
 RenderResult
 render_request(const StoredEvent *stored, int64 event_id, const Destination *destination,
 			   Rendered *rendered, char **why)
@@ -351,6 +377,7 @@ render_request(const StoredEvent *stored, int64 event_id, const Destination *des
 		known_proxy(rendered->proxy, &known);
 	if (!sign_request(stored, event_id, destination, &rendered->wire, &known, why))
 		return RENDER_NOT_NOW;
+	add_trace(stored, rendered);
 	if (known.len > 0)
 	{
 		rendered->known = known.data;

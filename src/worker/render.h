@@ -29,6 +29,7 @@ typedef struct Rendered
 	char	   *proxy;
 	char	   *known;			/* its secrets, as mask.h wants them; NULL: none */
 	Size		known_len;
+	char		traceparent[TRACEPARENT_SIZE];	/* among its headers; "": none */
 	int64		paths_us;		/* of the processor that mappings took; unless an error was raised */
 } Rendered;
 

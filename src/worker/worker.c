@@ -49,6 +49,7 @@
 #include "shmem/worker_slot.h"
 #include "tables/queue.h"
 #include "tables/tables.h"
+#include "worker/activity.h"
 #include "worker/attempt.h"
 #include "worker/claim.h"
 #include "worker/cycle.h"
@@ -447,6 +448,7 @@ run(void)
 
 		if (is_to_leave())
 			return;
+		activity_answer();
 		count = WaitEventSetWait(wait_set, timeout, events, lengthof(events),
 								 custom_wait_event(wait_event, "RswebhookWorkerMain"));
 		told = false;
