@@ -50,6 +50,32 @@ SELECT rswebhook_resume('nowhere');
 SELECT rswebhook_pause(NULL);
 
 --
+-- Retry: what waits for its time is due now
+--
+BEGIN;
+SET LOCAL client_min_messages = notice;
+SELECT rswebhook_send('{"n": 1}') AS one, rswebhook_send('{"n": 2}', 'crm') AS two, rswebhook_send('{"n": 3}', 'crm') AS three \gset
+UPDATE rswebhook.queue SET attempts = 2, retry_at = now() + interval '1 h' WHERE event_id <> :three;
+UPDATE rswebhook.destination SET paused = false, enabled = false WHERE name = 'shop';
+SELECT rswebhook_retry(:one, 'shop');
+SELECT rswebhook_retry(:one);
+SELECT rswebhook_retry(:one);
+SELECT rswebhook_retry(:three);
+SELECT e.event ->> 'n' AS n, q.destination_id = rswebhook.destination_id('crm') AS crm, q.attempts, q.retry_at > clock_timestamp() AS waits
+    FROM rswebhook.queue q JOIN rswebhook.event e ON e.id = q.event_id ORDER BY 1, 2;
+UPDATE rswebhook.destination SET paused = false, enabled = true;
+INSERT INTO rswebhook.breaker SELECT id, 16, now(), now() + interval '1 min', 'refused' FROM rswebhook.destination;
+SELECT rswebhook_retry(:two);
+UPDATE rswebhook.queue SET retry_at = now() + interval '1 h' WHERE event_id = :two;
+SELECT rswebhook_retry('crm');
+SELECT destination, breaker FROM rswebhook.status ORDER BY 1;
+ROLLBACK;
+SELECT rswebhook_retry('nowhere');
+SELECT rswebhook_retry(1, 'nowhere');
+SELECT rswebhook_retry(NULL::text);
+SELECT rswebhook_retry(NULL::bigint);
+
+--
 -- Cancel
 --
 SELECT rswebhook_send('{"n": 1}') AS one, rswebhook_send('{"n": 2}') AS two, rswebhook_send('{"n": 3}', 'crm') AS three \gset

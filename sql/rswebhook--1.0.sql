@@ -655,6 +655,26 @@ BEGIN
 END
 $$;
 
+-- Why what is due at a destination waits all the same.
+CREATE FUNCTION rswebhook.note_waiting(given rswebhook.destination, backed_off boolean) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF given.paused OR NOT given.enabled THEN
+        RAISE NOTICE USING
+            MESSAGE = format('destination "%s" is %s, so what is owed to it waits', given.name,
+                             CASE WHEN given.enabled THEN 'paused' ELSE 'disabled' END),
+            HINT = CASE WHEN given.enabled THEN 'Call rswebhook_resume().'
+                        ELSE 'Set its column enabled to true.' END;
+    ELSIF backed_off THEN
+        RAISE NOTICE USING
+            MESSAGE = format('destination "%s" is backed off, so what is owed to it waits for its next probe', given.name),
+            HINT = 'Call rswebhook_retry() with the destination alone.';
+    END IF;
+END
+$$;
+
 -- Have what is owed to a destination wait, and what is sent meanwhile.
 CREATE FUNCTION rswebhook_pause(destination text) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -669,7 +689,8 @@ BEGIN
 END
 $$;
 
--- Go on. A circuit breaker that is open is closed, too.
+-- Go on. A circuit breaker that is open is closed, too, and what waits for its retry is due,
+-- as after any change of the row.
 CREATE FUNCTION rswebhook_resume(destination text) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -682,6 +703,63 @@ BEGIN
         FROM rswebhook.destination d WHERE d.id = dest AND d.paused;
     DELETE FROM rswebhook.breaker b WHERE b.destination_id = dest;
     PERFORM rswebhook.notify_worker(dest, 0, -1);
+END
+$$;
+
+-- Have what waits for its retry tried now: an event, to one destination, or to all with
+-- NULL. Returns the number of deliveries that have waited for that.
+CREATE FUNCTION rswebhook_retry(event_id bigint, destination text DEFAULT NULL)
+RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    destinations integer[];
+    hastened integer[];
+    dest integer;
+BEGIN
+    IF rswebhook_retry.destination IS NOT NULL THEN
+        destinations := ARRAY[rswebhook.destination_id(rswebhook_retry.destination)];
+    ELSE
+        destinations := ARRAY(SELECT d.id FROM rswebhook.destination d);
+    END IF;
+
+    WITH due AS (
+        UPDATE rswebhook.queue q SET retry_at = clock_timestamp()
+            WHERE q.destination_id = ANY (destinations)
+            AND q.event_id = rswebhook_retry.event_id
+            AND q.retry_at > clock_timestamp()
+            RETURNING q.destination_id)
+    SELECT array_agg(due.destination_id) INTO hastened FROM due;
+
+    FOREACH dest IN ARRAY coalesce(hastened, '{}') LOOP
+        PERFORM rswebhook.notify_worker(dest, rswebhook_retry.event_id,
+                                        rswebhook_retry.event_id);
+        PERFORM rswebhook.note_waiting(d, EXISTS (SELECT FROM rswebhook.breaker b WHERE b.destination_id = dest))
+            FROM rswebhook.destination d WHERE d.id = dest;
+    END LOOP;
+    RETURN coalesce(cardinality(hastened), 0);
+END
+$$;
+
+-- Likewise, all that a destination is owed; a circuit breaker that is open is closed, too.
+-- Its row is written anew: by that the workers know what has waited until then.
+CREATE FUNCTION rswebhook_retry(destination text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dest integer := rswebhook.destination_id(rswebhook_retry.destination);
+BEGIN
+    UPDATE rswebhook.destination d SET paused = d.paused WHERE d.id = dest;
+    IF NOT FOUND THEN
+        PERFORM rswebhook.not_changed('destination');
+    END IF;
+    DELETE FROM rswebhook.breaker b WHERE b.destination_id = dest;
+    PERFORM rswebhook.notify_worker(dest, 0, -1);
+    PERFORM rswebhook.note_waiting(d, false) FROM rswebhook.destination d WHERE d.id = dest;
+    RETURN (SELECT count(*) FROM rswebhook.queue q
+            WHERE q.destination_id = dest AND q.retry_at > clock_timestamp());
 END
 $$;
 
@@ -1885,6 +1963,8 @@ BEGIN
     PERFORM rswebhook.grant_all(role, ARRAY[
         '@extschema@.rswebhook_pause(text)',
         '@extschema@.rswebhook_resume(text)',
+        '@extschema@.rswebhook_retry(bigint, text)',
+        '@extschema@.rswebhook_retry(text)',
         '@extschema@.rswebhook_cancel(bigint, text)',
         '@extschema@.rswebhook_cancel(text, timestamptz)',
         '@extschema@.rswebhook_cancel(text, text)',

@@ -186,11 +186,16 @@ breaker_close(Lane *lane)
 }
 
 void
+breaker_hasten(Lane *lane, Instant at)
+{
+	lane->breaker.next_probe_at = Min(lane->breaker.next_probe_at, at);
+}
+
+void
 breaker_bound(Lane *lane, Instant now)
 {
 	if (lane->configured)
-		lane->breaker.next_probe_at = Min(lane->breaker.next_probe_at,
-										  now + lane->policy.max_backoff_us);
+		breaker_hasten(lane, now + lane->policy.max_backoff_us);
 }
 
 /* False: the lane's breaker stays as it is. */

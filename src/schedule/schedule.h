@@ -42,6 +42,8 @@ extern int	schedule_in_flight(void);
 
 /* ---- lanes: one a destination that has a configuration or is owed to ---- */
 extern Lane *schedule_lane(int32 destination_id, Instant now);
+
+/* With another version of its row, all that waits for a retry is due at once. */
 extern void schedule_configure(Lane *lane, const LanePolicy *policy, Instant now);
 extern void schedule_set_breaker(Lane *lane, const Breaker *breaker, Instant now);
 extern int32 schedule_lane_id(const Lane *lane);

@@ -230,6 +230,7 @@ retries_read(const ReadRequest *request, const QueueRow *rows, int nrows, Instan
 		QueueItem  *item;
 		bool		has_key;
 		bool		alone;
+		bool		hastens = lane->hastens;
 		int64		ordering_key;
 
 		if ((parked = parked_event(lane, rows[i].event_id)) == NULL)
@@ -237,8 +238,10 @@ retries_read(const ReadRequest *request, const QueueRow *rows, int nrows, Instan
 		has_key = parked->has_key;
 		ordering_key = parked->ordering_key;
 		alone = parked->alone;
+		lane->hastens |= parked->hastened;
 		park_release(lane, parked);
 		add_row(request, &rows[i], now);
+		lane->hastens = hastens;
 		if (has_key)
 			order_check_hunger_of(lane, ordering_key);
 		if (alone && (item = items_find_waiting(lane, rows[i].event_id)) != NULL)
@@ -323,7 +326,7 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 		case READ_AHEAD:
 			lane->cursor = Max(lane->cursor, last);
 			if (all)
-				lane->more = false;
+				lane->more = lane->hastens = false;
 			break;
 		case READ_RANGE:
 			if (!all)
@@ -394,6 +397,27 @@ window_forget_waiting(Lane *lane, Instant now)
 
 	if (lane_is_ordered(lane))
 		items_each(lane, join_key, now);
+}
+
+static void
+hasten(QueueItem *item, Instant now)
+{
+	if (item->state != ITEM_TIMED || item->row.retry_at == NO_TIME)
+		return;
+	order_withdraw(item);
+	item->ready_at = now;
+	order_offer(item, now);
+}
+
+/* What is in flight, or not recorded yet, is seen to when it comes back. */
+void
+window_hasten(Lane *lane, Instant now)
+{
+	lane->hastened_at = now;
+	lane->hastens = lane->more;
+	if (lane->nitems > lane->nready)
+		items_each(lane, hasten, now);
+	parked_hasten_all(lane, now);
 }
 
 /* ---------------------------------------------------------------------
