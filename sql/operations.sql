@@ -142,6 +142,7 @@ ROLLBACK;
 SELECT rswebhook_replay('crm', now() - interval '2 h', now() - interval '1 h');
 SELECT rswebhook_replay('crm', now() + interval '1 h');
 SELECT rswebhook_replay('nowhere', '-infinity');
+SELECT rswebhook_replay('crm', NULL, outcome => 'abort');
 
 --
 -- Status

@@ -619,6 +619,11 @@ CREATE FUNCTION rswebhook.ring_slot(at timestamptz) RETURNS smallint
     LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'rswebhook_ring_slot';
 
+-- For who has named a destination that there is not, what may have been meant.
+CREATE FUNCTION rswebhook.destination_hint(name text) RETURNS text
+    LANGUAGE c STABLE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_destination_hint';
+
 -- The id of a destination, or an error that says that there is none.
 CREATE FUNCTION rswebhook.destination_id(name text) RETURNS integer
     LANGUAGE plpgsql STABLE
@@ -636,7 +641,7 @@ BEGIN
                 THEN 'destination must not be null'
                 ELSE format('destination "%s" does not exist',
                             left(name, 100) || CASE WHEN length(name) > 100 THEN '...' ELSE '' END) END,
-            HINT = 'Destinations are rows of rswebhook.destination.';
+            HINT = coalesce(rswebhook.destination_hint(name), 'Destinations are rows of rswebhook.destination.');
     END IF;
     RETURN found_id;
 END
@@ -901,6 +906,20 @@ BEGIN
 END
 $$;
 
+-- An outcome that no delivery has would find nothing.
+CREATE FUNCTION rswebhook.check_outcome(outcome text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF outcome <> ALL ('{delivered,retry,aborted,cancelled,refused}'::text[]) THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('there is no outcome "%s"', left(outcome, 100)),
+            HINT = 'Use delivered, retry, aborted, cancelled or refused, or NULL for any.';
+    END IF;
+END
+$$;
+
 -- Owe a destination once more what it was not given: all events whose last
 -- status there has this outcome (NULL: any) and an error like this pattern
 -- (NULL: any), and is of since or later and before until. What was refused as there was
@@ -926,6 +945,7 @@ DECLARE
     first_id bigint;
     last_id bigint;
 BEGIN
+    PERFORM rswebhook.check_outcome(rswebhook_replay.outcome);
     WITH matching AS (
         SELECT l.event_id FROM rswebhook.delivery l
             WHERE (l.destination_id = dest OR
@@ -1971,7 +1991,8 @@ BEGIN
         '@extschema@.rswebhook_replay(bigint, text)',
         '@extschema@.rswebhook_replay(text, timestamptz, timestamptz, text, text)',
         '@extschema@.rswebhook_replay(text, text)',
-        'rswebhook.destination_id(text)']::regprocedure[]);
+        'rswebhook.destination_id(text)',
+        'rswebhook.destination_hint(text)']::regprocedure[]);
     EXECUTE format('GRANT SELECT ON rswebhook.delivery, rswebhook.breaker TO %s', role);
 END
 $$;
@@ -1990,7 +2011,8 @@ BEGIN
         '@extschema@.rswebhook_generate_key_pair()',
         '@extschema@.rswebhook_import(jsonb, text)',
         'rswebhook.not_changed(text)',
-        'rswebhook.destination_id(text)']::regprocedure[] || ARRAY(
+        'rswebhook.destination_id(text)',
+        'rswebhook.destination_hint(text)']::regprocedure[] || ARRAY(
             SELECT p.oid FROM pg_proc p
             WHERE p.pronamespace = 'rswebhook'::regnamespace AND p.proname LIKE 'import\_%')::regprocedure[]);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON rswebhook.destination TO %s', role);

@@ -28,6 +28,7 @@
 #include "destination/check.h"
 #include "destination/directory.h"
 #include "destination/fields.h"
+#include "destination/nearest.h"
 #include "destination/problem.h"
 #include "transform/json.h"
 #include "transform/request.h"
@@ -208,7 +209,7 @@ accept_named(const char *name, const NamedDestination *dest, int *count, Refusal
 	{
 		(void) refusal_set(refusal, ERRCODE_UNDEFINED_OBJECT,
 					  psprintf("destination \"%s\" does not exist", encoding_quotable(name, strlen(name))),
-					  NULL, "Destinations are rows of rswebhook.destination.");
+					  NULL, nearest_destination_hint(name, NEAREST_OTHERWISE));
 		return NULL;
 	}
 	if (dest->problem != NULL)

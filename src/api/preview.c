@@ -27,6 +27,7 @@
 #include "destination/auth.h"
 #include "destination/check.h"
 #include "destination/named.h"
+#include "destination/nearest.h"
 #include "destination/values.h"
 #include "tables/tables.h"
 #include "transform/config.h"
@@ -104,7 +105,8 @@ hint_for_target(const char *target)
 		return "To use a configuration instead of a destination's name, cast it to jsonb.";
 	if (method != NULL)
 		return psprintf("Use \"%s\" for the bare request of that method.", method);
-	return "Use the name of a row of rswebhook.destination, or " METHODS_IN_WORDS " for a bare request.";
+	return nearest_destination_hint(target, "Use the name of a row of rswebhook.destination, or "
+									METHODS_IN_WORDS " for a bare request.");
 }
 
 SQL_FUNCTION(rswebhook_transform_target);
