@@ -159,3 +159,32 @@ DROP FUNCTION attempted(bigint, text, text, text);
 DELETE FROM rswebhook.queue;
 TRUNCATE rswebhook.delivery, rswebhook.event;
 DELETE FROM rswebhook.destination;
+
+--
+-- What is lost with a destination, or with all
+--
+SET client_min_messages = warning;
+INSERT INTO rswebhook.destination (name, url, paused) VALUES
+    ('crm', 'https://example.com/crm', true),
+    ('shop', 'https://example.com/shop', true),
+    ('idle', 'https://example.com/idle', true);
+SELECT count(rswebhook_send('{}', 'crm')), count(rswebhook_send('{}', 'shop')), count(rswebhook_send('{}', 'shop')) FROM generate_series(1, 2);
+SELECT count(rswebhook_send('{}', 'crm')) FROM generate_series(1, 2);
+BEGIN;
+DELETE FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('crm')
+    AND event_id > (SELECT min(event_id) FROM rswebhook.queue);
+DELETE FROM rswebhook.destination;
+ROLLBACK;
+BEGIN;
+INSERT INTO rswebhook.queue (destination_id, event_slot, event_id, queued_at)
+    SELECT rswebhook.destination_id('crm'), 0, -i, now() FROM generate_series(1, 100001) i;
+DELETE FROM rswebhook.destination WHERE name = 'crm';
+TRUNCATE rswebhook.destination;
+ROLLBACK;
+INSERT INTO rswebhook.destination (name, url) VALUES ('crm', 'https://example.com/new')
+    ON CONFLICT (name) DO UPDATE SET url = EXCLUDED.url;
+SELECT d.url, count(*) FROM rswebhook.destination d JOIN rswebhook.queue q ON q.destination_id = d.id
+    WHERE d.name = 'crm' GROUP BY 1;
+DELETE FROM rswebhook.queue;
+DELETE FROM rswebhook.destination;
+TRUNCATE rswebhook.delivery, rswebhook.event;

@@ -389,16 +389,32 @@ CREATE TRIGGER destination_truncated
 ALTER TABLE rswebhook.destination ENABLE ALWAYS TRIGGER destination_changed;
 ALTER TABLE rswebhook.destination ENABLE ALWAYS TRIGGER destination_truncated;
 
--- Likewise: what roles were granted for a destination goes with it.
+-- Likewise: what roles were granted for a destination goes with it. What is owed to it
+-- will be given up, of which nobody may have thought who makes it anew.
 CREATE FUNCTION rswebhook.destination_deleted() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    most CONSTANT integer := 100000;    -- that it is worth counting
+    owed integer;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         DELETE FROM rswebhook.sender;
+        owed := (SELECT count(*) FROM (SELECT FROM rswebhook.queue LIMIT most + 1) q);
     ELSE
         DELETE FROM rswebhook.sender s WHERE s.destination_id = OLD.id;
+        owed := (SELECT count(*) FROM (SELECT FROM rswebhook.queue q WHERE q.destination_id = OLD.id LIMIT most + 1) q);
+    END IF;
+    IF owed > 0 THEN
+        RAISE WARNING USING
+            MESSAGE = format('%s%s that %s owed to %s will be aborted',
+                             CASE WHEN owed > most THEN 'more than ' ELSE '' END,
+                             CASE WHEN owed = 1 THEN '1 event' ELSE least(owed, most) || ' events' END,
+                             CASE WHEN owed = 1 THEN 'is' ELSE 'are' END,
+                             CASE WHEN TG_OP = 'TRUNCATE' THEN 'destinations'
+                                  ELSE format('destination "%s"', OLD.name) END),
+            HINT = 'To change a destination, use UPDATE, or INSERT ... ON CONFLICT (name) DO UPDATE: what it is owed stays.';
     END IF;
     RETURN NULL;
 END
