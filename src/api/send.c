@@ -95,8 +95,8 @@ send_end(Sending *sending)
 		store_end(sending->store);
 	sending->store = NULL;
 	MemoryContextDelete(sending->each);
-	if (stored && !slots_available())
-		slots_warn_unavailable();
+	if (stored)
+		slots_warn_undelivered();
 }
 
 /* All arguments but the first. */
@@ -252,8 +252,7 @@ rswebhook_notify_worker(PG_FUNCTION_ARGS)
 	int64		first = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
 	int64		last = PG_ARGISNULL(2) ? PG_INT64_MAX : PG_GETARG_INT64(2);
 
-	if (!slots_available())
-		slots_warn_unavailable();
+	slots_warn_undelivered();
 	wake_note_changed();
 	wake_note_queued(&(QueuedRange) {destination, ALL_SHARES, first, last}, NO_SHARE_MAP);
 	PG_RETURN_VOID();

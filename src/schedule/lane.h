@@ -254,6 +254,7 @@ struct Lane
 	Instant		tokens_at;
 	Breaker		breaker;
 	bool		breaker_changed;	/* and is not saved */
+	bool		breaker_told;	/* it is open, as was last asked, or the table has it */
 	dlist_node	changed_node;
 	QueueItem  *probe;			/* the one request that an open breaker lets by */
 	int			nprobes;		/* that were in vain, in their turn */
@@ -398,6 +399,9 @@ extern void breaker_forget(Lane *lane);
 extern Lane *breaker_next_changed(void);
 extern bool breaker_has_changed(void);
 extern void breaker_mark_changed(Lane *lane);
+
+/* See schedule_breaker_is_news(). */
+extern bool breaker_is_news(Lane *lane);
 
 /* ---- trust.c ---- */
 extern void trust_init(void);

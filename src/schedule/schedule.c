@@ -490,6 +490,12 @@ schedule_breaker_changed(void)
 	return breaker_has_changed();
 }
 
+bool
+schedule_breaker_is_news(Lane *lane)
+{
+	return breaker_is_news(lane);
+}
+
 void
 schedule_breaker_unsaved(Lane *lane)
 {

@@ -61,6 +61,9 @@ extern Lane *schedule_next_unconfigured(void);
 /* The next lane whose breaker changed since it was last asked; NULL: none. */
 extern Lane *schedule_next_changed_breaker(void);
 
+/* Has it opened, or closed, here and since that was last asked? */
+extern bool schedule_breaker_is_news(Lane *lane);
+
 /* It could not be saved, and counts as changed again. */
 extern void schedule_breaker_unsaved(Lane *lane);
 

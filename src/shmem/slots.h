@@ -18,8 +18,11 @@ extern int	rswebhook_workers;	/* of each database; see share.h */
 
 extern bool slots_available(void);	/* false: not preloaded */
 
-/* WARNING with a hint, once a session, if nothing will be delivered. */
-extern void slots_warn_unavailable(void);
+/*
+ * WARNING with a hint, once a session, if nothing will be delivered for now: not
+ * preloaded, or no worker is here, since there can be no more of them.
+ */
+extern void slots_warn_undelivered(void);
 
 /*
  * Have the launcher start (or look at) this database's workers.  False: every

@@ -45,6 +45,7 @@ static ShareMap my_map;
 static bool delivering = false; /* enabled, and not a copy of the database */
 static bool was_delivering = false; /* when the lanes were configured */
 static bool at_home = false;
+static bool elsewhere = false;	/* the database is known to be a copy */
 static bool breakers_changed = false;
 
 static int
@@ -283,8 +284,9 @@ may_deliver(void)
 	Home		home = at_home ? HOME_HERE : home_look();
 
 	at_home = home == HOME_HERE;
-	worker_slot_set_elsewhere(home == HOME_ELSEWHERE);
-	if (home == HOME_ELSEWHERE && !said && slots_my_share() == 0)
+	elsewhere = home == HOME_ELSEWHERE;
+	worker_slot_set_elsewhere(elsewhere);
+	if (elsewhere && !said && slots_my_share() == 0)
 	{
 		home_report_elsewhere(LOG);
 		said = true;
@@ -296,6 +298,12 @@ bool
 lanes_delivering(void)
 {
 	return delivering;
+}
+
+bool
+lanes_elsewhere(void)
+{
+	return elsewhere;
 }
 
 void

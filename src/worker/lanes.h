@@ -42,6 +42,9 @@ extern bool lanes_configure(Instant now);
 /* Does this worker deliver at all: it may, and the database is no copy? */
 extern bool lanes_delivering(void);
 
+/* Is the database known to be one, as of the last transaction that looked? */
+extern bool lanes_elsewhere(void);
+
 /* Another worker has opened or closed breakers: take them over with that. */
 extern void lanes_breakers_changed(void);
 
