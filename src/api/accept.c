@@ -132,6 +132,7 @@ accept_event(Datum datum, Enrichment enrichment, TimestampTz now, Refusal *refus
 	if (!JB_ROOT_IS_OBJECT(event))
 	{
 		(void) refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE, "event is not a JSON object", NULL,
+					  js_is_quoted_json(event) ? JSON_QUOTED_HINT :
 					  "An event is an object such as {\"type\": \"track\", \"event\": \"Order Completed\", \"userId\": \"u1\"}.");
 		return NULL;
 	}

@@ -26,6 +26,7 @@
 #include "shmem/slots.h"
 #include "shmem/wake.h"
 #include "tables/tables.h"
+#include "transform/json.h"
 
 void
 send_begin(Sending *sending, const char *what, Oid function, Oid role, bool many)
@@ -223,7 +224,8 @@ rswebhook_send_batch(PG_FUNCTION_ARGS)
 	if (batch == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("events are neither a JSON array nor an object with an array \"batch\"")));
+				 errmsg("events are neither a JSON array nor an object with an array \"batch\""),
+				 js_is_quoted_json(PG_GETARG_JSONB_P(0)) ? errhint(JSON_QUOTED_HINT) : 0));
 	send_begin(&sending, "rswebhook_send_batch()", fcinfo->flinfo->fn_oid, GetUserId(), true);
 	callback.previous = error_context_stack;
 	callback.callback = batch_error;
