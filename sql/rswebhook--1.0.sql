@@ -928,10 +928,10 @@ CREATE FUNCTION rswebhook.check_outcome(outcome text) RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF outcome <> ALL ('{delivered,retry,aborted,cancelled,refused}'::text[]) THEN
+    IF outcome <> ALL ('{delivered,retry,aborted,cancelled,refused,sunk}'::text[]) THEN
         RAISE invalid_parameter_value USING
             MESSAGE = format('there is no outcome "%s"', left(outcome, 100)),
-            HINT = 'Use delivered, retry, aborted, cancelled or refused, or NULL for any.';
+            HINT = 'Use delivered, retry, aborted, cancelled, refused or sunk, or NULL for any.';
     END IF;
 END
 $$;
@@ -1069,13 +1069,15 @@ CREATE VIEW rswebhook.status AS
 SELECT d.name AS destination,
        CASE WHEN NOT d.enabled THEN 'disabled'
             WHEN d.paused THEN 'paused'
-            WHEN NOT rswebhook.is_home() THEN
+            WHEN NOT rswebhook.is_home() AND
+                 pg_catalog.current_setting('rswebhook.enabled', true) OPERATOR(pg_catalog.<>) 'sink' THEN
                 CASE WHEN (SELECT t.datistemplate FROM pg_catalog.pg_database t
                            WHERE t.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
                      THEN 'template' ELSE 'not adopted' END
             WHEN u.problem IS NOT NULL OR (s.unusable AND q.pending > q.scheduled) THEN 'unusable'
             WHEN pg_catalog.current_setting('rswebhook.enabled', true) OPERATOR(pg_catalog.=) 'off' THEN 'off'
             WHEN w.workers OPERATOR(pg_catalog.<) w.wanted THEN 'no worker'
+            WHEN pg_catalog.current_setting('rswebhook.enabled', true) OPERATOR(pg_catalog.=) 'sink' THEN 'sink'
             WHEN b.destination_id IS NOT NULL THEN 'backed off'
             ELSE 'active' END AS state,
        coalesce(q.pending, 0) AS pending,

@@ -98,7 +98,7 @@ write_home(void)
 	home_written = false;		/* should it fail */
 	home_seen = sink_changes();
 	home = home_look();
-	if (home == HOME_ELSEWHERE)
+	if (home == HOME_ELSEWHERE && rswebhook_enabled != DELIVERY_SINK)
 		warn_elsewhere();
 	else
 		warned_elsewhere = false;

@@ -291,6 +291,22 @@ slots_want_workers(Oid database)
 	return first != NULL;
 }
 
+void
+slots_begin_anew(Oid database)
+{
+	if (shmem_control == NULL)
+		return;
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < slots_count(); i++)
+	{
+		WorkerSlot *slot = &shmem_control->slots[i];
+
+		if (OidIsValid(slot->database) && (!OidIsValid(database) || slot->database == database))
+			(void) slots_send_away(slot, false);
+	}
+	LWLockRelease(&shmem_control->lock);
+}
+
 /*
  * Wait longer after each failure in a row, from a second to a minute; the
  * caller holds shmem_control->lock.  How many seconds?

@@ -30,6 +30,9 @@ extern void slots_warn_undelivered(void);
  */
 extern bool slots_want_workers(Oid database);
 
+/* A database's workers leave, or with InvalidOid all, and others come. */
+extern void slots_begin_anew(Oid database);
+
 /* ---- worker ---- */
 
 /* Which of this database's workers this one is. */

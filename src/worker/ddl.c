@@ -175,6 +175,20 @@ is_about_templates(Node *statement)
 	return false;
 }
 
+/* ALTER DATABASE ... SET or RESET of one of our settings, or of all. */
+static void
+note_settings(const AlterDatabaseSetStmt *alter)
+{
+	const VariableSetStmt *set = alter->setstmt;
+	Oid			database;
+
+	if (set->name != NULL && pg_strncasecmp(set->name, "rswebhook.", strlen("rswebhook.")) != 0)
+		return;
+	database = get_database_oid(alter->dbname, true);
+	if (OidIsValid(database))
+		wake_note_settings(database);
+}
+
 /*
  * What there is to tell once COMMIT PREPARED has been run, of a transaction of
  * which nothing is kept (shmem/prepared.h).
@@ -427,6 +441,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		wake_prepared_ended(gid, false);
 	if (IsA(statement, CreatedbStmt) || is_about_templates(statement))
 		wake_note_new_database();
+	else if (IsA(statement, AlterDatabaseSetStmt))
+		note_settings((AlterDatabaseSetStmt *) statement);
 }
 
 /* What is owed is worth counting up to there. */

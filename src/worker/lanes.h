@@ -14,7 +14,6 @@
 
 #include "base/clock.h"
 
-extern bool rswebhook_enabled;	/* setting: the workers deliver */
 
 /*
  * Which destinations are this worker's?  That stays so until it leaves.  In a
