@@ -332,8 +332,8 @@ SELECT rswebhook_transform('{"type": "track", "userId": "u", "fullPath": "https:
 UPDATE rswebhook.destination SET paused = true WHERE name = 'names' RETURNING url, allowed_hosts, proxy, no_proxy;
 -- RudderStack's own request is as RudderStack makes it, what is sent of it is not
 SELECT rswebhook_transform('{"type": "track", "userId": "u"}', '{"webhookUrl": "https://bücher.example/"}'::jsonb) ->> 'endpoint' AS endpoint;
-SELECT rswebhook.wire('{"type": "track", "userId": "u"}', '{"webhookUrl": "https://bücher.example/"}') ->> 'url' AS url;
-SELECT rswebhook.wire('{"type": "track", "userId": "u"}', '{"webhookUrl": "https://-ü.example/"}');
+SELECT rswebhook.wire('{"type": "track", "userId": "u"}', '{"webhookUrl": "https://bücher.example/"}'::jsonb) ->> 'url' AS url;
+SELECT rswebhook.wire('{"type": "track", "userId": "u"}', '{"webhookUrl": "https://-ü.example/"}'::jsonb);
 -- what is none
 CREATE FUNCTION refusal(column_name text, value text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

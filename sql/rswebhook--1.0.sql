@@ -446,6 +446,12 @@ CREATE FUNCTION rswebhook.wire(event jsonb, config jsonb) RETURNS jsonb
     LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'rswebhook_wire';
 
+-- Likewise for a stored destination, with the headers that identify and sign it. Secrets are
+-- masked for who may not read them, and so are those that are not in the row, and signatures.
+CREATE FUNCTION rswebhook.wire(event jsonb, destination text) RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'rswebhook_wire_destination';
+
 --
 -- Keys to sign with, for destinations' signing_secrets: a secret that the
 -- receiver has, too, or a key pair whose public half is all that it needs.
@@ -2025,6 +2031,8 @@ BEGIN
     PERFORM rswebhook.grant_all(role, ARRAY[
         '@extschema@.rswebhook_transform(jsonb, jsonb)',
         '@extschema@.rswebhook_transform(jsonb, text)',
+        'rswebhook.wire(jsonb, jsonb)',
+        'rswebhook.wire(jsonb, text)',
         '@extschema@.rswebhook_generate_secret()',
         '@extschema@.rswebhook_generate_key_pair()',
         '@extschema@.rswebhook_import(jsonb, text)',
