@@ -212,6 +212,7 @@ struct Lane
 	int64		floor_looked;	/* it has been, whatever there is */
 	bool		hastens;		/* retries that are still to be read ahead are due at
 								 * once: they were to wait for what has changed since */
+	bool		hastening;		/* such are being taken in */
 	TimestampTz due_after;		/* deliver_after up to here has been seen to */
 	int64		due_after_id;
 	TimestampTz next_due;		/* NO_TIME: no row waits for its deliver_after;

@@ -230,7 +230,6 @@ retries_read(const ReadRequest *request, const QueueRow *rows, int nrows, Instan
 		QueueItem  *item;
 		bool		has_key;
 		bool		alone;
-		bool		hastens = lane->hastens;
 		int64		ordering_key;
 
 		if ((parked = parked_event(lane, rows[i].event_id)) == NULL)
@@ -238,10 +237,10 @@ retries_read(const ReadRequest *request, const QueueRow *rows, int nrows, Instan
 		has_key = parked->has_key;
 		ordering_key = parked->ordering_key;
 		alone = parked->alone;
-		lane->hastens |= parked->hastened;
+		lane->hastening = parked->hastened;
 		park_release(lane, parked);
 		add_row(request, &rows[i], now);
-		lane->hastens = hastens;
+		lane->hastening = false;
 		if (has_key)
 			order_check_hunger_of(lane, ordering_key);
 		if (alone && (item = items_find_waiting(lane, rows[i].event_id)) != NULL)
@@ -318,8 +317,10 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 	if (request->kind == READ_RANGE || request->kind == READ_SWEEP)
 		forget_missing(request, rows, nrows, all ? request->upto_id : last, now);
 	forget_changed(lane, rows, nrows, now);
+	lane->hastening = lane->hastens && request->kind == READ_AHEAD;
 	for (int i = 0; i < nrows; i++)
 		add_row(request, &rows[i], now);
+	lane->hastening = false;
 
 	switch (request->kind)
 	{
@@ -393,7 +394,7 @@ window_forget_waiting(Lane *lane, Instant now)
 	lane->cursor = 0;
 	lane->more = true;
 	lane->nranges = 0;
-	lane->sweeps = false;
+	lane->sweeps = lane->hastens = false;
 
 	if (lane_is_ordered(lane))
 		items_each(lane, join_key, now);
