@@ -170,6 +170,7 @@ struct QueueItem
 	dlist_node	in_flying;		/* of ITEM_IN_FLIGHT */
 	dlist_node	in_good;		/* if it has one of REPUTE_GOOD */
 	pairingheap_node in_timers;
+	dlist_node	in_timed;		/* of ITEM_TIMED, likewise */
 };
 
 typedef struct Range
@@ -191,6 +192,7 @@ struct Lane
 	dlist_head	ready[2];		/* those that were never tried, and retries */
 	dlist_head	ready_trusted;	/* of the former, those of users that were trusted when
 								 * they became ready */
+	dlist_head	timed;			/* those that wait for their time */
 	pairingheap parked;			/* by ready_at */
 	int			nparked;
 

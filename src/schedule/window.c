@@ -400,24 +400,24 @@ window_forget_waiting(Lane *lane, Instant now)
 		items_each(lane, join_key, now);
 }
 
-static void
-hasten(QueueItem *item, Instant now)
-{
-	if (item->state != ITEM_TIMED || item->row.retry_at == NO_TIME)
-		return;
-	order_withdraw(item);
-	item->ready_at = now;
-	order_offer(item, now);
-}
-
 /* What is in flight, or not recorded yet, is seen to when it comes back. */
 void
 window_hasten(Lane *lane, Instant now)
 {
+	dlist_mutable_iter iter;
+
 	lane->hastened_at = now;
 	lane->hastens = lane->more;
-	if (lane->nitems > lane->nready)
-		items_each(lane, hasten, now);
+	dlist_foreach_modify(iter, &lane->timed)
+	{
+		QueueItem  *item = dlist_container(QueueItem, in_timed, iter.cur);
+
+		if (item->row.retry_at == NO_TIME)
+			continue;			/* it was put off */
+		order_withdraw(item);
+		item->ready_at = now;
+		order_offer(item, now);
+	}
 	parked_hasten_all(lane, now);
 }
 
