@@ -109,8 +109,9 @@ say_breaker(Lane *lane)
 	if (breaker->open)
 		ereport(LOG,
 				(errmsg("rswebhook backs off destination \"%s\" as a whole: %s", destination->name, breaker->reason),
-				 errdetail("%d of its users have failed in a row. One request at a time probes it, and the first good answer ends that.",
-						   breaker->failures)));
+				 errdetail_plural("%d user has failed. One request at a time probes it, and the first good answer ends that.",
+								  "%d users in a row have failed. One request at a time probes it, and the first good answer ends that.",
+								  breaker->failures, breaker->failures)));
 	else
 		ereport(LOG,
 				(errmsg("rswebhook backs off destination \"%s\" no more", destination->name)));
