@@ -43,6 +43,7 @@
 #include "http/http_time.h"
 #include "http/http_untold.h"
 #include "http/http_wait.h"
+#include "http/http_watch.h"
 #include "http/poller.h"
 #include "http/reserve.h"
 #include "http/transfer.h"
@@ -449,7 +450,10 @@ set_up(const char **error)
 {
 	const curl_version_info_data *info;
 
+	http_watch_init();
 	sigfillset(&all_signals);
+	if (http_watch_signal() != 0)
+		sigdelset(&all_signals, http_watch_signal());
 	if (!http_curl_open())
 	{
 		*error = "could not initialize libcurl";

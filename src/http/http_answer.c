@@ -24,6 +24,7 @@
 #include "http/http_pool.h"
 #include "http/http_socket.h"
 #include "http/http_unasked.h"
+#include "http/http_watch.h"
 #include "http/poller.h"
 #include "http/reserve.h"
 #include "http/transfer.h"
@@ -33,6 +34,12 @@
 #define MAX_HEAD_LINES		1000
 #define MAX_UNWANTED_BYTES	(64 * 1024)
 #define MAX_ERROR_BYTES		512
+
+/* Of what comes to nothing: packed, between chunks, or from a proxy before there is a way. */
+#define MAX_WIRE_BYTES		(1024 * 1024)
+
+/* It is looked at how much that is at one of so many calls, since asking is a system call. */
+#define PROGRESS_EACH		64
 
 /* Of heads that libcurl did not read. */
 #define MAX_OVERHEARD_BYTES	(16 * 1024)
@@ -55,6 +62,8 @@ http_answer_begin(Transfer *t)
 	t->answer.retry_after_s = -1;
 	t->body_size = t->body_seen = t->head_bytes = 0;
 	t->head_lines = t->codings = 0;
+	t->nprogress = 0;
+	t->wire_from = -1;
 	t->costly = t->http2 = false;
 	t->head_done = t->enough = t->again = t->location_lost = false;
 	t->opened = t->reached = t->connected = t->early = t->barred = false;
@@ -417,6 +426,43 @@ http_on_body(char *data, size_t one, size_t len, void *arg)
 		return 0;
 	}
 	return len;
+}
+
+/* How much has come for it since that was looked at first; of several requests, none is known. */
+static bool
+has_too_much(Transfer *t)
+{
+	int64_t		read;
+
+	if (++t->nprogress % PROGRESS_EACH != 0 || t->connection == NULL || t->connection->multiplexed)
+		return false;
+	read = http_watch_read(http_socket_used(t));
+	if (read < 0)
+		return false;
+	if (t->wire_from < 0 || t->wire_from > read)
+		t->wire_from = read;
+	return (uint64_t) (read - t->wire_from) > MAX_WIRE_BYTES + (uint64_t) t->response_limit;
+}
+
+/*
+ * Called whenever libcurl has read something, whatever came of it: what unpacks to nothing,
+ * is no part of a body or of an answer, or comes from a proxy that refuses, is bounded as well.
+ */
+int
+http_on_progress(void *arg, curl_off_t to_come, curl_off_t packed, curl_off_t to_send, curl_off_t sent)
+{
+	Transfer   *t = arg;
+
+	(void) to_come;
+	(void) to_send;
+	(void) sent;
+	if (packed <= (curl_off_t) (t->response_limit + 2 * MAX_UNWANTED_BYTES) && !has_too_much(t))
+		return 0;
+	if (t->head_done)
+		t->enough = true;
+	else if (t->fault == NULL)
+		t->fault = http_sends_endlessly;
+	return 1;
 }
 
 /* ---------------------------------------------------------------------

@@ -17,6 +17,7 @@
 HttpUpwards http_upwards;
 
 char		http_no_memory[] = "out of memory";
+const char	http_sends_endlessly[] = "the other side sends without an end";
 const char	http_not_taken[] = "the receiver refused the request or ended the connection";
 
 static long version_wanted = CURL_HTTP_VERSION_1_1;

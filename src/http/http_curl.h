@@ -65,6 +65,7 @@ extern HttpUpwards http_upwards;
 
 /* The error of last resort: static, so never freed. */
 extern char http_no_memory[];
+extern const char http_sends_endlessly[];
 
 /* After GOAWAY or REFUSED_STREAM, of which libcurl does not tell more. */
 extern const char http_not_taken[];

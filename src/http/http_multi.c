@@ -11,6 +11,7 @@
  *-------------------------------------------------------------------------
  */
 #include "http/http_multi.h"
+#include "http/http_watch.h"
 #include "http/poller.h"
 #include "http/reserve.h"
 #include "http/transfer.h"
@@ -109,25 +110,31 @@ http_multi_remove(Transfer *t)
 	t->in_multi = false;
 }
 
-void
-http_multi_event(int fd, int events)
+static void
+act(int fd, int events)
 {
 	int			still_running;
 
+	http_watch_begin();
+	curl_multi_socket_action(multi, fd, events, &still_running);
+	http_watch_end();
+}
+
+void
+http_multi_event(int fd, int events)
+{
 	if (!http_multi_is_broken())
-		curl_multi_socket_action(multi, fd, events, &still_running);
+		act(fd, events);
 }
 
 void
 http_multi_timer(void)
 {
-	int			still_running;
-
 	for (int i = 0; i < MAX_TIMER_TURNS && !http_multi_is_broken() &&
 		 curl_deadline_us >= 0 && curl_deadline_us <= poller_clock(); i++)
 	{
 		curl_deadline_us = -1;	/* it rings once; libcurl sets it anew */
-		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
+		act(CURL_SOCKET_TIMEOUT, 0);
 	}
 }
 

@@ -21,6 +21,7 @@
 #include "http/http_dns_socket.h"
 #include "http/http_pool.h"
 #include "http/http_result.h"
+#include "http/http_socket.h"
 #include "http/poller.h"
 #include "http/transfer.h"
 
@@ -239,6 +240,7 @@ may_take_http1(Transfer *t)
 bool
 http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 {
+	http_socket_note_flood(t);
 	if (t->deadline_us >= 0 && now_us >= t->deadline_us)
 		return false;
 	if (t->again)

@@ -31,6 +31,7 @@
 #include "http/http_curl.h"
 #include "http/http_linger.h"
 #include "http/http_socket.h"
+#include "http/http_watch.h"
 #include "http/poller.h"
 #include "http/reserve.h"
 #include "http/transfer.h"
@@ -165,6 +166,7 @@ disown(int fd)
 
 	if (connection == NULL)
 		return;
+	http_watch_socket(fd, false);
 	owners[fd].connection = NULL;
 	nsockets--;
 	if (connection->tls_socket == fd)
@@ -207,6 +209,7 @@ own(Connection *connection, int fd)
 	owners[fd].connection = connection;
 	owners[fd].inode = socket_inode(fd);
 	owners[fd].heard_us = 0;
+	http_watch_socket(fd, true);
 	connection->nopened++;
 	connection->sockets[connection->nsockets++] = fd;
 	nsockets++;
@@ -353,6 +356,18 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 	return fd;
 }
 
+void
+http_socket_note_flood(Transfer *t)
+{
+	const Connection *connection = t->connection;
+
+	for (int i = 0; connection != NULL && i < connection->nsockets; i++)
+	{
+		if (!t->head_done && t->fault == NULL && http_watch_has_shut(connection->sockets[i]))
+			t->fault = http_sends_endlessly;
+	}
+}
+
 /* Called for connections that outlive their request: arg is nobody's. */
 int
 http_on_close_socket(void *arg, curl_socket_t fd)
@@ -361,6 +376,8 @@ http_on_close_socket(void *arg, curl_socket_t fd)
 	Transfer   *t = connection != NULL ? connection->users : NULL;
 
 	(void) arg;
+	for (Transfer *user = t; user != NULL; user = user->next_user)
+		http_socket_note_flood(user);
 	if (t != NULL && t->fd == fd && t->connected && t->head_bytes == 0 && !t->pool->tls)
 		http_socket_keep_early(t);	/* see http_answer_overhear() */
 	if (t != NULL && t->early_fd >= 0)

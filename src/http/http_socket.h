@@ -92,4 +92,7 @@ extern int64_t http_socket_sent(int fd);
 /* How long a byte takes there and back, in microseconds. */
 extern int64_t http_socket_round_trip(int fd);
 
+/* Where the other side has not stopped sending, before a head: that is the reason, and it is not asked again at once. */
+extern void http_socket_note_flood(Transfer *t);
+
 #endif							/* RSWEBHOOK_HTTP_SOCKET_H */

@@ -17,7 +17,8 @@
  *
  * http_carry.c finds the connection that carries a request, http_connection.c
  * keeps them, and http_pool.c says who may use them; http_unasked.c knows what was
- * not said in answer; http_socket.c knows descriptors.
+ * not said in answer; http_socket.c knows descriptors, and http_watch.c ends those
+ * from which libcurl would read without an end.
  *
  * http_names.c finds addresses, which http_book.c keeps; http_files.c reads the
  * files that say how, and http_dns.c asks name servers, by the sockets of
@@ -268,6 +269,8 @@ typedef struct Transfer
 	HttpAnswer	answer;
 	size_t		body_size;		/* allocated */
 	size_t		body_seen;		/* decoded bytes that arrived */
+	unsigned	nprogress;		/* calls for what came, whatever that was */
+	int64_t		wire_from;		/* bytes of its socket before it was counted; -1: it is not */
 	size_t		head_bytes;
 	int			head_lines;
 	int			codings;		/* of its body, up to 2 */

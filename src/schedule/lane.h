@@ -165,6 +165,8 @@ struct QueueItem
 	dlist_node	in_key;
 	dlist_node	in_ready;
 	bool		as_trusted;		/* of ITEM_IN_FLIGHT: counted in its lane's */
+	bool		feels;			/* likewise: it went beside all that are allowed ... */
+	bool		in_quarter;		/* ... and those that are kept for trusted users */
 	bool		trusted;		/* of ITEM_READY: in its lane's list of such */
 	dlist_node	in_trusted;
 	dlist_node	in_flying;		/* of ITEM_IN_FLIGHT */
@@ -191,7 +193,10 @@ struct Lane
 	int			nretries;		/* of these, tried before */
 	dlist_head	ready[2];		/* those that were never tried, and retries */
 	dlist_head	ready_trusted;	/* of the former, those of users that were trusted when
-								 * they became ready */
+								 * they became ready, or have been seen to be since */
+	bool		trust_grew;		/* others may be of these, too */
+	Instant		sought_at;		/* when such were sought last */
+	uint32		picks;			/* of CHOOSE_ANY */
 	dlist_head	timed;			/* those that wait for their time */
 	pairingheap parked;			/* by ready_at */
 	int			nparked;
@@ -230,6 +235,9 @@ struct Lane
 	dlist_head	flying;			/* these, as they were taken */
 	Instant		felt_at;		/* when the last one was that is not as_trusted */
 	bool		feels;			/* for somebody good, beside those that hang, perhaps */
+	bool		feeling;		/* the item that was chosen last would */
+	int			nin_quarter;	/* in flight */
+	Instant		quarter_from;	/* before that, no other is to be */
 	int			allowed;		/* in flight; grows to max_in_flight with good
 								 * answers */
 	int			retries_in_flight;
@@ -519,8 +527,8 @@ extern void order_withdraw(QueueItem *item);
 /* A ready item of a lane that has any, which is as is wanted if there is one. */
 extern QueueItem *order_ready(Lane *lane, Choice choice);
 
-/* One that is ready, of a user that is trusted (trust_has()); NULL: there is none. */
-extern QueueItem *order_trusted(Lane *lane);
+/* One that is ready, of a user that is trusted (trust_has()); NULL: none is known. */
+extern QueueItem *order_trusted(Lane *lane, Instant now);
 
 /* Offer the first item whose retry has come; returns its lane, NULL: none has. */
 extern Lane *order_offer_timed(Instant now);

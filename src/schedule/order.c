@@ -20,6 +20,9 @@
 
 #include "schedule/lane.h"
 
+/* Events of users that have become trusted are sought among all that are ready so often. */
+#define SEEK_EACH_US	(200 * 1000)
+
 static HTAB *keys;				/* by KeyQueueKey */
 static pairingheap *item_timers;
 
@@ -107,9 +110,32 @@ order_offer(QueueItem *item, Instant now)
 		dlist_push_tail(&item->lane->ready_trusted, &item->in_trusted);
 }
 
-QueueItem *
-order_trusted(Lane *lane)
+/* Without order, a user may have been found to be good when its other events were ready. */
+static void
+seek_trusted(Lane *lane, Instant now)
 {
+	dlist_iter	iter;
+
+	if (!lane->trust_grew || lane_is_ordered(lane) || now - lane->sought_at < SEEK_EACH_US)
+		return;
+	lane->trust_grew = false;
+	lane->sought_at = now;
+	dlist_foreach(iter, &lane->ready[false])
+	{
+		QueueItem  *item = dlist_container(QueueItem, in_ready, iter.cur);
+
+		if (!item->trusted && trust_has(lane, &item->row))
+		{
+			item->trusted = true;
+			dlist_push_tail(&lane->ready_trusted, &item->in_trusted);
+		}
+	}
+}
+
+QueueItem *
+order_trusted(Lane *lane, Instant now)
+{
+	seek_trusted(lane, now);
 	while (!dlist_is_empty(&lane->ready_trusted))
 	{
 		QueueItem  *item = dlist_head_element(QueueItem, in_trusted, &lane->ready_trusted);
@@ -122,12 +148,12 @@ order_trusted(Lane *lane)
 	return NULL;
 }
 
-/* Another one with each probe, from all over the list: it is walked, as probes are rare. */
+/* Another one each time, from all over the list: it is walked, as this is rare. */
 static QueueItem *
 any_fresh(Lane *lane)
 {
 	uint32		nfresh = lane->nready - lane->nretries;
-	uint32		steps = ((uint64) (lane->failing * 2654435769U) * nfresh) >> 32;
+	uint32		steps = ((uint64) (++lane->picks * 2654435769U) * nfresh) >> 32;
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &lane->ready[false])
@@ -138,18 +164,21 @@ any_fresh(Lane *lane)
 	return dlist_head_element(QueueItem, in_ready, &lane->ready[false]);
 }
 
+/* One for which there was no room goes first, whatever is wanted, or each would be fetched in vain. */
 QueueItem *
 order_ready(Lane *lane, Choice choice)
 {
 	bool		retry = choice == CHOOSE_RETRY;
+	QueueItem  *first;
 
 	if (lane->nretries == 0 || lane->nretries == lane->nready)
 		retry = lane->nretries > 0;
-	if (!retry && choice == CHOOSE_NEWEST)
+	first = dlist_head_element(QueueItem, in_ready, &lane->ready[retry]);
+	if (!retry && choice == CHOOSE_NEWEST && first->size == 0)
 		return dlist_tail_element(QueueItem, in_ready, &lane->ready[retry]);
-	if (!retry && choice == CHOOSE_ANY)
+	if (!retry && choice == CHOOSE_ANY && first->size == 0)
 		return any_fresh(lane);
-	return dlist_head_element(QueueItem, in_ready, &lane->ready[retry]);
+	return first;
 }
 
 void

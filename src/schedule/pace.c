@@ -92,6 +92,9 @@ my_most(const Lane *lane)
 /* A request that takes so long hangs, perhaps. */
 #define LONG_US		USECS_PER_SEC
 
+/* What is kept for trusted users is left to them for so many times what others took of it in vain. */
+#define IN_VAIN		10
+
 /* Events a second that this worker may send. */
 static double
 my_rate(const Lane *lane)
@@ -120,11 +123,17 @@ most_in_flight(const Lane *lane)
 	return Min(lane->allowed, my_most(lane));
 }
 
-/* Of so many, those that are not kept for users that are trusted. */
+/* Of so many, those that are kept for users that are trusted; and the others. */
+static int
+quarter_of(int requests)
+{
+	return Max(1, requests / 4);
+}
+
 static int
 all_but_a_quarter(int requests)
 {
-	return Max(1, requests - Max(1, requests / 4));
+	return Max(1, requests - quarter_of(requests));
 }
 
 /*
@@ -145,32 +154,41 @@ others_may_go(const Lane *lane)
 }
 
 static bool
-has_room(Lane *lane)
+has_room(Lane *lane, Instant now)
 {
 	if (lane->breaker.open)		/* its probe waits for nothing but probes */
 		return lane->in_flight < my_most(lane);
 	if (!keeps_a_quarter(lane))
 		return lane->in_flight < allowed_in_flight(lane);
-	return lane->in_flight < most_in_flight(lane) && (others_may_go(lane) || order_trusted(lane) != NULL);
+	return lane->in_flight < most_in_flight(lane) && (others_may_go(lane) || order_trusted(lane, now) != NULL);
+}
+
+/* Would another one take of what is kept for users that are trusted? */
+static bool
+would_be_in_quarter(const Lane *lane)
+{
+	return lane->ntrusted > 0 &&
+		lane->in_flight - lane->trusted_in_flight >= all_but_a_quarter(my_most(lane));
 }
 
 /*
  * With all in flight that are allowed, and none of them new, some users may hang and others
- * would not: one that was never tried goes beside them, and one more each LONG_US.  If only
- * time is in the way, *when tells until when.
+ * would not: one that was never tried goes beside them, and one more each LONG_US, or as soon
+ * as the last one was good.  These take half of the quarter, too; or if that is a single place, that
+ * one, but not soon again after it was in vain.  If only time is in the way, *when tells until when.
  */
 static bool
 may_feel(const Lane *lane, Instant now, Instant *when)
 {
-	int			most = my_most(lane);
+	bool		in_quarter = would_be_in_quarter(lane);
+	Instant		from = Max(lane->felt_at + LONG_US, in_quarter ? lane->quarter_from : 0);
 
-	if (lane->in_flight == 0 || lane->in_flight >= most || lane->nready == lane->nretries)
+	if (lane->in_flight == 0 || lane->in_flight >= my_most(lane) || lane->nready == lane->nretries ||
+		(in_quarter && lane->nin_quarter >= Max(1, quarter_of(my_most(lane)) / 2)))
 		return false;
-	if (lane->ntrusted > 0 && lane->in_flight - lane->trusted_in_flight >= all_but_a_quarter(most))
-		return false;
-	if (lane->felt_at + LONG_US > now)
+	if (from > now)
 	{
-		*when = lane->felt_at + LONG_US;
+		*when = from;
 		return false;
 	}
 	return true;
@@ -199,9 +217,10 @@ is_for_trusted(Lane *lane, Instant now)
 QueueItem *
 pace_choose(Lane *lane, Instant now)
 {
-	QueueItem  *trusted = is_for_trusted(lane, now) ? order_trusted(lane) : NULL;
+	QueueItem  *trusted = is_for_trusted(lane, now) ? order_trusted(lane, now) : NULL;
 
-	if (trusted == NULL && !has_room(lane))
+	lane->feeling = trusted == NULL && !has_room(lane, now);
+	if (lane->feeling)
 	{
 		lane->feels = true;
 		return order_ready(lane, lane->newest_next ? CHOOSE_NEWEST : CHOOSE_ANY);
@@ -364,14 +383,14 @@ pace_allows(Lane *lane, Instant now, Instant *when)
 		return false;
 	if (lane->policy.gone)
 		return true;			/* only to be given up */
-	if (lane->policy.halted || (!has_room(lane) && !may_feel(lane, now, when)))
+	if (lane->policy.halted || (!has_room(lane, now) && !may_feel(lane, now, when)))
 		return false;
 
 	if (lane->breaker.open)
 	{
 		if (lane->probe != NULL)
 			return false;
-		if (lane->breaker.next_probe_at > now && order_trusted(lane) == NULL)
+		if (lane->breaker.next_probe_at > now && order_trusted(lane, now) == NULL)
 		{
 			*when = lane->breaker.next_probe_at;
 			return false;
@@ -419,6 +438,9 @@ pace_take(QueueItem *item, Instant now)
 	}
 	if (lane->policy.rate_limit > 0)
 		lane->tokens -= 1.0;
+	item->feels = lane->feeling;
+	item->in_quarter = item->feels && would_be_in_quarter(lane);
+	lane->nin_quarter += item->in_quarter;
 	lane->in_flight++;
 	lane->retries_in_flight += item->retry;
 	item->as_trusted = lane->hung_lately > 0 && !item->retry && trust_has(lane, &item->row);
@@ -444,7 +466,8 @@ pace_leave(QueueItem *item)
 	lane->in_flight--;
 	lane->retries_in_flight -= item->retry;
 	lane->trusted_in_flight -= item->as_trusted;
-	item->as_trusted = false;
+	lane->nin_quarter -= item->in_quarter;
+	item->as_trusted = item->feels = item->in_quarter = false;
 	dlist_delete(&item->in_flying);
 	places_leave(item);
 	room_leave(item);
@@ -466,6 +489,8 @@ pace_take_back(QueueItem *item)
 {
 	if (item->lane->policy.rate_limit > 0)
 		item->lane->tokens += 1.0;
+	if (item->feels)
+		item->lane->felt_at = item->taken_at - LONG_US;
 	pace_leave(item);
 }
 
@@ -477,25 +502,45 @@ pace_lacked(QueueItem *item, bool own, Instant now)
 }
 
 /*
- * What it says of others that hang.  A destination that takes long with everything does
- * not let some hang.
+ * Has a quarter of what may be in flight been so for long, and far longer than what has been
+ * answered now?  A few may wait for an answer that takes its time.
  */
+static bool
+many_hang(Lane *lane, int64 took, Instant now)
+{
+	int			left = Max(1, most_in_flight(lane) / 4);
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &lane->flying)
+	{
+		if (now - dlist_container(QueueItem, in_flying, iter.cur)->taken_at < Max(LONG_US, 4 * took))
+			break;
+		if (--left == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What it says of others that it took so long. */
 static void
 note_how_long(QueueItem *item, const Verdict *verdict, Instant now)
 {
 	Lane	   *lane = item->lane;
 	Instant		took = now - item->taken_at;
-	Instant		longest = now - dlist_head_element(QueueItem, in_flying, &lane->flying)->taken_at;
 
+	if (item->feels && verdict->signal == SIGNAL_ALIVE)
+		lane->felt_at = now - LONG_US;
 	if (verdict->signal == SIGNAL_FAILING && took >= LONG_US)
 	{
+		if (item->in_quarter && quarter_of(my_most(lane)) == 1)
+			lane->quarter_from = now + IN_VAIN * took;
 		lane->hung_lately = LANE_LATELY;
 		/* those that have followed it may hang as long: how many are good says nothing of them */
 		lane->hangs_until = now + 2 * took;
 	}
 	else if (verdict->signal != SIGNAL_ALIVE)
 		return;
-	else if (longest >= Max(LONG_US, 4 * took))
+	else if (many_hang(lane, took, now))
 		lane->hung_lately = LANE_LATELY;
 	else if (lane->hung_lately > 0 && now >= lane->hangs_until)
 		lane->hung_lately--;

@@ -100,7 +100,7 @@ trust_note_good(Lane *lane, const QueueRow *row)
 	else
 	{
 		add_new(lane, row->ordering_key);
-		lane->trust_changed = true;
+		lane->trust_changed = lane->trust_grew = true;
 	}
 	lane->trust_changed |= lane->nproven != nproven;
 }

@@ -304,6 +304,129 @@ crowd_comes_first(int crowd, Instant hang, LanePolicy policy, bool crowded, Inst
 	end();
 }
 
+/* Some answers take long, as they may: all that the destination allows are for everybody. */
+static void
+some_take_long(void)
+{
+	LanePolicy	policy = usual;
+	int64		id = 1;
+	int64		nwaiting = 0;
+	int			nempty = 0;
+
+	policy.max_in_flight = 32;
+	begin(&policy);
+	for (int ms = 0; ms < 60000; ms++)
+	{
+		t += 1000;
+		while (nwaiting < 100)
+		{
+			queue_many(1, id, 1, IS_GOOD + id);
+			id++;
+			nwaiting++;
+		}
+		take_those_that_may_go();
+		if (ms > 10000 && ntaken < policy.max_in_flight)
+			nempty++;
+		for (int i = 0; i < ntaken; i++)
+		{
+			if (t - taken[i]->taken_at < (schedule_row(taken[i])->event_id % 500 ? 50 * 1000 : 3 * SECOND))
+				continue;
+			nwaiting--;
+			answer(taken[i--]);
+		}
+	}
+	is_int(nempty, 0, "no place stays empty when some answers take long");
+	deliver_all();
+	end();
+}
+
+/* Few of those that may go at once hang, and users that are new come one after the other. */
+static void
+few_hang(int hanging, int max_in_flight, bool ordered)
+{
+	LanePolicy	policy = usual;
+	int64		id = 100;
+	Instant		longest = 0;
+	static Instant sent_at[1000];
+
+	policy.max_in_flight = max_in_flight;
+	policy.ordered = ordered;
+	policy.breaker_failures = 16;
+	policy.min_backoff_us = 10 * SECOND;
+	policy.max_backoff_us = 300 * SECOND;
+	min_wait = 10 * SECOND;
+	begin(&policy);
+	queue_crowd(1, hanging);
+	for (int ms = 0; ms < 80000; ms++)
+	{
+		t += 1000;
+		/* by then, each of those that hang has been tried */
+		if (ms >= 20000 && ms % 1000 == 200)
+		{
+			sent_at[id] = t;
+			queue_many(1, id, 1, IS_GOOD + id);
+			id++;
+		}
+		take_those_that_may_go();
+		for (int i = 0; i < ntaken; i++)
+		{
+			const QueueRow *row = schedule_row(taken[i]);
+			bool		is_good = row->ordering_key >= IS_GOOD;
+
+			if (t - taken[i]->taken_at < (is_good ? 2000 : 30 * SECOND))
+				continue;
+			if (is_good)
+				longest = Max(longest, t - sent_at[row->event_id]);
+			answer(taken[i--]);
+		}
+	}
+	for (int64 i = 100; i < id; i++)
+	{
+		if (table[1][i].exists)
+			longest = Max(longest, t - sent_at[i]);
+	}
+	is_between(longest, 0, 4 * SECOND, "users that are new go beside the few that hang");
+	while (ntaken > 0)
+		answer(taken[0]);
+	end();
+}
+
+/* Without order, all events of a user are ready before the first one was good. */
+static void
+good_without_order(Instant hang, int failures)
+{
+	LanePolicy	policy = usual;
+	Instant		since;
+	int			nleft = 0;
+
+	policy.ordered = false;
+	policy.breaker_failures = failures;
+	policy.min_backoff_us = 60 * SECOND;
+	policy.max_backoff_us = 600 * SECOND;
+	min_wait = 60 * SECOND;
+	begin(&policy);
+	for (int i = 0; i < 50; i++)
+		insert(1, 1 + i, i == 0 || i >= 30 ? IS_GOOD : i);
+	commit(1, 1, 50);
+	since = t;
+	while (t - since < 5 * SECOND)
+	{
+		t += 1000;
+		take_those_that_may_go();
+		for (int i = 0; i < ntaken; i++)
+		{
+			if (t - taken[i]->taken_at >= (schedule_row(taken[i])->ordering_key >= IS_GOOD ? 2000 : hang))
+				answer(taken[i--]);
+		}
+	}
+	for (int i = 30; i < 50; i++)
+		nleft += table[1][1 + i].exists;
+	is_int(nleft, 0, "a user that is good is so for what was ready before that, too");
+	while (ntaken > 0)
+		answer(taken[0]);
+	end();
+}
+
 static void
 crowds_come_first(int breaker_failures, bool ordered)
 {
@@ -632,6 +755,18 @@ tests(void)
 		worker_begins_anew(16, 10 * SECOND, crowded);
 		worker_begins_anew(16, 0, crowded);
 	}
+	some_take_long();
+	for (int ordered = 0; ordered <= 1; ordered++)
+	{
+		few_hang(1, 2, ordered);
+		few_hang(2, 3, ordered);
+		few_hang(3, 4, ordered);
+		few_hang(24, 32, ordered);
+		few_hang(27, 32, ordered);
+	}
+	good_without_order(2000, 3);
+	good_without_order(10 * SECOND, 3);
+	good_without_order(10 * SECOND, 0);
 	for (int ordered = 0; ordered <= 1; ordered++)
 	{
 		crowds_come_first(0, ordered);
