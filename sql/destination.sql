@@ -332,8 +332,8 @@ SELECT rswebhook_transform('{"type": "track", "userId": "u", "fullPath": "https:
 UPDATE rswebhook.destination SET paused = true WHERE name = 'names' RETURNING url, allowed_hosts, proxy, no_proxy;
 -- RudderStack's own request is as RudderStack makes it, what is sent of it is not
 SELECT rswebhook_transform('{"type": "track", "userId": "u"}', '{"webhookUrl": "https://bücher.example/"}'::jsonb) ->> 'endpoint' AS endpoint;
-SELECT rswebhook.wire('{"type": "track", "userId": "u"}', '{"webhookUrl": "https://bücher.example/"}') ->> 'url' AS url;
-SELECT rswebhook.wire('{"type": "track", "userId": "u"}', '{"webhookUrl": "https://-ü.example/"}');
+SELECT rswebhook.wire('{"type": "track", "userId": "u"}', '{"webhookUrl": "https://bücher.example/"}'::jsonb) ->> 'url' AS url;
+SELECT rswebhook.wire('{"type": "track", "userId": "u"}', '{"webhookUrl": "https://-ü.example/"}'::jsonb);
 -- what is none
 CREATE FUNCTION refusal(column_name text, value text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -402,4 +402,35 @@ SELECT state, last_error, last_error_at FROM rswebhook.status WHERE destination 
 ROLLBACK;
 
 DROP FUNCTION look_and_fail(), endpoint(text);
+DELETE FROM rswebhook.destination;
+
+--
+-- What is hardly meant: a hint, or a warning when it gets into a row
+--
+SET client_min_messages = warning;
+\set SHOW_CONTEXT never
+INSERT INTO rswebhook.destination (name, url) VALUES ('shop', 'https://example.com/shop'), ('warehouse', 'https://example.com/w');
+SELECT rswebhook_send('{}', 'Shop');
+SELECT rswebhook_send('{}', 'SHOP ');
+SELECT rswebhook_send('{}', 'ship');
+SELECT rswebhook_send('{}', 'stop it');
+SELECT rswebhook_send('{}', 'warehose');
+SELECT rswebhook_send('{}', '');
+SELECT rswebhook_send('{}', repeat('shop', 1000));
+SELECT rswebhook_transform('{}', 'Shop');
+SELECT rswebhook_transform('{}', 'nowhere');
+SELECT rswebhook_pause('shpo');
+DELETE FROM rswebhook.destination;
+INSERT INTO rswebhook.destination (name, url, types) VALUES ('a', 'https://example.com/', '{trak, track, " Pages", UPDATE, checkout}');
+UPDATE rswebhook.destination SET max_in_flight = 8;
+UPDATE rswebhook.destination SET types = types || '{identity}'::text[];
+UPDATE rswebhook.destination SET types = NULL;
+UPDATE rswebhook.destination SET url = 'http://169.254.169.254/latest';
+UPDATE rswebhook.destination SET url = 'http://169.254.169.254/other';
+UPDATE rswebhook.destination SET url = 'http://[fe80::1]:8080/';
+UPDATE rswebhook.destination SET url = 'http://2852039166/';
+UPDATE rswebhook.destination SET url = 'http://127.0.0.1/';
+UPDATE rswebhook.destination SET url = 'http://169.254.169.254/', proxy = 'http://proxy.example.com:3128';
+UPDATE rswebhook.destination SET no_proxy = '169.254.0.0/16';
+UPDATE rswebhook.destination SET url = '{{ event.url || http://169.254.169.254 }}', allowed_hosts = '{example.com}', proxy = NULL, no_proxy = NULL;
 DELETE FROM rswebhook.destination;

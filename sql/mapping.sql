@@ -61,7 +61,7 @@ SELECT body('$.i[*].id', '$.properties.items[?(@.qty)].sku'), body('$.i[*].id', 
 -- nulls go, but not from arrays; what is empty is not sent
 SELECT request('{"isDefaultMapping": true}', '{"a": null, "b": {"c": null, "d": [null, {"e": null}]}, "f": [], "g": "", "constructor": 1, "fullPath": "/x", "header": {"x": "y"}, "statusCode": 200}');
 SELECT request('{"isDefaultMapping": false}'), request('{"propertiesMapping": []}'), request('{"propertiesMapping": [{"to": "", "from": "x"}, {"to": "a"}, {"from": "x"}, {"to": null, "from": "x"}]}');
-SELECT rswebhook.wire('{"a": 1}', '{"apiUrl": "https://e.com/v1", "method": "POST"}') ->> 'body' IS NULL AS nothing_sent;
+SELECT rswebhook.wire('{"a": 1}', '{"apiUrl": "https://e.com/v1", "method": "POST"}'::jsonb) ->> 'body' IS NULL AS nothing_sent;
 -- of a warehouse's events, the time
 SELECT request('{"propertiesMapping": [{"to": "t", "from": "$.timestamp"}]}', '{"type": "track", "channel": "sources", "properties": {"timestamp": "T1"}, "timestamp": "T2"}');
 
@@ -85,7 +85,7 @@ SELECT auth, failure(auth) FROM unnest(ARRAY[
 -- a query, with any method, and nothing else of the event in it
 SELECT request('{"method": "GET", "queryParams": [{"to": "k", "from": "$.userId"}, {"to": "n", "from": "$.properties.price"}, {"to": "l", "from": "$.properties.list"}, {"to": "a b", "from": "x y"}, {"to": "f[0]", "from": "v"},
     {"to": "o.p", "from": "$.properties.ok"}, {"to": "m", "from": "$.missing"}, {"to": "z", "from": "$.properties.none"}, {"to": "k", "from": "second"}]}');
-SELECT rswebhook.wire('{"type": "track", "userId": "ü&", "properties": {"l": [1, null], "n": 1e6}}', '{"apiUrl": "https://e.com/v1?z=0", "method": "GET", "queryParams": [{"to": "k", "from": "$.userId"}, {"to": "l", "from": "$.properties.l"}, {"to": "n", "from": "$.properties.n"}, {"to": "o", "from": "$.properties"}]}') -> 'url';
+SELECT rswebhook.wire('{"type": "track", "userId": "ü&", "properties": {"l": [1, null], "n": 1e6}}', '{"apiUrl": "https://e.com/v1?z=0", "method": "GET", "queryParams": [{"to": "k", "from": "$.userId"}, {"to": "l", "from": "$.properties.l"}, {"to": "n", "from": "$.properties.n"}, {"to": "o", "from": "$.properties"}]}'::jsonb) -> 'url';
 
 -- a path
 SELECT parts, request(jsonb_build_object('pathParams', parts)) -> 'endpoint' AS endpoint FROM unnest(ARRAY[
@@ -97,15 +97,15 @@ SELECT part, failure(jsonb_build_object('pathParams', jsonb_build_array(part))) 
 
 -- forms and XML
 SELECT request('{"format": "FORM", "isDefaultMapping": true}', '{"s": "a b&c=d", "n": 1e21, "t": 1e-7, "b": true, "z": null, "o": {"x": null, "y": 1.50}, "l": [null, 1]}') -> 'body';
-SELECT w -> 'body' AS body, w #> '{headers,Content-Type}' AS type FROM rswebhook.wire('{"z": "ä b&c=d", "a": {"y": [1, null]}, "é": true, "bb": ""}', '{"apiUrl": "https://e.com/v1", "format": "FORM", "method": "PUT", "isDefaultMapping": true}') AS w;
+SELECT w -> 'body' AS body, w #> '{headers,Content-Type}' AS type FROM rswebhook.wire('{"z": "ä b&c=d", "a": {"y": [1, null]}, "é": true, "bb": ""}', '{"apiUrl": "https://e.com/v1", "format": "FORM", "method": "PUT", "isDefaultMapping": true}'::jsonb) AS w;
 SELECT request('{"format": "XML", "isDefaultMapping": true}', event) #>> '{body,payload}' AS xml FROM unnest(ARRAY[
     '{"a": "x", "b": {"c": 1.50, "d": true}}', '{"a": [1, null, "", {}, [2, [3]]], "e": [], "f": {}, "g": ""}', '{"a b": 1, "1x": 2, "-y": 3, "ä": 4, "a:b": 5, ".z": 6, "_q": 7, "": 8, "😀": 9, "@_r": 10, "#text": 11, "?xml": 12}',
     '{"a b": 1, "a_b": 2}', '{"a": "<&>\"''", "b": "]]>", "c": "&amp;", "d": "l\nt\tr\r", "e": "\u0001\u001f\ufffe\uffff\u007f"}', '{"a": null}', '{"a": []}', '{"a": 1e21}']::jsonb[]) AS event;
 SELECT root, failure(jsonb_build_object('format', 'XML', 'xmlRootKey', root, 'propertiesMapping', '[{"to": "a", "from": "x"}]'::jsonb)) FROM unnest(ARRAY['"order"', 'null', '"ä-1.x"', '""', '"a b"', '"1x"', '"a:b"', '"a>"', '"-a"', '5']::jsonb[]) AS root;
-SELECT w -> 'body' AS body, w #> '{headers,Content-Type}' AS type FROM rswebhook.wire('{"a": "ä"}', '{"apiUrl": "https://e.com/v1", "format": "XML", "method": "DELETE", "isDefaultMapping": true}') AS w;
+SELECT w -> 'body' AS body, w #> '{headers,Content-Type}' AS type FROM rswebhook.wire('{"a": "ä"}', '{"apiUrl": "https://e.com/v1", "format": "XML", "method": "DELETE", "isDefaultMapping": true}'::jsonb) AS w;
 SELECT rswebhook_transform('{"a": 1}', jsonb '{"apiUrl": "https://e.com/v1", "format": "TEXT", "isDefaultMapping": true}') -> 'body';
-SELECT rswebhook.wire('{"a": 1}', '{"apiUrl": "https://e.com/v1", "format": "TEXT", "isDefaultMapping": true}');
-SELECT rswebhook.wire('{"a": 1}', '{"apiUrl": "https://e.com/v1", "method": "HEAD", "isDefaultMapping": true}');
+SELECT rswebhook.wire('{"a": 1}', '{"apiUrl": "https://e.com/v1", "format": "TEXT", "isDefaultMapping": true}'::jsonb);
+SELECT rswebhook.wire('{"a": 1}', '{"apiUrl": "https://e.com/v1", "method": "HEAD", "isDefaultMapping": true}'::jsonb);
 
 -- templates come first, and what an event says is a value, whatever it looks like
 SELECT request('{"apiUrl": "{{ event.u || https://e.com/d }}", "isDefaultMapping": true, "headers": [{"to": "X-A", "from": "{{ event.a || x }}"}, {"to": "X-B", "from": "{{ event.missing || $.userId }}"}],
@@ -131,14 +131,14 @@ DECLARE
     many jsonb := jsonb_build_object('a', (SELECT jsonb_agg('{}'::jsonb) FROM generate_series(1, 500)));
     spread jsonb;
 BEGIN
-    PERFORM rswebhook.wire(large, '{"apiUrl": "https://e.com/v1", "propertiesMapping": [{"to": "a", "from": "$.a"}]}');
+    PERFORM rswebhook.wire(large, '{"apiUrl": "https://e.com/v1", "propertiesMapping": [{"to": "a", "from": "$.a"}]}'::jsonb);
     BEGIN
-        PERFORM rswebhook.wire(large, '{"apiUrl": "https://e.com/v1", "propertiesMapping": [{"to": "a", "from": "$.a"}, {"to": "b", "from": "$.a"}]}');
+        PERFORM rswebhook.wire(large, '{"apiUrl": "https://e.com/v1", "propertiesMapping": [{"to": "a", "from": "$.a"}, {"to": "b", "from": "$.a"}]}'::jsonb);
     EXCEPTION WHEN OTHERS THEN
         RAISE NOTICE '% %', SQLSTATE, SQLERRM;
     END;
     BEGIN
-        PERFORM rswebhook.wire(many, '{"apiUrl": "https://e.com/v1", "propertiesMapping": [{"to": "$.a[*].b[999].c", "from": "$.a[*]"}]}');
+        PERFORM rswebhook.wire(many, '{"apiUrl": "https://e.com/v1", "propertiesMapping": [{"to": "$.a[*].b[999].c", "from": "$.a[*]"}]}'::jsonb);
     EXCEPTION WHEN OTHERS THEN
         RAISE NOTICE '% %', SQLSTATE, SQLERRM;
     END;
@@ -147,7 +147,7 @@ BEGIN
         jsonb_build_object('s', (SELECT jsonb_agg(i) FROM generate_series(1, 60000) i)), jsonb_build_object('s', (SELECT jsonb_object_agg(i, i) FROM generate_series(1, 60000) i))] LOOP
         BEGIN
             RAISE NOTICE '% members', (SELECT count(*) FROM jsonb_object_keys((rswebhook.wire(spread,
-                '{"apiUrl": "https://e.com/v1", "propertiesMapping": [{"to": "$.a", "from": "$.s"}, {"to": "$.a.b", "from": "x"}]}') ->> 'body')::jsonb -> 'a'));
+                '{"apiUrl": "https://e.com/v1", "propertiesMapping": [{"to": "$.a", "from": "$.s"}, {"to": "$.a.b", "from": "x"}]}'::jsonb) ->> 'body')::jsonb -> 'a'));
         EXCEPTION WHEN OTHERS THEN
             RAISE NOTICE '% %', SQLSTATE, SQLERRM;
         END;
@@ -159,7 +159,7 @@ BEGIN
         RAISE NOTICE '% %', SQLSTATE, SQLERRM;
     END;
     -- six bytes of XML for each
-    PERFORM rswebhook.wire(jsonb_build_object('a', repeat('"', 1000000)), '{"apiUrl": "https://e.com/v1", "format": "XML", "propertiesMapping": [{"to": "a", "from": "$.a"}]}');
+    PERFORM rswebhook.wire(jsonb_build_object('a', repeat('"', 1000000)), '{"apiUrl": "https://e.com/v1", "format": "XML", "propertiesMapping": [{"to": "a", "from": "$.a"}]}'::jsonb);
 EXCEPTION WHEN OTHERS THEN
     RAISE NOTICE '% %', SQLSTATE, SQLERRM;
 END

@@ -50,6 +50,32 @@ SELECT rswebhook_resume('nowhere');
 SELECT rswebhook_pause(NULL);
 
 --
+-- Retry: what waits for its time is due now
+--
+BEGIN;
+SET LOCAL client_min_messages = notice;
+SELECT rswebhook_send('{"n": 1}') AS one, rswebhook_send('{"n": 2}', 'crm') AS two, rswebhook_send('{"n": 3}', 'crm') AS three \gset
+UPDATE rswebhook.queue SET attempts = 2, retry_at = now() + interval '1 h' WHERE event_id <> :three;
+UPDATE rswebhook.destination SET paused = false, enabled = false WHERE name = 'shop';
+SELECT rswebhook_retry(:one, 'shop');
+SELECT rswebhook_retry(:one);
+SELECT rswebhook_retry(:one);
+SELECT rswebhook_retry(:three);
+SELECT e.event ->> 'n' AS n, q.destination_id = rswebhook.destination_id('crm') AS crm, q.attempts, q.retry_at > clock_timestamp() AS waits
+    FROM rswebhook.queue q JOIN rswebhook.event e ON e.id = q.event_id ORDER BY 1, 2;
+UPDATE rswebhook.destination SET paused = false, enabled = true;
+INSERT INTO rswebhook.breaker SELECT id, 16, now(), now() + interval '1 min', 'refused' FROM rswebhook.destination;
+SELECT rswebhook_retry(:two);
+UPDATE rswebhook.queue SET retry_at = now() + interval '1 h' WHERE event_id = :two;
+SELECT rswebhook_retry('crm');
+SELECT destination, breaker FROM rswebhook.status ORDER BY 1;
+ROLLBACK;
+SELECT rswebhook_retry('nowhere');
+SELECT rswebhook_retry(1, 'nowhere');
+SELECT rswebhook_retry(NULL::text);
+SELECT rswebhook_retry(NULL::bigint);
+
+--
 -- Cancel
 --
 SELECT rswebhook_send('{"n": 1}') AS one, rswebhook_send('{"n": 2}') AS two, rswebhook_send('{"n": 3}', 'crm') AS three \gset
@@ -171,3 +197,32 @@ DROP FUNCTION attempted(bigint, text, text, text);
 DELETE FROM rswebhook.queue;
 TRUNCATE rswebhook.delivery, rswebhook.event;
 DELETE FROM rswebhook.destination;
+
+--
+-- What is lost with a destination, or with all
+--
+SET client_min_messages = warning;
+INSERT INTO rswebhook.destination (name, url, paused) VALUES
+    ('crm', 'https://example.com/crm', true),
+    ('shop', 'https://example.com/shop', true),
+    ('idle', 'https://example.com/idle', true);
+SELECT count(rswebhook_send('{}', 'crm')), count(rswebhook_send('{}', 'shop')), count(rswebhook_send('{}', 'shop')) FROM generate_series(1, 2);
+SELECT count(rswebhook_send('{}', 'crm')) FROM generate_series(1, 2);
+BEGIN;
+DELETE FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('crm')
+    AND event_id > (SELECT min(event_id) FROM rswebhook.queue);
+DELETE FROM rswebhook.destination;
+ROLLBACK;
+BEGIN;
+INSERT INTO rswebhook.queue (destination_id, event_slot, event_id, queued_at)
+    SELECT rswebhook.destination_id('crm'), 0, -i, now() FROM generate_series(1, 100001) i;
+DELETE FROM rswebhook.destination WHERE name = 'crm';
+TRUNCATE rswebhook.destination;
+ROLLBACK;
+INSERT INTO rswebhook.destination (name, url) VALUES ('crm', 'https://example.com/new')
+    ON CONFLICT (name) DO UPDATE SET url = EXCLUDED.url;
+SELECT d.url, count(*) FROM rswebhook.destination d JOIN rswebhook.queue q ON q.destination_id = d.id
+    WHERE d.name = 'crm' GROUP BY 1;
+DELETE FROM rswebhook.queue;
+DELETE FROM rswebhook.destination;
+TRUNCATE rswebhook.delivery, rswebhook.event;

@@ -418,16 +418,32 @@ CREATE TRIGGER destination_truncated
 ALTER TABLE rswebhook.destination ENABLE ALWAYS TRIGGER destination_changed;
 ALTER TABLE rswebhook.destination ENABLE ALWAYS TRIGGER destination_truncated;
 
--- Likewise: what roles were granted for a destination goes with it.
+-- Likewise: what roles were granted for a destination goes with it. What is owed to it
+-- will be given up, of which nobody may have thought who makes it anew.
 CREATE FUNCTION rswebhook.destination_deleted() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    most CONSTANT integer := 100000;    -- that it is worth counting
+    owed integer;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         DELETE FROM rswebhook.sender;
+        owed := (SELECT count(*) FROM (SELECT FROM rswebhook.queue LIMIT most + 1) q);
     ELSE
         DELETE FROM rswebhook.sender s WHERE s.destination_id = OLD.id;
+        owed := (SELECT count(*) FROM (SELECT FROM rswebhook.queue q WHERE q.destination_id = OLD.id LIMIT most + 1) q);
+    END IF;
+    IF owed > 0 THEN
+        RAISE WARNING USING
+            MESSAGE = format('%s%s that %s owed to %s will be aborted',
+                             CASE WHEN owed > most THEN 'more than ' ELSE '' END,
+                             CASE WHEN owed = 1 THEN '1 event' ELSE least(owed, most) || ' events' END,
+                             CASE WHEN owed = 1 THEN 'is' ELSE 'are' END,
+                             CASE WHEN TG_OP = 'TRUNCATE' THEN 'destinations'
+                                  ELSE format('destination "%s"', OLD.name) END),
+            HINT = 'To change a destination, use UPDATE, or INSERT ... ON CONFLICT (name) DO UPDATE: what it is owed stays.';
     END IF;
     RETURN NULL;
 END
@@ -458,6 +474,12 @@ CREATE FUNCTION rswebhook_transform(event jsonb, target text) RETURNS jsonb
 CREATE FUNCTION rswebhook.wire(event jsonb, config jsonb) RETURNS jsonb
     LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'rswebhook_wire';
+
+-- Likewise for a stored destination, with the headers that identify and sign it. Secrets are
+-- masked for who may not read them, and so are those that are not in the row, and signatures.
+CREATE FUNCTION rswebhook.wire(event jsonb, destination text) RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'rswebhook_wire_destination';
 
 --
 -- Keys to sign with, for destinations' signing_secrets: a secret that the
@@ -648,6 +670,11 @@ CREATE FUNCTION rswebhook.ring_slot(at timestamptz) RETURNS smallint
     LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'rswebhook_ring_slot';
 
+-- For who has named a destination that there is not, what may have been meant.
+CREATE FUNCTION rswebhook.destination_hint(name text) RETURNS text
+    LANGUAGE c STABLE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_destination_hint';
+
 -- The id of a destination, or an error that says that there is none.
 CREATE FUNCTION rswebhook.destination_id(name text) RETURNS integer
     LANGUAGE plpgsql STABLE
@@ -665,7 +692,7 @@ BEGIN
                 THEN 'destination must not be null'
                 ELSE format('destination "%s" does not exist',
                             left(name, 100) || CASE WHEN length(name) > 100 THEN '...' ELSE '' END) END,
-            HINT = 'Destinations are rows of rswebhook.destination.';
+            HINT = coalesce(rswebhook.destination_hint(name), 'Destinations are rows of rswebhook.destination.');
     END IF;
     RETURN found_id;
 END
@@ -684,6 +711,26 @@ BEGIN
 END
 $$;
 
+-- Why what is due at a destination waits all the same.
+CREATE FUNCTION rswebhook.note_waiting(given rswebhook.destination, backed_off boolean) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF given.paused OR NOT given.enabled THEN
+        RAISE NOTICE USING
+            MESSAGE = format('destination "%s" is %s, so what is owed to it waits', given.name,
+                             CASE WHEN given.enabled THEN 'paused' ELSE 'disabled' END),
+            HINT = CASE WHEN given.enabled THEN 'Call rswebhook_resume().'
+                        ELSE 'Set its column enabled to true.' END;
+    ELSIF backed_off THEN
+        RAISE NOTICE USING
+            MESSAGE = format('destination "%s" is backed off, so what is owed to it waits for its next probe', given.name),
+            HINT = 'Call rswebhook_retry() with the destination alone.';
+    END IF;
+END
+$$;
+
 -- Have what is owed to a destination wait, and what is sent meanwhile.
 CREATE FUNCTION rswebhook_pause(destination text) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -698,7 +745,8 @@ BEGIN
 END
 $$;
 
--- Go on. A circuit breaker that is open is closed, too.
+-- Go on. A circuit breaker that is open is closed, too, and what waits for its retry is due,
+-- as after any change of the row.
 CREATE FUNCTION rswebhook_resume(destination text) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -711,6 +759,63 @@ BEGIN
         FROM rswebhook.destination d WHERE d.id = dest AND d.paused;
     DELETE FROM rswebhook.breaker b WHERE b.destination_id = dest;
     PERFORM rswebhook.notify_worker(dest, 0, -1);
+END
+$$;
+
+-- Have what waits for its retry tried now: an event, to one destination, or to all with
+-- NULL. Returns the number of deliveries that have waited for that.
+CREATE FUNCTION rswebhook_retry(event_id bigint, destination text DEFAULT NULL)
+RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    destinations integer[];
+    hastened integer[];
+    dest integer;
+BEGIN
+    IF rswebhook_retry.destination IS NOT NULL THEN
+        destinations := ARRAY[rswebhook.destination_id(rswebhook_retry.destination)];
+    ELSE
+        destinations := ARRAY(SELECT d.id FROM rswebhook.destination d);
+    END IF;
+
+    WITH due AS (
+        UPDATE rswebhook.queue q SET retry_at = clock_timestamp()
+            WHERE q.destination_id = ANY (destinations)
+            AND q.event_id = rswebhook_retry.event_id
+            AND q.retry_at > clock_timestamp()
+            RETURNING q.destination_id)
+    SELECT array_agg(due.destination_id) INTO hastened FROM due;
+
+    FOREACH dest IN ARRAY coalesce(hastened, '{}') LOOP
+        PERFORM rswebhook.notify_worker(dest, rswebhook_retry.event_id,
+                                        rswebhook_retry.event_id);
+        PERFORM rswebhook.note_waiting(d, EXISTS (SELECT FROM rswebhook.breaker b WHERE b.destination_id = dest))
+            FROM rswebhook.destination d WHERE d.id = dest;
+    END LOOP;
+    RETURN coalesce(cardinality(hastened), 0);
+END
+$$;
+
+-- Likewise, all that a destination is owed; a circuit breaker that is open is closed, too.
+-- Its row is written anew: by that the workers know what has waited until then.
+CREATE FUNCTION rswebhook_retry(destination text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dest integer := rswebhook.destination_id(rswebhook_retry.destination);
+BEGIN
+    UPDATE rswebhook.destination d SET paused = d.paused WHERE d.id = dest;
+    IF NOT FOUND THEN
+        PERFORM rswebhook.not_changed('destination');
+    END IF;
+    DELETE FROM rswebhook.breaker b WHERE b.destination_id = dest;
+    PERFORM rswebhook.notify_worker(dest, 0, -1);
+    PERFORM rswebhook.note_waiting(d, false) FROM rswebhook.destination d WHERE d.id = dest;
+    RETURN (SELECT count(*) FROM rswebhook.queue q
+            WHERE q.destination_id = dest AND q.retry_at > clock_timestamp());
 END
 $$;
 
@@ -982,10 +1087,10 @@ CREATE FUNCTION rswebhook.outcome_check(outcome text) RETURNS text
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF outcome NOT IN ('delivered', 'retry', 'aborted', 'cancelled', 'refused') THEN
+    IF outcome NOT IN ('delivered', 'retry', 'aborted', 'cancelled', 'refused', 'sunk') THEN
         RAISE invalid_parameter_value USING
             MESSAGE = format('there is no outcome "%s"', left(outcome, 100)),
-            HINT = 'Outcomes are "delivered", "retry", "aborted", "cancelled" and "refused"; NULL stands for any.';
+            HINT = 'Outcomes are "delivered", "retry", "aborted", "cancelled", "refused" and "sunk"; NULL stands for any.';
     END IF;
     RETURN outcome;
 END
@@ -1222,13 +1327,15 @@ CREATE VIEW rswebhook.status AS
 SELECT d.name AS destination,
        CASE WHEN NOT d.enabled THEN 'disabled'
             WHEN d.paused THEN 'paused'
-            WHEN NOT rswebhook.is_home() THEN
+            WHEN NOT rswebhook.is_home() AND
+                 pg_catalog.current_setting('rswebhook.enabled', true) OPERATOR(pg_catalog.<>) 'sink' THEN
                 CASE WHEN (SELECT t.datistemplate FROM pg_catalog.pg_database t
                            WHERE t.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
                      THEN 'template' ELSE 'not adopted' END
             WHEN u.problem IS NOT NULL OR (s.unusable AND q.pending > q.scheduled) THEN 'unusable'
             WHEN pg_catalog.current_setting('rswebhook.enabled', true) OPERATOR(pg_catalog.=) 'off' THEN 'off'
             WHEN w.workers OPERATOR(pg_catalog.<) w.wanted THEN 'no worker'
+            WHEN pg_catalog.current_setting('rswebhook.enabled', true) OPERATOR(pg_catalog.=) 'sink' THEN 'sink'
             WHEN b.destination_id IS NOT NULL THEN 'backed off'
             ELSE 'active' END AS state,
        coalesce(q.pending, 0) AS pending,
@@ -1685,6 +1792,7 @@ BEGIN
                     CASE WHEN d.id IS NOT NULL THEN format('; SELECT rswebhook_replay(%s, %L)', w.event_id, d.name) ELSE '' END
                 WHEN 'cancelled' THEN format('cancelled at %s', w.started_at)
                 WHEN 'refused' THEN format('refused at %s: %s', w.started_at, w.error)
+                WHEN 'sunk' THEN format('recorded at %s and not sent, as rswebhook.enabled was "sink"', w.started_at)
                 ELSE format('its row of rswebhook.queue is gone, though what came of its last attempt, at %s, was: %s',
                             w.started_at, w.error) END;
             RETURN NEXT;
@@ -1792,7 +1900,7 @@ $$;
 CREATE FUNCTION rswebhook.balance(
     since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
     OUT destination text, OUT committed bigint, OUT delivered bigint, OUT aborted bigint, OUT expired bigint,
-    OUT cancelled bigint, OUT refused bigint, OUT owed bigint, OUT unaccounted bigint)
+    OUT cancelled bigint, OUT refused bigint, OUT sunk bigint, OUT owed bigint, OUT unaccounted bigint)
 RETURNS SETOF record
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET jit = off
@@ -1827,12 +1935,13 @@ AS $$
                count(*) FILTER (WHERE p.outcome = 'expired') AS expired,
                count(*) FILTER (WHERE p.outcome = 'cancelled') AS cancelled,
                count(*) FILTER (WHERE p.outcome = 'refused') AS refused,
+               count(*) FILTER (WHERE p.outcome = 'sunk') AS sunk,
                count(*) FILTER (WHERE p.outcome = 'owed') AS owed
         FROM pairs p GROUP BY p.destination_id)
     SELECT coalesce(d.name, CASE WHEN c.destination_id <> 0 THEN format('%s (deleted)', c.destination_id) END),
            coalesce(c.committed, 0), coalesce(c.delivered, 0), coalesce(c.aborted, 0), coalesce(c.expired, 0),
-           coalesce(c.cancelled, 0), coalesce(c.refused, 0), coalesce(c.owed, 0),
-           coalesce(c.committed - c.delivered - c.aborted - c.expired - c.cancelled - c.refused - c.owed, 0)
+           coalesce(c.cancelled, 0), coalesce(c.refused, 0), coalesce(c.sunk, 0), coalesce(c.owed, 0),
+           coalesce(c.committed - c.delivered - c.aborted - c.expired - c.cancelled - c.refused - c.sunk - c.owed, 0)
     FROM counted c FULL JOIN rswebhook.destination d ON d.id = c.destination_id
     ORDER BY d.name, c.destination_id
 $$;
@@ -2927,6 +3036,8 @@ BEGIN
     PERFORM rswebhook.grant_all(role, ARRAY[
         '@extschema@.rswebhook_pause(text)',
         '@extschema@.rswebhook_resume(text)',
+        '@extschema@.rswebhook_retry(bigint, text)',
+        '@extschema@.rswebhook_retry(text)',
         '@extschema@.rswebhook_cancel(bigint, text, boolean)',
         '@extschema@.rswebhook_cancel_all(text, timestamptz, timestamptz, text, text, text, boolean)',
         '@extschema@.rswebhook_cancel_in_pieces(text, timestamptz, timestamptz, text, text, text, integer)',
@@ -2946,7 +3057,8 @@ BEGIN
         'rswebhook.was_delivered(bigint, integer)',
         'rswebhook.last_error(bigint, integer)',
         'rswebhook.payload(bigint)',
-        'rswebhook.destination_id(text)']::regprocedure[]);
+        'rswebhook.destination_id(text)',
+        'rswebhook.destination_hint(text)']::regprocedure[]);
     EXECUTE format('GRANT SELECT ON rswebhook.delivery, rswebhook.breaker, rswebhook.queue, rswebhook.activity, rswebhook.failed,'
                    ' rswebhook.undelivered, rswebhook.progress TO %s', role);
     EXECUTE format('GRANT SELECT (id, name) ON rswebhook.destination TO %s', role);
@@ -2963,11 +3075,14 @@ BEGIN
     PERFORM rswebhook.grant_all(role, ARRAY[
         '@extschema@.rswebhook_transform(jsonb, jsonb)',
         '@extschema@.rswebhook_transform(jsonb, text)',
+        'rswebhook.wire(jsonb, jsonb)',
+        'rswebhook.wire(jsonb, text)',
         '@extschema@.rswebhook_generate_secret()',
         '@extschema@.rswebhook_generate_key_pair()',
         '@extschema@.rswebhook_import(jsonb, text)',
         'rswebhook.not_changed(text)',
-        'rswebhook.destination_id(text)']::regprocedure[] || ARRAY(
+        'rswebhook.destination_id(text)',
+        'rswebhook.destination_hint(text)']::regprocedure[] || ARRAY(
             SELECT p.oid FROM pg_proc p
             WHERE p.pronamespace = 'rswebhook'::regnamespace AND p.proname LIKE 'import\_%')::regprocedure[]);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON rswebhook.destination, rswebhook.imported TO %s', role);

@@ -133,16 +133,16 @@ SELECT h, pg_temp.refused('headers', quote_literal(jsonb_build_object(h, 's3cret
 ]) h;
 SELECT pg_temp.refused('headers', quote_literal((SELECT jsonb_object_agg('x-' || i, i) FROM generate_series(1, 201) i)));
 \set VERBOSITY terse
-SELECT rswebhook.wire('{"header": {"Webhook-Id": "mine"}}', '{"webhookUrl": "https://a.example"}');
+SELECT rswebhook.wire('{"header": {"Webhook-Id": "mine"}}', '{"webhookUrl": "https://a.example"}'::jsonb);
 SELECT rswebhook.wire(jsonb_build_object('header', (SELECT jsonb_object_agg('x-' || i, 'v') FROM generate_series(1, 201) i)),
-                      '{"webhookUrl": "https://a.example"}');
+                      '{"webhookUrl": "https://a.example"}'::jsonb);
 SELECT rswebhook.wire(jsonb_build_object('header', (SELECT jsonb_object_agg('x-' || i, 'v') FROM generate_series(1, 200) i)),
-                      '{"webhookUrl": "https://a.example"}') IS NOT NULL AS accepted;
+                      '{"webhookUrl": "https://a.example"}'::jsonb) IS NOT NULL AS accepted;
 SELECT rswebhook.wire(jsonb_build_object('header', jsonb_build_object('x', repeat('v', 65536))),
-                      '{"webhookUrl": "https://a.example"}');
+                      '{"webhookUrl": "https://a.example"}'::jsonb);
 -- a URL
 SELECT rswebhook.wire(jsonb_build_object('properties', (SELECT jsonb_object_agg('k' || i, i) FROM generate_series(1, 10000) i)),
-                      '{"webhookUrl": "https://a.example", "webhookMethod": "GET"}');
+                      '{"webhookUrl": "https://a.example", "webhookMethod": "GET"}'::jsonb);
 -- an event
 SELECT rswebhook_send(jsonb_build_object('a', repeat('x', 2000000)), 'hosts');
 \set VERBOSITY default

@@ -11,10 +11,10 @@ $$;
 
 SELECT rswebhook.wire(
     '{"type": "track", "userId": "u1", "properties": {"total": 60.50, "tags": ["a b", "ü"]}, "gone": null}',
-    '{"webhookUrl": "https://a.example/hook?k=v", "webhookMethod": "PATCH"}');
+    '{"webhookUrl": "https://a.example/hook?k=v", "webhookMethod": "PATCH"}'::jsonb);
 SELECT rswebhook.wire(
     '{"type": "track", "userId": "u1", "properties": {"total": 60.50, "tags": ["a b", "ü"]}}',
-    '{"webhookUrl": "https://a.example/hook?k=v", "webhookMethod": "DELETE"}');
+    '{"webhookUrl": "https://a.example/hook?k=v", "webhookMethod": "DELETE"}'::jsonb);
 
 --
 -- Query
@@ -42,17 +42,17 @@ FROM unnest(ARRAY[
 -- what may not stand in a path is encoded, what is encoded stays so
 SELECT pg_temp.url('{"fullPath": "https://a.example/a b/ü/%C3%bc/%zz%/[x]|\"<>\\^`{}/:@!$&''()*+,;=~"}');
 -- with a body as well, the query is put in order
-SELECT rswebhook.wire('{}', '{"webhookUrl": "https://a.example/?b=ü&a"}') ->> 'url';
+SELECT rswebhook.wire('{}', '{"webhookUrl": "https://a.example/?b=ü&a"}'::jsonb) ->> 'url';
 
 --
 -- Body: compact JSON of what is sent
 --
 SELECT rswebhook.wire('{"s": "é\u0001\u001f\u007f\u2028\"\\\b\f\n\r\t/", "n": [1.50, 1e3, -0.0], "e": [{}, [], [[]]],
     "o": {"z": null, "a": {"b": [true, false]}}, "fullPath": null}',
-    '{"webhookUrl": "https://a.example"}') ->> 'body';
-SELECT rswebhook.wire('{"request_ip": "ip", "context": {"a": [1]}}', '{"webhookUrl": "https://a.example"}') ->> 'body';
-SELECT rswebhook.wire(e, '{"webhookUrl": "https://a.example"}') ->> 'body' FROM unnest(ARRAY['{}', '{"a": null, "fullPath": "https://a.example", "header": {}}', '{"a": {}}']::jsonb[]) e;
-SELECT rswebhook.wire('{}', '{"webhookUrl": "https://a.example", "webhookMethod": "GET"}') ->> 'body' IS NULL;
+    '{"webhookUrl": "https://a.example"}'::jsonb) ->> 'body';
+SELECT rswebhook.wire('{"request_ip": "ip", "context": {"a": [1]}}', '{"webhookUrl": "https://a.example"}'::jsonb) ->> 'body';
+SELECT rswebhook.wire(e, '{"webhookUrl": "https://a.example"}'::jsonb) ->> 'body' FROM unnest(ARRAY['{}', '{"a": null, "fullPath": "https://a.example", "header": {}}', '{"a": {}}']::jsonb[]) e;
+SELECT rswebhook.wire('{}', '{"webhookUrl": "https://a.example", "webhookMethod": "GET"}'::jsonb) ->> 'body' IS NULL;
 
 --
 -- Headers: text, trimmed; of names that differ in case the later source wins
@@ -88,7 +88,7 @@ EXCEPTION WHEN invalid_parameter_value THEN
 END
 $$;
 
-SELECT rswebhook.wire('{"statusCode": 200}', '{}');
+SELECT rswebhook.wire('{"statusCode": 200}', '{}'::jsonb);
 SELECT m, pg_temp.reason('{}', jsonb_build_object('webhookMethod', m))
 FROM unnest(ARRAY['"HEAD"', '"get"', '5']::jsonb[]) m;
 SELECT u, pg_temp.reason(jsonb_build_object('fullPath', u))
@@ -124,24 +124,24 @@ SELECT pg_temp.reason(jsonb_build_object('appendPath', '/' || repeat('x', 70000)
 -- a few bytes of jsonb stand for
 --
 -- up to a hundred characters, numbers are as jsonb prints them
-SELECT left(n::text, 12) AS number, length(n::text), rswebhook.wire(jsonb_build_object('n', n), '{"webhookUrl": "https://a.example"}') ->> 'body' AS body
+SELECT left(n::text, 12) AS number, length(n::text), rswebhook.wire(jsonb_build_object('n', n), '{"webhookUrl": "https://a.example"}'::jsonb) ->> 'body' AS body
 FROM unnest(ARRAY['1e98', '1e99', '1e100', '-1e98', '-1e99', '1e-98', '1e-99', '12345e96', '1.50e-200', '-123.4567e200',
     '0.' || repeat('0', 98), '0.' || repeat('0', 99), '7.' || repeat('0', 98), '7.' || repeat('0', 99),
     '1' || repeat('2', 99), '1' || repeat('2', 100), '0.' || repeat('12', 50), '100000.' || repeat('0', 100),
     (2::numeric ^ 256)::numeric(78)::text, '1e131071', '1e-16383', '-1e131071']::numeric[]) n;
 -- and whatever their form, they are the same numbers; digits of each kind
 SELECT count(*) AS numbers, count(*) FILTER (WHERE (rswebhook.wire(jsonb_build_object('n', n),
-        '{"webhookUrl": "https://a.example"}') ->> 'body')::jsonb ->> 'n' IS NOT DISTINCT FROM n::text) AS printed_alike,
+        '{"webhookUrl": "https://a.example"}'::jsonb) ->> 'body')::jsonb ->> 'n' IS NOT DISTINCT FROM n::text) AS printed_alike,
     count(*) FILTER (WHERE ((rswebhook.wire(jsonb_build_object('n', n),
-        '{"webhookUrl": "https://a.example"}') ->> 'body')::jsonb ->> 'n')::numeric = n) AS equal,
+        '{"webhookUrl": "https://a.example"}'::jsonb) ->> 'body')::jsonb ->> 'n')::numeric = n) AS equal,
     count(*) FILTER (WHERE (rswebhook_transform(jsonb_build_object('header', jsonb_build_object('n', n)), 'POST')
         #>> '{headers,n}')::numeric = n) AS equal_in_headers
 FROM (SELECT ((m || 'e' || (s % 60 - 30))::numeric)::numeric AS n
       FROM unnest(ARRAY['0', '1', '-1', '10', '0.10', '-0.5', '9999', '10000', '-10001', '123456789.987654321', '0.00012340',
         '99999999.9999', '1000000000000', '-0.000000001']) m, generate_series(0, 119) s) x;
 SELECT rswebhook.wire('{"properties": {"big": 1e131071, "small": 1e-16383, "plain": 1.50}, "header": {"x": [1e131071, -1e-130]}}',
-    '{"webhookUrl": "https://a.example", "webhookMethod": "GET"}');
-SELECT rswebhook.wire('{"fullPath": "https://a.example/", "appendPath": [1e131071, 1e21, 1e20]}', '{"webhookUrl": "https://a.example"}') ->> 'url';
+    '{"webhookUrl": "https://a.example", "webhookMethod": "GET"}'::jsonb);
+SELECT rswebhook.wire('{"fullPath": "https://a.example/", "appendPath": [1e131071, 1e21, 1e20]}', '{"webhookUrl": "https://a.example"}'::jsonb) ->> 'url';
 
 -- what would be too large is not written to its end
 CREATE FUNCTION pg_temp.bound(event jsonb, config jsonb DEFAULT '{}')
@@ -188,3 +188,32 @@ ALTER SYSTEM SET rswebhook.user_agent = :'longest';
 ALTER SYSTEM SET rswebhook.user_agent = :'longer';
 \set VERBOSITY default
 ALTER SYSTEM RESET rswebhook.user_agent;
+
+--
+-- To a stored destination: as it is sent there, with secrets for who may read them
+--
+SET client_min_messages = error;
+\set VERBOSITY default
+INSERT INTO rswebhook.destination (name, url, headers, auth_type, auth_token, signing_secrets) VALUES
+    ('crm', 'https://crm.example/hooks?token=s3cret', '{"X-Team": "growth", "X-Key": {"env": "NOWHERE"}}', 'bearer', 'b3arer', '["whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="]'),
+    ('plain', 'https://plain.example/hooks', '{}', 'none', NULL, '[]');
+SELECT jsonb_pretty(rswebhook.wire('{"type": "track", "event": "Paid", "messageId": "m1", "header": {"X-Own": "o"}}', 'crm') #- '{headers,webhook-timestamp}');
+SELECT rswebhook.wire('{"type": "track", "fullPath": "https://plain.example/other"}', 'plain');
+SELECT rswebhook.wire('{"type": "identify", "traits": {"a": 1}}', 'plain') = rswebhook.wire('{"type": "identify", "traits": {"a": 1}}', 'plain') AS stable;
+SELECT rswebhook.wire('{"fullPath": "https://other.example/"}', 'plain');
+SELECT rswebhook.wire('{"header": {"Authorization": "mine"}}', 'crm');
+SELECT rswebhook.wire('{"statusCode": 200}', 'plain');
+SELECT rswebhook.wire('{}', 'Plain');
+SELECT rswebhook.wire('{}', '{"webhookUrl": "https://a.example"}');
+CREATE ROLE regress_wire;
+GRANT USAGE ON SCHEMA rswebhook TO regress_wire;
+SET ROLE regress_wire;
+SELECT rswebhook.wire('{}', 'plain');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION rswebhook.wire(jsonb, text) TO regress_wire;
+SET ROLE regress_wire;
+SELECT jsonb_pretty(rswebhook.wire('{"messageId": "m1"}', 'crm') #- '{headers,webhook-timestamp}');
+RESET ROLE;
+DROP OWNED BY regress_wire;
+DROP ROLE regress_wire;
+DELETE FROM rswebhook.destination;

@@ -31,6 +31,7 @@
 #include "shmem/shmem.h"
 #include "shmem/slots.h"
 #include "shmem/wake.h"
+#include "tables/home.h"
 #include "tables/tables.h"
 #include "transform/request.h"
 #include "worker/attempt.h"
@@ -45,6 +46,19 @@ extern PGDLLEXPORT void _PG_init(void);
 
 static char *blocked_networks = NULL;
 static char *allowed_networks = NULL;
+
+static const struct config_enum_entry enabled_options[] = {
+	{"on", DELIVERY_ON, false},
+	{"off", DELIVERY_OFF, false},
+	{"sink", DELIVERY_SINK, false},
+	{"true", DELIVERY_ON, true},
+	{"false", DELIVERY_OFF, true},
+	{"yes", DELIVERY_ON, true},
+	{"no", DELIVERY_OFF, true},
+	{"1", DELIVERY_ON, true},
+	{"0", DELIVERY_OFF, true},
+	{NULL, 0, false}
+};
 
 static const struct config_enum_entry synchronous_commit_options[] = {
 	{"local", SYNCHRONOUS_COMMIT_LOCAL_FLUSH, false},
@@ -160,12 +174,14 @@ define_limits(void)
 static void
 define_delivery(void)
 {
-	DefineCustomBoolVariable("rswebhook.enabled",
+	/* SUSET, so that it can be set for a database; what a session sets is nothing to the workers */
+	DefineCustomEnumVariable("rswebhook.enabled",
 							 "Whether what is queued is delivered.",
-							 "Off, events are queued all the same, and wait.",
+							 "With off, events are queued all the same, and wait; with sink, it is recorded that they would be sent, and nothing is.",
 							 &rswebhook_enabled,
-							 true,
-							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+							 DELIVERY_ON,
+							 enabled_options,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("rswebhook.connection_lifetime",
 							"How long a connection that is kept is used for new requests.",

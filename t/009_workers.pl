@@ -146,11 +146,12 @@ judge('later', 2);
 is((grep { $_->{t} < $due } with_tag('later')) + 0, 0, 'none before its time');
 
 my %patient = (min_backoff => '1 h', max_backoff => '1 h', breaker_failures => 0, workers => 3);
-add_destination($node, 'stuck', $receiver->url('/first/1/500'), \%patient);
+add_destination($node, 'stuck', $receiver->url('/switch/stuck'), \%patient);
+$receiver->switch('stuck', '/status/500');
 my @stuck = map { @$_[ 0 .. 1 ] } users_by_share($node, 3, 'stuck', \@users);
 send_of_users($node, 'stuck', 'stuck', 1, \@stuck);
 ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue WHERE attempts = 1}, '6'), 'users of all shares are stuck');
-query($node, q{UPDATE rswebhook.destination SET url = replace(url, '/first/1/500', '/ok') WHERE name = 'stuck'});
+$receiver->switch('stuck', '/ok');
 send_of_users($node, 'stuck', 'behind', 1, \@stuck);
 is(query($node, q{SELECT sum(rswebhook_cancel(event_id)) FROM rswebhook.queue WHERE attempts = 1}), '6', 'those are cancelled');
 ok(wait_until_sent($node), 'what was behind them goes');
@@ -247,7 +248,7 @@ query($node, $_)
 my $log = -s $node->logfile;
 $node->restart;
 ok(wait_for_workers($node, 2), 'without room for all workers, some start');
-ok(wait_for('the log', sub { logged($node, $log) =~ /Consider increasing max_worker_processes: .* needs 3,/ }),
+ok(wait_for('the log', sub { logged($node, $log) =~ /max_worker_processes is 3\. Each database with rswebhook needs 3, .*Set max_worker_processes to \d+,/s }),
     'the log says what to do');
 send_of_users($node, 'shared', 'few', 2, \@users);
 my %few = share_workers($node);

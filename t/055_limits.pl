@@ -113,7 +113,7 @@ query($node, 'ALTER SYSTEM SET max_worker_processes = ' . (16 * $each));
 query($node, 'ALTER SYSTEM SET rswebhook.max_databases = 2');
 $log = -s $node->logfile;
 $node->restart;
-ok(wait_for('the launcher to say so', sub { times_logged($node, qr/rswebhook\.max_databases = 2/, $log) > 0 }),
+ok(wait_for('the launcher to say so', sub { times_logged($node, qr/cannot start a worker .*rswebhook\.max_databases = 2/, $log) > 0 }),
     'the launcher says that there are too many databases');
 my ($launcher) = query($node, q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'rswebhook launcher'});
 my $cpu = cpu_ticks($launcher);
@@ -122,7 +122,7 @@ foreach my $name (qw(postgres one two))
 {
     query($node, q{SELECT rswebhook.notify_worker(NULL, 0, -1)}, $name) foreach 1 .. 5;
 }
-is(times_logged($node, qr/rswebhook\.max_databases = 2/, $log), 1, 'once');
+is(times_logged($node, qr/cannot start a worker .*rswebhook\.max_databases = 2/, $log), 1, 'once');
 cmp_ok(cpu_ticks($launcher) - $cpu, '<', 50, 'and does not spin');
 ok(wait_for('workers', sub { (@with_worker = with_workers()) == 2 }), 'two databases have workers');
 my ($without) = grep { my $name = $_; !grep { $_ eq $name } @with_worker } qw(postgres one two);

@@ -43,7 +43,7 @@ query($node, q{
                     rswebhook.wire(event(n), config);
                 IF i % 50 = 0 THEN
                     BEGIN
-                        PERFORM rswebhook.wire(event(n), '{"webhookUrl": "nowhere"}');
+                        PERFORM rswebhook.wire(event(n), '{"webhookUrl": "nowhere"}'::jsonb);
                     EXCEPTION WHEN OTHERS THEN NULL;
                     END;
                 END IF;

@@ -45,7 +45,7 @@ foreach my $method (qw(POST PUT PATCH GET DELETE))
         my $id = "$method-" . $n++;
         my %event = (%$event, fullPath => $receiver->url($path), header => { 'X-Id' => $id, %{ $event->{header} // {} } });
         my $config = { webhookUrl => $receiver->url('/'), webhookMethod => $method };
-        my ($code, $wire, $why) = $node->psql('postgres', sprintf 'SELECT rswebhook.wire(%s, %s)',
+        my ($code, $wire, $why) = $node->psql('postgres', sprintf 'SELECT rswebhook.wire(%s, %s::jsonb)',
             map { RswebhookTest::quote_literal(JSON::PP->new->ascii->canonical->encode($_)) } \%event, $config);
         send_event($node, \%event, 'wire');
         my $what = "$method $path " . join(' ', sort keys %$event);
@@ -77,6 +77,12 @@ foreach my $method (qw(POST PUT PATCH GET DELETE))
         is($got[0]{headers}{'content-length'}, 0, 'which is empty, and says so')
             if ($expected->{body} // '-') eq '';
         is($json->encode(\%others), $json->encode(\%headers), 'the headers');
+
+        # the same of the destination itself, and with what identifies it
+        my $stored = $json->decode(query($node, sprintf q{SELECT rswebhook.wire(%s, 'wire')},
+                RswebhookTest::quote_literal(JSON::PP->new->ascii->canonical->encode(\%event))));
+        like(delete $stored->{headers}{'webhook-id'}, qr/^rsw_\*\*\*$/, 'the destination: an id');
+        is($json->encode($stored), $json->encode($expected), 'and all else as by its Config');
     }
 }
 

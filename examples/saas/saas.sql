@@ -262,7 +262,7 @@ CREATE FUNCTION saas.replay_since(name text, since timestamptz) RETURNS bigint
     LANGUAGE sql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT public.rswebhook_replay((saas.mine($1)).destination, $2, NULL::timestamptz, 'aborted', NULL::text)
+    SELECT public.rswebhook_replay_all((saas.mine($1)).destination, since => $2)
 $$;
 
 CREATE VIEW saas.my_endpoints WITH (security_barrier) AS

@@ -28,6 +28,7 @@
 #include "destination/check.h"
 #include "destination/directory.h"
 #include "destination/fields.h"
+#include "destination/nearest.h"
 #include "destination/problem.h"
 #include "transform/json.h"
 #include "transform/request.h"
@@ -131,6 +132,7 @@ accept_event(Datum datum, Enrichment enrichment, TimestampTz now, Refusal *refus
 	if (!JB_ROOT_IS_OBJECT(event))
 	{
 		(void) refusal_set(refusal, ERRCODE_INVALID_PARAMETER_VALUE, "event is not a JSON object", NULL,
+					  js_is_quoted_json(event) ? JSON_QUOTED_HINT :
 					  "An event is an object such as {\"type\": \"track\", \"event\": \"Order Completed\", \"userId\": \"u1\"}.");
 		return NULL;
 	}
@@ -208,7 +210,7 @@ accept_named(const char *name, const NamedDestination *dest, int *count, Refusal
 	{
 		(void) refusal_set(refusal, ERRCODE_UNDEFINED_OBJECT,
 					  psprintf("destination \"%s\" does not exist", encoding_quotable(name, strlen(name))),
-					  NULL, "Destinations are rows of rswebhook.destination.");
+					  NULL, nearest_destination_hint(name, NEAREST_OTHERWISE));
 		return NULL;
 	}
 	if (dest->problem != NULL)

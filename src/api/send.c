@@ -26,6 +26,7 @@
 #include "shmem/slots.h"
 #include "shmem/wake.h"
 #include "tables/tables.h"
+#include "transform/json.h"
 
 void
 send_begin(Sending *sending, const char *what, Oid function, Oid role, bool many)
@@ -95,8 +96,8 @@ send_end(Sending *sending)
 		store_end(sending->store);
 	sending->store = NULL;
 	MemoryContextDelete(sending->each);
-	if (stored && !slots_available())
-		slots_warn_unavailable();
+	if (stored)
+		slots_warn_undelivered();
 }
 
 /* All arguments but the first. */
@@ -223,7 +224,8 @@ rswebhook_send_batch(PG_FUNCTION_ARGS)
 	if (batch == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("events are neither a JSON array nor an object with an array \"batch\"")));
+				 errmsg("events are neither a JSON array nor an object with an array \"batch\""),
+				 js_is_quoted_json(PG_GETARG_JSONB_P(0)) ? errhint(JSON_QUOTED_HINT) : 0));
 	send_begin(&sending, "rswebhook_send_batch()", fcinfo->flinfo->fn_oid, GetUserId(), true);
 	callback.previous = error_context_stack;
 	callback.callback = batch_error;
@@ -252,8 +254,7 @@ rswebhook_notify_worker(PG_FUNCTION_ARGS)
 	int64		first = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
 	int64		last = PG_ARGISNULL(2) ? PG_INT64_MAX : PG_GETARG_INT64(2);
 
-	if (!slots_available())
-		slots_warn_unavailable();
+	slots_warn_undelivered();
 	wake_note_changed();
 	wake_note_queued(&(QueuedRange) {destination, ALL_SHARES, first, last}, NO_SHARE_MAP);
 	PG_RETURN_VOID();

@@ -69,16 +69,15 @@ insert_event(Sink *sink, int64 id, int16 ring_part, TimestampTz now,
 	sink_insert(sink, &row, kept);
 }
 
-/* Once a transaction, of which this is one: it may send any number. */
+/* Once a session, as long as it is so. */
+static bool warned_elsewhere = false;
+
 static void
 warn_elsewhere(void)
 {
-	static TransactionId warned = InvalidTransactionId;
-
-	if (warned == GetTopTransactionId())
-		return;
-	warned = GetTopTransactionId();
-	home_report_elsewhere(WARNING);
+	if (!warned_elsewhere)
+		home_report_elsewhere(WARNING);
+	warned_elsewhere = true;
 }
 
 /*
@@ -102,8 +101,10 @@ write_home(void)
 	home_written = false;		/* should it fail */
 	home_seen = sink_changes();
 	home = home_look();
-	if (home == HOME_ELSEWHERE)
+	if (home == HOME_ELSEWHERE && rswebhook_enabled != DELIVERY_SINK)
 		warn_elsewhere();
+	else
+		warned_elsewhere = false;
 	home_written = home == HOME_HERE;
 	if (home != HOME_UNKNOWN)
 		return;

@@ -210,3 +210,29 @@ rswebhook_generate_key_pair(PG_FUNCTION_ARGS)
 											 base64_encode(public, ED25519_BYTES)));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
+
+#define MAX_WEBHOOK_ID	255
+
+/*
+ * A dot ends the id in what is signed, so an id with one could be taken for another
+ * id of another event; and so may a messageId that looks like ours.
+ */
+char *
+sign_message_id(Jsonb *event)
+{
+	JsonbValue	id;
+	bool		usable;
+
+	usable = getKeyJsonValueFromContainer(&event->root, "messageId", strlen("messageId"), &id) != NULL &&
+		id.type == jbvString && id.val.string.len > 0 &&
+		id.val.string.len <= MAX_WEBHOOK_ID &&
+		(id.val.string.len < (int) strlen(SIGN_OWN_ID_PREFIX) ||
+		 memcmp(id.val.string.val, SIGN_OWN_ID_PREFIX, strlen(SIGN_OWN_ID_PREFIX)) != 0);
+	for (int i = 0; usable && i < id.val.string.len; i++)
+	{
+		char		c = id.val.string.val[i];
+
+		usable = c > ' ' && c <= '~' && c != '.';
+	}
+	return usable ? pnstrdup(id.val.string.val, id.val.string.len) : NULL;
+}

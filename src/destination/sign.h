@@ -14,6 +14,16 @@
 #ifndef RSWEBHOOK_SIGN_H
 #define RSWEBHOOK_SIGN_H
 
+#include "utils/jsonb.h"
+
+/*
+ * An event's messageId, if it can be its webhook-id; else NULL: it has one of ours, which
+ * begins with that prefix.
+ */
+extern char *sign_message_id(Jsonb *event);
+
+#define SIGN_OWN_ID_PREFIX	"rsw_"
+
 /* NULL if it is a key, else a clause that says why not, without its text. */
 extern const char *sign_key_problem(const char *key);
 

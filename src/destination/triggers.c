@@ -15,17 +15,15 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "nodes/value.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
 #include "base/compat.h"
 #include "destination/check.h"
-#include "destination/check_json.h"
+#include "destination/doubts.h"
 #include "destination/fields.h"
 #include "destination/problem.h"
-#include "destination/secret.h"
 #include "shmem/changes.h"
 #include "shmem/wake.h"
 
@@ -109,76 +107,6 @@ problem_is_old(Relation rel, HeapTuple old, const FieldProblem *problem)
 		strcmp(before.detail, problem->detail) == 0;
 }
 
-/* Sources of secrets that may not be read, as text for people. */
-static List *
-forbidden_sources(const DestinationFields *fields)
-{
-	const char *texts[] = {
-		fields->client_cert, fields->client_key, fields->proxy,
-		fields->auth_password, fields->auth_token
-	};
-	const char *problem;
-	SigningSecret *signing = NULL;
-	int			nsigning = 0;
-	List	   *secrets = NIL;
-	List	   *forbidden = NIL;
-	ListCell   *cell;
-
-	for (int i = 0; i < lengthof(texts); i++)
-	{
-		if (texts[i] != NULL)
-			secrets = lappend(secrets, secret_from_text(texts[i], &problem));
-	}
-	if (fields->signing_secrets != NULL)
-		destination_secrets_read(fields->signing_secrets, &signing, &nsigning);
-	for (int i = 0; i < nsigning; i++)
-		secrets = lappend(secrets, signing[i].secret);
-	if (fields->headers != NULL)
-	{
-		JsonbIterator *it = JsonbIteratorInit(&fields->headers->root);
-		JsonbIteratorToken token;
-		JsonbValue	value;
-
-		while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
-		{
-			if (token == WJB_VALUE)
-				secrets = lappend(secrets, secret_from_json(&value, &problem));
-		}
-	}
-
-	foreach(cell, secrets)
-	{
-		const Secret *secret = lfirst(cell);
-
-		if (!secret_permitted(secret))
-			forbidden = lappend(forbidden, makeString(secret_describe(secret)));
-	}
-	return forbidden;
-}
-
-/*
- * That a source may not be read is no error: the setting can be changed later,
- * and a dump must be restored without it.  Said once, when it gets into a row.
- */
-static void
-warn_of_sources(Relation rel, const DestinationFields *fields, HeapTuple old)
-{
-	List	   *forbidden = forbidden_sources(fields);
-	DestinationFields before;
-	FieldProblem problem;
-	ListCell   *cell;
-
-	if (forbidden != NIL && old != NULL &&
-		destination_fields_check(old, RelationGetDescr(rel), &before, &problem))
-		forbidden = list_difference(forbidden, forbidden_sources(&before));
-	foreach(cell, forbidden)
-		ereport(WARNING,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("%s is not permitted by rswebhook.secret_sources",
-						strVal(lfirst(cell))),
-				 errhint("Until a superuser permits it, events for this destination wait.")));
-}
-
 /* Put a value into the row that was brought into a form of ours. */
 static HeapTuple
 replace_jsonb(Relation rel, HeapTuple tuple, const char *column, Jsonb *jsonb)
@@ -248,6 +176,7 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 	DestinationFields fields;
+	DestinationFields before;
 	FieldProblem problem;
 	Relation	rel;
 	HeapTuple	tuple;
@@ -286,7 +215,8 @@ rswebhook_destination_check(PG_FUNCTION_ARGS)
 		return PointerGetDatum(tuple);
 	}
 
-	warn_of_sources(rel, &fields, old);
+	doubts_warn(&fields, old != NULL && destination_fields_check(old, RelationGetDescr(rel), &before, &problem) ?
+				&before : NULL);
 	tuple = replace_jsonb(rel, tuple, "headers", fields.headers);
 	tuple = replace_jsonb(rel, tuple, "signing_secrets", fields.signing_secrets);
 	tuple = replace_hosts(rel, tuple, &fields);

@@ -186,11 +186,16 @@ breaker_close(Lane *lane)
 }
 
 void
+breaker_hasten(Lane *lane, Instant at)
+{
+	lane->breaker.next_probe_at = Min(lane->breaker.next_probe_at, at);
+}
+
+void
 breaker_bound(Lane *lane, Instant now)
 {
 	if (lane->configured)
-		lane->breaker.next_probe_at = Min(lane->breaker.next_probe_at,
-										  now + lane->policy.max_backoff_us);
+		breaker_hasten(lane, now + lane->policy.max_backoff_us);
 }
 
 /* False: the lane's breaker stays as it is. */
@@ -215,6 +220,7 @@ breaker_set(Lane *lane, const Breaker *breaker, Instant now)
 		lane->nprobes = Max(0, Min((int64) lane->nprobes + breaker->failures - lane->breaker.failures,
 								   MAX_DOUBLED));
 	lane->breaker = *breaker;
+	lane->breaker_told = breaker->open;
 	lane->failing = Max(breaker->failures, 0);
 	breaker_bound(lane, now);
 	return true;
@@ -246,6 +252,15 @@ breaker_next_changed(void)
 	lane = dlist_container(Lane, changed_node, dlist_pop_head_node(&changed));
 	lane->breaker_changed = false;
 	return lane;
+}
+
+bool
+breaker_is_news(Lane *lane)
+{
+	bool		news = lane->breaker.open != lane->breaker_told;
+
+	lane->breaker_told = lane->breaker.open;
+	return news;
 }
 
 bool

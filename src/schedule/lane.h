@@ -71,6 +71,7 @@ typedef struct Parked
 	bool		has_key;		/* it blocks its user */
 	bool		alone;			/* as of an item */
 	bool		found;			/* while a read of it is taken in */
+	bool		hastened;		/* it is due before its retry_at */
 } Parked;
 
 /* The events of one user for one destination. */
@@ -171,6 +172,7 @@ struct QueueItem
 	dlist_node	in_flying;		/* of ITEM_IN_FLIGHT */
 	dlist_node	in_good;		/* if it has one of REPUTE_GOOD */
 	pairingheap_node in_timers;
+	dlist_node	in_timed;		/* of ITEM_TIMED, likewise */
 };
 
 typedef struct Range
@@ -195,6 +197,7 @@ struct Lane
 	bool		trust_grew;		/* others may be of these, too */
 	Instant		sought_at;		/* when such were sought last */
 	uint32		picks;			/* of CHOOSE_ANY */
+	dlist_head	timed;			/* those that wait for their time */
 	pairingheap parked;			/* by ready_at */
 	int			nparked;
 
@@ -214,6 +217,9 @@ struct Lane
 	int64		floor_reached;	/* nothing is left up to here ... */
 	int64		floor_goal;		/* ... and that is to be seen up to here */
 	int64		floor_looked;	/* it has been, whatever there is */
+	bool		hastens;		/* retries that are still to be read ahead are due at
+								 * once: they were to wait for what has changed since */
+	bool		hastening;		/* such are being taken in */
 	TimestampTz due_after;		/* deliver_after up to here has been seen to */
 	int64		due_after_id;
 	TimestampTz next_due;		/* NO_TIME: no row waits for its deliver_after;
@@ -221,6 +227,8 @@ struct Lane
 	int64		unread_us;		/* the pause while its rows cannot be read; 0:
 								 * they can */
 	Instant		unread_until;	/* its end */
+	Instant		hastened_at;	/* what was taken before, and is to be tried again,
+								 * is due at once */
 
 	/* pace */
 	int			in_flight;
@@ -257,6 +265,7 @@ struct Lane
 	Instant		tokens_at;
 	Breaker		breaker;
 	bool		breaker_changed;	/* and is not saved */
+	bool		breaker_told;	/* it is open, as was last asked, or the table has it */
 	dlist_node	changed_node;
 	QueueItem  *probe;			/* the one request that an open breaker lets by */
 	int			nprobes;		/* that were in vain, in their turn */
@@ -386,8 +395,9 @@ extern void breaker_note_failure(QueueItem *item, bool probed, const Verdict *ve
 extern void breaker_note_alive(Lane *lane, Instant now);
 extern void breaker_close(Lane *lane);
 
-/* The next probe is no further away than the destination's longest back-off. */
+/* The next probe is no further away than the destination's longest back-off; or than that. */
 extern void breaker_bound(Lane *lane, Instant now);
+extern void breaker_hasten(Lane *lane, Instant at);
 
 /* False: the lane's breaker stays as it is. */
 extern bool breaker_set(Lane *lane, const Breaker *breaker, Instant now);
@@ -400,6 +410,9 @@ extern void breaker_forget(Lane *lane);
 extern Lane *breaker_next_changed(void);
 extern bool breaker_has_changed(void);
 extern void breaker_mark_changed(Lane *lane);
+
+/* See schedule_breaker_is_news(). */
+extern bool breaker_is_news(Lane *lane);
 
 /* ---- trust.c ---- */
 extern void trust_init(void);
@@ -487,8 +500,9 @@ extern void parked_block(Parked *parked, int64 ordering_key, int64 later_from);
 extern void parked_remove(Lane *lane, Parked *parked);
 extern void parked_forget_lane(Lane *lane);
 
-/* It is due then, unless it is sooner. */
+/* It is due then, unless it is sooner; or all that the lane has are. */
 extern void parked_hasten(Lane *lane, Parked *parked, Instant ready_at);
+extern void parked_hasten_all(Lane *lane, Instant ready_at);
 
 /* The parked row of an event, and that of a user; NULL: none is. */
 extern Parked *parked_event(const Lane *lane, int64 event_id);
@@ -610,6 +624,9 @@ extern void window_rows_read(const ReadRequest *request, const QueueRow *rows,
 
 /* Forget what waits, to read it again under other rules. */
 extern void window_forget_waiting(Lane *lane, Instant now);
+
+/* All that waits for its retry is due now, be it in memory or not. */
+extern void window_hasten(Lane *lane, Instant now);
 
 /* ---- next.c ---- */
 extern void next_init(void);

@@ -58,6 +58,7 @@ order_init_lane(Lane *lane)
 	dlist_init(&lane->ready[false]);
 	dlist_init(&lane->ready[true]);
 	dlist_init(&lane->ready_trusted);
+	dlist_init(&lane->timed);
 	lane->hungry.ph_compare = later_key;
 }
 
@@ -74,7 +75,10 @@ order_withdraw(QueueItem *item)
 		item->lane->nretries -= item->retry;
 	}
 	else if (item->state == ITEM_TIMED)
+	{
 		pairingheap_remove(item_timers, &item->in_timers);
+		dlist_delete(&item->in_timed);
+	}
 	item->state = ITEM_WAITING;
 }
 
@@ -89,6 +93,7 @@ order_offer(QueueItem *item, Instant now)
 	if (item->ready_at > now && !item->lane->policy.gone)
 	{
 		pairingheap_add(item_timers, &item->in_timers);
+		dlist_push_tail(&item->lane->timed, &item->in_timed);
 		item->state = ITEM_TIMED;
 		return;
 	}

@@ -296,6 +296,27 @@ parked_hasten(Lane *lane, Parked *parked, Instant ready_at)
 	pairingheap_add(&lane->parked, &parked->in_lane);
 }
 
+/* A bound on all times leaves the order of the heap as it is. */
+void
+parked_hasten_all(Lane *lane, Instant ready_at)
+{
+	int			left = lane->nparked;
+
+	for (Chunk *chunk = chunks; chunk != NULL && left > 0; chunk = chunk->next)
+	{
+		for (int i = 0; i < CHUNK_ROWS; i++)
+		{
+			Parked	   *parked = &chunk->rows[i];
+
+			if (parked->destination_id != lane->destination_id)
+				continue;
+			parked->hastened |= parked->ready_at > ready_at;
+			parked->ready_at = Min(parked->ready_at, ready_at);
+			left--;
+		}
+	}
+}
+
 Parked *
 parked_event(const Lane *lane, int64 event_id)
 {

@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -422,8 +423,9 @@ schedule_recorded(QueueItem *item, bool reread, Instant now)
 	 */
 	if (item->verdict == VERDICT_RETRY)
 	{
-		/* the destination's pauses may have become shorter since */
-		item->ready_at = Min(item->ready_at, now + lane->policy.max_wait_us);
+		/* the destination's pauses may have become shorter since, or it is another one */
+		item->ready_at = Min(item->ready_at, item->taken_at < lane->hastened_at ? now :
+							 now + lane->policy.max_wait_us);
 		window_return(item, now);
 	}
 	else
@@ -486,6 +488,12 @@ bool
 schedule_breaker_changed(void)
 {
 	return breaker_has_changed();
+}
+
+bool
+schedule_breaker_is_news(Lane *lane)
+{
+	return breaker_is_news(lane);
 }
 
 void
@@ -563,6 +571,8 @@ schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 	bool		reread = lane->configured &&
 		(lane->policy.ordered != policy->ordered || lane->policy.gone != policy->gone ||
 		 lane->policy.max_wait_us > policy->max_wait_us);
+	bool		edited = !policy->gone && TransactionIdIsValid(lane->policy.version) &&
+		lane->policy.version != policy->version;
 
 	lane->policy = *policy;
 	if (!lane->configured)
@@ -573,6 +583,11 @@ schedule_configure(Lane *lane, const LanePolicy *policy, Instant now)
 	if (policy->breaker_failures == 0 && lane->breaker.open)
 		breaker_close(lane);
 	breaker_bound(lane, now);
+	if (edited)
+	{
+		window_hasten(lane, now);
+		breaker_hasten(lane, now);
+	}
 	pace_look_again(lane);
 	next_settle(lane, now);
 }

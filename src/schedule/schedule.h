@@ -42,6 +42,8 @@ extern int	schedule_in_flight(void);
 
 /* ---- lanes: one a destination that has a configuration or is owed to ---- */
 extern Lane *schedule_lane(int32 destination_id, Instant now);
+
+/* With another version of its row, all that waits for a retry is due at once. */
 extern void schedule_configure(Lane *lane, const LanePolicy *policy, Instant now);
 extern void schedule_set_breaker(Lane *lane, const Breaker *breaker, Instant now);
 extern int32 schedule_lane_id(const Lane *lane);
@@ -58,6 +60,9 @@ extern Lane *schedule_next_unconfigured(void);
 
 /* The next lane whose breaker changed since it was last asked; NULL: none. */
 extern Lane *schedule_next_changed_breaker(void);
+
+/* Has it opened, or closed, here and since that was last asked? */
+extern bool schedule_breaker_is_news(Lane *lane);
 
 /* It could not be saved, and counts as changed again. */
 extern void schedule_breaker_unsaved(Lane *lane);

@@ -237,8 +237,10 @@ retries_read(const ReadRequest *request, const QueueRow *rows, int nrows, Instan
 		has_key = parked->has_key;
 		ordering_key = parked->ordering_key;
 		alone = parked->alone;
+		lane->hastening = parked->hastened;
 		park_release(lane, parked);
 		add_row(request, &rows[i], now);
+		lane->hastening = false;
 		if (has_key)
 			order_check_hunger_of(lane, ordering_key);
 		if (alone && (item = items_find_waiting(lane, rows[i].event_id)) != NULL)
@@ -315,15 +317,17 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 	if (request->kind == READ_RANGE || request->kind == READ_SWEEP)
 		forget_missing(request, rows, nrows, all ? request->upto_id : last, now);
 	forget_changed(lane, rows, nrows, now);
+	lane->hastening = lane->hastens && request->kind == READ_AHEAD;
 	for (int i = 0; i < nrows; i++)
 		add_row(request, &rows[i], now);
+	lane->hastening = false;
 
 	switch (request->kind)
 	{
 		case READ_AHEAD:
 			lane->cursor = Max(lane->cursor, last);
 			if (all)
-				lane->more = false;
+				lane->more = lane->hastens = false;
 			break;
 		case READ_RANGE:
 			if (!all)
@@ -390,10 +394,31 @@ window_forget_waiting(Lane *lane, Instant now)
 	lane->cursor = 0;
 	lane->more = true;
 	lane->nranges = 0;
-	lane->sweeps = false;
+	lane->sweeps = lane->hastens = false;
 
 	if (lane_is_ordered(lane))
 		items_each(lane, join_key, now);
+}
+
+/* What is in flight, or not recorded yet, is seen to when it comes back. */
+void
+window_hasten(Lane *lane, Instant now)
+{
+	dlist_mutable_iter iter;
+
+	lane->hastened_at = now;
+	lane->hastens = lane->more;
+	dlist_foreach_modify(iter, &lane->timed)
+	{
+		QueueItem  *item = dlist_container(QueueItem, in_timed, iter.cur);
+
+		if (item->row.retry_at == NO_TIME)
+			continue;			/* it was put off */
+		order_withdraw(item);
+		item->ready_at = now;
+		order_offer(item, now);
+	}
+	parked_hasten_all(lane, now);
 }
 
 /* ---------------------------------------------------------------------

@@ -85,6 +85,9 @@ typedef struct Control
 	bool		scan;			/* new databases may have come */
 	bool		turned_away;	/* so may the turn of those for which there was no slot */
 	bool		crowded;		/* a database found no slots; the launcher knows */
+	int			processes_wanted;	/* max_worker_processes with which all would have
+								 * their workers; 0: none has been denied one. Read
+								 * without the lock by who can as well be late */
 
 	/* commits that may be visible before they are on disk; no lock */
 	pg_atomic_uint32 async_under_way;

@@ -37,18 +37,64 @@ slots_available(void)
 	return shmem_control != NULL;
 }
 
-void
-slots_warn_unavailable(void)
+static void
+warn_not_preloaded(void)
 {
-	static bool warned = false;
-
-	if (shmem_control != NULL || warned)
-		return;
-	warned = true;
 	ereport(WARNING,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("rswebhook is not in \"shared_preload_libraries\", so nothing will be delivered yet"),
 			 errhint("Add it to shared_preload_libraries and restart the server; what was sent until then is kept and delivered afterwards.")));
+}
+
+static void
+warn_no_worker(int processes_wanted)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("rswebhook has no worker for this database, so nothing will be delivered yet"),
+			 processes_wanted > 0 ?
+			 errdetail("PostgreSQL has no background worker free for it: max_worker_processes is %d.", max_worker_processes) :
+			 errdetail("There are workers for rswebhook.max_databases = %d databases.", rswebhook_max_databases),
+			 processes_wanted > 0 ?
+			 errhint("Set max_worker_processes to %d, with which all databases would have their workers, and restart the server; what is sent until then is kept.",
+					 processes_wanted) :
+			 errhint("Increase rswebhook.max_databases, and restart the server; what is sent until then is kept.")));
+}
+
+/* Is no worker of this database there? */
+static bool
+has_no_worker(void)
+{
+	WorkerSlot *first;
+	bool		none = true;
+
+	LWLockAcquire(&shmem_control->lock, LW_SHARED);
+	first = slots_find(MyDatabaseId);
+	for (int share = 0; first != NULL && share < rswebhook_workers; share++)
+		none &= first[share].worker == NULL && !first[share].starting;
+	LWLockRelease(&shmem_control->lock);
+	return none;
+}
+
+void
+slots_warn_undelivered(void)
+{
+	static bool warned = false;
+	int			processes_wanted;
+
+	if (warned)
+		return;
+	if (shmem_control == NULL)
+	{
+		warned = true;
+		warn_not_preloaded();
+		return;
+	}
+	processes_wanted = shmem_control->processes_wanted;
+	if ((processes_wanted == 0 && !shmem_control->crowded) || !has_no_worker())
+		return;					/* nearly always */
+	warned = true;
+	warn_no_worker(processes_wanted);
 }
 
 /* ---------------------------------------------------------------------
@@ -245,6 +291,22 @@ slots_want_workers(Oid database)
 		slots_wake_launcher();
 	LWLockRelease(&shmem_control->lock);
 	return first != NULL;
+}
+
+void
+slots_begin_anew(Oid database)
+{
+	if (shmem_control == NULL)
+		return;
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < slots_count(); i++)
+	{
+		WorkerSlot *slot = &shmem_control->slots[i];
+
+		if (OidIsValid(slot->database) && (!OidIsValid(database) || slot->database == database))
+			(void) slots_send_away(slot, false);
+	}
+	LWLockRelease(&shmem_control->lock);
 }
 
 /*

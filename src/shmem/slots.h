@@ -18,14 +18,20 @@ extern int	rswebhook_workers;	/* of each database; see share.h */
 
 extern bool slots_available(void);	/* false: not preloaded */
 
-/* WARNING with a hint, once a session, if nothing will be delivered. */
-extern void slots_warn_unavailable(void);
+/*
+ * WARNING with a hint, once a session, if nothing will be delivered for now: not
+ * preloaded, or no worker is here, since there can be no more of them.
+ */
+extern void slots_warn_undelivered(void);
 
 /*
  * Have the launcher start (or look at) this database's workers.  False: every
  * slot is taken; the launcher looks again once some are free.
  */
 extern bool slots_want_workers(Oid database);
+
+/* A database's workers leave, or with InvalidOid all, and others come. */
+extern void slots_begin_anew(Oid database);
 
 /* ---- worker ---- */
 

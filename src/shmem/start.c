@@ -62,6 +62,31 @@ start_set_crowded(bool crowded)
 	LWLockRelease(&shmem_control->lock);
 }
 
+void
+start_set_denied(int processes_wanted)
+{
+	LWLockAcquire(&shmem_control->lock, LW_EXCLUSIVE);
+	shmem_control->processes_wanted = processes_wanted;
+	LWLockRelease(&shmem_control->lock);
+}
+
+int
+start_missing(void)
+{
+	int			count = 0;
+
+	LWLockAcquire(&shmem_control->lock, LW_SHARED);
+	for (int i = 0; i < slots_count(); i++)
+	{
+		WorkerSlot *slot = &shmem_control->slots[i];
+
+		if (OidIsValid(slot->database) && slot->wanted && slot->worker == NULL && !slot->starting)
+			count++;
+	}
+	LWLockRelease(&shmem_control->lock);
+	return count;
+}
+
 /*
  * Does one of a database's workers leave?  The others may have been told to for
  * the same reason, which has to be over before any begins anew.

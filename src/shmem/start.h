@@ -50,6 +50,12 @@ extern void start_database_gone(int slot, uint32 generation);
 /* Databases wait for a slot, or do so no more. */
 extern void start_set_crowded(bool crowded);
 
+/* PostgreSQL has denied one that is wanted: with so many max_worker_processes it would not; 0: it has not. */
+extern void start_set_denied(int processes_wanted);
+
+/* Workers that are wanted and neither there nor being started, of databases that have slots. */
+extern int	start_missing(void);
+
 /* Workers that have not said yet whether their database has the extension. */
 extern int	start_looking(void);
 

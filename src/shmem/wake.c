@@ -75,6 +75,8 @@ static bool pending_change = false; /* of what the workers have to know */
 static TransactionId announced_xid = InvalidTransactionId;
 
 static bool pending_new_database = false;
+static Oid	pending_settings[8];	/* of these databases; of the last one: of all */
+static int	npending_settings = 0;
 static bool commits_async = false;
 static char prepares_as[GIDSIZE];	/* the gid, if it ends in a command's PREPARE */
 
@@ -393,6 +395,24 @@ wake_note_new_database(void)
 	pending_new_database = true;
 }
 
+void
+wake_note_settings(Oid database)
+{
+	if (npending_settings < lengthof(pending_settings))
+		pending_settings[npending_settings++] = database;
+	else
+		pending_settings[lengthof(pending_settings) - 1] = InvalidOid;
+}
+
+/* A worker has those of its start. */
+static void
+apply_settings(bool committed)
+{
+	for (int i = 0; i < npending_settings && committed; i++)
+		slots_begin_anew(pending_settings[i]);
+	npending_settings = 0;
+}
+
 static void
 request_scan(void)
 {
@@ -492,6 +512,7 @@ xact_callback(XactEvent event, void *arg)
 	if (pending_new_database && committed)
 		request_scan();
 	pending_new_database = false;
+	apply_settings(committed);
 	prepares_as[0] = '\0';
 	hold_release(committed);
 }

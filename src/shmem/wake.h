@@ -31,6 +31,9 @@ extern void wake_note_changed(void);
 /* At commit, have the launcher look at databases that it has not seen. */
 extern void wake_note_new_database(void);
 
+/* Settings of this database are others: its workers begin anew with these, at commit. */
+extern void wake_note_settings(Oid database);
+
 /*
  * Ids of this database that become visible when transaction xid commits,
  * which this backend is about to have happen.

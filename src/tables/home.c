@@ -33,6 +33,8 @@
 #include "tables/rows.h"
 #include "tables/tables.h"
 
+int			rswebhook_enabled = DELIVERY_ON;
+
 /* Is this row another database's?  In words, or NULL. */
 static const char *
 difference(TupleTableSlot *slot)

@@ -19,6 +19,16 @@ typedef enum Home
 	HOME_ELSEWHERE
 } Home;
 
+/* setting: do the workers deliver what is queued, or only record that they would have? */
+typedef enum Delivery
+{
+	DELIVERY_OFF,
+	DELIVERY_ON,
+	DELIVERY_SINK
+} Delivery;
+
+extern int	rswebhook_enabled;	/* a Delivery */
+
 /* As the table has it by now, whatever the snapshot. */
 extern Home home_look(void);
 

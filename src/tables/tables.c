@@ -84,6 +84,7 @@ static const char *const outcome_names[] = {
 	[VERDICT_ABORTED] = "aborted",
 	[VERDICT_PAUSE] = "pause",
 	[VERDICT_REFUSED] = "refused",
+	[VERDICT_SUNK] = "sunk",
 };
 
 const char *

@@ -25,8 +25,9 @@ typedef enum VerdictKind
 	VERDICT_ABORTED,
 	VERDICT_PAUSE,				/* only as a status's configured outcome: the
 								 * destination is paused, the event kept */
-	VERDICT_REFUSED				/* only in rswebhook.delivery: it was not even
+	VERDICT_REFUSED,			/* only in rswebhook.delivery: it was not even
 								 * queued */
+	VERDICT_SUNK				/* likewise: it would have been sent */
 } VerdictKind;
 
 /* A row of rswebhook.queue, without the payload. */

@@ -257,6 +257,7 @@ transform_config_from_jsonb(Jsonb *jsonb)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("config is not a JSON object"),
+				 js_is_quoted_json(jsonb) ? errhint(JSON_QUOTED_HINT) :
 				 errhint("Pass a destination's configuration such as {\"webhookUrl\": \"https://example.com/hook\", \"webhookMethod\": \"POST\"}.")));
 
 	config = palloc0(sizeof(TransformConfig));

@@ -156,4 +156,12 @@ extern void js_trim(const char **string, int *len);
 /* toLowerCase(), whatever the locale and encoding of the database. */
 extern const char *js_lower(const char *string, int len, int *lower_len);
 
+/*
+ * Is the whole a string in which JSON of an object or an array stands, as some drivers make one
+ * of what is JSON already?  To be the hint then, JSON_QUOTED_HINT.
+ */
+extern bool js_is_quoted_json(Jsonb *jsonb);
+
+#define JSON_QUOTED_HINT	"It is a string that holds JSON, as some drivers make of a parameter that is JSON already: pass it as text and cast that, $1::text::jsonb, or take the string's contents, (value #>> '{}')::jsonb."
+
 #endif							/* RSWEBHOOK_JSON_H */

@@ -309,3 +309,16 @@ js_lower(const char *string, int len, int *lower_len)
 	*lower_len = len;
 	return lower;
 }
+
+bool
+js_is_quoted_json(Jsonb *jsonb)
+{
+	JsonbValue	value;
+	int			i = 0;
+
+	if (!JB_ROOT_IS_SCALAR(jsonb) || !JsonbExtractScalar(&jsonb->root, &value) || value.type != jbvString)
+		return false;
+	while (i < value.val.string.len && strchr(" \t\r\n", value.val.string.val[i]) != NULL)
+		i++;
+	return i < value.val.string.len && (value.val.string.val[i] == '{' || value.val.string.val[i] == '[');
+}

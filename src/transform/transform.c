@@ -512,6 +512,7 @@ transform_event(Jsonb *event, const TransformConfig *config, Size limit,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("event is not a JSON object"),
+				 js_is_quoted_json(event) ? errhint(JSON_QUOTED_HINT) :
 				 errhint("An event is an object such as {\"type\": \"track\", \"userId\": \"u1\", \"event\": \"Signed up\", \"properties\": {}}.")));
 
 	memset(result, 0, sizeof(Transformed));

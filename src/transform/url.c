@@ -266,6 +266,14 @@ url_problem(const char **url)
 	return problem;
 }
 
+char *
+url_host(const char *url)
+{
+	UrlParts	parts;
+
+	return find_parts(url, strlen(url), &parts) == NULL ? pnstrdup(parts.host, parts.host_len) : NULL;
+}
+
 const char *
 url_host_problem(const char **host)
 {

@@ -27,6 +27,9 @@ extern const char *url_host_list_problem(const char **hosts);
 /* The same for an event's endpoint. */
 extern const char *url_endpoint_problem(JsonbValue *endpoint);
 
+/* The host of a URL that can be configured, an IPv6 address in brackets. */
+extern char *url_host(const char *url);
+
 /*
  * NULL if an event's endpoint may be sent to with the credentials of the
  * destination that has this URL (NULL: it has none of its own), else why not.  All in the server encoding, with

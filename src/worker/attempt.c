@@ -23,6 +23,7 @@
 #include "destination/verdict.h"
 #include "http/http.h"
 #include "schedule/schedule.h"
+#include "tables/home.h"
 #include "transform/url_shown.h"
 #include "transform/values.h"
 #include "worker/attempt.h"
@@ -196,6 +197,22 @@ put_back_lacking(QueueItem *item, const char *what, bool unsupported, Instant no
  * ---------------------------------------------------------------------
  */
 
+/* It would have been sent, and taken: that counts as an attempt, with its request for people. */
+static void
+sink(QueueItem *item, char *shown)
+{
+	QueueRow	row = *schedule_row(item);
+	Instant		now = clock_now();
+	Verdict		verdict = {.kind = VERDICT_SUNK, .signal = SIGNAL_ALIVE};
+	Outcome    *outcome = record_add(item, &row, &verdict);
+
+	outcome->attempted = true;
+	outcome->started_at = clock_wall(now);
+	outcome->request = shown;
+	stats_note_outcome(row.destination_id, &verdict, 0, clock_wall(now));
+	finished(item, &verdict, now);
+}
+
 void
 attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
 {
@@ -213,6 +230,12 @@ attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
 		if (shown != NULL)
 			pfree(shown);
 		put_back_lacking(item, "starting a request: out of memory", false, clock_now());
+		return;
+	}
+	if (rswebhook_enabled == DELIVERY_SINK)
+	{
+		pfree(attempt);
+		sink(item, shown);
 		return;
 	}
 	attempt->item = item;

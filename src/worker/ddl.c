@@ -20,8 +20,11 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
@@ -39,6 +42,9 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "api/store.h"
@@ -167,6 +173,20 @@ is_about_templates(Node *statement)
 			return true;
 	}
 	return false;
+}
+
+/* ALTER DATABASE ... SET or RESET of one of our settings, or of all. */
+static void
+note_settings(const AlterDatabaseSetStmt *alter)
+{
+	const VariableSetStmt *set = alter->setstmt;
+	Oid			database;
+
+	if (set->name != NULL && pg_strncasecmp(set->name, "rswebhook.", strlen("rswebhook.")) != 0)
+		return;
+	database = get_database_oid(alter->dbname, true);
+	if (OidIsValid(database))
+		wake_note_settings(database);
 }
 
 /*
@@ -421,6 +441,51 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		wake_prepared_ended(gid, false);
 	if (IsA(statement, CreatedbStmt) || is_about_templates(statement))
 		wake_note_new_database();
+	else if (IsA(statement, AlterDatabaseSetStmt))
+		note_settings((AlterDatabaseSetStmt *) statement);
+}
+
+/* What is owed is worth counting up to there. */
+#define MOST_OWED	100000
+
+/* Is this the queue?  Nearly always not. */
+static bool
+is_queue(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	return name != NULL && strcmp(name, "queue") == 0 &&
+		get_rel_namespace(relid) == get_namespace_oid("rswebhook", true);
+}
+
+/*
+ * The queue is about to be dropped, with all that is owed.  Its indexes may be gone
+ * by now.
+ */
+static void
+warn_of_owed(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TableScanDesc scan = begin_table_scan(rel, snapshot);
+	int			owed = 0;
+
+	while (owed <= MOST_OWED && table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		owed++;
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, NoLock);
+	if (owed > 0)
+		ereport(WARNING,
+				(errmsg_plural("%s%d delivery that is owed will not take place, as rswebhook is dropped",
+							   "%s%d deliveries that are owed will not take place, as rswebhook is dropped",
+							   owed, owed > MOST_OWED ? "more than " : "", Min(owed, MOST_OWED)),
+				 errhint("To keep them, do it in a transaction block, and ROLLBACK.")));
 }
 
 /* By whatever command: DROP OWNED and DROP SCHEMA CASCADE drop an extension, too. */
@@ -433,6 +498,8 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg
 	if (access == OAT_DROP && class == ExtensionRelationId &&
 		object == get_extension_oid("rswebhook", true))
 		wake_note_changed();
+	else if (access == OAT_DROP && class == RelationRelationId && sub == 0 && is_queue(object))
+		warn_of_owed(object);
 	else if (access == OAT_POST_CREATE && class == TriggerRelationId &&
 			 !((ObjectAccessPostCreate *) arg)->is_internal)
 		trigger_check_created(object);

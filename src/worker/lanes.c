@@ -36,8 +36,6 @@
 /* A destination waits no longer than that because nobody knows. */
 #define MAX_REST_US		(60 * USECS_PER_SEC)
 
-bool		rswebhook_enabled = true;
-
 static Divided *divided;		/* as when this worker has begun */
 static int	ndivided = 0;
 static ShareMap my_map;
@@ -45,6 +43,7 @@ static ShareMap my_map;
 static bool delivering = false; /* enabled, and not a copy of the database */
 static bool was_delivering = false; /* when the lanes were configured */
 static bool at_home = false;
+static bool elsewhere = false;	/* the database is known to be a copy */
 static bool breakers_changed = false;
 
 static int
@@ -274,28 +273,36 @@ load_breakers(Instant now)
 
 /*
  * Shall this worker deliver at all?  Once it is the original's it stays so: a
- * copy has workers of its own.
+ * copy has workers of its own.  What a sink takes is sent nowhere, so a copy may be one.
  */
 static bool
 may_deliver(void)
 {
 	static bool said = false;
 	Home		home = at_home ? HOME_HERE : home_look();
+	bool		sink = rswebhook_enabled == DELIVERY_SINK;
 
 	at_home = home == HOME_HERE;
-	worker_slot_set_elsewhere(home == HOME_ELSEWHERE);
-	if (home == HOME_ELSEWHERE && !said && slots_my_share() == 0)
+	elsewhere = home == HOME_ELSEWHERE && !sink;
+	worker_slot_set_elsewhere(elsewhere);
+	if (elsewhere && !said && slots_my_share() == 0)
 	{
 		home_report_elsewhere(LOG);
 		said = true;
 	}
-	return at_home && rswebhook_enabled;
+	return sink || (at_home && rswebhook_enabled == DELIVERY_ON);
 }
 
 bool
 lanes_delivering(void)
 {
 	return delivering;
+}
+
+bool
+lanes_elsewhere(void)
+{
+	return elsewhere;
 }
 
 void

@@ -14,7 +14,6 @@
 
 #include "base/clock.h"
 
-extern bool rswebhook_enabled;	/* setting: the workers deliver */
 
 /*
  * Which destinations are this worker's?  That stays so until it leaves.  In a
@@ -41,6 +40,9 @@ extern bool lanes_configure(Instant now);
 
 /* Does this worker deliver at all: it may, and the database is no copy? */
 extern bool lanes_delivering(void);
+
+/* Is the database known to be one, as of the last transaction that looked? */
+extern bool lanes_elsewhere(void);
 
 /* Another worker has opened or closed breakers: take them over with that. */
 extern void lanes_breakers_changed(void);

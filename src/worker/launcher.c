@@ -73,6 +73,8 @@ static uint32 wait_event = 0;
 static List *children = NIL;	/* of Child */
 static List *unseen = NIL;		/* databases to look at, by oid */
 static List *seen = NIL;		/* those that need no other look */
+static int	ndenied = 0;		/* workers in a row; the first may be for a process that
+								 * has just ended, of which the postmaster has not heard */
 static bool said_no_worker = false; /* once is enough, until one starts */
 static Repeated no_worker;		/* where copies make way for each other, one soon does */
 static bool said_no_slot = false;
@@ -282,6 +284,26 @@ waits_after_deaths(int slot, Oid database, uint32 generation)
 	return seconds > 0;
 }
 
+/*
+ * PostgreSQL has no background worker for it.  Those that have not been looked at may
+ * all have the extension.
+ */
+static void
+note_denied(Oid database)
+{
+	int			wanted = max_worker_processes + start_missing() + list_length(unseen) * rswebhook_workers;
+
+	start_set_denied(wanted);
+	if (!said_no_worker && repeated_say(&no_worker, 0, clock_now()))
+		ereport(LOG,
+				(errmsg("rswebhook cannot start a worker for database %u: no background worker slot is free", database),
+				 errdetail("max_worker_processes is %d. Each database with rswebhook needs %d, and the launcher one more.",
+						   max_worker_processes, rswebhook_workers),
+				 errhint("Set max_worker_processes to %d, with which all databases would have their workers, and restart the server.",
+						 wanted)));
+	said_no_worker = true;
+}
+
 /* Start what is wanted; returns false if no more workers can be started. */
 static bool
 start_wanted(MemoryContext context)
@@ -313,21 +335,23 @@ start_wanted(MemoryContext context)
 		else if (reachable == LOCKED)
 			start_soon(slot, generation);
 		else if (start_worker(slot, database, generation))
+		{
 			said_no_worker = false;
+			ndenied = 0;
+			start_set_denied(0);
+		}
 		else
 		{
 			start_worker_gone(slot, generation);
 			if (start_make_room())
 				continue;
-			if (!said_no_worker && repeated_say(&no_worker, 0, clock_now()))
-				ereport(LOG,
-						(errmsg("rswebhook cannot start a worker for database %u: no background worker slot is free", database),
-						 errhint("Consider increasing max_worker_processes: each database with rswebhook needs %d, and the launcher one more.",
-								 rswebhook_workers)));
-			said_no_worker = true;
+			if (ndenied++ > 0)
+				note_denied(database);
 			return false;
 		}
 	}
+	if (start_missing() == 0)
+		start_set_denied(0);
 	return true;
 }
 

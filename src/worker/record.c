@@ -9,13 +9,16 @@
  */
 #include "postgres.h"
 
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "base/encoding.h"
 #include "destination/values.h"
 #include "schedule/schedule.h"
 #include "tables/queue_record.h"
 #include "worker/lanes.h"
 #include "worker/record.h"
+#include "worker/repeated.h"
 #include "worker/states.h"
 #include "worker/suspect.h"
 
@@ -258,6 +261,24 @@ compact(void)
 	noutcomes = kept;
 }
 
+/* What has been given up; of many, some of each destination. */
+static void
+say_aborted(const Unrecorded *o)
+{
+	static Repeated aborted;
+	const Outcome *outcome = &o->outcome;
+	const char *why = outcome->error != NULL ? outcome->error : "";
+
+	if (outcome->kind != VERDICT_ABORTED || outcome->fate != ROW_DONE ||
+		!repeated_say(&aborted, outcome->claimed.destination_id, clock_now()))
+		return;
+	ereport(LOG,
+			(errmsg("rswebhook has given up event " INT64_FORMAT " for destination \"%s\": %s",
+					outcome->claimed.event_id, destination_name(o),
+					TextDatumGetCString(encoding_readable(why, strlen(why)))),
+			 errdetail("All that were given up are in rswebhook.delivery, as aborted; rswebhook_replay() sends them again.")));
+}
+
 static void
 record_chosen(void)
 {
@@ -269,6 +290,8 @@ record_chosen(void)
 		suspect_note_recording(&chosen[0]->claimed);
 	if (nrecording > 0)
 		queue_record(chosen, nrecording);
+	for (int i = 0; i < nrecording; i++)
+		say_aborted(recording[i]);
 	pfree(chosen);
 }
 

@@ -3,10 +3,7 @@
  * render.c
  *		An event and a destination become the request that is sent.
  *
- * The transform gives an event a say in where its request goes and what
- * headers it has.  Here is where that ends: an event must not be able to take
- * a destination's credentials elsewhere, nor to put its own in their place.
- * Then secrets are fetched from where they are, and the request is signed.
+ * Secrets are fetched from where they are, and the request is signed.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -24,6 +21,7 @@
 #include "base/clock.h"
 #include "base/encoding.h"
 #include "base/traceparent.h"
+#include "destination/allow.h"
 #include "destination/auth.h"
 #include "destination/check.h"
 #include "destination/secret.h"
@@ -37,73 +35,6 @@
 #include "transform/values.h"
 #include "worker/known.h"
 #include "worker/render.h"
-
-#define MAX_WEBHOOK_ID	255
-#define OWN_ID_PREFIX	"rsw_"
-
-/* ---------------------------------------------------------------------
- * What the event may not do
- * ---------------------------------------------------------------------
- */
-
-/* Does a header that the destination sets authenticate it? */
-static bool
-is_credential(const NamedValue *header, const Destination *destination)
-{
-	return (header->value.type == jbvBinary && !header->valued_by_event) ||
-		auth_is_header(&destination->auth, header->name, header->name_len);
-}
-
-static bool
-event_headers_allowed(const Transformed *transformed, const Destination *destination,
-					  char **why)
-{
-	const NamedValues *headers = &transformed->headers;
-
-	if (destination->event_auth_headers)
-		return true;
-	if (transformed->displaced != NULL && is_credential(transformed->displaced, destination))
-	{
-		*why = psprintf("header \"%.*s\", named by the event, would replace the destination's authentication",
-						transformed->displaced->name_len, transformed->displaced->name);
-		return false;
-	}
-	for (int own = 0; own < transformed->nconfigured; own++)
-	{
-		const NamedValue *header = &headers->items[own];
-
-		if (!is_credential(header, destination))
-			continue;
-		for (int i = transformed->nconfigured; i < headers->count; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			if (header_names_alike(header->name, header->name_len, headers->items[i].name,
-										   headers->items[i].name_len))
-			{
-				*why = psprintf("header \"%.*s\" of the event would replace the destination's authentication",
-								header->name_len, header->name);
-				return false;
-			}
-		}
-	}
-	return true;
-}
-
-/* Its host becomes ASCII. */
-static bool
-event_url_allowed(Transformed *transformed, const Destination *destination, char **why)
-{
-	JsonbValue *endpoint = &transformed->endpoint;
-	const char *problem = url_endpoint_problem(endpoint);
-
-	if (problem == NULL)
-		problem = url_origin_problem(endpoint->val.string.val, endpoint->val.string.len,
-									 destination->origin, destination->allowed_hosts,
-									 destination->nallowed_hosts);
-	if (problem != NULL)
-		*why = pstrdup(problem);
-	return problem == NULL;
-}
 
 /* ---------------------------------------------------------------------
  * Secrets
@@ -222,30 +153,15 @@ fetch_secrets(Transformed *transformed, const Destination *destination,
  * that nothing but what is stored with the event is in.  The event's own id may be
  * given out again, by a new extension or where a standby has taken over, but not
  * at the same time and with the same nonce.
- * A dot ends the id in what is signed, so an id with one could be taken for another
- * id of another event; and so may a messageId that looks like ours.
  */
 static const char *
 webhook_id(const StoredEvent *stored, int64 event_id)
 {
-	JsonbValue	id;
-	bool		usable;
+	char	   *id = sign_message_id(stored->event);
 
-	usable = getKeyJsonValueFromContainer(&stored->event->root, "messageId",
-										  strlen("messageId"), &id) != NULL &&
-		id.type == jbvString && id.val.string.len > 0 &&
-		id.val.string.len <= MAX_WEBHOOK_ID &&
-		(id.val.string.len < (int) strlen(OWN_ID_PREFIX) ||
-		 memcmp(id.val.string.val, OWN_ID_PREFIX, strlen(OWN_ID_PREFIX)) != 0);
-	for (int i = 0; usable && i < id.val.string.len; i++)
-	{
-		char		c = id.val.string.val[i];
-
-		usable = c > ' ' && c <= '~' && c != '.';
-	}
-	if (usable)
-		return pnstrdup(id.val.string.val, id.val.string.len);
-	return psprintf(OWN_ID_PREFIX "%" PRIx64 "_%016" PRIx64 "_" INT64_FORMAT,
+	if (id != NULL)
+		return id;
+	return psprintf(SIGN_OWN_ID_PREFIX "%" PRIx64 "_%016" PRIx64 "_" INT64_FORMAT,
 					(uint64) stored->created_at, (uint64) stored->nonce, event_id);
 }
 
@@ -363,9 +279,7 @@ render_request(const StoredEvent *stored, int64 event_id, const Destination *des
 		*why = pstrdup(transformed.problem);
 		return RENDER_REFUSED;
 	}
-	if (!transformed.passthrough &&
-		(!event_url_allowed(&transformed, destination, why) ||
-		 !event_headers_allowed(&transformed, destination, why)))
+	if (!allow_event(&transformed, destination, why))
 		return RENDER_REFUSED;
 	if (!fetch_secrets(&transformed, destination, rendered, why))
 		return RENDER_NOT_NOW;

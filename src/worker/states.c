@@ -11,9 +11,12 @@
 
 #include "utils/memutils.h"
 
+#include "destination/cache.h"
+#include "destination/values.h"
 #include "schedule/schedule.h"
 #include "shmem/worker_slot.h"
 #include "tables/queue_states.h"
+#include "worker/repeated.h"
 #include "worker/states.h"
 
 /* A destination that is to be paused, and the version of its row that says so. */
@@ -92,6 +95,28 @@ save_pauses(int limit)
 	}
 }
 
+/* That it has opened, or closed; of one that does so again and again, now and then. */
+static void
+say_breaker(Lane *lane)
+{
+	static Repeated said;
+	const Breaker *breaker = schedule_lane_breaker(lane);
+	const Destination *destination = destination_find(schedule_lane_id(lane));
+
+	if (!schedule_breaker_is_news(lane) || destination == NULL ||
+		!repeated_say(&said, destination->id, clock_now()))
+		return;
+	if (breaker->open)
+		ereport(LOG,
+				(errmsg("rswebhook backs off destination \"%s\" as a whole: %s", destination->name, breaker->reason),
+				 errdetail_plural("%d user has failed. One request at a time probes it, and the first good answer ends that.",
+								  "%d users in a row have failed. One request at a time probes it, and the first good answer ends that.",
+								  breaker->failures, breaker->failures)));
+	else
+		ereport(LOG,
+				(errmsg("rswebhook backs off destination \"%s\" no more", destination->name)));
+}
+
 static void
 save_breakers(int limit)
 {
@@ -103,6 +128,7 @@ save_breakers(int limit)
 		saved_breakers[nsaved_breakers++] = lane;
 		queue_save_breaker(schedule_lane_id(lane), schedule_lane_version(lane),
 						   schedule_lane_breaker(lane));
+		say_breaker(lane);
 	}
 }
 

@@ -116,6 +116,8 @@ stats_note_outcome(int32 destination_id, const Verdict *verdict,
 		stats->last_delivered_at = now;
 		return;
 	}
+	if (verdict->kind == VERDICT_SUNK)
+		return;
 	if (verdict->kind == VERDICT_RETRY)
 		stats->retried++;
 	else

@@ -25,6 +25,7 @@
 #include <malloc.h>
 #endif
 
+#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -36,6 +37,7 @@
 #include "storage/sinval.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -93,6 +95,7 @@ int			rswebhook_connection_lifetime = 10 * 60 * 1000;
 
 static uint32 wait_event = 0;
 static WaitEventSet *wait_set;
+static char database_name[NAMEDATALEN];
 
 /*
  * The default handler for background workers throws out of whatever code it
@@ -263,6 +266,7 @@ look_around(void)
 		ereport(FATAL,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("another rswebhook worker has the same share of this database's queue")));
+	strlcpy(database_name, get_database_name(MyDatabaseId), sizeof(database_name));
 	joined = lanes_join();
 	session_commit();
 	if (!joined)
@@ -472,9 +476,37 @@ say_broken(void)
 			 errhint("Look at the limits of the server's processes, and at the machine's memory.")));
 }
 
+/* Which of how many, where there are several. */
+static const char *
+which_worker(void)
+{
+	return rswebhook_workers == 1 ? "" : psprintf(" %d of %d", slots_my_share() + 1, rswebhook_workers);
+}
+
+/* A copy's has nothing to do, and may come and go for others' sake: of that lanes.c tells. */
+static bool
+say_begin(void)
+{
+	if (lanes_elsewhere())
+		return false;
+	ereport(LOG,
+			(errmsg("rswebhook worker%s for database \"%s\" has started", which_worker(), database_name)));
+	return true;
+}
+
+static void
+say_end(void)
+{
+	ereport(LOG,
+			(errmsg("rswebhook worker%s for database \"%s\" ends", which_worker(), database_name),
+			 session_extension_gone() ? errdetail("The extension was dropped there.") : 0));
+}
+
 void
 rswebhook_worker_main(Datum arg)
 {
+	bool		said;
+
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	tune_malloc();
 	connect_to_database();
@@ -489,9 +521,12 @@ rswebhook_worker_main(Datum arg)
 		worker_slot_confirm();
 		apply_settings();
 		make_wait_set();
+		said = say_begin();
 		run();
 		if (!session_extension_gone())
 			finish();
+		if (said)
+			say_end();
 	}
 
 	if (session_extension_gone())

@@ -215,6 +215,95 @@ all_have_their_turn(void)
 	end();
 }
 
+/* What waits when the destination's row is another one goes at once, wherever it waits. */
+static void
+edited(void)
+{
+	LanePolicy	policy = usual;
+	QueueItem  *other;
+	QueueItem  *decided;
+
+	policy.version = 10;
+	begin_parking(&policy);
+	items_most = 4;
+	queue_many(1, 1, 1, 1);
+	other = goes(1, "something is in flight");
+	queue_many(1, 2, 1, 2);
+	decided = goes(2, "one of which the outcome is not recorded");
+	finish(decided, VERDICT_RETRY, SIGNAL_NONE, HOUR);
+	park_one(10, 100, HOUR);
+	queue_many(1, 11, 1, 100);
+	items_most = LANE_ITEMS;
+	queue_many(1, 20, 1, 200);
+	retry(goes(20, "one that fails"), SIGNAL_NONE, HOUR);
+	ok(parked_event(lane, 20) == NULL, "and is not parked");
+	queue_many(1, 21, 1, 200);
+	nothing_goes("all wait");
+	insert(1, 30, 300)->row.retry_at = clock_wall(t + HOUR);
+	table[1][30].row.attempts = 1;
+
+	/* the same version again, as when all are looked at */
+	policy.version = 10;
+	configure(1, &policy);
+	nothing_goes("nothing has changed");
+
+	policy.version = 11;
+	t += SECOND;
+	configure(1, &policy);
+	retry(goes(20, "what waits in memory goes"), SIGNAL_NONE, HOUR);
+	t += SECOND;
+	retry(goes(10, "and what is parked"), SIGNAL_NONE, HOUR);
+	t += SECOND;
+	nothing_goes("once");
+	record(decided);
+	retry(goes(2, "what was tried before goes when that is recorded"), SIGNAL_NONE, HOUR);
+	retry(other, SIGNAL_NONE, HOUR);
+	t += SECOND;
+	retry(goes(1, "likewise what was in flight"), SIGNAL_NONE, HOUR);
+	t += SECOND;
+	nothing_goes("once");
+	commit(1, 30, 30);
+	nothing_goes("what comes later waits for its time");
+
+	/* what has not been read yet */
+	begin(&usual);
+	lane = schedule_lane(1, t);
+	policy = usual;
+	policy.version = 10;
+	configure(1, &policy);
+	for (int id = 1; id <= 5; id++)
+	{
+		insert(1, id, id)->row.retry_at = clock_wall(t + HOUR);
+		table[1][id].row.attempts = 1;
+	}
+	ncommits++;
+	for (int id = 1; id <= 5; id++)
+		table[1][id].visible = true;
+	policy.version = 11;
+	configure(1, &policy);
+	for (int id = 1; id <= 5; id++)
+		retry(goes(id, "one that had not been read goes, too"), SIGNAL_NONE, HOUR);
+	nothing_goes("once");
+	schedule_reread(lane, t);
+	nothing_goes("whatever is read again");
+
+	/* and a breaker that is open is probed */
+	policy.breaker_failures = 1;
+	configure(1, &policy);
+	t += HOUR;
+	retry(goes(1, "one fails"), SIGNAL_FAILING, HOUR);
+	ok(lane->breaker.open, "and opens the breaker");
+	nothing_goes("the others wait");
+	policy.version = 12;
+	configure(1, &policy);
+	ok(next_item() != NULL, "one probes at once");
+	retry(taken[0], SIGNAL_FAILING, HOUR);
+	nothing_goes("and no more of them");
+	policy.breaker_failures = 0;
+	configure(1, &policy);
+	end();
+}
+
 /* Several destinations' are told apart, and many are found. */
 static void
 many(void)
@@ -262,6 +351,7 @@ tests(void)
 {
 	comes_and_goes();
 	by_each_clock(changes);
+	by_each_clock(edited);
 	all_have_their_turn();
 	many();
 }

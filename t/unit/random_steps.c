@@ -27,6 +27,7 @@ typedef struct Claimed
 	bool		decided;
 	bool		final;			/* it is not to be tried again */
 	bool		is_deferred;
+	bool		edited;			/* its destination's row is another one since */
 	Instant		retry_from;
 	int			retry_clock;
 } Claimed;
@@ -307,7 +308,7 @@ record_claimed(Claimed *c)
 		r->row.attempts = now->attempts;
 		r->row.retry_at = now->retry_at;
 		r->row.first_attempt_at = now->first_attempt_at;
-		r->retry_from = c->retry_from;
+		r->retry_from = c->edited ? 0 : c->retry_from;
 		r->retry_clock = c->retry_clock;
 	}
 	else if (c->final)
@@ -386,6 +387,20 @@ settled_id(void)
 	return id - 1;
 }
 
+/* Its row is another one: what waits for its retry, or will, may go from here on. */
+static void
+edited(int destination)
+{
+	policies[destination].version++;
+	for (int64 id = lowest[destination]; id <= highest; id++)
+		table[destination][id].retry_from = 0;
+	for (int i = 0; i < nclaimed; i++)
+	{
+		if (claimed[i].row.destination_id == destination)
+			claimed[i].edited = true;
+	}
+}
+
 static void
 reconfigure_any(void)
 {
@@ -421,6 +436,8 @@ reconfigure_any(void)
 			schedule_reread(schedule_lane(destination, t), t);
 			return;
 	}
+	if (any(2) == 0)
+		edited(destination);
 	configure(destination, policy);
 }
 

@@ -70,7 +70,7 @@ sub bodies
 
     open(my $file, '>', $path) or die "cannot write $path: $!\n";
     print $file $bench->{session}->query(
-        q{SELECT rswebhook.wire(e.event, '{"webhookUrl": "http://127.0.0.1/"}') ->> 'body' FROM (}
+        q{SELECT rswebhook.wire(e.event, '{"webhookUrl": "http://127.0.0.1/"}'::jsonb) ->> 'body' FROM (}
           . Bench::Way::events($count) . ') e'), "\n";
     close $file;
     return $path;
