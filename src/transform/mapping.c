@@ -235,7 +235,7 @@ read_from_path(Mapping *mapping, MappingProblem *problem)
 		why = pathquery_parse(pieces[i], &mapping->pieces[i]);
 		if (why != NULL)
 			break;
-		mapping->findings[i] = pathquery_look(mapping->pieces[i]);
+		mapping->findings[i] = pathwork_look(mapping->pieces[i]);
 		why = findings_problem(&mapping->findings[i]);
 	}
 	if (why == NULL)
