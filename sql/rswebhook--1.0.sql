@@ -823,11 +823,20 @@ BEGIN
 END
 $$;
 
+-- The destination that a trigger named, as the record of what was refused tells it where there
+-- is no id: trigger "name" for "destination": reason. Quotes within a name are doubled.
+CREATE FUNCTION rswebhook.refused_for(error text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT replace(substring(error FROM '^trigger "(?:[^"]|"")*" for "((?:[^"]|"")*)": '), '""', '"')
+$$;
+
 -- Owe a destination once more what it was not given: all events whose last
 -- status there has this outcome (NULL: any) and an error like this pattern
--- (NULL: any), and is of since or later and before until. What was refused as there was
+-- (NULL: any), and is of since or later and before until. What was refused while there was
 -- no destination of that name is among what was refused; what a role was not allowed to
--- send there only if the pattern asks for it.
+-- send there, or may not have been, only if the pattern asks for it.
 CREATE FUNCTION rswebhook_replay(destination text,
                                  since timestamptz,
                                  until timestamptz DEFAULT NULL,
@@ -839,11 +848,6 @@ RETURNS bigint
 AS $$
 DECLARE
     dest integer := rswebhook.destination_id(rswebhook_replay.destination);
-    started text := 'trigger "';
-    -- what follows the trigger's name if that has no quote; null if another name could be
-    -- told alike, by a trigger whose name has quotes
-    missing text := CASE WHEN strpos(rswebhook_replay.destination, '": destination "') = 0
-        THEN format('": destination "%s" does not exist', rswebhook_replay.destination) END;
     queued bigint;
     first_id bigint;
     last_id bigint;
@@ -851,13 +855,13 @@ BEGIN
     WITH matching AS (
         SELECT l.event_id FROM rswebhook.delivery l
             WHERE (l.destination_id = dest OR
-                   (l.destination_id = 0 AND l.outcome = 'refused' AND left(l.error, length(started)) = started AND
-                    substr(l.error, length(started) + strpos(substr(l.error, length(started) + 1), '"')) = missing))
+                   (l.destination_id = 0 AND l.outcome = 'refused' AND
+                    rswebhook.refused_for(l.error) = rswebhook_replay.destination))
             AND (rswebhook_replay.since IS NULL OR l.started_at >= rswebhook_replay.since)
             AND (rswebhook_replay.until IS NULL OR l.started_at < rswebhook_replay.until)
             AND (rswebhook_replay.outcome IS NULL OR l.outcome = rswebhook_replay.outcome)
             AND CASE WHEN rswebhook_replay.error_like IS NOT NULL THEN l.error LIKE rswebhook_replay.error_like
-                     ELSE l.outcome <> 'refused' OR l.error NOT LIKE '%": permission denied for destination "%' END
+                     ELSE l.outcome <> 'refused' OR l.error !~ '": permission (denied|not known) for destination "' END
             AND NOT EXISTS (SELECT FROM rswebhook.delivery later
                             WHERE later.event_id = l.event_id
                             AND later.destination_id = dest
@@ -1891,6 +1895,7 @@ BEGIN
         '@extschema@.rswebhook_replay(bigint, text)',
         '@extschema@.rswebhook_replay(text, timestamptz, timestamptz, text, text)',
         '@extschema@.rswebhook_replay(text, text)',
+        'rswebhook.refused_for(text)',
         'rswebhook.destination_id(text)']::regprocedure[]);
     EXECUTE format('GRANT SELECT ON rswebhook.delivery, rswebhook.breaker TO %s', role);
 END

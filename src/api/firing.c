@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "api/firing.h"
+#include "api/trigger_names.h"
 #include "api/warn.h"
 #include "base/encoding.h"
 
@@ -49,13 +50,27 @@ raises(const Trigger *trigger)
 	return false;
 }
 
+/* What it names, by arguments of which others cannot be read. */
+static const char *
+named_destination(const Trigger *trigger)
+{
+	if (trigger_names_function(trigger->tgfoid) == OUR_TRIGGER)
+		return trigger->tgnargs > 0 && trigger->tgargs[0][0] != '\0' ? trigger->tgargs[0] : NULL;
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		if (strncmp(trigger->tgargs[i], "destination=", strlen("destination=")) == 0)
+			return trigger->tgargs[i] + strlen("destination=");
+	}
+	return NULL;
+}
+
 Datum
 firing_without_plan(TriggerData *trigdata, const Refusal *refusal)
 {
 	TriggerEvent event = trigdata->tg_event;
 
-	warn_refused(raises(trigdata->tg_trigger), trigdata->tg_trigger, NULL, (Datum) 0, NULL,
-				 GetCurrentTimestamp(), refusal, refusal);
+	warn_refused(raises(trigdata->tg_trigger), trigdata->tg_trigger, named_destination(trigdata->tg_trigger),
+				 (Datum) 0, NULL, GetCurrentTimestamp(), false, refusal, refusal);
 	/* before or instead of a change, what is returned is the row that becomes of it */
 	if (!TRIGGER_FIRED_FOR_ROW(event) || TRIGGER_FIRED_AFTER(event))
 		return PointerGetDatum(NULL);
@@ -125,7 +140,11 @@ prepare_event(Firing *firing, bool openly, Size size, void (*prepare) (void *fir
 	if (openly || (policy->trust == SEND_PLAIN && size < SMALL && !policy->may_fail))
 		prepare(firing);
 	else if (!warn_try(prepare, firing, &firing->refusal))
+	{
 		firing->accepted = false;
+		if (firing->destination == NULL && !policy->raises)
+			(void) warn_try(name, firing, &ignored);
+	}
 }
 
 /* A message without a value that it quotes. */
@@ -167,11 +186,10 @@ refuse(Firing *firing)
 {
 	Refusal		told = refusal_to_tell(firing);
 	Datum		event = firing->prepared.event != (Datum) 0 ? firing->prepared.event : firing->event;
-	/* an error before it was known whether it may be sent there is not a record of what may */
 	bool		unknown = firing->refusal.caught && firing->prepared.event != (Datum) 0 && !firing->prepared.permitted;
 
-	warn_refused(firing->policy->raises, firing->trigdata->tg_trigger, unknown ? NULL : firing->destination,
-				 event, firing->prepared.ordering_key, firing->sending.now, &firing->refusal, &told);
+	warn_refused(firing->policy->raises, firing->trigdata->tg_trigger, firing->destination, event,
+				 firing->prepared.ordering_key, firing->sending.now, unknown, &firing->refusal, &told);
 }
 
 void

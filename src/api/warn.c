@@ -17,6 +17,7 @@
 #include "api/warn.h"
 #include "base/subtransaction.h"
 #include "destination/named.h"
+#include "destination/table.h"
 #include "tables/message.h"
 
 const char *const warn_on_error_values[] = {"warn", "raise", NULL};
@@ -130,51 +131,79 @@ store_event(Datum event, const char *ordering_key, TimestampTz now)
 	return id;
 }
 
-static int32
-id_of(const char *name)
+/* How the destination's id is found. */
+typedef enum Finding
 {
-	NamedDestination dest;
-
-	return name != NULL && destination_named(name, &dest) ? dest.id : 0;
-}
+	FIND_NAMED,
+	FIND_IN_ANY,				/* though its table is not as it has to be */
+	FIND_NOT
+} Finding;
 
 /* What is recorded. */
 typedef struct Record
 {
-	const char *destination;
+	const char *trigger;
+	const char *destination;	/* NULL: none is named */
 	Datum		event;
 	const char *ordering_key;
 	TimestampTz now;
 	const char *reason;
+	Finding		finding;
 } Record;
+
+static int32
+id_of(const Record *record)
+{
+	NamedDestination dest;
+
+	if (record->destination == NULL || record->finding == FIND_NOT)
+		return 0;
+	if (record->finding == FIND_IN_ANY)
+		return destination_id_in_any(record->destination);
+	return destination_named(record->destination, &dest) ? dest.id : 0;
+}
+
+/* No destination has a longer name. */
+#define MAX_DESTINATION_NAME	63
+
+/* Where there is no id, the name is told as rswebhook.refused_for() reads it. */
+static char *
+text_of(const Record *record, int32 id)
+{
+	if (id != 0 || record->destination == NULL || strlen(record->destination) > MAX_DESTINATION_NAME)
+		return psprintf("trigger \"%s\": %s", record->trigger, record->reason);
+	return psprintf("trigger %s for %s: %s", refusal_quoted(record->trigger),
+					refusal_quoted(record->destination), record->reason);
+}
 
 static void
 write_record(void *arg)
 {
 	const Record *record = arg;
+	int64		event_id = store_event(record->event, record->ordering_key, record->now);
+	int32		id = id_of(record);
 
-	store_refused(store_event(record->event, record->ordering_key, record->now), id_of(record->destination),
-				  record->now, record->reason);
+	store_refused(event_id, id, record->now, text_of(record, id));
 }
 
 /* What was wrong may be so with the record, too: then with less of it. */
 static void
 write_what_can_be(Record *record)
 {
-	const char *destination = record->destination;
+	static const Finding findings[] = {FIND_NAMED, FIND_IN_ANY, FIND_NOT};
 	Refusal		ignored;
 
-	if (warn_try(write_record, record, &ignored))
-		return;
-	record->destination = NULL;
-	if (warn_try(write_record, record, &ignored))
-		return;
-	record->destination = destination;
-	record->event = (Datum) 0;
-	if (warn_try(write_record, record, &ignored))
-		return;
-	record->destination = NULL;
-	(void) warn_try(write_record, record, &ignored);
+	for (int without_event = 0; without_event < 2; without_event++)
+	{
+		if (without_event)
+			record->event = (Datum) 0;
+		for (int i = 0; i < lengthof(findings); i++)
+		{
+			record->finding = findings[i];
+			if (warn_try(write_record, record, &ignored))
+				return;
+		}
+	}
 }
 
 /* A trigger of ours on rswebhook.delivery may be refused as well: of that there is no record. */
@@ -195,28 +224,46 @@ write_once(Record *record)
 	PG_END_TRY();
 }
 
-/* A destination that is not there may have another name now, which triggers do not know. */
+/* A destination that is not there, or not for this role, may have another name now, which triggers do not know. */
 static void
 report_naming(const Refusal *refusal, int elevel, const char *where, const char *destination)
 {
 	Refusal		with_names = *refusal;
 	const char *names = NULL;
 
-	if (refusal->sqlerrcode == ERRCODE_UNDEFINED_OBJECT && destination != NULL)
+	if ((refusal->sqlerrcode == ERRCODE_UNDEFINED_OBJECT || refusal->denied) && destination != NULL)
 		names = trigger_names_of(destination);
 	if (names != NULL)
 		with_names.hint = refusal->hint == NULL ? names : psprintf("%s %s", refusal->hint, names);
 	refusal_report(&with_names, elevel, where);
 }
 
+/* As it is recorded: who reads that may know whether there is such a destination. */
+static const char *
+reason_of(const Refusal *refusal, bool unknown, const char *destination)
+{
+	const char *reason = refusal->message;
+
+	if (unknown && destination != NULL)
+		reason = psprintf("permission not known for destination %s: %s", refusal_quoted(destination), reason);
+	if (refusal->detail != NULL)
+		reason = psprintf("%s: %s", reason, refusal->detail);
+	return refusal->nameless ? psprintf("%s There is none of that name.", reason) : reason;
+}
+
 void
 warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum event,
-			 const char *ordering_key, TimestampTz now, const Refusal *refusal, const Refusal *told)
+			 const char *ordering_key, TimestampTz now, bool unknown, const Refusal *refusal, const Refusal *told)
 {
 	char	   *where = psprintf("trigger \"%s\"", trigger->tgname);
-	const char *reason = refusal->detail == NULL ? refusal->message :
-		psprintf("%s: %s", refusal->message, refusal->detail);
-	Record		record = {destination, event, ordering_key, now, psprintf("%s: %s", where, reason)};
+	Record		record = {
+		.trigger = trigger->tgname,
+		.destination = destination,
+		.event = event,
+		.ordering_key = ordering_key,
+		.now = now,
+		.reason = reason_of(refusal, unknown, destination)
+	};
 
 	if (raises)
 		report_naming(told, ERROR, where, destination);

@@ -34,13 +34,14 @@ extern bool warn_store(bool raises, SendTrust *trust, Sending *sending, const Pr
 
 /*
  * An error, or a WARNING and a row of rswebhook.delivery: for the destination of that
- * name, NULL for all, with the event if there is one.  told: what whoever changes the
+ * name, NULL for all, with the event if there is one.  unknown: an error came before it was
+ * known whether it may be sent there.  told: what whoever changes the
  * table hears instead of what is recorded.  Of many that a transaction has
  * of one trigger, only the first is warned of.
  */
 extern void warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum event,
-						 const char *ordering_key, TimestampTz now, const Refusal *refusal,
-						 const Refusal *told);
+						 const char *ordering_key, TimestampTz now, bool unknown,
+						 const Refusal *refusal, const Refusal *told);
 
 /* Only the WARNING, once a transaction. */
 extern void warn_once(const Trigger *trigger, const Refusal *refusal);
