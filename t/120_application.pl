@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use RswebhookTest;
+use Session;
 use Test::More;
 
 my $node = new_node('application');
@@ -236,6 +237,51 @@ query($node, q{
 my ($ended, undef, $told) = $node->psql('postgres', q{SET exit_on_error = on; INSERT INTO texts VALUES ('no json')});
 is($ended, 0, 'exit_on_error: the write stands');
 like($told, qr/WARNING/, 'with a warning');
+
+# A table that somebody changes between two rows of a statement, the first of which was fine
+query($node, q{
+    CREATE ROLE limited;
+    SELECT rswebhook_grant_send('limited', 'there');
+    SELECT rswebhook_grant_send('limited', 'once');
+    CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS
+        $$BEGIN IF NEW.id = 2 THEN PERFORM pg_advisory_xact_lock_shared(1); END IF; RETURN NULL; END$$;
+    CREATE TABLE slow (id integer, target text);
+    CREATE TRIGGER a AFTER INSERT ON slow FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('', '', 'destination_column=target');
+    CREATE TRIGGER b AFTER INSERT ON slow FOR EACH ROW EXECUTE FUNCTION waits();
+    CREATE TABLE slow_and_limited (LIKE slow);
+    ALTER TABLE slow_and_limited OWNER TO limited;
+    CREATE TABLE slow_to_all (LIKE slow);
+    CREATE TRIGGER a AFTER INSERT ON slow_to_all FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('');
+    CREATE TRIGGER b AFTER INSERT ON slow_to_all FOR EACH ROW EXECUTE FUNCTION waits();
+    SET check_function_bodies = off;
+    CREATE TRIGGER a AFTER INSERT ON slow_and_limited FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('', '', 'destination_column=target');
+    CREATE TRIGGER b AFTER INSERT ON slow_and_limited FOR EACH ROW EXECUTE FUNCTION waits()});
+my $holding = Session->new($node);
+my $sending = Session->new($node);
+foreach my $case (
+    [ 'slow', 'there', 'TABLE rswebhook.destination RENAME COLUMN headers TO mine', 'TABLE rswebhook.destination RENAME COLUMN mine TO headers' ],
+    [ 'slow', 'there', 'TABLE rswebhook.destination RENAME TO mine', 'TABLE rswebhook.mine RENAME TO destination' ],
+    [ 'slow_to_all', 'there', 'TABLE rswebhook.destination RENAME COLUMN filter TO mine', 'TABLE rswebhook.destination RENAME COLUMN mine TO filter' ],
+    [ 'slow_and_limited', 'there', 'TABLE rswebhook.sender RENAME COLUMN role TO mine', 'TABLE rswebhook.sender RENAME COLUMN mine TO role' ],
+    [ 'slow_and_limited', 'there', 'TABLE rswebhook.sender RENAME TO mine', 'TABLE rswebhook.mine RENAME TO sender' ],
+    [ 'slow', 'there', 'SCHEMA rswebhook RENAME TO mine', 'SCHEMA mine RENAME TO rswebhook' ])
+{
+    my ($table, $target, $change, $back) = @$case;
+
+    query($node, 'TRUNCATE rswebhook.delivery, rswebhook.queue');
+    $holding->query('SELECT pg_advisory_lock(1)');
+    $sending->start("INSERT INTO $table SELECT n, '$target' FROM generate_series(1, 4) AS n");
+    ok(wait_for_query($node, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}, '1'), "$change: a statement is between two rows");
+    query($node, "ALTER $change");
+    $holding->query('SELECT pg_advisory_unlock(1)');
+    $sending->finish;
+    is(query($node, "SELECT count(*) FROM $table; TRUNCATE $table"), '4', "$change: it writes all");
+    query($node, "ALTER $back");
+    # without the schema there is no place for records
+    like(query($node, q{SELECT (SELECT count(*) FROM rswebhook.queue) || ' ' || (SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'refused')}),
+        $change =~ /SCHEMA/ ? qr/^4 0$/ : $table eq 'slow_to_all' ? qr/^4 2$/ : qr/^2 2$/, "$change: what cannot be sent is on record");
+}
+$_->close foreach $holding, $sending;
 
 $node->stop;
 done_testing();

@@ -137,7 +137,7 @@ prepare_event(Firing *firing, bool openly, Size size, void (*prepare) (void *fir
 			(void) warn_try(name, firing, &ignored);	/* nothing else is fetched */
 		return;
 	}
-	if (openly || (policy->trust == SEND_PLAIN && size < SMALL && !policy->may_fail))
+	if (openly || (policy->trust.level == SEND_PLAIN && size < SMALL && !policy->may_fail))
 		prepare(firing);
 	else if (!warn_try(prepare, firing, &firing->refusal))
 	{
@@ -199,6 +199,8 @@ firing_send(Firing *firing, Size size, void (*prepare) (void *firing), void (*na
 	MemoryContext caller = MemoryContextSwitchTo(firing->sending.each);
 	bool		openly = policy->raises && may_read(firing, policy->columns);
 
+	if (!openly)
+		warn_doubt(&policy->trust, firing->sending.now);
 	prepare_event(firing, openly, size, prepare, name);
 	if (firing->accepted)
 		firing->accepted = warn_store(openly, &policy->trust, &firing->sending, &firing->prepared, &firing->refusal);

@@ -11,14 +11,19 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "utils/inval.h"
 
 #include "api/send.h"
+#include "api/sender.h"
+#include "api/sink.h"
 #include "api/trigger_names.h"
 #include "api/warn.h"
 #include "base/subtransaction.h"
 #include "destination/named.h"
 #include "destination/table.h"
+#include "shmem/changes.h"
 #include "tables/message.h"
+#include "tables/tables.h"
 
 const char *const warn_on_error_values[] = {"warn", "raise", NULL};
 
@@ -74,6 +79,19 @@ store_alone(void *arg)
 	store_end(store);
 }
 
+void
+warn_doubt(SendTrust *trust, TimestampTz now)
+{
+	int16		ring_part = tables_ring_part(now);
+	uint64		changes;
+
+	/* whoever changes a table may do so between two rows of a statement */
+	AcceptInvalidationMessages();
+	changes = sink_changes() + sender_changes() + changes_resets();
+	if (trust->changes != changes || trust->ring_part != ring_part)
+		*trust = (SendTrust) {SEND_UNTRIED, changes, ring_part};
+}
+
 bool
 warn_store(bool raises, SendTrust *trust, Sending *sending, const Prepared *prepared, Refusal *refusal)
 {
@@ -81,9 +99,9 @@ warn_store(bool raises, SendTrust *trust, Sending *sending, const Prepared *prep
 
 	if (prepared->count == 0)
 		return true;
-	if (!raises && *trust == SEND_UNTRIED)
-		*trust = warn_try(look_at_store, &looking, refusal) && looking.plain ? SEND_PLAIN : SEND_MAY_FAIL;
-	if (!raises && (*trust == SEND_MAY_FAIL || (prepared->once && !message_is_plain())))
+	if (!raises && trust->level == SEND_UNTRIED)
+		trust->level = warn_try(look_at_store, &looking, refusal) && looking.plain ? SEND_PLAIN : SEND_MAY_FAIL;
+	if (!raises && (trust->level == SEND_MAY_FAIL || (prepared->once && !message_is_plain())))
 		return warn_try(store_alone, unconstify(Prepared *, prepared), refusal);
 	(void) send_store(sending, prepared);
 	return true;

@@ -25,6 +25,9 @@ extern const char *const warn_on_error_values[];
  */
 extern bool warn_try(void (*step) (void *arg), void *arg, Refusal *refusal);
 
+/* Before an event is prepared: what may have changed is not trusted any more. */
+extern void warn_doubt(SendTrust *trust, TimestampTz now);
+
 /*
  * Stores what was prepared.  False: it could not be, and why; or that is an error as it is.
  * trust: what is known of that so far, of this statement.
