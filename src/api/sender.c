@@ -78,6 +78,7 @@ is_known(Oid function, Oid role)
 		CacheRegisterSyscacheCallback(NAMESPACEOID, forget, (Datum) 0);	/* where the mark is */
 		CacheRegisterSyscacheCallback(AUTHOID, forget, (Datum) 0);
 		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget, (Datum) 0);
+		CacheRegisterSyscacheCallback(DATABASEOID, forget, (Datum) 0);	/* whose owner is pg_database_owner */
 		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
 		registered = true;
 	}
