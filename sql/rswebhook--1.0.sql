@@ -1758,15 +1758,23 @@ CREATE PROCEDURE rswebhook.sends_as_granted()
     SET search_path = pg_catalog, pg_temp
 AS $$ $$;
 
+-- By which one looks at what would be sent.
+CREATE FUNCTION rswebhook.looking_functions() RETURNS regprocedure[]
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY[
+        '@extschema@.rswebhook_transform(jsonb, jsonb)',
+        '@extschema@.rswebhook_transform(jsonb, text)']::regprocedure[]
+$$;
+
 -- Who sends anywhere, or has tables send.
 CREATE FUNCTION rswebhook.grant_sender(role regrole) RETURNS void
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM rswebhook.grant_all(role, rswebhook.sending_functions() || ARRAY[
-        '@extschema@.rswebhook_transform(jsonb, jsonb)',
-        '@extschema@.rswebhook_transform(jsonb, text)']::regprocedure[]);
+    PERFORM rswebhook.grant_all(role, rswebhook.sending_functions() || rswebhook.looking_functions());
     DELETE FROM rswebhook.sender s WHERE s.role = grant_sender.role;
     EXECUTE format('REVOKE EXECUTE ON ROUTINE rswebhook.sends_as_granted() FROM %s', role);
 END
@@ -1822,7 +1830,8 @@ BEGIN
 END
 $$;
 
--- No more: to this destination; or, with NULL, to any. Who has the mark only, of that the
+-- No more: to this destination; or, with NULL, to any, nor looks at what would be sent there
+-- unless as an editor of destinations. Who has the mark only, of that the
 -- tables do not send either. A warning if the role may send anywhere all the same.
 CREATE FUNCTION rswebhook_revoke_send(role regrole, destination text DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql VOLATILE
@@ -1841,7 +1850,9 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = rswebhook_revoke_send.role) THEN
         NULL;                   -- it was dropped
     ELSIF dest IS NULL THEN
-        FOREACH function IN ARRAY rswebhook.sending_functions()
+        FOREACH function IN ARRAY rswebhook.sending_functions() ||
+            CASE WHEN NOT has_table_privilege(role, 'rswebhook.destination', 'UPDATE')
+                 THEN rswebhook.looking_functions() END
         LOOP
             EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM %s', function, role);
         END LOOP;

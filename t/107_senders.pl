@@ -197,12 +197,14 @@ foreach my $column ('role TYPE text', 'destination_id TYPE text USING destinatio
     like($err, qr/columns of relation "rswebhook.sender" are not as they have to be/, $column);
 }
 
-# Whose database it is counts at once, where its owner may send
+# Whose database it is counts at once, where its owner may send; and nothing of a sender's stays
 query($node, q{
     CREATE DATABASE owned; CREATE ROLE tenant LOGIN});
 query($node, q{
     CREATE EXTENSION rswebhook;
     INSERT INTO rswebhook.destination (name, url, paused) VALUES ('shop', 'http://127.0.0.1:1/', true), ('crm', 'http://127.0.0.1:1/', true);
+    SELECT rswebhook.grant_sender('tenant');
+    SELECT rswebhook_revoke_send('tenant');
     SELECT rswebhook_grant_send('tenant', 'shop');
     GRANT EXECUTE ON FUNCTION rswebhook_send TO pg_database_owner;
     ALTER DATABASE owned OWNER TO tenant}, 'owned');
@@ -212,6 +214,8 @@ is($tenant->query(q{SELECT rswebhook_send('{}', 'crm') IS NOT NULL}), 't', 'the 
 query($node, 'ALTER DATABASE owned OWNER TO postgres');
 $tenant->start(q{SELECT rswebhook_send('{}', 'crm')});
 like(error_of($tenant), qr/permission denied for destination "crm"/, 'and not any more once it is somebody else\'s');
+(undef, undef, my $looks) = $node->psql('owned', q{SET ROLE tenant; SELECT rswebhook_transform('{}'::jsonb, 'crm'::text)});
+like($looks, qr/permission denied for function rswebhook_transform/, 'nor does it look at what would be sent there');
 
 $node->stop;
 done_testing();
