@@ -560,6 +560,7 @@ AS $$
 DECLARE
     name text;
     used bigint;
+    unbound text;
 BEGIN
     -- of two at once the last one counts, whose rows the other must not have beside its own
     LOCK TABLE rswebhook.home IN SHARE ROW EXCLUSIVE MODE;
@@ -593,6 +594,15 @@ BEGIN
         WHERE used < 9223372036854770000 AND
               (used > s.last_value OR (used = s.last_value AND NOT s.is_called));
     PERFORM rswebhook.notify_worker(NULL, 0, -1);
+
+    -- a dump without privileges has the rows and not the mark
+    unbound := rswebhook.unbound_senders();
+    IF unbound IS NOT NULL THEN
+        RAISE WARNING USING
+            MESSAGE = format('roles have destinations in rswebhook.sender, and nothing that binds them to these: %s', unbound),
+            DETAIL = 'Tables of theirs that have triggers of rswebhook send anywhere. A dump without privileges brings such rows.',
+            HINT = 'Call rswebhook_grant_send() for each of them, or rswebhook_revoke_send().';
+    END IF;
 END
 $$;
 
@@ -1757,6 +1767,18 @@ CREATE PROCEDURE rswebhook.sends_as_granted()
     LANGUAGE sql
     SET search_path = pg_catalog, pg_temp
 AS $$ $$;
+
+-- Roles that have destinations in rswebhook.sender without the mark, in words; null: there are none.
+CREATE FUNCTION rswebhook.unbound_senders() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(DISTINCT s.role::text, ', ') FROM rswebhook.sender s
+        WHERE NOT EXISTS (
+            SELECT FROM pg_proc m, aclexplode(m.proacl) marked
+            WHERE m.oid = 'rswebhook.sends_as_granted()'::regprocedure
+              AND marked.privilege_type = 'EXECUTE' AND marked.grantee = s.role)
+$$;
 
 -- By which one looks at what would be sent.
 CREATE FUNCTION rswebhook.looking_functions() RETURNS regprocedure[]

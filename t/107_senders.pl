@@ -217,6 +217,15 @@ like(error_of($tenant), qr/permission denied for destination "crm"/, 'and not an
 (undef, undef, my $looks) = $node->psql('owned', q{SET ROLE tenant; SELECT rswebhook_transform('{}'::jsonb, 'crm'::text)});
 like($looks, qr/permission denied for function rswebhook_transform/, 'nor does it look at what would be sent there');
 
+# Rows without the mark bind nobody, of which an adopted database is told
+query($node, q{CREATE DATABASE bare});
+query($node, q{CREATE EXTENSION rswebhook; INSERT INTO rswebhook.sender VALUES ('tenant', 1)}, 'bare');
+(undef, undef, my $adopted) = $node->psql('bare', 'SELECT rswebhook_adopt()');
+like($adopted, qr/WARNING:  roles have destinations in rswebhook.sender, and nothing that binds them to these: tenant\n.*HINT/s, 'adopt tells of roles that are not bound');
+query($node, q{SELECT rswebhook_revoke_send('tenant')}, 'bare');
+(undef, undef, $adopted) = $node->psql('bare', 'SELECT rswebhook_adopt()');
+is($adopted, '', 'until they are');
+
 $node->stop;
 done_testing();
 
