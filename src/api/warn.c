@@ -11,6 +11,7 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
 #include "utils/inval.h"
 
 #include "api/send.h"
@@ -36,6 +37,56 @@ is_the_applications(int sqlerrcode)
 		sqlerrcode == ERRCODE_DATA_CORRUPTED || sqlerrcode == ERRCODE_INDEX_CORRUPTED;
 }
 
+/* Of each of an error's texts: whoever reads it in a log or a table reads one line. */
+#define MAX_TEXT	500
+
+/* In one line, of no more than so many bytes. */
+static char *
+in_one_line(const char *text, int max)
+{
+	int			len = strlen(text);
+	char	   *line = len <= max ? pstrdup(text) :
+		psprintf("%.*s...", pg_mbcliplen(text, len, max - 3), text);
+
+	for (char *c = line; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c < ' ' || *c == '\x7f')
+			*c = ' ';
+	}
+	return line;
+}
+
+/*
+ * Without what PostgreSQL quotes of a value that it cannot read: from the first quotes
+ * that do not have one character in them, as punctuation has, to the last ones, or to the
+ * end of what in_one_line() has cut off.
+ */
+static char *
+without_quoted(const char *text)
+{
+	static const char cut[] = "...";
+	const char *first = strchr(text, '"');
+	const char *last = strrchr(text, '"');
+	int			len = strlen(text);
+
+	while (first != NULL && first + 2 <= last && first[2] == '"' && first[1] != '"')
+		first = strchr(first + 3, '"');
+	if (first == NULL)
+		return pstrdup(text);
+	if (len >= strlen(cut) && strcmp(text + len - strlen(cut), cut) == 0)
+		last = text + len - strlen(cut) - 1;
+	else if (first == last)
+		return pstrdup(text);
+	return psprintf("%.*s\"***\"%s", (int) (first - text), text, last + 1);
+}
+
+/* Of an error that was caught; NULL: it has none. */
+static const char *
+shown_text(const char *text)
+{
+	return text == NULL ? NULL : in_one_line(text, MAX_TEXT);
+}
+
 bool
 warn_try(void (*step) (void *arg), void *arg, Refusal *refusal)
 {
@@ -46,9 +97,9 @@ warn_try(void (*step) (void *arg), void *arg, Refusal *refusal)
 	if (is_the_applications(error->sqlerrcode))
 		ReThrowError(error);
 	/* a constraint's detail quotes the row */
-	(void) refusal_set(refusal, error->sqlerrcode, error->message,
+	(void) refusal_set(refusal, error->sqlerrcode, shown_text(error->message),
 					   ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ?
-					   NULL : error->detail, error->hint);
+					   NULL : shown_text(error->detail), shown_text(error->hint));
 	refusal->caught = true;
 	return false;
 }
@@ -181,6 +232,9 @@ id_of(const Record *record)
 	return destination_named(record->destination, &dest) ? dest.id : 0;
 }
 
+/* A reason is one line of no more bytes. */
+#define MAX_REASON	1000
+
 /* No destination has a longer name. */
 #define MAX_DESTINATION_NAME	63
 
@@ -189,9 +243,9 @@ static char *
 text_of(const Record *record, int32 id)
 {
 	if (id != 0 || record->destination == NULL || strlen(record->destination) > MAX_DESTINATION_NAME)
-		return psprintf("trigger \"%s\": %s", record->trigger, record->reason);
-	return psprintf("trigger %s for %s: %s", refusal_quoted(record->trigger),
-					refusal_quoted(record->destination), record->reason);
+		return in_one_line(psprintf("trigger \"%s\": %s", record->trigger, record->reason), MAX_REASON);
+	return in_one_line(psprintf("trigger %s for %s: %s", refusal_quoted(record->trigger),
+								refusal_quoted(record->destination), record->reason), MAX_REASON);
 }
 
 static void
@@ -256,16 +310,24 @@ report_naming(const Refusal *refusal, int elevel, const char *where, const char 
 	refusal_report(&with_names, elevel, where);
 }
 
+/* Who may read deliveries may not read payloads. */
+static const char *
+recorded_text(const Refusal *refusal, const char *text)
+{
+	return refusal->caught && ERRCODE_TO_CATEGORY(refusal->sqlerrcode) == ERRCODE_DATA_EXCEPTION ?
+		without_quoted(text) : text;
+}
+
 /* As it is recorded: who reads that may know whether there is such a destination. */
 static const char *
 reason_of(const Refusal *refusal, bool unknown, const char *destination)
 {
-	const char *reason = refusal->message;
+	const char *reason = recorded_text(refusal, refusal->message);
 
 	if (unknown && destination != NULL)
 		reason = psprintf("permission not known for destination %s: %s", refusal_quoted(destination), reason);
 	if (refusal->detail != NULL)
-		reason = psprintf("%s: %s", reason, refusal->detail);
+		reason = psprintf("%s: %s", reason, recorded_text(refusal, refusal->detail));
 	return refusal->nameless ? psprintf("%s There is none of that name.", reason) : reason;
 }
 
