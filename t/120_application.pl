@@ -264,6 +264,30 @@ foreach my $case (
     query($node, 'TRUNCATE rswebhook.delivery');
 }
 
+# A transaction is warned once of each trigger, of all that partitions have made of it
+query($node, q{
+    CREATE TABLE whole (id integer) PARTITION BY LIST (id);
+    SELECT format('CREATE TABLE part_%s PARTITION OF whole FOR VALUES IN (%s)', n, n) FROM generate_series(0, 29) AS n \gexec
+    CREATE TABLE several (id integer);
+    SET check_function_bodies = off;
+    CREATE TRIGGER send AFTER INSERT ON whole FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('nowhere');
+    SELECT format('CREATE TRIGGER t%s AFTER INSERT ON several FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger(''nowhere'')', n)
+        FROM generate_series(1, 120) AS n \gexec
+    });
+foreach my $case (
+    [ 'INSERT INTO whole SELECT n % 30 FROM generate_series(1, 90) AS n', 1, 0 ],
+    [ 'BEGIN; INSERT INTO whole VALUES (1); SAVEPOINT s; INSERT INTO whole VALUES (2); ROLLBACK TO s; INSERT INTO whole VALUES (3); COMMIT', 1, 0 ],
+    [ 'INSERT INTO whole VALUES (1); INSERT INTO whole VALUES (2)', 2, 0 ],
+    [ 'INSERT INTO several SELECT generate_series(1, 3)', 101, 1 ])
+{
+    my ($statement, $warnings, $others) = @$case;
+    my (undef, undef, $warned) = $node->psql('postgres', $statement);
+
+    is(scalar(() = $warned =~ /WARNING/g), $warnings, "$statement: is warned of once");
+    is(scalar(() = $warned =~ /WARNING:  and others: more than 100 triggers/g), $others, 'and of others once for all');
+}
+query($node, 'TRUNCATE rswebhook.delivery, rswebhook.event CASCADE');
+
 # A table that somebody changes between two rows of a statement, the first of which was fine
 query($node, q{
     CREATE ROLE limited;

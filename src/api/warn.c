@@ -12,7 +12,9 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "mb/pg_wchar.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/memutils.h"
 
 #include "api/send.h"
 #include "api/sender.h"
@@ -158,25 +160,53 @@ warn_store(bool raises, SendTrust *trust, Sending *sending, const Prepared *prep
 	return true;
 }
 
-/* Has the transaction been warned of this trigger?  If not, now it has. */
+/* Of so many triggers a transaction is warned, and of others once for all. */
+#define MAX_WARNED	100
+
+/* Those that this transaction has been warned of, in its memory. */
+static HTAB *
+warned_triggers(void)
+{
+	static TransactionId transaction = InvalidTransactionId;
+	static HTAB *warned = NULL;
+	HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(Oid)};
+
+	if (transaction == GetTopTransactionId())
+		return warned;
+	transaction = InvalidTransactionId;
+	control.hcxt = TopTransactionContext;
+	warned = hash_create("rswebhook warned triggers", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	transaction = GetTopTransactionId();
+	return warned;
+}
+
+/*
+ * Has the transaction been warned of this trigger?  If not, now it has, or of there being
+ * others.  Those of partitions are one with what they were made of.
+ */
 static bool
 is_warned(const Trigger *trigger)
 {
-	static TransactionId transaction = InvalidTransactionId;
-	static Oid	warned[16];
-	static int	nwarned = 0;
+	HTAB	   *warned = warned_triggers();
+	Oid			key = trigger->tgisclone ? trigger_names_original(trigger->tgoid) : trigger->tgoid;
+	bool		found;
 
-	if (transaction != GetTopTransactionId())
-		nwarned = 0;
-	transaction = GetTopTransactionId();
-	for (int i = 0; i < nwarned; i++)
+	(void) hash_search(warned, &key, HASH_FIND, &found);
+	if (found)
+		return true;
+	if (hash_get_num_entries(warned) < MAX_WARNED)
 	{
-		if (warned[i] == trigger->tgoid)
-			return true;
+		(void) hash_search(warned, &key, HASH_ENTER, &found);
+		return false;
 	}
-	if (nwarned < lengthof(warned))
-		warned[nwarned++] = trigger->tgoid;
-	return false;
+	key = InvalidOid;
+	(void) hash_search(warned, &key, HASH_ENTER, &found);
+	if (!found)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("and others: more than %d triggers could not send in this transaction", MAX_WARNED),
+				 errhint("What they refused is in rswebhook.delivery.")));
+	return true;
 }
 
 /* The event, if it can be one, is stored without being owed to anybody. */
