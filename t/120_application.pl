@@ -288,6 +288,21 @@ foreach my $case (
 }
 query($node, 'TRUNCATE rswebhook.delivery, rswebhook.event CASCADE');
 
+# The hint names triggers only to whoever may see which destination it is about
+query($node, q{
+    CREATE TABLE secretive (id integer, target text DEFAULT 'hush');
+    GRANT INSERT (id) ON secretive TO writer;
+    SET check_function_bodies = off;
+    CREATE TABLE others (id integer);
+    CREATE TRIGGER named AFTER INSERT ON others FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('hush');
+    CREATE TRIGGER send AFTER INSERT ON secretive FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('', '', 'destination_column=target')});
+(undef, undef, my $hinted) = $node->psql('postgres', 'SET ROLE writer; INSERT INTO secretive (id) VALUES (1)');
+like($hinted, qr/WARNING:  destination "\*\*\*" does not exist/, 'the destination is hidden');
+unlike($hinted, qr/named/, 'and so are the triggers that name it');
+query($node, 'GRANT SELECT ON secretive TO writer');
+(undef, undef, $hinted) = $node->psql('postgres', 'SET ROLE writer; INSERT INTO secretive (id) VALUES (1)');
+like($hinted, qr/"hush" does not exist.*Triggers that name it: "named" on others/s, 'but not from whoever may read the column');
+
 # A table that somebody changes between two rows of a statement, the first of which was fine
 query($node, q{
     CREATE ROLE limited;

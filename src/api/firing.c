@@ -175,8 +175,9 @@ refusal_to_tell(const Firing *firing)
 		told.detail = "What is wrong with it may quote columns that you may not read.";
 	if (told.value != NULL)
 		told.message = without(told.message, told.value);
-	if (policy->destination_column > 0 && firing->destination != NULL &&
-		!may_read(firing, bms_make_singleton(policy->destination_column)))
+	told.hidden = policy->destination_column > 0 &&
+		!may_read(firing, bms_make_singleton(policy->destination_column));
+	if (told.hidden && firing->destination != NULL)
 		told.message = without(told.message, firing->destination);
 	return told;
 }

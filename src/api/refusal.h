@@ -19,6 +19,7 @@ typedef struct Refusal
 	const char *value;			/* of the row, that the message quotes; NULL: none */
 	bool		detail_quotes;	/* the detail may quote a value of the row */
 	bool		caught;			/* an error's, which may quote anything of the row */
+	bool		hidden;			/* from whoever is told: which destination */
 	bool		denied;			/* that it may be sent there */
 	bool		nameless;		/* there is no destination of that name, which not everybody hears */
 } Refusal;

@@ -333,7 +333,7 @@ report_naming(const Refusal *refusal, int elevel, const char *where, const char 
 	Refusal		with_names = *refusal;
 	const char *names = NULL;
 
-	if ((refusal->sqlerrcode == ERRCODE_UNDEFINED_OBJECT || refusal->denied) && destination != NULL)
+	if ((refusal->sqlerrcode == ERRCODE_UNDEFINED_OBJECT || refusal->denied) && destination != NULL && !refusal->hidden)
 		names = trigger_names_of(destination);
 	if (names != NULL)
 		with_names.hint = refusal->hint == NULL ? names : psprintf("%s %s", refusal->hint, names);
