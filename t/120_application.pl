@@ -191,6 +191,18 @@ query($node, q{CREATE OR REPLACE TRIGGER send AFTER INSERT ON wide FOR EACH ROW 
 ($code, undef, $err) = $node->psql('postgres', q{INSERT INTO wide (id, a) VALUES (2, repeat('[', 20000))});
 like($err, qr/ERROR:  event is nested too deeply/, 'or else it says what is wrong');
 
+# Nor is what is read, and was written where the stack was larger
+query($node, q{
+    CREATE TABLE deep (id integer, value jsonb, note text);
+    CREATE TRIGGER send AFTER UPDATE ON deep FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('there');
+    TRUNCATE rswebhook.delivery;
+    SET max_stack_depth = '3MB';
+    INSERT INTO deep VALUES (1, (repeat('[', 15000) || repeat(']', 15000))::jsonb)});
+($code, undef, $err) = $node->psql('postgres', q{SET max_stack_depth = '500kB'; UPDATE deep SET note = 'x'});
+is($code, 0, 'deep JSON of another column does not fail an update') or diag($err);
+is(query($node, q{SELECT count(*), min(error), min(destination) FROM refused()}),
+    '1|trigger "send": event is nested too deeply: It takes more of the stack than max_stack_depth to read it.|there', 'it is refused as well');
+
 # What is told to whom: not what is in columns that he may not read
 query($node, q{
     CREATE ROLE writer;

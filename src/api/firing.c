@@ -121,11 +121,53 @@ may_read(const Firing *firing, const Bitmapset *columns)
 	return true;
 }
 
+void
+firing_error_too_deep(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("event is nested too deeply"),
+			 errdetail("It takes more of the stack than max_stack_depth to read it."),
+			 errhint("Nest its arrays and objects less deeply.")));
+}
+
+typedef struct Preparing
+{
+	Firing	   *firing;
+	void		(*prepare) (void *firing);
+} Preparing;
+
+/*
+ * How deep a value is nested is the row's own matter, as it may have been written under a
+ * larger max_stack_depth; what a function of somebody's does is not.
+ */
+static void
+prepare_as_deep(void *arg)
+{
+	Preparing  *preparing = arg;
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		preparing->prepare(preparing->firing);
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_STATEMENT_TOO_COMPLEX || preparing->firing->policy->may_fail)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(caller);
+		FlushErrorState();
+		firing_error_too_deep();
+	}
+	PG_END_TRY();
+}
+
 /* Nearly always, nothing can fail that is not told instead.  openly: an error is told as it is. */
 static void
 prepare_event(Firing *firing, bool openly, Size size, void (*prepare) (void *firing), void (*name) (void *firing))
 {
 	const FiringPolicy *policy = firing->policy;
+	Preparing	preparing = {firing, prepare};
 	Refusal		ignored;
 
 	firing->accepted = false;
@@ -139,7 +181,7 @@ prepare_event(Firing *firing, bool openly, Size size, void (*prepare) (void *fir
 	}
 	if (openly || (policy->trust.level == SEND_PLAIN && size < SMALL && !policy->may_fail))
 		prepare(firing);
-	else if (!warn_try(prepare, firing, &firing->refusal))
+	else if (!warn_try(prepare_as_deep, &preparing, &firing->refusal))
 	{
 		firing->accepted = false;
 		if (firing->destination == NULL && !policy->raises)
