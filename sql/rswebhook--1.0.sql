@@ -611,6 +611,7 @@ AS $$
 DECLARE
     name text;
     used bigint;
+    unbound text;
 BEGIN
     -- of two at once the last one counts, whose rows the other must not have beside its own
     LOCK TABLE rswebhook.home IN SHARE ROW EXCLUSIVE MODE;
@@ -644,6 +645,15 @@ BEGIN
         WHERE used < 9223372036854770000 AND
               (used > s.last_value OR (used = s.last_value AND NOT s.is_called));
     PERFORM rswebhook.notify_worker(NULL, 0, -1);
+
+    -- a dump without privileges has the rows and not the mark
+    unbound := rswebhook.unbound_senders();
+    IF unbound IS NOT NULL THEN
+        RAISE WARNING USING
+            MESSAGE = format('roles have destinations in rswebhook.sender, and nothing that binds them to these: %s', unbound),
+            DETAIL = 'Tables of theirs that have triggers of rswebhook send anywhere. A dump without privileges brings such rows.',
+            HINT = 'Call rswebhook_grant_send() for each of them, or rswebhook_revoke_send().';
+    END IF;
 END
 $$;
 
@@ -923,6 +933,15 @@ BEGIN
 END
 $$;
 
+-- The destination that a trigger named, as the record of what was refused tells it where there
+-- is no id: trigger "name" for "destination": reason. Quotes within a name are doubled.
+CREATE FUNCTION rswebhook.refused_for(error text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT replace(substring(error FROM '^trigger "(?:[^"]|"")*" for "((?:[^"]|"")*)": '), '""', '"')
+$$;
+
 -- What follows acts on many: all at once, or in pieces, each of which is a transaction. A piece
 -- is so many rows that are looked at, in the order of an index, whether they are taken or not.
 
@@ -1001,11 +1020,6 @@ CREATE FUNCTION rswebhook.replay_piece(dest integer, since timestamptz, until ti
 AS $$
 DECLARE
     name text := (SELECT d.name FROM rswebhook.destination d WHERE d.id = dest);
-    started text := 'trigger "';
-    -- what follows the trigger's name if that has no quote; null if another name could be
-    -- told alike, by a trigger whose name has quotes
-    missing text := CASE WHEN strpos(name, '": destination "') = 0
-        THEN format('": destination "%s" does not exist', name) END;
     ids bigint[];
     looked bigint;
     first_id bigint;
@@ -1019,9 +1033,7 @@ BEGIN
             ORDER BY l.started_at, l.event_id LIMIT $8),
         matching AS (
             SELECT DISTINCT k.event_id FROM looked k
-            WHERE (k.destination_id = $3 OR
-                   (k.outcome = 'refused' AND left(k.error, length($10)) = $10 AND
-                    substr(k.error, length($10) + strpos(substr(k.error, length($10) + 1), '"')) = $11))
+            WHERE (k.destination_id = $3 OR (k.outcome = 'refused' AND rswebhook.refused_for(k.error) = $10))
               AND %s
               AND (SELECT true FROM rswebhook.delivery later
                    WHERE later.event_id = k.event_id AND later.destination_id = $3
@@ -1032,10 +1044,10 @@ BEGIN
         FROM looked k$q$,
         CASE WHEN outcome IS NULL THEN 'true' ELSE format('l.outcome = %L', outcome) END,
         CASE WHEN error_like IS NOT NULL THEN 'k.error LIKE $9'
-             ELSE '(k.outcome <> ''refused'' OR k.error NOT LIKE ''%": permission denied for destination "%'')' END)
+             ELSE '(k.outcome <> ''refused'' OR k.error !~ ''": permission (denied|not known) for destination "'')' END)
         INTO ids, looked, last_at, last_id
         USING user_id, event_name, dest, after_at, after_id,
-              coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, started, missing;
+              coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, name;
     IF looked < piece OR piece IS NULL THEN
         last_at := NULL;
         last_id := NULL;
@@ -2905,15 +2917,35 @@ CREATE PROCEDURE rswebhook.sends_as_granted()
     SET search_path = pg_catalog, pg_temp
 AS $$ $$;
 
+-- Roles that have destinations in rswebhook.sender without the mark, in words; null: there are none.
+CREATE FUNCTION rswebhook.unbound_senders() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(DISTINCT s.role::text, ', ') FROM rswebhook.sender s
+        WHERE NOT EXISTS (
+            SELECT FROM pg_proc m, aclexplode(m.proacl) marked
+            WHERE m.oid = 'rswebhook.sends_as_granted()'::regprocedure
+              AND marked.privilege_type = 'EXECUTE' AND marked.grantee = s.role)
+$$;
+
+-- By which one looks at what would be sent.
+CREATE FUNCTION rswebhook.looking_functions() RETURNS regprocedure[]
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY[
+        '@extschema@.rswebhook_transform(jsonb, jsonb)',
+        '@extschema@.rswebhook_transform(jsonb, text)']::regprocedure[]
+$$;
+
 -- Who sends anywhere, or has tables send.
 CREATE FUNCTION rswebhook.grant_sender(role regrole) RETURNS void
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM rswebhook.grant_all(role, rswebhook.sending_functions() || ARRAY[
-        '@extschema@.rswebhook_transform(jsonb, jsonb)',
-        '@extschema@.rswebhook_transform(jsonb, text)']::regprocedure[]);
+    PERFORM rswebhook.grant_all(role, rswebhook.sending_functions() || rswebhook.looking_functions());
     DELETE FROM rswebhook.sender s WHERE s.role = grant_sender.role;
     EXECUTE format('REVOKE EXECUTE ON ROUTINE rswebhook.sends_as_granted() FROM %s', role);
 END
@@ -2969,7 +3001,8 @@ BEGIN
 END
 $$;
 
--- No more: to this destination; or, with NULL, to any. Who has the mark only, of that the
+-- No more: to this destination; or, with NULL, to any, nor looks at what would be sent there
+-- unless as an editor of destinations. Who has the mark only, of that the
 -- tables do not send either. A warning if the role may send anywhere all the same.
 CREATE FUNCTION rswebhook_revoke_send(role regrole, destination text DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql VOLATILE
@@ -2988,7 +3021,9 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = rswebhook_revoke_send.role) THEN
         NULL;                   -- it was dropped
     ELSIF dest IS NULL THEN
-        FOREACH function IN ARRAY rswebhook.sending_functions()
+        FOREACH function IN ARRAY rswebhook.sending_functions() ||
+            CASE WHEN NOT has_table_privilege(role, 'rswebhook.destination', 'UPDATE')
+                 THEN rswebhook.looking_functions() END
         LOOP
             EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM %s', function, role);
         END LOOP;
@@ -3057,6 +3092,7 @@ BEGIN
         'rswebhook.was_delivered(bigint, integer)',
         'rswebhook.last_error(bigint, integer)',
         'rswebhook.payload(bigint)',
+        'rswebhook.refused_for(text)',
         'rswebhook.destination_id(text)',
         'rswebhook.destination_hint(text)']::regprocedure[]);
     EXECUTE format('GRANT SELECT ON rswebhook.delivery, rswebhook.breaker, rswebhook.queue, rswebhook.activity, rswebhook.failed,'

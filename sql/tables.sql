@@ -66,6 +66,27 @@ SHOW timezone; SHOW datestyle; SHOW intervalstyle; SHOW bytea_output; SHOW extra
 RESET timezone; RESET datestyle; RESET intervalstyle; RESET bytea_output; RESET extra_float_digits;
 DROP TABLE kinds;
 
+-- names of objects, and money, likewise
+CREATE SCHEMA names;
+CREATE TABLE names."Tab" (id integer);
+CREATE DOMAIN relation AS regclass;
+CREATE TYPE named AS (rel regclass);
+CREATE TABLE names_of (id integer, rel regclass, dom relation, arr regclass[], comp named, typ regtype, ns regnamespace, proc regproc, mo money);
+INSERT INTO names_of VALUES (1, 'names."Tab"', 'names."Tab"', ARRAY['names."Tab"', 'pg_class']::regclass[], ROW('names."Tab"'), 'names."Tab"', 'names', 'sent', 1);
+SELECT trigger_on('names_of', 'UPDATE', $$'crm', 'watch=id', 'user_id=rel'$$);
+SET search_path = names, public;
+UPDATE names_of SET id = 2;
+SELECT s -> 'properties' AS properties, s -> 'userId' AS user_id FROM sent() s;
+SET quote_all_identifiers = on;
+UPDATE names_of SET id = 3;
+SHOW search_path; SHOW quote_all_identifiers;
+RESET search_path; RESET quote_all_identifiers;
+SELECT s -> 'properties' AS properties, s -> 'userId' AS user_id FROM sent() s;
+DROP TABLE names_of, names."Tab";
+DROP TYPE named;
+DROP DOMAIN relation;
+DROP SCHEMA names;
+
 -- many columns, and a large one that stays at home
 SELECT 'CREATE TABLE wide (' || string_agg('c' || n || ' integer', ', ') || ', large text)' AS sql FROM generate_series(1, 1598) n \gset
 :sql;

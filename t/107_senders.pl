@@ -197,6 +197,35 @@ foreach my $column ('role TYPE text', 'destination_id TYPE text USING destinatio
     like($err, qr/columns of relation "rswebhook.sender" are not as they have to be/, $column);
 }
 
+# Whose database it is counts at once, where its owner may send; and nothing of a sender's stays
+query($node, q{
+    CREATE DATABASE owned; CREATE ROLE tenant LOGIN});
+query($node, q{
+    CREATE EXTENSION rswebhook;
+    INSERT INTO rswebhook.destination (name, url, paused) VALUES ('shop', 'http://127.0.0.1:1/', true), ('crm', 'http://127.0.0.1:1/', true);
+    SELECT rswebhook.grant_sender('tenant');
+    SELECT rswebhook_revoke_send('tenant');
+    SELECT rswebhook_grant_send('tenant', 'shop');
+    GRANT EXECUTE ON FUNCTION rswebhook_send TO pg_database_owner;
+    ALTER DATABASE owned OWNER TO tenant}, 'owned');
+my $tenant = Session->new($node, 'owned');
+$tenant->query('SET SESSION AUTHORIZATION tenant');
+is($tenant->query(q{SELECT rswebhook_send('{}', 'crm') IS NOT NULL}), 't', 'the owner of a database may send anywhere if that was granted');
+query($node, 'ALTER DATABASE owned OWNER TO postgres');
+$tenant->start(q{SELECT rswebhook_send('{}', 'crm')});
+like(error_of($tenant), qr/permission denied for destination "crm"/, 'and not any more once it is somebody else\'s');
+(undef, undef, my $looks) = $node->psql('owned', q{SET ROLE tenant; SELECT rswebhook_transform('{}'::jsonb, 'crm'::text)});
+like($looks, qr/permission denied for function rswebhook_transform/, 'nor does it look at what would be sent there');
+
+# Rows without the mark bind nobody, of which an adopted database is told
+query($node, q{CREATE DATABASE bare});
+query($node, q{CREATE EXTENSION rswebhook; INSERT INTO rswebhook.sender VALUES ('tenant', 1)}, 'bare');
+(undef, undef, my $adopted) = $node->psql('bare', 'SELECT rswebhook_adopt()');
+like($adopted, qr/WARNING:  roles have destinations in rswebhook.sender, and nothing that binds them to these: tenant\n.*HINT/s, 'adopt tells of roles that are not bound');
+query($node, q{SELECT rswebhook_revoke_send('tenant')}, 'bare');
+(undef, undef, $adopted) = $node->psql('bare', 'SELECT rswebhook_adopt()');
+is($adopted, '', 'until they are');
+
 $node->stop;
 done_testing();
 

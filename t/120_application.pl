@@ -7,7 +7,9 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use Encode qw(decode);
 use RswebhookTest;
+use Session;
 use Test::More;
 
 my $node = new_node('application');
@@ -189,6 +191,18 @@ query($node, q{CREATE OR REPLACE TRIGGER send AFTER INSERT ON wide FOR EACH ROW 
 ($code, undef, $err) = $node->psql('postgres', q{INSERT INTO wide (id, a) VALUES (2, repeat('[', 20000))});
 like($err, qr/ERROR:  event is nested too deeply/, 'or else it says what is wrong');
 
+# Nor is what is read, and was written where the stack was larger
+query($node, q{
+    CREATE TABLE deep (id integer, value jsonb, note text);
+    CREATE TRIGGER send AFTER UPDATE ON deep FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('there');
+    TRUNCATE rswebhook.delivery;
+    SET max_stack_depth = '3MB';
+    INSERT INTO deep VALUES (1, (repeat('[', 15000) || repeat(']', 15000))::jsonb)});
+($code, undef, $err) = $node->psql('postgres', q{SET max_stack_depth = '500kB'; UPDATE deep SET note = 'x'});
+is($code, 0, 'deep JSON of another column does not fail an update') or diag($err);
+is(query($node, q{SELECT count(*), min(error), min(destination) FROM refused()}),
+    '1|trigger "send": event is nested too deeply: It takes more of the stack than max_stack_depth to read it.|there', 'it is refused as well');
+
 # What is told to whom: not what is in columns that he may not read
 query($node, q{
     CREATE ROLE writer;
@@ -196,13 +210,13 @@ query($node, q{
         ev jsonb DEFAULT '{}', headed jsonb DEFAULT '{"header": {"hush hush": "x"}}', target text DEFAULT 'hush');
     GRANT INSERT (id) ON hidden TO writer});
 foreach my $case (
-    [ "'event=pay', 'destination=there'", 'pay', qr/hush/ ],
+    [ "'event=pay', 'destination=there'", 'pay', qr/hush/, qr/json: Expected string or "}", but found|Token "\*\*\*" is invalid/ ],
     [ "'event=headed', 'destination=there'", 'headed', qr/hush/ ],
     [ "'event=ev', 'destination=there', 'deliver_after=after'", 'ev, after', qr/2999/ ],
     [ "'event=ev', 'destination=there', 'expires_after=life'", 'ev, life', qr/900/ ],
     [ "'event=ev', 'destination_column=target'", 'ev, target', qr/hush/ ])
 {
-    my ($options, $columns, $value) = @$case;
+    my ($options, $columns, $value, $recorded) = @$case;
 
     foreach my $raise ('', ", 'on_error=raise'")
     {
@@ -211,7 +225,7 @@ foreach my $case (
         my ($code, undef, $said) = $node->psql('postgres', 'SET ROLE writer; INSERT INTO hidden (id) VALUES (1)');
         like($said, $raise ? qr/ERROR/ : qr/WARNING/, "$options$raise: it is told");
         unlike($said, $value, 'without the value');
-        like(query($node, 'SELECT error FROM refused()'), $value, 'which is on record') unless $raise;
+        like(query($node, 'SELECT error FROM refused()'), $recorded // $value, 'which is on record') unless $raise;
         query($node, "GRANT SELECT ($columns) ON hidden TO writer");
         ($code, undef, $said) = $node->psql('postgres', 'SET ROLE writer; INSERT INTO hidden (id) VALUES (1)');
         like($said, $value, 'to those who may read it, with the value');
@@ -236,6 +250,115 @@ query($node, q{
 my ($ended, undef, $told) = $node->psql('postgres', q{SET exit_on_error = on; INSERT INTO texts VALUES ('no json')});
 is($ended, 0, 'exit_on_error: the write stands');
 like($told, qr/WARNING/, 'with a warning');
+
+# A reason is one short line, without what PostgreSQL quotes of what it cannot read
+query($node, q{
+    TRUNCATE rswebhook.delivery;
+    CREATE TABLE jottings (event text);
+    CREATE TRIGGER send AFTER INSERT ON jottings FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('destination=there');
+    CREATE OR REPLACE FUNCTION odd_json(odd) RETURNS json LANGUAGE plpgsql AS $$
+        BEGIN RAISE E'line\n\ttwo %', repeat('é', 1000000) USING DETAIL = E'and\nmore ' || repeat('x', 1000000); END $$});
+foreach my $case (
+    [ q{jottings SELECT repeat('A', 900000)}, qr/^trigger "send": invalid input syntax for type json: Token "\*\*\*"\.\.\.$/ ],
+    [ q{jottings VALUES ('{"iban": DE0212345678}')}, qr/^trigger "send": invalid input syntax for type json: Token "\*\*\*" is invalid\.$/ ],
+    [ q{jottings VALUES ('{"iban" "DE0212345678"}')}, qr/^trigger "send": invalid input syntax for type json: Expected ":", but found "\*\*\*"\.$/ ],
+    [ q{odds VALUES (1, 'x')}, qr/^trigger "send": line  two \x{e9}+\.\.\.: and more x+\.\.\.$/ ])
+{
+    my ($values, $reason) = @$case;
+    my (undef, undef, $warned) = $node->psql('postgres', "INSERT INTO $values");
+    my $error = decode('UTF-8', query($node, 'SELECT error FROM rswebhook.delivery'));
+
+    like($error, $reason, substr($values, 0, 40) . ': the reason is one line');
+    unlike($error, qr/DE02/, 'without a value');
+    cmp_ok(length($error), '<=', 1000, 'of 1,000 bytes');
+    like($warned, qr/WARNING/, 'and so is what is warned of');
+    cmp_ok(length($warned), '<', 2000, 'which is short');
+    query($node, 'TRUNCATE rswebhook.delivery');
+}
+
+# A transaction is warned once of each trigger, of all that partitions have made of it
+query($node, q{
+    CREATE TABLE whole (id integer) PARTITION BY LIST (id);
+    SELECT format('CREATE TABLE part_%s PARTITION OF whole FOR VALUES IN (%s)', n, n) FROM generate_series(0, 29) AS n \gexec
+    CREATE TABLE several (id integer);
+    SET check_function_bodies = off;
+    CREATE TRIGGER send AFTER INSERT ON whole FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('nowhere');
+    SELECT format('CREATE TRIGGER t%s AFTER INSERT ON several FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger(''nowhere'')', n)
+        FROM generate_series(1, 120) AS n \gexec
+    });
+foreach my $case (
+    [ 'INSERT INTO whole SELECT n % 30 FROM generate_series(1, 90) AS n', 1, 0 ],
+    [ 'BEGIN; INSERT INTO whole VALUES (1); SAVEPOINT s; INSERT INTO whole VALUES (2); ROLLBACK TO s; INSERT INTO whole VALUES (3); COMMIT', 1, 0 ],
+    [ 'INSERT INTO whole VALUES (1); INSERT INTO whole VALUES (2)', 2, 0 ],
+    [ 'INSERT INTO several SELECT generate_series(1, 3)', 101, 1 ])
+{
+    my ($statement, $warnings, $others) = @$case;
+    my (undef, undef, $warned) = $node->psql('postgres', $statement);
+
+    is(scalar(() = $warned =~ /WARNING/g), $warnings, "$statement: is warned of once");
+    is(scalar(() = $warned =~ /WARNING:  and others: more than 100 triggers/g), $others, 'and of others once for all');
+}
+query($node, 'TRUNCATE rswebhook.delivery, rswebhook.event CASCADE');
+
+# The hint names triggers only to whoever may see which destination it is about
+query($node, q{
+    CREATE TABLE secretive (id integer, target text DEFAULT 'hush');
+    GRANT INSERT (id) ON secretive TO writer;
+    SET check_function_bodies = off;
+    CREATE TABLE others (id integer);
+    CREATE TRIGGER named AFTER INSERT ON others FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('hush');
+    CREATE TRIGGER send AFTER INSERT ON secretive FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('', '', 'destination_column=target')});
+(undef, undef, my $hinted) = $node->psql('postgres', 'SET ROLE writer; INSERT INTO secretive (id) VALUES (1)');
+like($hinted, qr/WARNING:  destination "\*\*\*" does not exist/, 'the destination is hidden');
+unlike($hinted, qr/named/, 'and so are the triggers that name it');
+query($node, 'GRANT SELECT ON secretive TO writer');
+(undef, undef, $hinted) = $node->psql('postgres', 'SET ROLE writer; INSERT INTO secretive (id) VALUES (1)');
+like($hinted, qr/"hush" does not exist.*Triggers that name it: "named" on others/s, 'but not from whoever may read the column');
+
+# A table that somebody changes between two rows of a statement, the first of which was fine
+query($node, q{
+    CREATE ROLE limited;
+    SELECT rswebhook_grant_send('limited', 'there');
+    SELECT rswebhook_grant_send('limited', 'once');
+    CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS
+        $$BEGIN IF NEW.id = 2 THEN PERFORM pg_advisory_xact_lock_shared(1); END IF; RETURN NULL; END$$;
+    CREATE TABLE slow (id integer, target text);
+    CREATE TRIGGER a AFTER INSERT ON slow FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('', '', 'destination_column=target');
+    CREATE TRIGGER b AFTER INSERT ON slow FOR EACH ROW EXECUTE FUNCTION waits();
+    CREATE TABLE slow_and_limited (LIKE slow);
+    ALTER TABLE slow_and_limited OWNER TO limited;
+    CREATE TABLE slow_to_all (LIKE slow);
+    CREATE TRIGGER a AFTER INSERT ON slow_to_all FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('');
+    CREATE TRIGGER b AFTER INSERT ON slow_to_all FOR EACH ROW EXECUTE FUNCTION waits();
+    SET check_function_bodies = off;
+    CREATE TRIGGER a AFTER INSERT ON slow_and_limited FOR EACH ROW EXECUTE FUNCTION rswebhook_trigger('', '', 'destination_column=target');
+    CREATE TRIGGER b AFTER INSERT ON slow_and_limited FOR EACH ROW EXECUTE FUNCTION waits()});
+my $holding = Session->new($node);
+my $sending = Session->new($node);
+foreach my $case (
+    [ 'slow', 'there', 'TABLE rswebhook.destination RENAME COLUMN headers TO mine', 'TABLE rswebhook.destination RENAME COLUMN mine TO headers' ],
+    [ 'slow', 'there', 'TABLE rswebhook.destination RENAME TO mine', 'TABLE rswebhook.mine RENAME TO destination' ],
+    [ 'slow_to_all', 'there', 'TABLE rswebhook.destination RENAME COLUMN filter TO mine', 'TABLE rswebhook.destination RENAME COLUMN mine TO filter' ],
+    [ 'slow_and_limited', 'there', 'TABLE rswebhook.sender RENAME COLUMN role TO mine', 'TABLE rswebhook.sender RENAME COLUMN mine TO role' ],
+    [ 'slow_and_limited', 'there', 'TABLE rswebhook.sender RENAME TO mine', 'TABLE rswebhook.mine RENAME TO sender' ],
+    [ 'slow', 'there', 'SCHEMA rswebhook RENAME TO mine', 'SCHEMA mine RENAME TO rswebhook' ])
+{
+    my ($table, $target, $change, $back) = @$case;
+
+    query($node, 'TRUNCATE rswebhook.delivery, rswebhook.queue');
+    $holding->query('SELECT pg_advisory_lock(1)');
+    $sending->start("INSERT INTO $table SELECT n, '$target' FROM generate_series(1, 4) AS n");
+    ok(wait_for_query($node, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}, '1'), "$change: a statement is between two rows");
+    query($node, "ALTER $change");
+    $holding->query('SELECT pg_advisory_unlock(1)');
+    $sending->finish;
+    is(query($node, "SELECT count(*) FROM $table; TRUNCATE $table"), '4', "$change: it writes all");
+    query($node, "ALTER $back");
+    # without the schema there is no place for records
+    like(query($node, q{SELECT (SELECT count(*) FROM rswebhook.queue) || ' ' || (SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'refused')}),
+        $change =~ /SCHEMA/ ? qr/^4 0$/ : $table eq 'slow_to_all' ? qr/^4 2$/ : qr/^2 2$/, "$change: what cannot be sent is on record");
+}
+$_->close foreach $holding, $sending;
 
 $node->stop;
 done_testing();

@@ -21,8 +21,8 @@ my $node = new_node('filter_errors');
 query($node, q{
     INSERT INTO rswebhook.destination (name, url, paused) VALUES ('slow', 'http://127.0.0.1:1/', true);
     CREATE TABLE slow AS SELECT jsonb_build_object(
-        'a', (SELECT jsonb_agg(repeat('a', 240) || lpad(n::text, 6)) FROM generate_series(1, 1990) AS n),
-        'b', (SELECT jsonb_agg(repeat('a', 240) || lpad((n + 5000)::text, 6)) FROM generate_series(1, 1990) AS n)) AS event;
+        'a', (SELECT jsonb_agg(repeat('a', 90) || lpad(n::text, 6)) FROM generate_series(1, 1990) AS n),
+        'b', (SELECT jsonb_agg(repeat('a', 90) || lpad((n + 5000)::text, 6)) FROM generate_series(1, 1990) AS n)) AS event;
     CREATE TABLE box (event jsonb);
     CREATE TRIGGER webhook AFTER INSERT ON box FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox()});
 my @survivors;

@@ -179,15 +179,18 @@ accept_ordering_key(const char *key, Refusal *refusal)
  * ---------------------------------------------------------------------
  */
 
-/* The same whether there is one of this name: it may be somebody else's. */
+/* Told the same whether there is one of this name: it may be somebody else's. */
 static bool
-refuse_to_sender(const char *name, const Sender *sender, Refusal *refusal)
+refuse_to_sender(const char *name, const Sender *sender, bool nameless, Refusal *refusal)
 {
-	return refusal_set(refusal, ERRCODE_INSUFFICIENT_PRIVILEGE,
+	(void) refusal_set(refusal, ERRCODE_INSUFFICIENT_PRIVILEGE,
 				  psprintf("permission denied for destination \"%s\"", encoding_quotable(name, strlen(name))),
 				  psprintf("Role \"%s\" may send only to the destinations that it was granted.",
 						   GetUserNameFromId(sender->role, false)),
 				  "The owner of the extension grants them with rswebhook_grant_send().");
+	refusal->denied = true;
+	refusal->nameless = nameless;
+	return false;
 }
 
 bool
@@ -196,7 +199,7 @@ accept_sender(const char *name, const Sender *sender, NamedDestination *dest, Re
 	if (!destination_named(name, dest))
 		*dest = (NamedDestination) {0};
 	return sender->everywhere || (dest->id != 0 && sender_may_send(sender, dest->id)) ||
-		refuse_to_sender(name, sender, refusal);
+		refuse_to_sender(name, sender, dest->id == 0, refusal);
 }
 
 /* An order, not an offer: filters have no say. */

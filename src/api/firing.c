@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "api/firing.h"
+#include "api/trigger_names.h"
 #include "api/warn.h"
 #include "base/encoding.h"
 
@@ -49,13 +50,27 @@ raises(const Trigger *trigger)
 	return false;
 }
 
+/* What it names, by arguments of which others cannot be read. */
+static const char *
+named_destination(const Trigger *trigger)
+{
+	if (trigger_names_function(trigger->tgfoid) == OUR_TRIGGER)
+		return trigger->tgnargs > 0 && trigger->tgargs[0][0] != '\0' ? trigger->tgargs[0] : NULL;
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		if (strncmp(trigger->tgargs[i], "destination=", strlen("destination=")) == 0)
+			return trigger->tgargs[i] + strlen("destination=");
+	}
+	return NULL;
+}
+
 Datum
 firing_without_plan(TriggerData *trigdata, const Refusal *refusal)
 {
 	TriggerEvent event = trigdata->tg_event;
 
-	warn_refused(raises(trigdata->tg_trigger), trigdata->tg_trigger, NULL, (Datum) 0, NULL,
-				 GetCurrentTimestamp(), refusal, refusal);
+	warn_refused(raises(trigdata->tg_trigger), trigdata->tg_trigger, named_destination(trigdata->tg_trigger),
+				 (Datum) 0, NULL, GetCurrentTimestamp(), false, refusal, refusal);
 	/* before or instead of a change, what is returned is the row that becomes of it */
 	if (!TRIGGER_FIRED_FOR_ROW(event) || TRIGGER_FIRED_AFTER(event))
 		return PointerGetDatum(NULL);
@@ -106,11 +121,53 @@ may_read(const Firing *firing, const Bitmapset *columns)
 	return true;
 }
 
+void
+firing_error_too_deep(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("event is nested too deeply"),
+			 errdetail("It takes more of the stack than max_stack_depth to read it."),
+			 errhint("Nest its arrays and objects less deeply.")));
+}
+
+typedef struct Preparing
+{
+	Firing	   *firing;
+	void		(*prepare) (void *firing);
+} Preparing;
+
+/*
+ * How deep a value is nested is the row's own matter, as it may have been written under a
+ * larger max_stack_depth; what a function of somebody's does is not.
+ */
+static void
+prepare_as_deep(void *arg)
+{
+	Preparing  *preparing = arg;
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		preparing->prepare(preparing->firing);
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_STATEMENT_TOO_COMPLEX || preparing->firing->policy->may_fail)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(caller);
+		FlushErrorState();
+		firing_error_too_deep();
+	}
+	PG_END_TRY();
+}
+
 /* Nearly always, nothing can fail that is not told instead.  openly: an error is told as it is. */
 static void
 prepare_event(Firing *firing, bool openly, Size size, void (*prepare) (void *firing), void (*name) (void *firing))
 {
 	const FiringPolicy *policy = firing->policy;
+	Preparing	preparing = {firing, prepare};
 	Refusal		ignored;
 
 	firing->accepted = false;
@@ -122,10 +179,14 @@ prepare_event(Firing *firing, bool openly, Size size, void (*prepare) (void *fir
 			(void) warn_try(name, firing, &ignored);	/* nothing else is fetched */
 		return;
 	}
-	if (openly || (policy->trust == SEND_PLAIN && size < SMALL && !policy->may_fail))
+	if (openly || (policy->trust.level == SEND_PLAIN && size < SMALL && !policy->may_fail))
 		prepare(firing);
-	else if (!warn_try(prepare, firing, &firing->refusal))
+	else if (!warn_try(prepare_as_deep, &preparing, &firing->refusal))
+	{
 		firing->accepted = false;
+		if (firing->destination == NULL && !policy->raises)
+			(void) warn_try(name, firing, &ignored);
+	}
 }
 
 /* A message without a value that it quotes. */
@@ -156,8 +217,9 @@ refusal_to_tell(const Firing *firing)
 		told.detail = "What is wrong with it may quote columns that you may not read.";
 	if (told.value != NULL)
 		told.message = without(told.message, told.value);
-	if (policy->destination_column > 0 && firing->destination != NULL &&
-		!may_read(firing, bms_make_singleton(policy->destination_column)))
+	told.hidden = policy->destination_column > 0 &&
+		!may_read(firing, bms_make_singleton(policy->destination_column));
+	if (told.hidden && firing->destination != NULL)
 		told.message = without(told.message, firing->destination);
 	return told;
 }
@@ -167,11 +229,10 @@ refuse(Firing *firing)
 {
 	Refusal		told = refusal_to_tell(firing);
 	Datum		event = firing->prepared.event != (Datum) 0 ? firing->prepared.event : firing->event;
-	/* an error before it was known whether it may be sent there is not a record of what may */
 	bool		unknown = firing->refusal.caught && firing->prepared.event != (Datum) 0 && !firing->prepared.permitted;
 
-	warn_refused(firing->policy->raises, firing->trigdata->tg_trigger, unknown ? NULL : firing->destination,
-				 event, firing->prepared.ordering_key, firing->sending.now, &firing->refusal, &told);
+	warn_refused(firing->policy->raises, firing->trigdata->tg_trigger, firing->destination, event,
+				 firing->prepared.ordering_key, firing->sending.now, unknown, &firing->refusal, &told);
 }
 
 void
@@ -181,6 +242,8 @@ firing_send(Firing *firing, Size size, void (*prepare) (void *firing), void (*na
 	MemoryContext caller = MemoryContextSwitchTo(firing->sending.each);
 	bool		openly = policy->raises && may_read(firing, policy->columns);
 
+	if (!openly)
+		warn_doubt(&policy->trust, firing->sending.now);
 	prepare_event(firing, openly, size, prepare, name);
 	if (firing->accepted)
 		firing->accepted = warn_store(openly, &policy->trust, &firing->sending, &firing->prepared, &firing->refusal);

@@ -52,6 +52,9 @@ extern Datum firing_without_plan(TriggerData *trigdata, const Refusal *refusal);
 extern bool firing_begin(Firing *firing, FunctionCallInfo fcinfo, const char *function);
 extern void firing_end(Firing *firing);
 
+/* Raises an error: what is to be sent is nested too deeply. */
+extern void firing_error_too_deep(void);
+
 /*
  * Sends an event, or records that it was refused.  prepare makes it and fills in the
  * members above, of which accepted is false so far; it reads only.  size: what its row has

@@ -260,11 +260,7 @@ parse_json(const char *text)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(caller);
 		FlushErrorState();
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("event is nested too deeply"),
-				 errdetail("It takes more of the stack than max_stack_depth to read it."),
-				 errhint("Nest its arrays and objects less deeply.")));
+		firing_error_too_deep();
 	}
 	PG_END_TRY();
 	return json;

@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
+
 #include "api/refusal.h"
 
 bool
@@ -27,6 +29,19 @@ refusal_set_quoting(Refusal *refusal, int sqlerrcode, const char *message, const
 	(void) refusal_set(refusal, sqlerrcode, message, detail, hint);
 	refusal->value = value;
 	return false;
+}
+
+char *
+refusal_quoted(const char *name)
+{
+	StringInfoData quoted;
+
+	initStringInfo(&quoted);
+	appendStringInfoChar(&quoted, '"');
+	for (const char *c = name; *c != '\0'; c++)
+		appendStringInfo(&quoted, *c == '"' ? "\"%c" : "%c", *c);
+	appendStringInfoChar(&quoted, '"');
+	return quoted.data;
 }
 
 void

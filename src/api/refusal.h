@@ -19,6 +19,9 @@ typedef struct Refusal
 	const char *value;			/* of the row, that the message quotes; NULL: none */
 	bool		detail_quotes;	/* the detail may quote a value of the row */
 	bool		caught;			/* an error's, which may quote anything of the row */
+	bool		hidden;			/* from whoever is told: which destination */
+	bool		denied;			/* that it may be sent there */
+	bool		nameless;		/* there is no destination of that name, which not everybody hears */
 } Refusal;
 
 /* For the rules: take note, and return false. */
@@ -28,6 +31,9 @@ extern bool refusal_set(Refusal *refusal, int sqlerrcode, const char *message, c
 /* Likewise, of a message that quotes a value of the row, which is not everybody's. */
 extern bool refusal_set_quoting(Refusal *refusal, int sqlerrcode, const char *message, const char *value,
 								const char *detail, const char *hint);
+
+/* A name in quotes, in which those of its own are doubled. */
+extern char *refusal_quoted(const char *name);
 
 /* As an error, or at another level; where: a line of context, or NULL. */
 extern void refusal_report(const Refusal *refusal, int elevel, const char *where);

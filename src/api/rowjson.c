@@ -7,7 +7,8 @@
  * found out once and not for each row, which is most of what such a call takes.  And
  * what is sent does not depend on the settings of whoever changes a row: it is as under
  * TimeZone UTC, DateStyle ISO, IntervalStyle iso_8601, bytea_output hex and
- * extra_float_digits 1.
+ * extra_float_digits 1, and names of objects and money as with an empty search_path,
+ * quote_all_identifiers off and lc_monetary C.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -32,6 +33,7 @@
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
+#include "utils/typcache.h"
 
 #include "api/object.h"
 #include "api/rowjson.h"
@@ -44,6 +46,7 @@ typedef struct ColumnJson
 	const char *key;
 	int			key_len;
 	FmgrInfo	to_jsonb;		/* of other types than those below */
+	bool		has_names;
 } ColumnJson;
 
 struct RowJson
@@ -58,13 +61,15 @@ struct RowJson
  * Settings
  * ---------------------------------------------------------------------
  */
-static const struct
+typedef struct Setting
 {
 	const char *name;
 	const char *value;
 	const char *same;			/* another value that shows all the same */
 	const char *beginning;		/* likewise, with any end; NULL: there is none */
-}			settings[] = {
+} Setting;
+
+static const Setting settings[] = {
 	{"TimeZone", "UTC", "Etc/UTC", NULL},
 	{"DateStyle", "ISO", "ISO", "ISO, "},
 	{"IntervalStyle", "iso_8601", "iso_8601", NULL},
@@ -72,32 +77,50 @@ static const struct
 	{"extra_float_digits", "1", "1", NULL}
 };
 
-static bool
-is_as_pinned(int i)
-{
-	const char *now = GetConfigOption(settings[i].name, false, false);
+/* Only for the types that follow them: functions of other ones may need the search_path. */
+static const Setting settings_of_names[] = {
+	{"search_path", "pg_catalog", "pg_catalog", NULL},
+	{"quote_all_identifiers", "off", "off", NULL},
+	{"lc_monetary", "C", "POSIX", NULL}
+};
 
-	return strcmp(now, settings[i].value) == 0 || strcmp(now, settings[i].same) == 0 ||
-		(settings[i].beginning != NULL &&
-		 strncmp(now, settings[i].beginning, strlen(settings[i].beginning)) == 0);
+static bool
+is_as_pinned(const Setting *setting)
+{
+	const char *now = GetConfigOption(setting->name, false, false);
+
+	return strcmp(now, setting->value) == 0 || strcmp(now, setting->same) == 0 ||
+		(setting->beginning != NULL && strncmp(now, setting->beginning, strlen(setting->beginning)) == 0);
 }
 
 /* -1: all of them are so already. */
 static int
-settings_pin(void)
+pin(const Setting *wanted, int count)
 {
 	int			level = -1;
 
-	for (int i = 0; i < lengthof(settings); i++)
+	for (int i = 0; i < count; i++)
 	{
-		if (is_as_pinned(i))
+		if (is_as_pinned(&wanted[i]))
 			continue;
 		if (level < 0)
 			level = NewGUCNestLevel();
-		(void) set_config_option(settings[i].name, settings[i].value, PGC_USERSET, PGC_S_SESSION,
+		(void) set_config_option(wanted[i].name, wanted[i].value, PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 	}
 	return level;
+}
+
+static int
+settings_pin(void)
+{
+	return pin(settings, lengthof(settings));
+}
+
+static int
+names_pin(bool wanted)
+{
+	return wanted ? pin(settings_of_names, lengthof(settings_of_names)) : -1;
 }
 
 static void
@@ -137,6 +160,49 @@ is_plain(Oid type)
 		default:
 			return false;
 	}
+}
+
+static bool has_names(Oid type);
+
+static bool
+has_column_with_names(Oid type)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
+	bool		has = false;
+
+	for (int i = 0; i < desc->natts && !has; i++)
+		has = !TupleDescAttr(desc, i)->attisdropped && has_names(TupleDescAttr(desc, i)->atttypid);
+	ReleaseTupleDesc(desc);
+	return has;
+}
+
+/* Is it, or is there in it, one whose text follows settings_of_names? */
+static bool
+has_names(Oid type)
+{
+	check_stack_depth();
+	type = getBaseType(type);
+	switch (type)
+	{
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGCLASSOID:
+		case REGCOLLATIONOID:
+		case REGTYPEOID:
+		case REGROLEOID:
+		case REGNAMESPACEOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+		case CASHOID:
+			return true;
+		default:
+			break;
+	}
+	if (OidIsValid(get_element_type(type)))
+		return has_names(get_element_type(type));
+	return get_typtype(type) == TYPTYPE_COMPOSITE && has_column_with_names(type);
 }
 
 /* It asks for the type of its argument: it is called as if from an expression. */
@@ -182,6 +248,7 @@ rowjson_make(TupleDesc desc, const bool *chosen)
 		column->key_len = strlen(column->key);
 		if (!is_plain(column->type))
 			rows->may_fail = true;
+		column->has_names = has_names(column->type);
 		rows->last = i + 1;
 		rows->ncolumns++;
 	}
@@ -306,6 +373,8 @@ set_numeric_column(JsonbValue *value, Datum datum)
 static void
 set_value(JsonbValue *value, const ColumnJson *column, Datum datum)
 {
+	int			level;
+
 	char		buffer[FLOAT_SHORTEST_DECIMAL_LEN > DOUBLE_SHORTEST_DECIMAL_LEN ?
 					   FLOAT_SHORTEST_DECIMAL_LEN : DOUBLE_SHORTEST_DECIMAL_LEN];
 
@@ -358,7 +427,9 @@ set_value(JsonbValue *value, const ColumnJson *column, Datum datum)
 			object_set_jsonb(value, DatumGetJsonbP(datum));
 			break;
 		default:
+			level = names_pin(column->has_names);
 			object_set_jsonb(value, DatumGetJsonbP(FunctionCall1(unconstify(FmgrInfo *, &column->to_jsonb), datum)));
+			settings_unpin(level);
 	}
 }
 
@@ -398,6 +469,7 @@ rowjson_text(TupleDesc desc, int attnum, const Datum *values, const bool *nulls)
 	bool		is_varlena;
 	char	   *shown;
 	int			level;
+	int			names_level;
 
 	if (nulls[attnum - 1])
 		return NULL;
@@ -421,7 +493,9 @@ rowjson_text(TupleDesc desc, int attnum, const Datum *values, const bool *nulls)
 	}
 	getTypeOutputInfo(type, &function, &is_varlena);
 	level = settings_pin();
+	names_level = names_pin(has_names(type));
 	shown = OidOutputFunctionCall(function, values[attnum - 1]);
+	settings_unpin(names_level);
 	settings_unpin(level);
 	return shown;
 }

@@ -51,8 +51,9 @@ send_prepare(const Sending *sending, Datum event, const SendOptions *options, Pr
 	Refusal		denied;
 
 	*prepared = (Prepared) {.event = event, .ordering_key = options->ordering_key};
-	prepared->permitted = options->destination == NULL ||
-		accept_sender(options->destination, &sending->sender, &dest, &denied);
+	prepared->permitted = options->destination == NULL || sending->sender.everywhere;
+	if (options->destination != NULL)
+		prepared->permitted = accept_sender(options->destination, &sending->sender, &dest, &denied);
 	prepared->checked = accept_event(event, options->enrich, sending->now, refusal);
 	if (prepared->checked != NULL && gateway_is_wanted(options->enrich))
 		prepared->event = JsonbPGetDatum(prepared->checked);

@@ -39,14 +39,23 @@ extern int64 send_store(Sending *sending, const Prepared *prepared);
 extern void send_end(Sending *sending);
 
 /*
- * For triggers that must not fail: prepare has gone well before, and all is written
- * without a statement of which somebody's triggers are part.
+ * For triggers that must not fail, what is known of a statement's sends.  Plain: prepare
+ * has gone well before, and all is written without a statement of which somebody's triggers
+ * are part.
  */
-typedef enum SendTrust
+typedef enum SendTrustLevel
 {
 	SEND_UNTRIED,
 	SEND_PLAIN,
 	SEND_MAY_FAIL
+} SendTrustLevel;
+
+/* Good as long as these are the same. */
+typedef struct SendTrust
+{
+	SendTrustLevel level;
+	uint64		changes;		/* of our tables */
+	int16		ring_part;
 } SendTrust;
 
 #endif							/* RSWEBHOOK_SEND_H */

@@ -45,12 +45,26 @@ static struct
 }			known[8];
 static int	next_known = 0;
 static uint64 changes = 0;
+static Oid	table = InvalidOid;		/* rswebhook.sender, as it was found last */
 
 static void
 forget(Datum arg, int cacheid, uint32 hashvalue)
 {
 	memset(known, 0, sizeof(known));
 	changes++;
+}
+
+static void
+relcache_callback(Datum arg, Oid relid)
+{
+	if (relid == table || relid == InvalidOid)
+		changes++;
+}
+
+uint64
+sender_changes(void)
+{
+	return changes;
 }
 
 static bool
@@ -64,6 +78,8 @@ is_known(Oid function, Oid role)
 		CacheRegisterSyscacheCallback(NAMESPACEOID, forget, (Datum) 0);	/* where the mark is */
 		CacheRegisterSyscacheCallback(AUTHOID, forget, (Datum) 0);
 		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget, (Datum) 0);
+		CacheRegisterSyscacheCallback(DATABASEOID, forget, (Datum) 0);	/* whose owner is pg_database_owner */
+		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
 		registered = true;
 	}
 	for (int i = 0; i < lengthof(known); i++)
@@ -248,7 +264,8 @@ sender_may_send(const Sender *sender, int32 destination_id)
 
 	if (sender->everywhere)
 		return true;
-	rel = table_open(tables_relation("sender"), AccessShareLock);
+	table = tables_relation("sender");
+	rel = table_open(table, AccessShareLock);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < sender->ngranted && !may; i++)
 		may = has_row(rel, snapshot, sender->granted[i], destination_id);

@@ -32,6 +32,9 @@ typedef struct Sender
  */
 extern Sender sender_of(Oid function, Oid role);
 
+/* Goes up when rights, or the table, may have become other ones. */
+extern uint64 sender_changes(void);
+
 extern bool sender_may_send(const Sender *sender, int32 destination_id);
 
 #endif							/* RSWEBHOOK_SENDER_H */

@@ -77,6 +77,21 @@ table_of_trigger(Relation catalog, Oid trigger, Oid *parent)
 }
 
 Oid
+trigger_names_original(Oid trigger)
+{
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	Oid			original = trigger;
+
+	while (OidIsValid(trigger))
+	{
+		original = trigger;
+		(void) table_of_trigger(catalog, trigger, &trigger);
+	}
+	table_close(catalog, AccessShareLock);
+	return original;
+}
+
+Oid
 trigger_names_owner_of(Oid table)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));

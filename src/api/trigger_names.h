@@ -31,6 +31,9 @@ extern Oid	trigger_names_owner_of(Oid table);
  */
 extern Oid	trigger_names_owner(Relation rel, Oid trigger);
 
+/* That on the partitioned table for which a partition's trigger was made. */
+extern Oid	trigger_names_original(Oid trigger);
+
 /*
  * The triggers of the database that name a destination, as a sentence; NULL: none does.
  * In the current memory context.

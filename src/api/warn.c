@@ -11,13 +11,22 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
 
 #include "api/send.h"
+#include "api/sender.h"
+#include "api/sink.h"
 #include "api/trigger_names.h"
 #include "api/warn.h"
 #include "base/subtransaction.h"
 #include "destination/named.h"
+#include "destination/table.h"
+#include "shmem/changes.h"
 #include "tables/message.h"
+#include "tables/tables.h"
 
 const char *const warn_on_error_values[] = {"warn", "raise", NULL};
 
@@ -30,6 +39,56 @@ is_the_applications(int sqlerrcode)
 		sqlerrcode == ERRCODE_DATA_CORRUPTED || sqlerrcode == ERRCODE_INDEX_CORRUPTED;
 }
 
+/* Of each of an error's texts: whoever reads it in a log or a table reads one line. */
+#define MAX_TEXT	500
+
+/* In one line, of no more than so many bytes. */
+static char *
+in_one_line(const char *text, int max)
+{
+	int			len = strlen(text);
+	char	   *line = len <= max ? pstrdup(text) :
+		psprintf("%.*s...", pg_mbcliplen(text, len, max - 3), text);
+
+	for (char *c = line; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c < ' ' || *c == '\x7f')
+			*c = ' ';
+	}
+	return line;
+}
+
+/*
+ * Without what PostgreSQL quotes of a value that it cannot read: from the first quotes
+ * that do not have one character in them, as punctuation has, to the last ones, or to the
+ * end of what in_one_line() has cut off.
+ */
+static char *
+without_quoted(const char *text)
+{
+	static const char cut[] = "...";
+	const char *first = strchr(text, '"');
+	const char *last = strrchr(text, '"');
+	int			len = strlen(text);
+
+	while (first != NULL && first + 2 <= last && first[2] == '"' && first[1] != '"')
+		first = strchr(first + 3, '"');
+	if (first == NULL)
+		return pstrdup(text);
+	if (len >= strlen(cut) && strcmp(text + len - strlen(cut), cut) == 0)
+		last = text + len - strlen(cut) - 1;
+	else if (first == last)
+		return pstrdup(text);
+	return psprintf("%.*s\"***\"%s", (int) (first - text), text, last + 1);
+}
+
+/* Of an error that was caught; NULL: it has none. */
+static const char *
+shown_text(const char *text)
+{
+	return text == NULL ? NULL : in_one_line(text, MAX_TEXT);
+}
+
 bool
 warn_try(void (*step) (void *arg), void *arg, Refusal *refusal)
 {
@@ -40,9 +99,9 @@ warn_try(void (*step) (void *arg), void *arg, Refusal *refusal)
 	if (is_the_applications(error->sqlerrcode))
 		ReThrowError(error);
 	/* a constraint's detail quotes the row */
-	(void) refusal_set(refusal, error->sqlerrcode, error->message,
+	(void) refusal_set(refusal, error->sqlerrcode, shown_text(error->message),
 					   ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ?
-					   NULL : error->detail, error->hint);
+					   NULL : shown_text(error->detail), shown_text(error->hint));
 	refusal->caught = true;
 	return false;
 }
@@ -73,6 +132,19 @@ store_alone(void *arg)
 	store_end(store);
 }
 
+void
+warn_doubt(SendTrust *trust, TimestampTz now)
+{
+	int16		ring_part = tables_ring_part(now);
+	uint64		changes;
+
+	/* whoever changes a table may do so between two rows of a statement */
+	AcceptInvalidationMessages();
+	changes = sink_changes() + sender_changes() + changes_resets();
+	if (trust->changes != changes || trust->ring_part != ring_part)
+		*trust = (SendTrust) {SEND_UNTRIED, changes, ring_part};
+}
+
 bool
 warn_store(bool raises, SendTrust *trust, Sending *sending, const Prepared *prepared, Refusal *refusal)
 {
@@ -80,33 +152,61 @@ warn_store(bool raises, SendTrust *trust, Sending *sending, const Prepared *prep
 
 	if (prepared->count == 0)
 		return true;
-	if (!raises && *trust == SEND_UNTRIED)
-		*trust = warn_try(look_at_store, &looking, refusal) && looking.plain ? SEND_PLAIN : SEND_MAY_FAIL;
-	if (!raises && (*trust == SEND_MAY_FAIL || (prepared->once && !message_is_plain())))
+	if (!raises && trust->level == SEND_UNTRIED)
+		trust->level = warn_try(look_at_store, &looking, refusal) && looking.plain ? SEND_PLAIN : SEND_MAY_FAIL;
+	if (!raises && (trust->level == SEND_MAY_FAIL || (prepared->once && !message_is_plain())))
 		return warn_try(store_alone, unconstify(Prepared *, prepared), refusal);
 	(void) send_store(sending, prepared);
 	return true;
 }
 
-/* Has the transaction been warned of this trigger?  If not, now it has. */
+/* Of so many triggers a transaction is warned, and of others once for all. */
+#define MAX_WARNED	100
+
+/* Those that this transaction has been warned of, in its memory. */
+static HTAB *
+warned_triggers(void)
+{
+	static TransactionId transaction = InvalidTransactionId;
+	static HTAB *warned = NULL;
+	HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(Oid)};
+
+	if (transaction == GetTopTransactionId())
+		return warned;
+	transaction = InvalidTransactionId;
+	control.hcxt = TopTransactionContext;
+	warned = hash_create("rswebhook warned triggers", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	transaction = GetTopTransactionId();
+	return warned;
+}
+
+/*
+ * Has the transaction been warned of this trigger?  If not, now it has, or of there being
+ * others.  Those of partitions are one with what they were made of.
+ */
 static bool
 is_warned(const Trigger *trigger)
 {
-	static TransactionId transaction = InvalidTransactionId;
-	static Oid	warned[16];
-	static int	nwarned = 0;
+	HTAB	   *warned = warned_triggers();
+	Oid			key = trigger->tgisclone ? trigger_names_original(trigger->tgoid) : trigger->tgoid;
+	bool		found;
 
-	if (transaction != GetTopTransactionId())
-		nwarned = 0;
-	transaction = GetTopTransactionId();
-	for (int i = 0; i < nwarned; i++)
+	(void) hash_search(warned, &key, HASH_FIND, &found);
+	if (found)
+		return true;
+	if (hash_get_num_entries(warned) < MAX_WARNED)
 	{
-		if (warned[i] == trigger->tgoid)
-			return true;
+		(void) hash_search(warned, &key, HASH_ENTER, &found);
+		return false;
 	}
-	if (nwarned < lengthof(warned))
-		warned[nwarned++] = trigger->tgoid;
-	return false;
+	key = InvalidOid;
+	(void) hash_search(warned, &key, HASH_ENTER, &found);
+	if (!found)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("and others: more than %d triggers could not send in this transaction", MAX_WARNED),
+				 errhint("What they refused is in rswebhook.delivery.")));
+	return true;
 }
 
 /* The event, if it can be one, is stored without being owed to anybody. */
@@ -130,51 +230,82 @@ store_event(Datum event, const char *ordering_key, TimestampTz now)
 	return id;
 }
 
-static int32
-id_of(const char *name)
+/* How the destination's id is found. */
+typedef enum Finding
 {
-	NamedDestination dest;
-
-	return name != NULL && destination_named(name, &dest) ? dest.id : 0;
-}
+	FIND_NAMED,
+	FIND_IN_ANY,				/* though its table is not as it has to be */
+	FIND_NOT
+} Finding;
 
 /* What is recorded. */
 typedef struct Record
 {
-	const char *destination;
+	const char *trigger;
+	const char *destination;	/* NULL: none is named */
 	Datum		event;
 	const char *ordering_key;
 	TimestampTz now;
 	const char *reason;
+	Finding		finding;
 } Record;
+
+static int32
+id_of(const Record *record)
+{
+	NamedDestination dest;
+
+	if (record->destination == NULL || record->finding == FIND_NOT)
+		return 0;
+	if (record->finding == FIND_IN_ANY)
+		return destination_id_in_any(record->destination);
+	return destination_named(record->destination, &dest) ? dest.id : 0;
+}
+
+/* A reason is one line of no more bytes. */
+#define MAX_REASON	1000
+
+/* No destination has a longer name. */
+#define MAX_DESTINATION_NAME	63
+
+/* Where there is no id, the name is told as rswebhook.refused_for() reads it. */
+static char *
+text_of(const Record *record, int32 id)
+{
+	if (id != 0 || record->destination == NULL || strlen(record->destination) > MAX_DESTINATION_NAME)
+		return in_one_line(psprintf("trigger \"%s\": %s", record->trigger, record->reason), MAX_REASON);
+	return in_one_line(psprintf("trigger %s for %s: %s", refusal_quoted(record->trigger),
+								refusal_quoted(record->destination), record->reason), MAX_REASON);
+}
 
 static void
 write_record(void *arg)
 {
 	const Record *record = arg;
+	int64		event_id = store_event(record->event, record->ordering_key, record->now);
+	int32		id = id_of(record);
 
-	store_refused(store_event(record->event, record->ordering_key, record->now), id_of(record->destination),
-				  record->now, record->reason);
+	store_refused(event_id, id, record->now, text_of(record, id));
 }
 
 /* What was wrong may be so with the record, too: then with less of it. */
 static void
 write_what_can_be(Record *record)
 {
-	const char *destination = record->destination;
+	static const Finding findings[] = {FIND_NAMED, FIND_IN_ANY, FIND_NOT};
 	Refusal		ignored;
 
-	if (warn_try(write_record, record, &ignored))
-		return;
-	record->destination = NULL;
-	if (warn_try(write_record, record, &ignored))
-		return;
-	record->destination = destination;
-	record->event = (Datum) 0;
-	if (warn_try(write_record, record, &ignored))
-		return;
-	record->destination = NULL;
-	(void) warn_try(write_record, record, &ignored);
+	for (int without_event = 0; without_event < 2; without_event++)
+	{
+		if (without_event)
+			record->event = (Datum) 0;
+		for (int i = 0; i < lengthof(findings); i++)
+		{
+			record->finding = findings[i];
+			if (warn_try(write_record, record, &ignored))
+				return;
+		}
+	}
 }
 
 /* A trigger of ours on rswebhook.delivery may be refused as well: of that there is no record. */
@@ -195,28 +326,54 @@ write_once(Record *record)
 	PG_END_TRY();
 }
 
-/* A destination that is not there may have another name now, which triggers do not know. */
+/* A destination that is not there, or not for this role, may have another name now, which triggers do not know. */
 static void
 report_naming(const Refusal *refusal, int elevel, const char *where, const char *destination)
 {
 	Refusal		with_names = *refusal;
 	const char *names = NULL;
 
-	if (refusal->sqlerrcode == ERRCODE_UNDEFINED_OBJECT && destination != NULL)
+	if ((refusal->sqlerrcode == ERRCODE_UNDEFINED_OBJECT || refusal->denied) && destination != NULL && !refusal->hidden)
 		names = trigger_names_of(destination);
 	if (names != NULL)
 		with_names.hint = refusal->hint == NULL ? names : psprintf("%s %s", refusal->hint, names);
 	refusal_report(&with_names, elevel, where);
 }
 
+/* Who may read deliveries may not read payloads. */
+static const char *
+recorded_text(const Refusal *refusal, const char *text)
+{
+	return refusal->caught && ERRCODE_TO_CATEGORY(refusal->sqlerrcode) == ERRCODE_DATA_EXCEPTION ?
+		without_quoted(text) : text;
+}
+
+/* As it is recorded: who reads that may know whether there is such a destination. */
+static const char *
+reason_of(const Refusal *refusal, bool unknown, const char *destination)
+{
+	const char *reason = recorded_text(refusal, refusal->message);
+
+	if (unknown && destination != NULL)
+		reason = psprintf("permission not known for destination %s: %s", refusal_quoted(destination), reason);
+	if (refusal->detail != NULL)
+		reason = psprintf("%s: %s", reason, recorded_text(refusal, refusal->detail));
+	return refusal->nameless ? psprintf("%s There is none of that name.", reason) : reason;
+}
+
 void
 warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum event,
-			 const char *ordering_key, TimestampTz now, const Refusal *refusal, const Refusal *told)
+			 const char *ordering_key, TimestampTz now, bool unknown, const Refusal *refusal, const Refusal *told)
 {
 	char	   *where = psprintf("trigger \"%s\"", trigger->tgname);
-	const char *reason = refusal->detail == NULL ? refusal->message :
-		psprintf("%s: %s", refusal->message, refusal->detail);
-	Record		record = {destination, event, ordering_key, now, psprintf("%s: %s", where, reason)};
+	Record		record = {
+		.trigger = trigger->tgname,
+		.destination = destination,
+		.event = event,
+		.ordering_key = ordering_key,
+		.now = now,
+		.reason = reason_of(refusal, unknown, destination)
+	};
 
 	if (raises)
 		report_naming(told, ERROR, where, destination);

@@ -25,6 +25,9 @@ extern const char *const warn_on_error_values[];
  */
 extern bool warn_try(void (*step) (void *arg), void *arg, Refusal *refusal);
 
+/* Before an event is prepared: what may have changed is not trusted any more. */
+extern void warn_doubt(SendTrust *trust, TimestampTz now);
+
 /*
  * Stores what was prepared.  False: it could not be, and why; or that is an error as it is.
  * trust: what is known of that so far, of this statement.
@@ -34,13 +37,14 @@ extern bool warn_store(bool raises, SendTrust *trust, Sending *sending, const Pr
 
 /*
  * An error, or a WARNING and a row of rswebhook.delivery: for the destination of that
- * name, NULL for all, with the event if there is one.  told: what whoever changes the
+ * name, NULL for all, with the event if there is one.  unknown: an error came before it was
+ * known whether it may be sent there.  told: what whoever changes the
  * table hears instead of what is recorded.  Of many that a transaction has
  * of one trigger, only the first is warned of.
  */
 extern void warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum event,
-						 const char *ordering_key, TimestampTz now, const Refusal *refusal,
-						 const Refusal *told);
+						 const char *ordering_key, TimestampTz now, bool unknown,
+						 const Refusal *refusal, const Refusal *told);
 
 /* Only the WARNING, once a transaction. */
 extern void warn_once(const Trigger *trigger, const Refusal *refusal);

@@ -31,10 +31,16 @@ static void
 ask(void *arg)
 {
 	PathMatch  *match = arg;
+	PathFindings findings = pathwork_look(match->path);
+	char	   *why_not = pathquery_why_not(match->path, &findings, match->event);
 	LOCAL_FCINFO(call, 4);
 	Datum		result;
 
 	INJECT("filter");
+	if (why_not != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg_internal("%s", why_not)));
 
 	/* not with a time zone: what it says must not depend on who sends */
 	InitFunctionCallInfoData(*call, NULL, 4, InvalidOid, NULL, NULL);
@@ -56,20 +62,14 @@ bool
 filter_match(JsonPath *path, Jsonb *event, char **error)
 {
 	PathMatch	match = {path, event, false};
-	PathFindings findings;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext own = AllocSetContextCreate(caller, "rswebhook jsonpath", ALLOCSET_DEFAULT_SIZES);
 	char	   *message;
 
 	MemoryContextSwitchTo(own);
-	findings = pathquery_look(path);
-	message = pathquery_why_not(&findings, event);
-	if (message == NULL)
-	{
-		message = destination_try(match_path, NULL, NULL, &match);
-		if (message != NULL)
-			message = pathquery_without_values(message, pathquery_text(path));
-	}
+	message = destination_try(match_path, NULL, NULL, &match);
+	if (message != NULL)
+		message = pathquery_without_values(message, pathquery_text(path));
 	MemoryContextSwitchTo(caller);
 	if (message != NULL)
 		*error = pstrdup(message);

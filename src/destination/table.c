@@ -21,6 +21,7 @@
 #include "access/xact.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_opfamily.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
@@ -254,6 +255,36 @@ destination_table_by_name(DestinationTable *table, const char *name)
 			return tuple;
 	}
 	return NULL;
+}
+
+int32
+destination_id_in_any(const char *name)
+{
+	Relation	rel = table_open(tables_relation("destination"), AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	AttrNumber	id_column = SPI_fnumber(desc, "id");
+	AttrNumber	name_column = SPI_fnumber(desc, "name");
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	int32		id = 0;
+	HeapTuple	tuple;
+
+	while (id == 0 && id_column > 0 && SPI_gettypeid(desc, id_column) == INT4OID && name_column > 0 &&
+		   HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		char	   *value = SPI_getvalue(tuple, desc, name_column);
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		if (value != NULL && strcmp(value, name) == 0)
+			id = DatumGetInt32(heap_getattr(tuple, id_column, desc, &isnull));
+		if (value != NULL)
+			pfree(value);
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return id;
 }
 
 void

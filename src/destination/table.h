@@ -72,6 +72,12 @@ extern void destination_table_columns(DestinationTable *table, int count,
 extern HeapTuple destination_table_by_id(DestinationTable *table, int32 id);
 extern HeapTuple destination_table_by_name(DestinationTable *table, const char *name);
 
+/*
+ * The id of the one of this name in a table of which other columns may not be as they have
+ * to be; 0: there is none, or that cannot be told.  Reads all rows.
+ */
+extern int32 destination_id_in_any(const char *name);
+
 extern int32 destination_table_int(const DestinationTable *table, HeapTuple tuple, AttrNumber column);
 
 /* Which row this is, and which version of it: another one after any change. */

@@ -225,7 +225,7 @@ add_finding(Jsonb *found, void *arg)
 static void
 find(MappedMaking *making, const Mapping *mapping, int piece, Jsonb *at, Findings *findings)
 {
-	char	   *why = pathquery_why_not(&mapping->findings[piece], making->event);
+	char	   *why = pathquery_why_not(mapping->pieces[piece], &mapping->findings[piece], at);
 
 	memset(findings, 0, sizeof(Findings));
 	findings->making = making;

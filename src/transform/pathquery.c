@@ -25,135 +25,6 @@
 #include "base/clock.h"
 #include "transform/pathquery.h"
 
-/* ---------------------------------------------------------------------
- * What it does
- * ---------------------------------------------------------------------
- */
-
-static void look_at_item(JsonPathItem *item, PathFindings *findings);
-
-/* Can an operand be several values? */
-static bool
-is_path(const JsonPathItem *operand)
-{
-	return operand->type == jpiRoot || operand->type == jpiCurrent;
-}
-
-static bool
-is_deep(JsonPathItem *operand)
-{
-	JsonPathItem item = *operand;
-	JsonPathItem next;
-
-	while (item.type != jpiAny && jspGetNext(&item, &next))
-		item = next;
-	return item.type == jpiAny;
-}
-
-static void
-look_at_operands(JsonPathItem *item, bool compared, PathFindings *findings)
-{
-	JsonPathItem left;
-	JsonPathItem right;
-
-	jspGetLeftArg(item, &left);
-	jspGetRightArg(item, &right);
-	if (compared && is_path(&left) && is_path(&right))
-	{
-		findings->compares = true;
-		findings->compares_deep |= is_deep(&left) || is_deep(&right);
-	}
-	look_at_item(&left, findings);
-	look_at_item(&right, findings);
-}
-
-static void
-look_at_subscripts(JsonPathItem *item, PathFindings *findings)
-{
-	for (int i = 0; i < item->content.array.nelems; i++)
-	{
-		JsonPathItem from;
-		JsonPathItem to;
-
-		if (jspGetArraySubscript(item, &from, &to, i))
-			look_at_item(&to, findings);
-		look_at_item(&from, findings);
-	}
-}
-
-/* With all that it is made of, and what follows it. */
-static void
-look_at_item(JsonPathItem *item, PathFindings *findings)
-{
-	JsonPathItem part;
-
-	check_stack_depth();
-	switch (item->type)
-	{
-		case jpiEqual:
-		case jpiNotEqual:
-		case jpiLess:
-		case jpiGreater:
-		case jpiLessOrEqual:
-		case jpiGreaterOrEqual:
-		case jpiStartsWith:
-			look_at_operands(item, true, findings);
-			break;
-		case jpiAnd:
-		case jpiOr:
-		case jpiAdd:
-		case jpiSub:
-			look_at_operands(item, false, findings);
-			break;
-		case jpiMul:
-		case jpiDiv:
-		case jpiMod:
-			findings->nproducts++;
-			look_at_operands(item, false, findings);
-			break;
-		case jpiNot:
-		case jpiIsUnknown:
-		case jpiPlus:
-		case jpiMinus:
-		case jpiFilter:
-		case jpiExists:
-			jspGetArg(item, &part);
-			look_at_item(&part, findings);
-			break;
-		case jpiLikeRegex:
-			jspInitByBuffer(&part, item->base, item->content.like_regex.expr);
-			look_at_item(&part, findings);
-			break;
-		case jpiIndexArray:
-			look_at_subscripts(item, findings);
-			break;
-		case jpiAny:
-			findings->ndeep++;
-			break;
-		case jpiVariable:
-			findings->has_variable = true;
-			break;
-		default:
-			break;
-	}
-	if (item->type != jpiRoot && item->type != jpiKey && item->type != jpiIndexArray &&
-		item->type != jpiNumeric && item->type != jpiLast)
-		findings->is_plain = false;
-	if (jspGetNext(item, &part))
-		look_at_item(&part, findings);
-}
-
-PathFindings
-pathquery_look(JsonPath *path)
-{
-	PathFindings findings = {.is_plain = true};
-	JsonPathItem item;
-
-	jspInit(&item, path);
-	look_at_item(&item, &findings);
-	return findings;
-}
-
 char *
 pathquery_text(JsonPath *path)
 {
@@ -272,28 +143,6 @@ pathquery_took_us(void)
 	return took_us;
 }
 
-/* An event with more values is too large to compare two paths of it. */
-#define MAX_COMPARED	4000
-
-/* One of so many bytes has no more values than that. */
-#define FEW_VALUES		(4 * MAX_COMPARED)
-
-static bool
-has_many_values(Jsonb *event)
-{
-	JsonbIterator *it;
-	JsonbIteratorToken token;
-	JsonbValue	value;
-	int			count = 0;
-
-	if (VARSIZE(event) <= FEW_VALUES)
-		return false;
-	it = JsonbIteratorInit(&event->root);
-	while (count <= MAX_COMPARED && (token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
-		count += token == WJB_VALUE || token == WJB_ELEM;
-	return count > MAX_COMPARED;
-}
-
 /* A number of so many bytes has some 2,000 digits. */
 #define LONG_NUMBER		1024
 
@@ -317,17 +166,15 @@ has_long_number(Jsonb *event)
 }
 
 char *
-pathquery_why_not(const PathFindings *findings, Jsonb *event)
+pathquery_why_not(JsonPath *path, const PathFindings *findings, Jsonb *value)
 {
 	if (findings->compares_deep)
 		return pstrdup("it compares two paths, of which one has a \".**\"");
 	if (findings->nproducts > PATHQUERY_MAX_PRODUCTS)
 		return psprintf("it has more than %d multiplications and divisions", PATHQUERY_MAX_PRODUCTS);
-	if (findings->nproducts > 0 && has_long_number(event))
+	if (findings->nproducts > 0 && has_long_number(value))
 		return pstrdup("it multiplies or divides, and the event has a number of some 2,000 digits or more");
-	if (findings->compares && has_many_values(event))
-		return psprintf("it compares two paths, and the event has more than %d values", MAX_COMPARED);
-	return NULL;
+	return findings->compares ? pathwork_why_not(path, value) : NULL;
 }
 
 /* ---------------------------------------------------------------------

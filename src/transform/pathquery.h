@@ -6,9 +6,9 @@
  * A few words can have PostgreSQL's jsonpath use all memory and time there is, in the
  * session of whoever sends or in a worker, so all paths of a destination together have
  * PATHQUERY_MS of the processor for an event.  While one is asked, the time is looked at
- * only between two steps.  The comparison of two paths is one step, however many values
- * they find: each of one with each of the other; and so is a multiplication, however long
- * the numbers.  So what a path does is looked at beforehand.
+ * only between two steps.  A comparison is one step, however many values there are to be
+ * compared, and so is a multiplication, however long the numbers.  So what a path does is
+ * looked at beforehand (pathwork.h).
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -20,26 +20,17 @@
 #include "utils/jsonb.h"
 #include "utils/jsonpath.h"
 
-#define PATHQUERY_MS	100
+#include "transform/pathwork.h"
 
-typedef struct PathFindings
-{
-	bool		compares;		/* a path with another one */
-	bool		compares_deep;	/* of which one has a .** */
-	int			nproducts;		/* multiplications and divisions */
-	int			ndeep;			/* .** */
-	bool		has_variable;
-	bool		is_plain;		/* one name or subscript after the other */
-} PathFindings;
+#define PATHQUERY_MS	100
 
 /* More are refused: each one's result may be as long as both of its numbers. */
 #define PATHQUERY_MAX_PRODUCTS	16
 
-extern PathFindings pathquery_look(JsonPath *path);
 extern char *pathquery_text(JsonPath *path);
 
-/* NULL, or why it cannot be asked of this event. */
-extern char *pathquery_why_not(const PathFindings *findings, Jsonb *event);
+/* NULL, or why it cannot be asked of this value, of an event. */
+extern char *pathquery_why_not(JsonPath *path, const PathFindings *findings, Jsonb *value);
 
 /*
  * Run a step that asks paths, and raise an error if it takes longer than the processor's

@@ -242,6 +242,7 @@ session_begin(const char *what)
 	Oid			owner;
 	bool		found;
 
+	QueryCancelPending = false; /* of a transaction that was over when it came */
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	start_timeouts();
