@@ -103,7 +103,7 @@ query($node, 'ALTER TABLE rswebhook.sender RENAME COLUMN who TO role');
 is(query($node, q{SELECT d.name, l.error ~ '": permission not known for destination "shop": relation "rswebhook.sender" lacks one of the columns'
     FROM rswebhook.delivery l JOIN rswebhook.destination d ON d.id = l.destination_id WHERE outcome = 'refused'}), 'shop|t', 'an error while it is asked for');
 is(query($node, $replay), 0, 'is not sent by whoever replays');
-is(query($node, q{SELECT rswebhook_replay('shop', since => NULL, outcome => 'refused', error_like => '%permission not known%')}), 1, 'but if that is asked for');
+is(query($node, q{SELECT rswebhook_replay_all('shop', since => NULL, outcome => 'refused', error_like => '%permission not known%')}), 1, 'but if that is asked for');
 
 # A role that may send there, while the destination has another name
 query($node, q{
@@ -118,7 +118,7 @@ is(query($node, q{SELECT destination_id, error FROM rswebhook.delivery WHERE out
     '0|trigger "send" for "shop": permission denied for destination "shop": '
       . 'Role "clerk" may send only to the destinations that it was granted. There is none of that name.', 'the record says both');
 is(query($node, $replay), 0, 'it is not sent by itself');
-is(query($node, q{SELECT rswebhook_replay('shop', since => NULL, outcome => 'refused', error_like => '%permission denied%')}), 1, 'but if that is asked for');
+is(query($node, q{SELECT rswebhook_replay_all('shop', since => NULL, outcome => 'refused', error_like => '%permission denied%')}), 1, 'but if that is asked for');
 
 # While a table is not as it has to be: by its id if that can be seen, and by its name if not
 foreach my $change ('COLUMN headers TO x', 'COLUMN id TO x', 'COLUMN name TO x', 'TO x')
