@@ -30,6 +30,7 @@
 //       delay: MS       so long after the request has come
 //       head: BYTES     with a header of that size
 //       heads: N        only its first so many answers
+//       coding: NAME    with a body that is said to be packed so
 //       endless: true   with a body that does not end
 //       hangs: TEXT     no answer to what has that in its body
 //       status: S       that instead of 200, which asks for a pause of 500 s and
@@ -265,9 +266,10 @@ function Told(told, socket, front, number, siblings, receiver)
         write_down(requests.get(stream).body, 'h2', number);
         const status = told.status ? other(told.status, told.location) : ok;
 
+        const packed = told.coding ? Buffer.concat([Buffer.from([0x0f, 0x0b]), literal(told.coding)]) : Buffer.alloc(0);
         const is_long = told.head && !(told.heads-- <= 0);
 
-        socket.write(headers(stream, is_long ? Buffer.concat([status, long_header(told.head)]) : status));
+        socket.write(headers(stream, Buffer.concat([status, packed, ...is_long ? [long_header(told.head)] : []])));
         socket.write(frame(DATA, told.endless ? 0 : END_STREAM, stream, Buffer.from('ok')), () => told.last && reset(front));
         owed.delete(stream);
         end();
