@@ -61,6 +61,14 @@ waits_for_proxy(const Transfer *t)
 	return t->proxied && was_begun(t) && (status < 200 || status > 299);
 }
 
+/* The proxy's answer, whatever its status, has not come to its end: TLS fails otherwise. */
+static bool
+failed_at_proxy(const Transfer *t, CURLcode result)
+{
+	return t->proxied && was_begun(t) &&
+		(result == CURLE_RECV_ERROR || result == CURLE_SEND_ERROR);
+}
+
 /* Of a request that has no complete answer: by what happened to it. */
 static HttpPhase
 phase_reached(const Transfer *t, CURLcode result)
@@ -76,7 +84,7 @@ phase_reached(const Transfer *t, CURLcode result)
 	if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_RESOLVE_PROXY)
 		return HTTP_PHASE_RESOLVE;
 	if (result == CURLE_COULDNT_CONNECT || !t->opened || waits_for_proxy(t) ||
-		!ascii_begin_same(t->url, "https:", 6))
+		failed_at_proxy(t, result) || !ascii_begin_same(t->url, "https:", 6))
 		return HTTP_PHASE_CONNECT;
 
 	/* some versions know a local port before there is a connection ... */
