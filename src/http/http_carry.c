@@ -335,14 +335,26 @@ on_connected(Transfer *t, int local_port)
 
 /*
  * Of HTTP_1_1_REQUIRED (RFC 9113, 7) libcurl tells by a word in the error that it has
- * got over.
+ * got over; unless that was the first stream of its connection, or an interim answer
+ * came before.  Then it has not noted that it sends the request again, as it does for
+ * any other reason, and complains in another error that there was no answer.
  */
+static bool
+wants_http1(const Transfer *t)
+{
+	return t->connection->multiplexed &&
+		(strstr(t->curl_error, "HTTP_1_1_REQUIRED") != NULL ||
+		 strcmp(t->curl_error, "Empty reply from server") == 0);
+}
+
 static void
 on_not_taken(Transfer *t)
 {
-	if (t->connection->multiplexed && strstr(t->curl_error, "HTTP_1_1_REQUIRED") != NULL)
-		http_pool_asks_for_http1(t);
+	bool		at_once = wants_http1(t) && http_pool_asks_for_http1(t);
+
 	http_carry_not_taken(t);
+	if (at_once)
+		t->fault = NULL;		/* however often it was repeated */
 }
 
 #endif							/* HTTP_TELLS_CONNECTED */

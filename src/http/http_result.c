@@ -419,11 +419,12 @@ error_of(const Transfer *t, CURLcode result, bool starved)
 static void
 heed(Transfer *t, int status)
 {
+	bool		taken = http_answer_is_success(status);
 	int64_t		now_us = poller_clock();
 
-	if (http_answer_is_success(status))
-		http_pool_was_taken(t, now_us);
-	else if (!http_pool_believes(t, status, now_us))
+	if (status != 0)
+		http_pool_was_answered(t, taken, now_us);
+	if (!taken && !http_pool_believes(t, status, now_us))
 		t->fault = http_not_taken;
 }
 

@@ -167,9 +167,9 @@ typedef struct Pool
 	bool		http1_asked;	/* it has asked for HTTP/1.1 ... */
 	int64_t		http1_until_us;	/* ... or has taken something so, which is tried first until
 								 * then */
-	int64_t		doubted_us;		/* since when refusals by HTTP/1.1 are doubted; 0: they
-								 * are not ... */
-	int64_t		doubts_until_us;	/* ... and until when that counts */
+	int64_t		vain_us;		/* since when nothing is taken over HTTP/2, as far as is
+								 * known; 0: something was ... */
+	int64_t		vain_until_us;	/* ... and until when that counts */
 	int			probation;		/* requests on kept connections, up to PROBATION */
 	bool		unasked;		/* something has come unasked: look closely ... */
 	bool		babbles;		/* ... soon after an answer: each connection is
@@ -208,6 +208,7 @@ typedef struct Transfer
 	char	   *host;			/* part of origin's block: to be resolved; NULL:
 								 * it is an address */
 	int			port;
+	bool		tried;			/* as in HttpRequest */
 	int			max_redirects;
 	int			hops_left;		/* of these */
 	size_t		response_limit;
