@@ -70,6 +70,14 @@ sub test_taken
     }
     $told{'reset'} = { at => 6, code => 0, end => 'reset' };
     $told{'again'} = { at => 1, code => 0, connections => 2 };
+
+    # after an interim answer, which is none
+    foreach my $code (0, 2)
+    {
+        $told{"interim-code-$code-takes-$_"} = { at => 6, code => $code, takes => $_, interim => JSON::PP::true } foreach 0, 2;
+    }
+    $told{'interim-again'} = { at => 1, code => 0, connections => 2, interim => JSON::PP::true };
+    $told{"interim-refused-$_"} = { refuses => $_, interim => JSON::PP::true } foreach 2, 6;
     my $answered = run_receivers(\%told, 6);
 
     my %recorded = attempts($node);
@@ -85,12 +93,21 @@ sub test_never_taken
 {
     my %told = map { ("never-$_" => { at => 1, code => $_, connections => 1_000_000, end => 'close' }) } 0, 2;
 
+    # also where HTTP/1.1 is not refused by TLS
+    foreach my $bare ('close', 'reset')
+    {
+        $told{"never-$bare-goaway"} = { at => 1, code => 0, connections => 1_000_000, bare => $bare };
+        $told{"never-$bare-refused"} = { refuses => 1_000_000, bare => $bare };
+        $told{"never-$bare-interim"} = { refuses => 1_000_000, interim => JSON::PP::true, bare => $bare };
+        $told{"never-$bare-wants"} = { wants => '', bare => $bare };
+    }
     run_receivers(\%told, 3, min_attempts => 1);
     is(query($node, q{
-            SELECT string_agg(DISTINCT concat_ws(' ', outcome, status, attempt, split_part(error, ':', 1)), ', ')
+            SELECT string_agg(DISTINCT concat_ws(' ', outcome, status, attempt, error), ', ')
             FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = destination_id
             WHERE d.name LIKE 'never-%'}),
-        'aborted 1 waiting for an answer', 'never taken: a failure');
+        'aborted 1 waiting for an answer: the receiver refused the request or ended the connection; given up after 1 attempts',
+        'never taken: a failure');
     return;
 }
 

@@ -53,7 +53,7 @@ http_answer_begin(Transfer *t)
 	memset(&t->answer, 0, sizeof(t->answer));
 	t->answer.tag = tag;
 	t->answer.retry_after_s = -1;
-	t->body_size = t->body_seen = t->head_bytes = 0;
+	t->body_size = t->body_seen = t->head_bytes = t->interim_bytes = 0;
 	t->head_lines = t->codings = 0;
 	t->costly = t->http2 = false;
 	t->head_done = t->enough = t->again = t->location_lost = false;
@@ -184,6 +184,8 @@ end_head(Transfer *t)
 		t->answer.retry_after_s = -1;
 		reserve_free(t->location);
 		t->location = NULL;
+		if (t->connection->multiplexed)
+			t->interim_bytes = t->head_bytes;
 		return true;
 	}
 	t->answer.status = status;
@@ -336,7 +338,7 @@ http_answer_overhear(Transfer *t)
 bool
 http_answer_head_is_lost(const Transfer *t)
 {
-	return t->head_bytes > 0 && !t->head_done && t->connection->multiplexed &&
+	return t->head_bytes > t->interim_bytes && !t->head_done && t->connection->multiplexed &&
 		t->pool->loses;
 }
 

@@ -162,7 +162,8 @@ http_carry_open(Transfer *t, int *lacking)
 	connection->remains = connection->nsockets > 0 && connection->multiplexed;
 	connection->most = 1;
 	connection->ncarried = 0;
-	connection->multiplexed = connection->agreed = connection->guessed = false;
+	connection->multiplexed = connection->agreed = false;
+	connection->unnamed = connection->guessed = false;
 	connection->opened_us = poller_clock();
 	http_connection_set_unopened(connection, true);
 	pool->opening++;
@@ -230,16 +231,17 @@ http_carry_release(Transfer *t, int64_t now_us)
 
 #if HTTP_TELLS_CONNECTED
 
-static bool
-speaks_http2(const Transfer *t)
+/* What it speaks, as TLS says. */
+static void
+note_protocol(Connection *connection, SSL *tls)
 {
-	SSL		   *tls = http_unasked_tls(t);
 	const unsigned char *protocol = NULL;
 	unsigned int len = 0;
 
 	if (tls != NULL)
 		SSL_get0_alpn_selected(tls, &protocol, &len);
-	return len == 2 && memcmp(protocol, "h2", 2) == 0;
+	connection->unnamed = tls != NULL && len == 0;
+	connection->multiplexed = len == 2 && memcmp(protocol, "h2", 2) == 0;
 }
 
 static int
@@ -287,7 +289,7 @@ connected_anew(Transfer *t)
 	{
 		connection->known = true;
 		connection->agreed = connection->tls != NULL;
-		connection->multiplexed = speaks_http2(t);
+		note_protocol(connection, http_unasked_tls(t));
 		connection->most = connection->multiplexed ? t->pool->most_streams : 1;
 		connection->ended = t->repeats >= HTTP_MAX_REPEATS; /* for others */
 		t->pool->single = !connection->multiplexed;

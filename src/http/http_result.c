@@ -225,13 +225,24 @@ head_is_lost(const Transfer *t, CURLcode result)
 
 /*
  * The receiver does not speak HTTP/1.1, which it was spoken to by for our sake:
- * there is no connection, or what comes on it is HTTP/2 all the same.
+ * there is no connection, what comes on it is HTTP/2 all the same, or it ends without a
+ * byte, and TLS has not said that it does.
  */
 static bool
 needs_http2(const Transfer *t, CURLcode result)
 {
 	return t->http1 && (result == CURLE_UNSUPPORTED_PROTOCOL ||
-						(result == CURLE_SSL_CONNECT_ERROR && !http_result_was_connected(t)));
+						(result == CURLE_SSL_CONNECT_ERROR && !http_result_was_connected(t)) ||
+						(t->opened && t->connection->unnamed &&
+						 http_result_blames_connection(result)));
+}
+
+/* Its stream was, after an interim answer: then libcurl does not send it again. */
+static bool
+was_refused(const Transfer *t, CURLcode result)
+{
+	return t->http2 && t->interim_bytes > 0 && result == CURLE_RECV_ERROR &&
+		t->curl_error[0] == '\0';
 }
 
 /*
@@ -251,7 +262,7 @@ http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 		return false;
 	if (t->again)
 		return t->fault == NULL || t->repeats < HTTP_MAX_REPEATS || may_take_http1(t);
-	if (t->barred || t->fault != NULL || t->head_bytes > 0)
+	if (t->barred || t->fault != NULL || t->head_bytes > t->interim_bytes)
 		return false;
 	if (result == CURLE_OPERATION_TIMEDOUT && t->away && t->connect_by_us > now_us)
 		return true;			/* libcurl counts the time that we were away */
@@ -270,7 +281,7 @@ http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 	if (t->opened && t->connection->ncarried == 1)
 		return t->connection->multiplexed &&
 			(may_be_lost(t, result) ||
-			 (result == CURLE_HTTP2 &&
+			 ((result == CURLE_HTTP2 || was_refused(t, result)) &&
 			  (t->repeats < HTTP_MAX_REPEATS || may_take_http1(t))));
 	return http_result_blames_connection(result) || result == CURLE_HTTP2_STREAM;
 }
@@ -410,7 +421,7 @@ error_of(const Transfer *t, CURLcode result, bool starved)
 		return long_header;
 	if (was_reset_at_once(t))
 		return "the connection was reset";
-	if (result == CURLE_HTTP2 && t->curl_error[0] == '\0')
+	if ((result == CURLE_HTTP2 && t->curl_error[0] == '\0') || was_refused(t, result))
 		return http_not_taken;
 	return t->curl_error[0] != '\0' ? t->curl_error : curl_easy_strerror(result);
 }

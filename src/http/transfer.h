@@ -111,6 +111,7 @@ typedef struct Connection
 	bool		known;			/* it was connected, so its protocol is known */
 	bool		multiplexed;	/* that is HTTP/2 */
 	bool		agreed;			/* as TLS has said, which counts */
+	bool		unnamed;		/* TLS was asked to name one, and has not */
 	bool		guessed;		/* HTTP/1.1, for which the receiver has not asked */
 	bool		ended;			/* it takes no more requests */
 	bool		broken;			/* under those that use it, too */
@@ -270,6 +271,7 @@ typedef struct Transfer
 	size_t		body_size;		/* allocated */
 	size_t		body_seen;		/* decoded bytes that arrived */
 	size_t		head_bytes;
+	size_t		interim_bytes;	/* of these, which are no answer yet; over HTTP/2 only */
 	int			head_lines;
 	int			codings;		/* of its body, up to 2 */
 	bool		costly;			/* one of them is, to unpack */

@@ -40,6 +40,8 @@
 //                       64 kB of what follows
 //       http1: true     also over HTTP/1.1, if asked to
 //       insists: true   over HTTP/2 even if asked for HTTP/1.1
+//       bare: HOW       if not asked for HTTP/2, TLS without a word of what is spoken,
+//                       and then close or reset
 //       wants: TEXT     HTTP/1.1 for what has that in its body, which it says of the
 //                       stream ...
 //       leaves: true    ... or by a GOAWAY that takes none ...
@@ -450,11 +452,32 @@ function listen(told, receiver)
     const siblings = [];
     let connections = 0;
 
+    // TLS says what is spoken to those who ask for it; others hear nothing from then on
+    function serve_named(front, hello)
+    {
+        const asked = hello.includes('\x02h2');
+
+        front.pause();
+        front.unshift(hello);
+        const socket = new tls.TLSSocket(front, { isServer: true, secureContext, ...asked ? { ALPNProtocols: ['h2'] } : {} });
+
+        for (const each of [socket, front])
+            each.on('error', () => {});
+        socket.on('secure', () => {
+            if (asked)
+                serve(socket, front, ++connections, told, siblings, receiver);
+            else
+                socket.once('data', () => told.bare === 'reset' ? reset(front) : socket.end());
+        });
+    }
+
     return net.createServer({ noDelay: true }, (front) => {
         if (told.breaks && told.breaks.includes(connections + 1)) {
             connections++;
             return reset(front);
         }
+        if (told.bare)
+            return front.once('data', (hello) => serve_named(front, hello));
         const by_hand = told.resets || ['notify', 'garbage'].includes(told.end);
         const socket = new tls.TLSSocket(by_hand ? endless(front) : front,
             { isServer: true, secureContext: told.tls ? context({ maxVersion: told.tls }) : secureContext, ALPNProtocols });
