@@ -156,10 +156,11 @@ sub test_proxy
     }
     ok(wait_until_sent($node), 'a proxy says other things');
     is(query($node, q{
-            SELECT string_agg(DISTINCT concat_ws(' ', outcome, status, attempt, split_part(error, ':', 1)), ', ')
+            SELECT string_agg(concat_ws(' ', d.name, outcome, status, attempt, error), ', ')
             FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = destination_id
-            WHERE d.name IN ('proxy-} . join("', 'proxy-", keys %says) . q{')}),
-        'aborted 2 connecting, retry 1 connecting', 'which is while it is connected to');
+            WHERE d.name IN ('proxy-} . join("', 'proxy-", keys %says) . q{')
+                AND concat_ws(' ', outcome, status, attempt, error) !~ '^(retry 1|aborted 2) connecting: '}),
+        '', 'which is while it is connected to');
     return;
 }
 

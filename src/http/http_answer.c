@@ -58,6 +58,7 @@ http_answer_begin(Transfer *t)
 	t->costly = t->http2 = false;
 	t->head_done = t->enough = t->again = t->location_lost = false;
 	t->opened = t->reached = t->connected = t->early = t->barred = false;
+	t->told_http1 = false;
 	http_socket_drop_early(t);
 	t->fd = t->missing = -1;
 	t->vain = CURLE_OK;

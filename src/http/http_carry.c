@@ -342,17 +342,32 @@ on_connected(Transfer *t, int local_port)
  * any other reason, and complains in another error that there was no answer.
  */
 static bool
-wants_http1(const Transfer *t)
+is_told_http1(const Transfer *t)
 {
-	return t->connection->multiplexed &&
+	return t->curl_error[0] != '\0' &&
 		(strstr(t->curl_error, "HTTP_1_1_REQUIRED") != NULL ||
 		 strcmp(t->curl_error, "Empty reply from server") == 0);
+}
+
+/* libcurl from 8.19 on forgets that error before it opens another connection. */
+int
+http_on_progress(void *arg, curl_off_t down, curl_off_t downed, curl_off_t up, curl_off_t upped)
+{
+	Transfer   *t = arg;
+
+	(void) down;
+	(void) downed;
+	(void) up;
+	(void) upped;
+	t->told_http1 |= is_told_http1(t);
+	return 0;
 }
 
 static void
 on_not_taken(Transfer *t)
 {
-	bool		at_once = wants_http1(t) && http_pool_asks_for_http1(t);
+	bool		at_once = t->connection->multiplexed &&
+		(t->told_http1 || is_told_http1(t)) && http_pool_asks_for_http1(t);
 
 	http_carry_not_taken(t);
 	if (at_once)

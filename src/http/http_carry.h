@@ -36,6 +36,13 @@ extern void http_carry_not_taken(Transfer *t);
 /* Its time is up, and its connection may be why. */
 extern void http_carry_late(const Transfer *t);
 
+#if HTTP_TELLS_CONNECTED
+
+/* libcurl's: how far it has come, and what has gone wrong. */
+extern int	http_on_progress(void *arg, curl_off_t down, curl_off_t downed,
+							 curl_off_t up, curl_off_t upped);
+#endif
+
 /* It has an answer, and libcurl knows more of the connection. */
 extern void http_carry_answered(Transfer *t);
 

@@ -46,12 +46,17 @@
 /* When a changed file of certificates is read again. */
 #define CA_FILE_S			600L
 
+/* What went wrong is to be heard before a request is sent again; see http_on_progress(). */
+static bool forgets_errors = false;
+
 /* All that the system trusts is in one file, which libcurl reads once. */
 static bool one_ca_file = false;
 
 void
 http_request_init(const curl_version_info_data *libcurl)
 {
+	forgets_errors = libcurl->version_num >= 0x081300;
+
 	/* with a directory beside it, it would be read for each connection */
 	one_ca_file = libcurl->cainfo != NULL && access(libcurl->cainfo, R_OK) == 0;
 }
@@ -82,6 +87,12 @@ set_constants(Transfer *t)
 #if HTTP_TELLS_CONNECTED
 	SETOPT(t, CURLOPT_PREREQFUNCTION, http_on_connected);
 	SETOPT(t, CURLOPT_PREREQDATA, t);
+	if (forgets_errors && http_version_wanted() == CURL_HTTP_VERSION_2TLS)
+	{
+		SETOPT(t, CURLOPT_XFERINFOFUNCTION, http_on_progress);
+		SETOPT(t, CURLOPT_XFERINFODATA, t);
+		SETOPT(t, CURLOPT_NOPROGRESS, 0L);
+	}
 #endif
 	SETOPT(t, CURLOPT_HEADERFUNCTION, http_on_header);
 	SETOPT(t, CURLOPT_HEADERDATA, t);

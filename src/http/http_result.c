@@ -61,12 +61,30 @@ waits_for_proxy(const Transfer *t)
 	return t->proxied && was_begun(t) && (status < 200 || status > 299);
 }
 
-/* The proxy's answer, whatever its status, has not come to its end: TLS fails otherwise. */
+/* As TLS fails, or with the time that it takes. */
+static bool
+may_be_of_tls(CURLcode result)
+{
+	switch (result)
+	{
+		case CURLE_SSL_CONNECT_ERROR:
+		case CURLE_SSL_CERTPROBLEM:
+		case CURLE_SSL_CIPHER:
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_SSL_INVALIDCERTSTATUS:
+		case CURLE_OPERATION_TIMEDOUT:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* The proxy's answer, whatever its status, has not come to its end. */
 static bool
 failed_at_proxy(const Transfer *t, CURLcode result)
 {
-	return t->proxied && was_begun(t) &&
-		(result == CURLE_RECV_ERROR || result == CURLE_SEND_ERROR);
+	return t->proxied && !may_be_of_tls(result);
 }
 
 /* Of a request that has no complete answer: by what happened to it. */
@@ -255,6 +273,14 @@ may_take_http1(Transfer *t)
 	return t->connection->multiplexed && http_pool_try_http1(t);
 }
 
+/* libcurl from 8.19 on resets what a GOAWAY has not taken, and tells of that. */
+static bool
+was_given_up(const Transfer *t, CURLcode result)
+{
+	return t->http2 && result == CURLE_HTTP2_STREAM &&
+		strstr(t->curl_error, " reset by curl ") != NULL;
+}
+
 bool
 http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 {
@@ -421,7 +447,8 @@ error_of(const Transfer *t, CURLcode result, bool starved)
 		return long_header;
 	if (was_reset_at_once(t))
 		return "the connection was reset";
-	if ((result == CURLE_HTTP2 && t->curl_error[0] == '\0') || was_refused(t, result))
+	if ((result == CURLE_HTTP2 && t->curl_error[0] == '\0') || was_refused(t, result) ||
+		was_given_up(t, result))
 		return http_not_taken;
 	return t->curl_error[0] != '\0' ? t->curl_error : curl_easy_strerror(result);
 }

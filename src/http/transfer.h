@@ -283,6 +283,7 @@ typedef struct Transfer
 	int			closed_seen;	/* sockets of its connection, when it was last
 								 * looked at */
 	bool		reached;		/* its time was up when an address had answered */
+	bool		told_http1;		/* HTTP/1.1 was required of it, as libcurl has said */
 	bool		connected;		/* it was about to be sent ... */
 	int64_t		connected_us;	/* ... then */
 	int			fd;				/* ... on this socket; -1: not known */
