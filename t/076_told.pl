@@ -146,6 +146,21 @@ sub test_proxy
     }
     is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE error LIKE 'receiving the answer:%' AND status IS NULL}), '0',
         'nothing was received without a status');
+
+    # whatever it says to CONNECT, and however much of that, it is the proxy that says it
+    my %says = (headers => '/headers/10000/60', long => '/headers/1/200000', hints => '/interim/1/ok', gone => '/status/410', closes => '/close', resets => '/reset');
+    foreach my $name (sort keys %says)
+    {
+        add_destination($node, "proxy-$name", $url{https}, { %hasty, proxy => new_receiver_url($says{$name}) });
+        send_all($node, [ "proxy-$name", "proxy-$name", $url{https} ]);
+    }
+    ok(wait_until_sent($node), 'a proxy says other things');
+    is(query($node, q{
+            SELECT string_agg(concat_ws(' ', d.name, outcome, status, attempt, error), ', ')
+            FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = destination_id
+            WHERE d.name IN ('proxy-} . join("', 'proxy-", keys %says) . q{')
+                AND concat_ws(' ', outcome, status, attempt, error) !~ '^(retry 1|aborted 2) connecting: '}),
+        '', 'which is while it is connected to');
     return;
 }
 

@@ -70,6 +70,14 @@ sub test_taken
     }
     $told{'reset'} = { at => 6, code => 0, end => 'reset' };
     $told{'again'} = { at => 1, code => 0, connections => 2 };
+
+    # after an interim answer, which is none
+    foreach my $code (0, 2)
+    {
+        $told{"interim-code-$code-takes-$_"} = { at => 6, code => $code, takes => $_, interim => JSON::PP::true } foreach 0, 2;
+    }
+    $told{'interim-again'} = { at => 1, code => 0, connections => 2, interim => JSON::PP::true };
+    $told{"interim-refused-$_"} = { refuses => $_, interim => JSON::PP::true } foreach 2, 6;
     my $answered = run_receivers(\%told, 6);
 
     my %recorded = attempts($node);
@@ -85,12 +93,21 @@ sub test_never_taken
 {
     my %told = map { ("never-$_" => { at => 1, code => $_, connections => 1_000_000, end => 'close' }) } 0, 2;
 
+    # also where HTTP/1.1 is not refused by TLS
+    foreach my $bare ('close', 'reset')
+    {
+        $told{"never-$bare-goaway"} = { at => 1, code => 0, connections => 1_000_000, bare => $bare };
+        $told{"never-$bare-refused"} = { refuses => 1_000_000, bare => $bare };
+        $told{"never-$bare-interim"} = { refuses => 1_000_000, interim => JSON::PP::true, bare => $bare };
+        $told{"never-$bare-wants"} = { wants => '', bare => $bare };
+    }
     run_receivers(\%told, 3, min_attempts => 1);
     is(query($node, q{
-            SELECT string_agg(DISTINCT concat_ws(' ', outcome, status, attempt, split_part(error, ':', 1)), ', ')
+            SELECT string_agg(DISTINCT concat_ws(' ', outcome, status, attempt, error), ', ')
             FROM rswebhook.delivery AS v JOIN rswebhook.destination AS d ON d.id = destination_id
             WHERE d.name LIKE 'never-%'}),
-        'aborted 1 waiting for an answer', 'never taken: a failure');
+        'aborted 1 waiting for an answer: the receiver refused the request or ended the connection; given up after 1 attempts',
+        'never taken: a failure');
     return;
 }
 
@@ -164,6 +181,27 @@ sub test_wants_http1
     is(join("\n", map { "$_: $answered->{$_}" } grep { $answered->{$_} != 1 } sort keys %$answered),
         '', 'and answered once');
 
+    # said of a stream it is heard at once, be it the first one of a connection or that an
+    # interim answer came before; and what is said by HTTP/1.1 then is said of the event
+    my %says = (200 => 'delivered 200 1', 302 => 'aborted 302 1', 410 => 'aborted 410 1', 503 => 'retry 503 1, aborted 503 2');
+    my %of;
+    foreach my $interim ('', 'interim-')
+    {
+        $of{"wants-$interim$_"} = { wants => '', http1 => JSON::PP::true, status1 => $_, $interim ? (interim => JSON::PP::true) : () }
+          foreach keys %says;
+    }
+    # or that it is repeated for the second time
+    $of{'wants-third-200'} = { wants => '', refuses => 2, http1 => JSON::PP::true };
+    my ($by_http1, $by_http2) = run_receivers(\%of, 4, max_in_flight => 1);
+    %recorded = attempts($node);
+    foreach my $status (sort keys %says)
+    {
+        is(join("\n", map { "$_: $recorded{$_}" } grep { /^wants-(?:interim-|third-)?${status}_/ && $recorded{$_} ne $says{$status} } sort keys %recorded),
+            '', "HTTP/1.1 is wanted, and is believed: $status");
+    }
+    is(join("\n", map { "$_: $by_http1->{$_}" } grep { $by_http1->{$_} != (/-503_/ ? 2 : 1) } sort keys %$by_http1), '', 'it is sent once');
+    is(join(', ', map { "$_: $by_http2->{$_}" } sort keys %$by_http2), join(', ', map { "${_}_1: " . (/third/ ? 3 : 1) } sort keys %of), 'and the first one by HTTP/2, once');
+
     # a connection that breaks says nothing of HTTP/1.1
     run_receivers({ 'wants-broken' => { wants => '', http1 => JSON::PP::true, breaks => [ 2, 3, 5 ] } }, 3, max_in_flight => 1, min_attempts => 5);
     %recorded = attempts($node);
@@ -206,6 +244,14 @@ sub test_refuses_for_a_moment
 
     is(join("\n", map { "$_: $recorded{$_}" } grep { /^moment-/ && $recorded{$_} !~ /^(?:retry [^,]*, )*delivered 200 \d$/ } sort keys %recorded),
         '', 'refused for a moment: HTTP/2 is spoken again');
+
+    # where HTTP/2 takes nothing, one that HTTP/1.1 has refused goes by HTTP/2 first, and no other
+    my ($by_http1, $by_http2) = run_receivers({ 'moment-rest' => { refuses => 1_000_000, http1 => JSON::PP::true, odd1 => JSON::PP::true, status1 => 410 } },
+        9, max_in_flight => 1, min_attempts => 2);
+    is(join(', ', map { "$_: $by_http1->{$_}" } sort keys %$by_http1), join(', ', map { "moment-rest_$_: " . ($_ % 2 ? 2 : 1) } 1 .. 9),
+        'refused for longer: by HTTP/1.1');
+    is(join(', ', map { "$_: $by_http2->{$_}" } sort keys %$by_http2), 'moment-rest_1: 6, moment-rest_2: 3, '
+          . join(', ', map { "moment-rest_$_: 3" } 3, 5, 7, 9), 'and by HTTP/2 where that is in doubt');
 
     # what TLS has agreed on is spoken, whatever a status line says
     run_receivers({ 'moment-lies' => { lies => JSON::PP::true } }, 2);
@@ -282,7 +328,7 @@ sub test_last_words
 
 # Receivers of t/lib/frames.js that are told what they do, and that many events for
 # each, one before them if it is to be warm.  How often the event of each id was
-# answered.
+# answered, and how often it was refused.
 sub run_receivers
 {
     my ($told, $events, %columns) = @_;
@@ -308,11 +354,13 @@ sub run_receivers
     my %answered = map { $_->[1] => 0 } @events;
     send_all($node, @events);
     ok(wait_until_sent($node), 'nothing is waited for');
-    open my $in, '<', "$file.answered" or die "could not read \"$file.answered\": $!\n";
-    while (<$in>)
+    my %refused;
+    foreach my $noted ([ answered => \%answered ], [ refused => \%refused ])
     {
-        my ($id, $protocol) = split;
-        $answered{$id}++;
+        my ($name, $times) = @$noted;
+
+        open my $in, '<', "$file.$name" or die "could not read \"$file.$name\": $!\n";
+        $times->{$_}++ foreach map { (split)[0] } <$in>;
     }
-    return \%answered;
+    return wantarray ? (\%answered, \%refused) : \%answered;
 }

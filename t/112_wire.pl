@@ -73,6 +73,7 @@ foreach my $method (qw(POST PUT PATCH GET DELETE))
         s/(%[0-9a-f]{2})/\U$1/gi foreach $target, my $sent = $got[0]{target};
         is($sent, $target, "$what: the target");
         is($got[0]{method}, $method, 'the method');
+        is($got[0]{headers}{'accept-encoding'}, $headers{'accept-encoding'} // 'deflate, gzip', 'what is unpacked is asked for');
         is($got[0]{body} // '', $expected->{body} // '', 'the body');
         is($got[0]{headers}{'content-length'}, 0, 'which is empty, and says so')
             if ($expected->{body} // '-') eq '';

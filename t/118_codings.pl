@@ -7,6 +7,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use Certificates;
+use Http2;
 use IO::Compress::Deflate ();
 use IO::Compress::Gzip ();
 use Ledgers;
@@ -53,6 +55,7 @@ my %recorded = attempts($node);
 is($recorded{$_}, /200$/ ? 'delivered 200 1' : 'aborted 410 1', "$_: the status counts") foreach sort keys %packed;
 is(kept(), join(', ', sort grep { $packed{$_} =~ /^(?:(?:x-)?gzip|deflate|identity|GZIP , identity)(?:\r\nX-Padded: 1)?$/ } keys %packed),
     'and one coding that is cheap is unpacked');
+is(join(', ', sort keys %{ { map { $_->{headers}{'accept-encoding'} => 1 } $receiver->requests } }), 'deflate, gzip', 'no other is asked for');
 
 # A kilobyte of four codings that unpacks to nothing, 400 MB of it
 my $bomb = bomb(400_000_000);
@@ -68,6 +71,8 @@ is(join(', ', map { "$_: $recorded{$_}" } grep { /^bomb|^neigh/ && $recorded{$_}
 # unpacked, each takes longer than all of them together are given here
 cmp_ok(cpu_ticks($pids) - $before, '<', 100, 'and cost next to nothing');
 
+test_http2();
+
 # HTTP/2's rule, by which a head is enough, is not for who only writes that name
 send_all($node, [ 'packed', 'text', "$url/raw/close/" . escaped("HTTP/2 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it") ]);
 ok(wait_until_sent($node), 'a status line that says HTTP/2');
@@ -75,6 +80,28 @@ ok(wait_until_sent($node), 'a status line that says HTTP/2');
 like($recorded{text}, qr/^aborted (?:200 )?1$/, 'an answer that breaks off is none, over HTTP/1.1');
 
 done_testing();
+
+# Over HTTP/2 it is the stream that ends, and not its connection
+sub test_http2
+{
+    SKIP:
+    {
+        skip Http2::missing(), 4 if Http2::missing();
+        my $certificates = Certificates->new(temp_dir('certificates'));
+        my ($file, $told) = Http2::told($certificates, { coding => 'br' });
+
+        add_destination($node, 'streams', $told, { Http2::hasty($certificates), max_in_flight => 8 });
+        send_all($node, [ 'streams', 'stream_first', $told ]);
+        ok(wait_until_sent($node), 'one over HTTP/2');
+        send_all($node, map { [ 'streams', "stream_$_", $told ] } 1 .. 60);
+        ok(wait_until_sent($node), 'and others');
+        %recorded = attempts($node);
+        is(join(', ', map { "$_: $recorded{$_}" } grep { /^stream/ && $recorded{$_} ne 'delivered 200 1' } sort keys %recorded), '', 'the status counts over HTTP/2');
+        open my $in, '<', "$file.connected" or die "could not read \"$file.connected\": $!\n";
+        is(scalar(() = <$in>), 1, 'and the connection goes on');
+    }
+    return;
+}
 
 sub gzip
 {

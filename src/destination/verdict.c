@@ -6,8 +6,8 @@
  * Pure: no table, no socket, no clock.  The rules are RudderStack's, with its
  * values as defaults of rswebhook.destination's columns:
  *
- *	2xx is delivered; 408, 429, 5xx and no proper answer are retried; any other
- *	status is final.  Attempt n+1 comes min_backoff * 2^(n-1) after attempt n,
+ *	2xx is delivered; 408, 429, 500 and above, and no proper answer are retried;
+ *	any other status is final.  Attempt n+1 comes min_backoff * 2^(n-1) after attempt n,
  *	at most max_backoff.  An event is given up once it has failed min_attempts
  *	times and its first attempt is more than retry_window ago.
  *

@@ -548,6 +548,7 @@ http_start(const HttpRequest *request)
 	http_time_start(t, request, poller_clock());
 	look_at(t, t->started_us);
 	t->response_limit = request->response_limit;
+	t->tried = request->tried;
 	t->max_redirects = t->hops_left = request->max_redirects;
 	http_answer_begin(t);
 	t->answer.tag = request->tag;

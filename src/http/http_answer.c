@@ -60,13 +60,14 @@ http_answer_begin(Transfer *t)
 	memset(&t->answer, 0, sizeof(t->answer));
 	t->answer.tag = tag;
 	t->answer.retry_after_s = -1;
-	t->body_size = t->body_seen = t->head_bytes = 0;
+	t->body_size = t->body_seen = t->head_bytes = t->interim_bytes = 0;
 	t->head_lines = t->codings = 0;
 	t->nprogress = 0;
 	t->wire_from = -1;
 	t->costly = t->http2 = false;
 	t->head_done = t->enough = t->again = t->location_lost = false;
 	t->opened = t->reached = t->connected = t->early = t->barred = false;
+	t->told_http1 = false;
 	http_socket_drop_early(t);
 	t->fd = t->missing = -1;
 	t->vain = CURLE_OK;
@@ -193,6 +194,8 @@ end_head(Transfer *t)
 		t->answer.retry_after_s = -1;
 		reserve_free(t->location);
 		t->location = NULL;
+		if (t->connection->multiplexed)
+			t->interim_bytes = t->head_bytes;
 		return true;
 	}
 	t->answer.status = status;
@@ -345,7 +348,7 @@ http_answer_overhear(Transfer *t)
 bool
 http_answer_head_is_lost(const Transfer *t)
 {
-	return t->head_bytes > 0 && !t->head_done && t->connection->multiplexed &&
+	return t->head_bytes > t->interim_bytes && !t->head_done && t->connection->multiplexed &&
 		t->pool->loses;
 }
 
@@ -445,24 +448,19 @@ has_too_much(Transfer *t)
 }
 
 /*
- * Called whenever libcurl has read something, whatever came of it: what unpacks to nothing,
- * is no part of a body or of an answer, or comes from a proxy that refuses, is bounded as well.
+ * What unpacks to nothing, is no part of a body or of an answer, or comes from a proxy that
+ * refuses, is bounded as well.
  */
-int
-http_on_progress(void *arg, curl_off_t to_come, curl_off_t packed, curl_off_t to_send, curl_off_t sent)
+bool
+http_answer_goes_on(Transfer *t, curl_off_t packed)
 {
-	Transfer   *t = arg;
-
-	(void) to_come;
-	(void) to_send;
-	(void) sent;
 	if (packed <= (curl_off_t) (t->response_limit + 2 * MAX_UNWANTED_BYTES) && !has_too_much(t))
-		return 0;
+		return true;
 	if (t->head_done)
 		t->enough = true;
 	else if (t->fault == NULL)
 		t->fault = http_sends_endlessly;
-	return 1;
+	return false;
 }
 
 /* ---------------------------------------------------------------------

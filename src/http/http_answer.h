@@ -15,8 +15,9 @@
 /* libcurl's callbacks for data */
 extern size_t http_on_header(char *line, size_t one, size_t len, void *request);
 extern size_t http_on_body(char *data, size_t one, size_t len, void *request);
-extern int	http_on_progress(void *request, curl_off_t to_come, curl_off_t packed, curl_off_t to_send,
-							 curl_off_t sent);
+
+/* Something has come: false if that is enough, of its body as it is packed or of whatever it was. */
+extern bool http_answer_goes_on(Transfer *t, curl_off_t packed);
 
 /*
  * The answer as it is before anything came; when it is none, and how far the

@@ -162,7 +162,8 @@ http_carry_open(Transfer *t, int *lacking)
 	connection->remains = connection->nsockets > 0 && connection->multiplexed;
 	connection->most = 1;
 	connection->ncarried = 0;
-	connection->multiplexed = connection->agreed = connection->guessed = false;
+	connection->multiplexed = connection->agreed = false;
+	connection->unnamed = connection->guessed = false;
 	connection->opened_us = poller_clock();
 	http_connection_set_unopened(connection, true);
 	pool->opening++;
@@ -230,16 +231,17 @@ http_carry_release(Transfer *t, int64_t now_us)
 
 #if HTTP_TELLS_CONNECTED
 
-static bool
-speaks_http2(const Transfer *t)
+/* What it speaks, as TLS says. */
+static void
+note_protocol(Connection *connection, SSL *tls)
 {
-	SSL		   *tls = http_unasked_tls(t);
 	const unsigned char *protocol = NULL;
 	unsigned int len = 0;
 
 	if (tls != NULL)
 		SSL_get0_alpn_selected(tls, &protocol, &len);
-	return len == 2 && memcmp(protocol, "h2", 2) == 0;
+	connection->unnamed = tls != NULL && len == 0;
+	connection->multiplexed = len == 2 && memcmp(protocol, "h2", 2) == 0;
 }
 
 static int
@@ -287,7 +289,7 @@ connected_anew(Transfer *t)
 	{
 		connection->known = true;
 		connection->agreed = connection->tls != NULL;
-		connection->multiplexed = speaks_http2(t);
+		note_protocol(connection, http_unasked_tls(t));
 		connection->most = connection->multiplexed ? t->pool->most_streams : 1;
 		connection->ended = t->repeats >= HTTP_MAX_REPEATS; /* for others */
 		t->pool->single = !connection->multiplexed;
@@ -335,14 +337,34 @@ on_connected(Transfer *t, int local_port)
 
 /*
  * Of HTTP_1_1_REQUIRED (RFC 9113, 7) libcurl tells by a word in the error that it has
- * got over.
+ * got over; unless that was the first stream of its connection, or an interim answer
+ * came before.  Then it has not noted that it sends the request again, as it does for
+ * any other reason, and complains in another error that there was no answer.
  */
+static bool
+is_told_http1(const Transfer *t)
+{
+	return t->curl_error[0] != '\0' &&
+		(strstr(t->curl_error, "HTTP_1_1_REQUIRED") != NULL ||
+		 strcmp(t->curl_error, "Empty reply from server") == 0);
+}
+
+/* libcurl from 8.19 on forgets that error before it opens another connection. */
+void
+http_carry_hear(Transfer *t)
+{
+	t->told_http1 |= is_told_http1(t);
+}
+
 static void
 on_not_taken(Transfer *t)
 {
-	if (t->connection->multiplexed && strstr(t->curl_error, "HTTP_1_1_REQUIRED") != NULL)
-		http_pool_asks_for_http1(t);
+	bool		at_once = t->connection->multiplexed &&
+		(t->told_http1 || is_told_http1(t)) && http_pool_asks_for_http1(t);
+
 	http_carry_not_taken(t);
+	if (at_once)
+		t->fault = NULL;		/* however often it was repeated */
 }
 
 #endif							/* HTTP_TELLS_CONNECTED */

@@ -36,6 +36,12 @@ extern void http_carry_not_taken(Transfer *t);
 /* Its time is up, and its connection may be why. */
 extern void http_carry_late(const Transfer *t);
 
+#if HTTP_TELLS_CONNECTED
+
+/* Before libcurl forgets what has gone wrong. */
+extern void http_carry_hear(Transfer *t);
+#endif
+
 /* It has an answer, and libcurl knows more of the connection. */
 extern void http_carry_answered(Transfer *t);
 

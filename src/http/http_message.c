@@ -24,8 +24,8 @@
  * The lines that we send unless we were told to send such a header.  Most keep
  * libcurl from sending one of its own, since we send what we were told to and
  * nothing else; waiting for "100 Continue" would cost a round trip or, with
- * most receivers, a second.  The last one asks for all that libcurl can unpack,
- * which it would compose for each request.
+ * most receivers, a second.  The last one asks for what is unpacked (http_coding.c),
+ * whatever else libcurl could.
  */
 static struct
 {
@@ -42,10 +42,8 @@ void
 http_message_init(const curl_version_info_data *libcurl)
 {
 	snprintf(own_lines[HTTP_OWN_LINES - 1].line, sizeof(own_lines[0].line),
-			 ACCEPT_ENCODING "%s%s%s",
-			 (libcurl->features & CURL_VERSION_LIBZ) ? "deflate, gzip" : "identity",
-			 (libcurl->features & CURL_VERSION_BROTLI) ? ", br" : "",
-			 (libcurl->features & CURL_VERSION_ZSTD) ? ", zstd" : "");
+			 ACCEPT_ENCODING "%s",
+			 (libcurl->features & CURL_VERSION_LIBZ) ? "deflate, gzip" : "identity");
 }
 
 const char *

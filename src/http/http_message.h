@@ -12,7 +12,7 @@
 
 #include "http/transfer.h"
 
-/* Learns what libcurl can unpack; which is, as Accept-Encoding says it. */
+/* Learns whether libcurl can unpack what we ask for; which is, as Accept-Encoding says it. */
 extern void http_message_init(const curl_version_info_data *libcurl);
 extern const char *http_message_encodings(void);
 

@@ -31,11 +31,11 @@
 
 /*
  * A receiver that takes nothing over HTTP/2 may do so for a moment, and not serve
- * HTTP/1.1 at all: what it says there is its last word if it has said so for so long,
- * without a longer time between two than the second.
+ * HTTP/1.1 at all: what it says there is its last word if it has taken nothing for so
+ * long, and has been asked, or has taken something by HTTP/1.1, within the second.
  */
 #define DOUBT_US			(60 * INT64_C(1000000))
-#define DOUBTS_US			(600 * INT64_C(1000000))
+#define VAIN_US				(600 * INT64_C(1000000))
 
 /* One that has taken something so is asked so first for a while, and then by HTTP/2 again. */
 #define GUESS_US			(60 * INT64_C(1000000))
@@ -243,9 +243,15 @@ http_pool_proxy(const Transfer *t)
 bool
 http_pool_try_http1(Transfer *t)
 {
+	Pool	   *pool = t->pool;
+	int64_t		now_us = poller_clock();
+
 	if (t->gave_up)
 		return false;
 	t->gave_up = t->wants_http1 = true;
+	if (pool->vain_us == 0 || now_us > pool->vain_until_us)
+		pool->vain_us = now_us;
+	pool->vain_until_us = now_us + VAIN_US;
 	return true;
 }
 
@@ -259,11 +265,14 @@ http_pool_lost_answer(Transfer *t)
 	return true;
 }
 
-void
+bool
 http_pool_asks_for_http1(Transfer *t)
 {
+	bool		first = !t->gave_up;
+
 	t->gave_up = t->wants_http1 = true;
 	t->pool->http1_asked = true;
+	return first;
 }
 
 void
@@ -274,10 +283,17 @@ http_pool_needs_http2(Transfer *t)
 	t->pool->http1_until_us = 0;
 }
 
+/* What was refused so may have been for HTTP/1.1's sake, so HTTP/2 comes first again. */
+static bool
+begins_by_http1(const Transfer *t)
+{
+	return (!t->tried || t->pool->loses) && poller_clock() < t->pool->http1_until_us;
+}
+
 bool
 http_pool_speaks_http1(const Transfer *t)
 {
-	return t->pool->http1_asked || t->wants_http1 || poller_clock() < t->pool->http1_until_us;
+	return t->pool->http1_asked || t->wants_http1 || begins_by_http1(t);
 }
 
 /* May that be what is said of HTTP/1.1, and not of the event? */
@@ -289,11 +305,21 @@ is_doubtful(int status)
 
 /* Where answers were lost, trying HTTP/2 again would send events twice. */
 void
-http_pool_was_taken(Transfer *t, int64_t now_us)
+http_pool_was_answered(Transfer *t, bool taken, int64_t now_us)
 {
-	t->pool->doubted_us = 0;
-	if (t->guessed)
-		t->pool->http1_until_us = t->pool->loses ? INT64_MAX : now_us + GUESS_US;
+	Pool	   *pool = t->pool;
+
+	if (t->http2)
+	{
+		pool->vain_us = 0;
+		if (!pool->loses)
+			pool->http1_until_us = 0;
+	}
+	else if (t->guessed && taken)
+	{
+		pool->http1_until_us = pool->loses ? INT64_MAX : now_us + GUESS_US;
+		pool->vain_until_us = now_us + VAIN_US;
+	}
 }
 
 bool
@@ -301,13 +327,10 @@ http_pool_believes(Transfer *t, int status, int64_t now_us)
 {
 	Pool	   *pool = t->pool;
 
-	if (!t->guessed || (status != 0 && !is_doubtful(status)))
+	if (t->guessed && status == 0)
+		pool->http1_until_us = 0;
+	if (!t->guessed || status == 0 || !is_doubtful(status))
 		return true;
-	pool->http1_until_us = 0;
-	if (status == 0)
-		return true;
-	if (pool->doubted_us == 0 || now_us > pool->doubts_until_us)
-		pool->doubted_us = now_us;
-	pool->doubts_until_us = now_us + DOUBTS_US;
-	return now_us - pool->doubted_us >= DOUBT_US;
+	return pool->vain_us != 0 && now_us <= pool->vain_until_us &&
+		now_us - pool->vain_us >= DOUBT_US;
 }

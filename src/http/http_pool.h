@@ -37,16 +37,16 @@ extern const char *http_pool_proxy(const Transfer *t);
  */
 extern bool http_pool_try_http1(Transfer *t);
 extern bool http_pool_lost_answer(Transfer *t);
-extern void http_pool_asks_for_http1(Transfer *t);
+extern bool http_pool_asks_for_http1(Transfer *t);
 extern void http_pool_needs_http2(Transfer *t);
 extern bool http_pool_speaks_http1(const Transfer *t);
 
-/* It was answered by a success. */
-extern void http_pool_was_taken(Transfer *t, int64_t now_us);
+/* It has a whole answer; taken: a success. */
+extern void http_pool_was_answered(Transfer *t, bool taken, int64_t now_us);
 
 /*
- * It was not, but by this status, or by none (0): is that what the receiver has to say of
- * the event?
+ * It was answered by this status, which is no success, or not at all (0): is that what
+ * the receiver has to say of the event?
  */
 extern bool http_pool_believes(Transfer *t, int status, int64_t now_us);
 

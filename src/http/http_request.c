@@ -46,12 +46,17 @@
 /* When a changed file of certificates is read again. */
 #define CA_FILE_S			600L
 
+/* What went wrong is to be heard before a request is sent again; see on_progress(). */
+static bool forgets_errors = false;
+
 /* All that the system trusts is in one file, which libcurl reads once. */
 static bool one_ca_file = false;
 
 void
 http_request_init(const curl_version_info_data *libcurl)
 {
+	forgets_errors = libcurl->version_num >= 0x081300;
+
 	/* with a directory beside it, it would be read for each connection */
 	one_ca_file = libcurl->cainfo != NULL && access(libcurl->cainfo, R_OK) == 0;
 }
@@ -60,6 +65,20 @@ http_request_init(const curl_version_info_data *libcurl)
  * A handle, and a request in it
  * ---------------------------------------------------------------------
  */
+
+/* libcurl's: something has come, or has gone wrong. */
+static int
+on_progress(void *arg, curl_off_t to_come, curl_off_t packed, curl_off_t to_send, curl_off_t sent)
+{
+	(void) to_come;
+	(void) to_send;
+	(void) sent;
+#if HTTP_TELLS_CONNECTED
+	if (forgets_errors && http_version_wanted() == CURL_HTTP_VERSION_2TLS)
+		http_carry_hear(arg);
+#endif
+	return http_answer_goes_on(arg, packed) ? 0 : 1;
+}
 
 /*
  * What is the same for all requests, so set once in a handle's life.  libcurl's
@@ -88,7 +107,7 @@ set_constants(Transfer *t)
 	SETOPT(t, CURLOPT_WRITEFUNCTION, http_on_body);
 	SETOPT(t, CURLOPT_WRITEDATA, t);
 	SETOPT(t, CURLOPT_NOPROGRESS, 0L);
-	SETOPT(t, CURLOPT_XFERINFOFUNCTION, http_on_progress);
+	SETOPT(t, CURLOPT_XFERINFOFUNCTION, on_progress);
 	SETOPT(t, CURLOPT_XFERINFODATA, t);
 }
 

@@ -62,6 +62,32 @@ waits_for_proxy(const Transfer *t)
 	return t->proxied && was_begun(t) && (status < 200 || status > 299);
 }
 
+/* As TLS fails, or with the time that it takes. */
+static bool
+may_be_of_tls(CURLcode result)
+{
+	switch (result)
+	{
+		case CURLE_SSL_CONNECT_ERROR:
+		case CURLE_SSL_CERTPROBLEM:
+		case CURLE_SSL_CIPHER:
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_SSL_INVALIDCERTSTATUS:
+		case CURLE_OPERATION_TIMEDOUT:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* The proxy's answer, whatever its status, has not come to its end. */
+static bool
+failed_at_proxy(const Transfer *t, CURLcode result)
+{
+	return t->proxied && !may_be_of_tls(result);
+}
+
 /* Of a request that has no complete answer: by what happened to it. */
 static HttpPhase
 phase_reached(const Transfer *t, CURLcode result)
@@ -77,7 +103,7 @@ phase_reached(const Transfer *t, CURLcode result)
 	if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_RESOLVE_PROXY)
 		return HTTP_PHASE_RESOLVE;
 	if (result == CURLE_COULDNT_CONNECT || !t->opened || waits_for_proxy(t) ||
-		!ascii_begin_same(t->url, "https:", 6))
+		failed_at_proxy(t, result) || !ascii_begin_same(t->url, "https:", 6))
 		return HTTP_PHASE_CONNECT;
 
 	/* some versions know a local port before there is a connection ... */
@@ -224,13 +250,24 @@ head_is_lost(const Transfer *t, CURLcode result)
 
 /*
  * The receiver does not speak HTTP/1.1, which it was spoken to by for our sake:
- * there is no connection, or what comes on it is HTTP/2 all the same.
+ * there is no connection, what comes on it is HTTP/2 all the same, or it ends without a
+ * byte, and TLS has not said that it does.
  */
 static bool
 needs_http2(const Transfer *t, CURLcode result)
 {
 	return t->http1 && (result == CURLE_UNSUPPORTED_PROTOCOL ||
-						(result == CURLE_SSL_CONNECT_ERROR && !http_result_was_connected(t)));
+						(result == CURLE_SSL_CONNECT_ERROR && !http_result_was_connected(t)) ||
+						(t->opened && t->connection->unnamed &&
+						 http_result_blames_connection(result)));
+}
+
+/* Its stream was, after an interim answer: then libcurl does not send it again. */
+static bool
+was_refused(const Transfer *t, CURLcode result)
+{
+	return t->http2 && t->interim_bytes > 0 && result == CURLE_RECV_ERROR &&
+		t->curl_error[0] == '\0';
 }
 
 /*
@@ -243,6 +280,14 @@ may_take_http1(Transfer *t)
 	return t->connection->multiplexed && http_pool_try_http1(t);
 }
 
+/* libcurl from 8.19 on resets what a GOAWAY has not taken, and tells of that. */
+static bool
+was_given_up(const Transfer *t, CURLcode result)
+{
+	return t->http2 && result == CURLE_HTTP2_STREAM &&
+		strstr(t->curl_error, " reset by curl ") != NULL;
+}
+
 bool
 http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 {
@@ -251,7 +296,7 @@ http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 		return false;
 	if (t->again)
 		return t->fault == NULL || t->repeats < HTTP_MAX_REPEATS || may_take_http1(t);
-	if (t->barred || t->fault != NULL || t->head_bytes > 0)
+	if (t->barred || t->fault != NULL || t->head_bytes > t->interim_bytes)
 		return false;
 	if (result == CURLE_OPERATION_TIMEDOUT && t->away && t->connect_by_us > now_us)
 		return true;			/* libcurl counts the time that we were away */
@@ -270,7 +315,7 @@ http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 	if (t->opened && t->connection->ncarried == 1)
 		return t->connection->multiplexed &&
 			(may_be_lost(t, result) ||
-			 (result == CURLE_HTTP2 &&
+			 ((result == CURLE_HTTP2 || was_refused(t, result)) &&
 			  (t->repeats < HTTP_MAX_REPEATS || may_take_http1(t))));
 	return http_result_blames_connection(result) || result == CURLE_HTTP2_STREAM;
 }
@@ -410,7 +455,8 @@ error_of(const Transfer *t, CURLcode result, bool starved)
 		return long_header;
 	if (was_reset_at_once(t))
 		return "the connection was reset";
-	if (result == CURLE_HTTP2 && t->curl_error[0] == '\0')
+	if ((result == CURLE_HTTP2 && t->curl_error[0] == '\0') || was_refused(t, result) ||
+		was_given_up(t, result))
 		return http_not_taken;
 	return t->curl_error[0] != '\0' ? t->curl_error : curl_easy_strerror(result);
 }
@@ -419,11 +465,12 @@ error_of(const Transfer *t, CURLcode result, bool starved)
 static void
 heed(Transfer *t, int status)
 {
+	bool		taken = http_answer_is_success(status);
 	int64_t		now_us = poller_clock();
 
-	if (http_answer_is_success(status))
-		http_pool_was_taken(t, now_us);
-	else if (!http_pool_believes(t, status, now_us))
+	if (status != 0)
+		http_pool_was_answered(t, taken, now_us);
+	if (!taken && !http_pool_believes(t, status, now_us))
 		t->fault = http_not_taken;
 }
 

@@ -29,8 +29,8 @@ extern bool http_result_blames_connection(CURLcode result);
 
 /*
  * Did the request go out on a connection that was open before, or is shared
- * with others, without a single byte coming back?  Then it is to be sent again
- * on another one.
+ * with others, without a single byte of an answer coming back?  Then it is to be
+ * sent again on another one.
  */
 extern bool http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us);
 

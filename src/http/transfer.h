@@ -112,6 +112,7 @@ typedef struct Connection
 	bool		known;			/* it was connected, so its protocol is known */
 	bool		multiplexed;	/* that is HTTP/2 */
 	bool		agreed;			/* as TLS has said, which counts */
+	bool		unnamed;		/* TLS was asked to name one, and has not */
 	bool		guessed;		/* HTTP/1.1, for which the receiver has not asked */
 	bool		ended;			/* it takes no more requests */
 	bool		broken;			/* under those that use it, too */
@@ -168,9 +169,9 @@ typedef struct Pool
 	bool		http1_asked;	/* it has asked for HTTP/1.1 ... */
 	int64_t		http1_until_us;	/* ... or has taken something so, which is tried first until
 								 * then */
-	int64_t		doubted_us;		/* since when refusals by HTTP/1.1 are doubted; 0: they
-								 * are not ... */
-	int64_t		doubts_until_us;	/* ... and until when that counts */
+	int64_t		vain_us;		/* since when nothing is taken over HTTP/2, as far as is
+								 * known; 0: something was ... */
+	int64_t		vain_until_us;	/* ... and until when that counts */
 	int			probation;		/* requests on kept connections, up to PROBATION */
 	bool		unasked;		/* something has come unasked: look closely ... */
 	bool		babbles;		/* ... soon after an answer: each connection is
@@ -209,6 +210,7 @@ typedef struct Transfer
 	char	   *host;			/* part of origin's block: to be resolved; NULL:
 								 * it is an address */
 	int			port;
+	bool		tried;			/* as in HttpRequest */
 	int			max_redirects;
 	int			hops_left;		/* of these */
 	size_t		response_limit;
@@ -272,6 +274,7 @@ typedef struct Transfer
 	unsigned	nprogress;		/* calls for what came, whatever that was */
 	int64_t		wire_from;		/* bytes of its socket before it was counted; -1: it is not */
 	size_t		head_bytes;
+	size_t		interim_bytes;	/* of these, which are no answer yet; over HTTP/2 only */
 	int			head_lines;
 	int			codings;		/* of its body, up to 2 */
 	bool		costly;			/* one of them is, to unpack */
@@ -283,6 +286,7 @@ typedef struct Transfer
 	int			closed_seen;	/* sockets of its connection, when it was last
 								 * looked at */
 	bool		reached;		/* its time was up when an address had answered */
+	bool		told_http1;		/* HTTP/1.1 was required of it, as libcurl has said */
 	bool		connected;		/* it was about to be sent ... */
 	int64_t		connected_us;	/* ... then */
 	int			fd;				/* ... on this socket; -1: not known */

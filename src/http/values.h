@@ -37,6 +37,7 @@ typedef struct HttpRequest
 	const char *body;			/* NULL: no body at all */
 	size_t		body_len;		/* bytes */
 	bool		event_in_query; /* with a body as well; without one, it always is */
+	bool		tried;			/* this is not its first attempt */
 
 	int			connect_timeout_ms;
 	int			timeout_ms;		/* the whole attempt */

@@ -255,6 +255,7 @@ attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
 	request.body = wire->body;
 	request.body_len = wire->body_len;
 	request.event_in_query = wire->event_in_query;
+	request.tried = attempt->claimed.attempts > 0;
 	request.connect_timeout_ms = d->connect_timeout_ms;
 	request.timeout_ms = d->timeout_ms;
 	request.low_speed_limit = d->low_speed_limit;

@@ -30,6 +30,7 @@
 //       delay: MS       so long after the request has come
 //       head: BYTES     with a header of that size
 //       heads: N        only its first so many answers
+//       coding: NAME    with a body that is said to be packed so
 //       endless: true   with a body that does not end
 //       hangs: TEXT     no answer to what has that in its body
 //       status: S       that instead of 200, which asks for a pause of 500 s and
@@ -39,11 +40,14 @@
 //                       64 kB of what follows
 //       http1: true     also over HTTP/1.1, if asked to
 //       insists: true   over HTTP/2 even if asked for HTTP/1.1
+//       bare: HOW       if not asked for HTTP/2, TLS without a word of what is spoken,
+//                       and then close or reset
 //       wants: TEXT     HTTP/1.1 for what has that in its body, which it says of the
 //                       stream ...
 //       leaves: true    ... or by a GOAWAY that takes none ...
 //       late: true      ... or of a stream soon after the head of its answer
 //       refuses: N      the first so many streams
+//       interim: true   103 for each request, well before it does what it is told
 //       status1: S      that over HTTP/1.1, ...
 //       odd1: true      ... of events whose ids end with an odd digit
 //       lies: true      over HTTP/1.1 only, half an answer that says it is of HTTP/2
@@ -52,7 +56,8 @@
 //       resets: true    each connection, which is not asked for HTTP/2, in one with
 //                       the last of the handshake
 //     What is answered is in PORT-FILE.answered: the event's id, the protocol, and
-//     the number of the receiver's connection; which connections there were is in
+//     the number of the receiver's connection; what is refused, or wanted by
+//     HTTP/1.1, is in PORT-FILE.refused: the event's id; which connections there were is in
 //     PORT-FILE.connected: the receiver's number and that one; which of them are
 //     closed is in PORT-FILE.left.  PORT-FILE.said has the numbers of receivers that
 //     have said what comes after the answers.
@@ -118,6 +123,7 @@ const ok = Buffer.from([0x88]);
 const literal = (text) => Buffer.concat([Buffer.from([text.length]), Buffer.from(text)]);
 const redirect = (url) => Buffer.concat([Buffer.from([0x08]), literal('307'), Buffer.from([0x0f, 0x1f]), literal(url)]);
 
+const interim = Buffer.concat([Buffer.from([0x08]), literal('103')]);
 const other = (status, location) => Buffer.concat([Buffer.from([0x08]), literal(String(status)),
     ...location ? [Buffer.from([0x0f, 0x1f]), literal(location)] : [], Buffer.from([0x0f, 0x26]), literal('500')]);
 
@@ -161,15 +167,21 @@ function headers(stream, block)
 }
 
 const answered = fs.openSync(`${portFile}.answered`, 'a');
+const refused = fs.openSync(`${portFile}.refused`, 'a');
 const connected = fs.openSync(`${portFile}.connected`, 'a');
 const said = fs.openSync(`${portFile}.said`, 'a');
 const left = fs.openSync(`${portFile}.left`, 'a');
 
-function write_down(body, protocol, number)
+function id_of(body)
 {
     const id = /"messageId" ?: ?"([^"]+)"/.exec(body);
 
-    fs.writeSync(answered, `${id ? id[1] : '?'} ${protocol} ${number}\n`);
+    return id ? id[1] : '?';
+}
+
+function write_down(body, protocol, number)
+{
+    fs.writeSync(answered, `${id_of(body)} ${protocol} ${number}\n`);
 }
 
 // Does as it is told on a connection, one of its receiver's; its take() is called
@@ -250,7 +262,7 @@ function Told(told, socket, front, number, siblings, receiver)
             return setTimeout(() => socket.write(frame(RST_STREAM, 0, stream, u32(HTTP_1_1_REQUIRED))), LATE_MS);
         }
         if (!told.leaves)
-            return socket.write(frame(RST_STREAM, 0, stream, u32(HTTP_1_1_REQUIRED)));
+            return refuse(stream, HTTP_1_1_REQUIRED);
         last = Math.max(stream - 2, 0);
         [...owed].forEach((other) => other > last && owed.delete(other));
         socket.write(goaway(last, HTTP_1_1_REQUIRED));
@@ -265,12 +277,23 @@ function Told(told, socket, front, number, siblings, receiver)
         write_down(requests.get(stream).body, 'h2', number);
         const status = told.status ? other(told.status, told.location) : ok;
 
+        const packed = told.coding ? Buffer.concat([Buffer.from([0x0f, 0x0b]), literal(told.coding)]) : Buffer.alloc(0);
         const is_long = told.head && !(told.heads-- <= 0);
 
-        socket.write(headers(stream, is_long ? Buffer.concat([status, long_header(told.head)]) : status));
+        socket.write(headers(stream, Buffer.concat([status, packed, ...is_long ? [long_header(told.head)] : []])));
         socket.write(frame(DATA, told.endless ? 0 : END_STREAM, stream, Buffer.from('ok')), () => told.last && reset(front));
         owed.delete(stream);
         end();
+    }
+
+    // When what comes before it has been read
+    const soon = (action) => told.interim ? setTimeout(action, LATE_MS) : action();
+
+    function refuse(stream, code)
+    {
+        fs.writeSync(refused, `${id_of(requests.get(stream).body)}\n`);
+        owed.delete(stream);
+        soon(() => socket.write(frame(RST_STREAM, 0, stream, u32(code))));
     }
 
     this.wake = () => {
@@ -302,10 +325,11 @@ function Told(told, socket, front, number, siblings, receiver)
         const all = [...requests.values()];
         const nth = all.indexOf(request) + 1;
 
+        if (told.interim && request.whole)
+            socket.write(headers(stream, interim));
         if (told.refuses > 0 && request.whole) {
             told.refuses--;
-            owed.delete(stream);
-            return socket.write(frame(RST_STREAM, 0, stream, u32(REFUSED_STREAM)));
+            return refuse(stream, REFUSED_STREAM);
         }
         if (told.wants !== undefined && owed.has(stream) && (told.early || request.whole) && request.body.includes(told.wants))
             return want_http1(stream);
@@ -314,7 +338,7 @@ function Told(told, socket, front, number, siblings, receiver)
         if (request.whole && owed.has(stream) && (!waits || nth <= warm))
             setTimeout(() => owed.has(stream) && answer(stream), told.delay ?? 0);
         if ((told.early ? all.length : all.filter((r) => r.whole).length) === warm + told.at)
-            act();
+            soon(act);
     };
 }
 
@@ -428,11 +452,32 @@ function listen(told, receiver)
     const siblings = [];
     let connections = 0;
 
+    // TLS says what is spoken to those who ask for it; others hear nothing from then on
+    function serve_named(front, hello)
+    {
+        const asked = hello.includes('\x02h2');
+
+        front.pause();
+        front.unshift(hello);
+        const socket = new tls.TLSSocket(front, { isServer: true, secureContext, ...asked ? { ALPNProtocols: ['h2'] } : {} });
+
+        for (const each of [socket, front])
+            each.on('error', () => {});
+        socket.on('secure', () => {
+            if (asked)
+                serve(socket, front, ++connections, told, siblings, receiver);
+            else
+                socket.once('data', () => told.bare === 'reset' ? reset(front) : socket.end());
+        });
+    }
+
     return net.createServer({ noDelay: true }, (front) => {
         if (told.breaks && told.breaks.includes(connections + 1)) {
             connections++;
             return reset(front);
         }
+        if (told.bare)
+            return front.once('data', (hello) => serve_named(front, hello));
         const by_hand = told.resets || ['notify', 'garbage'].includes(told.end);
         const socket = new tls.TLSSocket(by_hand ? endless(front) : front,
             { isServer: true, secureContext: told.tls ? context({ maxVersion: told.tls }) : secureContext, ALPNProtocols });
