@@ -106,7 +106,11 @@ void
 http_multi_remove(Transfer *t)
 {
 	if (!http_multi_is_broken())
+	{
+		http_watch_begin();		/* TLS may read to its end */
 		curl_multi_remove_handle(multi, t->easy);
+		http_watch_end();
+	}
 	t->in_multi = false;
 }
 

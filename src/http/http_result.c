@@ -291,7 +291,7 @@ was_given_up(const Transfer *t, CURLcode result)
 bool
 http_result_wants_repeat(Transfer *t, CURLcode result, int64_t now_us)
 {
-	http_socket_note_flood(t);
+	http_socket_judge_flood(t);
 	if (t->deadline_us >= 0 && now_us >= t->deadline_us)
 		return false;
 	if (t->again)

@@ -357,15 +357,14 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 }
 
 void
-http_socket_note_flood(Transfer *t)
+http_socket_judge_flood(Transfer *t)
 {
 	const Connection *connection = t->connection;
 
 	for (int i = 0; connection != NULL && i < connection->nsockets; i++)
-	{
-		if (!t->head_done && t->fault == NULL && http_watch_has_shut(connection->sockets[i]))
-			t->fault = http_sends_endlessly;
-	}
+		t->flooded |= http_watch_has_shut(connection->sockets[i]);
+	if (t->flooded && !t->head_done && t->fault == NULL)
+		t->fault = http_sends_endlessly;
 }
 
 /* Called for connections that outlive their request: arg is nobody's. */
@@ -376,8 +375,11 @@ http_on_close_socket(void *arg, curl_socket_t fd)
 	Transfer   *t = connection != NULL ? connection->users : NULL;
 
 	(void) arg;
-	for (Transfer *user = t; user != NULL; user = user->next_user)
-		http_socket_note_flood(user);
+	if (http_watch_has_shut(fd))
+	{
+		for (Transfer *user = t; user != NULL; user = user->next_user)
+			user->flooded = true;
+	}
 	if (t != NULL && t->fd == fd && t->connected && t->head_bytes == 0 && !t->pool->tls)
 		http_socket_keep_early(t);	/* see http_answer_overhear() */
 	if (t != NULL && t->early_fd >= 0)

@@ -93,6 +93,6 @@ extern int64_t http_socket_sent(int fd);
 extern int64_t http_socket_round_trip(int fd);
 
 /* Where the other side has not stopped sending, before a head: that is the reason, and it is not asked again at once. */
-extern void http_socket_note_flood(Transfer *t);
+extern void http_socket_judge_flood(Transfer *t);
 
 #endif							/* RSWEBHOOK_HTTP_SOCKET_H */

@@ -37,6 +37,9 @@
 #define LONG_NS		(100 * 1000 * 1000L)
 #define AGAIN_NS	(20 * 1000 * 1000L)
 
+/* ... unless it has had less of the processor, as on a machine that is busy or stops ... */
+#define WORKED_NS	(50 * 1000 * 1000L)
+
 /* ... in which nobody has so much to read who sends an answer. */
 #define MUCH_BYTES	(256 * 1024)
 
@@ -103,7 +106,8 @@ http_watch_has_shut(int fd)
 static timer_t timer;
 static int	signal_number = 0;
 static sig_atomic_t seen = 0;	/* the call under way when the timer rang last ... */
-static int	times = 0;			/* ... and so often in a row */
+static int	times = 0;			/* ... and so often in a row, having worked */
+static int64_t worked_until = 0;	/* the processor's time when it was seen first */
 
 static void
 arm(long ns)
@@ -134,6 +138,15 @@ look(bool again)
 	}
 }
 
+static int64_t
+processor_ns(void)
+{
+	struct timespec used;
+
+	return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) == 0 ?
+		(int64_t) used.tv_sec * 1000 * 1000 * 1000 + used.tv_nsec : 0;
+}
+
 static void
 on_signal(int unused)
 {
@@ -143,7 +156,15 @@ on_signal(int unused)
 	armed = false;
 	if (calling)
 	{
-		times = seen == calls ? times + 1 : 0;
+		int64_t		used = processor_ns();
+
+		if (seen != calls)
+		{
+			times = 0;
+			worked_until = used;
+		}
+		else if (used - worked_until >= WORKED_NS)
+			times++;
 		seen = calls;
 		if (times > 0)
 			look(times > 1);

@@ -134,6 +134,9 @@ typedef struct Connection
 	void	   *tls;			/* OpenSSL's SSL on tls_socket, while that is open */
 	int			tls_socket;
 	bool		all_read;		/* from that, so nothing more will come */
+	unsigned	said;			/* pieces of answers that came on it ... */
+	unsigned	said_before;	/* ... when it was looked at how much has been read ... */
+	int64_t		read_before;	/* ... which was so much; 0: it was not */
 } Connection;
 
 /*
@@ -279,6 +282,7 @@ typedef struct Transfer
 	int			codings;		/* of its body, up to 2 */
 	bool		costly;			/* one of them is, to unpack */
 	bool		head_done;		/* a final head is complete */
+	bool		flooded;		/* its connection was ended for what came without an end */
 	bool		enough;			/* we ended it: its status says it all */
 	bool		again;			/* we ended it: it is to be sent again */
 	const char *fault;			/* we ended it: it is no sound answer */
