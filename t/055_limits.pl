@@ -59,7 +59,9 @@ foreach my $round (1 .. 3)
     ok(arrives($id), "settings of the database do not matter: $round");
 }
 is(errors_logged($node, $log), 0, 'nor do they lead to errors');
+my $with_settings = worker_pids($node);
 query($node, 'ALTER DATABASE postgres RESET ALL', 'template1');
+ok(await_others($node, $with_settings), 'workers begin anew when a setting of ours may have been reset');
 my $worker = worker_of($node, 'good');
 
 # All connections taken, once those that had some before are gone

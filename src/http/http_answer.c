@@ -281,8 +281,7 @@ http_on_header(char *line, size_t one, size_t len, void *arg)
 	if (t->head_bytes == 0)
 		http_socket_was_heard(http_socket_used(t)); /* libcurl may read unasked */
 	t->head_bytes += len;
-	if (t->connection != NULL)
-		t->connection->said++;
+	t->connection->said++;
 	if (t->head_bytes > MAX_HEAD_BYTES || ++t->head_lines > MAX_HEAD_LINES)
 	{
 		t->fault = "the answer has too many or too long headers";
@@ -421,8 +420,7 @@ http_on_body(char *data, size_t one, size_t len, void *arg)
 
 	(void) one;
 	t->body_seen += len;
-	if (t->connection != NULL)
-		t->connection->said++;
+	t->connection->said++;
 	if (kept > 0)
 		keep_body(t, data, kept);
 	t->answer.body_cut |= len > kept;

@@ -257,7 +257,8 @@ load_of(JsonbContainer *container, bool texts)
 			case WJB_BEGIN_ARRAY:
 			case WJB_BEGIN_OBJECT:
 				load.values++;
-				load.depth = Max(load.depth, ++depth);
+				depth++;
+				load.depth = Max(load.depth, depth);
 				break;
 			case WJB_END_ARRAY:
 			case WJB_END_OBJECT:

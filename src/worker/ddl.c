@@ -448,13 +448,13 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 /* What is owed is worth counting up to there. */
 #define MOST_OWED	100000
 
-/* Is this the queue?  Nearly always not. */
+/* Is this the queue, with rows of its own?  Nearly always not. */
 static bool
 is_queue(Oid relid)
 {
 	char	   *name = get_rel_name(relid);
 
-	return name != NULL && strcmp(name, "queue") == 0 &&
+	return name != NULL && strcmp(name, "queue") == 0 && get_rel_relkind(relid) == RELKIND_RELATION &&
 		get_rel_namespace(relid) == get_namespace_oid("rswebhook", true);
 }
 
