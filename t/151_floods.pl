@@ -37,7 +37,7 @@ add_destination($node, 'proxied', 'https://shop.invalid/', { %once, proxy => "ht
 
 my $serial = 0;
 foreach my $case (
-    [ 'http2', '/data', 1 ], [ 'http2', '/window', 1 ], [ 'http2', '/priority', 1 ], [ 'http2', '/bursts', 1 ], [ 'http2', '/bursts', 8 ],
+    [ 'http2', '/data', 1 ], [ 'http2', '/window', 1 ], [ 'http2', '/priority', 1 ],
     [ 'plain', '/packed', 1 ], [ 'plain', '/small', 1 ], [ 'plain', '/extension', 1 ], [ 'plain', '/small', 8 ],
     [ 'proxied', 'proxy', 1 ], [ 'http2', '/window', 4 ])
 {

@@ -281,7 +281,7 @@ http_on_header(char *line, size_t one, size_t len, void *arg)
 	if (t->head_bytes == 0)
 		http_socket_was_heard(http_socket_used(t)); /* libcurl may read unasked */
 	t->head_bytes += len;
-	t->connection->said++;
+	http_watch_heard();
 	if (t->head_bytes > MAX_HEAD_BYTES || ++t->head_lines > MAX_HEAD_LINES)
 	{
 		t->fault = "the answer has too many or too long headers";
@@ -420,7 +420,7 @@ http_on_body(char *data, size_t one, size_t len, void *arg)
 
 	(void) one;
 	t->body_seen += len;
-	t->connection->said++;
+	http_watch_heard();
 	if (kept > 0)
 		keep_body(t, data, kept);
 	t->answer.body_cut |= len > kept;
@@ -433,34 +433,17 @@ http_on_body(char *data, size_t one, size_t len, void *arg)
 	return len;
 }
 
-/* Of several requests it is not known which it is for: what counts is what comes in answer to none. */
-static bool
-connection_has_too_much(Connection *connection, int64_t read)
-{
-	if (connection->read_before == 0 || connection->read_before > read || connection->said != connection->said_before)
-		connection->read_before = read;
-	connection->said_before = connection->said;
-	return read - connection->read_before > MAX_WIRE_BYTES;
-}
-
-/* How much has come for it since that was looked at first? */
+/* How much has come for it since that was looked at first; of several requests, none is known. */
 static bool
 has_too_much(Transfer *t)
 {
 	int64_t		read;
 
-	if (++t->nprogress % PROGRESS_EACH != 0 || t->connection == NULL)
+	if (++t->nprogress % PROGRESS_EACH != 0 || t->connection == NULL || t->connection->multiplexed)
 		return false;
 	read = http_watch_read(http_socket_used(t));
 	if (read < 0)
 		return false;
-	if (t->connection->multiplexed)
-	{
-		if (!connection_has_too_much(t->connection, read))
-			return false;
-		t->connection->ended = true;
-		return true;
-	}
 	if (t->wire_from < 0 || t->wire_from > read)
 		t->wire_from = read;
 	return (uint64_t) (read - t->wire_from) > MAX_WIRE_BYTES + (uint64_t) t->response_limit;

@@ -59,6 +59,7 @@ static volatile sig_atomic_t top = -1;	/* none above is open */
 
 static volatile sig_atomic_t calling = false;
 static volatile sig_atomic_t calls = 0; /* a count that wraps */
+static volatile sig_atomic_t heard = 0; /* likewise */
 static volatile sig_atomic_t armed = false;
 
 int64_t
@@ -106,6 +107,7 @@ http_watch_has_shut(int fd)
 static timer_t timer;
 static int	signal_number = 0;
 static sig_atomic_t seen = 0;	/* the call under way when the timer rang last ... */
+static sig_atomic_t seen_heard = 0; /* ... and what had been heard by then ... */
 static int	times = 0;			/* ... and so often in a row, having worked */
 static int64_t worked_until = 0;	/* the processor's time when it was seen first */
 
@@ -158,7 +160,7 @@ on_signal(int unused)
 	{
 		int64_t		used = processor_ns();
 
-		if (seen != calls)
+		if (seen != calls || seen_heard != heard)
 		{
 			times = 0;
 			worked_until = used;
@@ -166,6 +168,7 @@ on_signal(int unused)
 		else if (used - worked_until >= WORKED_NS)
 			times++;
 		seen = calls;
+		seen_heard = heard;
 		if (times > 0)
 			look(times > 1);
 		arm(times == 1 ? AGAIN_NS : LONG_NS);
@@ -230,6 +233,12 @@ http_watch_begin(void)
 }
 
 #endif
+
+void
+http_watch_heard(void)
+{
+	heard++;
+}
 
 void
 http_watch_end(void)

@@ -24,6 +24,9 @@ extern int	http_watch_signal(void);
 extern void http_watch_begin(void);
 extern void http_watch_end(void);
 
+/* Something that means anything has come: the call gets on. */
+extern void http_watch_heard(void);
+
 /* A socket is libcurl's from now on, or not any more. */
 extern void http_watch_socket(int fd, bool open);
 

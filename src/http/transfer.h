@@ -134,9 +134,6 @@ typedef struct Connection
 	void	   *tls;			/* OpenSSL's SSL on tls_socket, while that is open */
 	int			tls_socket;
 	bool		all_read;		/* from that, so nothing more will come */
-	unsigned	said;			/* pieces of answers that came on it ... */
-	unsigned	said_before;	/* ... when it was looked at how much has been read ... */
-	int64_t		read_before;	/* ... which was so much; 0: it was not */
 } Connection;
 
 /*

@@ -9,7 +9,6 @@
 //       /data       empty frames of DATA, after a head that says 200
 //       /window     WINDOW_UPDATE, instead of a head
 //       /priority   PRIORITY, likewise
-//       /bursts     WINDOW_UPDATE, less than a megabyte at a time, and a pause when that is read
 //       /packed     a body packed with gzip, of blocks without content
 //       /small      the same in small chunks
 //       /extension  the extension of a chunk
@@ -30,8 +29,7 @@ const [portFile, certificate, key] = process.argv.slice(2);
 const parent = process.ppid;
 const LONGEST_MS = 60000;
 const PIECE = 1 << 20;
-const BURST = 700000, PAUSE_MS = 5;
-const [DATA, HEADERS, PRIORITY, SETTINGS, PING, WINDOW_UPDATE] = [0, 1, 2, 4, 6, 8];
+const [DATA, HEADERS, PRIORITY, SETTINGS, WINDOW_UPDATE] = [0, 1, 2, 4, 8];
 const END_HEADERS = 4, ACK = 1;
 const PREFACE_BYTES = 24, FRAME_HEAD_BYTES = 9;
 const STATUS_200 = Buffer.from([0x88]);
@@ -57,7 +55,6 @@ const packed = { head: OK + 'Content-Encoding: gzip\r\n' };
 const floods = {
     '/data': () => [frame(HEADERS, END_HEADERS, 1, STATUS_200), frame(DATA, 0, 1)],
     '/window': () => ['', frame(WINDOW_UPDATE, 0, 0, Buffer.from([0, 0, 0, 1]))],
-    '/bursts': () => ['', frame(WINDOW_UPDATE, 0, 0, Buffer.from([0, 0, 0, 1]))],
     '/priority': () => ['', frame(PRIORITY, 0, 3, Buffer.from([0, 0, 0, 0, 1]))],
     '/packed': () => [Buffer.concat([Buffer.from(packed.head + '\r\n'), GZIP_HEAD]), EMPTY_BLOCK],
     '/small': () => [Buffer.concat([Buffer.from(packed.head + 'Transfer-Encoding: chunked\r\n\r\na\r\n'), GZIP_HEAD,
@@ -77,26 +74,20 @@ function flood(socket, path) {
     const pour = () => {
         while (!socket.destroyed && socket.write(pieces));
     };
-    const burst = () => socket.destroyed ||
-        socket.write(Buffer.concat([pieces.subarray(0, Math.floor(BURST / piece.length) * piece.length),
-            frame(PING, 0, 0, Buffer.alloc(8))]));
     const timer = setTimeout(() => {
         note(`${path} never`);
         socket.removeAllListeners('close');
         socket.destroy();
     }, LONGEST_MS);
 
-    if (path === '/bursts')
-        socket.on('data', () => setTimeout(burst, PAUSE_MS));
-    else
-        socket.on('drain', pour);
+    socket.on('drain', pour);
     socket.on('close', () => {
         clearTimeout(timer);
         note(`${path} by the other side`);
     });
     note(`${path} begins`);
     socket.write(head);
-    (path === '/bursts' ? burst : pour)();
+    pour();
 }
 
 // The path is in a block of headers, of which all strings may be packed: so it is looked for in the
