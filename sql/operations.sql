@@ -224,5 +224,14 @@ INSERT INTO rswebhook.destination (name, url) VALUES ('crm', 'https://example.co
 SELECT d.url, count(*) FROM rswebhook.destination d JOIN rswebhook.queue q ON q.destination_id = d.id
     WHERE d.name = 'crm' GROUP BY 1;
 DELETE FROM rswebhook.queue;
+--
+-- A constraint that somebody has added shows nobody the row
+--
+ALTER TABLE rswebhook.destination ADD CONSTRAINT added CHECK (name = 'nobody') NOT VALID;
+SELECT rswebhook_pause('crm');
+SELECT rswebhook_resume('crm');
+SELECT rswebhook_retry('crm');
+ALTER TABLE rswebhook.destination DROP CONSTRAINT added;
+
 DELETE FROM rswebhook.destination;
 TRUNCATE rswebhook.delivery, rswebhook.event;

@@ -741,6 +741,24 @@ BEGIN
 END
 $$;
 
+-- Write a destination's row anew, paused or not (null: as it is). False: nothing was written. The
+-- detail of a constraint that somebody has added shows the whole row, with its secrets.
+CREATE FUNCTION rswebhook.write_destination(dest integer, paused boolean) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    state text;
+    message text;
+BEGIN
+    UPDATE rswebhook.destination d SET paused = coalesce(write_destination.paused, d.paused) WHERE d.id = dest;
+    RETURN FOUND;
+EXCEPTION WHEN integrity_constraint_violation OR with_check_option_violation THEN
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
+    RAISE USING ERRCODE = state, MESSAGE = message;
+END
+$$;
+
 -- Have what is owed to a destination wait, and what is sent meanwhile.
 CREATE FUNCTION rswebhook_pause(destination text) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -749,7 +767,7 @@ AS $$
 DECLARE
     dest integer := rswebhook.destination_id(rswebhook_pause.destination);
 BEGIN
-    UPDATE rswebhook.destination d SET paused = true WHERE d.id = dest;
+    PERFORM rswebhook.write_destination(dest, true);
     PERFORM rswebhook.not_changed('destination')
         FROM rswebhook.destination d WHERE d.id = dest AND NOT d.paused;
 END
@@ -764,7 +782,7 @@ AS $$
 DECLARE
     dest integer := rswebhook.destination_id(rswebhook_resume.destination);
 BEGIN
-    UPDATE rswebhook.destination d SET paused = false WHERE d.id = dest;
+    PERFORM rswebhook.write_destination(dest, false);
     PERFORM rswebhook.not_changed('destination')
         FROM rswebhook.destination d WHERE d.id = dest AND d.paused;
     DELETE FROM rswebhook.breaker b WHERE b.destination_id = dest;
@@ -817,8 +835,7 @@ AS $$
 DECLARE
     dest integer := rswebhook.destination_id(rswebhook_retry.destination);
 BEGIN
-    UPDATE rswebhook.destination d SET paused = d.paused WHERE d.id = dest;
-    IF NOT FOUND THEN
+    IF NOT rswebhook.write_destination(dest, NULL) THEN
         PERFORM rswebhook.not_changed('destination');
     END IF;
     DELETE FROM rswebhook.breaker b WHERE b.destination_id = dest;
@@ -1201,7 +1218,7 @@ DECLARE
     after_id pg_catalog.int8;
     early pg_catalog.float8;
 BEGIN
-    IF per_second < 1 THEN
+    IF per_second OPERATOR(pg_catalog.<) 1 THEN
         RAISE invalid_parameter_value USING
             MESSAGE = pg_catalog.format('per_second %s is less than 1', per_second);
     END IF;
@@ -1214,9 +1231,9 @@ BEGIN
         EXIT WHEN after_id IS NULL;
         -- in short sleeps, as each has a snapshot
         LOOP
-            early := step.total::pg_catalog.float8 / per_second::pg_catalog.float8 -
-                     pg_catalog.date_part('epoch'::pg_catalog.text, pg_catalog.clock_timestamp() - begun);
-            EXIT WHEN early IS NULL OR early <= 0::pg_catalog.float8;
+            early := step.total::pg_catalog.float8 OPERATOR(pg_catalog./) per_second::pg_catalog.float8 OPERATOR(pg_catalog.-)
+                     pg_catalog.date_part('epoch'::pg_catalog.text, pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) begun);
+            EXIT WHEN early IS NULL OR early OPERATOR(pg_catalog.<=) 0::pg_catalog.float8;
             PERFORM pg_catalog.pg_sleep(least(early, 0.5::pg_catalog.float8));
             COMMIT;
         END LOOP;
@@ -1243,9 +1260,9 @@ CREATE PROCEDURE rswebhook_test(destination text, event jsonb DEFAULT NULL, wait
 AS $$
 DECLARE
     dest pg_catalog.int4 := rswebhook.destination_id(destination);
-    until pg_catalog.timestamptz := pg_catalog.clock_timestamp() + wait;
+    until pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) wait;
 BEGIN
-    IF wait IS NULL OR wait NOT BETWEEN '0 s'::pg_catalog.interval AND '10 min'::pg_catalog.interval THEN
+    IF wait IS NULL OR wait OPERATOR(pg_catalog.<) '0 s'::pg_catalog.interval OR wait OPERATOR(pg_catalog.>) '10 min'::pg_catalog.interval THEN
         RAISE invalid_parameter_value USING
             MESSAGE = pg_catalog.format('wait %s is not between 0 s and 10 min', coalesce(wait::pg_catalog.text, 'NULL'::pg_catalog.text));
     END IF;
@@ -1260,12 +1277,12 @@ BEGIN
                l.request::pg_catalog.text, l.response_body::pg_catalog.text
             INTO outcome, status, duration, error, request, response_body
             FROM rswebhook.delivery l
-            WHERE l.event_id = rswebhook_test.event_id AND l.destination_id = dest
+            WHERE l.event_id OPERATOR(pg_catalog.=) rswebhook_test.event_id AND l.destination_id OPERATOR(pg_catalog.=) dest
             ORDER BY l.started_at LIMIT 1;
         EXIT WHEN outcome IS NOT NULL;
-        IF pg_catalog.clock_timestamp() >= until THEN
+        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until THEN
             outcome := 'waiting';
-            error := (SELECT e.state || ': '::pg_catalog.text || e.why FROM @extschema@.rswebhook_explain(event_id) e LIMIT 1);
+            error := (SELECT e.state OPERATOR(pg_catalog.||) ': '::pg_catalog.text OPERATOR(pg_catalog.||) e.why FROM @extschema@.rswebhook_explain(event_id) e LIMIT 1);
             EXIT;
         END IF;
         COMMIT;
@@ -1466,8 +1483,8 @@ AS $$
            l.started_at::pg_catalog.timestamptz, l.attempt::pg_catalog.int4, l.status::pg_catalog.int4,
            l.error::pg_catalog.text, l.request::pg_catalog.text, l.response_body::pg_catalog.text
     FROM rswebhook.delivery l
-    LEFT JOIN rswebhook.destination d ON d.id = l.destination_id
-    WHERE l.outcome <> 'delivered' AND l.outcome <> 'retry'
+    LEFT JOIN rswebhook.destination d ON d.id OPERATOR(pg_catalog.=) l.destination_id
+    WHERE l.outcome OPERATOR(pg_catalog.<>) 'delivered' AND l.outcome OPERATOR(pg_catalog.<>) 'retry'
       AND rswebhook.is_last_word(l.event_id, l.destination_id, l.started_at, l.attempt)
 $$;
 
@@ -1481,9 +1498,9 @@ AS $$
     SELECT q.event_id::pg_catalog.int8, d.name, 'owed'::pg_catalog.text,
            q.queued_at::pg_catalog.timestamptz, q.attempts::pg_catalog.int4,
            coalesce(q.retry_at, q.deliver_after)::pg_catalog.timestamptz,
-           CASE WHEN q.attempts > 0 THEN rswebhook.last_error(q.event_id, q.destination_id) END
+           CASE WHEN q.attempts OPERATOR(pg_catalog.>) 0 THEN rswebhook.last_error(q.event_id, q.destination_id) END
     FROM rswebhook.queue q
-    LEFT JOIN rswebhook.destination d ON d.id = q.destination_id
+    LEFT JOIN rswebhook.destination d ON d.id OPERATOR(pg_catalog.=) q.destination_id
     WHERE NOT rswebhook.was_delivered(q.event_id, q.destination_id)
     UNION ALL
     SELECT g.event_id, g.destination, g.outcome, g.ended_at, g.attempts, NULL::pg_catalog.timestamptz, g.error

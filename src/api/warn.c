@@ -21,6 +21,7 @@
 #include "api/sink.h"
 #include "api/trigger_names.h"
 #include "api/warn.h"
+#include "base/messages.h"
 #include "base/subtransaction.h"
 #include "destination/named.h"
 #include "destination/table.h"
@@ -273,7 +274,7 @@ static char *
 text_of(const Record *record, int32 id)
 {
 	if (id != 0 || record->destination == NULL || strlen(record->destination) > MAX_DESTINATION_NAME)
-		return in_one_line(psprintf("trigger \"%s\": %s", record->trigger, record->reason), MAX_REASON);
+		return in_one_line(psprintf("trigger %s: %s", refusal_quoted(record->trigger), record->reason), MAX_REASON);
 	return in_one_line(psprintf("trigger %s for %s: %s", refusal_quoted(record->trigger),
 								refusal_quoted(record->destination), record->reason), MAX_REASON);
 }
@@ -344,8 +345,10 @@ report_naming(const Refusal *refusal, int elevel, const char *where, const char 
 static const char *
 recorded_text(const Refusal *refusal, const char *text)
 {
-	return refusal->caught && ERRCODE_TO_CATEGORY(refusal->sqlerrcode) == ERRCODE_DATA_EXCEPTION ?
-		without_quoted(text) : text;
+	if (!refusal->caught || ERRCODE_TO_CATEGORY(refusal->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+		return text;
+	return messages_are_english() ? without_quoted(text) :
+		psprintf("*** (SQLSTATE %s)", unpack_sql_state(refusal->sqlerrcode));
 }
 
 /* As it is recorded: who reads that may know whether there is such a destination. */

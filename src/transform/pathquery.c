@@ -23,6 +23,7 @@
 #include "utils/timeout.h"
 
 #include "base/clock.h"
+#include "base/messages.h"
 #include "transform/pathquery.h"
 
 char *
@@ -278,6 +279,8 @@ pathquery_without_values(char *message, const char *path)
 	char	   *first = strchr(message, '"');
 	char	   *last = strrchr(message, '"');
 
+	if (!messages_are_english())
+		return pstrdup("***");
 	if (first == last || strstr(path, pnstrdup(first + 1, last - first - 1)) != NULL)
 		return message;
 	return psprintf("%.*s\"***\"%s", (int) (first - message), message, last + 1);

@@ -50,11 +50,14 @@ repeated_say(Repeated *what, int kind, Instant now)
 	return true;
 }
 
+/* The detail of a constraint has the row in it, and with that perhaps secrets. */
 void
 repeated_report_always(ErrorData *error)
 {
 	MemoryContext context = CurrentMemoryContext;
 
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		error->detail = NULL;
 	PG_TRY();
 	{
 		ReThrowError(error);
@@ -78,7 +81,13 @@ kind_of(const ErrorData *error)
 void
 repeated_emit(Repeated *what, Instant now)
 {
-	if (repeated_say(what, kind_of(session_error()), now))
+	ErrorData  *error = session_error();
+
+	if (!repeated_say(what, kind_of(error), now))
+		return;
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		repeated_report_always(error);
+	else
 		EmitErrorReport();
 }
 

@@ -97,6 +97,7 @@ static void
 pin_settings(void)
 {
 	set("search_path", "pg_catalog, pg_temp");
+	set("lc_messages", "C");	/* what is recorded is for whoever reads it; and see base/messages.h */
 	set("statement_timeout", "0");
 	if (GetConfigOption("transaction_timeout", true, false) != NULL)
 		set("transaction_timeout", "0");
