@@ -10,7 +10,7 @@
 #ifndef RSWEBHOOK_MESSAGES_H
 #define RSWEBHOOK_MESSAGES_H
 
-#include <locale.h>
+#include "utils/pg_locale.h"
 
 /*
  * What they quote stands in '"' in English, and in no other language for certain: where
@@ -19,14 +19,10 @@
 static inline bool
 messages_are_english(void)
 {
-#ifdef LC_MESSAGES
-	const char *language = setlocale(LC_MESSAGES, NULL);
+	const char *language = locale_messages; /* lc_messages; empty: the environment's */
 
-	return language == NULL || strcmp(language, "POSIX") == 0 || strcmp(language, "C") == 0 ||
+	return strcmp(language, "POSIX") == 0 || strcmp(language, "C") == 0 ||
 		strncmp(language, "C.", 2) == 0 || strncmp(language, "en", 2) == 0;
-#else
-	return true;
-#endif
 }
 
 #endif							/* RSWEBHOOK_MESSAGES_H */
