@@ -296,24 +296,32 @@ parked_hasten(Lane *lane, Parked *parked, Instant ready_at)
 	pairingheap_add(&lane->parked, &parked->in_lane);
 }
 
+/* The one after it of all in a heap, the root first; NULL: there is none. */
+static pairingheap_node *
+next_of_heap(pairingheap_node *node)
+{
+	if (node->first_child != NULL)
+		return node->first_child;
+	while (node != NULL && node->next_sibling == NULL)
+	{
+		/* back along its siblings, up to where they hang */
+		while (node->prev_or_parent != NULL && node->prev_or_parent->first_child != node)
+			node = node->prev_or_parent;
+		node = node->prev_or_parent;
+	}
+	return node == NULL ? NULL : node->next_sibling;
+}
+
 /* A bound on all times leaves the order of the heap as it is. */
 void
 parked_hasten_all(Lane *lane, Instant ready_at)
 {
-	int			left = lane->nparked;
-
-	for (Chunk *chunk = chunks; chunk != NULL && left > 0; chunk = chunk->next)
+	for (pairingheap_node *node = lane->parked.ph_root; node != NULL; node = next_of_heap(node))
 	{
-		for (int i = 0; i < CHUNK_ROWS; i++)
-		{
-			Parked	   *parked = &chunk->rows[i];
+		Parked	   *parked = pairingheap_container(Parked, in_lane, node);
 
-			if (parked->destination_id != lane->destination_id)
-				continue;
-			parked->hastened |= parked->ready_at > ready_at;
-			parked->ready_at = Min(parked->ready_at, ready_at);
-			left--;
-		}
+		parked->hastened |= parked->ready_at > ready_at;
+		parked->ready_at = Min(parked->ready_at, ready_at);
 	}
 }
 
