@@ -276,7 +276,7 @@ say_aborted(const Unrecorded *o)
 			(errmsg("rswebhook has given up event " INT64_FORMAT " for destination \"%s\": %s",
 					outcome->claimed.event_id, destination_name(o),
 					TextDatumGetCString(encoding_readable(why, strlen(why)))),
-			 errdetail("All that were given up are in rswebhook.delivery, as aborted; rswebhook_replay() sends them again.")));
+			 errdetail("All that were given up are in rswebhook.delivery, as aborted; rswebhook_replay_all() sends those of a destination again.")));
 }
 
 static void
