@@ -240,7 +240,7 @@ CREATE INDEX message_expires_at_idx ON rswebhook.message (expires_at);
 CREATE TABLE rswebhook.progress (
     pid            integer NOT NULL,
     started_at     timestamptz NOT NULL,
-    action         text NOT NULL,
+    action         text NOT NULL CHECK (action IN ('cancel', 'replay')),
     destination_id integer NOT NULL,
     done           bigint NOT NULL,
     updated_at     timestamptz NOT NULL,
@@ -721,6 +721,15 @@ BEGIN
 END
 $$;
 
+-- Likewise, of all destinations for NULL: with their ids, the queue's primary key can be used.
+CREATE FUNCTION rswebhook.destination_ids(name text) RETURNS integer[]
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN name IS NULL THEN ARRAY(SELECT d.id FROM rswebhook.destination d)
+                ELSE ARRAY[rswebhook.destination_id(name)] END
+$$;
+
 -- Why what is due at a destination waits all the same.
 CREATE FUNCTION rswebhook.note_waiting(given rswebhook.destination, backed_off boolean) RETURNS void
     LANGUAGE plpgsql VOLATILE
@@ -802,11 +811,7 @@ DECLARE
     hastened integer[];
     dest integer;
 BEGIN
-    IF rswebhook_retry.destination IS NOT NULL THEN
-        destinations := ARRAY[rswebhook.destination_id(rswebhook_retry.destination)];
-    ELSE
-        destinations := ARRAY(SELECT d.id FROM rswebhook.destination d);
-    END IF;
+    destinations := rswebhook.destination_ids(rswebhook_retry.destination);
 
     WITH due AS (
         UPDATE rswebhook.queue q SET retry_at = clock_timestamp()
@@ -859,12 +864,7 @@ DECLARE
     cancelled integer[];
     dest integer;
 BEGIN
-    -- ids rather than none, so that the queue's primary key can be used
-    IF rswebhook_cancel.destination IS NOT NULL THEN
-        destinations := ARRAY[rswebhook.destination_id(rswebhook_cancel.destination)];
-    ELSE
-        destinations := ARRAY(SELECT d.id FROM rswebhook.destination d);
-    END IF;
+    destinations := rswebhook.destination_ids(rswebhook_cancel.destination);
     IF dry_run THEN
         RETURN (SELECT count(*) FROM rswebhook.queue q
                 WHERE q.destination_id = ANY (destinations) AND q.event_id = rswebhook_cancel.event_id);
@@ -1244,7 +1244,7 @@ $$;
 -- An event through the real path, and what came of it within the limit: CALL shows the row. An event
 -- of one's own takes the right to send it; without one, a track event that says what it is.
 CREATE FUNCTION rswebhook.send_test(destination text) RETURNS bigint
-    LANGUAGE sql VOLATILE SECURITY DEFINER
+    LANGUAGE sql VOLATILE STRICT SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT @extschema@.rswebhook_send(jsonb_build_object('type', 'track', 'event', 'rswebhook test',
