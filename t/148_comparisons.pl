@@ -30,7 +30,16 @@ my $values = q{
         ('objects', '{}', '{}', 20000),
         ('ids', '"' || repeat('x', 15) || '#"', '"' || repeat('x', 15) || '90000"', 1000),
         ('items', '{"x": #, "y": 1}', '1', 1000),
-        ('few', '"#"', '"90000"', 300)) AS of (kind, a, b, count)};
+        ('sold', '{"sku": "#", "name": "a thing", "brand": "b", "price": "#", "reduced": "0#", "n": 1, "shop": {"id": #}}', '1', 2000),
+        ('lists', '[[{"x": [1, 2], "y": 3}]]', '1', 2000),
+        ('text', '"#"', '"' || repeat('x', 1000) || '"', 1900),
+        ('few', '"#"', '"90000"', 300)) AS of (kind, a, b, count);
+    INSERT INTO given
+    SELECT 'listed', jsonb_build_object('type', 'track', 'userId', 'u', 'a', jsonb_build_array(jsonb_build_array(0, event -> 'a')))
+    FROM given WHERE kind = 'items';
+    INSERT INTO given
+    SELECT 'long', jsonb_build_object('type', 'track', 'userId', 'u', 'a', event -> 'a', 'b', repeat('x', 100000))
+    FROM given WHERE kind = 'text'};
 
 my @too_long = (
     [ '$.a[*] < $.b[*]', 'numbers' ],
@@ -38,6 +47,11 @@ my @too_long = (
     [ '$.a[*] == $.b[*]', 'objects' ],
     [ '$ ? (@.a[*] == @.b[*]).n == 2', 'strings' ],
     [ '$ ? (@.a[*] == @.a[*]).n == 2', 'items' ],
+    [ '$.** ? (@.a[*] == @.b[*]).n == 2', 'strings' ],
+    [ '$.a[*] ? (@.x == @.y).x == 3', 'listed' ],
+    [ 'strict $ ? (@.a[*] == @.b[*]).n == 2', 'strings' ],
+    [ '$ ? (exists(@.n ? (@ < 2)) && @.a[*] == @.b[*]).n == 2', 'strings' ],
+    [ '$ ? (-(@.a)[*] == -(-@.b)).n == 2', 'short' ],
     [ '-$.a[*] == -$.b[*]', 'short' ],
     [ '+$.a[*] == (-(-$.b))[*]', 'short' ],
     [ '$.a[0 to last] == $.b[0 to last]', 'strings' ],
@@ -51,12 +65,20 @@ my @in_time = (
     [ '$.a[*] == 3', 'short' ],
     [ '$.n == 2', 'objects' ],
     [ '$.a[*] ? (@.x == @.y).x == 3', 'items' ],
+    [ 'exists($.a[*] ? (@.reduced < @.price))', 'sold' ],
+    [ 'exists($.a[*] ? (@.reduced < @.price && @.shop.id > @.n && @.name != @.brand))', 'sold' ],
+    [ 'exists($.** ? (@.reduced < @.price))', 'sold' ],
+    [ 'strict exists($.a[*] ? (@.reduced < @.price))', 'sold' ],
+    [ 'exists($.a[*] ? (@ > $.n))', 'short' ],
+    [ 'exists($.a[*] ? (@ starts with "x" || @ == $.b[0]))', 'text' ],
+    [ '$.a == $.a', 'sold' ],
+    [ 'exists($.a[*] ? (@.x < @.y))', 'lists' ],
     [ '$.a[*].x == $.a[*].y', 'items' ],
     [ '$.n == $.n && $.a[0] == $.b[0]', 'short' ]);
 my %only = (
     UTF8 => { too_long => [], in_time => [ [ '$.a[*] > $.b[*]', 'ids' ] ] },
     LATIN1 => {
-        too_long => [ [ '$.a[*] > $.b[*]', 'accents' ], [ '$.a[*] != $.b[*]', 'ids' ], [ '$.a[*] > "' . 'é' x 7900 . '"', 'strings' ] ],
+        too_long => [ [ '$.a[*] > $.b[*]', 'accents' ], [ '$.a[*] != $.b[*]', 'ids' ], [ 'exists($.b ? (@ < $.a[*]))', 'long' ], [ '$.a[*] > "' . 'é' x 7900 . '"', 'strings' ] ],
         in_time => [] });
 
 # Each filter's error, or that there is none

@@ -31,7 +31,7 @@ static void
 ask(void *arg)
 {
 	PathMatch  *match = arg;
-	PathFindings findings = pathwork_look(match->path);
+	PathFindings findings = pathlook_at(match->path);
 	char	   *why_not = pathquery_why_not(match->path, &findings, match->event);
 	LOCAL_FCINFO(call, 4);
 	Datum		result;

@@ -15,7 +15,7 @@
 bool
 destination_path_check(JsonPath *path, FieldProblem *problem)
 {
-	PathFindings findings = pathwork_look(path);
+	PathFindings findings = pathlook_at(path);
 
 	if (findings.nproducts > PATHQUERY_MAX_PRODUCTS)
 		return problem_set(problem, "filter", NULL,

@@ -38,8 +38,11 @@
 /* Of what comes to nothing: packed, between chunks, or from a proxy before there is a way. */
 #define MAX_WIRE_BYTES		(1024 * 1024)
 
-/* It is looked at how much that is at one of so many calls, since asking is a system call. */
-#define PROGRESS_EACH		8
+/*
+ * It is looked at how much that is at one of so many calls of libcurl's, each of which reads
+ * no more than its buffer has.  To ask takes system calls, and most answers are over before.
+ */
+#define PROGRESS_EACH		64
 
 /* Of heads that libcurl did not read. */
 #define MAX_OVERHEARD_BYTES	(16 * 1024)

@@ -238,7 +238,7 @@ read_from_path(Mapping *mapping, MappingProblem *problem)
 		if (message != NULL)
 			return wrong(problem, psprintf("it has a \"$\" in it, and cannot be used as a path: %s",
 										   pathquery_without_values(message, "")), hint);
-		mapping->findings[i] = pathwork_look(mapping->pieces[i]);
+		mapping->findings[i] = pathlook_at(mapping->pieces[i]);
 		why = findings_problem(&mapping->findings[i]);
 	}
 	if (why == NULL)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pathwork.h
- *		What a jsonpath does, and how long its comparisons may take.
+ *		How long the comparisons of a jsonpath may take.
  *
  * To compare two operands of a jsonpath is one step, in which nothing looks at the time or
  * for a cancel, and which compares each value that one finds with each of the other.  So
@@ -14,24 +14,11 @@
 #ifndef RSWEBHOOK_PATHWORK_H
 #define RSWEBHOOK_PATHWORK_H
 
-#include "utils/jsonb.h"
-#include "utils/jsonpath.h"
-
-typedef struct PathFindings
-{
-	bool		compares;		/* what may be several values, with something */
-	bool		compares_deep;	/* two of these, of which one has a .** */
-	int			nproducts;		/* multiplications and divisions */
-	int			ndeep;			/* .** */
-	bool		has_variable;
-	bool		is_plain;		/* one name or subscript after the other */
-} PathFindings;
-
-extern PathFindings pathwork_look(JsonPath *path);
+#include "transform/pathlook.h"
 
 /*
  * NULL, or why one of its comparisons would take too long of this value.  In the current
- * memory context; looks at all of the value at the most once a comparison.
+ * memory context; looks at all of the value at the most a few times a comparison.
  */
 extern char *pathwork_why_not(JsonPath *path, Jsonb *value);
 
