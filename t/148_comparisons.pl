@@ -32,7 +32,7 @@ my $values = q{
         ('items', '{"x": #, "y": 1}', '1', 1000),
         ('sold', '{"sku": "#", "name": "a thing", "brand": "b", "price": "#", "reduced": "0#", "n": 1, "shop": {"id": #}}', '1', 2000),
         ('lists', '[[{"x": [1, 2], "y": 3}]]', '1', 2000),
-        ('text', '"#"', '"' || repeat('x', 1000) || '"', 1900),
+        ('text', '"#"', '"' || repeat('x', 300) || '"', 1900),
         ('few', '"#"', '"90000"', 300)) AS of (kind, a, b, count);
     INSERT INTO given
     SELECT 'listed', jsonb_build_object('type', 'track', 'userId', 'u', 'a', jsonb_build_array(jsonb_build_array(0, event -> 'a')))

@@ -226,18 +226,22 @@ is_element(JsonPathItem *step, double *number)
 	return true;
 }
 
-/* Is the step to one value of the container at the most?  NULL: there is none. */
+/*
+ * Is the step to one value of the container at the most?  NULL: there is none.  Of an array,
+ * a name takes what its elements have by it, in lax mode.
+ */
 static bool
-takes_one(JsonbContainer *container, JsonPathItem *step, JsonbValue **found)
+takes_one(JsonbContainer *container, JsonPathItem *step, bool lax, JsonbValue **found)
 {
 	double		number;
 	int			length;
 	const char *key;
 
-	if (step->type == jpiKey && JsonContainerIsObject(container))
+	if (step->type == jpiKey && (JsonContainerIsObject(container) || !lax))
 	{
 		key = jspGetString(step, &length);
-		*found = getKeyJsonValueFromContainer(container, key, length, NULL);
+		*found = JsonContainerIsObject(container) ?
+			getKeyJsonValueFromContainer(container, key, length, NULL) : NULL;
 		return true;
 	}
 	if (!JsonContainerIsArray(container) || JsonContainerIsScalar(container) || !is_element(step, &number))
@@ -273,13 +277,13 @@ load_as_compared(JsonbContainer *container, bool texts)
 }
 
 Load
-pathload_below(JsonbContainer *container, JsonPathItem *item, bool texts)
+pathload_below(JsonbContainer *container, JsonPathItem *item, bool lax, bool texts)
 {
 	JsonPathItem next;
 	JsonbValue *found;
 	Load		load = {.depth = 1};
 
-	while (jspGetNext(item, &next) && takes_one(container, &next, &found))
+	while (jspGetNext(item, &next) && takes_one(container, &next, lax, &found))
 	{
 		*item = next;
 		if (found != NULL && found->type == jbvBinary)

@@ -41,7 +41,7 @@ extern Load pathload_of_longest(JsonbContainer *container, bool texts);
  * one value; *item is moved past them.  If they are all that follows, it is what is compared:
  * the elements of an array, and no more of an object than that it is one.
  */
-extern Load pathload_below(JsonbContainer *container, JsonPathItem *item, bool texts);
+extern Load pathload_below(JsonbContainer *container, JsonPathItem *item, bool lax, bool texts);
 
 /* Of a literal, or of the number that an operator makes. */
 extern Load pathload_of_one(const JsonPathItem *item);

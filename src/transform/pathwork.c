@@ -87,7 +87,8 @@ load_of_current(Reckoning *reckoning, const Current *current, JsonPathItem *item
 	Load		load;
 
 	if (current != NULL)
-		return current->container != NULL ? pathload_below(current->container, item, reckoning->writes_texts) : current->scalar;
+		return current->container == NULL ? current->scalar :
+			pathload_below(current->container, item, reckoning->is_lax, reckoning->writes_texts);
 	/* it may be anything, and a key besides */
 	load = pathload_of(&reckoning->value->root, reckoning->writes_texts);
 	load.values += load.keys;
@@ -117,7 +118,7 @@ load_of_operand(Reckoning *reckoning, const Current *current, const JsonPathItem
 	else if (reckoning->by_size)
 		load = pathload_by_size(reckoning->value);
 	else if (item.type == jpiRoot)
-		load = pathload_below(&reckoning->value->root, &item, reckoning->writes_texts);
+		load = pathload_below(&reckoning->value->root, &item, reckoning->is_lax, reckoning->writes_texts);
 	else
 		load = load_of_current(reckoning, current, &item);
 	while (jspGetNext(&item, &part))
