@@ -8,8 +8,8 @@ INSERT INTO rswebhook.destination (name, url, paused) VALUES
     ('shop', 'https://example.com/shop', true);
 CREATE FUNCTION attempted(id bigint, destination text, outcome text, error text DEFAULT NULL, status integer DEFAULT NULL)
 RETURNS void LANGUAGE sql AS $$
-    INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id, started_at, duration, outcome, error, status)
-        SELECT rswebhook.ring_slot(clock_timestamp()), q.attempts + 1, q.event_id, q.destination_id,
+    INSERT INTO rswebhook.delivery (slot, run, attempt, event_id, destination_id, started_at, duration, outcome, error, status)
+        SELECT rswebhook.ring_slot(clock_timestamp()), q.run, q.attempts + 1, q.event_id, q.destination_id,
                clock_timestamp(), '5 ms', $3, $4, $5
         FROM rswebhook.queue q JOIN rswebhook.destination d ON d.id = q.destination_id
         WHERE q.event_id = $1 AND d.name = $2;

@@ -23,8 +23,8 @@ CREATE VIEW history AS
 -- record an attempt as a worker would
 CREATE FUNCTION attempted(id bigint, destination text, outcome text, error text DEFAULT NULL)
 RETURNS void LANGUAGE sql AS $$
-    INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id, started_at, duration, outcome, error)
-        SELECT rswebhook.ring_slot(clock_timestamp()), q.attempts + 1, q.event_id, q.destination_id,
+    INSERT INTO rswebhook.delivery (slot, run, attempt, event_id, destination_id, started_at, duration, outcome, error)
+        SELECT rswebhook.ring_slot(clock_timestamp()), q.run, q.attempts + 1, q.event_id, q.destination_id,
                clock_timestamp(), '5 ms', $3, $4
         FROM rswebhook.queue q JOIN rswebhook.destination d ON d.id = q.destination_id
         WHERE q.event_id = $1 AND d.name = $2;
@@ -156,7 +156,7 @@ SELECT rswebhook_cancel_all('crm', dry_run => true) AS all, rswebhook_cancel_all
     rswebhook_cancel_all('crm', since => now() + interval '1 h', dry_run => true) AS since;
 SELECT count(*) FROM rswebhook.queue;
 SELECT attempted((SELECT max(event_id) FROM rswebhook.queue), 'crm', 'retry', 'HTTP status 503');
-INSERT INTO rswebhook.queue SELECT d.id, e.slot, 1, e.id, now() FROM rswebhook.event e, rswebhook.destination d WHERE d.name = 'crm' AND e.event @> '{"n": 12}';
+INSERT INTO rswebhook.queue (destination_id, event_slot, attempts, event_id, queued_at) SELECT d.id, e.slot, 1, e.id, now() FROM rswebhook.event e, rswebhook.destination d WHERE d.name = 'crm' AND e.event @> '{"n": 12}';
 SELECT rswebhook_cancel_all('crm', error_like => '%503'), rswebhook_cancel_all('crm', user_id => 'u1');
 SELECT string_agg(n, ' ') AS left FROM owed;
 CALL rswebhook_cancel_in_pieces('crm', event_name => 'e0', piece => 2);

@@ -312,6 +312,7 @@ CREATE TABLE rswebhook.event (
 CREATE TABLE rswebhook.queue (
     destination_id   integer NOT NULL,
     event_slot       smallint NOT NULL,
+    run              smallint NOT NULL DEFAULT 0,
     attempts         integer NOT NULL DEFAULT 0,
     event_id         bigint NOT NULL,
     queued_at        timestamptz NOT NULL,
@@ -332,6 +333,7 @@ CREATE INDEX queue_deliver_after_idx
 
 CREATE TABLE rswebhook.delivery (
     slot           smallint NOT NULL,
+    run            smallint NOT NULL DEFAULT 0,
     attempt        integer NOT NULL,
     event_id       bigint NOT NULL,
     destination_id integer NOT NULL,
@@ -851,6 +853,31 @@ BEGIN
 END
 $$;
 
+-- Of what was recorded of an event and a destination, what is greatest by this is the last word,
+-- and of equals what has the later time; no clock says more than that. It is of the last run. Of one, that the
+-- receiver has it counts before all; then that it was cancelled, and what else has ended it, before
+-- attempts that were to be followed by others, and of these the last one.
+CREATE FUNCTION rswebhook.word_order(run bigint, outcome text, attempt bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT run OPERATOR(pg_catalog.*) 68719476736 OPERATOR(pg_catalog.+) attempt OPERATOR(pg_catalog.+)
+        CASE WHEN outcome OPERATOR(pg_catalog.=) 'delivered' THEN 25769803776
+             WHEN outcome OPERATOR(pg_catalog.=) 'cancelled' THEN 17179869184
+             WHEN outcome OPERATOR(pg_catalog.=) 'retry' THEN 0
+             ELSE 8589934592 END
+$$;
+
+-- The number of a run that begins now: after all that was recorded.
+CREATE FUNCTION rswebhook.next_run(event_id bigint, destination_id integer) RETURNS smallint
+    LANGUAGE plpgsql STABLE COST 1
+    SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN (SELECT least(coalesce(max(l.run), 0), 32766) + 1 FROM rswebhook.delivery l
+            WHERE l.event_id = next_run.event_id AND l.destination_id = next_run.destination_id);
+END
+$$;
+
 -- Give up what is still owed of an event: to one destination, or to all with
 -- NULL. Returns the number of deliveries that were cancelled, or would be. A request that
 -- is under way cannot be called back; its attempt is recorded as well.
@@ -874,11 +901,11 @@ BEGIN
         DELETE FROM rswebhook.queue q
             WHERE q.destination_id = ANY (destinations)
             AND q.event_id = rswebhook_cancel.event_id
-            RETURNING q.event_id, q.destination_id, q.attempts),
+            RETURNING q.event_id, q.destination_id, q.run, q.attempts),
     noted AS (
-        INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id,
+        INSERT INTO rswebhook.delivery (slot, run, attempt, event_id, destination_id,
                                         started_at, duration, outcome)
-            SELECT rswebhook.ring_slot(clock_timestamp()), gone.attempts,
+            SELECT rswebhook.ring_slot(clock_timestamp()), gone.run, gone.attempts,
                    gone.event_id, gone.destination_id,
                    clock_timestamp(), interval '0', 'cancelled'
             FROM gone)
@@ -930,9 +957,9 @@ BEGIN
     END IF;
 
     WITH again AS (
-        INSERT INTO rswebhook.queue AS q (destination_id, event_slot, event_id,
+        INSERT INTO rswebhook.queue AS q (destination_id, event_slot, run, event_id,
                                           queued_at, ordering_key)
-            SELECT d.id, e.slot, e.id, clock_timestamp(),
+            SELECT d.id, e.slot, rswebhook.next_run(e.id, d.id), e.id, clock_timestamp(),
                    rswebhook.ordering_hash(e.event, e.ordering_key)
             FROM rswebhook.event e, unnest(destinations) AS d (id)
             WHERE e.id = rswebhook_replay.event_id
@@ -995,7 +1022,7 @@ BEGIN
         SELECT (SELECT array_agg(m.event_id ORDER BY m.event_id) FROM matching m), (SELECT count(*) FROM looked), (SELECT max(k.event_id) FROM looked k)$q$,
         CASE WHEN error_like IS NULL THEN 'true' ELSE
             'k.attempts > 0 AND (SELECT l.error FROM rswebhook.delivery l WHERE l.event_id = k.event_id AND l.destination_id = $3'
-            ' ORDER BY l.started_at DESC, l.attempt DESC LIMIT 1) LIKE $8' END,
+            ' ORDER BY rswebhook.word_order(l.run, l.outcome, l.attempt) DESC, l.started_at DESC LIMIT 1) LIKE $8' END,
         CASE WHEN user_id IS NULL AND event_name IS NULL THEN 'true' ELSE
             format('(SELECT true FROM rswebhook.event e WHERE e.id = k.event_id AND e.slot = k.event_slot AND %s LIMIT 1)',
                    rswebhook.event_conditions(user_id, event_name)) END)
@@ -1012,11 +1039,11 @@ BEGIN
     WITH gone AS (
         DELETE FROM rswebhook.queue q
             WHERE q.destination_id = dest AND q.event_id = ANY (ids)
-            RETURNING q.event_id, q.destination_id, q.attempts),
+            RETURNING q.event_id, q.destination_id, q.run, q.attempts),
     noted AS (
-        INSERT INTO rswebhook.delivery (slot, attempt, event_id, destination_id,
+        INSERT INTO rswebhook.delivery (slot, run, attempt, event_id, destination_id,
                                         started_at, duration, outcome)
-            SELECT rswebhook.ring_slot(clock_timestamp()), gone.attempts,
+            SELECT rswebhook.ring_slot(clock_timestamp()), gone.run, gone.attempts,
                    gone.event_id, gone.destination_id,
                    clock_timestamp(), interval '0', 'cancelled'
             FROM gone)
@@ -1038,31 +1065,36 @@ AS $$
 DECLARE
     name text := (SELECT d.name FROM rswebhook.destination d WHERE d.id = dest);
     ids bigint[];
+    runs integer[];
     looked bigint;
     first_id bigint;
     high_id bigint;
 BEGIN
     EXECUTE format($q$
         WITH looked AS (
-            SELECT l.event_id, l.destination_id, l.outcome, l.started_at, l.attempt, l.error FROM rswebhook.delivery l
+            SELECT l.event_id, l.destination_id, l.run, l.outcome, l.started_at, l.attempt, l.error FROM rswebhook.delivery l
             WHERE %s AND l.destination_id IN ($3, 0)
               AND l.started_at >= greatest($4, $6) AND l.started_at < $7 AND ($4 IS NULL OR (l.started_at, l.event_id) > ($4, $5))
             ORDER BY l.started_at, l.event_id LIMIT $8),
         matching AS (
-            SELECT DISTINCT k.event_id FROM looked k
+            -- of the last word, the run is the last one
+            SELECT k.event_id, max(k.run::integer) AS run FROM looked k
             WHERE (k.destination_id = $3 OR (k.outcome = 'refused' AND rswebhook.refused_for(k.error) = $10))
               AND %s
               AND (SELECT true FROM rswebhook.delivery later
                    WHERE later.event_id = k.event_id AND later.destination_id = $3
-                     AND (later.started_at, later.attempt) > (k.started_at, k.attempt) LIMIT 1) IS NULL)
-        SELECT (SELECT array_agg(m.event_id ORDER BY m.event_id) FROM matching m), count(*),
+                     AND (rswebhook.word_order(later.run, later.outcome, later.attempt), later.started_at) >
+                         (rswebhook.word_order(k.run, k.outcome, k.attempt), k.started_at) LIMIT 1) IS NULL
+            GROUP BY k.event_id)
+        SELECT (SELECT array_agg(m.event_id ORDER BY m.event_id) FROM matching m),
+               (SELECT array_agg(m.run ORDER BY m.event_id) FROM matching m), count(*),
                (array_agg(k.started_at ORDER BY k.started_at DESC, k.event_id DESC))[1],
                (array_agg(k.event_id ORDER BY k.started_at DESC, k.event_id DESC))[1]
         FROM looked k$q$,
         CASE WHEN outcome IS NULL THEN 'true' ELSE format('l.outcome = %L', outcome) END,
         CASE WHEN error_like IS NOT NULL THEN 'k.error LIKE $9'
              ELSE '(k.outcome <> ''refused'' OR k.error !~ ''": permission (denied|not known) for destination "'')' END)
-        INTO ids, looked, last_at, last_id
+        INTO ids, runs, looked, last_at, last_id
         USING user_id, event_name, dest, after_at, after_id,
               coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, name;
     IF looked < piece OR piece IS NULL THEN
@@ -1075,9 +1107,9 @@ BEGIN
           AND (SELECT true FROM rswebhook.queue q WHERE q.destination_id = $4 AND q.event_id = m.id LIMIT 1) IS NULL$q$
         ELSE $q$
         WITH again AS (
-            INSERT INTO rswebhook.queue AS q (destination_id, event_slot, event_id, queued_at, ordering_key)
-                SELECT $4, e.slot, e.id, clock_timestamp(), e.hash
-                FROM unnest($3) AS m (id)
+            INSERT INTO rswebhook.queue AS q (destination_id, event_slot, run, event_id, queued_at, ordering_key)
+                SELECT $4, e.slot, least(m.run, 32766) + 1, e.id, clock_timestamp(), e.hash
+                FROM unnest($3, $5) AS m (id, run)
                 CROSS JOIN LATERAL (
                     SELECT e.slot, e.id, rswebhook.ordering_hash(e.event::jsonb, e.ordering_key) AS hash
                     FROM rswebhook.event e WHERE e.id = m.id AND %s FOR KEY SHARE) e
@@ -1085,7 +1117,7 @@ BEGIN
                 RETURNING q.event_id)
         SELECT count(*), min(again.event_id), max(again.event_id) FROM again$q$ END,
         rswebhook.event_conditions(user_id, event_name))
-        INTO done, first_id, high_id USING user_id, event_name, ids, dest;
+        INTO done, first_id, high_id USING user_id, event_name, ids, dest, runs;
     IF first_id IS NOT NULL THEN
         INSERT INTO rswebhook.floor (destination_id, after_id)
             VALUES (dest, first_id - 1);
@@ -1428,7 +1460,7 @@ LEFT JOIN (
 
 -- Is this the last that was recorded of an event and a destination, and it is not owed again? What was
 -- refused as there was no destination of that name (0) is over once it is owed or was sent to any.
-CREATE FUNCTION rswebhook.is_last_word(event_id bigint, destination_id integer, started_at timestamptz, attempt integer)
+CREATE FUNCTION rswebhook.is_last_word(event_id bigint, destination_id integer, word_order bigint, started_at timestamptz)
 RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER COST 1
     SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
@@ -1440,8 +1472,9 @@ BEGIN
     RETURN NOT EXISTS (
             SELECT FROM rswebhook.delivery o
             WHERE o.event_id = is_last_word.event_id
-              AND (o.destination_id = is_last_word.destination_id OR is_last_word.destination_id = 0)
-              AND (o.started_at, o.attempt) > (is_last_word.started_at, is_last_word.attempt))
+              AND ((o.destination_id = is_last_word.destination_id AND
+                    (rswebhook.word_order(o.run, o.outcome, o.attempt), o.started_at) > (is_last_word.word_order, is_last_word.started_at))
+                   OR (is_last_word.destination_id = 0 AND o.destination_id <> 0)))
         AND NOT EXISTS (
             SELECT FROM rswebhook.queue q
             WHERE q.destination_id = ANY (CASE WHEN is_last_word.destination_id <> 0 THEN ARRAY[is_last_word.destination_id]
@@ -1469,7 +1502,7 @@ AS $$
 BEGIN
     RETURN (SELECT l.error FROM rswebhook.delivery l
             WHERE l.event_id = last_error.event_id AND l.destination_id = last_error.destination_id
-            ORDER BY l.started_at DESC, l.attempt DESC LIMIT 1);
+            ORDER BY rswebhook.word_order(l.run, l.outcome, l.attempt) DESC, l.started_at DESC LIMIT 1);
 END
 $$;
 
@@ -1485,7 +1518,7 @@ AS $$
     FROM rswebhook.delivery l
     LEFT JOIN rswebhook.destination d ON d.id OPERATOR(pg_catalog.=) l.destination_id
     WHERE l.outcome OPERATOR(pg_catalog.<>) 'delivered' AND l.outcome OPERATOR(pg_catalog.<>) 'retry'
-      AND rswebhook.is_last_word(l.event_id, l.destination_id, l.started_at, l.attempt)
+      AND rswebhook.is_last_word(l.event_id, l.destination_id, rswebhook.word_order(l.run, l.outcome, l.attempt), l.started_at)
 $$;
 
 -- What is owed, and the above, without what has been delivered before all the same: replayed
@@ -1559,9 +1592,9 @@ AS $$
         SELECT DISTINCT ON (l.event_id, l.destination_id) l.*
         FROM unnest(events) AS w (id)
         CROSS JOIN LATERAL (
-            SELECT l.event_id, l.destination_id, l.outcome, l.attempt, l.started_at, l.duration, l.status, l.error
+            SELECT l.event_id, l.destination_id, l.run, l.outcome, l.attempt, l.started_at, l.duration, l.status, l.error
             FROM rswebhook.delivery l WHERE l.event_id = w.id AND w.id <> 0 OFFSET 0) l
-        ORDER BY l.event_id, l.destination_id, l.started_at DESC, l.attempt DESC)
+        ORDER BY l.event_id, l.destination_id, rswebhook.word_order(l.run, l.outcome, l.attempt) DESC, l.started_at DESC)
     SELECT event_id::bigint, destination_id::integer, o.queued_at IS NOT NULL, o.attempts::integer,
            o.queued_at::timestamptz, coalesce(o.retry_at, o.deliver_after)::timestamptz,
            o.deliver_after::timestamptz, o.expires_at::timestamptz, o.ordering_key::bigint,
@@ -1944,7 +1977,7 @@ AS $$
                CASE WHEN l.outcome = 'aborted' AND l.error = 'the event expired before it could be delivered' THEN 'expired' ELSE l.outcome::text END AS outcome
         FROM rswebhook.delivery l
         WHERE l.event_id >= (SELECT first_id FROM bounds) AND l.event_id <= (SELECT last_id FROM bounds) AND l.event_id <> 0
-        ORDER BY l.event_id, l.destination_id, l.started_at DESC, l.attempt DESC),
+        ORDER BY l.event_id, l.destination_id, rswebhook.word_order(l.run, l.outcome, l.attempt) DESC, l.started_at DESC),
     pairs AS (
         SELECT coalesce(q.destination_id, s.destination_id) AS destination_id,
                CASE WHEN q.event_id IS NOT NULL THEN 'owed' ELSE s.outcome END AS outcome
@@ -3105,7 +3138,8 @@ BEGIN
         'rswebhook.given_up()',
         'rswebhook.requests(bigint)',
         'rswebhook.never_delivered()',
-        'rswebhook.is_last_word(bigint, integer, timestamptz, integer)',
+        'rswebhook.word_order(bigint, text, bigint)',
+        'rswebhook.is_last_word(bigint, integer, bigint, timestamptz)',
         'rswebhook.was_delivered(bigint, integer)',
         'rswebhook.last_error(bigint, integer)',
         'rswebhook.payload(bigint)',

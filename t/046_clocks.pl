@@ -9,23 +9,17 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use Clock;
 use RswebhookTest;
 use Test::More;
 use Time::Local qw(timegm);
 
-plan(skip_all => 'it takes Linux to set the clock of a server alone') if $^O ne 'linux';
-plan(skip_all => 'a sanitizer wants to be loaded first') if $ENV{RSWEBHOOK_SANITIZED};
-
+my $clock = Clock->new(temp_dir('clock'), source_dir() . '/t/lib/wall.c') or plan(skip_all => $@);
 my $receiver = new_receiver();
-my $dir = temp_dir('clock');
 my $node = new_node('clocks', start => 0,
     conf => "rswebhook.workers = 2\nrswebhook.retention = '1h'\nrestart_after_crash = on\n");
 
-system('cc', '-shared', '-fPIC', qq{-DFILE="$dir/clock"}, '-o', "$dir/wall.so",
-    source_dir() . '/t/lib/wall.c', '-ldl') == 0
-  or plan(skip_all => 'it takes a compiler');
-set_clock(0);
-start();
+$clock->start($node);
 query($node, 'CREATE EXTENSION rswebhook');
 
 my %hasty = (min_backoff => '200 ms', max_backoff => '400 ms', retry_after_factor => 1, breaker_failures => 0);
@@ -118,7 +112,7 @@ ok(wait_for_query($node, owed('good'), '0'), 'a time that has been shown already
 # look, is no older after the memory of that has gone
 my %ends = (
     'a process dies' => sub { kill_walwriter() },
-    'the server is stopped at once' => sub { $node->stop('immediate'); start() },
+    'the server is stopped at once' => sub { $node->stop('immediate'); $clock->start($node) },
     'the server is restarted' => sub { restart() });
 foreach my $how (sort keys %ends)
 {
@@ -144,7 +138,7 @@ foreach my $how (sort keys %ends)
 my $file = $node->data_dir . '/pg_stat_tmp/rswebhook_clock';
 $node->stop('immediate');
 truncate($file, 100) or die "could not truncate the file: $!\n";
-start();
+$clock->start($node);
 is(times_logged($node, qr/ignoring invalid data in file "pg_stat_tmp\/rswebhook_clock"/), 1,
     'what is no memory is said, and harmless');
 more_attempts('after a crash');
@@ -153,7 +147,7 @@ query($node, q{
     UPDATE rswebhook.breaker SET next_probe_at = now() + interval '8 h', opened_at = now() + interval '8 h'});
 $node->stop;
 unlink($file) or die "could not remove the file: $!\n";
-start();
+$clock->start($node);
 more_attempts('which were to come in eight hours');
 
 $receiver->switch('down', '/ok');
@@ -272,7 +266,7 @@ send_many('kept', 1);
 more_attempts('in 1970 again');
 $node->stop('immediate');
 set_clock(0, $sleep);
-start();
+$clock->start($node);
 more_attempts('in a server that finds it right');
 is_kept('in a server that finds it right', $from);
 $receiver->switch('down', '/ok');
@@ -286,18 +280,10 @@ done_testing();
 
 # ---------------------------------------------------------------------
 
-sub start
-{
-    local $ENV{LD_PRELOAD} = "$dir/wall.so";
-
-    $node->start;
-    return;
-}
-
 sub restart
 {
     $node->stop;
-    start();
+    $clock->start($node);
     return;
 }
 
@@ -307,9 +293,7 @@ sub set_clock
 {
     my ($hours, $slept) = @_;
 
-    open my $out, -e "$dir/clock" ? '+<' : '>', "$dir/clock" or die "could not set the clock: $!\n";
-    syswrite($out, pack('q2', map { $_ * 3600 } $hours, $slept // 0)) == 16 or die "could not set the clock: $!\n";
-    close $out or die "could not set the clock: $!\n";
+    $clock->set($hours * 3600, ($slept // 0) * 3600);
     return;
 }
 

@@ -415,6 +415,7 @@ queue_for(Store *store, int64 id, const Prepared *prepared, const Taker *takers,
 		sink_row_clear(&row);
 		sink_row_set(&row, QUEUE_DESTINATION_ID, Int32GetDatum(takers[i].destination_id));
 		sink_row_set(&row, QUEUE_EVENT_SLOT, Int16GetDatum(store->ring_part));
+		sink_row_set(&row, QUEUE_RUN, Int16GetDatum(0));
 		sink_row_set(&row, QUEUE_ATTEMPTS, Int32GetDatum(0));
 		sink_row_set(&row, QUEUE_EVENT_ID, Int64GetDatum(id));
 		sink_row_set(&row, QUEUE_QUEUED_AT, TimestampTzGetDatum(times->now));

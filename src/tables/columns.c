@@ -57,6 +57,7 @@ columns_delivery_row(const Outcome *o, Datum *values, bool *nulls)
 	duration->time = o->duration_us;
 
 	values[DELIVERY_SLOT] = Int16GetDatum(tables_ring_part(o->started_at));
+	values[DELIVERY_RUN] = Int16GetDatum(o->claimed.run);
 	values[DELIVERY_ATTEMPT] = Int32GetDatum(o->attempted ?
 											 queue_row_next_attempt(&o->claimed) : o->claimed.attempts);
 	values[DELIVERY_EVENT_ID] = Int64GetDatum(o->claimed.event_id);

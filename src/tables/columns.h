@@ -28,6 +28,7 @@
 #define QUEUE_COLUMN_LIST(COLUMN) \
 	COLUMN(QUEUE_DESTINATION_ID, "destination_id", INT4OID, "int4", false) \
 	COLUMN(QUEUE_EVENT_SLOT, "event_slot", INT2OID, "int2", false) \
+	COLUMN(QUEUE_RUN, "run", INT2OID, "int2", false) \
 	COLUMN(QUEUE_ATTEMPTS, "attempts", INT4OID, "int4", false) \
 	COLUMN(QUEUE_EVENT_ID, "event_id", INT8OID, "int8", false) \
 	COLUMN(QUEUE_QUEUED_AT, "queued_at", TIMESTAMPTZOID, "timestamptz", false) \
@@ -39,6 +40,7 @@
 
 #define DELIVERY_COLUMN_LIST(COLUMN) \
 	COLUMN(DELIVERY_SLOT, "slot", INT2OID, "int2", false) \
+	COLUMN(DELIVERY_RUN, "run", INT2OID, "int2", false) \
 	COLUMN(DELIVERY_ATTEMPT, "attempt", INT4OID, "int4", false) \
 	COLUMN(DELIVERY_EVENT_ID, "event_id", INT8OID, "int8", false) \
 	COLUMN(DELIVERY_DESTINATION_ID, "destination_id", INT4OID, "int4", false) \

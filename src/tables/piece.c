@@ -73,6 +73,7 @@ take_row(TupleTableSlot *slot, QueueRow *row)
 	slot_getsomeattrs(slot, QUEUE_COLUMNS);
 	row->destination_id = DatumGetInt32(values[QUEUE_DESTINATION_ID]);
 	row->event_slot = DatumGetInt16(values[QUEUE_EVENT_SLOT]);
+	row->run = DatumGetInt16(values[QUEUE_RUN]);
 	row->attempts = DatumGetInt32(values[QUEUE_ATTEMPTS]);
 	row->event_id = DatumGetInt64(values[QUEUE_EVENT_ID]);
 	row->has_key = !slot->tts_isnull[QUEUE_ORDERING_KEY];

@@ -95,6 +95,7 @@ take_rows(QueueRow *rows)
 		row->first_attempt_at = statement_time(i, QUEUE_FIRST_ATTEMPT_AT);
 		row->retry_at = statement_time(i, QUEUE_RETRY_AT);
 		row->event_slot = DatumGetInt16(statement_column(i, QUEUE_EVENT_SLOT, &null));
+		row->run = DatumGetInt16(statement_column(i, QUEUE_RUN, &null));
 		row->tid = *(ItemPointer) DatumGetPointer(statement_column(i, QUEUE_COLUMNS, &null));
 	}
 	SPI_freetuptable(SPI_tuptable);

@@ -44,6 +44,7 @@ typedef struct QueueRow
 	TimestampTz first_attempt_at;
 	TimestampTz retry_at;
 	int16		event_slot;
+	int16		run;			/* 0, and one more with each replay */
 	bool		has_key;
 	ItemPointerData tid;		/* where it was read; it may have moved */
 } QueueRow;
