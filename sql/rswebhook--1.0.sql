@@ -1603,9 +1603,15 @@ AS $$
     FROM owed o FULL JOIN said s USING (event_id, destination_id)
 $$;
 
--- The lowest id of an event that is stored and was sent at that time or later, by halving, since
--- ids and times go up together but for the moment in which two sessions send; null: there is none.
-CREATE FUNCTION rswebhook.first_event_since(since timestamptz) RETURNS bigint
+-- Was what is stored with one time stored before the clock has shown the other or a later one (-1), or
+-- after it has last shown an earlier one (1)? 0: that is not known.
+CREATE FUNCTION rswebhook.clock_order(at timestamptz, bound timestamptz) RETURNS integer
+    LANGUAGE c VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_clock_order';
+
+-- The lowest id of an event that is stored and, in the order of the clock, in this place or a later one beside
+-- a time, by halving; null: there is none.
+CREATE FUNCTION rswebhook.first_event(bound timestamptz, place integer) RETURNS bigint
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1615,14 +1621,14 @@ DECLARE
     middle bigint;
     found record;
 BEGIN
-    IF high IS NULL OR (SELECT e.created_at::timestamptz < since FROM rswebhook.event e WHERE e.id = high) THEN
+    IF high IS NULL OR (SELECT rswebhook.clock_order(e.created_at::timestamptz, bound) < place FROM rswebhook.event e WHERE e.id = high) THEN
         RETURN NULL;
     END IF;
     WHILE low < high LOOP
         middle := low + (high - low) / 2;
         SELECT e.id, e.created_at::timestamptz AS at INTO found
             FROM rswebhook.event e WHERE e.id >= middle ORDER BY e.id LIMIT 1;
-        IF found.at < since THEN
+        IF rswebhook.clock_order(found.at, bound) < place THEN
             low := found.id + 1;
         ELSE
             high := middle;
@@ -1630,6 +1636,17 @@ BEGIN
     END LOOP;
     RETURN low;
 END
+$$;
+
+-- Ids go up with time, but for the moment (beside) in which sessions send beside each other, and times with them as
+-- long as nobody sets the clock. So events with lower ids than first_id were sent before this time, those from sure_id
+-- on then or later, as the clock showed it, and those in between have to be looked at.
+CREATE FUNCTION rswebhook.ids_since(since timestamptz, beside interval, OUT first_id bigint, OUT sure_id bigint)
+    LANGUAGE sql STABLE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(rswebhook.first_event(since - beside, 0), 9223372036854775807),
+           coalesce(rswebhook.first_event(since + beside, 1), 9223372036854775807)
 $$;
 
 -- How events are found by what is in them: a hash of that, since it may be of any length.
@@ -1743,13 +1760,12 @@ BEGIN
         conditions := conditions || 'e.event::jsonb ->> ''event'' = $3'::text;
     END IF;
     IF since IS NOT NULL THEN
-        -- a minute, as sessions send beside each other
         conditions := conditions || 'e.created_at >= $5'::text ||
-            format('e.id >= %L::bigint', rswebhook.first_event_since(since - interval '1 min'));
+            format('e.id >= %s', (rswebhook.ids_since(since, '1 min')).first_id);
     END IF;
     IF until IS NOT NULL THEN
         conditions := conditions || 'e.created_at < $6'::text ||
-            coalesce('e.id < ' || rswebhook.first_event_since(until + interval '1 min'), 'true');
+            format('e.id <= %s', (rswebhook.ids_since(until, '1 min')).sure_id);
     END IF;
     EXECUTE format('SELECT array_agg(f.id) FROM (SELECT e.id FROM rswebhook.event e WHERE %s ORDER BY e.id DESC LIMIT $7) f',
                    array_to_string(conditions, ' AND '))
@@ -1957,8 +1973,8 @@ BEGIN
 END
 $$;
 
--- Does it add up? Of the events whose ids are those of this time, what is owed to each destination
--- and what was last recorded. Unaccounted is what is neither owed nor over: there must be none.
+-- Does it add up? Of the events of this time, what is owed to each destination and what was last recorded.
+-- Unaccounted is what is neither owed nor over: there must be none.
 CREATE FUNCTION rswebhook.balance(
     since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
     OUT destination text, OUT committed bigint, OUT delivered bigint, OUT aborted bigint, OUT expired bigint,
@@ -1968,22 +1984,29 @@ RETURNS SETOF record
     SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH bounds AS MATERIALIZED (
-        SELECT CASE WHEN since IS NULL THEN '-9223372036854775808'
-                    ELSE coalesce(rswebhook.first_event_since(since), 9223372036854775807) END AS first_id,
-               coalesce(CASE WHEN until IS NOT NULL THEN rswebhook.first_event_since(until) - 1 END,
-                        9223372036854775807) AS last_id),
+        SELECT coalesce(s.first_id, '-9223372036854775808') AS first_id, coalesce(s.sure_id, '-9223372036854775808') AS sure_from,
+               coalesce(u.first_id, 9223372036854775807) AS sure_to, coalesce(u.sure_id, 9223372036854775807) AS last_id
+        FROM rswebhook.ids_since(since, '5 s') s, rswebhook.ids_since(until, '5 s') u),
+    elsewhen AS MATERIALIZED (
+        SELECT e.id FROM rswebhook.event e
+        WHERE e.id >= (SELECT first_id FROM bounds) AND e.id < (SELECT sure_from FROM bounds) AND e.created_at < since
+        UNION ALL
+        SELECT e.id FROM rswebhook.event e
+        WHERE e.id >= (SELECT sure_to FROM bounds) AND e.id <= (SELECT last_id FROM bounds) AND e.created_at >= until),
     last AS (
         SELECT DISTINCT ON (l.event_id, l.destination_id) l.event_id, l.destination_id,
                CASE WHEN l.outcome = 'aborted' AND l.error = 'the event expired before it could be delivered' THEN 'expired' ELSE l.outcome::text END AS outcome
         FROM rswebhook.delivery l
         WHERE l.event_id >= (SELECT first_id FROM bounds) AND l.event_id <= (SELECT last_id FROM bounds) AND l.event_id <> 0
+          AND NOT EXISTS (SELECT FROM elsewhen x WHERE x.id = l.event_id)
         ORDER BY l.event_id, l.destination_id, rswebhook.word_order(l.run, l.outcome, l.attempt) DESC, l.started_at DESC),
     pairs AS (
         SELECT coalesce(q.destination_id, s.destination_id) AS destination_id,
                CASE WHEN q.event_id IS NOT NULL THEN 'owed' ELSE s.outcome END AS outcome
         FROM last s
         FULL JOIN (SELECT q.event_id, q.destination_id FROM rswebhook.queue q
-                   WHERE q.event_id >= (SELECT first_id FROM bounds) AND q.event_id <= (SELECT last_id FROM bounds)) q
+                   WHERE q.event_id >= (SELECT first_id FROM bounds) AND q.event_id <= (SELECT last_id FROM bounds)
+                     AND NOT EXISTS (SELECT FROM elsewhen x WHERE x.id = q.event_id)) q
             ON q.event_id = s.event_id AND q.destination_id = s.destination_id
         UNION ALL
         -- events that could not even be stored

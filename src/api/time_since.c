@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * time_since.c
- *		How long something has been waiting, for rswebhook.status.
+ *		How long something has been waiting, for rswebhook.status, and in what order
+ *		times were.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -25,4 +26,13 @@ rswebhook_time_since(PG_FUNCTION_ARGS)
 	clock_note();
 	result->time = clock_age(PG_GETARG_TIMESTAMPTZ(0), clock_now());
 	return DirectFunctionCall1(interval_justify_hours, IntervalPGetDatum(result));
+}
+
+SQL_FUNCTION(rswebhook_clock_order);
+
+Datum
+rswebhook_clock_order(PG_FUNCTION_ARGS)
+{
+	clock_note();
+	PG_RETURN_INT32(clock_order(PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_TIMESTAMPTZ(1)));
 }

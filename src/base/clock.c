@@ -418,3 +418,35 @@ clock_latest(int64 age_us, Instant now)
 	}
 	return latest;
 }
+
+int
+clock_order(TimestampTz wall, TimestampTz bound)
+{
+	Instant		now = clock_now();
+	Instant		earliest = PG_INT64_MAX;	/* that it may have been stored ... */
+	Instant		latest = PG_INT64_MIN;
+	Instant		first = PG_INT64_MAX;	/* that the bound or later was shown */
+	Instant		last = PG_INT64_MIN;	/* that an earlier time was */
+
+	catch_up();
+	for (int i = 0; i < known.count; i++)
+	{
+		const Era  *era = &known.eras[i];
+		Instant		until = Min(era->until, now);
+		Instant		then = add(wall, -era->offset);
+		Instant		bound_at = add(bound, -era->offset);
+
+		if (then >= era->since && then <= until)
+		{
+			earliest = Min(earliest, then);
+			latest = Max(latest, then);
+		}
+		if (bound_at <= until)
+			first = Min(first, Max(bound_at, era->since));
+		if (bound_at > era->since)
+			last = Max(last, Min(bound_at, until));
+	}
+	if (earliest > latest)
+		return 0;				/* no clock has shown it */
+	return latest < first ? -1 : earliest > last ? 1 : 0;
+}

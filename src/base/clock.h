@@ -78,4 +78,11 @@ extern TimestampTz clock_latest(int64 age_us, Instant now);
 /* Is it so by the one or the other? */
 extern bool clock_is_past(TimestampTz wall, int64 age_us, Instant now);
 
+/*
+ * Was what is stored with this time stored before the clock has shown the other
+ * one or a later one (less than 0), or after it has last shown an earlier one
+ * (more than 0)?  0: that is not known, or neither.
+ */
+extern int	clock_order(TimestampTz wall, TimestampTz bound);
+
 #endif							/* RSWEBHOOK_CLOCK_H */

@@ -324,6 +324,46 @@ the_oddest_times(void)
 	}
 }
 
+/* In the order in which they were stored, as far as the times tell it. */
+static void
+which_came_first(void)
+{
+	TimestampTz early;
+	TimestampTz late;
+	TimestampTz ahead;
+
+	begin();
+	early = GetCurrentTimestamp();
+	steady += HOUR;
+	late = GetCurrentTimestamp();
+	is_int(clock_order(early, late), -1, "the earlier one");
+	is_int(clock_order(late, early), 1, "the later one");
+	is_int(clock_order(late, late + DAY), -1, "before what is to come");
+	is_int(clock_order(late + DAY, late), 0, "of what was never shown it is not known");
+	is_int(clock_order(early, DT_NOBEGIN), 1, "after all");
+	is_int(clock_order(early, DT_NOEND), -1, "before all");
+
+	/* ahead for a while: that is known by the time itself */
+	set(HOUR, 8 * HOUR);
+	ahead = GetCurrentTimestamp();
+	steady += 10 * SECOND;
+	set(SECOND, -8 * HOUR);
+	steady += 60 * SECOND;
+	is_int(clock_order(ahead, late), 1, "ahead, and later");
+	is_int(clock_order(late, ahead), -1, "the other way round");
+	is_int(clock_order(GetCurrentTimestamp(), late), 1, "later than both");
+	is_int(clock_order(GetCurrentTimestamp(), ahead), 0, "later, but it does not show so");
+
+	/* back for good: what is shown twice may be either */
+	set(SECOND, -3 * HOUR);
+	is_int(clock_order(early, late), -1, "before what is not shown again yet");
+	is_int(clock_order(late, early), 0, "which the other one will be");
+	steady += 3 * HOUR;
+	is_int(clock_order(early, late), 0, "and then is");
+	steady += 3 * HOUR;
+	is_int(clock_order(GetCurrentTimestamp(), late), 1, "until that is over");
+}
+
 static void
 tests(void)
 {
@@ -342,6 +382,7 @@ tests(void)
 		back_by_two_hours_for_a_moment_which_a_w();
 		times_that_are_none();
 		the_oddest_times();
+		which_came_first();
 	}
 	seconds_of_1970();
 }
