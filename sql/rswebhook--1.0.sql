@@ -921,7 +921,7 @@ END
 $$;
 
 -- Owe an event once more: to one destination, or with NULL to each that it was
--- attempted for before. What is still owed stays as it is. Returns the number
+-- attempted for before, and not merely refused for want of permission. What is still owed stays as it is. Returns the number
 -- of deliveries that were queued, or would be.
 CREATE FUNCTION rswebhook_replay(event_id bigint, destination text DEFAULT NULL, dry_run boolean DEFAULT false)
 RETURNS bigint
@@ -940,7 +940,8 @@ BEGIN
             SELECT d.id FROM rswebhook.destination d
             WHERE EXISTS (SELECT FROM rswebhook.delivery l
                           WHERE l.event_id = rswebhook_replay.event_id
-                          AND l.destination_id = d.id));
+                          AND l.destination_id = d.id
+                          AND rswebhook.is_not_permitted(l.outcome, l.error) IS NOT TRUE));
     END IF;
 
     -- locked, so that retention does not delete it meanwhile
@@ -984,6 +985,15 @@ CREATE FUNCTION rswebhook.refused_for(error text) RETURNS text
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT replace(substring(error FROM '^trigger "(?:[^"]|"")*" for "((?:[^"]|"")*)": '), '""', '"')
+$$;
+
+-- What a role was not allowed to send, or nobody knows whether it was: it is sent to that destination only if
+-- somebody asks for that.
+CREATE FUNCTION rswebhook.is_not_permitted(outcome text, error text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT outcome OPERATOR(pg_catalog.=) 'refused' AND
+           error OPERATOR(pg_catalog.~) '^trigger "(?:[^"]|"")*"(?: for "(?:[^"]|"")*")?: permission (?:denied|not known) for destination "'
 $$;
 
 -- What follows acts on many: all at once, or in pieces, each of which is a transaction. A piece
@@ -1093,7 +1103,7 @@ BEGIN
         FROM looked k$q$,
         CASE WHEN outcome IS NULL THEN 'true' ELSE format('l.outcome = %L', outcome) END,
         CASE WHEN error_like IS NOT NULL THEN 'k.error LIKE $9'
-             ELSE '(k.outcome <> ''refused'' OR k.error !~ ''": permission (denied|not known) for destination "'')' END)
+             ELSE 'rswebhook.is_not_permitted(k.outcome, k.error) IS NOT TRUE' END)
         INTO ids, runs, looked, last_at, last_id
         USING user_id, event_name, dest, after_at, after_id,
               coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, name;
@@ -1557,7 +1567,7 @@ $$;
 CREATE VIEW rswebhook.failed AS
 SELECT g.event_id, g.destination, g.outcome, g.ended_at AS failed_at, g.attempts, g.status, g.error, g.request,
        g.response_body, rswebhook.payload(g.event_id) AS event,
-       CASE WHEN g.destination IS NOT NULL AND g.event_id <> 0 THEN
+       CASE WHEN g.destination IS NOT NULL AND g.event_id <> 0 AND rswebhook.is_not_permitted(g.outcome, g.error) IS NOT TRUE THEN
            pg_catalog.format('SELECT rswebhook_replay(%s, %L)', g.event_id, g.destination) END AS replay
 FROM rswebhook.given_up() g
 WHERE g.outcome IN ('aborted', 'refused');
@@ -3167,6 +3177,7 @@ BEGIN
         'rswebhook.last_error(bigint, integer)',
         'rswebhook.payload(bigint)',
         'rswebhook.refused_for(text)',
+        'rswebhook.is_not_permitted(text, text)',
         'rswebhook.destination_id(text)',
         'rswebhook.destination_hint(text)']::regprocedure[]);
     EXECUTE format('GRANT SELECT ON rswebhook.delivery, rswebhook.breaker, rswebhook.queue, rswebhook.activity, rswebhook.failed,'

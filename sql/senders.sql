@@ -224,6 +224,18 @@ INSERT INTO orders VALUES (2);
 INSERT INTO outbox VALUES ('{"n": 1}', 'store'), ('{"n": 2}', 'mail'), ('{"n": 3}', 'nowhere'), ('{"n": 4}', NULL);
 SELECT destinations, coalesce(event -> 'properties', event) AS event FROM sent();
 SELECT * FROM refused();
+-- which is sent only if its destination is named, or the error is asked for
+SELECT d.error ~ 'nowhere' AS nowhere, f.destination, f.replay, rswebhook_replay(f.event_id, dry_run => true) AS all,
+       rswebhook_replay(f.event_id, 'shop', dry_run => true) AS shop
+    FROM rswebhook.failed f JOIN rswebhook.delivery d USING (event_id) ORDER BY f.event_id;
+SELECT rswebhook_replay_all('shop', outcome => 'refused', dry_run => true) AS shop,
+       rswebhook_replay_all('shop', outcome => 'refused', error_like => '%permission denied%', dry_run => true) AS denied;
+SELECT error, rswebhook.is_not_permitted('refused', error) AS refused, rswebhook.is_not_permitted('aborted', error) AS aborted FROM (VALUES
+    ('trigger "a": permission denied for destination "b": none'),
+    ('trigger "a "": x" for "b "": y": permission not known for destination "b"": y": none'),
+    ('trigger "a": permission denied for table x'),
+    ('trigger "a": column "x": permission denied for destination "b"'),
+    (NULL)) AS e (error);
 SELECT trigger, problem, hint FROM rswebhook.trigger_problems();
 SELECT rswebhook_grant_send('regress_shop', 'shop');
 INSERT INTO orders VALUES (3);
