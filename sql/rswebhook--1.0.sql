@@ -1853,6 +1853,7 @@ DECLARE
     here boolean := rswebhook.is_home();
     shares integer := (SELECT count(*) FROM rswebhook.workers());
     missing integer;
+    lacks text;
     problem text;
     b record;
     behind_id bigint;
@@ -1889,9 +1890,11 @@ BEGIN
 
         tried := CASE WHEN w.attempts > 0 THEN format(', attempt %s, after %s', w.attempts + 1, coalesce(w.error, 'no answer')) ELSE '' END;
         missing := NULL;
+        lacks := NULL;
         IF d.id IS NOT NULL AND shares > 0 THEN
-            missing := (SELECT min(o.share) FROM rswebhook.workers() o
-                        WHERE o.pid IS NULL AND (o.share - 1 + shares - d.id % shares) % shares < greatest(least(d.workers, shares), 1));
+            SELECT min(o.share) FILTER (WHERE o.pid IS NULL), string_agg(DISTINCT o.lacks, '; ') INTO missing, lacks
+                FROM rswebhook.workers() o
+                WHERE (o.share - 1 + shares - d.id % shares) % shares < greatest(least(d.workers, shares), 1);
         END IF;
         problem := (SELECT u.problem FROM rswebhook.unusable() u WHERE coalesce(u.destination_id, d.id) = d.id LIMIT 1);
         IF problem IS NULL THEN
@@ -1946,8 +1949,8 @@ BEGIN
                           b.opened_at, b.failures, b.reason, next_attempt_at, d.name);
         ELSIF w.attempts > 0 AND w.next_attempt_at > now THEN
             state := 'retrying';
-            next_attempt_at := w.next_attempt_at;
-            why := format('next attempt at %s', w.next_attempt_at) || tried;
+            next_attempt_at := least(w.next_attempt_at, now + greatest(1.2, d.retry_after_factor) * d.max_backoff);
+            why := format('next attempt at %s', next_attempt_at) || tried;
         ELSIF behind_id IS NOT NULL THEN
             state := 'behind';
             why := format('behind event %s of the same %s, owed since %s', behind_id,
@@ -1960,10 +1963,12 @@ BEGIN
                 ORDER BY q.event_id DESC LIMIT depth) q);
             state := CASE WHEN d.rate_limit IS NOT NULL AND ahead > 0 THEN 'rate limited'
                           WHEN ahead > 0 THEN 'waiting' ELSE 'due' END;
-            why := CASE WHEN ahead = 0 THEN 'nothing that is owed to the destination is before it'
+            why := CASE WHEN ahead = 0 AND lacks IS NOT NULL THEN 'the worker that has it says: ' || lacks
+                        WHEN ahead = 0 THEN 'nothing that is owed to the destination is before it'
                         ELSE format('%s%s events that are owed to the destination are before it',
                                     CASE WHEN ahead = depth THEN 'at least ' ELSE '' END, ahead) END
-                || CASE WHEN d.rate_limit IS NOT NULL THEN format(', at %s a second', d.rate_limit) ELSE '' END || tried;
+                || CASE WHEN d.rate_limit IS NOT NULL AND (ahead > 0 OR lacks IS NULL) THEN format(', at %s a second', d.rate_limit) ELSE '' END
+                || CASE WHEN ahead > 0 AND lacks IS NOT NULL THEN '; the worker that has it says: ' || lacks ELSE '' END || tried;
         END IF;
         IF w.expires_at IS NOT NULL THEN
             why := why || format('; it expires at %s', w.expires_at);
@@ -1984,7 +1989,7 @@ END
 $$;
 
 -- Does it add up? Of the events of this time, what is owed to each destination and what was last recorded.
--- Unaccounted is what is neither owed nor over: there must be none.
+-- Unaccounted is what was attempted and is neither owed nor over: there must be none.
 CREATE FUNCTION rswebhook.balance(
     since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
     OUT destination text, OUT committed bigint, OUT delivered bigint, OUT aborted bigint, OUT expired bigint,

@@ -1,6 +1,6 @@
 # The last word on an event is what has come last, whatever the clock has shown: after each attempt it is
 # set back, or ahead. And what a receiver has is delivered, also if it was cancelled meanwhile. All that
-# tells of it agrees.
+# tells of it agrees, and of what is not recorded yet it says why.
 
 use strict;
 use warnings;
@@ -14,7 +14,7 @@ use Test::More;
 
 my $clock = Clock->new(temp_dir('clock'), source_dir() . '/t/lib/wall.c') or plan(skip_all => $@);
 my $receiver = new_receiver();
-my $node = new_node('words', start => 0);
+my $node = new_node('words', start => 0, conf => "max_prepared_transactions = 2\n");
 my $hour = 3600;
 
 $clock->start($node);
@@ -102,6 +102,26 @@ like(query($node, "SELECT state FROM rswebhook_explain($owed)"), qr/^paused$/, '
 query($node, "SELECT rswebhook_cancel($owed)");
 said($owed, 'cancelled', 'undelivered', 'and cancelled again');
 
+#
+# Answered, and not recorded, as somebody has its row locked
+#
+query($node, q{SELECT rswebhook_resume('held')});
+my $locked = in_flight('/ok');
+query($node, "BEGIN; SELECT rswebhook_cancel($locked); PREPARE TRANSACTION 'cancels'");
+$receiver->switch('answer', '/ok');
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.workers() WHERE lacks LIKE 'outcomes cannot be recorded: %'}, '1'), 'an answer cannot be recorded');
+is(query($node, "SELECT state || ': ' || why FROM rswebhook_explain($locked)"),
+    'due: the worker that has it says: outcomes cannot be recorded: rows of rswebhook.queue are locked by another transaction', 'explained');
+query($node, "COMMIT PREPARED 'cancels'");
+attempts($locked, 2);
+said($locked, 'delivered', 'delivered', 'cancelled by who had it locked');
+
+# A time by hand is no longer away than the worker lets it be
+my $never = failed_once(0, 503);
+query($node, "UPDATE rswebhook.queue SET retry_at = 'infinity' WHERE event_id = $never");
+is(query($node, "SELECT state, next_attempt_at < now() + interval '5 h', why ~ 'infinity' FROM rswebhook_explain($never)"), 'retrying|t|f', 'never is not shown');
+query($node, "SELECT rswebhook_cancel($never)");
+
 $node->stop;
 done_testing();
 
@@ -139,7 +159,7 @@ sub attempts
 }
 
 # An event to held that will be answered so
-sub cancelled_in_flight
+sub in_flight
 {
     my ($path) = @_;
 
@@ -147,6 +167,13 @@ sub cancelled_in_flight
     my $id = send_event($node, {}, 'held');
 
     ok(wait_for_query($node, "SELECT count(*) FROM rswebhook.activity WHERE event_id = $id AND phase = 'waiting'", '1'), 'it is under way');
+    return $id;
+}
+
+sub cancelled_in_flight
+{
+    my $id = in_flight(@_);
+
     is(query($node, "SELECT rswebhook_cancel($id)"), '1', 'and cancelled');
     return $id;
 }
