@@ -1348,7 +1348,8 @@ CREATE FUNCTION rswebhook.worker_stats(
     OUT last_delivered_at timestamptz,
     OUT last_error text,
     OUT last_error_at timestamptz,
-    OUT unusable boolean)
+    OUT unusable boolean,
+    OUT backed_off boolean)
 RETURNS SETOF record
     LANGUAGE c STABLE
     AS 'MODULE_PATHNAME', 'rswebhook_worker_stats';
@@ -1947,6 +1948,9 @@ BEGIN
             next_attempt_at := least(b.next_probe_at, now + d.max_backoff);
             why := format('the destination is backed off since %s, after %s failures: %s; the next probe is at %s; SELECT rswebhook_resume(%L) tries at once',
                           b.opened_at, b.failures, b.reason, next_attempt_at, d.name);
+        ELSIF (SELECT s.backed_off FROM rswebhook.worker_stats() s WHERE s.destination_id = d.id) THEN
+            state := 'backed off';
+            why := format('the worker still backs the destination off, though it is not in rswebhook.breaker any more; SELECT rswebhook_resume(%L) tries at once', d.name);
         ELSIF w.attempts > 0 AND w.next_attempt_at > now THEN
             state := 'retrying';
             next_attempt_at := least(w.next_attempt_at, now + greatest(1.2, d.retry_after_factor) * d.max_backoff);

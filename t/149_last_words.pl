@@ -122,6 +122,20 @@ query($node, "UPDATE rswebhook.queue SET retry_at = 'infinity' WHERE event_id = 
 is(query($node, "SELECT state, next_attempt_at < now() + interval '5 h', why ~ 'infinity' FROM rswebhook_explain($never)"), 'retrying|t|f', 'never is not shown');
 query($node, "SELECT rswebhook_cancel($never)");
 
+# Backed off as long as the worker holds to it
+add_destination($node, 'down', $receiver->url('/status/500'), { %patient, breaker_failures => 1, max_in_flight => 1 });
+my $down = send_event($node, { userId => 'a' }, 'down');
+attempts($down, 1);
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.breaker}, '1'), 'a destination is backed off');
+like(query($node, "SELECT state || ': ' || why FROM rswebhook_explain($down)"), qr/^backed off: the destination is backed off since /, 'which is shown');
+query($node, 'DELETE FROM rswebhook.breaker');
+like(query($node, "SELECT state || ': ' || why FROM rswebhook_explain($down)"), qr/^backed off: the worker still backs the destination off/, 'also with its row deleted');
+$receiver->switch('flaky', '/ok');
+query($node, q{UPDATE rswebhook.destination SET url = replace(url, '/status/500', '/switch/flaky') WHERE name = 'down'});
+attempts($down, 2);
+said($down, 'delivered', 'delivered', 'until it is edited');
+is(query($node, q{SELECT backed_off FROM rswebhook.worker_stats() s JOIN rswebhook.destination d ON d.id = s.destination_id WHERE d.name = 'down'}), 'f', 'and is no more');
+
 $node->stop;
 done_testing();
 

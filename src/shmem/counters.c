@@ -113,6 +113,7 @@ add_up(DestinationStats *sum, const DestinationStats *other)
 	int64		delivered = sum->delivered + other->delivered;
 
 	sum->in_flight += other->in_flight;
+	sum->backed_off |= other->backed_off;
 	if (delivered > 0)
 		sum->latency_ms = (sum->latency_ms * sum->delivered +
 						   other->latency_ms * other->delivered) / delivered;
@@ -196,8 +197,8 @@ rswebhook_worker_stats(PG_FUNCTION_ARGS)
 	for (int i = 0; i < count; i++)
 	{
 		const DestinationStats *stats = &entries[i].stats;
-		Datum		values[10];
-		bool		nulls[10] = {0};
+		Datum		values[11];
+		bool		nulls[11] = {0};
 
 		CHECK_FOR_INTERRUPTS();
 		values[0] = Int32GetDatum(entries[i].key.destination_id);
@@ -215,6 +216,7 @@ rswebhook_worker_stats(PG_FUNCTION_ARGS)
 		values[8] = TimestampTzGetDatum(stats->last_error_at);
 		nulls[8] = stats->last_error_at == NO_TIME;
 		values[9] = BoolGetDatum(stats->unusable);
+		values[10] = BoolGetDatum(stats->backed_off);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -16,6 +16,7 @@
 typedef struct DestinationStats
 {
 	int32		in_flight;
+	bool		backed_off;		/* as a whole, whatever rswebhook.breaker has */
 	int64		delivered;
 	int64		retried;
 	int64		aborted;

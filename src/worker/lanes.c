@@ -169,6 +169,7 @@ configure_lane(Lane *lane, Instant now)
 	if (d != NULL)
 	{
 		stats_note_known(d->id);
+		stats_note_backed_off(d->id, schedule_lane_breaker(lane)->open);
 		policy.halted = policy.halted || !d->enabled || d->paused ||
 			d->problem != NULL || states_pauses(d->id, d->version);
 		policy.version = d->version;
@@ -238,6 +239,13 @@ typedef struct Breakers
 	Instant		now;
 } Breakers;
 
+static void
+set_breaker(Lane *lane, const Breaker *breaker, Instant now)
+{
+	schedule_set_breaker(lane, breaker, now);
+	stats_note_backed_off(schedule_lane_id(lane), schedule_lane_breaker(lane)->open);
+}
+
 /* Of one that is not in the table any more. */
 static void
 close_breaker(Lane *lane, void *arg)
@@ -250,7 +258,7 @@ close_breaker(Lane *lane, void *arg)
 	closed = (StoredBreaker) {.destination_id = schedule_lane_id(lane)};
 	if (bsearch(&closed, breakers->stored, breakers->count, sizeof(StoredBreaker),
 				by_destination) == NULL)
-		schedule_set_breaker(lane, &closed.breaker, breakers->now);
+		set_breaker(lane, &closed.breaker, breakers->now);
 }
 
 /* The breakers' table decides: it survives us, and people clear it. */
@@ -265,7 +273,7 @@ load_breakers(Instant now)
 		const StoredBreaker *stored = &breakers.stored[i];
 
 		if (destination_find(stored->destination_id) != NULL)
-			schedule_set_breaker(schedule_lane(stored->destination_id, now), &stored->breaker, now);
+			set_breaker(schedule_lane(stored->destination_id, now), &stored->breaker, now);
 	}
 	schedule_each_lane(close_breaker, &breakers);
 	pfree(breakers.stored);

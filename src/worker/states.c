@@ -18,6 +18,7 @@
 #include "tables/queue_states.h"
 #include "worker/repeated.h"
 #include "worker/states.h"
+#include "worker/stats.h"
 
 /* A destination that is to be paused, and the version of its row that says so. */
 typedef struct Pause
@@ -128,6 +129,7 @@ save_breakers(int limit)
 		saved_breakers[nsaved_breakers++] = lane;
 		queue_save_breaker(schedule_lane_id(lane), schedule_lane_version(lane),
 						   schedule_lane_breaker(lane));
+		stats_note_backed_off(schedule_lane_id(lane), schedule_lane_breaker(lane)->open);
 		say_breaker(lane);
 	}
 }

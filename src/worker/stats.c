@@ -91,6 +91,15 @@ stats_note_in_flight(int32 destination_id, int in_flight)
 		stats->in_flight = in_flight;
 }
 
+void
+stats_note_backed_off(int32 destination_id, bool backed_off)
+{
+	DestinationStats *stats = find(destination_id);
+
+	if (stats != NULL)
+		stats->backed_off = backed_off;
+}
+
 static void
 note_error(DestinationStats *stats, const char *error, TimestampTz now)
 {
