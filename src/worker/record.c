@@ -29,6 +29,9 @@
 /* The pause after an outcome could not be recorded doubles from here. */
 #define FAILED_MIN_US	(1 * USECS_PER_SEC)
 
+/* What is recorded at once, as answers may be large: nobody is served meanwhile. */
+#define MAX_GROUP_BYTES	(2 * 1024 * 1024)
+
 typedef struct Unrecorded
 {
 	Outcome		outcome;
@@ -317,24 +320,38 @@ choose_unlike(void)
 	}
 }
 
+/* False: that would be too many bytes together. */
+static bool
+choose(Unrecorded *o, int64 *bytes)
+{
+	*bytes += outcome_bytes(&o->outcome);
+	if (nrecording > 0 && *bytes > MAX_GROUP_BYTES)
+		return false;
+	recording[nrecording++] = o;
+	return true;
+}
+
 /* New ones first: many may be deferred. */
 int
 record_outcomes(int limit, Instant now)
 {
+	int64		bytes = 0;
+	bool		fits = true;
+
 	nrecording = 0;
 	if (limit == 1 && last_failed)
 		choose_unlike();
-	for (int i = 0; i < noutcomes && nrecording < limit; i++)
+	for (int i = 0; i < noutcomes && nrecording < limit && fits; i++)
 	{
 		if (outcomes[i].deferred_until == 0)
-			recording[nrecording++] = &outcomes[i];
+			fits = choose(&outcomes[i], &bytes);
 	}
-	for (int i = 0; i < noutcomes && nrecording < limit && ndeferred > 0; i++)
+	for (int i = 0; i < noutcomes && nrecording < limit && ndeferred > 0 && fits; i++)
 	{
 		Unrecorded *o = &outcomes[i];
 
 		if (o->deferred_until != 0 && o->deferred_until <= now && !o->failed)
-			recording[nrecording++] = o;
+			fits = choose(o, &bytes);
 	}
 	record_chosen();
 	return nrecording;
