@@ -3038,6 +3038,7 @@ AS $$
 DECLARE
     longest interval := current_setting('rswebhook.alert_queue_age')::interval;
     a record;
+    line text;
 BEGIN
     -- what senders have noted
     FOR a IN
@@ -3095,7 +3096,9 @@ BEGIN
           AND (u.told = 0 OR u.first_at <= clock_timestamp() - current_setting('rswebhook.alert_interval')::interval)
         ORDER BY u.first_at LIMIT 100 FOR UPDATE SKIP LOCKED
     LOOP
-        RETURN NEXT rswebhook.tell_alert(a.id);
+        line := rswebhook.tell_alert(a.id);
+        EXIT WHEN line IS NULL;
+        RETURN NEXT line;
     END LOOP;
 
     DELETE FROM rswebhook.alert r WHERE r.id = ANY (ARRAY(

@@ -155,7 +155,6 @@ alert_load_attempts(LatestAttempt **attempts)
 
 		attempt->destination_id = DatumGetInt32(statement_column(i, 0, &null));
 		attempt->good = DatumGetBool(statement_column(i, 1, &null));
-		attempt->started_at = statement_time(i, 2);
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return count;

@@ -74,7 +74,6 @@ typedef struct LatestAttempt
 {
 	int32		destination_id;
 	bool		good;
-	TimestampTz started_at;
 } LatestAttempt;
 
 extern int	alert_load_attempts(LatestAttempt **attempts);

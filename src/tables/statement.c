@@ -285,7 +285,7 @@ static struct
 
 	/* what was not sent says nothing of its destination */
 	[LATEST_ATTEMPTS] = {
-		"SELECT d.destination_id::int4, d.outcome::text IN ('delivered', 'sunk'), d.started_at::timestamptz"
+		"SELECT d.destination_id::int4, d.outcome::text IN ('delivered', 'sunk')"
 		" FROM (SELECT destination_id, outcome, started_at, request FROM rswebhook.delivery"
 		"  ORDER BY started_at DESC LIMIT 1000) AS d"
 		" WHERE d.request IS NOT NULL ORDER BY d.started_at DESC",

@@ -61,7 +61,7 @@ typedef struct Watched
 
 static HTAB *watched;
 static slist_head touched_list = SLIST_STATIC_INIT(touched_list);
-static int	nknown = 0;			/* of which a good answer may be news: an upper bound */
+static int	nknown = 0;			/* of watched: as a rule, there is none */
 static MemoryContext context;	/* of the next two */
 static List *added = NIL;		/* Alert *, by the transaction */
 static List *lines = NIL;		/* for the log, once it is committed */
@@ -201,7 +201,9 @@ add_failure(const Destination *destination, const Outcome *outcome)
 	};
 	char		message[400];
 
-	if (known->failures == 0 || (known->version != destination->version && known->version != 0))
+	if (known->since == NO_TIME)
+		known->since = outcome->started_at;
+	if (known->version != 0 && known->version != destination->version)
 	{
 		known->failures = 0;
 		known->since = outcome->started_at;
@@ -298,7 +300,9 @@ write_added(void *unused)
 	ListCell   *lc;
 
 	foreach(lc, added)
+	{
 		write_one(lfirst(lc));
+	}
 }
 
 /* While some wait, the others wait behind them. */
@@ -339,11 +343,18 @@ alerts_committed(void)
 
 	while (!slist_is_empty(&touched_list))
 		slist_container(Watched, node, slist_pop_head_node(&touched_list))->touched = false;
-	foreach(lc, failed ? added : NIL)
-		alerts_note(lfirst(lc));
+	if (failed)
+	{
+		foreach(lc, added)
+		{
+			alerts_note(lfirst(lc));
+		}
+	}
 	foreach(lc, lines)
+	{
 		ereport(LOG,
 				(errmsg("rswebhook alert: %s", (char *) lfirst(lc))));
+	}
 	if (nwritten > 0)
 		waiting = list_delete_first_n(waiting, nwritten);
 	if (nwritten > 0 && waiting == NIL)
@@ -379,7 +390,7 @@ alerts_note(const Alert *alert)
 void
 alerts_note_secret(int32 destination_id, const char *why)
 {
-	Watched    *w = hash_search(watched, &destination_id, HASH_FIND, NULL);
+	Watched    *w = nknown == 0 ? NULL : hash_search(watched, &destination_id, HASH_FIND, NULL);
 	Alert		alert = {
 		.kind = ALERT_SECRET, .over = why == NULL, .destination_id = destination_id, .count = 1, .message = why
 	};
@@ -421,6 +432,7 @@ alerts_write_waiting(int limit)
  * ---------------------------------------------------------------------
  */
 
+/* And all of what is gone. */
 static void
 forget_told(void)
 {
@@ -429,7 +441,13 @@ forget_told(void)
 
 	hash_seq_init(&status, watched);
 	while ((w = hash_seq_search(&status)) != NULL)
+	{
 		w->known.failing = w->known.backed_off = w->known.secret = w->known.certificate = false;
+		if (w->touched || destination_find(w->id) != NULL)
+			continue;
+		(void) hash_search(watched, &w->id, HASH_REMOVE, NULL);
+		nknown--;
+	}
 }
 
 void
@@ -452,7 +470,7 @@ alerts_load(void)
 		if (alerts[i].kind != ALERT_FAILING)
 			continue;
 		known->failing = true;
-		if (known->failures == 0)
+		if (known->since == NO_TIME)
 			known->since = alerts[i].since;
 		known->failures = Max(known->failures, rswebhook_alert_failures);
 	}
@@ -476,6 +494,5 @@ alerts_load_attempts(void)
 		if (w->counted)
 			continue;
 		w->known.failures++;
-		w->known.since = attempts[i].started_at;
 	}
 }
