@@ -159,7 +159,7 @@ SELECT rswebhook.grant_editor('"regress Editor''s"');
 SET ROLE regress_monitor;
 SELECT destination, state FROM rswebhook.status;
 SELECT share FROM rswebhook.workers();
-SELECT count(*) AS alerts FROM rswebhook.alert;
+SELECT count(*) >= 0 AS readable FROM rswebhook.alert;
 DELETE FROM rswebhook.alert;
 SELECT rswebhook.raise_alert('settings', 0, 'hello');
 SELECT rswebhook.clear_alert('settings', 0);
