@@ -465,3 +465,20 @@ store_refused(int64 event_id, int32 destination_id, TimestampTz now, const char 
 		row.nulls[i] = nulls[i] ? 'n' : ' ';
 	sink_insert_by_statement(SINK_DELIVERY, &row);
 }
+
+/* A worker makes one of what many have noted, and tells of it. */
+void
+store_alert_refused(int64 event_id, int32 destination_id)
+{
+	NewRow		row;
+
+	sink_row_clear(&row);
+	sink_row_set(&row, ALERT_KIND, CStringGetTextDatum("event refused"));
+	sink_row_set(&row, ALERT_DESTINATION_ID, Int32GetDatum(destination_id));
+	if (event_id != 0)
+		sink_row_set(&row, ALERT_EVENT_ID, Int64GetDatum(event_id));
+	sink_row_set(&row, ALERT_MESSAGE,
+				 CStringGetTextDatum("what a trigger was to send could not be queued; rswebhook.delivery says why"));
+	sink_insert_by_statement(SINK_ALERT, &row);
+	wake_note_changed();
+}

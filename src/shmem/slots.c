@@ -76,6 +76,17 @@ has_no_worker(void)
 	return none;
 }
 
+int
+slots_processes_wanted(void)
+{
+	int			processes_wanted;
+
+	LWLockAcquire(&shmem_control->lock, LW_SHARED);
+	processes_wanted = shmem_control->processes_wanted;
+	LWLockRelease(&shmem_control->lock);
+	return processes_wanted;
+}
+
 void
 slots_warn_undelivered(void)
 {

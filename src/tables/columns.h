@@ -59,6 +59,13 @@
 	COLUMN(MESSAGE_NOTED_AT, "noted_at", TIMESTAMPTZOID, "timestamptz", false) \
 	COLUMN(MESSAGE_EXPIRES_AT, "expires_at", TIMESTAMPTZOID, "timestamptz", false)
 
+/* Those that senders write; the others have defaults. */
+#define ALERT_COLUMN_LIST(COLUMN) \
+	COLUMN(ALERT_KIND, "kind", TEXTOID, "text", false) \
+	COLUMN(ALERT_DESTINATION_ID, "destination_id", INT4OID, "int4", false) \
+	COLUMN(ALERT_EVENT_ID, "event_id", INT8OID, "int8", true) \
+	COLUMN(ALERT_MESSAGE, "message", TEXTOID, "text", false)
+
 #define HOME_COLUMN_LIST(COLUMN) \
 	COLUMN(HOME_SYSTEM_IDENTIFIER, "system_identifier", INT8OID, "int8", false) \
 	COLUMN(HOME_DATABASE_OID, "database_oid", OIDOID, "oid", false) \
@@ -92,6 +99,12 @@ enum
 
 enum
 {
+	ALERT_COLUMN_LIST(AS_NUMBER)
+	ALERT_COLUMNS
+};
+
+enum
+{
 	HOME_COLUMN_LIST(AS_NUMBER)
 	HOME_COLUMNS
 };
@@ -107,6 +120,7 @@ extern const Column columns_of_event[EVENT_COLUMNS];
 extern const Column columns_of_queue[QUEUE_COLUMNS];
 extern const Column columns_of_delivery[DELIVERY_COLUMNS];
 extern const Column columns_of_message[MESSAGE_COLUMNS];
+extern const Column columns_of_alert[ALERT_COLUMNS];
 extern const Column columns_of_home[HOME_COLUMNS];
 
 /* The row of rswebhook.delivery for an outcome; in the current memory context. */

@@ -251,6 +251,46 @@ static struct
 		" LIMIT $2 FOR UPDATE SKIP LOCKED))",
 		2, {TIMESTAMPTZOID, INT8OID}, "message"
 	},
+
+	/* likewise as PAUSE */
+	[DISABLE] = {
+		"UPDATE rswebhook.destination SET enabled = false WHERE id = $1 AND enabled AND xmin = $2",
+		2, {INT4OID, XIDOID}, "destination",
+		"SELECT FROM rswebhook.destination WHERE id = $1 AND enabled"
+		" AND (xmin = $2 OR xmin = pg_current_xact_id_if_assigned()::xid)"
+	},
+	[RAISE_ALERT] = {
+		"SELECT rswebhook.raise_alert($1, $2, $3, $4, $5, $6)",
+		6, {TEXTOID, INT4OID, TEXTOID, INT8OID, TIMESTAMPTZOID, INT8OID}
+	},
+	[CLEAR_ALERT] = {
+		"SELECT rswebhook.clear_alert($1, $2)",
+		2, {TEXTOID, INT4OID}
+	},
+	[LOOK_FOR_ALERTS] = {
+		"SELECT rswebhook.look_for_alerts($1)",
+		1, {INT4OID}
+	},
+	[LOOK_AT_WORKERS] = {
+		"SELECT count(*) FILTER (WHERE pid IS NULL)::int4,"
+		"  (array_agg(pid ORDER BY share) FILTER (WHERE pid IS NOT NULL))[1] = pg_backend_pid(),"
+		"  EXISTS (SELECT FROM rswebhook.alert WHERE told < count)"
+		" FROM rswebhook.workers()",
+		0, {0}
+	},
+	[LOAD_ALERTS] = {
+		"SELECT destination_id::int4, kind::text, since::timestamptz FROM rswebhook.alert WHERE open",
+		0, {0}
+	},
+
+	/* what was not sent says nothing of its destination */
+	[LATEST_ATTEMPTS] = {
+		"SELECT d.destination_id::int4, d.outcome::text IN ('delivered', 'sunk')"
+		" FROM (SELECT destination_id, outcome, started_at, request FROM rswebhook.delivery"
+		"  ORDER BY started_at DESC LIMIT 1000) AS d"
+		" WHERE d.request IS NOT NULL ORDER BY d.started_at DESC",
+		0, {0}
+	},
 };
 
 static SPIPlanPtr plans[lengthof(statements)];

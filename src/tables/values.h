@@ -146,6 +146,7 @@ typedef struct Outcome
 	char	   *response_body;	/* NULL: none; bytes as they came; malloc's */
 	size_t		response_body_len;
 	char		traceparent[TRACEPARENT_SIZE];	/* that was sent; "": none */
+	int64		certificate_ends_s; /* the receiver's, since 1970; 0: not known */
 } Outcome;
 
 /* Up to which id nothing is left, as the table has it. */

@@ -325,6 +325,7 @@ record_attempt(Attempt *attempt, HttpAnswer *answer, const Verdict *verdict, Ins
 	outcome->started_at = attempt->started_at;
 	outcome->duration_us = answer->duration_us;
 	outcome->status = answer->status;
+	outcome->certificate_ends_s = answer->certificate_ends_s;
 	if (answer->called != NULL)
 		note_called(attempt, answer->called);
 	outcome->request = attempt->request;

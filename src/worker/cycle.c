@@ -45,6 +45,7 @@
 #include "worker/session.h"
 #include "worker/suspect.h"
 #include "worker/trusted.h"
+#include "worker/watch.h"
 
 /*
  * Reads in one transaction, so that sending is not held up by reading; one that
@@ -109,6 +110,8 @@ take_ranges(Instant now)
 	note_ranges(ranges, count, now);
 	if (news.breakers)
 		lanes_breakers_changed();
+	if (count > 0 || news.changed)
+		watch_note_news(now, news.changed);
 	return news.changed || news.breakers;
 }
 
@@ -218,6 +221,7 @@ cycle(bool look)
 		floors_tidy();
 		trusted_tidy();
 		look = true;
+		watch_note_news(now, false);
 		next_sweep = now + SWEEP_INTERVAL_US;
 	}
 
@@ -237,6 +241,7 @@ cycle(bool look)
 	expiry_run(now);
 	floors_run(now);
 	trusted_run(now);
+	watch_run(now);
 }
 
 /* Errors that pass are said when they begin, and now and then while they go on. */
@@ -353,7 +358,7 @@ long
 cycle_time_to_wait(Instant now)
 {
 	Instant		when = Min(next_sweep, Min(Min(retention_due_at(), expiry_due_at()),
-									 Min(floors_due_at(), trusted_due_at())));
+									 Min(floors_due_at(), Min(trusted_due_at(), watch_due_at()))));
 	Instant		due;
 
 	/* whatever waited for a lock meanwhile has reset the latch */

@@ -25,6 +25,7 @@
 #include "tables/queue.h"
 #include "tables/queue_record.h"
 #include "tables/tables.h"
+#include "worker/alerts.h"
 #include "worker/expiry.h"
 #include "worker/lanes.h"
 #include "worker/repeated.h"
@@ -111,7 +112,11 @@ give_up(const QueueRow *rows, int count, const Destination *d, QueuedRange *gone
 	}
 	if (nexpired == 0)
 		return 0;
+	alerts_begin();
 	queue_record(expired, nexpired);
+	for (int i = 0; i < nexpired; i++)
+		(void) alerts_add_outcome(expired[i]);
+	alerts_write();
 	gone->first_id = expired[0]->claimed.event_id;
 	gone->last_id = expired[nexpired - 1]->claimed.event_id;
 	for (int i = 0; i < nexpired; i++)
@@ -162,6 +167,7 @@ look_at_piece(int32 id)
 		ngone = give_up(rows, count, d, &gone);
 	}
 	session_commit();
+	alerts_committed();
 	note_gone(&gone, ngone);
 }
 
