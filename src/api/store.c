@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "replication/logicalworker.h"
@@ -39,7 +40,9 @@
 #include "shmem/wake.h"
 #include "tables/home.h"
 #include "tables/rows.h"
+#include "tables/statement.h"
 #include "tables/tables.h"
+#include "tables/tally_counts.h"
 
 /* What this session knows until one of the tables has changed (sink_changes()). */
 static bool home_written;		/* it has ours, by a transaction that committed */
@@ -447,7 +450,23 @@ store_add(Store *store, const Prepared *prepared)
 	return id;
 }
 
-/* So rarely that it is a statement. */
+static void
+tally_refused(int32 destination_id, TimestampTz now)
+{
+	Datum		id = Int32GetDatum(destination_id);
+	Datum		what = Int16GetDatum(TALLY_REFUSED);
+	Datum		one = Int32GetDatum(1);
+	NewRow		row;
+
+	sink_row_clear(&row);
+	sink_row_set(&row, UNTALLIED_AT, TimestampTzGetDatum(now));
+	sink_row_set(&row, UNTALLIED_DESTINATION_IDS, statement_array(&id, 1, INT4OID));
+	sink_row_set(&row, UNTALLIED_WHATS, statement_array(&what, 1, INT2OID));
+	sink_row_set(&row, UNTALLIED_COUNTS, statement_array(&one, 1, INT4OID));
+	sink_insert_by_statement(SINK_UNTALLIED, &row);
+}
+
+/* So rarely that these are statements. */
 void
 store_refused(int64 event_id, int32 destination_id, TimestampTz now, const char *reason)
 {
@@ -464,4 +483,5 @@ store_refused(int64 event_id, int32 destination_id, TimestampTz now, const char 
 	for (int i = 0; i < DELIVERY_COLUMNS; i++)
 		row.nulls[i] = nulls[i] ? 'n' : ' ';
 	sink_insert_by_statement(SINK_DELIVERY, &row);
+	tally_refused(destination_id, now);
 }

@@ -117,16 +117,11 @@ add_up(DestinationStats *sum, const DestinationStats *other)
 		sum->latency_ms = (sum->latency_ms * sum->delivered +
 						   other->latency_ms * other->delivered) / delivered;
 	sum->delivered = delivered;
-	sum->retried += other->retried;
-	sum->aborted += other->aborted;
-	sum->last_delivered_at = Max(sum->last_delivered_at, other->last_delivered_at);
-	if (other->unusable != sum->unusable ? other->unusable :
-		other->last_error_at > sum->last_error_at)
+	if (other->problem_at > sum->problem_at)
 	{
-		sum->last_error_at = other->last_error_at;
-		strlcpy(sum->last_error, other->last_error, sizeof(sum->last_error));
+		sum->problem_at = other->problem_at;
+		strlcpy(sum->problem, other->problem, sizeof(sum->problem));
 	}
-	sum->unusable |= other->unusable;
 }
 
 /*
@@ -196,25 +191,18 @@ rswebhook_worker_stats(PG_FUNCTION_ARGS)
 	for (int i = 0; i < count; i++)
 	{
 		const DestinationStats *stats = &entries[i].stats;
-		Datum		values[10];
-		bool		nulls[10] = {0};
+		Datum		values[5];
+		bool		nulls[5] = {0};
 
 		CHECK_FOR_INTERRUPTS();
 		values[0] = Int32GetDatum(entries[i].key.destination_id);
 		values[1] = Int32GetDatum(stats->in_flight);
-		values[2] = Int64GetDatum(stats->delivered);
-		values[3] = Int64GetDatum(stats->retried);
-		values[4] = Int64GetDatum(stats->aborted);
-		values[5] = Float8GetDatum(stats->latency_ms);
-		nulls[5] = stats->delivered == 0;
-		values[6] = TimestampTzGetDatum(stats->last_delivered_at);
-		nulls[6] = stats->last_delivered_at == NO_TIME;
-		nulls[7] = stats->last_error_at == NO_TIME;
-		if (!nulls[7])			/* cut anywhere, in the middle of a character, too */
-			values[7] = encoding_readable(stats->last_error, strlen(stats->last_error));
-		values[8] = TimestampTzGetDatum(stats->last_error_at);
-		nulls[8] = stats->last_error_at == NO_TIME;
-		values[9] = BoolGetDatum(stats->unusable);
+		values[2] = Float8GetDatum(stats->latency_ms);
+		nulls[2] = stats->delivered == 0;
+		nulls[3] = nulls[4] = stats->problem_at == NO_TIME;
+		if (!nulls[3])			/* cut anywhere, in the middle of a character, too */
+			values[3] = encoding_readable(stats->problem, strlen(stats->problem));
+		values[4] = TimestampTzGetDatum(stats->problem_at);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -16,14 +16,10 @@
 typedef struct DestinationStats
 {
 	int32		in_flight;
-	int64		delivered;
-	int64		retried;
-	int64		aborted;
-	double		latency_ms;		/* moving average of delivered requests */
-	TimestampTz last_delivered_at;	/* NO_TIME: never */
-	bool		unusable;		/* at present, for what last_error says */
-	TimestampTz last_error_at;	/* NO_TIME: never */
-	char		last_error[200];
+	int64		delivered;		/* requests since the worker's start, of which ... */
+	double		latency_ms;		/* ... this is a moving average */
+	TimestampTz problem_at;		/* NO_TIME: it can be used */
+	char		problem[200];
 } DestinationStats;
 
 extern void counters_publish(int32 destination_id, const DestinationStats *stats);

@@ -64,6 +64,12 @@
 	COLUMN(HOME_DATABASE_OID, "database_oid", OIDOID, "oid", false) \
 	COLUMN(HOME_CLUSTER_NAME, "cluster_name", TEXTOID, "text", true)
 
+#define UNTALLIED_COLUMN_LIST(COLUMN) \
+	COLUMN(UNTALLIED_AT, "at", TIMESTAMPTZOID, "timestamptz", false) \
+	COLUMN(UNTALLIED_DESTINATION_IDS, "destination_ids", INT4ARRAYOID, "int4[]", false) \
+	COLUMN(UNTALLIED_WHATS, "whats", INT2ARRAYOID, "int2[]", false) \
+	COLUMN(UNTALLIED_COUNTS, "counts", INT4ARRAYOID, "int4[]", false)
+
 #define AS_NUMBER(number, name, type, sql_type, nullable) number,
 
 enum
@@ -96,6 +102,13 @@ enum
 	HOME_COLUMNS
 };
 
+/* Of those, what a sender writes. */
+enum
+{
+	UNTALLIED_COLUMN_LIST(AS_NUMBER)
+	UNTALLIED_COLUMNS
+};
+
 typedef struct Column
 {
 	const char *name;
@@ -108,6 +121,7 @@ extern const Column columns_of_queue[QUEUE_COLUMNS];
 extern const Column columns_of_delivery[DELIVERY_COLUMNS];
 extern const Column columns_of_message[MESSAGE_COLUMNS];
 extern const Column columns_of_home[HOME_COLUMNS];
+extern const Column columns_of_untallied[UNTALLIED_COLUMNS];
 
 /* The row of rswebhook.delivery for an outcome; in the current memory context. */
 extern void columns_delivery_row(const Outcome *outcome, Datum *values, bool *nulls);

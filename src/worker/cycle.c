@@ -37,6 +37,7 @@
 #include "worker/deliver.h"
 #include "worker/expiry.h"
 #include "worker/floors.h"
+#include "worker/fold.h"
 #include "worker/lack.h"
 #include "worker/lanes.h"
 #include "worker/recording.h"
@@ -217,6 +218,7 @@ cycle(bool look)
 		destination_forget();
 		floors_tidy();
 		trusted_tidy();
+		fold_note();
 		look = true;
 		next_sweep = now + SWEEP_INTERVAL_US;
 	}
@@ -237,6 +239,7 @@ cycle(bool look)
 	expiry_run(now);
 	floors_run(now);
 	trusted_run(now);
+	fold_run(now);
 }
 
 /* Errors that pass are said when they begin, and now and then while they go on. */
@@ -353,7 +356,7 @@ long
 cycle_time_to_wait(Instant now)
 {
 	Instant		when = Min(next_sweep, Min(Min(retention_due_at(), expiry_due_at()),
-									 Min(floors_due_at(), trusted_due_at())));
+									 Min(fold_due_at(), Min(floors_due_at(), trusted_due_at()))));
 	Instant		due;
 
 	/* whatever waited for a lock meanwhile has reset the latch */

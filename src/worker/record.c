@@ -16,6 +16,7 @@
 #include "destination/values.h"
 #include "schedule/schedule.h"
 #include "tables/queue_record.h"
+#include "worker/fold.h"
 #include "worker/lanes.h"
 #include "worker/record.h"
 #include "worker/repeated.h"
@@ -289,7 +290,10 @@ record_chosen(void)
 	if (nrecording == 1)
 		suspect_note_recording(&chosen[0]->claimed);
 	if (nrecording > 0)
+	{
 		queue_record(chosen, nrecording);
+		fold_note();
+	}
 	for (int i = 0; i < nrecording; i++)
 		say_aborted(recording[i]);
 	pfree(chosen);
