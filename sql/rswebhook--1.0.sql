@@ -1330,17 +1330,36 @@ $$;
 -- What a person looks at. What a reader needs is in rswebhook.grant_monitor().
 --
 
--- What the workers alone know; nothing without one. problem: that only a worker sees, a secret that
--- is not to be had.
+-- What the workers know; nothing without one. problem: that only a worker sees, a secret that
+-- is not to be had. Of what is owed: nulls until it has been counted.
 CREATE FUNCTION rswebhook.worker_stats(
     OUT destination_id integer,
     OUT in_flight integer,
     OUT latency_ms double precision,
     OUT problem text,
-    OUT problem_at timestamptz)
+    OUT problem_at timestamptz,
+    OUT pending bigint,
+    OUT retrying bigint,
+    OUT scheduled bigint,
+    OUT oldest timestamptz,
+    OUT next_retry_at timestamptz)
 RETURNS SETOF record
     LANGUAGE c STABLE
     AS 'MODULE_PATHNAME', 'rswebhook_worker_stats';
+
+-- The same from the table, where no worker has counted it.
+CREATE FUNCTION rswebhook.count_owed(destination_id integer,
+    OUT pending bigint, OUT retrying bigint, OUT scheduled bigint, OUT oldest timestamptz, OUT next_retry_at timestamptz)
+    LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER COST 1
+    SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+BEGIN
+    SELECT count(*), count(*) FILTER (WHERE q.attempts > 0),
+           count(*) FILTER (WHERE q.deliver_after > clock_timestamp()), min(q.queued_at), min(q.retry_at)
+        INTO pending, retrying, scheduled, oldest, next_retry_at
+        FROM rswebhook.queue q WHERE q.destination_id = count_owed.destination_id;
+END
+$$;
 
 -- The numbers of rswebhook.tally with so many more of these, each at that time; and what they say.
 CREATE FUNCTION rswebhook.tally_add(counts bigint[], now timestamptz, ats timestamptz[], whats smallint[], more integer[])
@@ -1499,15 +1518,13 @@ LEFT JOIN rswebhook.tallies() t ON t.destination_id = d.id
 CROSS JOIN LATERAL rswebhook.tally_show(coalesce(t.counts, '{}'), pg_catalog.clock_timestamp()) h
 LEFT JOIN rswebhook.filter_errors() f ON f.destination_id = d.id
 LEFT JOIN rswebhook.unusable() u ON coalesce(u.destination_id, d.id) = d.id
-LEFT JOIN (
-    SELECT destination_id,
-           pg_catalog.count(*) AS pending,
-           pg_catalog.count(*) FILTER (WHERE attempts > 0) AS retrying,
-           pg_catalog.count(*) FILTER (WHERE deliver_after > pg_catalog.clock_timestamp()) AS scheduled,
-           pg_catalog.min(queued_at) AS oldest,
-           pg_catalog.min(retry_at) AS next_retry_at
-    FROM rswebhook.queue
-    GROUP BY destination_id) q ON q.destination_id = d.id;
+CROSS JOIN LATERAL rswebhook.count_owed(CASE WHEN s.pending IS NULL THEN d.id END) c
+CROSS JOIN LATERAL (
+    SELECT coalesce(s.pending, c.pending) AS pending,
+           coalesce(s.retrying, c.retrying) AS retrying,
+           coalesce(s.scheduled, c.scheduled) AS scheduled,
+           CASE WHEN s.pending IS NULL THEN c.oldest ELSE s.oldest END AS oldest,
+           CASE WHEN s.pending IS NULL THEN c.next_retry_at ELSE s.next_retry_at END AS next_retry_at) q;
 
 --
 -- Where an event is, and what never arrived. What reads event, queue and delivery here are
@@ -3158,6 +3175,7 @@ AS $$
 BEGIN
     PERFORM rswebhook.grant_all(role, ARRAY[
         'rswebhook.worker_stats()',
+        'rswebhook.count_owed(integer)',
         'rswebhook.tallies()',
         'rswebhook.tally_show(bigint[], timestamptz)',
         'rswebhook.worker_pid()',

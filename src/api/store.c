@@ -121,14 +121,17 @@ write_home(void)
 	wake_note_changed();		/* the worker has waited for it */
 }
 
-/* key: what decides on the row's part; map: by which the taker has so many. */
+/*
+ * key: what decides on the row's part; map: by which the taker has so many; rows: 1, or 0
+ * if it is to be looked at.
+ */
 static void
-note_queued(const Taker *taker, int64 event_id, int64 key, ShareMap map)
+note_queued(const Taker *taker, int64 event_id, int64 key, ShareMap map, int rows)
 {
 	int			share = share_of(taker->destination_id, share_part(key, taker->parts),
 								 rswebhook_workers);
 
-	wake_note_queued(&(QueuedRange) {taker->destination_id, SHARE_BIT(share), event_id, event_id},
+	wake_note_queued(&(QueuedRange) {taker->destination_id, SHARE_BIT(share), event_id, event_id, rows},
 					 map);
 }
 
@@ -428,7 +431,7 @@ queue_for(Store *store, int64 id, const Prepared *prepared, const Taker *takers,
 		if (times->expires_at != NO_TIME)
 			sink_row_set(&row, QUEUE_EXPIRES_AT, TimestampTzGetDatum(times->expires_at));
 		sink_insert(&store->queue, &row, store->many);
-		note_queued(&takers[i], id, keyed ? hash : id, map);
+		note_queued(&takers[i], id, keyed ? hash : id, map, times->deliver_after == NO_TIME);
 	}
 }
 

@@ -13,8 +13,22 @@
 
 #include "datatype/timestamp.h"
 
+/* Of what is owed to a destination; times: NO_TIME if there is none. */
+typedef struct Owed
+{
+	bool		known;
+	int64		pending;
+	int64		retrying;
+	int64		scheduled;
+	TimestampTz oldest;
+	TimestampTz next_retry_at;
+} Owed;
+
 typedef struct DestinationStats
 {
+	Owed		owed;			/* in this worker's part of it */
+	int			parts;			/* of so many */
+	int			nknown;			/* in sums: parts in which that is known */
 	int32		in_flight;
 	int64		delivered;		/* requests since the worker's start, of which ... */
 	double		latency_ms;		/* ... this is a moving average */

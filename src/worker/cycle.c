@@ -40,10 +40,12 @@
 #include "worker/fold.h"
 #include "worker/lack.h"
 #include "worker/lanes.h"
+#include "worker/owed.h"
 #include "worker/recording.h"
 #include "worker/repeated.h"
 #include "worker/retention.h"
 #include "worker/session.h"
+#include "worker/stats.h"
 #include "worker/suspect.h"
 #include "worker/trusted.h"
 
@@ -86,6 +88,7 @@ void
 cycle_init(Instant now)
 {
 	next_sweep = now + SWEEP_INTERVAL_US;
+	owed_doubt_all();
 }
 
 /* Others' destinations are told of where it is not known whose they are. */
@@ -108,6 +111,9 @@ take_ranges(Instant now)
 	int			count = worker_slot_take_ranges(ranges, &news);
 
 	note_ranges(ranges, count, now);
+	owed_note_told(ranges, count);
+	if (count > 0)
+		stats_publish();
 	if (news.breakers)
 		lanes_breakers_changed();
 	return news.changed || news.breakers;
@@ -219,6 +225,7 @@ cycle(bool look)
 		floors_tidy();
 		trusted_tidy();
 		fold_note();
+		owed_doubt_all();
 		look = true;
 		next_sweep = now + SWEEP_INTERVAL_US;
 	}
@@ -240,6 +247,7 @@ cycle(bool look)
 	floors_run(now);
 	trusted_run(now);
 	fold_run(now);
+	owed_run(now);
 }
 
 /* Errors that pass are said when they begin, and now and then while they go on. */
@@ -356,7 +364,7 @@ long
 cycle_time_to_wait(Instant now)
 {
 	Instant		when = Min(next_sweep, Min(Min(retention_due_at(), expiry_due_at()),
-									 Min(fold_due_at(), Min(floors_due_at(), trusted_due_at()))));
+									 Min(Min(fold_due_at(), owed_due_at()), Min(floors_due_at(), trusted_due_at()))));
 	Instant		due;
 
 	/* whatever waited for a lock meanwhile has reset the latch */

@@ -26,6 +26,7 @@
 #include "tables/tables.h"
 #include "worker/expiry.h"
 #include "worker/lanes.h"
+#include "worker/owed.h"
 #include "worker/repeated.h"
 #include "worker/session.h"
 
@@ -122,7 +123,10 @@ note_gone(const QueuedRange *gone, int ngone)
 {
 	/* what waits for one of them to be tried again need not wait any more */
 	if (ngone > 0)
+	{
 		schedule_note_range(gone, clock_now());
+		owed_note_told(gone, 1);
+	}
 }
 
 static void

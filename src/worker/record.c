@@ -18,6 +18,7 @@
 #include "tables/queue_record.h"
 #include "worker/fold.h"
 #include "worker/lanes.h"
+#include "worker/owed.h"
 #include "worker/record.h"
 #include "worker/repeated.h"
 #include "worker/states.h"
@@ -394,6 +395,8 @@ record_committed(Instant now)
 		if (o->failed)
 			cleared = o->outcome.claimed.destination_id;
 		defer_no_more(o);
+		if (o->outcome.fate == ROW_DONE)
+			owed_note_recorded(&o->outcome);
 		schedule_recorded(o->item, o->outcome.fate == ROW_GONE, now);
 		free_string(o->outcome.error);
 		free_string(o->outcome.request);

@@ -65,6 +65,8 @@ stats_note_known(int32 destination_id)
 	{
 		memset(&counters->stats, 0, sizeof(counters->stats));
 		counters->stats.problem_at = NO_TIME;
+		counters->stats.parts = 1;
+		counters->stats.owed.oldest = counters->stats.owed.next_retry_at = NO_TIME;
 		counters->changed = false;
 	}
 	change(counters);
@@ -102,6 +104,18 @@ stats_note_delivered(int32 destination_id, int64 duration_us)
 	stats->latency_ms = stats->delivered == 0 ? ms :
 		stats->latency_ms + LATENCY_WEIGHT * (ms - stats->latency_ms);
 	stats->delivered++;
+}
+
+bool
+stats_note_owed(int32 destination_id, int parts, const Owed *owed)
+{
+	DestinationStats *stats = find(destination_id);
+
+	if (stats == NULL)
+		return false;
+	stats->owed = *owed;
+	stats->parts = parts;
+	return true;
 }
 
 bool
