@@ -233,6 +233,14 @@ auth_header_value(const DestinationAuth *auth, const char *secret)
 	return NULL;
 }
 
+static bool
+has_at(const char *text, int len, const char *word)
+{
+	int			word_len = strlen(word);
+
+	return word_len <= len && pg_strncasecmp(text, word, word_len) == 0;
+}
+
 /*
  * There is no list of all such headers, but they are named after what they
  * are.  One that is taken for one without being one does little harm, since
@@ -249,14 +257,11 @@ auth_is_header(const DestinationAuth *auth, const char *name, int len)
 	if (auth->header != NULL &&
 		header_names_equal(name, len, auth->header, strlen(auth->header)))
 		return true;
-	for (int i = 0; i < lengthof(words); i++)
+	for (int at = 0; at < len; at++)
 	{
-		int			word_len = strlen(words[i]);
-
-		for (int at = 0; at + word_len <= len; at++)
+		for (int i = 0; i < lengthof(words); i++)
 		{
-			if ((name[at] | 0x20) == words[i][0] &&
-				pg_strncasecmp(name + at, words[i], word_len) == 0)
+			if ((name[at] | 0x20) == words[i][0] && has_at(name + at, len - at, words[i]))
 				return true;
 		}
 	}

@@ -29,6 +29,7 @@
 #include "http/http_connection.h"
 #include "http/http_curl.h"
 #include "http/http_dns.h"
+#include "http/http_fair.h"
 #include "http/http_finish.h"
 #include "http/http_hop.h"
 #include "http/http_linger.h"
@@ -358,6 +359,28 @@ take_event(const PollerEvent *event)
 		http_untold_broken(connection, event->events == 0);
 }
 
+/* But for those that have to wait. */
+static void
+take_events(const PollerEvent *events, int nevents)
+{
+	int64_t		now_us = http_fair_begin();
+
+	for (int i = 0; i < nevents; i++)
+	{
+		const Connection *connection = http_socket_owner(events[i].fd);
+
+		look_at_all(now_us);
+		if (connection != NULL && http_fair_waits(connection->pool, now_us))
+		{
+			poller_hold(events[i].fd, http_fair_until());
+			continue;
+		}
+		take_event(&events[i]);
+		connection = http_socket_owner(events[i].fd);
+		now_us = http_fair_called(connection != NULL ? connection->pool : NULL);
+	}
+}
+
 /*
  * What is due now; true: there is more.  Nobody's time is up as long as there
  * are sockets that have not been looked at, and then by when that began: what has
@@ -374,11 +397,7 @@ run_once(void)
 	look_at_all(now_us);
 	if (nevents == 0 && !is_due(next_due()))
 		return false;
-	for (int i = 0; i < nevents; i++)
-	{
-		look_at_all(poller_clock());
-		take_event(&events[i]);
-	}
+	take_events(events, nevents);
 	if (http_multi_is_broken())
 		return false;
 	if (more)
@@ -396,8 +415,9 @@ run_once(void)
 	run_starting();
 	http_untold_forgotten(now_us);
 	http_untold_quiet(now_us);
-	look_at_all(poller_clock());
+	look_at_all(http_fair_begin());
 	http_multi_timer();
+	(void) http_fair_called(NULL);
 	if (http_multi_is_broken())
 		return false;
 	collect_finished();

@@ -19,6 +19,7 @@
 #include "http/http_answer.h"
 #include "http/http_curl.h"
 #include "http/http_dns_socket.h"
+#include "http/http_fair.h"
 #include "http/http_pool.h"
 #include "http/http_result.h"
 #include "http/http_socket.h"
@@ -469,7 +470,10 @@ heed(Transfer *t, int status)
 	int64_t		now_us = poller_clock();
 
 	if (status != 0)
+	{
 		http_pool_was_answered(t, taken, now_us);
+		http_fair_answered(t->pool);
+	}
 	if (!taken && !http_pool_believes(t, status, now_us))
 		t->fault = http_not_taken;
 }

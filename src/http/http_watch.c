@@ -38,7 +38,10 @@
 #define AGAIN_NS	(20 * 1000 * 1000L)
 
 /* ... unless it has had less of the processor, as on a machine that is busy or stops ... */
-#define WORKED_NS	(50 * 1000 * 1000L)
+#define WORKED_US	(50 * 1000)
+
+/* ... or meanwhile got on, which it may do for so much of it ... */
+#define ENDLESS_US	(1000 * 1000)
 
 /* ... in which nobody has so much to read who sends an answer. */
 #define MUCH_BYTES	(256 * 1024)
@@ -79,6 +82,18 @@ http_watch_read(int fd)
 	return -1;
 }
 
+int64_t
+http_watch_processor_us(void)
+{
+#ifdef CLOCK_THREAD_CPUTIME_ID
+	struct timespec used;
+
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) == 0)
+		return (int64_t) used.tv_sec * 1000 * 1000 + used.tv_nsec / 1000;
+#endif
+	return 0;
+}
+
 void
 http_watch_socket(int fd, bool open)
 {
@@ -109,7 +124,8 @@ static int	signal_number = 0;
 static sig_atomic_t seen = 0;	/* the call under way when the timer rang last ... */
 static sig_atomic_t seen_heard = 0; /* ... and what had been heard by then ... */
 static int	times = 0;			/* ... and so often in a row, having worked */
-static int64_t worked_until = 0;	/* the processor's time when it was seen first */
+static int64_t began_at = 0;	/* the processor's time when it was seen first ... */
+static int64_t worked_until = 0;	/* ... and when it last got on */
 
 static void
 arm(long ns)
@@ -140,15 +156,6 @@ look(bool again)
 	}
 }
 
-static int64_t
-processor_ns(void)
-{
-	struct timespec used;
-
-	return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) == 0 ?
-		(int64_t) used.tv_sec * 1000 * 1000 * 1000 + used.tv_nsec : 0;
-}
-
 static void
 on_signal(int unused)
 {
@@ -158,14 +165,16 @@ on_signal(int unused)
 	armed = false;
 	if (calling)
 	{
-		int64_t		used = processor_ns();
+		int64_t		used = http_watch_processor_us();
 
-		if (seen != calls || seen_heard != heard)
+		if (seen != calls)
+			began_at = used;
+		if (seen != calls || (seen_heard != heard && used - began_at < ENDLESS_US))
 		{
 			times = 0;
 			worked_until = used;
 		}
-		else if (used - worked_until >= WORKED_NS)
+		else if (used - worked_until >= WORKED_US)
 			times++;
 		seen = calls;
 		seen_heard = heard;

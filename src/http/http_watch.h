@@ -33,6 +33,9 @@ extern void http_watch_socket(int fd, bool open);
 /* It has been shut, for what was read from it without an end. */
 extern bool http_watch_has_shut(int fd);
 
+/* How much the calling thread has had of the processor; 0: not known. */
+extern int64_t http_watch_processor_us(void);
+
 /* How much has been read of what came on it, of a TCP socket; -1: not known. */
 extern int64_t http_watch_read(int fd);
 

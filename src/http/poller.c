@@ -44,6 +44,7 @@ typedef struct Watch
 	bool		ended;			/* nothing of it is of interest any more */
 	bool		spoke;			/* while nobody listened, and it may */
 	int64_t		delayed_until;	/* not told that it can be written; 0: it is */
+	bool		held;			/* not told of anything, until held_until */
 	bool		listed;			/* is in changed[] */
 } Watch;
 
@@ -65,6 +66,10 @@ static int	nchanged = 0;
 #define MAX_DELAYED	64
 static int	delayed[MAX_DELAYED];
 static int	ndelayed = 0;
+
+/* When those that are held are told of again. */
+static int64_t held_until = 0;
+static int	nheld = 0;
 
 static int64_t waited_at = 0;	/* the last look at what is due */
 static int64_t armed_for = -1;	/* when the kernel's timer fires; -1: it is off */
@@ -144,6 +149,8 @@ reset_watch(int fd, bool owned)
 	watch->ended = false;
 	watch->spoke = false;
 	watch->delayed_until = 0;
+	nheld -= watch->held;
+	watch->held = false;
 }
 
 void
@@ -193,10 +200,38 @@ poller_delay_out(int fd, int64_t until_us)
 	change(fd);
 }
 
+void
+poller_hold(int fd, int64_t until_us)
+{
+	Watch	   *watch = watch_of(fd);
+
+	if (watch == NULL || !watch->owned)
+		return;
+	nheld += !watch->held;
+	watch->held = true;
+	held_until = until_us;
+	change(fd);
+}
+
+static void
+end_holds(int64_t now_us)
+{
+	if (nheld == 0 || now_us < held_until)
+		return;
+	for (int fd = 0; fd < watches_size; fd++)
+	{
+		if (!watches[fd].held)
+			continue;
+		watches[fd].held = false;
+		change(fd);
+	}
+	nheld = 0;
+}
+
 int64_t
 poller_delayed_until(void)
 {
-	int64_t		first = -1;
+	int64_t		first = nheld > 0 ? held_until : -1;
 
 	for (int i = 0; i < ndelayed; i++)
 	{
@@ -272,6 +307,8 @@ settle_one(int fd)
 		events = POLLER_IN;
 	if (events == 0)
 		events = watch->spoke ? POLLER_IN | POLLER_EDGE : POLLER_IN;
+	if (watch->held)
+		events = 0;
 	watch->listed = false;
 	if (!watch->owned || watch->ended || events == watch->applied)
 		return;
@@ -396,6 +433,7 @@ poller_wait(PollerEvent *events, int max, bool *more)
 
 	waited_at = poller_clock();
 	end_delays(waited_at);
+	end_holds(waited_at);
 	max = max < 128 ? max : 128;
 	ndue = epoll_wait(poll_fd, due, max, 0);
 	*more = ndue == max;
@@ -479,6 +517,7 @@ poller_wait(PollerEvent *events, int max, bool *more)
 
 	waited_at = poller_clock();
 	end_delays(waited_at);
+	end_holds(waited_at);
 	max = max < 128 ? max : 128;
 	ndue = kevent(poll_fd, NULL, 0, due, max, &no_time);
 	*more = ndue == max;

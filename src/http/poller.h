@@ -67,9 +67,11 @@ extern void poller_socket_ended(int fd);
 extern void poller_socket_may_speak(int fd);
 
 /*
- * Until then, or until it can be read, do not say that it can be written; and
- * the first of such times, -1: none.
+ * Until then, say nothing of it; all that are held, are until the same time.  Or do not
+ * say that it can be written, until it can be read at the latest.  The first of such
+ * times; -1: none.
  */
+extern void poller_hold(int fd, int64_t until_us);
 extern void poller_delay_out(int fd, int64_t until_us);
 extern int64_t poller_delayed_until(void);
 

@@ -18,7 +18,8 @@
  * http_carry.c finds the connection that carries a request, http_connection.c
  * keeps them, and http_pool.c says who may use them; http_unasked.c knows what was
  * not said in answer; http_socket.c knows descriptors, and http_watch.c ends those
- * from which libcurl would read without an end.
+ * from which libcurl would read without an end; http_fair.c has those wait from which it
+ * reads for long.
  *
  * http_names.c finds addresses, which http_book.c keeps; http_files.c reads the
  * files that say how, and http_dns.c asks name servers, by the sockets of
@@ -177,6 +178,8 @@ typedef struct Pool
 	bool		babbles;		/* ... soon after an answer: each connection is
 								 * for one request */
 	int			most_streams;	/* that a connection has taken */
+	bool		answered;		/* ever */
+	int64_t		busy_until_us;	/* it keeps libcurl busy: known for that until then */
 } Pool;
 
 typedef struct Transfer
