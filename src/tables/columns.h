@@ -68,7 +68,9 @@
 	COLUMN(UNTALLIED_AT, "at", TIMESTAMPTZOID, "timestamptz", false) \
 	COLUMN(UNTALLIED_DESTINATION_IDS, "destination_ids", INT4ARRAYOID, "int4[]", false) \
 	COLUMN(UNTALLIED_WHATS, "whats", INT2ARRAYOID, "int2[]", false) \
-	COLUMN(UNTALLIED_COUNTS, "counts", INT4ARRAYOID, "int4[]", false)
+	COLUMN(UNTALLIED_COUNTS, "counts", INT4ARRAYOID, "int4[]", false) \
+	COLUMN(UNTALLIED_ERROR_IDS, "error_ids", INT4ARRAYOID, "int4[]", true) \
+	COLUMN(UNTALLIED_ERRORS, "errors", TEXTARRAYOID, "text[]", true)
 
 #define AS_NUMBER(number, name, type, sql_type, nullable) number,
 
@@ -102,7 +104,6 @@ enum
 	HOME_COLUMNS
 };
 
-/* Of those, what a sender writes. */
 enum
 {
 	UNTALLIED_COLUMN_LIST(AS_NUMBER)

@@ -147,10 +147,12 @@ tally_quantile(const int64 *counts, double part, TimestampTz now)
 int
 tally_bucket(int64 duration_us)
 {
+	static double bounds_us[TALLY_BUCKETS];
 	int			bucket = 0;
 
-	while (bucket < TALLY_BUCKETS - 1 &&
-		   (double) duration_us > bucket_ms(bucket) * 1000.0)
+	for (int i = 0; i < TALLY_BUCKETS && bounds_us[0] == 0; i++)
+		bounds_us[TALLY_BUCKETS - 1 - i] = bucket_ms(TALLY_BUCKETS - 1 - i) * 1000.0;
+	while (bucket < TALLY_BUCKETS - 1 && (double) duration_us > bounds_us[bucket])
 		bucket++;
 	return bucket;
 }

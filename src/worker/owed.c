@@ -48,7 +48,7 @@
 /* Pauses, in the time that counting took: between pieces; between two whole counts. */
 #define PIECE_PAUSES		4
 #define STILL_PAUSES		5	/* while nothing moves */
-#define BUSY_PAUSES			200
+#define BUSY_PAUSES			400
 
 /* It moves as long as the last change is no longer ago, and is not counted more often. */
 #define STILL_US			(1 * USECS_PER_SEC)
@@ -422,7 +422,6 @@ count_some(Count *count)
 	else if (nrows == COUNT_ROWS)
 		count->upto = rows[nrows - 1].event_id;
 	pfree(rows);
-	count->took_us += request.took_us;
 	return !request.cut && nrows < COUNT_ROWS;
 }
 
@@ -432,7 +431,9 @@ count_piece(int unused)
 	const QueuedRange *untold;
 	int			nuntold;
 	Instant		began = clock_now();
+	Instant		since = began;
 	Count	   *count;
+	bool		over;
 
 	if (!session_begin("counting what is owed"))
 		return;
@@ -444,7 +445,10 @@ count_piece(int unused)
 		if (!count->counting)
 			begin(count);
 		count->doubtful |= is_untold(count->destination_id, untold, nuntold);
-		if (count_some(count))
+		over = count_some(count);
+		count->took_us += clock_now() - since;
+		since = clock_now();
+		if (over)
 			end(count);
 	}
 	session_commit();
