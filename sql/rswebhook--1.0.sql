@@ -700,7 +700,7 @@ CREATE FUNCTION rswebhook.workers(
     OUT max_in_flight integer,
     OUT lacks text)
 RETURNS SETOF record
-    LANGUAGE c STABLE
+    LANGUAGE c STABLE ROWS 1
     AS 'MODULE_PATHNAME', 'rswebhook_list_workers';
 
 -- The slot of the rings for a moment.
@@ -1344,7 +1344,7 @@ CREATE FUNCTION rswebhook.worker_stats(
     OUT oldest timestamptz,
     OUT next_retry_at timestamptz)
 RETURNS SETOF record
-    LANGUAGE c STABLE
+    LANGUAGE c STABLE ROWS 10
     AS 'MODULE_PATHNAME', 'rswebhook_worker_stats';
 
 -- The same from the table, where no worker has counted it.
@@ -1384,7 +1384,7 @@ CREATE FUNCTION rswebhook.tally_show(counts bigint[], now timestamptz,
 CREATE FUNCTION rswebhook.tallies()
 RETURNS TABLE (destination_id integer, counts bigint[], last_delivered_at timestamptz,
                last_error_at timestamptz, last_error text)
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 10
     SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH news AS (
@@ -1415,7 +1415,7 @@ CREATE FUNCTION rswebhook.filter_errors(
     OUT count bigint,
     OUT last text)
 RETURNS SETOF record
-    LANGUAGE c STABLE
+    LANGUAGE c STABLE ROWS 10
     AS 'MODULE_PATHNAME', 'rswebhook_filter_errors';
 
 -- Destinations that cannot be used as they are in the table, and why; a null
@@ -1425,7 +1425,7 @@ CREATE FUNCTION rswebhook.unusable(
     OUT destination_id integer,
     OUT problem text)
 RETURNS SETOF record
-    LANGUAGE c VOLATILE
+    LANGUAGE c VOLATILE ROWS 1
     AS 'MODULE_PATHNAME', 'rswebhook_unusable';
 
 -- How long it is since the clock showed this, as far as it is known how the clock
@@ -1448,6 +1448,7 @@ AS $$
     ORDER BY e.created_at LIMIT 1
 $$;
 
+-- The functions say how many rows they have, lest this is taken for so much that it is compiled.
 -- Times that are yet to come are as late as the worker lets them be, so that
 -- those of a clock that was ahead show when something happens.
 CREATE VIEW rswebhook.status AS

@@ -102,6 +102,9 @@ is(query($node, q{SELECT sum(pending) FROM rswebhook.status WHERE destination ~ 
     if wait_for_query($node, q{SELECT sum(pending) FROM rswebhook.status WHERE destination ~ '^d\d'}, '200');
 query($node, q{INSERT INTO rswebhook.destination (name, url, paused) VALUES ('new', 'http://192.0.2.1/', true)});
 is(pending('new'), '0', 'a new one is owed nothing');
+query($node, sends('new', 1100, 5));
+is(pending('new'), '1100', 'and then what it is sent');
+agrees('without its having been sent anything before');
 query($node, q{DELETE FROM rswebhook.destination WHERE name ~ '^d\d' OR name = 'new'});
 agrees('what was deleted is in nobody\'s way');
 

@@ -192,6 +192,8 @@ read_and_start(bool look)
 		session_commit();
 		return;
 	}
+	if (look)
+		owed_add_all();
 	tables_lock_and_look("queue");
 	if (schedule_wants_read(now))
 		note_untold_ranges(now);

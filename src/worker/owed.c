@@ -137,8 +137,8 @@ find(int32 destination_id)
 	return hash_search(counts, &destination_id, HASH_FIND, NULL);
 }
 
-void
-owed_add(int32 destination_id)
+static void
+add(int32 destination_id)
 {
 	bool		found;
 	Count	   *count = hash_search(counts, &destination_id, HASH_ENTER, &found);
@@ -211,7 +211,7 @@ owed_note_told(const QueuedRange *ranges, int nranges)
 		}
 		else if (lanes_part(ranges[i].destination_id) >= 0)
 		{
-			owed_add(ranges[i].destination_id);
+			add(ranges[i].destination_id);
 			add_told(find(ranges[i].destination_id), &ranges[i]);
 		}
 	}
@@ -278,11 +278,23 @@ owed_note_recorded(const Outcome *outcome)
 }
 
 static void
+add_lane(Lane *lane, void *unused)
+{
+	add(schedule_lane_id(lane));
+}
+
+void
+owed_add_all(void)
+{
+	schedule_each_lane(add_lane, NULL);
+}
+
+static void
 begin_anew(Lane *lane, void *unused)
 {
 	Count	   *count;
 
-	owed_add(schedule_lane_id(lane));
+	add(schedule_lane_id(lane));
 	count = find(schedule_lane_id(lane));
 	count->begins = PG_INT64_MIN;
 	doubt(count);

@@ -17,8 +17,8 @@
 /* Once a process. */
 extern void owed_init(void);
 
-/* A destination of this worker's, of which rows may be there. */
-extern void owed_add(int32 destination_id);
+/* Destinations of this worker's may have come. */
+extern void owed_add_all(void);
 
 /* Commits have told of these; or of what has become of others, without their number. */
 extern void owed_note_told(const QueuedRange *ranges, int count);
