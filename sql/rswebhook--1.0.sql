@@ -1946,7 +1946,7 @@ BEGIN
         END IF;
         problem := (SELECT u.problem FROM rswebhook.unusable() u WHERE coalesce(u.destination_id, d.id) = d.id LIMIT 1);
         IF problem IS NULL THEN
-            problem := (SELECT s.last_error FROM rswebhook.worker_stats() s WHERE s.destination_id = d.id AND s.unusable);
+            problem := (SELECT s.problem FROM rswebhook.worker_stats() s WHERE s.destination_id = d.id);
         END IF;
         SELECT * INTO b FROM rswebhook.breaker o WHERE o.destination_id = d.id;
         behind_id := NULL;
