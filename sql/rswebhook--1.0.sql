@@ -226,6 +226,30 @@ CREATE TABLE rswebhook.floor (
 -- publishes it (CREATE PUBLICATION ... FOR ALL TABLES).
 ALTER TABLE rswebhook.floor REPLICA IDENTITY FULL;
 
+-- What events came to, a row a destination (0: what was refused for a name that none has): see
+-- src/tables/tally.c for the numbers. And what was recorded since it was added up last, a row for
+-- all that one transaction has recorded: of so many that went to a destination, each came to this.
+CREATE TABLE rswebhook.tally (
+    destination_id    integer PRIMARY KEY,
+    counts            bigint[] NOT NULL,
+    last_delivered_at timestamptz,
+    last_error_at     timestamptz,
+    last_error        text
+) WITH (fillfactor = 50,
+        autovacuum_vacuum_scale_factor = 0.2,
+        autovacuum_vacuum_threshold = 1000);
+
+CREATE TABLE rswebhook.untallied (
+    at              timestamptz NOT NULL,
+    destination_ids integer[] NOT NULL,
+    whats           smallint[] NOT NULL,
+    counts          integer[] NOT NULL,
+    error_ids       integer[],
+    errors          text[]
+) WITH (autovacuum_vacuum_scale_factor = 0.0,
+        autovacuum_vacuum_threshold = 1000);
+ALTER TABLE rswebhook.untallied REPLICA IDENTITY FULL;
+
 -- The messageIds, as hashes, that a destination was sent of late by those who send each
 -- of them once in a while only. Its key makes one of two transactions that send the
 -- same at once wait for the other.
@@ -417,6 +441,8 @@ SELECT pg_catalog.pg_extension_config_dump('rswebhook.trusted', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.message', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.alert', '');
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.alert_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('rswebhook.tally', '');
+SELECT pg_catalog.pg_extension_config_dump('rswebhook.untallied', '');
 -- a role that was dropped is a number, and where it is restored to perhaps another role's
 SELECT pg_catalog.pg_extension_config_dump('rswebhook.sender',
     'WHERE role::pg_catalog.oid OPERATOR(pg_catalog.=) ANY (SELECT oid FROM pg_catalog.pg_roles)');
@@ -451,7 +477,7 @@ CREATE TRIGGER destination_truncated
 ALTER TABLE rswebhook.destination ENABLE ALWAYS TRIGGER destination_changed;
 ALTER TABLE rswebhook.destination ENABLE ALWAYS TRIGGER destination_truncated;
 
--- Likewise: what roles were granted for a destination goes with it. What is owed to it
+-- Likewise: what roles were granted for a destination goes with it, and what was counted. What is owed to it
 -- will be given up, of which nobody may have thought who makes it anew.
 CREATE FUNCTION rswebhook.destination_deleted() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -463,9 +489,11 @@ DECLARE
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         DELETE FROM rswebhook.sender;
+        DELETE FROM rswebhook.tally;
         owed := (SELECT count(*) FROM (SELECT FROM rswebhook.queue LIMIT most + 1) q);
     ELSE
         DELETE FROM rswebhook.sender s WHERE s.destination_id = OLD.id;
+        DELETE FROM rswebhook.tally t WHERE t.destination_id = OLD.id;
         owed := (SELECT count(*) FROM (SELECT FROM rswebhook.queue q WHERE q.destination_id = OLD.id LIMIT most + 1) q);
     END IF;
     IF owed > 0 THEN
@@ -708,7 +736,7 @@ CREATE FUNCTION rswebhook.workers(
     OUT max_in_flight integer,
     OUT lacks text)
 RETURNS SETOF record
-    LANGUAGE c STABLE
+    LANGUAGE c STABLE ROWS 1
     AS 'MODULE_PATHNAME', 'rswebhook_list_workers';
 
 -- The slot of the rings for a moment.
@@ -919,6 +947,11 @@ BEGIN
                    clock_timestamp(), interval '0', 'cancelled'
             FROM gone)
     SELECT array_agg(gone.destination_id) INTO cancelled FROM gone;
+    IF cancelled IS NOT NULL THEN
+        INSERT INTO rswebhook.untallied (at, destination_ids, whats, counts)
+            VALUES (clock_timestamp(), cancelled, array_fill(-3::smallint, ARRAY[cardinality(cancelled)]),
+                    array_fill(1, ARRAY[cardinality(cancelled)]));
+    END IF;
 
     -- what waits for it to be tried again need not wait any more
     FOREACH dest IN ARRAY coalesce(cancelled, '{}') LOOP
@@ -1058,6 +1091,8 @@ BEGIN
             FROM gone)
     SELECT count(*) INTO done FROM gone;
     IF done > 0 THEN
+        INSERT INTO rswebhook.untallied (at, destination_ids, whats, counts)
+            VALUES (clock_timestamp(), ARRAY[dest], '{-3}', ARRAY[least(done, 2147483647)]);
         PERFORM rswebhook.notify_worker(dest, ids[1], ids[cardinality(ids)]);
     END IF;
 END
@@ -1328,24 +1363,87 @@ END
 $$;
 
 --
--- What a person looks at. Counters and latencies are the workers' own since
--- their start, and null without a worker. What a reader needs is in
--- rswebhook.grant_monitor().
+-- What a person looks at. What a reader needs is in rswebhook.grant_monitor().
 --
+
+-- What the workers know; nothing without one. problem: that only a worker sees, a secret that
+-- is not to be had. Of what is owed: nulls until it has been counted.
 CREATE FUNCTION rswebhook.worker_stats(
     OUT destination_id integer,
     OUT in_flight integer,
-    OUT delivered bigint,
-    OUT retried bigint,
-    OUT aborted bigint,
     OUT latency_ms double precision,
-    OUT last_delivered_at timestamptz,
-    OUT last_error text,
-    OUT last_error_at timestamptz,
-    OUT unusable boolean)
+    OUT problem text,
+    OUT problem_at timestamptz,
+    OUT pending bigint,
+    OUT retrying bigint,
+    OUT scheduled bigint,
+    OUT oldest timestamptz,
+    OUT next_retry_at timestamptz)
 RETURNS SETOF record
-    LANGUAGE c STABLE
+    LANGUAGE c STABLE ROWS 10
     AS 'MODULE_PATHNAME', 'rswebhook_worker_stats';
+
+-- The same from the table, where no worker has counted it.
+CREATE FUNCTION rswebhook.count_owed(destination_id integer,
+    OUT pending bigint, OUT retrying bigint, OUT scheduled bigint, OUT oldest timestamptz, OUT next_retry_at timestamptz)
+    LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER COST 1
+    SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+BEGIN
+    SELECT count(*), count(*) FILTER (WHERE q.attempts > 0),
+           count(*) FILTER (WHERE q.deliver_after > clock_timestamp()), min(q.queued_at), min(q.retry_at)
+        INTO pending, retrying, scheduled, oldest, next_retry_at
+        FROM rswebhook.queue q WHERE q.destination_id = count_owed.destination_id;
+END
+$$;
+
+-- The numbers of rswebhook.tally with so many more of these, each at that time; and what they say.
+CREATE FUNCTION rswebhook.tally_add(counts bigint[], now timestamptz, ats timestamptz[], whats smallint[], more integer[])
+RETURNS bigint[]
+    LANGUAGE c IMMUTABLE
+    AS 'MODULE_PATHNAME', 'rswebhook_tally_add';
+
+CREATE FUNCTION rswebhook.tally_show(counts bigint[], now timestamptz,
+    OUT delivered bigint, OUT retried bigint, OUT aborted bigint, OUT cancelled bigint, OUT refused bigint,
+    OUT expired bigint, OUT sunk bigint,
+    OUT delivered_minute bigint, OUT retried_minute bigint, OUT aborted_minute bigint, OUT cancelled_minute bigint,
+    OUT refused_minute bigint,
+    OUT delivered_hour bigint, OUT retried_hour bigint, OUT aborted_hour bigint, OUT cancelled_hour bigint,
+    OUT refused_hour bigint,
+    OUT delivered_day bigint, OUT retried_day bigint, OUT aborted_day bigint, OUT cancelled_day bigint,
+    OUT refused_day bigint,
+    OUT latency_p50 double precision, OUT latency_p95 double precision, OUT latency_p99 double precision)
+    LANGUAGE c IMMUTABLE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_tally_show';
+
+-- What events came to, of each destination, with what is not added up yet.
+CREATE FUNCTION rswebhook.tallies()
+RETURNS TABLE (destination_id integer, counts bigint[], last_delivered_at timestamptz,
+               last_error_at timestamptz, last_error text)
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 10
+    SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    WITH news AS (
+        SELECT n.destination_id, array_agg(u.at) AS ats, array_agg(n.what) AS whats, array_agg(n.count) AS counts,
+               max(u.at) FILTER (WHERE n.what >= 0) AS last_delivered_at
+        FROM rswebhook.untallied u
+        CROSS JOIN LATERAL unnest(u.destination_ids, u.whats, u.counts) AS n (destination_id, what, count)
+        GROUP BY n.destination_id),
+    errors AS (
+        SELECT DISTINCT ON (e.destination_id) e.destination_id, u.at, e.error
+        FROM rswebhook.untallied u
+        CROSS JOIN LATERAL unnest(u.error_ids, u.errors) AS e (destination_id, error)
+        ORDER BY e.destination_id, u.at DESC)
+    SELECT destination_id,
+           CASE WHEN n.ats IS NULL THEN t.counts::bigint[]
+                ELSE rswebhook.tally_add(t.counts::bigint[], clock_timestamp(), n.ats, n.whats, n.counts) END,
+           greatest(t.last_delivered_at::timestamptz, n.last_delivered_at),
+           greatest(t.last_error_at::timestamptz, e.at),
+           CASE WHEN e.at >= t.last_error_at OR t.last_error_at IS NULL THEN e.error ELSE t.last_error::text END
+    FROM rswebhook.tally t
+    FULL JOIN news n USING (destination_id)
+    LEFT JOIN errors e USING (destination_id)
+$$;
 
 -- Errors in destinations' filters since the server started, and the last of each.
 CREATE FUNCTION rswebhook.filter_errors(
@@ -1353,7 +1451,7 @@ CREATE FUNCTION rswebhook.filter_errors(
     OUT count bigint,
     OUT last text)
 RETURNS SETOF record
-    LANGUAGE c STABLE
+    LANGUAGE c STABLE ROWS 10
     AS 'MODULE_PATHNAME', 'rswebhook_filter_errors';
 
 -- Destinations that cannot be used as they are in the table, and why; a null
@@ -1363,7 +1461,7 @@ CREATE FUNCTION rswebhook.unusable(
     OUT destination_id integer,
     OUT problem text)
 RETURNS SETOF record
-    LANGUAGE c VOLATILE
+    LANGUAGE c VOLATILE ROWS 1
     AS 'MODULE_PATHNAME', 'rswebhook_unusable';
 
 -- How long it is since the clock showed this, as far as it is known how the clock
@@ -1386,6 +1484,7 @@ AS $$
     ORDER BY e.created_at LIMIT 1
 $$;
 
+-- The functions say how many rows they have, lest this is taken for so much that it is compiled.
 -- Times that are yet to come are as late as the worker lets them be, so that
 -- those of a clock that was ahead show when something happens.
 CREATE VIEW rswebhook.status AS
@@ -1397,7 +1496,7 @@ SELECT d.name AS destination,
                 CASE WHEN (SELECT t.datistemplate FROM pg_catalog.pg_database t
                            WHERE t.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
                      THEN 'template' ELSE 'not adopted' END
-            WHEN u.problem IS NOT NULL OR (s.unusable AND q.pending > q.scheduled) THEN 'unusable'
+            WHEN u.problem IS NOT NULL OR (s.problem IS NOT NULL AND q.pending > q.scheduled) THEN 'unusable'
             WHEN pg_catalog.current_setting('rswebhook.enabled', true) OPERATOR(pg_catalog.=) 'off' THEN 'off'
             WHEN w.workers OPERATOR(pg_catalog.<) w.wanted THEN 'no worker'
             WHEN pg_catalog.current_setting('rswebhook.enabled', true) OPERATOR(pg_catalog.=) 'sink' THEN 'sink'
@@ -1411,13 +1510,21 @@ SELECT d.name AS destination,
            least(q.next_retry_at, pg_catalog.clock_timestamp() +
                                   greatest(1.2, d.retry_after_factor) * d.max_backoff) END AS next_retry_at,
        s.in_flight,
-       s.delivered,
-       s.retried,
-       s.aborted,
+       h.delivered,
+       h.retried,
+       h.aborted,
+       h.cancelled,
+       h.refused,
+       h.expired,
+       h.sunk,
        pg_catalog.round(s.latency_ms::numeric, 1) AS latency_ms,
-       s.last_delivered_at,
-       coalesce(u.problem, s.last_error) AS last_error,
-       CASE WHEN u.problem IS NULL THEN s.last_error_at END AS last_error_at,
+       pg_catalog.round(h.latency_p50::numeric, 1) AS latency_p50,
+       pg_catalog.round(h.latency_p95::numeric, 1) AS latency_p95,
+       pg_catalog.round(h.latency_p99::numeric, 1) AS latency_p99,
+       t.last_delivered_at,
+       coalesce(u.problem, s.problem, t.last_error) AS last_error,
+       CASE WHEN u.problem IS NOT NULL THEN NULL WHEN s.problem IS NOT NULL THEN s.problem_at
+            ELSE t.last_error_at END AS last_error_at,
        CASE WHEN b.destination_id IS NULL THEN 'closed' ELSE 'open' END AS breaker,
        CASE WHEN b.destination_id IS NOT NULL THEN
            least(b.opened_at, pg_catalog.clock_timestamp()) END AS breaker_opened_at,
@@ -1431,7 +1538,10 @@ SELECT d.name AS destination,
        w.workers,
        w.lacks,
        o.slot AS oldest_slot,
-       rswebhook.time_since(o.created_at) AS oldest_event
+       rswebhook.time_since(o.created_at) AS oldest_event,
+       h.delivered_minute, h.retried_minute, h.aborted_minute, h.cancelled_minute, h.refused_minute,
+       h.delivered_hour, h.retried_hour, h.aborted_hour, h.cancelled_hour, h.refused_hour,
+       h.delivered_day, h.retried_day, h.aborted_day, h.cancelled_day, h.refused_day
 FROM rswebhook.destination d
 CROSS JOIN rswebhook.oldest_event() o
 CROSS JOIN (
@@ -1441,17 +1551,17 @@ CROSS JOIN (
     FROM rswebhook.workers()) w
 LEFT JOIN rswebhook.breaker b ON b.destination_id = d.id
 LEFT JOIN rswebhook.worker_stats() s ON s.destination_id = d.id
+LEFT JOIN rswebhook.tallies() t ON t.destination_id = d.id
+CROSS JOIN LATERAL rswebhook.tally_show(coalesce(t.counts, '{}'), pg_catalog.clock_timestamp()) h
 LEFT JOIN rswebhook.filter_errors() f ON f.destination_id = d.id
 LEFT JOIN rswebhook.unusable() u ON coalesce(u.destination_id, d.id) = d.id
-LEFT JOIN (
-    SELECT destination_id,
-           pg_catalog.count(*) AS pending,
-           pg_catalog.count(*) FILTER (WHERE attempts > 0) AS retrying,
-           pg_catalog.count(*) FILTER (WHERE deliver_after > pg_catalog.clock_timestamp()) AS scheduled,
-           pg_catalog.min(queued_at) AS oldest,
-           pg_catalog.min(retry_at) AS next_retry_at
-    FROM rswebhook.queue
-    GROUP BY destination_id) q ON q.destination_id = d.id;
+CROSS JOIN LATERAL rswebhook.count_owed(CASE WHEN s.pending IS NULL THEN d.id END) c
+CROSS JOIN LATERAL (
+    SELECT coalesce(s.pending, c.pending) AS pending,
+           coalesce(s.retrying, c.retrying) AS retrying,
+           coalesce(s.scheduled, c.scheduled) AS scheduled,
+           CASE WHEN s.pending IS NULL THEN c.oldest ELSE s.oldest END AS oldest,
+           CASE WHEN s.pending IS NULL THEN c.next_retry_at ELSE s.next_retry_at END AS next_retry_at) q;
 
 --
 -- Where an event is, and what never arrived. What reads event, queue and delivery here are
@@ -1872,7 +1982,7 @@ BEGIN
         END IF;
         problem := (SELECT u.problem FROM rswebhook.unusable() u WHERE coalesce(u.destination_id, d.id) = d.id LIMIT 1);
         IF problem IS NULL THEN
-            problem := (SELECT s.last_error FROM rswebhook.worker_stats() s WHERE s.destination_id = d.id AND s.unusable);
+            problem := (SELECT s.problem FROM rswebhook.worker_stats() s WHERE s.destination_id = d.id);
         END IF;
         SELECT * INTO b FROM rswebhook.breaker o WHERE o.destination_id = d.id;
         behind_id := NULL;
@@ -3286,6 +3396,9 @@ AS $$
 BEGIN
     PERFORM rswebhook.grant_all(role, ARRAY[
         'rswebhook.worker_stats()',
+        'rswebhook.count_owed(integer)',
+        'rswebhook.tallies()',
+        'rswebhook.tally_show(bigint[], timestamptz)',
         'rswebhook.worker_pid()',
         'rswebhook.workers()',
         'rswebhook.is_home()',

@@ -44,6 +44,10 @@ const Column columns_of_home[HOME_COLUMNS] = {
 	HOME_COLUMN_LIST(AS_COLUMN)
 };
 
+const Column columns_of_untallied[UNTALLIED_COLUMNS] = {
+	UNTALLIED_COLUMN_LIST(AS_COLUMN)
+};
+
 /* Text of unknown encoding; NULL: null. */
 static void
 set_text(Datum *value, bool *null, const char *text, size_t len)

@@ -71,6 +71,14 @@
 	COLUMN(HOME_DATABASE_OID, "database_oid", OIDOID, "oid", false) \
 	COLUMN(HOME_CLUSTER_NAME, "cluster_name", TEXTOID, "text", true)
 
+#define UNTALLIED_COLUMN_LIST(COLUMN) \
+	COLUMN(UNTALLIED_AT, "at", TIMESTAMPTZOID, "timestamptz", false) \
+	COLUMN(UNTALLIED_DESTINATION_IDS, "destination_ids", INT4ARRAYOID, "int4[]", false) \
+	COLUMN(UNTALLIED_WHATS, "whats", INT2ARRAYOID, "int2[]", false) \
+	COLUMN(UNTALLIED_COUNTS, "counts", INT4ARRAYOID, "int4[]", false) \
+	COLUMN(UNTALLIED_ERROR_IDS, "error_ids", INT4ARRAYOID, "int4[]", true) \
+	COLUMN(UNTALLIED_ERRORS, "errors", TEXTARRAYOID, "text[]", true)
+
 #define AS_NUMBER(number, name, type, sql_type, nullable) number,
 
 enum
@@ -109,6 +117,12 @@ enum
 	HOME_COLUMNS
 };
 
+enum
+{
+	UNTALLIED_COLUMN_LIST(AS_NUMBER)
+	UNTALLIED_COLUMNS
+};
+
 typedef struct Column
 {
 	const char *name;
@@ -122,6 +136,7 @@ extern const Column columns_of_delivery[DELIVERY_COLUMNS];
 extern const Column columns_of_message[MESSAGE_COLUMNS];
 extern const Column columns_of_alert[ALERT_COLUMNS];
 extern const Column columns_of_home[HOME_COLUMNS];
+extern const Column columns_of_untallied[UNTALLIED_COLUMNS];
 
 /* The row of rswebhook.delivery for an outcome; in the current memory context. */
 extern void columns_delivery_row(const Outcome *outcome, Datum *values, bool *nulls);

@@ -291,6 +291,37 @@ static struct
 		" WHERE d.request IS NOT NULL ORDER BY d.started_at DESC",
 		0, {0}
 	},
+	[NOTE_TALLY] = {
+		"INSERT INTO rswebhook.untallied (at, destination_ids, whats, counts, error_ids, errors)"
+		" VALUES ($1, $2, $3, $4, $5, $6)",
+		6, {TIMESTAMPTZOID, INT4ARRAYOID, INT2ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID}, "untallied"
+	},
+
+	/* of a destination that is gone, nothing is kept */
+	[FOLD_TALLY] = {
+		"WITH gone AS (DELETE FROM rswebhook.untallied u WHERE u.ctid = ANY (ARRAY("
+		"   SELECT k.ctid FROM rswebhook.untallied k LIMIT $1 FOR UPDATE SKIP LOCKED)) RETURNING u.*),"
+		" news AS (SELECT n.destination_id, array_agg(g.at) AS ats, array_agg(n.what) AS whats,"
+		"   array_agg(n.count) AS counts, max(g.at) FILTER (WHERE n.what >= 0) AS last_delivered_at"
+		"  FROM gone g CROSS JOIN LATERAL unnest(g.destination_ids, g.whats, g.counts)"
+		"   AS n (destination_id, what, count) GROUP BY n.destination_id),"
+		" errors AS (SELECT DISTINCT ON (e.destination_id) e.destination_id, g.at, e.error"
+		"  FROM gone g CROSS JOIN LATERAL unnest(g.error_ids, g.errors) AS e (destination_id, error)"
+		"  ORDER BY e.destination_id, g.at DESC),"
+		" added AS (INSERT INTO rswebhook.tally AS t"
+		"   (destination_id, counts, last_delivered_at, last_error_at, last_error)"
+		"  SELECT destination_id,"
+		"   rswebhook.tally_add(o.counts::int8[], clock_timestamp(), n.ats, n.whats, n.counts),"
+		"   greatest(o.last_delivered_at, n.last_delivered_at), greatest(o.last_error_at, e.at),"
+		"   CASE WHEN e.at >= o.last_error_at OR o.last_error_at IS NULL THEN e.error ELSE o.last_error END"
+		"  FROM news n LEFT JOIN rswebhook.tally o USING (destination_id) LEFT JOIN errors e USING (destination_id)"
+		"  WHERE destination_id = 0 OR destination_id IN (SELECT d.id FROM rswebhook.destination d)"
+		"  ON CONFLICT (destination_id) DO UPDATE SET counts = excluded.counts,"
+		"   last_delivered_at = excluded.last_delivered_at, last_error_at = excluded.last_error_at,"
+		"   last_error = excluded.last_error)"
+		" SELECT count(*) FROM gone",
+		1, {INT8OID}, "tally"
+	},
 };
 
 static SPIPlanPtr plans[lengthof(statements)];

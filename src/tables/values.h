@@ -127,6 +127,9 @@ typedef enum RowFate
 	ROW_BUSY					/* somebody has it locked; nothing was recorded */
 } RowFate;
 
+/* Why it is given up then. */
+#define EXPIRED	"the event expired before it could be delivered"
+
 /* One row for rswebhook.delivery, and what becomes of its queue row. */
 typedef struct Outcome
 {

@@ -17,7 +17,9 @@
 #include "schedule/schedule.h"
 #include "tables/queue_record.h"
 #include "worker/alerts.h"
+#include "worker/fold.h"
 #include "worker/lanes.h"
+#include "worker/owed.h"
 #include "worker/record.h"
 #include "worker/repeated.h"
 #include "worker/states.h"
@@ -310,7 +312,10 @@ record_chosen(void)
 		suspect_note_recording(&chosen[0]->claimed);
 	alerts_begin();
 	if (nrecording > 0)
+	{
 		queue_record(chosen, nrecording);
+		fold_note();
+	}
 	for (int i = 0; i < nrecording; i++)
 	{
 		say_aborted(recording[i]);
@@ -430,6 +435,8 @@ record_committed(Instant now)
 		if (o->failed)
 			cleared = o->outcome.claimed.destination_id;
 		defer_no_more(o);
+		if (o->outcome.fate == ROW_DONE)
+			owed_note_recorded(&o->outcome);
 		schedule_recorded(o->item, o->outcome.fate == ROW_GONE, now);
 		free_string(o->outcome.error);
 		free_string(o->outcome.request);

@@ -62,6 +62,7 @@
 #include "worker/lack.h"
 #include "worker/lanes.h"
 #include "worker/launcher.h"
+#include "worker/owed.h"
 #include "worker/record.h"
 #include "worker/recording.h"
 #include "worker/retention.h"
@@ -520,6 +521,7 @@ rswebhook_worker_main(Datum arg)
 
 	schedule_init();
 	stats_init();
+	owed_init();
 	deliver_init();
 	record_init();
 	alerts_init();
