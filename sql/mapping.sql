@@ -79,6 +79,9 @@ SELECT path, counted('[{"s": 1, "t": [1, 2]}, {"s": 2, "t": [3]}]', 'l', path) -
     FROM unnest(ARRAY['$.items[*]', ' $.items[*] ', '$.items[:-1]', '$.items[0:1]', '$.items[0,1]', '$.items[*].t[*]', '$.items[*].t[1:]', '$.items.*', '$.items[*].*', '$.*', '$..s', '$..t', '$.items..t', '$..[''s'']', '$..items[*]', '$.items[*][*]',
     '$.items[*].s', '$.items[?(@.s > 0)]', '$.items[0]', '$.items[-1]', '$.items[*].t', '$..t.x']) AS path;
 SELECT counted('{"a": "v", "b": [1, [2]], "c": null}', 'l', '$.items.*') AS members, counted('[null, {"a": null}, [null]]', 'l', '$.items[*]', 'a', '$.items[*].a') AS nulls;
+-- as strings, of all that can be one, whatever the version
+SELECT counted('[{"s": 60.50, "t": [1, true]}, {"s": "x", "t": [null]}, {"s": null}]', '$.l[*].v', '$.items[*].s.string()', 'a', '$.items[*].t[*].string()', 'b', '$.items[0].s.string()', 'c', '$..s.string()', 'd', '$.none.string()');
+SELECT failure('{"propertiesMapping": [{"to": "l", "from": "$.items.string()"}]}', '{"items": [{"s": 1}]}'), request('{"headers": [{"to": "X-N", "from": "$.n.string()"}]}', '{"n": 5}') -> 'headers' AS headers;
 -- but a part of a URL's path is the first
 SELECT request('{"pathParams": [{"path": "$.items[*]"}, {"path": "$..a"}]}', '{"items": ["x", "y"], "b": {"a": 5}}') -> 'endpoint' AS endpoint;
 SELECT failure('{"propertiesMapping": [{"to": "l", "from": "$..a..b"}]}'), failure('{"headers": [{"to": "X-L", "from": "$.items[*]"}]}', '{"items": ["x"]}');

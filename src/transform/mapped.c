@@ -205,6 +205,7 @@ typedef struct Findings
 {
 	MappedMaking *making;
 	bool		with_nulls;
+	bool		as_text;
 	Jsonb	  **items;
 	int			count;
 	int			size;
@@ -219,6 +220,24 @@ is_null(Jsonb *found)
 	return value.type == jbvNull;
 }
 
+/* As a string, which most receivers' texts have to be. */
+static Jsonb *
+text_of(const Findings *findings, Jsonb *found)
+{
+	JsonbValue	value;
+	JsonbValue	text;
+
+	set_value(&value, found);
+	if (value.type == jbvBinary)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg(".string() can only be applied to a string, a number or a boolean")));
+	if (value.type == jbvNull || value.type == jbvString)
+		return found;
+	js_text(&value, &text, findings->making->limit);
+	return JsonbValueToJsonb(&text);
+}
+
 static void
 add_finding(Jsonb *found, void *arg)
 {
@@ -226,6 +245,8 @@ add_finding(Jsonb *found, void *arg)
 
 	if (!findings->with_nulls && is_null(found))
 		return;
+	if (findings->as_text)
+		found = text_of(findings, found);
 	take(findings->making, VARSIZE(found) + sizeof(Jsonb *));
 	if (findings->count == findings->size)
 	{
@@ -246,6 +267,7 @@ find(MappedMaking *making, const Mapping *mapping, int piece, Jsonb *at, bool wi
 	memset(findings, 0, sizeof(Findings));
 	findings->making = making;
 	findings->with_nulls = with_nulls;
+	findings->as_text = mapping->as_text && piece == mapping_npieces(mapping) - 1;
 	if (why != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

@@ -233,6 +233,7 @@ read_from_path(Mapping *mapping, MappingList which, MappingProblem *problem)
 		return wrong(problem, "it has a \"$\" in it, and does not begin as a path", hint);
 	mapping->list = path.list;
 	mapping->forgiving = path.forgiving;
+	mapping->as_text = path.as_text;
 	mapping->npieces = path.count - (path.list != PATH_NO_LIST);
 	mapping->pieces = palloc(path.count * sizeof(JsonPath *));
 	mapping->findings = palloc(path.count * sizeof(PathFindings));

@@ -55,6 +55,7 @@ typedef struct Mapping
 	int			npieces;		/* 0: a literal */
 	PathList	list;			/* what a piece behind those makes of each that is found */
 	bool		forgiving;		/* an error in one counts as nothing */
+	bool		as_text;		/* what the last one finds becomes a string */
 	JsonbValue	literal;
 	bool		by_event;		/* which a template was replaced by */
 } Mapping;

@@ -432,6 +432,29 @@ shorten(StringInfo out, int len)
 	out->data[len] = '\0';
 }
 
+/* Blanks at the end, and .string(), which is then in no piece. */
+static bool
+take_end(const Reading *r)
+{
+	static const char text[] = ".string()";
+	StringInfo	out = r->out;
+	bool		taken = false;
+
+	for (;;)
+	{
+		if (out->len > 0 && strchr(" \t\r\n", out->data[out->len - 1]) != NULL)
+			shorten(out, out->len - 1);
+		else if (!r->computes && r->depth == 0 && out->len > strlen(text) &&
+				 strcmp(out->data + out->len - strlen(text), text) == 0)
+		{
+			shorten(out, out->len - strlen(text));
+			taken = true;
+		}
+		else
+			return taken;
+	}
+}
+
 /* What a path ends in, from the place "from" on. */
 static ListStep
 list_at_end(const Reading *r, int from)
@@ -440,8 +463,6 @@ list_at_end(const Reading *r, int from)
 	StringInfo	out = r->out;
 	ListStep	list = r->list;
 
-	while (out->len > 0 && strchr(" \t\r\n", out->data[out->len - 1]) != NULL)
-		shorten(out, out->len - 1);
 	if (r->computes || list.at < from || !is_at_end(r, &list))
 		return none;
 	/* the elements of a list are the list */
@@ -480,6 +501,7 @@ mapping_path_pieces(const char *from, int most_cuts, bool with_list, PathPieces 
 	if (!begins(&r, "$") || json_is_alnum(r.at[1]) || r.at[1] == '_' || (unsigned char) r.at[1] >= 0x80)
 		return false;
 	read_path(&r);
+	path->as_text = take_end(&r);
 	if (with_list)
 	{
 		/* what is cut already goes to its elements */

@@ -33,6 +33,7 @@ typedef struct PathPieces
 	int			count;			/* of them all */
 	PathList	list;
 	bool		forgiving;		/* what is not there is no error */
+	bool		as_text;		/* it ended in .string(), which PostgreSQL has from 17 on */
 } PathPieces;
 
 /*
