@@ -252,3 +252,12 @@ DELETE FROM rswebhook.destination WHERE name IN ('mapped', 'plain form', 'own ty
 DROP OWNED BY mapping_reader;
 DROP ROLE mapping_reader;
 DROP FUNCTION refusal, failure, body, request;
+
+-- of names that differ in case, the later in the list is stored last, and sent
+INSERT INTO rswebhook.destination (name, url, header_mapping) VALUES ('cased', 'https://e.com/', '[{"to": "x-a", "from": "1"}, {"to": "X-A", "from": "2"}, {"to": "X-B", "from": "3"}, {"to": "x-b", "from": "4"}, {"to": "x-b", "from": "5"}]');
+SELECT rswebhook_transform('{"type": "track"}', 'cased'::text) -> 'headers' AS headers;
+DELETE FROM rswebhook.destination WHERE name = 'cased';
+
+-- slashes: a run becomes one, and two behind a colon
+SELECT url, rswebhook_transform('{}', jsonb_build_object('apiUrl', url, 'auth', 'noAuth', 'method', 'POST', 'format', 'JSON', 'pathParams', parts)) -> 'endpoint' AS endpoint
+    FROM unnest(ARRAY['https://e.com/go/https://other.example/x', 'https://e.com//a:///b//', 'https://e.com/a:/b:', 'https://e.com//', 'https://e.com/a//b?u=http://x//y']) AS url, unnest(ARRAY['[]', '[{"path": "p"}, {"path": ""}]']::jsonb[]) AS parts;
