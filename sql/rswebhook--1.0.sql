@@ -1061,7 +1061,9 @@ BEGIN
         FROM looked k$q$,
         CASE WHEN outcome IS NULL THEN 'true' ELSE format('l.outcome = %L', outcome) END,
         CASE WHEN error_like IS NOT NULL THEN 'k.error LIKE $9'
-             ELSE '(k.outcome <> ''refused'' OR k.error !~ ''": permission (denied|not known) for destination "'')' END)
+             ELSE '(k.outcome <> ''refused'' OR k.error !~ ''": permission (denied|not known) for destination "'')' END ||
+        -- what the gateway's rule refuses would go without what enrich adds
+        ' AND (k.outcome <> ''refused'' OR k.error !~ ''^trigger "([^"]|"")*"( for "([^"]|"")*")?: event (has neither a "userId" nor|cannot be enriched)'')')
         INTO ids, looked, last_at, last_id
         USING user_id, event_name, dest, after_at, after_id,
               coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, name;
