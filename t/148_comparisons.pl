@@ -116,6 +116,15 @@ foreach my $encoding (sort keys %only)
     @wrong = grep { /: it compares lists/ } errors_of(\@cases, $database);
     is(join("\n", @wrong), '', "$encoding: and what does not is compared");
 
+    # A time is read for as long as its template and the text are together
+    my $long = '$.b.datetime("' . 'J' x 7900 . '")';
+    @wrong = grep { !/: it reads a time by a template of 7900 bytes, and the event has a text that is too long for that$/ }
+      errors_of([ [ "exists($long)", 'long' ], [ "exists(\$.a[*] ? (\@ < \$.n).datetime() ? (\@ < $long))", 'long' ] ], $database);
+    is(join("\n", @wrong), '', "$encoding: nor is a time read for long");
+    @wrong = grep { /: it reads a time/ } errors_of([ [ 'exists($.b.datetime("YYYY-MM-DD"))', 'long' ], [ 'exists($.b.datetime())', 'long' ],
+        [ "exists($long)", 'few' ] ], $database);
+    is(join("\n", @wrong), '', "$encoding: but where it is not long");
+
     # A worker does not try for seconds, and not again
     query($node, q{DELETE FROM rswebhook.destination}, $database);
     add_destination($node, 'mapped', $receiver->url("/ok/$database/mapped"),
@@ -131,6 +140,14 @@ foreach my $encoding (sort keys %only)
                 WHERE destination_id IN (SELECT id FROM rswebhook.destination) GROUP BY outcome, error) AS of}, $database),
         '5 aborted "$.x" of the body cannot be made of "$ ? (@.a[*] < @.b[*])": it compares lists that are too long together, ..., 20 delivered ',
         "$encoding: a mapping that would aborts its event, at the first attempt");
+
+    # The reason is said whatever the path's length
+    add_destination($node, 'timed', $receiver->url("/ok/$database/timed"),
+        { body_mapping => qq{[{"to": "\$.x", "from": "\$.b.datetime(\\"@{[ 'J' x 7900 ]}\\")"}]} }, $database);
+    query($node, q{SELECT rswebhook_send(event, 'timed') FROM given WHERE kind = 'long'}, $database);
+    wait_for_query($node, q{SELECT error FROM rswebhook.delivery JOIN rswebhook.destination d ON d.id = destination_id WHERE name = 'timed'},
+        '"$.x" of the body cannot be made of "$.b.datetime("' . 'J' x 86 . '...": '
+          . 'it reads a time by a template of 7900 bytes, and the event has a text that is too long for that', undef, $database);
 }
 
 done_testing();

@@ -273,10 +273,11 @@ describe(const Making *making)
 
 	if (current == NULL)
 		return psprintf("%s cannot be made", parts[making->list]);
-	from = current->npieces > 0 ? psprintf(" of \"%s\"", current->from) : "";
+	from = current->npieces > 0 ? psprintf(" of \"%s\"", encoding_quotable(current->from, strlen(current->from))) : "";
 	if (current->to == NULL)
 		return psprintf("a part of %s cannot be made%s", parts[making->list], from);
-	return psprintf("\"%s\" of %s cannot be made%s", current->to, parts[making->list], from);
+	return psprintf("\"%s\" of %s cannot be made%s", encoding_quotable(current->to, strlen(current->to)),
+					parts[making->list], from);
 }
 
 void

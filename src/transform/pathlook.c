@@ -102,6 +102,23 @@ look_at_subscripts(JsonPathItem *item, Look *look)
 	}
 }
 
+/* Methods without a template try those of the standard, which have no more altogether. */
+#define STANDARD_TEMPLATES	128
+
+static void
+look_at_template(JsonPathItem *item, Look *look)
+{
+	int			length = STANDARD_TEMPLATES;
+	JsonPathItem template;
+
+	if (item->type == jpiDatetime && item->content.arg != 0)
+	{
+		jspGetArg(item, &template);
+		(void) jspGetString(&template, &length);
+	}
+	look->findings.template_bytes = Max(look->findings.template_bytes, length);
+}
+
 /* With all that it is made of, and what follows it. */
 static void
 look_at_item(JsonPathItem *item, Look *look)
@@ -157,8 +174,14 @@ look_at_item(JsonPathItem *item, Look *look)
 		case jpiVariable:
 			look->findings.has_variable = true;
 			break;
+		case jpiDatetime:
+			look_at_template(item, look);
+			break;
 		default:
-			look->findings.writes_texts |= item->type > jpiLikeRegex;
+			if (item->type <= jpiLikeRegex)
+				break;
+			look->findings.writes_texts = true;
+			look_at_template(item, look);
 			break;
 	}
 	if (item->type != jpiRoot && item->type != jpiKey && item->type != jpiIndexArray &&

@@ -19,6 +19,7 @@ typedef struct PathFindings
 	bool		compares_deep;	/* two of these, of which one has a .** */
 	int			nproducts;		/* multiplications and divisions */
 	int			ndeep;			/* .** */
+	int			template_bytes; /* the longest template of a time; 0: it reads none */
 	bool		has_keyvalue;
 	bool		writes_texts;	/* later versions' methods, some of which write numbers out */
 	bool		has_variable;

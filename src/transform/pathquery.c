@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/messages.h"
+#include "transform/pathload.h"
 #include "transform/pathquery.h"
 
 char *
@@ -166,6 +167,21 @@ has_long_number(Jsonb *event)
 	return false;
 }
 
+/*
+ * A time is read without a look at the clock, and for each field of its template all that
+ * is left of the text is copied: so many bytes of both take some 100 ms.
+ */
+#define MAX_TEMPLATE_WORK	100e6
+
+static bool
+reads_long_times(const PathFindings *findings, Jsonb *event)
+{
+	double		template = findings->template_bytes;
+
+	return (findings->writes_texts || template * VARSIZE(event) > MAX_TEMPLATE_WORK) &&
+		template * pathload_of_longest(&event->root, findings->writes_texts).string_bytes > MAX_TEMPLATE_WORK;
+}
+
 char *
 pathquery_why_not(JsonPath *path, const PathFindings *findings, Jsonb *value)
 {
@@ -175,6 +191,9 @@ pathquery_why_not(JsonPath *path, const PathFindings *findings, Jsonb *value)
 		return psprintf("it has more than %d multiplications and divisions", PATHQUERY_MAX_PRODUCTS);
 	if (findings->nproducts > 0 && has_long_number(value))
 		return pstrdup("it multiplies or divides, and the event has a number of some 2,000 digits or more");
+	if (reads_long_times(findings, value))
+		return psprintf("it reads a time by a template of %d bytes, and the event has a text that is too long for that",
+						findings->template_bytes);
 	return findings->compares ? pathwork_why_not(path, value) : NULL;
 }
 
