@@ -62,7 +62,7 @@ SELECT body('$.i[*].id', '$.properties.items[?(@.qty)].sku'), body('$.i[*].id', 
 CREATE FUNCTION counted(items jsonb, VARIADIC pairs text[]) RETURNS jsonb LANGUAGE sql AS $$
     SELECT request(jsonb_build_object('propertiesMapping', (
         SELECT jsonb_agg(jsonb_build_object('to', pairs[i], 'from', pairs[i + 1])) FROM generate_series(1, array_length(pairs, 1), 2) AS i)),
-        jsonb_strip_nulls(jsonb_build_object('type', 'track', 'userId', 'u', 'items', items))) -> 'body'
+        '{"type": "track", "userId": "u"}' || CASE WHEN items IS NULL THEN '{}' ELSE jsonb_build_object('items', items) END) -> 'body'
 $$;
 SELECT items, counted(items, '$.l[*].id', '$.items[*].s', '$.l[*].c', 'EUR') AS after,
     counted(items, '$.l[*].c', 'EUR', '$.l[*].id', '$.items[*].s') AS before, counted(items, '$.l[*].u', '$.userId', '$.l[*].id', '$.items[?(@.s > 0)].s') AS path,

@@ -403,7 +403,10 @@ place_found(MappedMaking *making, Tree *node, int part, int piece, Jsonb *at)
 
 	become_array(making, node);
 	node->counted = true;
-	find(making, mapping, piece, at, false, &findings);
+	find(making, mapping, piece, at, true, &findings);
+	/* a null that stands there alone is none, as is one in place of a list */
+	if (findings.count == 1 && is_null(findings.items[0]))
+		findings.count = 0;
 	for (int i = 0; i < findings.count; i++)
 	{
 		JsonbValue	value;
