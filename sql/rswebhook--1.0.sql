@@ -313,13 +313,15 @@ CREATE TABLE rswebhook.sender (
     PRIMARY KEY (role, destination_id)
 );
 
--- What rswebhook_import() has to know a second time: which of RudderStack's a destination is, and
--- what of it somebody had to look at, for which it was disabled once. Rows of destinations that
+-- What rswebhook_import() has to know a second time: which of RudderStack's a destination is, what
+-- of it somebody had to look at, for which it was disabled once, and the hosts that it put into
+-- allowed_hosts itself. Rows of destinations that
 -- are gone go with the next import.
 CREATE TABLE rswebhook.imported (
     destination_id integer PRIMARY KEY,
     rudderstack_id text,
-    held           text[] NOT NULL
+    held           text[] NOT NULL,
+    hosts          text[] NOT NULL
 );
 
 -- Which database this is. A copy, by CREATE DATABASE ... TEMPLATE or by
@@ -1132,7 +1134,9 @@ BEGIN
         FROM looked k$q$,
         CASE WHEN outcome IS NULL THEN 'true' ELSE format('l.outcome = %L', outcome) END,
         CASE WHEN error_like IS NOT NULL THEN 'k.error LIKE $9'
-             ELSE '(k.outcome <> ''refused'' OR k.error !~ ''": permission (denied|not known) for destination "'')' END)
+             ELSE '(k.outcome <> ''refused'' OR k.error !~ ''": permission (denied|not known) for destination "'')' END ||
+        -- what the gateway's rule refuses would go without what enrich adds
+        ' AND (k.outcome <> ''refused'' OR k.error !~ ''^trigger "([^"]|"")*"( for "([^"]|"")*")?: event (has neither a "userId" nor|cannot be enriched)'')')
         INTO ids, looked, last_at, last_id
         USING user_id, event_name, dest, after_at, after_id,
               coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, name;
@@ -2152,7 +2156,8 @@ AS $$
         FROM unnest(names) WITH ORDINALITY AS n (name, place)
 $$;
 
--- Is this the object itself, and not what it is wrapped in?
+-- Is this the object itself, and not what it is wrapped in? Of a kind "any" is what stands where
+-- destinations do, of "other" what stands anywhere.
 CREATE FUNCTION rswebhook.import_is(kind text, value jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
@@ -2164,9 +2169,16 @@ AS $$
                 WHEN value ?| '{webhookUrl,apiUrl,webhook_url,api_url}'::text[] THEN true
                 WHEN kind = 'destination'
                     THEN value ?| '{config,Config,type,destinationDefinition,DestinationDefinition}'::text[]
-                ELSE value ?| '{config,Config}'::text[] AND
-                     value ?| '{type,destinationDefinition,DestinationDefinition}'::text[] AND
-                     NOT value ?| '{writeKey,sourceDefinition}'::text[] END
+                WHEN value ?| '{writeKey,sourceDefinition,sourceId,destinationId,destination,destinations,source,sources,
+                                connection,connections,workspaces}'::text[] OR
+                     coalesce(value -> 'config', value -> 'Config') ?|
+                         '{destination,destinations,source,sources,connection,connections}'::text[] THEN false
+                WHEN upper(coalesce(value ->> 'type', value #>> '{destinationDefinition,name}',
+                                    value #>> '{DestinationDefinition,Name}') COLLATE "C") IN ('WEBHOOK', 'HTTP') THEN true
+                WHEN value ?| '{config,Config}'::text[]
+                    THEN kind = 'any' OR value ?| '{type,destinationDefinition,DestinationDefinition}'::text[] OR
+                         coalesce(value -> 'config', value -> 'Config') ?| '{webhookUrl,apiUrl,webhook_url,api_url}'::text[]
+                ELSE false END
 $$;
 
 -- The destinations, sources and connections of an export, whatever they are wrapped in: what a
@@ -2193,24 +2205,23 @@ AS $$
             SELECT e.place,
                    CASE WHEN e.key IN ('destination', 'source', 'connection') THEN e.key
                         WHEN e.key IN ('destinations', 'sources', 'connections') THEN left(e.key, -1)
-                        WHEN n.kind <> 'any' THEN n.kind
+                        WHEN n.kind NOT IN ('any', 'other') THEN n.kind
                         WHEN n.value ->> 'kind' = 'destination' THEN 'destination'
                         WHEN n.value ->> 'kind' = 'event-stream-source' THEN 'source'
-                        ELSE 'any' END,
+                        WHEN e.key IN ('data', 'items', 'workspaces', 'spec') OR e.value ? 'sources' THEN n.kind
+                        ELSE 'other' END,
                    e.value
                 FROM jsonb_each(CASE WHEN jsonb_typeof(n.value) = 'object' THEN n.value ELSE '{}' END)
                      WITH ORDINALITY AS e (key, value, place)
                 WHERE CASE WHEN n.kind = 'source' THEN e.key = 'destinations'
                            WHEN rswebhook.import_is(n.kind, n.value) THEN false
-                           WHEN n.kind <> 'any' THEN true
+                           WHEN n.kind NOT IN ('any', 'other') THEN true
                            WHEN n.value ?& '{kind,spec}'::text[]
                                THEN e.key = 'spec' AND n.value ->> 'kind' IN
                                     ('destination', 'event-stream-source', 'event-stream-connections')
-                           ELSE e.key IN ('destination', 'destinations', 'source', 'sources', 'connection',
-                                          'connections', 'data', 'items', 'workspaces') OR
-                                e.value ? 'sources' END) AS part
-        WHERE cardinality(n.place) < 12)
-    SELECT n.place, CASE WHEN n.kind = 'any' THEN 'destination' ELSE n.kind END,
+                           ELSE true END) AS part
+        WHERE cardinality(n.place) < 12 AND jsonb_typeof(part.value) IN ('object', 'array'))
+    SELECT n.place, CASE WHEN n.kind IN ('any', 'other') THEN 'destination' ELSE n.kind END,
            rswebhook.import_keys(n.value), rswebhook.import_keys(n.source)
         FROM node n
         WHERE rswebhook.import_is(n.kind, n.value)
@@ -2411,15 +2422,15 @@ AS $$
                               substring(given, '^\s*\{\{\s*\.(\w+)\s*\}\}\s*$')) AS name) s
 $$;
 
--- The path in the event of dynamic config, {{ path || default }}; NULL: it is none.
-CREATE FUNCTION rswebhook.import_template(given text) RETURNS text
-    LANGUAGE sql IMMUTABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT regexp_replace(
-        substring(given, '^\s*\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*\|\|.*\}\}\s*$'),
-        '^(event|message)\.', '')
-$$;
+-- The path in the event of dynamic config, {{ path || default }}, or its default; NULL: it is none.
+CREATE FUNCTION rswebhook.import_template(given text, fallback boolean DEFAULT false) RETURNS text
+    LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'rswebhook_import_template';
+
+-- What is sent of a header's value, which may be anything.
+CREATE FUNCTION rswebhook.import_text(value jsonb) RETURNS text
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'rswebhook_import_text';
 
 -- What cannot become a destination at all.
 CREATE FUNCTION rswebhook.import_refuse(why text) RETURNS void
@@ -2456,7 +2467,7 @@ BEGIN
         END IF;
         name := named #>> '{}';
         CONTINUE WHEN coalesce(name, '') !~ '\S';
-        value := CASE WHEN item -> value_key = 'null' THEN '' ELSE item ->> value_key END;
+        value := CASE WHEN item -> value_key = 'null' THEN '' ELSE rswebhook.import_text(item -> value_key) END;
         IF value ~ '^\*{3,}$' THEN
             PERFORM rswebhook.import_refuse(format('The value of its header %s is hidden in the export.', rswebhook.import_quote(name)));
         ELSIF value_key = 'from' AND jsonb_typeof(item -> value_key) <> 'string' THEN
@@ -2746,7 +2757,7 @@ AS $$
 DECLARE
     names record := rswebhook.import_names(name, id);
 BEGIN
-    IF names.own <> ALL (used) AND (cardinality(ids) = 1 OR rswebhook.import_request(names.own) = request) THEN
+    IF names.own IS NOT NULL AND names.own <> ALL (used) AND (cardinality(ids) = 1 OR rswebhook.import_request(names.own) = request) THEN
         RETURN names.own;
     ELSIF names.derived IS NULL THEN
         PERFORM rswebhook.import_refuse('It has no name.');
@@ -2822,14 +2833,16 @@ DECLARE
     tied record := rswebhook.import_ties(config, ties);
     columns jsonb := CASE kind WHEN 'HTTP' THEN rswebhook.import_http(config) ELSE rswebhook.import_webhook(config) END;
     url text := columns ->> 'url';
-    host text := substring(url, '(?i)\|\|\s*"*\s*https?://([^/?#"\s}]+)');
+    host text := substring(rswebhook.import_template(url, true), '(?i)^https?://([^/?#]+)');
+    theirs text[];
+    hosts text[];
     before record;
     emptied text;
     lost text[];
     live text[] := (SELECT array_agg(t.value ->> 'source') FROM jsonb_array_elements(ties) t WHERE t.value -> 'live' = 'true');
     gets_nothing boolean := (ties IS NOT NULL AND live IS NULL) OR object -> 'isProcessorEnabled' = 'false';
 BEGIN
-    SELECT d.id, d.allowed_hosts, d.header_mapping, d.enabled, i.held INTO before
+    SELECT d.id, d.allowed_hosts, d.header_mapping, d.enabled, i.held, i.hosts INTO before
         FROM rswebhook.destination d LEFT JOIN rswebhook.imported i ON i.destination_id = d.id
         WHERE d.name = import_one.name;
     held := held || tied.unsettled;
@@ -2848,14 +2861,23 @@ BEGIN
         PERFORM rswebhook.import_refuse('Its Config has no URL.');
     ELSIF jsonb_typeof(rswebhook.import_secret(url)) = 'object' THEN
         PERFORM rswebhook.import_refuse('Its URL is in an environment or a variable: put it into the export itself.');
-    ELSIF rswebhook.import_template(url) IS NOT NULL AND coalesce(cardinality(before.allowed_hosts), 0) = 0 THEN
-        IF host IS NULL THEN
+    END IF;
+    -- hosts that import has put there itself go with the URL that they were for
+    theirs := ARRAY(SELECT h.host FROM unnest(before.allowed_hosts) AS h (host) WHERE h.host <> ALL (coalesce(before.hosts, '{}')));
+    hosts := theirs || ARRAY(SELECT host WHERE host <> ALL (theirs));
+    IF rswebhook.import_template(url) IS NOT NULL THEN
+        IF host IS NULL AND theirs = '{}' THEN
             PERFORM rswebhook.import_refuse('Its URL is a template without a default: insert a destination of that name with'
                                             ' allowed_hosts, the hosts that it may lead to, and import it again.');
         END IF;
-        columns := columns || jsonb_build_object('allowed_hosts', jsonb_build_array(host));
-        remarks := remarks || format('Its URL is a template, which leads to %s only: put other hosts into allowed_hosts.',
-                                     rswebhook.import_quote(host));
+        columns := columns || jsonb_build_object('allowed_hosts', to_jsonb(hosts));
+        remarks := remarks || CASE WHEN theirs = '{}'
+            THEN format('Its URL is a template, which leads to %s only: put other hosts into allowed_hosts.', rswebhook.import_quote(host))
+            ELSE format('Its URL is a template, which leads to %s only: of these hosts, %s %s put into allowed_hosts here.',
+                        rswebhook.import_quote(VARIADIC hosts),
+                        rswebhook.import_quote(VARIADIC theirs), CASE cardinality(theirs) WHEN 1 THEN 'was' ELSE 'were' END) END;
+    ELSIF before.hosts <> '{}' THEN
+        columns := columns || jsonb_build_object('allowed_hosts', to_jsonb(nullif(theirs, '{}')));
     END IF;
 
     IF columns::text ~ '\{\{\s*\.\w' THEN
@@ -2873,7 +2895,7 @@ BEGIN
               (SELECT v.value #>> '{}' FROM jsonb_path_query(columns, 'strict $.** ? (@.type() == "string")') AS v (value)
                UNION ALL
                SELECT k.key FROM jsonb_object_keys(columns -> 'headers') AS k (key))) t
-        WHERE rswebhook.import_template(t.given) IS NOT NULL AND t.given ~ '^\s*\{\{\s*(event|message)\.'
+        WHERE rswebhook.import_template(t.given) IS NOT NULL AND t.given ~ '\{\{[^A-Za-z]*(event|message)\.'
         ORDER BY path);
     IF lost <> '{}' THEN
         remarks := remarks || format('Templates of its Config that are left out here take this out of each event in RudderStack: %s.',
@@ -2895,8 +2917,11 @@ BEGIN
     END IF;
 
     -- what may have sent less there than here waits for somebody who looks at it, once
-    IF gets_nothing OR object -> 'enabled' = 'false' THEN
+    IF gets_nothing OR coalesce(object -> 'enabled', 'true') <> 'true' THEN
         columns := columns || '{"enabled": false}';
+        IF coalesce(object -> 'enabled', 'true') NOT IN ('true', 'false') THEN
+            remarks := remarks || 'It is disabled, as its "enabled" is neither true nor false.'::text;
+        END IF;
     ELSIF held = '{}' THEN
         IF object ? 'enabled' OR ties IS NOT NULL THEN
             columns := columns || '{"enabled": true}';
@@ -2906,10 +2931,16 @@ BEGIN
         remarks := remarks || 'So it is disabled until somebody enables it.'::text;
     END IF;
     id := rswebhook.import_write(name, columns || tied.filters);
-    INSERT INTO rswebhook.imported AS i (destination_id, rudderstack_id, held)
-        VALUES (import_one.id, object ->> 'id', import_one.held)
-        ON CONFLICT (destination_id) DO UPDATE SET rudderstack_id = excluded.rudderstack_id, held = excluded.held
-        WHERE (i.rudderstack_id, i.held) IS DISTINCT FROM (excluded.rudderstack_id, excluded.held);
+    INSERT INTO rswebhook.imported AS i (destination_id, rudderstack_id, held, hosts)
+        SELECT import_one.id, object ->> 'id', import_one.held,
+               -- as they are stored, which may be otherwise than they were written
+               ARRAY(SELECT h.host FROM unnest(d.allowed_hosts) AS h (host) WHERE columns ? 'allowed_hosts' AND h.host <> ALL (theirs))
+            FROM rswebhook.destination d WHERE d.id = import_one.id
+        -- a Config alone says nothing of whose it is
+        ON CONFLICT (destination_id) DO UPDATE
+            SET rudderstack_id = coalesce(excluded.rudderstack_id, i.rudderstack_id), held = excluded.held, hosts = excluded.hosts
+        WHERE (i.rudderstack_id, i.held, i.hosts) IS DISTINCT FROM
+              (coalesce(excluded.rudderstack_id, i.rudderstack_id), excluded.held, excluded.hosts);
 END
 $$;
 
@@ -2938,7 +2969,7 @@ BEGIN
     END IF;
     DELETE FROM rswebhook.imported i WHERE NOT EXISTS (SELECT FROM rswebhook.destination d WHERE d.id = i.destination_id);
     FOR given IN
-        SELECT i.*, count(*) OVER () AS total, r.request, b.before, array_agg(b.before) OVER () AS befores,
+        SELECT i.*, count(*) OVER () AS total, r.request, b.before, b.is_named, array_agg(b.before) OVER () AS befores,
                array_agg(i.id) FILTER (WHERE i.kind IN ('WEBHOOK', 'HTTP')) OVER named AS ids,
                array_agg(r.request) FILTER (WHERE i.kind IN ('WEBHOOK', 'HTTP')) OVER named AS requests,
                -- new, or held for this before
@@ -2946,10 +2977,11 @@ BEGIN
         FROM rswebhook.import_destinations(config) WITH ORDINALITY AS i
         CROSS JOIN LATERAL (SELECT concat_ws(' ', i.kind, i.config_given ->> CASE i.kind WHEN 'HTTP' THEN 'apiUrl' ELSE 'webhookUrl' END) AS request) r
         LEFT JOIN LATERAL (
-            SELECT d.name AS before, m.held
+            -- whatever either is called now: a second one of an id would get each event twice
+            SELECT d.name AS before, d.name IS NOT DISTINCT FROM n.own OR d.name = n.derived AS is_named, m.held
             FROM rswebhook.imported m JOIN rswebhook.destination d ON d.id = m.destination_id
             CROSS JOIN LATERAL rswebhook.import_names(i.name, i.id) n
-            WHERE m.rudderstack_id = i.id AND d.name IN (n.own, n.derived) ORDER BY d.id LIMIT 1) b ON called IS NULL
+            WHERE m.rudderstack_id = i.id ORDER BY is_named DESC, d.id LIMIT 1) b ON true
         WINDOW named AS (PARTITION BY i.name)
         ORDER BY i.ordinality
     LOOP
@@ -2969,7 +3001,7 @@ BEGIN
         IF not_mapped IS NULL THEN
             BEGIN
                 others := used || array_remove(given.befores, NULL);
-                name := coalesce(called, given.before,
+                name := coalesce(given.before, called,
                                  rswebhook.import_name(given.name, given.id, given.request, given.ids, others));
                 -- one of their name that delivers, and is none of theirs
                 held := CASE WHEN called IS NULL AND given.asks AND cardinality(given.ids) > 1 AND given.name <> ALL (others) AND
@@ -2983,7 +3015,12 @@ BEGIN
                     remarks := format('There is a destination %s that is none of those that have this name in RudderStack now: if it was'
                                       ' one of them, delete it, or each event arrives twice.', rswebhook.import_quote(given.name)) || remarks;
                 END IF;
-                IF called IS NULL AND name IS DISTINCT FROM given.name AND given.name IS NOT NULL THEN
+                IF given.before <> called OR (called IS NULL AND NOT given.is_named) THEN
+                    remarks := concat_ws(' ', format('It was imported before, as %s here, and that is the one that was changed.',
+                                                     rswebhook.import_quote(name)),
+                        CASE WHEN called IS NOT NULL OR (rswebhook.import_names(given.name, given.id)).own IS NOT NULL
+                             THEN format('To call it %s, rename it.', rswebhook.import_quote(coalesce(called, given.name))) END) || remarks;
+                ELSIF called IS NULL AND name IS DISTINCT FROM given.name AND given.name IS NOT NULL THEN
                     remarks := format('Its name in RudderStack, %s, %s.', rswebhook.import_quote(given.name),
                                       CASE WHEN cardinality(given.ids) > 1 THEN 'is that of several'
                                            WHEN given.name = (rswebhook.import_names(given.name, given.id)).own THEN 'is that of another one here'
