@@ -10,7 +10,7 @@
 #ifndef RSWEBHOOK_STATS_H
 #define RSWEBHOOK_STATS_H
 
-#include "destination/verdict.h"
+#include "shmem/counters.h"
 
 extern void stats_init(void);
 
@@ -18,8 +18,10 @@ extern void stats_init(void);
 extern void stats_note_known(int32 destination_id);
 extern void stats_note_in_flight(int32 destination_id, int in_flight);
 extern void stats_note_backed_off(int32 destination_id, bool backed_off);
-extern void stats_note_outcome(int32 destination_id, const Verdict *verdict,
-							   int64 duration_us, TimestampTz now);
+extern void stats_note_delivered(int32 destination_id, int64 duration_us);
+
+/* In this worker's part of so many.  False: it is not known any more. */
+extern bool stats_note_owed(int32 destination_id, int parts, const Owed *owed);
 
 /*
  * Nothing can be sent to it at present, and why; or there is nothing to be said
