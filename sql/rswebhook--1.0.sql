@@ -330,6 +330,21 @@ CREATE INDEX queue_deliver_after_idx
     ON rswebhook.queue (destination_id, deliver_after, event_id)
     WHERE deliver_after IS NOT NULL;
 
+-- Tells the workers, at commit, which rows a statement has deleted, so that nothing
+-- waits behind them: ALWAYS, as of destinations below. What logical replication
+-- deletes row by row is found by the reading that comes every ten minutes.
+CREATE FUNCTION rswebhook.queue_gone() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'rswebhook_queue_gone';
+
+CREATE TRIGGER queue_deleted
+    AFTER DELETE ON rswebhook.queue REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION rswebhook.queue_gone();
+CREATE TRIGGER queue_truncated
+    AFTER TRUNCATE ON rswebhook.queue
+    FOR EACH STATEMENT EXECUTE FUNCTION rswebhook.queue_gone();
+ALTER TABLE rswebhook.queue ENABLE ALWAYS TRIGGER queue_deleted;
+ALTER TABLE rswebhook.queue ENABLE ALWAYS TRIGGER queue_truncated;
+
 CREATE TABLE rswebhook.delivery (
     slot           smallint NOT NULL,
     attempt        integer NOT NULL,
@@ -427,9 +442,22 @@ AS $$
 DECLARE
     most CONSTANT integer := 100000;    -- that it is worth counting
     owed integer;
+    used integer;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         DELETE FROM rswebhook.sender;
+        -- where ids begin anew, none is given to another one of which anything is left
+        IF (SELECT NOT s.is_called FROM rswebhook.destination_id_seq s) THEN
+            used := (SELECT max(k.id) FROM (
+                SELECT max(q.destination_id) FROM rswebhook.queue q
+                UNION ALL SELECT max(l.destination_id) FROM rswebhook.delivery l
+                UNION ALL SELECT max(m.destination_id) FROM rswebhook.message m
+                UNION ALL SELECT max(b.destination_id) FROM rswebhook.breaker b
+                UNION ALL SELECT max(t.destination_id) FROM rswebhook.trusted t
+                UNION ALL SELECT max(f.destination_id) FROM rswebhook.floor f) AS k (id));
+            PERFORM setval('rswebhook.destination_id_seq', used) FROM rswebhook.destination_id_seq s
+                WHERE used >= s.last_value;
+        END IF;
         owed := (SELECT count(*) FROM (SELECT FROM rswebhook.queue LIMIT most + 1) q);
     ELSE
         DELETE FROM rswebhook.sender s WHERE s.destination_id = OLD.id;
@@ -861,8 +889,7 @@ RETURNS bigint
 AS $$
 DECLARE
     destinations integer[];
-    cancelled integer[];
-    dest integer;
+    cancelled bigint;
 BEGIN
     destinations := rswebhook.destination_ids(rswebhook_cancel.destination);
     IF dry_run THEN
@@ -870,6 +897,7 @@ BEGIN
                 WHERE q.destination_id = ANY (destinations) AND q.event_id = rswebhook_cancel.event_id);
     END IF;
 
+    -- the workers hear of it by the queue's trigger
     WITH gone AS (
         DELETE FROM rswebhook.queue q
             WHERE q.destination_id = ANY (destinations)
@@ -882,14 +910,8 @@ BEGIN
                    gone.event_id, gone.destination_id,
                    clock_timestamp(), interval '0', 'cancelled'
             FROM gone)
-    SELECT array_agg(gone.destination_id) INTO cancelled FROM gone;
-
-    -- what waits for it to be tried again need not wait any more
-    FOREACH dest IN ARRAY coalesce(cancelled, '{}') LOOP
-        PERFORM rswebhook.notify_worker(dest, rswebhook_cancel.event_id,
-                                        rswebhook_cancel.event_id);
-    END LOOP;
-    RETURN coalesce(cardinality(cancelled), 0);
+    SELECT count(*) INTO cancelled FROM gone;
+    RETURN cancelled;
 END
 $$;
 
@@ -1021,9 +1043,6 @@ BEGIN
                    clock_timestamp(), interval '0', 'cancelled'
             FROM gone)
     SELECT count(*) INTO done FROM gone;
-    IF done > 0 THEN
-        PERFORM rswebhook.notify_worker(dest, ids[1], ids[cardinality(ids)]);
-    END IF;
 END
 $$;
 
