@@ -40,6 +40,7 @@ typedef enum Statement
 	FORGET_FLOORS,
 	NOTE_MESSAGE,
 	FIND_MESSAGE,
+	NOTE_MESSAGE_AGAIN,
 	FORGET_MESSAGES
 } Statement;
 
