@@ -106,10 +106,16 @@ my @next = map { send_event($node, { userId => $_, appendPath => 'ok' }, 'plain'
 my $last = send_event($node, { userId => 'd', appendPath => 'ok' }, 'plain');
 ok(wait_for_query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $last", '1'), 'others go');
 is(query($node, "SELECT count(*) FROM rswebhook.queue WHERE event_id IN ($next[0], $next[1])"), '2', 'the next ones of these wait');
+
+# Rows that somebody has made of events whose ids no send gives, to a destination that nothing was sent to as well
+add_destination($node, 'never', $receiver->url('/never'));
+query($node, q{INSERT INTO rswebhook.queue (destination_id, event_slot, event_id, queued_at)
+    SELECT d.id, 0, n, now() FROM rswebhook.destination d, generate_series(-3, 0) n WHERE d.name IN ('plain', 'never')});
 goes_by(650);
 send_event($node, { userId => 'd', appendPath => 'ok' }, 'plain');
 ok(wait_for_query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $next[0]", '1'), 'in ten minutes it is found that one has gone');
 is(query($node, "SELECT count(*) FROM rswebhook.queue WHERE event_id = $next[1]"), '1', 'and the other has not');
+ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE event_id <= 0 AND outcome = 'aborted'}, '8'), 'rows of no event are given up');
 
 $node->stop;
 done_testing();

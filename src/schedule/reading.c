@@ -69,11 +69,11 @@ reading_note_range(Lane *lane, int64 first_id, int64 last_id, bool gone)
 		add_late_range(lane, (Range) {id_before(first_id), Min(last_id, lane->cursor), gone});
 }
 
-/* What has been seen so far has not been in this one. */
+/* What has been seen so far has not been in this one.  Somebody may have made ids below 1. */
 static void
 begin_sweep(Lane *lane)
 {
-	lane->sweeps = lane->cursor > 0;
+	lane->sweeps = true;
 	lane->sweep = (Range) {.after = PG_INT64_MIN, .upto = lane->cursor};
 	lane->sweep_number++;
 	lane->nparked_seen = 0;
