@@ -13,7 +13,6 @@ use Test::More;
 my $receiver = new_receiver();
 my $node = new_node('deleted', conf => "max_prepared_transactions = 2\ntrack_functions = 'all'\n");
 
-
 add_destination($node, 'shop', $receiver->url('/'), { min_backoff => '1 day', max_backoff => '7 days', breaker_failures => 0 });
 query($node, 'CREATE ROLE clerk; GRANT USAGE ON SCHEMA rswebhook TO clerk; GRANT SELECT, DELETE ON rswebhook.queue TO clerk');
 
