@@ -1,5 +1,8 @@
 -- Receivers that want bodies of their own: Slack, Discord, Microsoft Teams and PagerDuty,
 -- each told of an order without a function.  Put your own URLs and keys in.
+--
+-- Their texts are strings: .string() makes one of a price.  Where a list must not be empty,
+-- its first element is mapped once more, for an order with nothing in it.
 
 -- Slack: an incoming webhook, with blocks
 INSERT INTO rswebhook.destination (name, url, events, body_mapping) VALUES
@@ -10,7 +13,8 @@ INSERT INTO rswebhook.destination (name, url, events, body_mapping) VALUES
         {"to": "$.blocks[0].text.text", "from": "$.event"},
         {"to": "$.blocks[1].type", "from": "section"},
         {"to": "$.blocks[1].fields[*].type", "from": "mrkdwn"},
-        {"to": "$.blocks[1].fields[*].text", "from": "$.properties.items[*].name"}]');
+        {"to": "$.blocks[1].fields[*].text", "from": "$.properties.items[*].name"},
+        {"to": "$.blocks[1].fields[0].text", "from": "Nothing in it"}]');
 
 -- Discord: a webhook of a channel, with an embed
 INSERT INTO rswebhook.destination (name, url, events, body_mapping) VALUES
@@ -20,7 +24,7 @@ INSERT INTO rswebhook.destination (name, url, events, body_mapping) VALUES
         {"to": "$.embeds[0].title", "from": "$.properties.title"},
         {"to": "$.embeds[0].timestamp", "from": "$.timestamp"},
         {"to": "$.embeds[0].fields[*].name", "from": "$.properties.items[*].name"},
-        {"to": "$.embeds[0].fields[*].value", "from": "$.properties.items[*].price"}]');
+        {"to": "$.embeds[0].fields[*].value", "from": "$.properties.items[*].price.string()"}]');
 
 -- Microsoft Teams: a workflow that takes webhooks, with an Adaptive Card
 INSERT INTO rswebhook.destination (name, url, events, body_mapping) VALUES
@@ -34,7 +38,9 @@ INSERT INTO rswebhook.destination (name, url, events, body_mapping) VALUES
         {"to": "$.attachments[0].content.body[0].text", "from": "$.properties.title"},
         {"to": "$.attachments[0].content.body[1].type", "from": "FactSet"},
         {"to": "$.attachments[0].content.body[1].facts[*].title", "from": "$.properties.items[*].name"},
-        {"to": "$.attachments[0].content.body[1].facts[*].value", "from": "$.properties.items[*].price"}]');
+        {"to": "$.attachments[0].content.body[1].facts[*].value", "from": "$.properties.items[*].price.string()"},
+        {"to": "$.attachments[0].content.body[1].facts[0].title", "from": "Nothing in it"},
+        {"to": "$.attachments[0].content.body[1].facts[0].value", "from": "-"}]');
 
 -- PagerDuty: an alert of its Events API, for each of our own events by this name
 INSERT INTO rswebhook.destination (name, url, events, body_mapping) VALUES

@@ -171,6 +171,13 @@ CREATE TRIGGER send AFTER INSERT ON enriched_outbox FOR EACH ROW
 INSERT INTO enriched_outbox VALUES ('{"userId": "u1", "messageId": "o1"}'), ('{"event": "E"}');
 SELECT pg_temp.shown(event) FROM rswebhook.event ORDER BY id DESC LIMIT 2;
 SELECT error FROM rswebhook.delivery WHERE outcome = 'refused' ORDER BY event_id DESC LIMIT 1;
+-- and is not sent without what enrich adds, later on, whoever asks
+SELECT substring(error FROM '^trigger "[^:]*: event has neither'), count(*) FROM rswebhook.delivery v JOIN rswebhook.destination d ON d.id = v.destination_id
+    WHERE outcome = 'refused' AND d.name = 'enriched' AND error ~ 'has neither' GROUP BY 1 ORDER BY 1;
+SELECT rswebhook_replay_all('enriched', since => NULL, outcome => 'refused', error_like => error, dry_run => true)
+    FROM unnest(ARRAY['%has neither%', '%RudderStack%']) AS error;
+SELECT rswebhook_replay_all('enriched', since => NULL, outcome => 'refused', dry_run => true),
+       rswebhook_replay_all('enriched', since => NULL, outcome => NULL, error_like => '%has neither%', dry_run => true);
 -- what is refused stays
 SELECT * FROM enriched_outbox;
 DROP TABLE enriched_outbox;

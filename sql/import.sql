@@ -240,6 +240,66 @@ SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "{{ event.properties.to 
 SELECT url, allowed_hosts FROM rswebhook.destination WHERE name = 'template';
 DELETE FROM rswebhook.destination;
 
+-- Hosts that import has put there go with their URL, whatever that becomes; those of others stay, and are said
+SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "{{ event.properties.cb || https://Compare.example.com/crm }}"}', 'moved');
+SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "{{ event.properties.cb || https://hooks.example.com/crm }}"}', 'moved');
+SELECT xmin AS before FROM rswebhook.destination WHERE name = 'moved' \gset
+SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "{{ event.properties.cb || https://hooks.example.com/crm }}"}', 'moved');
+SELECT url, allowed_hosts, xmin = :'before' AS unchanged FROM rswebhook.destination WHERE name = 'moved';
+UPDATE rswebhook.destination SET allowed_hosts = '{mine.example.com,hooks.example.com}' WHERE name = 'moved';
+SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "{{ event.properties.cb || https://new.example.com/crm }}"}', 'moved');
+SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "{{ event.properties.cb || }}"}', 'moved');
+SELECT allowed_hosts FROM rswebhook.destination WHERE name = 'moved';
+SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "{{ event.properties.cb || https://new.example.com/crm }}"}', 'moved');
+SELECT not_mapped FROM rswebhook_import('{"webhookUrl": "https://new.example.com/crm"}', 'moved');
+SELECT url, allowed_hosts FROM rswebhook.destination WHERE name = 'moved';
+-- blanks are what they are to a template itself
+SELECT not_mapped FROM rswebhook_import(jsonb_build_object('webhookUrl', E'\u00a0{{\ufeffevent.properties.cb\u2003||\u00a0https://hooks.example.com/crm\u00a0}}\ufeff'), 'blanks');
+SELECT allowed_hosts FROM rswebhook.destination WHERE name = 'blanks';
+DELETE FROM rswebhook.destination;
+
+-- A name that none can have here gets RudderStack's id, wherever it stands and whatever is beside it
+SELECT count(*) AS times, t.name, t.imported, t.not_mapped FROM unnest(ARRAY['"Post"', '"CRM "', '" "', '""', 'null', NULL, to_jsonb(repeat('n', 64))::text]) WITH ORDINALITY AS list (given, n)
+    CROSS JOIN unnest(ARRAY[1, 2, 3]) AS places (places)
+    CROSS JOIN LATERAL (
+        SELECT i.name, i.id IS NOT NULL AS imported, i.not_mapped FROM rswebhook_import((
+            SELECT jsonb_agg(o.value) FROM (
+                SELECT ('{"id": "p' || n || '", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/p"}' || coalesce(', "name": ' || given, '') || '}')::jsonb AS value WHERE places IN (1, 2)
+                UNION ALL SELECT '{"id": "o1", "name": "Orders", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/o"}}' WHERE places IN (2, 3)
+                UNION ALL SELECT ('{"id": "p' || n || '", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/p"}' || coalesce(', "name": ' || given, '') || '}')::jsonb WHERE places = 3) o)) i) t
+    GROUP BY 2, 3, 4 ORDER BY t.name COLLATE "C", 4;
+SELECT name, url FROM rswebhook.destination ORDER BY name COLLATE "C";
+DELETE FROM rswebhook.destination;
+
+-- It is the one of its id, whatever either is called since, and never a second one
+\set one '{"id": "p1", "name": "Post office", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/p"}}'
+SELECT name, not_mapped FROM rswebhook_import(:'one');
+SELECT name, not_mapped FROM rswebhook_import(replace(:'one', 'Post office', 'Mail')::jsonb);
+SELECT name, not_mapped FROM rswebhook_import('[{"id": "p2", "name": "Post office", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/2"}},
+                                                {"id": "p1", "name": "Mail", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/p2"}}]');
+UPDATE rswebhook.destination SET name = 'Letters' WHERE name = 'Post office';
+SELECT name, not_mapped FROM rswebhook_import(replace(:'one', 'Post office', 'Mail')::jsonb);
+SELECT name, not_mapped FROM rswebhook_import('{"webhookUrl": "https://example.com/alone"}', 'Letters');
+SELECT name, not_mapped FROM rswebhook_import(:'one', 'Mail');
+UPDATE rswebhook.destination SET name = 'Mail' WHERE name = 'Letters';
+SELECT name, not_mapped FROM rswebhook_import(replace(:'one', 'Post office', 'Mail')::jsonb);
+SELECT name, url, enabled FROM rswebhook.destination ORDER BY id;
+DELETE FROM rswebhook.destination;
+
+-- Nothing is passed by, whatever it is wrapped in or lacks
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[{"id": "a", "name": "good", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}},
+    {"id": "b", "name": "no type", "config": {"webhookMethod": "POST"}}, {"id": "c", "name": "no config", "type": "WEBHOOK"}, {"id": "d", "name": "of another", "type": "S3", "config": {}},
+    {"id": "e", "name": "without type", "config": {"apiUrl": "https://example.com/", "auth": "noAuth", "method": "POST", "format": "JSON"}}]');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[{"destinations": [{"id": "m", "name": "m", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}]},
+    {"result": [{"id": "f", "name": "f", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}, {"id": "g", "name": "g", "config": {"webhookUrl": "https://example.com/"}}, {"id": "h", "name": "h", "type": "HTTP"}]}]');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"foo": {"destinations": [{"id": "i", "name": "i", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}, {"id": "j", "name": "j", "config": {}}]},
+    "destinations": [{"id": "k", "name": "k", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}],
+    "settings": {"config": {"retention": 5}, "list": [{"name": "x", "config": {"a": 1}}, "WEBHOOK"]}, "connections": [{"sourceId": "s", "destinationId": "k", "config": {"x": 1}}]}');
+-- neither true nor false is not enabled
+SELECT name, not_mapped FROM rswebhook_import('{"id": "l", "name": "text", "type": "WEBHOOK", "enabled": "false", "config": {"webhookUrl": "https://example.com/"}}');
+SELECT name, enabled FROM rswebhook.destination WHERE name IN ('text', 'good', 'k') ORDER BY name;
+DELETE FROM rswebhook.destination;
+
 -- Each makes the requests that its Config stands for
 CREATE FUNCTION pg_temp.comparable(request jsonb) RETURNS jsonb LANGUAGE sql AS $$
     SELECT request || jsonb_build_object('headers', (SELECT jsonb_object_agg(lower(h.key), h.value) FROM jsonb_each(request -> 'headers') h))
@@ -249,6 +309,14 @@ BEGIN
     RETURN pg_temp.comparable(CASE WHEN config IS NULL THEN rswebhook_transform(event, 'same') ELSE rswebhook_transform(event, config) END);
 EXCEPTION WHEN invalid_parameter_value THEN
     RETURN '"it cannot be made"';
+END $$;
+CREATE FUNCTION pg_temp.wired(config jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    said text := (SELECT i.not_mapped FROM rswebhook_import(config, 'same') i);
+    of_row jsonb := rswebhook.wire('{"type": "track"}'::jsonb, 'same'::text) -> 'headers';
+BEGIN
+    DELETE FROM rswebhook.destination;
+    RETURN CASE WHEN of_row - 'webhook-id' = rswebhook.wire('{"type": "track"}'::jsonb, config) -> 'headers' THEN of_row - 'webhook-id' ELSE of_row END;
 END $$;
 CREATE FUNCTION pg_temp.same(config jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -270,6 +338,8 @@ SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "PUT", "form
 SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "XML", "xmlRootKey": "order", "auth": "apiKeyAuth", "apiKeyName": "X-Key", "apiKeyValue": "k", "propertiesMapping": [{"to": "$.items[*].id", "from": "$.traits.list[*].sku"}], "headers": [{"to": "X-A", "from": "1"}, {"to": "X-A", "from": "2"}, {"to": "Content-Type", "from": "x"}, {"to": "X-U", "from": "$.userId"}, {"to": "X-M", "from": "$.missing"}, {"to": "", "from": "x"}]}');
 SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "JSON", "auth": "bearerTokenAuth", "bearerToken": "t", "isDefaultMapping": "yes", "headers": [{"to": "Authorization", "from": "own"}]}');
 SELECT pg_temp.same('{"apiUrl": "https://example.com/in", "method": "POST", "format": "JSON", "auth": "basicAuth", "username": "u", "password": "p", "headers": [{"to": "authorization", "from": "own"}]}');
+-- as what is no string is sent
+SELECT pg_temp.wired('{"webhookUrl": "https://example.com/in", "headers": [{"from": "X-A", "to": {"bb": [1, "a b", 2.50], "a": {}}}, {"from": "X-B", "to": true}, {"from": "X-C", "to": []}]}');
 -- in the same order, so that each takes the same out of the event, or fails
 SELECT pg_temp.same(config) FROM unnest(ARRAY[
     '{"webhookUrl": "{{ event.context.tenant || https://example.com/ }}", "webhookMethod": "{{ event.context.tenant || PUT }}", "headers": [{"from": "A", "to": "{{ event.context.tenant || h }}"}, {"from": "B", "to": "{{ event.context.tenant || g }}"}]}',

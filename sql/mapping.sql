@@ -58,6 +58,34 @@ SELECT body('$.items[*].kind', 'product'), body('$.items[*].kind', '$.event'), b
 SELECT body('$.i[*].t[*].name', '$.properties.items[*].tags[*]'), body('$.i[*].t', '$.properties.items[*].tags[*]'), body('$.i[*]', '$.properties.items[*].sku');
 SELECT body('$.i[*].id', '$.properties.items[?(@.qty)].sku'), body('$.i[*].id', '$.properties.items[*] ? (@.qty > 1).sku');
 
+-- how many there are is what the list in "from" says, whoever comes first; alone, one
+CREATE FUNCTION counted(items jsonb, VARIADIC pairs text[]) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT request(jsonb_build_object('propertiesMapping', (
+        SELECT jsonb_agg(jsonb_build_object('to', pairs[i], 'from', pairs[i + 1])) FROM generate_series(1, array_length(pairs, 1), 2) AS i)),
+        '{"type": "track", "userId": "u"}' || CASE WHEN items IS NULL THEN '{}' ELSE jsonb_build_object('items', items) END) -> 'body'
+$$;
+SELECT items, counted(items, '$.l[*].id', '$.items[*].s', '$.l[*].c', 'EUR') AS after,
+    counted(items, '$.l[*].c', 'EUR', '$.l[*].id', '$.items[*].s') AS before, counted(items, '$.l[*].u', '$.userId', '$.l[*].id', '$.items[?(@.s > 0)].s') AS path,
+    counted(items, '$.l[*].k', 'lit', '$.l[*].m[*].n', '$.items[*].s', '$.l[*].m[*].t', '$.items[*].t[*]') AS deep
+    FROM unnest(ARRAY['[{"s": 1, "t": [1, 2]}, {"s": 2, "t": []}]', '[{"s": 1}]', '[{}, null, {"s": 2}]', '[]', 'null', '5']::jsonb[]) AS items;
+SELECT counted('[{"s": 1}, {"s": null}]', '$.l[*].id', 'first', '$.l[*].id', '$.items[*].s') AS first, counted('[{"s": 1}, {"s": null}]', '$.l[*].id', '$.items[*].s', '$.l[*].id', 'last') AS last;
+-- a [*] at the end of "to" is the list itself
+SELECT items, counted(items, '$.l[*]', '$.items') AS whole, counted(items, '$.l[*]', '$.items[*]') AS each, counted(items, '$.l[*]', '$.items[*].s') AS one,
+    counted(items, '$.l[*]', '$.items[*].t[*]') AS lists, counted(items, '$.l[*].m[*]', '$.items[*].t') AS within
+    FROM unnest(ARRAY['[{"s": 1, "t": [1, 2]}, {"s": 2, "t": [3]}]', '[{"s": 1, "t": [1]}]', '[{"s": null}]', '[]', 'null', '5', '{"s": 1}']::jsonb[]) AS items;
+-- what ends in [*], a slice, .* or a name that is looked for everywhere is a list, of however many
+SELECT path, counted('[{"s": 1, "t": [1, 2]}, {"s": 2, "t": [3]}]', 'l', path) -> 'l' AS two, counted('[{"s": 1, "t": [1]}]', 'l', path) -> 'l' AS one,
+    counted('[]', 'l', path) -> 'l' AS none, counted(NULL, 'l', path) -> 'l' AS absent
+    FROM unnest(ARRAY['$.items[*]', ' $.items[*] ', '$.items[:-1]', '$.items[0:1]', '$.items[0,1]', '$.items[*].t[*]', '$.items[*].t[1:]', '$.items.*', '$.items[*].*', '$.*', '$..s', '$..t', '$.items..t', '$..[''s'']', '$..items[*]', '$.items[*][*]',
+    '$.items[*].s', '$.items[?(@.s > 0)]', '$.items[0]', '$.items[-1]', '$.items[*].t', '$..t.x']) AS path;
+SELECT counted('{"a": "v", "b": [1, [2]], "c": null}', 'l', '$.items.*') AS members, counted('[null, {"a": null}, [null]]', 'l', '$.items[*]', 'a', '$.items[*].a') AS nulls;
+-- as strings, of all that can be one, whatever the version
+SELECT counted('[{"s": 60.50, "t": [1, true]}, {"s": "x", "t": [null]}, {"s": null}]', '$.l[*].v', '$.items[*].s.string()', 'a', '$.items[*].t[*].string()', 'b', '$.items[0].s.string()', 'c', '$..s.string()', 'd', '$.none.string()');
+SELECT failure('{"propertiesMapping": [{"to": "l", "from": "$.items.string()"}]}', '{"items": [{"s": 1}]}'), request('{"headers": [{"to": "X-N", "from": "$.n.string()"}]}', '{"n": 5}') -> 'headers' AS headers;
+-- but a part of a URL's path is the first
+SELECT request('{"pathParams": [{"path": "$.items[*]"}, {"path": "$..a"}]}', '{"items": ["x", "y"], "b": {"a": 5}}') -> 'endpoint' AS endpoint;
+SELECT failure('{"propertiesMapping": [{"to": "l", "from": "$..a..b"}]}'), failure('{"headers": [{"to": "X-L", "from": "$.items[*]"}]}', '{"items": ["x"]}');
+
 -- nulls go, but not from arrays; what is empty is not sent
 SELECT request('{"isDefaultMapping": true}', '{"a": null, "b": {"c": null, "d": [null, {"e": null}]}, "f": [], "g": "", "constructor": 1, "fullPath": "/x", "header": {"x": "y"}, "statusCode": 200}');
 SELECT request('{"isDefaultMapping": false}'), request('{"propertiesMapping": []}'), request('{"propertiesMapping": [{"to": "", "from": "x"}, {"to": "a"}, {"from": "x"}, {"to": null, "from": "x"}]}');
@@ -224,3 +252,12 @@ DELETE FROM rswebhook.destination WHERE name IN ('mapped', 'plain form', 'own ty
 DROP OWNED BY mapping_reader;
 DROP ROLE mapping_reader;
 DROP FUNCTION refusal, failure, body, request;
+
+-- of names that differ in case, the later in the list is stored last, and sent
+INSERT INTO rswebhook.destination (name, url, header_mapping) VALUES ('cased', 'https://e.com/', '[{"to": "x-a", "from": "1"}, {"to": "X-A", "from": "2"}, {"to": "X-B", "from": "3"}, {"to": "x-b", "from": "4"}, {"to": "x-b", "from": "5"}]');
+SELECT rswebhook_transform('{"type": "track"}', 'cased'::text) -> 'headers' AS headers;
+DELETE FROM rswebhook.destination WHERE name = 'cased';
+
+-- slashes: a run becomes one, and two behind a colon
+SELECT url, rswebhook_transform('{}', jsonb_build_object('apiUrl', url, 'auth', 'noAuth', 'method', 'POST', 'format', 'JSON', 'pathParams', parts)) -> 'endpoint' AS endpoint
+    FROM unnest(ARRAY['https://e.com/go/https://other.example/x', 'https://e.com//a:///b//', 'https://e.com/a:/b:', 'https://e.com//', 'https://e.com/a//b?u=http://x//y']) AS url, unnest(ARRAY['[]', '[{"path": "p"}, {"path": ""}]']::jsonb[]) AS parts;

@@ -238,7 +238,7 @@ BEGIN
             JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid
         WHERE x.extname = 'rswebhook' AND p.proname IN
             ('rswebhook_pause', 'rswebhook_resume', 'rswebhook_cancel', 'rswebhook_cancel_all', 'rswebhook_replay', 'rswebhook_replay_all',
-             'worker_stats', 'worker_pid', 'workers', 'is_home', 'time_since', 'unusable', 'oldest_event')
+             'worker_stats', 'count_owed', 'tallies', 'tally_show', 'worker_pid', 'workers', 'is_home', 'time_since', 'unusable', 'oldest_event')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO regress_operator', function);
     END LOOP;

@@ -34,6 +34,7 @@
 #include "tables/home.h"
 #include "tables/tables.h"
 #include "transform/request.h"
+#include "worker/alerts.h"
 #include "worker/attempt.h"
 #include "worker/lanes.h"
 #include "worker/launcher.h"
@@ -253,6 +254,31 @@ define_security(void)
 							   check_secret_sources, NULL, NULL);
 }
 
+static void
+define_alerts(void)
+{
+	DefineCustomIntVariable("rswebhook.alert_interval",
+							"The least time between two alerts of one kind about one destination.",
+							"What comes again within it is counted, and told of together.",
+							&rswebhook_alert_interval,
+							5 * SECS_PER_MINUTE, 1, SECS_PER_DAY,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("rswebhook.alert_failures",
+							"After so many failed attempts in a row, a destination is told of as failing.",
+							NULL,
+							&rswebhook_alert_failures,
+							10, 1, 10000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("rswebhook.alert_queue_age",
+							"When an event has been owed for so long, that is told of.",
+							"With 0, it is not.",
+							&rswebhook_alert_queue_age,
+							SECS_PER_HOUR, 0, 365 * SECS_PER_DAY,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
 /* These can only be defined while preloading, and mean nothing otherwise. */
 static void
 define_processes(void)
@@ -279,6 +305,7 @@ define_settings(void)
 	define_sending();
 	define_delivery();
 	define_security();
+	define_alerts();
 	if (process_shared_preload_libraries_in_progress)
 		define_processes();
 	MarkGUCPrefixReserved("rswebhook");

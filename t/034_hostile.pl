@@ -105,7 +105,7 @@ query($node, q(
                 JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
             WHERE x.extname = 'rswebhook'
             AND p.proname IN ('rswebhook_send', 'rswebhook_pause', 'rswebhook_resume', 'rswebhook_cancel',
-                              'rswebhook_replay', 'rswebhook_cancel_all', 'rswebhook_replay_all', 'rswebhook_explain', 'find', 'balance', 'worker_stats', 'worker_pid', 'workers', 'is_home', 'time_since', 'unusable', 'filter_errors', 'oldest_event')
+                              'rswebhook_replay', 'rswebhook_cancel_all', 'rswebhook_replay_all', 'rswebhook_explain', 'find', 'balance', 'worker_stats', 'count_owed', 'tallies', 'tally_show', 'worker_pid', 'workers', 'is_home', 'time_since', 'unusable', 'filter_errors', 'oldest_event')
         LOOP
             EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO operator', VARIADIC ARRAY[function::text]);
         END LOOP;

@@ -26,7 +26,8 @@ my %ends = (
     retry_window => [ 0, '365 days' ],
     min_attempts => [ 1, 10000 ],
     breaker_failures => [ 0, 2147483647 ],
-    expires_after => [ undef, '36500 days' ]);
+    expires_after => [ undef, '36500 days' ],
+    disable_after => [ undef, '365 days' ]);
 my @good;
 foreach my $column (sort keys %ends)
 {

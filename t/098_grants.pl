@@ -38,9 +38,9 @@ my $grants = q{
 is(query($node, sprintf($grants, q{string_agg(DISTINCT grantee::regrole::text, ' ')}), 'hosted'),
     'pg_monitor', 'only monitoring has anything');
 is(query($node, sprintf($grants, q{string_agg(DISTINCT concat_ws(' ', name, privilege_type, is_grantable), E'\n' ORDER BY concat_ws(' ', name, privilege_type, is_grantable))}), 'hosted'),
-    join("\n", map { s/$/ f/r } 'function rswebhook.filter_errors() EXECUTE', 'function rswebhook.is_home() EXECUTE', 'function rswebhook.oldest_event() EXECUTE', 'function rswebhook.time_since(timestamp with time zone) EXECUTE',
+    join("\n", map { s/$/ f/r } 'function rswebhook.count_owed(integer) EXECUTE', 'function rswebhook.filter_errors() EXECUTE', 'function rswebhook.is_home() EXECUTE', 'function rswebhook.oldest_event() EXECUTE', 'function rswebhook.tallies() EXECUTE', 'function rswebhook.tally_show(bigint[],timestamp with time zone) EXECUTE', 'function rswebhook.time_since(timestamp with time zone) EXECUTE',
         'function rswebhook.unusable() EXECUTE', 'function rswebhook.worker_pid() EXECUTE', 'function rswebhook.worker_stats() EXECUTE',
-        'function rswebhook.workers() EXECUTE', 'relation rswebhook.status SELECT', 'schema rswebhook USAGE'),
+        'function rswebhook.workers() EXECUTE', 'relation rswebhook.alert SELECT', 'relation rswebhook.status SELECT', 'schema rswebhook USAGE'),
     'and no more than it needs');
 cmp_ok(query($node, sprintf($grants =~ s/<> owner/= owner/r, 'count(DISTINCT name)'), 'hosted'), '>', 60, 'of all there is');
 
@@ -96,6 +96,7 @@ is(query($node, q{SET search_path = pg_catalog; SELECT count(*) FROM pg_depend A
 query($node, q{
     INSERT INTO rswebhook.destination (name, url, paused) VALUES ('d', 'http://127.0.0.1:9/', true);
     SELECT rswebhook_send('{"type": "track"}'::jsonb, 'd'::text), rswebhook_cancel_all('d'::text), rswebhook_replay_all('d'::text, '2020-01-01'::timestamptz), rswebhook_cancel(0), rswebhook_explain(0), rswebhook.find(since => now()), rswebhook_adopt();
+    SELECT rswebhook.raise_alert('settings', 0, 'it does not fit'), rswebhook.clear_alert('settings', 0), rswebhook.look_for_alerts(0);
     SELECT * FROM rswebhook_import('[{"destinations": [{"id": "a", "name": "w", "type": "WEBHOOK", "enabled": true, "config": {"webhookUrl": "{{ event.x || https://example.com/ }}", "headers": [{"from": "A", "to": "env.B"}], "consentManagement": {"web": [{"provider": "p", "consents": [{"consent": "c"}]}]}}},
         {"id": "b", "name": "w", "type": "HTTP", "transformation": {"id": "t"}, "config": {"apiUrl": "https://example.com/", "auth": "basicAuth", "username": "u", "headers": [{"to": "A", "from": "$.b"}], "eventFilteringOption": "whitelistedEvents", "whitelistedEvents": [{"eventName": "e"}]}}]},
         {"connections": [{"sourceId": "s", "destinationId": "a"}]}, {"sources": [{"id": "s", "type": "Javascript"}]}]'::jsonb);

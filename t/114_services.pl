@@ -53,6 +53,26 @@ is($body{discord}{embeds}[0]{title}, $order{properties}{title}, 'and its title, 
 is($body{teams}{attachments}[0]{content}{'$schema'}, 'http://adaptivecards.io/schemas/adaptive-card.json', "Teams' card");
 is($body{pagerduty}{payload}{severity}, 'error', "PagerDuty's severity, where the event has none");
 
+# They take an order whatever is in it, and prices that are numbers
+my @items = ({ name => 'Boots', price => 60.5 }, { name => 'Laces', price => 2 });
+my %of = (
+    none => {}, empty => { items => [] }, null => { items => undef }, one => { items => [ $items[0] ] }, two => { items => \@items },
+    bare => { items => [ {}, { name => 'Laces' } ] });
+
+foreach my $what (sort keys %of)
+{
+    my %event = (%order, messageId => $what, properties => { title => 'Order', %{ $of{$what} } });
+
+    query($node, sprintf 'SELECT rswebhook_send(%s)', RswebhookTest::quote_literal(JSON::PP->new->ascii->encode(\%event)));
+}
+ok(wait_until_sent($node), 'orders of all sizes are sent');
+is(query($node, q{SELECT string_agg(DISTINCT concat_ws(' ', d.name, e.event::jsonb ->> 'messageId', v.status, v.response_body), ', ')
+        FROM rswebhook.delivery AS v JOIN rswebhook.event AS e ON e.id = event_id JOIN rswebhook.destination AS d ON d.id = destination_id
+        WHERE outcome <> 'delivered' AND NOT (d.name <> 'slack' AND e.event::jsonb ->> 'messageId' = 'bare')}), '', 'and each is taken');
+my ($two) = grep { $_->{target} =~ m{/as/teams} && $_->{body} =~ /60\.5/ && $_->{body} =~ /Laces/ && $_->{body} !~ /EUR/ } $receiver->requests;
+is_deeply(JSON::PP->new->decode($two->{body})->{attachments}[0]{content}{body}[1]{facts},
+    [ { title => 'Boots', value => '60.5' }, { title => 'Laces', value => '2' } ], 'with nothing but what is in it');
+
 # A key of PagerDuty's is a secret that an answer may repeat
 is(query($node, q{SELECT bool_or(response_body LIKE '%0123456789abcdef%') FROM rswebhook.delivery}), 'f', 'no key in what was answered');
 

@@ -232,6 +232,12 @@ foreach my $case (
         query($node, 'REVOKE ALL ON hidden FROM writer; TRUNCATE rswebhook.delivery');
     }
 }
+# nor by the plans of our own statements
+query($node, q{CREATE OR REPLACE TRIGGER send AFTER INSERT ON hidden FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('event=ev', 'destination_column=target');
+    GRANT INSERT (id) ON hidden TO writer});
+(undef, undef, $err) = $node->psql('postgres', q{SET ROLE writer; SET debug_print_plan = on; SET debug_print_rewritten = on; SET debug_print_parse = on;
+    SET client_min_messages = log; INSERT INTO hidden (id) VALUES (1)});
+is(scalar(() = $err =~ /LOG:\s+(?:plan|rewritten parse tree|parse tree):/g), 3, 'and shows no plan but that of the write itself');
 # likewise where our own tables are at fault
 query($node, q{
     CREATE OR REPLACE TRIGGER send AFTER INSERT ON hidden FOR EACH ROW EXECUTE FUNCTION rswebhook_outbox('event=ev', 'destination=there', 'on_error=raise');

@@ -139,6 +139,12 @@ is(scalar(my @both = split / /, $tested->{headers}{'webhook-signature'}), 2, 'si
 is(page('c7', "SELECT saas.replay('all', $own)"), 1, 'an event of its own is replayed');
 ok(wait_until_sent($node), 'and sent');
 
+page('c7', q{SELECT saas.rotate_secret('orders')}) foreach 1 .. 10;
+page('c7', q{SELECT saas.test('orders')});
+ok(wait_until_sent($node), 'after more changes of the secret');
+($tested) = (grep { $_->{body} =~ /Webhook Test/ } $receiver->requests_to('/c7/orders'))[-1];
+is(scalar(@both = split / /, $tested->{headers}{'webhook-signature'}), 8, 'all that are in force sign');
+
 page('c7', q{SELECT saas.change_endpoint('all', enabled => false)});
 is(backend(q{SELECT saas.send('c7', '{"type": "track", "event": "Cart Viewed"}')}), 0, 'an endpoint that is off gets nothing');
 page('c7', q{SELECT saas.change_endpoint('all', enabled => true, url => '} . $receiver->url('/status/404') . q{', events => '{Cart Viewed}')});
@@ -169,11 +175,11 @@ is(page('c9', q{SELECT count(*) FROM saas.my_deliveries('again')}), 0, "shows no
 # ---------------------------------------------------------------------
 # Usage
 # ---------------------------------------------------------------------
-is(backend(q{SELECT concat_ws(' ', attempts, delivered, given_up) FROM saas.usage WHERE tenant = 'c7'}), '7 6 1', 'what was sent for a customer today');
+is(backend(q{SELECT concat_ws(' ', attempts, delivered, given_up) FROM saas.usage WHERE tenant = 'c7'}), '8 7 1', 'what was sent for a customer today');
 backend('SELECT saas.keep_usage()');
 query($node, q{DELETE FROM rswebhook.delivery WHERE destination_id = rswebhook.destination_id('c7/orders')});
 backend('SELECT saas.keep_usage()');
-is(page('c7', q{SELECT concat_ws(' ', attempts, delivered, given_up) FROM saas.my_usage}), '7 6 1', 'is kept when the deliveries have gone, and shown to it');
+is(page('c7', q{SELECT concat_ws(' ', attempts, delivered, given_up) FROM saas.my_usage}), '8 7 1', 'is kept when the deliveries have gone, and shown to it');
 is(page('c8', q{SELECT concat_ws(' ', attempts, delivered, given_up) FROM saas.my_usage}), '2 2 0', 'each its own');
 
 # ---------------------------------------------------------------------

@@ -84,12 +84,12 @@ add_destination($node, 'shop', $receiver->url('/'));
 cmp_ok(query($node, 'SELECT id FROM rswebhook.destination'), '>', $before[0], 'a number of which there is history is not given again');
 is(query($node, q{SELECT count(*) FROM rswebhook.find() WHERE destination = 'shop'}), '0', 'so a new destination has nothing of an old one');
 ok(wait_for_query($node, "SELECT outcome FROM rswebhook.delivery WHERE event_id = $id ORDER BY started_at DESC LIMIT 1", 'aborted'), 'what was owed is given up');
-query($node, q{TRUNCATE rswebhook.destination, rswebhook.queue, rswebhook.event, rswebhook.delivery, rswebhook.message, rswebhook.breaker,
-    rswebhook.trusted, rswebhook.floor RESTART IDENTITY});
+query($node, q{TRUNCATE rswebhook.destination, rswebhook.queue, rswebhook.event, rswebhook.delivery, rswebhook.message, rswebhook.tally,
+    rswebhook.untallied, rswebhook.alert, rswebhook.breaker, rswebhook.trusted, rswebhook.floor RESTART IDENTITY});
 add_destination($node, 'shop', $receiver->url('/'));
 is(query($node, 'SELECT id FROM rswebhook.destination'), '1', 'of which there is none it is');
 goes('restarted', 'restarted');
-is(query($node, q{SELECT pending, retrying, delivered, last_error FROM rswebhook.status}), '0|0|1|', 'and its status is its own');
+ok(wait_for_query($node, q{SELECT pending, retrying, delivered, last_error FROM rswebhook.status}, '0|0|1|'), 'and its status is its own');
 
 done_testing();
 

@@ -226,8 +226,12 @@ DECLARE
     secret text := public.rswebhook_generate_secret();
 BEGIN
     UPDATE rswebhook.destination d
-        SET signing_secrets = jsonb_build_array(secret,
-            jsonb_build_object('secret', d.signing_secrets ->> 0, 'expires_at', now() + least(keep_old, '30 days')))
+        SET signing_secrets = jsonb_build_array(secret) || (
+            SELECT jsonb_agg(CASE WHEN jsonb_typeof(old) = 'object' THEN old ELSE
+                jsonb_build_object('secret', old, 'expires_at', now() + least(greatest(keep_old, '0'), '30 days')) END ORDER BY n)
+            FROM jsonb_array_elements(d.signing_secrets) WITH ORDINALITY AS o (old, n)
+            -- those of earlier changes sign until their own end; eight are all that there may be
+            WHERE n < 8 AND (jsonb_typeof(old) <> 'object' OR (old ->> 'expires_at')::timestamptz > now()))
         WHERE d.id = (saas.mine(rotate_secret.name)).id;
     RETURN secret;
 END

@@ -229,9 +229,9 @@ accept_named(const char *name, const NamedDestination *dest, int *count, Refusal
 }
 
 Taker *
-accept_takers(Jsonb *event, const Sender *sender, int *count)
+accept_takers(Jsonb *event, bool alert, const Sender *sender, int *count)
 {
-	Taker	   *takers = destination_takers(event, count);
+	Taker	   *takers = destination_takers(event, alert, count);
 	int			ntakers = *count;
 
 	if (sender->everywhere)

@@ -33,6 +33,7 @@ typedef struct SendOptions
 	const Interval *expires_after;	/* NULL: the destination's own */
 	const Interval *deduplicate;	/* likewise */
 	Enrichment	enrich;
+	bool		alert;			/* it is about ourselves */
 } SendOptions;
 
 /*
@@ -54,7 +55,7 @@ extern bool accept_sender(const char *name, const Sender *sender, NamedDestinati
 
 /* Who takes it: the one that accept_sender() has found, or all to which this role may send. */
 extern Taker *accept_named(const char *name, const NamedDestination *dest, int *count, Refusal *refusal);
-extern Taker *accept_takers(Jsonb *event, const Sender *sender, int *count);
+extern Taker *accept_takers(Jsonb *event, bool alert, const Sender *sender, int *count);
 
 /* When it is sent, and of SendOptions, as rswebhook.queue has them; 0 for null. */
 typedef struct Times

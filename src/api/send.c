@@ -66,7 +66,7 @@ send_prepare(const Sending *sending, Datum event, const SendOptions *options, Pr
 		!accept_times(options, sending->now, &prepared->times, refusal))
 		return false;
 	if (options->destination == NULL)
-		prepared->takers = accept_takers(prepared->checked, &sending->sender, &prepared->count);
+		prepared->takers = accept_takers(prepared->checked, options->alert, &sending->sender, &prepared->count);
 	else
 		prepared->takers = accept_named(options->destination, &dest, &prepared->count, refusal);
 	return (options->destination == NULL || prepared->takers != NULL) &&
@@ -126,22 +126,18 @@ read_options(FunctionCallInfo fcinfo, SendOptions *options, TimestampTz *deliver
 		options->enrich = PG_GETARG_BOOL(6) ? ENRICH_YES : ENRICH_NO;
 }
 
-SQL_FUNCTION(rswebhook_send);
-
-Datum
-rswebhook_send(PG_FUNCTION_ARGS)
+/* The event's id, or null if no destination takes it. */
+static Datum
+send_one(FunctionCallInfo fcinfo, const char *what, const SendOptions *options)
 {
-	SendOptions options = {0};
-	TimestampTz deliver_after;
 	Sending		sending;
 	Prepared	prepared;
 	Refusal		refusal;
 	int64		id;
 
-	read_options(fcinfo, &options, &deliver_after);
-	send_begin(&sending, "rswebhook_send()", fcinfo->flinfo->fn_oid, GetUserId(), false);
+	send_begin(&sending, what, fcinfo->flinfo->fn_oid, GetUserId(), false);
 	MemoryContextSwitchTo(sending.each);
-	if (!send_prepare(&sending, PG_GETARG_DATUM(0), &options, &prepared, &refusal))
+	if (!send_prepare(&sending, PG_GETARG_DATUM(0), options, &prepared, &refusal))
 		refusal_report(&refusal, ERROR, NULL);
 	id = send_store(&sending, &prepared);
 	MemoryContextSwitchTo(sending.context);
@@ -149,6 +145,29 @@ rswebhook_send(PG_FUNCTION_ARGS)
 	if (id == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(id);
+}
+
+SQL_FUNCTION(rswebhook_send);
+
+Datum
+rswebhook_send(PG_FUNCTION_ARGS)
+{
+	SendOptions options = {0};
+	TimestampTz deliver_after;
+
+	read_options(fcinfo, &options, &deliver_after);
+	return send_one(fcinfo, "rswebhook_send()", &options);
+}
+
+SQL_FUNCTION(rswebhook_send_alert);
+
+/* An event about ourselves, never null. */
+Datum
+rswebhook_send_alert(PG_FUNCTION_ARGS)
+{
+	const SendOptions options = {.alert = true};
+
+	return send_one(fcinfo, "rswebhook.send_alert()", &options);
 }
 
 /* The array itself, or RudderStack's object with one; NULL: neither. */
@@ -257,7 +276,7 @@ rswebhook_notify_worker(PG_FUNCTION_ARGS)
 
 	slots_warn_undelivered();
 	wake_note_changed();
-	wake_note_queued(&(QueuedRange) {destination, ALL_SHARES, first, last, false}, NO_SHARE_MAP);
+	wake_note_queued(&(QueuedRange) {destination, ALL_SHARES, first, last, 0, false}, NO_SHARE_MAP);
 	PG_RETURN_VOID();
 }
 

@@ -40,7 +40,9 @@ static Target targets[] = {
 	[SINK_EVENT] = {.name = "event", .columns = columns_of_event, .ncolumns = EVENT_COLUMNS},
 	[SINK_QUEUE] = {.name = "queue", .columns = columns_of_queue, .ncolumns = QUEUE_COLUMNS},
 	[SINK_HOME] = {.name = "home", .columns = columns_of_home, .ncolumns = HOME_COLUMNS},
-	[SINK_DELIVERY] = {.name = "delivery", .columns = columns_of_delivery, .ncolumns = DELIVERY_COLUMNS}
+	[SINK_DELIVERY] = {.name = "delivery", .columns = columns_of_delivery, .ncolumns = DELIVERY_COLUMNS},
+	[SINK_ALERT] = {.name = "alert", .columns = columns_of_alert, .ncolumns = ALERT_COLUMNS},
+	[SINK_UNTALLIED] = {.name = "untallied", .columns = columns_of_untallied, .ncolumns = UNTALLIED_COLUMNS}
 };
 
 /* Looked up once, and again after any change of these or of a target. */

@@ -16,7 +16,7 @@
 /* The tables that senders write to. */
 typedef enum SinkTable
 {
-	SINK_EVENT, SINK_QUEUE, SINK_HOME, SINK_DELIVERY
+	SINK_EVENT, SINK_QUEUE, SINK_HOME, SINK_DELIVERY, SINK_ALERT, SINK_UNTALLIED
 } SinkTable;
 
 typedef struct Target Target;

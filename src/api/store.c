@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "replication/logicalworker.h"
@@ -39,7 +40,9 @@
 #include "shmem/wake.h"
 #include "tables/home.h"
 #include "tables/rows.h"
+#include "tables/statement.h"
 #include "tables/tables.h"
+#include "tables/tally_counts.h"
 
 /* What this session knows until one of the tables has changed (sink_changes()). */
 static bool home_written;		/* it has ours, by a transaction that committed */
@@ -118,14 +121,17 @@ write_home(void)
 	wake_note_changed();		/* the worker has waited for it */
 }
 
-/* key: what decides on the row's part; map: by which the taker has so many. */
+/*
+ * key: what decides on the row's part; map: by which the taker has so many; rows: 1, or 0
+ * if it is to be looked at.
+ */
 static void
-note_queued(const Taker *taker, int64 event_id, int64 key, ShareMap map)
+note_queued(const Taker *taker, int64 event_id, int64 key, ShareMap map, int rows)
 {
 	int			share = share_of(taker->destination_id, share_part(key, taker->parts),
 								 rswebhook_workers);
 
-	wake_note_queued(&(QueuedRange) {taker->destination_id, SHARE_BIT(share), event_id, event_id, false},
+	wake_note_queued(&(QueuedRange) {taker->destination_id, SHARE_BIT(share), event_id, event_id, rows, false},
 					 map);
 }
 
@@ -425,7 +431,7 @@ queue_for(Store *store, int64 id, const Prepared *prepared, const Taker *takers,
 		if (times->expires_at != NO_TIME)
 			sink_row_set(&row, QUEUE_EXPIRES_AT, TimestampTzGetDatum(times->expires_at));
 		sink_insert(&store->queue, &row, store->many);
-		note_queued(&takers[i], id, keyed ? hash : id, map);
+		note_queued(&takers[i], id, keyed ? hash : id, map, times->deliver_after == NO_TIME);
 	}
 }
 
@@ -447,7 +453,23 @@ store_add(Store *store, const Prepared *prepared)
 	return id;
 }
 
-/* So rarely that it is a statement. */
+static void
+tally_refused(int32 destination_id, TimestampTz now)
+{
+	Datum		id = Int32GetDatum(destination_id);
+	Datum		what = Int16GetDatum(TALLY_REFUSED);
+	Datum		one = Int32GetDatum(1);
+	NewRow		row;
+
+	sink_row_clear(&row);
+	sink_row_set(&row, UNTALLIED_AT, TimestampTzGetDatum(now));
+	sink_row_set(&row, UNTALLIED_DESTINATION_IDS, statement_array(&id, 1, INT4OID));
+	sink_row_set(&row, UNTALLIED_WHATS, statement_array(&what, 1, INT2OID));
+	sink_row_set(&row, UNTALLIED_COUNTS, statement_array(&one, 1, INT4OID));
+	sink_insert_by_statement(SINK_UNTALLIED, &row);
+}
+
+/* So rarely that these are statements. */
 void
 store_refused(int64 event_id, int32 destination_id, TimestampTz now, const char *reason)
 {
@@ -464,4 +486,22 @@ store_refused(int64 event_id, int32 destination_id, TimestampTz now, const char 
 	for (int i = 0; i < DELIVERY_COLUMNS; i++)
 		row.nulls[i] = nulls[i] ? 'n' : ' ';
 	sink_insert_by_statement(SINK_DELIVERY, &row);
+	tally_refused(destination_id, now);
+}
+
+/* A worker makes one of what many have noted, and tells of it. */
+void
+store_alert_refused(int64 event_id, int32 destination_id)
+{
+	NewRow		row;
+
+	sink_row_clear(&row);
+	sink_row_set(&row, ALERT_KIND, CStringGetTextDatum("event refused"));
+	sink_row_set(&row, ALERT_DESTINATION_ID, Int32GetDatum(destination_id));
+	if (event_id != 0)
+		sink_row_set(&row, ALERT_EVENT_ID, Int64GetDatum(event_id));
+	sink_row_set(&row, ALERT_MESSAGE,
+				 CStringGetTextDatum("what a trigger was to send could not be queued; rswebhook.delivery says why"));
+	sink_insert_by_statement(SINK_ALERT, &row);
+	wake_note_changed();
 }

@@ -52,4 +52,7 @@ extern int64 store_add(Store *store, const Prepared *prepared);
  */
 extern void store_refused(int64 event_id, int32 destination_id, TimestampTz now, const char *reason);
 
+/* Of which somebody is to be told. */
+extern void store_alert_refused(int64 event_id, int32 destination_id);
+
 #endif							/* RSWEBHOOK_STORE_H */

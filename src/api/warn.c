@@ -249,6 +249,7 @@ typedef struct Record
 	TimestampTz now;
 	const char *reason;
 	Finding		finding;
+	bool		alert;			/* somebody is to be told */
 } Record;
 
 static int32
@@ -287,6 +288,8 @@ write_record(void *arg)
 	int32		id = id_of(record);
 
 	store_refused(event_id, id, record->now, text_of(record, id));
+	if (record->alert)
+		store_alert_refused(event_id, id);
 }
 
 /* What was wrong may be so with the record, too: then with less of it. */
@@ -300,9 +303,10 @@ write_what_can_be(Record *record)
 	{
 		if (without_event)
 			record->event = (Datum) 0;
-		for (int i = 0; i < lengthof(findings); i++)
+		for (int i = 0; i < 2 * lengthof(findings); i++)
 		{
-			record->finding = findings[i];
+			record->finding = findings[i / 2];
+			record->alert = i % 2 == 0;
 			if (warn_try(write_record, record, &ignored))
 				return;
 		}

@@ -29,6 +29,14 @@ as_role_begin(AsRole *before, Oid role)
 						   SECURITY_RESTRICTED_OPERATION);
 	set_for_now("search_path", "pg_catalog, pg_temp");
 	set_for_now("row_security", "off");
+
+	/* a plan has the values, for the eyes of whoever set this */
+	if (Debug_print_plan)
+		set_for_now("debug_print_plan", "off");
+	if (Debug_print_rewritten)
+		set_for_now("debug_print_rewritten", "off");
+	if (Debug_print_parse)
+		set_for_now("debug_print_parse", "off");
 }
 
 void

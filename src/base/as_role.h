@@ -20,8 +20,8 @@ typedef struct AsRole
 } AsRole;
 
 /*
- * From begin to end, in a security-restricted context, with our search_path and
- * without row security: as a worker's statements are run.  After an error no end is needed.
+ * From begin to end, in a security-restricted context, with our search_path, without row
+ * security, and with no plan shown to anybody: as a worker's statements are run.  After an error no end is needed.
  */
 extern void as_role_begin(AsRole *before, Oid role);
 extern void as_role_end(const AsRole *before);

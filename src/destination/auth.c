@@ -233,6 +233,9 @@ auth_header_value(const DestinationAuth *auth, const char *secret)
 	return NULL;
 }
 
+/* Of a letter of either case. */
+#define LETTER(c)	(UINT32_C(1) << ((c) & 31))
+
 static bool
 has_at(const char *text, int len, const char *word)
 {
@@ -253,12 +256,16 @@ auth_is_header(const DestinationAuth *auth, const char *name, int len)
 		"auth", "cookie", "credential", "hmac", "jwt", "key", "pass", "secret", "session",
 		"sig", "token"
 	};
+	static const uint32 initials = LETTER('a') | LETTER('c') | LETTER('h') | LETTER('j') | LETTER('k') |
+		LETTER('p') | LETTER('s') | LETTER('t');
 
 	if (auth->header != NULL &&
 		header_names_equal(name, len, auth->header, strlen(auth->header)))
 		return true;
 	for (int at = 0; at < len; at++)
 	{
+		if ((LETTER(name[at]) & initials) == 0)
+			continue;
 		for (int i = 0; i < lengthof(words); i++)
 		{
 			if ((name[at] | 0x20) == words[i][0] && has_at(name + at, len - at, words[i]))

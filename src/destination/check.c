@@ -83,6 +83,7 @@ static const struct
 	{"breaker_failures", 0, PG_INT32_MAX, "0 or more", NULL},
 	{"deduplicate", 1, MAX_WINDOW_US, "greater than 0 and at most 365 days", "Null stands for not at all."},
 	{"expires_after", 1, MAX_LIFETIME_US, "greater than 0 and at most 36500 days", "Null stands for never."},
+	{"disable_after", 1, MAX_WINDOW_US, "greater than 0 and at most 365 days", "Null stands for never."},
 };
 
 static bool

@@ -509,7 +509,7 @@ find_named(const Integrations *said, int *count)
 }
 
 Taker *
-destination_takers(Jsonb *event, int *count)
+destination_takers(Jsonb *event, bool alert, int *count)
 {
 	FilteredEvent filtered;
 	Integrations said;
@@ -526,7 +526,7 @@ destination_takers(Jsonb *event, int *count)
 	named = find_named(&said, &nnamed);
 	if (!said.allowed && nnamed == 0)
 		return NULL;
-	filter_read_event(event, &filtered);
+	filter_read_event(event, alert, &filtered);
 	filters_ask(directory.filters, &filtered, ask_filter, &asking);
 	qsort(asking.ids, asking.count, sizeof(int32), compare_named);
 	takers = palloc_extended(Max(asking.count, 1) * sizeof(Taker), MCXT_ALLOC_HUGE);

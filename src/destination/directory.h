@@ -27,9 +27,9 @@ typedef struct Taker
 
 /*
  * Those that take an event on their own account and may have it on the event's, by
- * their ids.  In the current memory context.
+ * their ids; alert: it is about ourselves.  In the current memory context.
  */
-extern Taker *destination_takers(Jsonb *event, int *count);
+extern Taker *destination_takers(Jsonb *event, bool alert, int *count);
 
 /* Those that cannot be used; problem: why. */
 typedef void (*DestinationUnusable) (int32 id, const char *problem, void *arg);

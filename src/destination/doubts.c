@@ -94,9 +94,9 @@ forbidden_sources(const DestinationFields *fields)
 	return doubts;
 }
 
-/* Those of RudderStack, which others may be beside. */
+/* Those of RudderStack, which others may be beside, and that of alerts. */
 static const char *const known_types[] = {
-	"identify", "track", "page", "screen", "group", "alias", "merge", "extract", "record"
+	"identify", "track", "page", "screen", "group", "alias", "merge", "extract", "record", "rswebhook.alert"
 };
 
 /* A type that is nearly one of these.  As they are compared, without blanks around it. */

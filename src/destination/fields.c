@@ -86,7 +86,8 @@ static const struct
 	{"retry_window", INTERVALOID, true, "'3 h'", 0},
 	{"min_attempts", INT4OID, true, "3", 0},
 	{"breaker_failures", INT4OID, true, "16", 0},
-	{"expires_after", INTERVALOID, false, NULL, 0}
+	{"expires_after", INTERVALOID, false, NULL, 0},
+	{"disable_after", INTERVALOID, false, NULL, 0}
 };
 
 /* How a column is made anew.  One that has no default is filled before it is used. */

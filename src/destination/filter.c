@@ -62,18 +62,26 @@ string_of(Jsonb *event, const char *key)
 	return pnstrdup(value.val.string.val, value.val.string.len);
 }
 
+/* The type of events about ourselves, as filters have it; nobody else's is of that type. */
+static const char alert_type[] = "rswebhook.alert";
+
 void
-filter_read_event(Jsonb *event, FilteredEvent *read)
+filter_read_event(Jsonb *event, bool alert, FilteredEvent *read)
 {
 	char	   *type = string_of(event, "type");
 
 	*read = (FilteredEvent) {
 		.event = event,
+		.alert = alert,
 		.type = type == NULL ? NULL : fold_type(type, strlen(type)),
 		.name = string_of(event, "event"),
 		.denied = consent_denied(event)
 	};
-	read->is_track = read->type != NULL && strcmp(read->type, "track") == 0;
+	read->is_track = alert || (read->type != NULL && strcmp(read->type, "track") == 0);
+	if (alert)
+		read->type = pstrdup(alert_type);
+	else if (read->type != NULL && strcmp(read->type, alert_type) == 0)
+		read->type = NULL;
 }
 
 /* ---------------------------------------------------------------------
@@ -104,6 +112,26 @@ add_names(StringInfo data, const Row *row, const char *column, bool fold)
 	return count;
 }
 
+/* Adds the types; with that of alerts among them, no other one counts. */
+static int
+add_types(StringInfo data, const Row *row)
+{
+	int			count = add_names(data, row, "types", true);
+	const char *type = data->data;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (strcmp(type, alert_type) == 0)
+		{
+			resetStringInfo(data);
+			appendBinaryStringInfo(data, alert_type, sizeof(alert_type));
+			return 1;
+		}
+		type = filter_next_name(type);
+	}
+	return count;
+}
+
 /* Adds a value where it is aligned; -1: there is none. */
 static int
 add_value(StringInfo data, const void *value)
@@ -127,7 +155,7 @@ filter_read(const Row *row)
 	StaticAssertStmt(offsetof(Filter, data) == MAXALIGN(offsetof(Filter, data)),
 					 "data of a filter is not aligned");
 	initStringInfo(&data);
-	head.ntypes = add_names(&data, row, "types", true);
+	head.ntypes = add_types(&data, row);
 	head.nevents = add_names(&data, row, "events", false);
 	head.nexcluded = add_names(&data, row, "excluded_events", false);
 	head.path = add_value(&data, fields_jsonpath(row, "filter"));
@@ -240,7 +268,8 @@ static bool
 takes_name(const Filter *filter, const FilteredEvent *event)
 {
 	const char *names = filter->data;
-	bool		type = is_listed(event->type, &names, filter->ntypes, false) || filter->ntypes < 0;
+	bool		type = is_listed(event->type, &names, filter->ntypes, false) ||
+		(filter->ntypes < 0 && !event->alert);
 	bool		name = is_listed(event->name, &names, filter->nevents, true) || filter->nevents < 0;
 	bool		excluded = is_listed(event->name, &names, filter->nexcluded, true);
 

@@ -36,11 +36,13 @@ typedef struct FilteredEvent
 	Jsonb	   *event;
 	char	   *type;			/* trimmed, lower case */
 	char	   *name;
+	bool		alert;			/* about ourselves: for those only that ask for such */
 	bool		is_track;		/* which alone is filtered by its name */
 	Denied	   *denied;
 } FilteredEvent;
 
-extern void filter_read_event(Jsonb *event, FilteredEvent *read);
+/* alert: it is about ourselves, and of that type whatever it says */
+extern void filter_read_event(Jsonb *event, bool alert, FilteredEvent *read);
 
 /* In the current memory context.  May fail if the row is damaged. */
 extern Filter *filter_read(const Row *row);

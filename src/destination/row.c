@@ -203,6 +203,7 @@ read_fixed(Destination *dest, const Row *row)
 	dest->breaker_failures = (int) row_number(row, "breaker_failures");
 	dest->expires_after_us = (int64) row_number(row, "expires_after");
 	dest->once_us = (int64) row_number(row, "deduplicate");
+	dest->disable_after_us = (int64) row_number(row, "disable_after");
 }
 
 void

@@ -15,7 +15,7 @@
 #include "tables/values.h"
 #include "transform/values.h"
 
-/* The longest retry_window and deduplicate, 365 days. */
+/* The longest retry_window, deduplicate and disable_after, 365 days. */
 #define MAX_WINDOW_US	(365.0 * USECS_PER_DAY)
 
 /* What an HTTP status means to a destination that has a view of its own. */
@@ -97,6 +97,7 @@ typedef struct Destination
 	int			breaker_failures;	/* 0: no breaker */
 	int64		expires_after_us;	/* 0: never */
 	int64		once_us;		/* its column deduplicate; 0: null */
+	int64		disable_after_us;	/* 0: never */
 } Destination;
 
 #endif							/* RSWEBHOOK_DESTINATION_VALUES_H */

@@ -147,6 +147,7 @@ verdict_decide(const HttpAnswer *answer, const Destination *destination,
 	verdict->kind = meaning(answer, destination);
 	verdict->signal = signal_of(answer, verdict->kind);
 	verdict->timed_out = answer->timed_out;
+	verdict->gone = answer->answered && answer->status == 410 && verdict->kind == VERDICT_ABORTED;
 
 	if (answer->error)
 		strlcpy(verdict->reason, answer->error, sizeof(verdict->reason));

@@ -28,6 +28,7 @@ typedef struct Verdict
 	VerdictKind kind;
 	VerdictSignal signal;
 	bool		pause;			/* pause the destination */
+	bool		gone;			/* 410, which may be for good */
 	bool		timed_out;		/* the attempt's time was over, and nothing had come */
 	Instant		retry_at;		/* of VERDICT_RETRY */
 	TimestampTz first_attempt_at;	/* likewise, for its row; the caller's affair */
@@ -41,6 +42,9 @@ typedef struct Verdict
 extern void verdict_decide(const HttpAnswer *answer, const Destination *destination,
 						   int attempt, int64 age_us, Instant now, double jitter,
 						   Verdict *verdict);
+
+/* Why an event is given up that has waited for too long. */
+#define EXPIRED	"the event expired before it could be delivered"
 
 /* An event that is given up without an attempt. */
 extern void verdict_abort(Verdict *verdict, const char *reason);

@@ -35,8 +35,11 @@
 #define MAX_UNWANTED_BYTES	(64 * 1024)
 #define MAX_ERROR_BYTES		512
 
-/* Of what comes to nothing: packed, between chunks, or from a proxy before there is a way. */
+/* Of what comes to nothing: packed, or between chunks. */
 #define MAX_WIRE_BYTES		(1024 * 1024)
+
+/* Of what a proxy says before there is a way, which libcurl reads one byte after the other. */
+#define MAX_PROXY_BYTES		(32 * 1024)
 
 /*
  * It is looked at how much that is at one of so many calls of libcurl's, each of which reads
@@ -447,6 +450,8 @@ has_too_much(Transfer *t)
 	read = http_watch_read(http_socket_used(t));
 	if (read < 0)
 		return false;
+	if (t->proxied && !t->connected)
+		return read > MAX_PROXY_BYTES;
 	if (t->wire_from < 0 || t->wire_from > read)
 		t->wire_from = read;
 	return (uint64_t) (read - t->wire_from) > MAX_WIRE_BYTES + (uint64_t) t->response_limit;

@@ -26,6 +26,7 @@
 
 /* What is done in one round, so that the caller's other work gets its own. */
 #define MAX_TIMER_TURNS		10
+#define LONG_US				(20 * 1000)
 
 static CURLM *multi = NULL;
 
@@ -131,14 +132,19 @@ http_multi_event(int fd, int events)
 		act(fd, events);
 }
 
+/* No more than once if that took long: the sockets' turn comes first. */
 void
 http_multi_timer(void)
 {
+	int64_t		until_us = poller_clock() + LONG_US;
+
 	for (int i = 0; i < MAX_TIMER_TURNS && !http_multi_is_broken() &&
 		 curl_deadline_us >= 0 && curl_deadline_us <= poller_clock(); i++)
 	{
 		curl_deadline_us = -1;	/* it rings once; libcurl sets it anew */
 		act(CURL_SOCKET_TIMEOUT, 0);
+		if (poller_clock() >= until_us)
+			break;
 	}
 }
 

@@ -40,6 +40,14 @@
 #define STATE_CLOSED		7
 
 /*
+ * So much of what came lies in the kernel, of which libcurl reads all at once: less than
+ * what makes it come back for the rest by itself, whether it is that connection's turn or
+ * not.  Nobody answers with more than that, as a rule.
+ */
+#define MOST_UNREAD		(128 * 1024)
+#define MOST_OF_PROXY	(16 * 1024) /* of which it reads one byte after the other, at first */
+
+/*
  * The last descriptors are nobody's but the server's: it is in more trouble if
  * it cannot open its own files than an event that has to wait.
  */
@@ -264,7 +272,7 @@ http_sockets_reach(const Connection *connection)
 
 /* A socket, or CURL_SOCKET_BAD with *lacking if it is our fault. */
 static int
-open_socket(const struct curl_sockaddr *address, int *lacking)
+open_socket(const struct curl_sockaddr *address, int unread, int *lacking)
 {
 	int			limit = open_files_limit();
 	int			fd;
@@ -290,6 +298,7 @@ open_socket(const struct curl_sockaddr *address, int *lacking)
 		return CURL_SOCKET_BAD;
 	}
 	(void) fcntl(fd, F_SETFD, FD_CLOEXEC);
+	(void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &unread, sizeof(unread));
 	return fd;
 }
 
@@ -339,7 +348,7 @@ http_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 	}
 
 	t->address = *address;
-	fd = open_socket(address, &t->lacking);
+	fd = open_socket(address, t->proxied ? MOST_OF_PROXY : MOST_UNREAD, &t->lacking);
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
 	if (!own(connection, fd))

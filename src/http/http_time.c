@@ -33,6 +33,9 @@
 
 /* Looks at a request in the shortest of its limits, but no more often than that. */
 #define LOOKS				16
+
+/* Whoever is away for so many of them was not busy, but stopped or locked out. */
+#define LONG_AWAY			4
 #define LEAST_TICK_US		(10 * 1000)
 
 /* What is not halved any more. */
@@ -61,6 +64,7 @@ http_time_start(Transfer *t, const HttpRequest *request, int64_t now_us)
 	t->timeout_ms = request->timeout_ms;
 	t->connect_timeout_ms = request->connect_timeout_ms;
 	t->seen_us = now_us;
+	t->lost_us = 0;
 
 	/* where the whole attempt has less time, it is of no use */
 	t->least_speed = request->low_speed_limit;
@@ -257,11 +261,28 @@ move(int64_t *time_us, int64_t by_us)
 		*time_us += by_us;
 }
 
-static void
-give_back(Transfer *t, int64_t passed_us, int64_t charged_us, int64_t now_us)
+/*
+ * Of the time that has passed, what was not its own.  Where the process is busy all the time,
+ * with others or with this one, every look is a little late: then it has a part of that
+ * only, or its time would never be over.
+ */
+static int64_t
+lost(Transfer *t, int64_t passed_us, int64_t tick_us)
 {
-	int64_t		lost_us = passed_us - charged_us;
+	int64_t		lost_us = passed_us - charge(t, tick_us);
+	int64_t		left_us = LOOKS / 4 * tick_us - t->lost_us;
 
+	if (passed_us >= LONG_AWAY * tick_us)
+		return lost_us;
+	if (lost_us > left_us)
+		lost_us = left_us > 0 ? left_us : 0;
+	t->lost_us += lost_us;
+	return lost_us;
+}
+
+static void
+give_back(Transfer *t, int64_t passed_us, int64_t lost_us, int64_t now_us)
+{
 	move(&t->deadline_us, lost_us);
 	move(&t->wait_until_us, lost_us);
 	move(&t->waits_since_us, lost_us);
@@ -311,7 +332,7 @@ http_time_look(Transfer *t, int64_t now_us)
 	note_connected(t);
 	tick_us = tick(t);
 	if (passed_us >= tick_us + HTTP_LATE_US)
-		give_back(t, passed_us, charge(t, tick_us), now_us);
+		give_back(t, passed_us, lost(t, passed_us, tick_us), now_us);
 	if (passed_us > 0)
 		t->seen_us = now_us;
 	return t->seen_us + tick_us;

@@ -13,6 +13,7 @@
 #include "http/http_carry.h"
 #include "http/http_connection.h"
 #include "http/http_curl.h"
+#include "http/http_fair.h"
 #include "http/http_finish.h"
 #include "http/http_hop.h"
 #include "http/http_lists.h"
@@ -113,6 +114,8 @@ http_untold_quiet(int64_t now_us)
 
 	while ((connection = http_connection_quiet(now_us)) != NULL)
 	{
+		if (http_fair_waits(connection->pool, now_us))
+			continue;			/* it is not quiet, but held */
 		for (int i = 0; i < connection->nsockets; i++)
 			http_multi_event(connection->sockets[i], POLLER_IN);
 	}

@@ -237,6 +237,7 @@ typedef struct Transfer
 	int64_t		seen_us;		/* what has passed until then was its own, or was given
 								 * back ... */
 	bool		away;			/* ... as some was since libcurl has it */
+	int64_t		lost_us;		/* what was given back a little at a time */
 
 	CURLcode	setup;			/* why it cannot be sent */
 	const char *failed_option;	/* which option that is; NULL: none */

@@ -115,6 +115,9 @@ extern WorkerSlot *slots_claim(Oid database, bool wanted);
 /* The first slot of the same database. */
 extern WorkerSlot *slots_first_of(WorkerSlot *slot);
 
+/* What this database's workers were told and have not taken yet; palloc'd.  How many. */
+extern int	slots_look_at_ranges(QueuedRange **ranges);
+
 /* No worker, and nothing that it was told; the caller has both locks. */
 extern void slots_clear(WorkerSlot *slot);
 

@@ -106,27 +106,40 @@ counters_forget(int32 destination_id)
 	LWLockRelease(&shmem_control->stats_lock);
 }
 
+static TimestampTz
+sooner(TimestampTz a, TimestampTz b)
+{
+	return a == NO_TIME || (b != NO_TIME && b < a) ? b : a;
+}
+
+static void
+add_owed(DestinationStats *sum, const DestinationStats *other)
+{
+	sum->nknown += other->owed.known && other->parts == sum->parts;
+	sum->owed.pending += other->owed.pending;
+	sum->owed.retrying += other->owed.retrying;
+	sum->owed.scheduled += other->owed.scheduled;
+	sum->owed.oldest = sooner(sum->owed.oldest, other->owed.oldest);
+	sum->owed.next_retry_at = sooner(sum->owed.next_retry_at, other->owed.next_retry_at);
+}
+
 /* Add what another worker has counted of a destination. */
 static void
 add_up(DestinationStats *sum, const DestinationStats *other)
 {
 	int64		delivered = sum->delivered + other->delivered;
 
+	add_owed(sum, other);
 	sum->in_flight += other->in_flight;
 	if (delivered > 0)
 		sum->latency_ms = (sum->latency_ms * sum->delivered +
 						   other->latency_ms * other->delivered) / delivered;
 	sum->delivered = delivered;
-	sum->retried += other->retried;
-	sum->aborted += other->aborted;
-	sum->last_delivered_at = Max(sum->last_delivered_at, other->last_delivered_at);
-	if (other->unusable != sum->unusable ? other->unusable :
-		other->last_error_at > sum->last_error_at)
+	if (other->problem_at > sum->problem_at)
 	{
-		sum->last_error_at = other->last_error_at;
-		strlcpy(sum->last_error, other->last_error, sizeof(sum->last_error));
+		sum->problem_at = other->problem_at;
+		strlcpy(sum->problem, other->problem, sizeof(sum->problem));
 	}
-	sum->unusable |= other->unusable;
 }
 
 /*
@@ -139,6 +152,7 @@ collect(const StatsEntry *first, DestinationStats *sum)
 	StatsKey	key = first->key;
 
 	*sum = first->stats;
+	sum->nknown = sum->owed.known;
 	for (key.share = 0; key.share < rswebhook_workers; key.share++)
 	{
 		StatsEntry *entry = key.share == first->key.share ? NULL :
@@ -178,6 +192,28 @@ copy_entries(int *count)
 	return copies;
 }
 
+/* What was told of since, and no worker has heard yet. */
+static void
+add_told(StatsEntry *entries, int count)
+{
+	QueuedRange *ranges;
+	int			nranges = slots_look_at_ranges(&ranges);
+
+	for (int i = 0; i < nranges; i++)
+	{
+		for (int j = 0; j < count; j++)
+		{
+			Owed	   *owed = &entries[j].stats.owed;
+
+			if (ranges[i].destination_id != entries[j].key.destination_id)
+				continue;
+			if (owed->oldest == NO_TIME)
+				owed->oldest = GetCurrentTimestamp();
+			owed->pending += ranges[i].rows;
+		}
+	}
+}
+
 SQL_FUNCTION(rswebhook_worker_stats);
 
 /* The live counters of this database's destinations. */
@@ -193,28 +229,31 @@ rswebhook_worker_stats(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 
 	entries = copy_entries(&count);
+	add_told(entries, count);
 	for (int i = 0; i < count; i++)
 	{
 		const DestinationStats *stats = &entries[i].stats;
+		const Owed *owed = &stats->owed;
 		Datum		values[10];
 		bool		nulls[10] = {0};
 
 		CHECK_FOR_INTERRUPTS();
 		values[0] = Int32GetDatum(entries[i].key.destination_id);
 		values[1] = Int32GetDatum(stats->in_flight);
-		values[2] = Int64GetDatum(stats->delivered);
-		values[3] = Int64GetDatum(stats->retried);
-		values[4] = Int64GetDatum(stats->aborted);
-		values[5] = Float8GetDatum(stats->latency_ms);
-		nulls[5] = stats->delivered == 0;
-		values[6] = TimestampTzGetDatum(stats->last_delivered_at);
-		nulls[6] = stats->last_delivered_at == NO_TIME;
-		nulls[7] = stats->last_error_at == NO_TIME;
-		if (!nulls[7])			/* cut anywhere, in the middle of a character, too */
-			values[7] = encoding_readable(stats->last_error, strlen(stats->last_error));
-		values[8] = TimestampTzGetDatum(stats->last_error_at);
-		nulls[8] = stats->last_error_at == NO_TIME;
-		values[9] = BoolGetDatum(stats->unusable);
+		values[2] = Float8GetDatum(stats->latency_ms);
+		nulls[2] = stats->delivered == 0;
+		nulls[3] = nulls[4] = stats->problem_at == NO_TIME;
+		if (!nulls[3])			/* cut anywhere, in the middle of a character, too */
+			values[3] = encoding_readable(stats->problem, strlen(stats->problem));
+		values[4] = TimestampTzGetDatum(stats->problem_at);
+		nulls[5] = nulls[6] = nulls[7] = stats->nknown != stats->parts;
+		values[5] = Int64GetDatum(owed->pending);
+		values[6] = Int64GetDatum(owed->retrying);
+		values[7] = Int64GetDatum(owed->scheduled);
+		nulls[8] = owed->oldest == NO_TIME;
+		values[8] = TimestampTzGetDatum(owed->oldest);
+		nulls[9] = owed->next_retry_at == NO_TIME;
+		values[9] = TimestampTzGetDatum(owed->next_retry_at);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

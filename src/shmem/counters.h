@@ -13,17 +13,27 @@
 
 #include "datatype/timestamp.h"
 
+/* Of what is owed to a destination; times: NO_TIME if there is none. */
+typedef struct Owed
+{
+	bool		known;
+	int64		pending;
+	int64		retrying;
+	int64		scheduled;
+	TimestampTz oldest;
+	TimestampTz next_retry_at;
+} Owed;
+
 typedef struct DestinationStats
 {
+	Owed		owed;			/* in this worker's part of it */
+	int			parts;			/* of so many */
+	int			nknown;			/* in sums: parts in which that is known */
 	int32		in_flight;
-	int64		delivered;
-	int64		retried;
-	int64		aborted;
-	double		latency_ms;		/* moving average of delivered requests */
-	TimestampTz last_delivered_at;	/* NO_TIME: never */
-	bool		unusable;		/* at present, for what last_error says */
-	TimestampTz last_error_at;	/* NO_TIME: never */
-	char		last_error[200];
+	int64		delivered;		/* requests since the worker's start, of which ... */
+	double		latency_ms;		/* ... this is a moving average */
+	TimestampTz problem_at;		/* NO_TIME: it can be used */
+	char		problem[200];
 } DestinationStats;
 
 extern void counters_publish(int32 destination_id, const DestinationStats *stats);

@@ -76,6 +76,17 @@ has_no_worker(void)
 	return none;
 }
 
+int
+slots_processes_wanted(void)
+{
+	int			processes_wanted;
+
+	LWLockAcquire(&shmem_control->lock, LW_SHARED);
+	processes_wanted = shmem_control->processes_wanted;
+	LWLockRelease(&shmem_control->lock);
+	return processes_wanted;
+}
+
 void
 slots_warn_undelivered(void)
 {
@@ -120,6 +131,26 @@ slots_find(Oid database)
 	int			first = slots_number(database);
 
 	return first >= 0 ? &shmem_control->slots[first] : NULL;
+}
+
+int
+slots_look_at_ranges(QueuedRange **ranges)
+{
+	WorkerSlot *first;
+	int			count = 0;
+
+	*ranges = palloc(sizeof(QueuedRange) * SLOT_MAX_RANGES * rswebhook_workers);
+	LWLockAcquire(&shmem_control->lock, LW_SHARED);
+	first = slots_find(MyDatabaseId);
+	for (int share = 0; first != NULL && share < rswebhook_workers; share++)
+	{
+		LWLockAcquire(&first[share].lock, LW_SHARED);
+		memcpy(*ranges + count, first[share].ranges, first[share].nranges * sizeof(QueuedRange));
+		count += first[share].nranges;
+		LWLockRelease(&first[share].lock);
+	}
+	LWLockRelease(&shmem_control->lock);
+	return count;
 }
 
 static int

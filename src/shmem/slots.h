@@ -24,6 +24,9 @@ extern bool slots_available(void);	/* false: not preloaded */
  */
 extern void slots_warn_undelivered(void);
 
+/* So many max_worker_processes there would have to be for all workers; 0: there are enough, as far as is known. */
+extern int	slots_processes_wanted(void);
+
 /*
  * Have the launcher start (or look at) this database's workers.  False: every
  * slot is taken; the launcher looks again once some are free.

@@ -20,6 +20,7 @@ typedef struct QueuedRange
 								 * share.h */
 	int64		first_id;
 	int64		last_id;
+	int64		rows;			/* so many; 0: nobody knows */
 	bool		gone;			/* some of them may be there no more */
 } QueuedRange;
 
@@ -30,6 +31,8 @@ typedef struct QueuedRange
 static inline void
 range_widen(QueuedRange *range, const QueuedRange *other)
 {
+	range->rows = range->destination_id == other->destination_id &&
+		range->rows != 0 && other->rows != 0 ? range->rows + other->rows : 0;
 	if (range->destination_id != other->destination_id)
 		range->destination_id = 0;
 	range->shares |= other->shares;

@@ -276,7 +276,11 @@ is_quiet(const WorkerSlot *slot, int32 destination_id)
 	return false;
 }
 
-/* Tell a worker what a transaction queued in its shares; false: it is not there. */
+/*
+ * Tell a worker what a transaction queued in its shares; false: it is not there.  How many rows
+ * of those are its own is known if all of them are.  What is quiet can wait, unless it
+ * would have to be counted.
+ */
 static bool
 tell(WorkerSlot *slot, uint32 shares, const QueuedRange *ranges, int count, bool changed)
 {
@@ -288,10 +292,15 @@ tell(WorkerSlot *slot, uint32 shares, const QueuedRange *ranges, int count, bool
 	{
 		for (int i = 0; i < count; i++)
 		{
-			if ((ranges[i].shares & shares) == 0)
+			QueuedRange range = ranges[i];
+
+			if ((range.shares & shares) == 0)
 				continue;
-			push_range(slot, &ranges[i]);
-			wakes |= !is_quiet(slot, ranges[i].destination_id);
+			if (range.shares != shares)
+				range.rows = 0;
+			wakes |= !is_quiet(slot, range.destination_id) || range.rows == 0 ||
+				slot->nranges == SLOT_MAX_RANGES;
+			push_range(slot, &range);
 		}
 		slot->changed |= changed;
 		if (wakes)
@@ -480,6 +489,14 @@ look_for_replicated(void)
 		wake_prepared_ended(NULL, true);
 }
 
+/* How many rows of what was queued have gone with it is not known. */
+static void
+subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	for (int i = 0; i < npending && event == SUBXACT_EVENT_ABORT_SUB; i++)
+		pending[i].rows = 0;
+}
+
 /* But for the first case nothing here may fail: the transaction has ended. */
 static void
 xact_callback(XactEvent event, void *arg)
@@ -545,4 +562,5 @@ wake_register_callbacks(void)
 {
 	RegisterResourceReleaseCallback(release_callback, NULL);
 	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
 }

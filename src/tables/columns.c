@@ -36,8 +36,16 @@ const Column columns_of_message[MESSAGE_COLUMNS] = {
 	MESSAGE_COLUMN_LIST(AS_COLUMN)
 };
 
+const Column columns_of_alert[ALERT_COLUMNS] = {
+	ALERT_COLUMN_LIST(AS_COLUMN)
+};
+
 const Column columns_of_home[HOME_COLUMNS] = {
 	HOME_COLUMN_LIST(AS_COLUMN)
+};
+
+const Column columns_of_untallied[UNTALLIED_COLUMNS] = {
+	UNTALLIED_COLUMN_LIST(AS_COLUMN)
 };
 
 /* Text of unknown encoding; NULL: null. */

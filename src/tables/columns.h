@@ -59,10 +59,25 @@
 	COLUMN(MESSAGE_NOTED_AT, "noted_at", TIMESTAMPTZOID, "timestamptz", false) \
 	COLUMN(MESSAGE_EXPIRES_AT, "expires_at", TIMESTAMPTZOID, "timestamptz", false)
 
+/* Those that senders write; the others have defaults. */
+#define ALERT_COLUMN_LIST(COLUMN) \
+	COLUMN(ALERT_KIND, "kind", TEXTOID, "text", false) \
+	COLUMN(ALERT_DESTINATION_ID, "destination_id", INT4OID, "int4", false) \
+	COLUMN(ALERT_EVENT_ID, "event_id", INT8OID, "int8", true) \
+	COLUMN(ALERT_MESSAGE, "message", TEXTOID, "text", false)
+
 #define HOME_COLUMN_LIST(COLUMN) \
 	COLUMN(HOME_SYSTEM_IDENTIFIER, "system_identifier", INT8OID, "int8", false) \
 	COLUMN(HOME_DATABASE_OID, "database_oid", OIDOID, "oid", false) \
 	COLUMN(HOME_CLUSTER_NAME, "cluster_name", TEXTOID, "text", true)
+
+#define UNTALLIED_COLUMN_LIST(COLUMN) \
+	COLUMN(UNTALLIED_AT, "at", TIMESTAMPTZOID, "timestamptz", false) \
+	COLUMN(UNTALLIED_DESTINATION_IDS, "destination_ids", INT4ARRAYOID, "int4[]", false) \
+	COLUMN(UNTALLIED_WHATS, "whats", INT2ARRAYOID, "int2[]", false) \
+	COLUMN(UNTALLIED_COUNTS, "counts", INT4ARRAYOID, "int4[]", false) \
+	COLUMN(UNTALLIED_ERROR_IDS, "error_ids", INT4ARRAYOID, "int4[]", true) \
+	COLUMN(UNTALLIED_ERRORS, "errors", TEXTARRAYOID, "text[]", true)
 
 #define AS_NUMBER(number, name, type, sql_type, nullable) number,
 
@@ -92,8 +107,20 @@ enum
 
 enum
 {
+	ALERT_COLUMN_LIST(AS_NUMBER)
+	ALERT_COLUMNS
+};
+
+enum
+{
 	HOME_COLUMN_LIST(AS_NUMBER)
 	HOME_COLUMNS
+};
+
+enum
+{
+	UNTALLIED_COLUMN_LIST(AS_NUMBER)
+	UNTALLIED_COLUMNS
 };
 
 typedef struct Column
@@ -107,7 +134,9 @@ extern const Column columns_of_event[EVENT_COLUMNS];
 extern const Column columns_of_queue[QUEUE_COLUMNS];
 extern const Column columns_of_delivery[DELIVERY_COLUMNS];
 extern const Column columns_of_message[MESSAGE_COLUMNS];
+extern const Column columns_of_alert[ALERT_COLUMNS];
 extern const Column columns_of_home[HOME_COLUMNS];
+extern const Column columns_of_untallied[UNTALLIED_COLUMNS];
 
 /* The row of rswebhook.delivery for an outcome; in the current memory context. */
 extern void columns_delivery_row(const Outcome *outcome, Datum *values, bool *nulls);

@@ -63,7 +63,7 @@ queue_gone_is_all(const TriggerDesc *triggers)
 static void
 note(int32 destination_id, int64 first_id, int64 last_id)
 {
-	wake_note_queued(&(QueuedRange) {destination_id, ALL_SHARES, first_id, last_id, true}, NO_SHARE_MAP);
+	wake_note_queued(&(QueuedRange) {destination_id, ALL_SHARES, first_id, last_id, 0, true}, NO_SHARE_MAP);
 }
 
 /* False: somebody has made other columns of them. */

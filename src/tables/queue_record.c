@@ -26,6 +26,7 @@
 #include "tables/rows.h"
 #include "tables/statement.h"
 #include "tables/tables.h"
+#include "tables/tally.h"
 
 /* An array parameter of any type, with nulls. */
 static Datum
@@ -203,6 +204,8 @@ queue_record(Outcome **outcomes, int count)
 	}
 	if (nrecorded > 0 && !direct_insert_deliveries(recorded, nrecorded))
 		insert_by_statement(recorded, nrecorded);
+	if (nrecorded > 0)
+		tally_note(recorded, nrecorded);
 }
 
 bool

@@ -32,6 +32,20 @@ queue_pause(int32 destination_id, TransactionId version)
 	statement_check(PAUSE, values);
 }
 
+bool
+queue_disable(int32 destination_id, TransactionId version)
+{
+	Datum		values[2];
+	bool		disabled;
+
+	values[0] = Int32GetDatum(destination_id);
+	values[1] = TransactionIdGetDatum(version);
+	statement_execute(DISABLE, values, NULL, false, SPI_OK_UPDATE);
+	disabled = SPI_processed > 0;
+	statement_check(DISABLE, values);
+	return disabled;
+}
+
 int
 queue_load_breakers(StoredBreaker **breakers)
 {

@@ -19,6 +19,9 @@
  */
 extern void queue_pause(int32 destination_id, TransactionId version);
 
+/* Likewise; false: it was so already, or that row is another one. */
+extern bool queue_disable(int32 destination_id, TransactionId version);
+
 /* All of them, by the id of their destination; palloc'd. */
 extern int	queue_load_breakers(StoredBreaker **breakers);
 

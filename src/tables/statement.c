@@ -255,6 +255,77 @@ static struct
 		" LIMIT $2 FOR UPDATE SKIP LOCKED))",
 		2, {TIMESTAMPTZOID, INT8OID}, "message"
 	},
+
+	/* likewise as PAUSE */
+	[DISABLE] = {
+		"UPDATE rswebhook.destination SET enabled = false WHERE id = $1 AND enabled AND xmin = $2",
+		2, {INT4OID, XIDOID}, "destination",
+		"SELECT FROM rswebhook.destination WHERE id = $1 AND enabled"
+		" AND (xmin = $2 OR xmin = pg_current_xact_id_if_assigned()::xid)"
+	},
+	[RAISE_ALERT] = {
+		"SELECT rswebhook.raise_alert($1, $2, $3, $4, $5, $6)",
+		6, {TEXTOID, INT4OID, TEXTOID, INT8OID, TIMESTAMPTZOID, INT8OID}
+	},
+	[CLEAR_ALERT] = {
+		"SELECT rswebhook.clear_alert($1, $2)",
+		2, {TEXTOID, INT4OID}
+	},
+	[LOOK_FOR_ALERTS] = {
+		"SELECT rswebhook.look_for_alerts($1)",
+		1, {INT4OID}
+	},
+	[LOOK_AT_WORKERS] = {
+		"SELECT count(*) FILTER (WHERE pid IS NULL)::int4,"
+		"  (array_agg(pid ORDER BY share) FILTER (WHERE pid IS NOT NULL))[1] = pg_backend_pid(),"
+		"  EXISTS (SELECT FROM rswebhook.alert WHERE told < count)"
+		" FROM rswebhook.workers()",
+		0, {0}
+	},
+	[LOAD_ALERTS] = {
+		"SELECT destination_id::int4, kind::text, since::timestamptz FROM rswebhook.alert WHERE open",
+		0, {0}
+	},
+
+	/* what was not sent says nothing of its destination */
+	[LATEST_ATTEMPTS] = {
+		"SELECT d.destination_id::int4, d.outcome::text IN ('delivered', 'sunk')"
+		" FROM (SELECT destination_id, outcome, started_at, request FROM rswebhook.delivery"
+		"  ORDER BY started_at DESC LIMIT 1000) AS d"
+		" WHERE d.request IS NOT NULL ORDER BY d.started_at DESC",
+		0, {0}
+	},
+	[NOTE_TALLY] = {
+		"INSERT INTO rswebhook.untallied (at, destination_ids, whats, counts, error_ids, errors)"
+		" VALUES ($1, $2, $3, $4, $5, $6)",
+		6, {TIMESTAMPTZOID, INT4ARRAYOID, INT2ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID}, "untallied"
+	},
+
+	/* of a destination that is gone, nothing is kept */
+	[FOLD_TALLY] = {
+		"WITH gone AS (DELETE FROM rswebhook.untallied u WHERE u.ctid = ANY (ARRAY("
+		"   SELECT k.ctid FROM rswebhook.untallied k LIMIT $1 FOR UPDATE SKIP LOCKED)) RETURNING u.*),"
+		" news AS (SELECT n.destination_id, array_agg(g.at) AS ats, array_agg(n.what) AS whats,"
+		"   array_agg(n.count) AS counts, max(g.at) FILTER (WHERE n.what >= 0) AS last_delivered_at"
+		"  FROM gone g CROSS JOIN LATERAL unnest(g.destination_ids, g.whats, g.counts)"
+		"   AS n (destination_id, what, count) GROUP BY n.destination_id),"
+		" errors AS (SELECT DISTINCT ON (e.destination_id) e.destination_id, g.at, e.error"
+		"  FROM gone g CROSS JOIN LATERAL unnest(g.error_ids, g.errors) AS e (destination_id, error)"
+		"  ORDER BY e.destination_id, g.at DESC),"
+		" added AS (INSERT INTO rswebhook.tally AS t"
+		"   (destination_id, counts, last_delivered_at, last_error_at, last_error)"
+		"  SELECT destination_id,"
+		"   rswebhook.tally_add(o.counts::int8[], clock_timestamp(), n.ats, n.whats, n.counts),"
+		"   greatest(o.last_delivered_at, n.last_delivered_at), greatest(o.last_error_at, e.at),"
+		"   CASE WHEN e.at >= o.last_error_at OR o.last_error_at IS NULL THEN e.error ELSE o.last_error END"
+		"  FROM news n LEFT JOIN rswebhook.tally o USING (destination_id) LEFT JOIN errors e USING (destination_id)"
+		"  WHERE destination_id = 0 OR destination_id IN (SELECT d.id FROM rswebhook.destination d)"
+		"  ON CONFLICT (destination_id) DO UPDATE SET counts = excluded.counts,"
+		"   last_delivered_at = excluded.last_delivered_at, last_error_at = excluded.last_error_at,"
+		"   last_error = excluded.last_error)"
+		" SELECT count(*) FROM gone",
+		1, {INT8OID}, "tally"
+	},
 };
 
 static SPIPlanPtr plans[lengthof(statements)];

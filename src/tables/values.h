@@ -127,6 +127,9 @@ typedef enum RowFate
 	ROW_BUSY					/* somebody has it locked; nothing was recorded */
 } RowFate;
 
+/* Why it is given up then. */
+#define EXPIRED	"the event expired before it could be delivered"
+
 /* One row for rswebhook.delivery, and what becomes of its queue row. */
 typedef struct Outcome
 {
@@ -146,6 +149,7 @@ typedef struct Outcome
 	char	   *response_body;	/* NULL: none; bytes as they came; malloc's */
 	size_t		response_body_len;
 	char		traceparent[TRACEPARENT_SIZE];	/* that was sent; "": none */
+	int64		certificate_ends_s; /* the receiver's, since 1970; 0: not known */
 } Outcome;
 
 /* Up to which id nothing is left, as the table has it. */

@@ -44,6 +44,8 @@ typedef struct Branch
 struct Tree
 {
 	NodeKind	kind;
+	bool		counted;		/* a NODE_ARRAY has an element for each that was found */
+	int			order;			/* which mapping a NODE_VALUE is of */
 	JsonbValue	value;			/* of a NODE_VALUE */
 	Branch	   *branches;
 	int			count;
@@ -133,6 +135,8 @@ become_array(MappedMaking *making, Tree *node)
 
 	if (node->kind == NODE_ARRAY)
 		return;
+	/* as many as a value has, it has */
+	node->counted = node->kind == NODE_VALUE;
 	if (node->kind != NODE_ABSENT && !(node->kind == NODE_VALUE && json_is_array(&node->value)))
 		report_conflict(node, "an array");
 	it = node->kind == NODE_VALUE ? JsonbIteratorInit(node->value.val.binary.data) : NULL;
@@ -200,16 +204,49 @@ start_array(JsonbValue *array, int count)
 typedef struct Findings
 {
 	MappedMaking *making;
+	bool		with_nulls;
+	bool		as_text;
 	Jsonb	  **items;
 	int			count;
 	int			size;
 } Findings;
+
+static bool
+is_null(Jsonb *found)
+{
+	JsonbValue	value;
+
+	set_value(&value, found);
+	return value.type == jbvNull;
+}
+
+/* As a string, which most receivers' texts have to be. */
+static Jsonb *
+text_of(const Findings *findings, Jsonb *found)
+{
+	JsonbValue	value;
+	JsonbValue	text;
+
+	set_value(&value, found);
+	if (value.type == jbvBinary)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg(".string() can only be applied to a string, a number or a boolean")));
+	if (value.type == jbvNull || value.type == jbvString)
+		return found;
+	js_text(&value, &text, findings->making->limit);
+	return JsonbValueToJsonb(&text);
+}
 
 static void
 add_finding(Jsonb *found, void *arg)
 {
 	Findings   *findings = arg;
 
+	if (!findings->with_nulls && is_null(found))
+		return;
+	if (findings->as_text)
+		found = text_of(findings, found);
 	take(findings->making, VARSIZE(found) + sizeof(Jsonb *));
 	if (findings->count == findings->size)
 	{
@@ -223,17 +260,85 @@ add_finding(Jsonb *found, void *arg)
 }
 
 static void
-find(MappedMaking *making, const Mapping *mapping, int piece, Jsonb *at, Findings *findings)
+find(MappedMaking *making, const Mapping *mapping, int piece, Jsonb *at, bool with_nulls, Findings *findings)
 {
 	char	   *why = pathquery_why_not(mapping->pieces[piece], &mapping->findings[piece], at);
 
 	memset(findings, 0, sizeof(Findings));
 	findings->making = making;
+	findings->with_nulls = with_nulls;
+	findings->as_text = mapping->as_text && piece == mapping_npieces(mapping) - 1;
 	if (why != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg_internal("%s", why)));
 	pathquery_ask(mapping->pieces[piece], at, mapping->forgiving, add_finding, findings);
+}
+
+/* An array of values that point elsewhere. */
+typedef struct Gathered
+{
+	MappedMaking *making;
+	JsonbValue	array;
+	int			size;
+} Gathered;
+
+/* flat: of an array its elements, of those likewise, and so on, so many times. */
+static void
+add_element(Gathered *list, const JsonbValue *value, int flat)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	element;
+
+	CHECK_FOR_INTERRUPTS();
+	if (flat > 0 && json_is_array(value))
+	{
+		it = JsonbIteratorInit(value->val.binary.data);
+		while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
+		{
+			if (token == WJB_ELEM)
+				add_element(list, &element, flat - 1);
+		}
+		return;
+	}
+	if (list->array.val.array.nElems == list->size)
+	{
+		int			size = Max(8, 2 * list->size);
+
+		take(list->making, (size - list->size) * sizeof(JsonbValue));
+		list->array.val.array.elems = repalloc_huge(list->array.val.array.elems, size * sizeof(JsonbValue));
+		list->size = size;
+	}
+	list->array.val.array.elems[list->array.val.array.nElems++] = *value;
+}
+
+static Jsonb *
+make_list(MappedMaking *making, const Findings *findings, int flat)
+{
+	Gathered		list = {.making = making, .size = Max(findings->count, 1)};
+
+	take(making, list.size * sizeof(JsonbValue));
+	start_array(&list.array, list.size);
+	list.array.val.array.nElems = 0;
+	for (int i = 0; i < findings->count; i++)
+	{
+		JsonbValue	value;
+
+		set_value(&value, findings->items[i]);
+		add_element(&list, &value, flat);
+	}
+	return json_write(&list.array);
+}
+
+/* The list that a path ends in, at one place.  Of members, and of what is deep, arrays are dissolved. */
+static Jsonb *
+list_at(MappedMaking *making, const Mapping *mapping, Jsonb *at)
+{
+	Findings	findings;
+
+	find(making, mapping, mapping->npieces, at, mapping->list != PATH_MEMBERS, &findings);
+	return make_list(making, &findings, mapping->list == PATH_ELEMENTS ? 0 : mapping->list == PATH_MEMBERS ? 1 : 2);
 }
 
 /* A literal may go to each element of an array. */
@@ -248,12 +353,11 @@ take_literal(MappedMaking *making, const JsonbValue *literal)
 		take(making, literal->val.binary.len);
 }
 
-/* Nothing, what was found, or an array of it; false: nothing, or null. */
+/* What was found, or an array of it; false: nothing, or null. */
 static bool
 evaluate(MappedMaking *making, const Mapping *mapping, int piece, Jsonb *at, JsonbValue *value)
 {
 	Findings	findings;
-	JsonbValue	all;
 	Jsonb	   *array;
 
 	if (mapping->npieces == 0)
@@ -262,51 +366,93 @@ evaluate(MappedMaking *making, const Mapping *mapping, int piece, Jsonb *at, Jso
 		take_literal(making, value);
 		return value->type != jbvNull;
 	}
-	find(making, mapping, piece, at, &findings);
+	find(making, mapping, piece, at, false, &findings);
 	if (findings.count == 0)
 		return false;
+	for (int i = 0; mapping->list != PATH_NO_LIST && i < findings.count; i++)
+		findings.items[i] = list_at(making, mapping, findings.items[i]);
 	set_value(value, findings.items[0]);
 	if (findings.count == 1)
-		return value->type != jbvNull;
-
-	start_array(&all, findings.count);
-	for (int i = 0; i < findings.count; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		set_value(&all.val.array.elems[i], findings.items[i]);
-	}
-	array = json_write(&all);
+		return true;
+	array = make_list(making, &findings, 0);
 	json_set_container(value, &array->root, VARSIZE(array) - VARHDRSZ);
 	return true;
 }
 
-/* The first that JavaScript takes for something stays. */
+/* Of those that JavaScript takes for something, the first mapping's stays, whichever comes first. */
 static void
-assign(Tree *node, const JsonbValue *value)
+assign(Tree *node, const JsonbValue *value, int order)
 {
-	if (node->kind == NODE_OBJECT || node->kind == NODE_ARRAY ||
-		(node->kind == NODE_VALUE && js_truthy(&node->value)))
+	if (node->kind == NODE_OBJECT || node->kind == NODE_ARRAY)
+		return;
+	if (node->kind == NODE_VALUE &&
+		(order < node->order ? !js_truthy(value) : js_truthy(&node->value)))
 		return;
 	node->kind = NODE_VALUE;
 	node->value = *value;
+	node->order = order;
 }
 
-/* An element for each that is found, or, with nothing to be found, for each that is there. */
+/* An element for each that is found; of what ends there, for each that is something. */
+static void
+place_found(MappedMaking *making, Tree *node, int part, int piece, Jsonb *at)
+{
+	const Mapping *mapping = making->current;
+	Findings	findings;
+	int			count = 0;
+
+	become_array(making, node);
+	node->counted = true;
+	find(making, mapping, piece, at, true, &findings);
+	/* a null that stands there alone is none, as is one in place of a list */
+	if (findings.count == 1 && is_null(findings.items[0]))
+		findings.count = 0;
+	for (int i = 0; i < findings.count; i++)
+	{
+		JsonbValue	value;
+
+		if (part < mapping->nparts)
+			place(making, element(making, node, i), part, piece + 1, findings.items[i]);
+		else if (evaluate(making, mapping, piece + 1, findings.items[i], &value))
+			assign(element(making, node, count++), &value, making->order);
+	}
+}
+
+/* The list itself, or one of what is none, where there is nothing yet. */
+static void
+place_list(MappedMaking *making, Tree *node, int piece, Jsonb *at)
+{
+	JsonbValue	value;
+
+	if (!evaluate(making, making->current, piece, at, &value))
+		return;
+	if (json_is_array(&value))
+	{
+		assign(node, &value, making->order);
+		return;
+	}
+	become_array(making, node);
+	assign(element(making, node, 0), &value, making->order);
+}
+
+/* With nothing to be found, each that is there, or one if nothing has said how many there are. */
 static void
 place_each(MappedMaking *making, Tree *node, int part, int piece, Jsonb *at)
 {
 	const Mapping *mapping = making->current;
-	Findings	findings;
 
-	become_array(making, node);
 	if (piece + 1 < mapping->npieces)
 	{
-		find(making, mapping, piece, at, &findings);
-		for (int i = 0; i < findings.count; i++)
-			place(making, element(making, node, i), part, piece + 1, findings.items[i]);
+		place_found(making, node, part, piece, at);
 		return;
 	}
-	if (node->count == 0)
+	if (part == mapping->nparts && node->kind == NODE_ABSENT)
+	{
+		place_list(making, node, piece, at);
+		return;
+	}
+	become_array(making, node);
+	if (node->count == 0 && !node->counted)
 		(void) element(making, node, 0);
 	for (int i = 0; i < node->count; i++)
 		place(making, node->branches[i].node, part, piece, at);
@@ -324,7 +470,7 @@ place(MappedMaking *making, Tree *node, int part, int piece, Jsonb *at)
 	if (part == mapping->nparts)
 	{
 		if (evaluate(making, mapping, piece, at, &value))
-			assign(node, &value);
+			assign(node, &value, making->order);
 	}
 	else if (next->name != NULL)
 		place(making, member(making, node, next), part + 1, piece, at);
@@ -519,15 +665,17 @@ node_value(MappedMaking *making, const Tree *node, JsonbValue *value)
 	}
 }
 
-/* How many [*] in "to" are not answered by one in "from". */
-static bool
-goes_to_all(const Mapping *mapping)
+/* How many [*] in "to" one in "from" answers, and is there one that none answers? */
+static int
+levels(const Mapping *mapping, bool *to_all)
 {
 	int			each = 0;
+	int			answered = Max(mapping->npieces, 1) - 1;
 
 	for (int i = 0; i < mapping->nparts; i++)
 		each += mapping->parts[i].name == NULL && mapping->parts[i].subscript < 0;
-	return each >= Max(mapping->npieces, 1);
+	*to_all = each > answered;
+	return answered;
 }
 
 Jsonb *
@@ -535,15 +683,22 @@ mapped_object(MappedMaking *making, const Mappings *mappings)
 {
 	Tree		root = {.kind = NODE_OBJECT};
 	JsonbValue	object;
+	int			most = 0;
 
-	/* what goes to all elements comes when they are there */
-	for (int all = 0; all <= 1; all++)
+	/* what goes to all elements comes when they are there: first what makes some itself */
+	for (int pass = -1; pass <= most; pass++)
 	{
 		for (int i = 0; i < mappings->count; i++)
 		{
-			making->current = &mappings->items[i];
-			if (goes_to_all(making->current) != (all == 1))
+			bool		to_all;
+			int			answered = levels(&mappings->items[i], &to_all);
+
+			if (to_all)
+				most = Max(most, answered);
+			if (to_all ? pass < 0 || answered != most - pass : pass >= 0)
 				continue;
+			making->current = &mappings->items[i];
+			making->order = i;
 			if (making->current->nparts == 0)
 				spread(making, &root);
 			else
@@ -596,7 +751,7 @@ mapped_path(MappedMaking *making, const Mappings *parts, StringInfo out)
 		making->current = part;
 		if (part->npieces > 0)
 		{
-			find(making, part, 0, making->event, &findings);
+			find(making, part, 0, making->event, true, &findings);
 			value.type = jbvNull;
 			if (findings.count > 0)
 				set_value(&value, findings.items[0]);

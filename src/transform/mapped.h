@@ -21,6 +21,7 @@ typedef struct MappedMaking
 	Size		limit;			/* no more bytes, of jsonb and of what members take */
 	Size		bytes;			/* that were taken so far */
 	const Mapping *current;		/* NULL: none */
+	int			order;			/* its place in its list */
 } MappedMaking;
 
 /*

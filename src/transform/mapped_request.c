@@ -90,12 +90,20 @@ add_mapped_header(const Making *making, const Mappings *mappings, const JsonbVal
 	headers->items[headers->count - 1].named_by_event = making->config->of_templates;
 }
 
-/* Each member of what a list makes, in turn; nulls are none. */
 static void
-add_members(Making *making, void (*add) (const Making *making, const Mappings *mappings,
-										 const JsonbValue *name, const JsonbValue *value))
+add_param(const Making *making, const Mappings *mappings, const JsonbValue *name, const JsonbValue *value)
 {
-	const Mappings *mappings = &making->config->mapped->lists[making->list];
+	NamedValues *params = &making->result->params;
+
+	named_values_add(params, name->val.string.val, name->val.string.len, value);
+	params->items[params->count - 1].is_own = has_literal(mappings, name);
+}
+
+/* Each member of what the list for the query makes; nulls are none. */
+static void
+add_params(Making *making)
+{
+	const Mappings *mappings = &making->config->mapped->lists[MAPPING_QUERY];
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue	name;
@@ -111,7 +119,38 @@ add_members(Making *making, void (*add) (const Making *making, const Mappings *m
 		CHECK_FOR_INTERRUPTS();
 		(void) JsonbIteratorNext(&it, &value, true);
 		if (value.type != jbvNull)
-			add(making, mappings, &name, &value);
+			add_param(making, mappings, &name, &value);
+	}
+}
+
+/* Those of the list, in its order: of names that differ in case, the later counts. */
+static void
+add_mapped_headers(Making *making)
+{
+	const Mappings *mappings = &making->config->mapped->lists[MAPPING_HEADERS];
+	Jsonb	   *made;
+	JsonbValue	object;
+
+	if (mappings->count == 0)
+		return;
+	made = mapped_object(&making->mapped, mappings);
+	json_set_container(&object, &made->root, VARSIZE(made) - VARHDRSZ);
+	for (int i = 0; i < mappings->count; i++)
+	{
+		const MappingPart *part = mapping_header(&mappings->items[i]);
+		JsonbValue	name;
+		JsonbValue	value;
+		bool		again = false;
+
+		for (int j = 0; j < i && !again; j++)
+		{
+			const MappingPart *other = mapping_header(&mappings->items[j]);
+
+			again = other->len == part->len && memcmp(other->name, part->name, part->len) == 0;
+		}
+		json_set_string(&name, part->name, part->len);
+		if (!again && json_get(&object, part->name, part->len, &value) && value.type != jbvNull)
+			add_mapped_header(making, mappings, &name, &value);
 	}
 }
 
@@ -134,29 +173,22 @@ make_headers(Making *making)
 		headers->items[headers->count - 1].named_by_event = given->items[i].named_by_event;
 		headers->items[headers->count - 1].valued_by_event = given->items[i].valued_by_event;
 	}
-	add_members(making, add_mapped_header);
+	add_mapped_headers(making);
 	if (mapped->fixed_type)
 		add_text(headers, "Content-Type", content_types[mapped->format]);
 	result->nconfigured = headers->count;
 	result->displaced = making->config->displaced;
 }
 
-static void
-add_param(const Making *making, const Mappings *mappings, const JsonbValue *name, const JsonbValue *value)
-{
-	NamedValues *params = &making->result->params;
-
-	named_values_add(params, name->val.string.val, name->val.string.len, value);
-	params->items[params->count - 1].is_own = has_literal(mappings, name);
-}
-
-/* In the path of an URL, what follows its scheme, a run of slashes becomes one. */
+/* In the path of an URL, what follows its scheme, a run of slashes becomes one; behind a colon, two. */
 static void
 append_single_slashes(StringInfo out, const char *text, int len, Size limit)
 {
 	for (int i = 0; i < len; i++)
 	{
-		if (text[i] != '/' || out->len == 0 || out->data[out->len - 1] != '/')
+		bool		doubles = text[i] == '/' && out->len > 0 && out->data[out->len - 1] == '/';
+
+		if (!doubles || (out->len > 1 && out->data[out->len - 2] == ':'))
 			json_append_bytes(out, text + i, 1, limit);
 	}
 }
@@ -215,7 +247,7 @@ make_all(void *arg)
 
 	make_headers(making);
 	making->list = MAPPING_QUERY;
-	add_members(making, add_param);
+	add_params(making);
 	make_endpoint(making);
 	make_body(making);
 }

@@ -204,12 +204,13 @@ mapping_header(const Mapping *mapping)
  * ---------------------------------------------------------------------
  */
 
+/* deep: of all pieces up to this one */
 static const char *
-findings_problem(const PathFindings *findings)
+findings_problem(const PathFindings *findings, int deep)
 {
 	if (findings->compares_deep)
 		return "it compares two paths, of which one has a \".**\"";
-	if (findings->ndeep > 1)
+	if (deep > 1)
 		return "it has more than one \"..\" or \".**\"";
 	if (findings->nproducts > PATHQUERY_MAX_PRODUCTS)
 		return psprintf("it has more than %d multiplications and divisions", PATHQUERY_MAX_PRODUCTS);
@@ -220,26 +221,32 @@ findings_problem(const PathFindings *findings)
 
 /* What is no path may be a secret with a "$" in it, and is not quoted. */
 static bool
-read_from_path(Mapping *mapping, MappingProblem *problem)
+read_from_path(Mapping *mapping, MappingList which, MappingProblem *problem)
 {
 	static const char hint[] = "Use a jsonpath such as $.properties.price, or put a text with a $ in single quotes.";
 	const char *why = NULL;
-	char	  **pieces = mapping_path_pieces(mapping->from, count_each(mapping), &mapping->npieces,
-										  &mapping->forgiving);
+	PathPieces	path;
+	int			deep = 0;
 
-	if (pieces == NULL)
+	/* a part of a URL's path is the first that is found */
+	if (!mapping_path_pieces(mapping->from, count_each(mapping), which != MAPPING_PATH, &path))
 		return wrong(problem, "it has a \"$\" in it, and does not begin as a path", hint);
-	mapping->pieces = palloc(mapping->npieces * sizeof(JsonPath *));
-	mapping->findings = palloc(mapping->npieces * sizeof(PathFindings));
-	for (int i = 0; why == NULL && i < mapping->npieces; i++)
+	mapping->list = path.list;
+	mapping->forgiving = path.forgiving;
+	mapping->as_text = path.as_text;
+	mapping->npieces = path.count - (path.list != PATH_NO_LIST);
+	mapping->pieces = palloc(path.count * sizeof(JsonPath *));
+	mapping->findings = palloc(path.count * sizeof(PathFindings));
+	for (int i = 0; why == NULL && i < path.count; i++)
 	{
-		char	   *message = pathquery_parse(pieces[i], &mapping->pieces[i]);
+		char	   *message = pathquery_parse(path.pieces[i], &mapping->pieces[i]);
 
 		if (message != NULL)
 			return wrong(problem, psprintf("it has a \"$\" in it, and cannot be used as a path: %s",
 										   pathquery_without_values(message, "")), hint);
 		mapping->findings[i] = pathlook_at(mapping->pieces[i]);
-		why = findings_problem(&mapping->findings[i]);
+		deep += mapping->findings[i].ndeep;
+		why = findings_problem(&mapping->findings[i], deep);
 	}
 	if (why == NULL)
 		return true;
@@ -275,7 +282,7 @@ read_path_part(Mapping *mapping, MappingProblem *problem)
 	if (strchr(mapping->from, '/') != NULL)
 		return wrong(problem, "it has a \"/\" in it", "Use an element for each part of the path.");
 	if (mapping_is_path(mapping->from))
-		return read_from_path(mapping, problem);
+		return read_from_path(mapping, MAPPING_PATH, problem);
 	json_set_string(&mapping->literal, mapping->from, strlen(mapping->from));
 	return true;
 }
@@ -297,7 +304,7 @@ read_from(Mapping *mapping, MappingList which, MappingProblem *problem)
 	if (which == MAPPING_PATH)
 		return read_path_part(mapping, problem);
 	json_set_string(&from, mapping->from, strlen(mapping->from));
-	return mapping_is_literal(&from) ? read_from_literal(mapping, problem) : read_from_path(mapping, problem);
+	return mapping_is_literal(&from) ? read_from_literal(mapping, problem) : read_from_path(mapping, which, problem);
 }
 
 /* ---------------------------------------------------------------------
@@ -394,7 +401,7 @@ read_part(const JsonbValue *item, const JsonbValue *template, Mapping *mapping, 
 static bool
 may_take_time(const Mapping *mapping)
 {
-	for (int i = 0; i < mapping->npieces; i++)
+	for (int i = 0; i < mapping_npieces(mapping); i++)
 	{
 		if (!mapping->findings[i].is_plain)
 			return true;
@@ -477,9 +484,9 @@ pack_mapping(Packing *packing, Mapping *to, const Mapping *mapping)
 		if (copy.parts != NULL)
 			copy.parts[i].name = name;
 	}
-	copy.pieces = pack(packing, mapping->pieces, mapping->npieces * sizeof(JsonPath *));
-	copy.findings = pack(packing, mapping->findings, mapping->npieces * sizeof(PathFindings));
-	for (int i = 0; i < mapping->npieces; i++)
+	copy.pieces = pack(packing, mapping->pieces, mapping_npieces(mapping) * sizeof(JsonPath *));
+	copy.findings = pack(packing, mapping->findings, mapping_npieces(mapping) * sizeof(PathFindings));
+	for (int i = 0; i < mapping_npieces(mapping); i++)
 	{
 		JsonPath   *piece = pack(packing, mapping->pieces[i], VARSIZE(mapping->pieces[i]));
 

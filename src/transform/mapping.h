@@ -15,6 +15,7 @@
 #define RSWEBHOOK_MAPPING_H
 
 #include "base/pack.h"
+#include "transform/mapping_path.h"
 #include "transform/pathquery.h"
 #include "utils/jsonb.h"
 
@@ -52,7 +53,9 @@ typedef struct Mapping
 	JsonPath  **pieces;			/* of from; each is asked of what the one before it has found */
 	PathFindings *findings;		/* of each */
 	int			npieces;		/* 0: a literal */
+	PathList	list;			/* what a piece behind those makes of each that is found */
 	bool		forgiving;		/* an error in one counts as nothing */
+	bool		as_text;		/* what the last one finds becomes a string */
 	JsonbValue	literal;
 	bool		by_event;		/* which a template was replaced by */
 } Mapping;
@@ -79,6 +82,13 @@ typedef struct MappingProblem
 extern bool mapping_read_list(const JsonbValue *list, const JsonbValue *templates,
 							  MappingList which, Mappings *mappings,
 							  MappingProblem *problem);
+
+/* All of its pieces. */
+static inline int
+mapping_npieces(const Mapping *mapping)
+{
+	return mapping->npieces + (mapping->list != PATH_NO_LIST);
+}
 
 /* The one name that "to" is; NULL: it is more, or none. */
 extern const MappingPart *mapping_header(const Mapping *mapping);

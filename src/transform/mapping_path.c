@@ -15,6 +15,14 @@
 #include "transform/json.h"
 #include "transform/mapping_path.h"
 
+/* A step that finds a list. */
+typedef struct ListStep
+{
+	PathList	kind;
+	int			at;				/* where it begins in what has become of the path */
+	int			end;			/* and where it ends; -1: with the name behind it */
+} ListStep;
+
 /* A path that is being read, and what has become of it. */
 typedef struct Reading
 {
@@ -26,6 +34,9 @@ typedef struct Reading
 	int			ncuts;
 	int			most_cuts;
 	bool	   *descends;		/* it has a ".." */
+	ListStep	list;			/* the last one that was read, and the one before it */
+	ListStep	earlier;
+	bool		computes;		/* it is no path alone */
 } Reading;
 
 static void read_path(Reading *r);
@@ -144,6 +155,16 @@ read_subscript(const char **at, const char *end, int *subscript, bool *negative)
 	return digits > 0;
 }
 
+/* A step that finds a list has been read, from there on. */
+static void
+note_list(Reading *r, PathList kind, int at, int end)
+{
+	if (r->depth > 0)
+		return;
+	r->earlier = r->list;
+	r->list = (ListStep) {kind, at, end};
+}
+
 /* [-1], [1:], [:2], [0:2], whose end is not one of them. */
 static bool
 read_elements(Reading *r)
@@ -155,6 +176,7 @@ read_elements(Reading *r)
 	bool		upto_end;
 	bool		has_from = read_subscript(&at, r->end, &from, &from_end);
 	bool		has_upto;
+	int			begin;
 
 	if (at < r->end && *at == ']')
 	{
@@ -173,6 +195,7 @@ read_elements(Reading *r)
 	if (at >= r->end || *at != ']' || (upto_end && !has_upto))
 		return false;
 
+	begin = r->out->len;
 	appendStringInfoChar(r->out, '[');
 	if (has_from && from_end)
 		append_from_end(r->out, Max(from, 1));
@@ -186,6 +209,7 @@ read_elements(Reading *r)
 	else
 		appendStringInfo(r->out, "%d", upto - 1);
 	appendStringInfoChar(r->out, ']');
+	note_list(r, PATH_ELEMENTS, begin, r->out->len);
 	r->at = at + 1;
 	return true;
 }
@@ -289,6 +313,7 @@ read_each(Reading *r)
 
 	if (close != NULL && close < r->end && *close == ']')
 	{
+		note_list(r, PATH_ELEMENTS, r->out->len, r->out->len + 3);
 		appendStringInfoString(r->out, "[*]");
 		r->at = close + 1;
 	}
@@ -311,6 +336,20 @@ read_each(Reading *r)
 	if (r->depth == 0 && r->ncuts < r->most_cuts)
 		r->cuts[r->ncuts++] = r->out->len;
 	return true;
+}
+
+/* Does a bracket name several elements?  [0,1], [0 to 1] */
+static bool
+names_several(const char *at, const char *end)
+{
+	const char *close = skip_enclosed(at, end);
+
+	for (; close != NULL && at < close; at++)
+	{
+		if (*at == ',' || (close - at > 4 && memcmp(at, " to ", 4) == 0))
+			return true;
+	}
+	return false;
 }
 
 static bool
@@ -342,13 +381,20 @@ read_path(Reading *r)
 			continue;
 		if (begins(r, "..") && !begins(r, "..."))
 		{
+			note_list(r, PATH_DEEP, r->out->len, -1);
 			appendStringInfoString(r->out, r->at + 2 < r->end && r->at[2] == '[' ? ".**" : ".**.");
 			r->at += 2;
 			*r->descends = true;
 			continue;
 		}
-		if (read_as(r, ".length()", ".size()") || read_as(r, "===", "==") || read_as(r, "!==", "!="))
+		if (begins(r, ".*") && !begins(r, ".**"))
+			note_list(r, PATH_MEMBERS, r->out->len, r->out->len + 2);
+		if (read_as(r, ".**", ".**") || read_as(r, ".*", ".*") || read_as(r, ".length()", ".size()") || read_as(r, "===", "==") || read_as(r, "!==", "!="))
 			continue;
+		if (*r->at == '[' && names_several(r->at, r->end))
+			note_list(r, PATH_ELEMENTS, r->out->len, r->out->len + (skip_enclosed(r->at, r->end) - r->at));
+		if (r->depth == 0 && strchr("+-*/%=<>!&|?", *r->at) != NULL)
+			r->computes = true;
 		if (*r->at == '(' || *r->at == '[')
 			r->depth++;
 		else if (*r->at == ')' || *r->at == ']')
@@ -357,19 +403,91 @@ read_path(Reading *r)
 	}
 }
 
-char **
-mapping_path_pieces(const char *from, int most_cuts, int *npieces, bool *forgiving)
+/* Is that the name that a ".**" looks for, and nothing else? */
+static bool
+is_name(const char *text)
+{
+	const char *end = text + strlen(text);
+
+	text += strspn(text, ".");
+	if (*text == '"')
+		return skip_quoted(text, end) == end;
+	while (json_is_alnum(*text) || *text == '_' || (unsigned char) *text >= 0x80)
+		text++;
+	return text == end;
+}
+
+static bool
+is_at_end(const Reading *r, const ListStep *step)
+{
+	if (step->kind == PATH_NO_LIST)
+		return false;
+	return step->end < 0 ? is_name(r->out->data + step->at + strlen(".**")) : step->end == r->out->len;
+}
+
+static void
+shorten(StringInfo out, int len)
+{
+	out->len = len;
+	out->data[len] = '\0';
+}
+
+/* Blanks at the end, and .string(), which is then in no piece. */
+static bool
+take_end(const Reading *r)
+{
+	static const char text[] = ".string()";
+	StringInfo	out = r->out;
+	bool		taken = false;
+
+	for (;;)
+	{
+		if (out->len > 0 && strchr(" \t\r\n", out->data[out->len - 1]) != NULL)
+			shorten(out, out->len - 1);
+		else if (!r->computes && r->depth == 0 && out->len > strlen(text) &&
+				 strcmp(out->data + out->len - strlen(text), text) == 0)
+		{
+			shorten(out, out->len - strlen(text));
+			taken = true;
+		}
+		else
+			return taken;
+	}
+}
+
+/* What a path ends in, from the place "from" on. */
+static ListStep
+list_at_end(const Reading *r, int from)
+{
+	static const ListStep none = {PATH_NO_LIST, 0, 0};
+	StringInfo	out = r->out;
+	ListStep	list = r->list;
+
+	if (r->computes || list.at < from || !is_at_end(r, &list))
+		return none;
+	/* the elements of a list are the list */
+	if (strcmp(out->data + list.at, "[*]") == 0 && r->earlier.kind != PATH_NO_LIST && r->earlier.at >= from)
+	{
+		shorten(out, list.at);
+		if (is_at_end(r, &r->earlier))
+			return r->earlier;
+		appendStringInfoString(out, "[*]");
+	}
+	return list;
+}
+
+bool
+mapping_path_pieces(const char *from, int most_cuts, bool with_list, PathPieces *path)
 {
 	static const char *const modes[] = {"lax ", "strict "};
 	const char *mode = "";
 	StringInfoData out;
-	Reading		r = {.at = from, .end = from + strlen(from), .out = &out, .most_cuts = most_cuts, .descends = forgiving};
-	char	  **pieces = palloc((most_cuts + 1) * sizeof(char *));
+	Reading		r = {.at = from, .end = from + strlen(from), .out = &out, .most_cuts = most_cuts, .descends = &path->forgiving};
 	int			begin = 0;
 
-	*forgiving = false;
+	memset(path, 0, sizeof(*path));
 	initStringInfo(&out);
-	r.cuts = palloc((most_cuts + 1) * sizeof(int));
+	r.cuts = palloc((most_cuts + 2) * sizeof(int));
 	r.at = skip_blanks(r.at, r.end);
 	for (int i = 0; i < lengthof(modes); i++)
 	{
@@ -381,20 +499,33 @@ mapping_path_pieces(const char *from, int most_cuts, int *npieces, bool *forgivi
 	}
 	/* what is no path may be a secret, and what follows "$" could be a variable */
 	if (!begins(&r, "$") || json_is_alnum(r.at[1]) || r.at[1] == '_' || (unsigned char) r.at[1] >= 0x80)
-		return NULL;
+		return false;
 	read_path(&r);
-	if (*mode != '\0')
-		*forgiving = false;
-	else if (*forgiving)
-		mode = "strict ";
+	path->as_text = take_end(&r);
+	if (with_list)
+	{
+		/* what is cut already goes to its elements */
+		ListStep	list = list_at_end(&r, r.ncuts > 0 ? r.cuts[r.ncuts - 1] : 0);
 
-	for (int i = 0; i <= r.ncuts; i++)
+		path->list = list.kind;
+		if (list.kind != PATH_NO_LIST)
+			r.cuts[r.ncuts++] = list.at;
+	}
+	if (*mode != '\0')
+		path->forgiving = false;
+
+	path->count = r.ncuts + 1;
+	path->pieces = palloc(path->count * sizeof(char *));
+	for (int i = 0; i < path->count; i++)
 	{
 		int			end = i < r.ncuts ? r.cuts[i] : out.len;
+		char	   *piece = pnstrdup(out.data + begin, end - begin);
+		const char *how = path->forgiving && strstr(piece, ".**") != NULL ? "strict " : mode;
+		/* a list of members is made of each element */
+		const char *each = path->list == PATH_MEMBERS && *how == '\0' && i == r.ncuts - 1 ? "[*]" : "";
 
-		pieces[i] = psprintf("%s%s%.*s", mode, i == 0 ? "" : "$", end - begin, out.data + begin);
+		path->pieces[i] = psprintf("%s%s%s%s", how, i == 0 ? "" : "$", piece, each);
 		begin = end;
 	}
-	*npieces = r.ncuts + 1;
-	return pieces;
+	return true;
 }

@@ -127,7 +127,6 @@ attempt_abort_unsent(QueueItem *item, Instant now, const char *reason)
 	verdict_abort(&verdict, reason);
 	outcome = record_add(item, &row, &verdict);
 	outcome->started_at = clock_wall(now);
-	stats_note_outcome(row.destination_id, &verdict, 0, clock_wall(now));
 	finished(item, &verdict, now);
 }
 
@@ -147,7 +146,6 @@ fail_unsent(QueueItem *item, const Destination *destination, Instant now, char *
 	outcome = record_add(item, &row, &verdict);
 	outcome->attempted = true;
 	outcome->started_at = clock_wall(now);
-	stats_note_outcome(row.destination_id, &verdict, 0, clock_wall(now));
 	finished(item, &verdict, now);
 }
 
@@ -209,7 +207,6 @@ sink(QueueItem *item, char *shown)
 	outcome->attempted = true;
 	outcome->started_at = clock_wall(now);
 	outcome->request = shown;
-	stats_note_outcome(row.destination_id, &verdict, 0, clock_wall(now));
 	finished(item, &verdict, now);
 }
 
@@ -325,6 +322,7 @@ record_attempt(Attempt *attempt, HttpAnswer *answer, const Verdict *verdict, Ins
 	outcome->started_at = attempt->started_at;
 	outcome->duration_us = answer->duration_us;
 	outcome->status = answer->status;
+	outcome->certificate_ends_s = answer->certificate_ends_s;
 	if (answer->called != NULL)
 		note_called(attempt, answer->called);
 	outcome->request = attempt->request;
@@ -335,8 +333,8 @@ record_attempt(Attempt *attempt, HttpAnswer *answer, const Verdict *verdict, Ins
 	if (answer->body_lost)
 		record_note_body_lost(outcome, answer->lost_len);
 
-	stats_note_outcome(attempt->claimed.destination_id, verdict,
-					   answer->duration_us, clock_wall(now));
+	if (verdict->kind == VERDICT_DELIVERED)
+		stats_note_delivered(attempt->claimed.destination_id, answer->duration_us);
 	finished(attempt->item, verdict, now);
 	return outcome;
 }

@@ -37,14 +37,18 @@
 #include "worker/deliver.h"
 #include "worker/expiry.h"
 #include "worker/floors.h"
+#include "worker/fold.h"
 #include "worker/lack.h"
 #include "worker/lanes.h"
+#include "worker/owed.h"
 #include "worker/recording.h"
 #include "worker/repeated.h"
 #include "worker/retention.h"
 #include "worker/session.h"
+#include "worker/stats.h"
 #include "worker/suspect.h"
 #include "worker/trusted.h"
+#include "worker/watch.h"
 
 /*
  * Reads in one transaction, so that sending is not held up by reading; one that
@@ -85,6 +89,7 @@ void
 cycle_init(Instant now)
 {
 	next_sweep = now + SWEEP_INTERVAL_US;
+	owed_doubt_all();
 }
 
 /* Others' destinations are told of where it is not known whose they are. */
@@ -107,8 +112,13 @@ take_ranges(Instant now)
 	int			count = worker_slot_take_ranges(ranges, &news);
 
 	note_ranges(ranges, count, now);
+	owed_note_told(ranges, count);
+	if (count > 0)
+		stats_publish();
 	if (news.breakers)
 		lanes_breakers_changed();
+	if (count > 0 || news.changed)
+		watch_note_news(now, news.changed);
 	return news.changed || news.breakers;
 }
 
@@ -185,6 +195,8 @@ read_and_start(bool look)
 		session_commit();
 		return;
 	}
+	if (look)
+		owed_add_all();
 	tables_lock_and_look("queue");
 	if (schedule_wants_read(now))
 		note_untold_ranges(now);
@@ -217,7 +229,10 @@ cycle(bool look)
 		destination_forget();
 		floors_tidy();
 		trusted_tidy();
+		fold_note();
+		owed_doubt_all();
 		look = true;
+		watch_note_news(now, false);
 		next_sweep = now + SWEEP_INTERVAL_US;
 	}
 
@@ -237,6 +252,9 @@ cycle(bool look)
 	expiry_run(now);
 	floors_run(now);
 	trusted_run(now);
+	watch_run(now);
+	fold_run(now);
+	owed_run(now);
 }
 
 /* Errors that pass are said when they begin, and now and then while they go on. */
@@ -353,7 +371,8 @@ long
 cycle_time_to_wait(Instant now)
 {
 	Instant		when = Min(next_sweep, Min(Min(retention_due_at(), expiry_due_at()),
-									 Min(floors_due_at(), trusted_due_at())));
+									 Min(Min(Min(fold_due_at(), owed_due_at()), Min(floors_due_at(), trusted_due_at())),
+										 watch_due_at())));
 	Instant		due;
 
 	/* whatever waited for a lock meanwhile has reset the latch */

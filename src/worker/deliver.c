@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/inject.h"
 #include "destination/values.h"
+#include "destination/verdict.h"
 #include "schedule/schedule.h"
 #include "tables/queue.h"
 #include "worker/attempt.h"

@@ -20,16 +20,16 @@
 #include "utils/memutils.h"
 
 #include "base/clock.h"
-#include "destination/verdict.h"
 #include "schedule/schedule.h"
 #include "tables/queue.h"
 #include "tables/queue_record.h"
 #include "tables/tables.h"
+#include "worker/alerts.h"
 #include "worker/expiry.h"
 #include "worker/lanes.h"
+#include "worker/owed.h"
 #include "worker/repeated.h"
 #include "worker/session.h"
-#include "worker/stats.h"
 
 /* How often all is looked at, and no more than a tenth of the time. */
 #define EXPIRY_INTERVAL_US	(30 * 60 * USECS_PER_SEC)
@@ -111,7 +111,11 @@ give_up(const QueueRow *rows, int count, const Destination *d, QueuedRange *gone
 	}
 	if (nexpired == 0)
 		return 0;
+	alerts_begin();
 	queue_record(expired, nexpired);
+	for (int i = 0; i < nexpired; i++)
+		(void) alerts_add_outcome(expired[i]);
+	alerts_write();
 	gone->first_id = expired[0]->claimed.event_id;
 	gone->last_id = expired[nexpired - 1]->claimed.event_id;
 	gone->gone = true;
@@ -123,16 +127,12 @@ give_up(const QueueRow *rows, int count, const Destination *d, QueuedRange *gone
 static void
 note_gone(const QueuedRange *gone, int ngone)
 {
-	Instant		now = clock_now();
-	Verdict		verdict;
-
-	if (ngone == 0)
-		return;
-	verdict_abort(&verdict, EXPIRED);
-	for (int i = 0; i < ngone; i++)
-		stats_note_outcome(gone->destination_id, &verdict, 0, clock_wall(now));
 	/* what waits for one of them to be tried again need not wait any more */
-	schedule_note_range(gone, now);
+	if (ngone > 0)
+	{
+		schedule_note_range(gone, clock_now());
+		owed_note_told(gone, 1);
+	}
 }
 
 static void
@@ -163,6 +163,7 @@ look_at_piece(int32 id)
 		ngone = give_up(rows, count, d, &gone);
 	}
 	session_commit();
+	alerts_committed();
 	note_gone(&gone, ngone);
 }
 

@@ -13,8 +13,6 @@
 #include "destination/values.h"
 #include "tables/values.h"
 
-#define EXPIRED	"the event expired before it could be delivered"
-
 /* Has this one expired? */
 extern bool expiry_is_over(const QueueRow *row, const Destination *destination, Instant now);
 

@@ -19,6 +19,7 @@
 #include "mb/pg_wchar.h"
 
 #include "shmem/worker_slot.h"
+#include "worker/alerts.h"
 #include "worker/lack.h"
 #include "worker/repeated.h"
 #include "worker/stats.h"
@@ -135,6 +136,7 @@ lack_note_secret(const Destination *destination, const char *why, Instant now)
 {
 	static Repeated unusable;
 
+	alerts_note_secret(destination->id, why);
 	if (!stats_note_unusable(destination->id, why, clock_wall(now)) ||
 		!repeated_say(&unusable, destination->id, now))
 		return;
@@ -149,6 +151,7 @@ lack_secret_over(const Destination *destination, Instant now)
 {
 	static Repeated usable;
 
+	alerts_note_secret(destination->id, NULL);
 	if (stats_note_usable(destination->id) && repeated_say(&usable, destination->id, now))
 		ereport(LOG,
 				(errmsg("rswebhook can use destination \"%s\" again", destination->name)));

@@ -16,7 +16,10 @@
 #include "destination/values.h"
 #include "schedule/schedule.h"
 #include "tables/queue_record.h"
+#include "worker/alerts.h"
+#include "worker/fold.h"
 #include "worker/lanes.h"
+#include "worker/owed.h"
 #include "worker/record.h"
 #include "worker/repeated.h"
 #include "worker/states.h"
@@ -28,6 +31,9 @@
 
 /* The pause after an outcome could not be recorded doubles from here. */
 #define FAILED_MIN_US	(1 * USECS_PER_SEC)
+
+/* What is recorded at once, as answers may be large: nobody is served meanwhile. */
+#define MAX_GROUP_BYTES	(2 * 1024 * 1024)
 
 typedef struct Unrecorded
 {
@@ -131,8 +137,13 @@ record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict)
 		outcome->error = record_string(verdict->reason);
 	if (verdict->reason[0] != '\0' && outcome->error == NULL)
 		outcome->error = no_memory;
-	if (verdict->pause && (destination = lanes_destination(row->destination_id)) != NULL)
-		states_pause(destination->id, destination->version);
+	if ((verdict->pause || verdict->gone) && (destination = lanes_destination(row->destination_id)) != NULL)
+	{
+		if (verdict->pause)
+			states_pause(destination->id, destination->version);
+		if (verdict->gone && destination->disable_after_us > 0)
+			states_disable(destination->id, destination->version, "it has answered that it is gone (HTTP status 410)");
+	}
 	return outcome;
 }
 
@@ -279,6 +290,17 @@ say_aborted(const Unrecorded *o)
 			 errdetail("All that were given up are in rswebhook.delivery, as aborted; rswebhook_replay_all() sends those of a destination again.")));
 }
 
+/* What somebody is to be told of, in the same transaction. */
+static void
+add_alerts(const Outcome *outcome)
+{
+	TimestampTz since = alerts_add_outcome(outcome);
+	const Destination *d = since == NO_TIME ? NULL : lanes_destination(outcome->claimed.destination_id);
+
+	if (d != NULL && d->disable_after_us > 0 && clock_age(since, clock_now()) >= d->disable_after_us)
+		states_disable(d->id, d->version, "there has been nothing but failures for as long as its disable_after says");
+}
+
 static void
 record_chosen(void)
 {
@@ -288,10 +310,18 @@ record_chosen(void)
 		chosen[i] = &recording[i]->outcome;
 	if (nrecording == 1)
 		suspect_note_recording(&chosen[0]->claimed);
+	alerts_begin();
 	if (nrecording > 0)
+	{
 		queue_record(chosen, nrecording);
+		fold_note();
+	}
 	for (int i = 0; i < nrecording; i++)
+	{
 		say_aborted(recording[i]);
+		add_alerts(chosen[i]);
+	}
+	alerts_write();
 	pfree(chosen);
 }
 
@@ -317,24 +347,38 @@ choose_unlike(void)
 	}
 }
 
+/* False: that would be too many bytes together. */
+static bool
+choose(Unrecorded *o, int64 *bytes)
+{
+	*bytes += outcome_bytes(&o->outcome);
+	if (nrecording > 0 && *bytes > MAX_GROUP_BYTES)
+		return false;
+	recording[nrecording++] = o;
+	return true;
+}
+
 /* New ones first: many may be deferred. */
 int
 record_outcomes(int limit, Instant now)
 {
+	int64		bytes = 0;
+	bool		fits = true;
+
 	nrecording = 0;
 	if (limit == 1 && last_failed)
 		choose_unlike();
-	for (int i = 0; i < noutcomes && nrecording < limit; i++)
+	for (int i = 0; i < noutcomes && nrecording < limit && fits; i++)
 	{
 		if (outcomes[i].deferred_until == 0)
-			recording[nrecording++] = &outcomes[i];
+			fits = choose(&outcomes[i], &bytes);
 	}
-	for (int i = 0; i < noutcomes && nrecording < limit && ndeferred > 0; i++)
+	for (int i = 0; i < noutcomes && nrecording < limit && ndeferred > 0 && fits; i++)
 	{
 		Unrecorded *o = &outcomes[i];
 
 		if (o->deferred_until != 0 && o->deferred_until <= now && !o->failed)
-			recording[nrecording++] = o;
+			fits = choose(o, &bytes);
 	}
 	record_chosen();
 	return nrecording;
@@ -376,6 +420,7 @@ record_committed(Instant now)
 	int32		cleared = 0;	/* whose outcome that had failed is recorded */
 
 	suspect_note(NULL);
+	alerts_committed();
 	for (int i = 0; i < nrecording; i++)
 	{
 		Unrecorded *o = recording[i];
@@ -390,6 +435,8 @@ record_committed(Instant now)
 		if (o->failed)
 			cleared = o->outcome.claimed.destination_id;
 		defer_no_more(o);
+		if (o->outcome.fate == ROW_DONE)
+			owed_note_recorded(&o->outcome);
 		schedule_recorded(o->item, o->outcome.fate == ROW_GONE, now);
 		free_string(o->outcome.error);
 		free_string(o->outcome.request);

@@ -29,7 +29,7 @@
  * is for when there are many: a crash repeats what is not recorded, but to
  * record few costs nearly as much as to record many.
  */
-#define RECORD_GROUP		1000
+#define RECORD_GROUP		1000	/* or so many bytes, see record.c */
 #define RECORD_MANY			32
 #define RECORD_DELAY_US		(3 * 1000)
 #define RECORD_MANY_DELAY_US	(25 * 1000)

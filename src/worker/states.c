@@ -16,14 +16,16 @@
 #include "schedule/schedule.h"
 #include "shmem/worker_slot.h"
 #include "tables/queue_states.h"
+#include "worker/alerts.h"
 #include "worker/repeated.h"
 #include "worker/states.h"
 
-/* A destination that is to be paused, and the version of its row that says so. */
+/* A destination that is to be paused, or disabled, and the version of its row that says so. */
 typedef struct Pause
 {
 	int32		destination_id;
 	TransactionId version;
+	const char *disabled;		/* why; NULL: paused */
 } Pause;
 
 static Pause *pauses = NULL;
@@ -62,12 +64,18 @@ find_pause(int32 destination_id)
 void
 states_pause(int32 destination_id, TransactionId version)
 {
+	states_disable(destination_id, version, NULL);
+}
+
+void
+states_disable(int32 destination_id, TransactionId version, const char *why)
+{
 	Pause	   *pause = find_pause(destination_id);
 
 	if (pause == NULL && npauses < max_pauses)
 		pause = &pauses[npauses++];
 	if (pause != NULL)
-		*pause = (Pause) {destination_id, version};
+		*pause = (Pause) {destination_id, version, why};
 }
 
 bool
@@ -90,9 +98,32 @@ save_pauses(int limit)
 	while (nsaved_pauses < Min(limit, npauses))
 	{
 		const Pause *pause = &pauses[nsaved_pauses++];
+		const Alert disabled = {
+			.kind = ALERT_DISABLED, .destination_id = pause->destination_id, .count = 1, .message = pause->disabled
+		};
 
-		queue_pause(pause->destination_id, pause->version);
+		if (pause->disabled == NULL)
+			queue_pause(pause->destination_id, pause->version);
+		else if (queue_disable(pause->destination_id, pause->version))
+			alerts_add(&disabled);
 	}
+}
+
+/* What is there already is not said again. */
+static void
+add_breaker(Lane *lane)
+{
+	const Breaker *breaker = schedule_lane_breaker(lane);
+	const Alert alert = {
+		.kind = breaker->open ? ALERT_BACKED_OFF : ALERT_RECOVERED,
+		.over = !breaker->open,
+		.destination_id = schedule_lane_id(lane),
+		.count = 1,
+		.since = breaker->open ? breaker->opened_at : 0,
+		.message = breaker->reason
+	};
+
+	alerts_add(&alert);
 }
 
 /* That it has opened, or closed; of one that does so again and again, now and then. */
@@ -128,6 +159,7 @@ save_breakers(int limit)
 		saved_breakers[nsaved_breakers++] = lane;
 		queue_save_breaker(schedule_lane_id(lane), schedule_lane_version(lane),
 						   schedule_lane_breaker(lane));
+		add_breaker(lane);
 		say_breaker(lane);
 	}
 }
@@ -136,16 +168,19 @@ void
 states_save(int limit)
 {
 	nsaved_pauses = nsaved_breakers = 0;
+	alerts_begin();
 	if (breakers_first)
 		save_breakers(limit);
 	save_pauses(limit - nsaved_breakers);
 	if (!breakers_first)
 		save_breakers(limit - nsaved_pauses);
+	alerts_write();
 }
 
 void
 states_committed(void)
 {
+	alerts_committed();
 	if (nsaved_breakers > 0)
 		worker_slot_tell_others(&(News) {.breakers = true});
 	npauses -= nsaved_pauses;

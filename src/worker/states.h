@@ -13,7 +13,7 @@
 #include "schedule/schedule.h"
 
 /*
- * Circuit breakers, and destinations that an answer pauses.  These rows may be
+ * Circuit breakers, and destinations that an answer pauses or disables.  These rows may be
  * locked by whoever edits a destination, so they have a transaction of their
  * own, which does not wait for long: states_save() needs that of session_begin(),
  * the others must be outside of one.
@@ -28,7 +28,10 @@ extern void states_make_room(int ndestinations);
  */
 extern void states_pause(int32 destination_id, TransactionId version);
 
-/* Is a destination to be paused that is not yet so in its row? */
+/* Likewise, to be disabled; why: for whoever is told. */
+extern void states_disable(int32 destination_id, TransactionId version, const char *why);
+
+/* Is a destination to be paused, or disabled, that is not yet so in its row? */
 extern bool states_pauses(int32 destination_id, TransactionId version);
 
 /* Is there anything to save? */

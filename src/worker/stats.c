@@ -64,7 +64,9 @@ stats_note_known(int32 destination_id)
 	if (!found)
 	{
 		memset(&counters->stats, 0, sizeof(counters->stats));
-		counters->stats.last_delivered_at = counters->stats.last_error_at = NO_TIME;
+		counters->stats.problem_at = NO_TIME;
+		counters->stats.parts = 1;
+		counters->stats.owed.oldest = counters->stats.owed.next_retry_at = NO_TIME;
 		counters->changed = false;
 	}
 	change(counters);
@@ -91,39 +93,29 @@ stats_note_in_flight(int32 destination_id, int in_flight)
 		stats->in_flight = in_flight;
 }
 
-static void
-note_error(DestinationStats *stats, const char *error, TimestampTz now)
+void
+stats_note_delivered(int32 destination_id, int64 duration_us)
 {
-	stats->last_error_at = now;
-	strlcpy(stats->last_error, error, sizeof(stats->last_error));
+	DestinationStats *stats = find(destination_id);
+	double		ms = (double) duration_us / 1000.0;
+
+	if (stats == NULL)
+		return;
+	stats->latency_ms = stats->delivered == 0 ? ms :
+		stats->latency_ms + LATENCY_WEIGHT * (ms - stats->latency_ms);
+	stats->delivered++;
 }
 
-void
-stats_note_outcome(int32 destination_id, const Verdict *verdict,
-				   int64 duration_us, TimestampTz now)
+bool
+stats_note_owed(int32 destination_id, int parts, const Owed *owed)
 {
 	DestinationStats *stats = find(destination_id);
 
 	if (stats == NULL)
-		return;
-	if (verdict->kind == VERDICT_DELIVERED)
-	{
-		double		ms = (double) duration_us / 1000.0;
-
-		stats->latency_ms = stats->delivered == 0 ? ms :
-			stats->latency_ms + LATENCY_WEIGHT * (ms - stats->latency_ms);
-		stats->delivered++;
-		stats->last_delivered_at = now;
-		return;
-	}
-	if (verdict->kind == VERDICT_SUNK)
-		return;
-	if (verdict->kind == VERDICT_RETRY)
-		stats->retried++;
-	else
-		stats->aborted++;
-	if (!stats->unusable)
-		note_error(stats, verdict->reason, now);
+		return false;
+	stats->owed = *owed;
+	stats->parts = parts;
+	return true;
 }
 
 bool
@@ -134,10 +126,10 @@ stats_note_unusable(int32 destination_id, const char *why, TimestampTz now)
 
 	if (stats == NULL)
 		return false;
-	known = stats->unusable &&
-		strncmp(stats->last_error, why, sizeof(stats->last_error) - 1) == 0;
-	stats->unusable = true;
-	note_error(stats, why, now);
+	known = stats->problem_at != NO_TIME &&
+		strncmp(stats->problem, why, sizeof(stats->problem) - 1) == 0;
+	stats->problem_at = now;
+	strlcpy(stats->problem, why, sizeof(stats->problem));
 	return !known;
 }
 
@@ -146,9 +138,9 @@ stats_note_usable(int32 destination_id)
 {
 	Counters   *counters = hash_search(all, &destination_id, HASH_FIND, NULL);
 
-	if (counters == NULL || !counters->stats.unusable)
+	if (counters == NULL || counters->stats.problem_at == NO_TIME)
 		return false;			/* nearly always */
-	counters->stats.unusable = false;
+	counters->stats.problem_at = NO_TIME;
 	change(counters);
 	return true;
 }

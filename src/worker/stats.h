@@ -10,15 +10,17 @@
 #ifndef RSWEBHOOK_STATS_H
 #define RSWEBHOOK_STATS_H
 
-#include "destination/verdict.h"
+#include "shmem/counters.h"
 
 extern void stats_init(void);
 
 /* There is something to show, if only zeros, of a destination. */
 extern void stats_note_known(int32 destination_id);
 extern void stats_note_in_flight(int32 destination_id, int in_flight);
-extern void stats_note_outcome(int32 destination_id, const Verdict *verdict,
-							   int64 duration_us, TimestampTz now);
+extern void stats_note_delivered(int32 destination_id, int64 duration_us);
+
+/* In this worker's part of so many.  False: it is not known any more. */
+extern bool stats_note_owed(int32 destination_id, int parts, const Owed *owed);
 
 /*
  * Nothing can be sent to it at present, and why; or there is nothing to be said

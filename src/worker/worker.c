@@ -52,6 +52,7 @@
 #include "tables/queue.h"
 #include "tables/tables.h"
 #include "worker/activity.h"
+#include "worker/alerts.h"
 #include "worker/attempt.h"
 #include "worker/claim.h"
 #include "worker/cycle.h"
@@ -61,6 +62,7 @@
 #include "worker/lack.h"
 #include "worker/lanes.h"
 #include "worker/launcher.h"
+#include "worker/owed.h"
 #include "worker/record.h"
 #include "worker/recording.h"
 #include "worker/retention.h"
@@ -68,6 +70,7 @@
 #include "worker/stats.h"
 #include "worker/suspect.h"
 #include "worker/trusted.h"
+#include "worker/watch.h"
 #include "worker/worker.h"
 
 int			rswebhook_max_in_flight = 256;
@@ -188,7 +191,11 @@ say_room(int asked, int room)
 	static int	said_asked = 0;
 	static int	said_room = 0;
 	struct rlimit limit = {0};
+	char		problem[100];
 
+	snprintf(problem, sizeof(problem), "rswebhook.max_in_flight is %d, but there is room for %d requests at once",
+			 asked, room);
+	watch_note_room(room == asked ? NULL : problem);
 	if (room == asked || slots_my_share() != 0 ||
 		(asked == said_asked && room == said_room))
 		return;
@@ -281,6 +288,7 @@ look_around(void)
 	session_commit();
 
 	cycle_init(now);
+	watch_begin();
 	return joined;
 }
 
@@ -513,8 +521,10 @@ rswebhook_worker_main(Datum arg)
 
 	schedule_init();
 	stats_init();
+	owed_init();
 	deliver_init();
 	record_init();
+	alerts_init();
 
 	if (look_around())
 	{

@@ -19,19 +19,23 @@
 
 /* The pieces, with bars between them. */
 static const char *
-pieces(const char *from, int most_cuts)
+all_pieces(const char *from, int most_cuts, bool with_list)
 {
 	StringInfoData joined;
-	bool		forgiving;
-	int			count;
-	char	  **found = mapping_path_pieces(from, most_cuts, &count, &forgiving);
+	PathPieces	path;
 
-	if (found == NULL)
+	if (!mapping_path_pieces(from, most_cuts, with_list, &path))
 		return "none";
 	initStringInfo(&joined);
-	for (int i = 0; i < count; i++)
-		appendStringInfo(&joined, "%s%s", i > 0 ? "|" : "", found[i]);
+	for (int i = 0; i < path.count; i++)
+		appendStringInfo(&joined, "%s%s", i > 0 ? "|" : "", path.pieces[i]);
 	return joined.data;
+}
+
+static const char *
+pieces(const char *from, int most_cuts)
+{
+	return all_pieces(from, most_cuts, false);
 }
 
 static void
@@ -95,11 +99,63 @@ cuts(void)
 	is_text(pieces("$.a[*].b[*].c[*].d", 2), "$.a[*]|$.b[*]|$.c[*].d", "as often as it is wanted");
 	is_text(pieces("$.a.b", 3), "$.a.b", "or as it can be");
 	is_text(pieces("strict $.a[*].b", 1), "strict $.a[*]|strict $.b", "each of the same mode");
-	is_text(pieces("$..a[*].b", 1), "strict $.**.a[*]|strict $.b", "each forgiving");
+	is_text(pieces("$..a[*].b", 1), "strict $.**.a[*]|$.b", "strict where it has to be");
 	is_text(pieces("$.a[*] ? (@.b[*] > 1).c", 2), "$.a[*] ? (@.b[*] > 1)|$.c", "conditions belong to it");
 	is_text(pieces("$.a[*]?(@.b > 1) ?(@.c > 1) .d", 1), "$.a[*] ? (@.b > 1) ? (@.c > 1)|$ .d", "all of them");
 	is_text(pieces("$.a[?(@.b)].c", 1), "$.a[*] ? (exists(@.b))|$.c", "in either form");
 	is_text(pieces("$.\"[*]\"[*].b", 1), "$.\"[*]\"[*]|$.b", "not within a name");
+}
+
+/* What ends in a list is cut before that, whatever is in the way of it elsewhere. */
+static void
+lists(void)
+{
+	static const char *const cases[][2] = {
+		{"$.a[*]", "$.a|$[*]"},
+		{" $.a[*] ", "$.a|$[*]"},
+		{"$[*]", "$|$[*]"},
+		{"$.a[*].b", "$.a[*].b"},
+		{"$.a[*].b[*]", "$.a[*].b|$[*]"},
+		{"$.a.*", "$.a[*]|$.*"},
+		{"strict $.a.*", "strict $.a|strict $.*"},
+		{"$.a.*.b", "$.a.*.b"},
+		{"$..b", "$|strict $.**.b"},
+		{"$.a..b", "$.a|strict $.**.b"},
+		{"$.a..['b c']", "$.a|strict $.**.\"b c\""},
+		{"$.a..b.c", "strict $.a.**.b.c"},
+		{"$.a[*].string()", "$.a|$[*]"},
+		{"$.a.b.string() ", "$.a.b"},
+		{"$.a + $.b.string()", "$.a + $.b.string()"},
+		{"$.string().a", "$.string().a"},
+		{"$..a[*]", "$|strict $.**.a"},
+		{"$.a[*][*]", "$.a|$[*]"},
+		{"$.a[1:][*]", "$.a|$[1 to last]"},
+		{"$.a[*].b[*][*]", "$.a[*].b|$[*]"},
+		{"$..a.b[*]", "strict $.**.a.b|$[*]"},
+		{"$..*", "strict $.**.*"},
+		{"$.a[1:]", "$.a|$[1 to last]"},
+		{"$.a[:-1]", "$.a|$[0 to last - 1]"},
+		{"$.a[0,1]", "$.a|$[0,1]"},
+		{"$.a[0 to 1]", "$.a|$[0 to 1]"},
+		{"$.a[0]", "$.a[0]"},
+		{"$.a[-1]", "$.a[last]"},
+		{"$.a[?(@.b > 1)]", "$.a[*] ? (@.b > 1)"},
+		{"$.a[*] ? (@.b[*] > 1)", "$.a[*] ? (@.b[*] > 1)"},
+		{"$.a.\"b[*]\"", "$.a.\"b[*]\""},
+		{"$.a * $.b[*]", "$.a * $.b[*]"},
+		{"$.a - $.b.*", "$.a - $.b.*"},
+		{"$.a[$.b[*]]", "$.a[$.b[*]]"},
+		{"$.a[*].size()", "$.a[*].size()"}
+	};
+
+	for (int i = 0; i < lengthof(cases); i++)
+		is_text(all_pieces(cases[i][0], 0, true), cases[i][1], psprintf("%s", cases[i][0]));
+	is_text(all_pieces("$.a[*].b[*]", 1, true), "$.a[*]|$.b|$[*]", "cut for elements, and before a list");
+	is_text(all_pieces("$.a[*]", 1, true), "$.a[*]|$", "what goes to elements is no list");
+	is_text(all_pieces("$.a[*].b[*]", 2, true), "$.a[*]|$.b[*]|$", "nor at the second time");
+	is_text(all_pieces("$.a[*][*]", 1, true), "$.a[*]|$|$[*]", "one of which is cut for elements");
+	is_text(all_pieces("$..a[*]", 1, true), "strict $.**.a[*]|$", "or all");
+	is_text(all_pieces("$.a[*].*", 1, true), "$.a[*]|$[*]|$.*", "but members of an element are");
 }
 
 /* Whatever it is, reading ends where the text does. */
@@ -135,5 +191,6 @@ tests(void)
 {
 	forms();
 	cuts();
+	lists();
 	broken_ones();
 }

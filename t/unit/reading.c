@@ -96,7 +96,7 @@ late_ranges(void)
 	insert(1, 6000, NO_KEY);
 	insert(2, 6000, NO_KEY);
 	table[1][6000].visible = table[2][6000].visible = true;
-	schedule_note_range(&(QueuedRange) {0, ALL_SHARES, 6000, 6000, false}, t);
+	schedule_note_range(&(QueuedRange) {0, ALL_SHARES, 6000, 6000, 0, false}, t);
 	all_go(2, false, "a range of any destination");
 	end();
 }

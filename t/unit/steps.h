@@ -97,7 +97,7 @@ insert(int destination, int64 id, int64 key)
 static inline void
 commit(int destination, int64 first, int64 last)
 {
-	QueuedRange range = {destination, ALL_SHARES, first, last, false};
+	QueuedRange range = {destination, ALL_SHARES, first, last, 0, false};
 
 	ncommits++;
 	for (int64 id = first; id <= last; id++)
@@ -113,7 +113,7 @@ commit(int destination, int64 first, int64 last)
 static inline void
 commit_range(int destination, int64 first, int64 last)
 {
-	QueuedRange range = {destination, ALL_SHARES, first, last, false};
+	QueuedRange range = {destination, ALL_SHARES, first, last, 0, false};
 
 	schedule_note_range(&range, t);
 }
@@ -122,7 +122,7 @@ commit_range(int destination, int64 first, int64 last)
 static inline void
 commit_gone(int destination, int64 first, int64 last)
 {
-	QueuedRange range = {destination, ALL_SHARES, first, last, true};
+	QueuedRange range = {destination, ALL_SHARES, first, last, 0, true};
 
 	ncommits++;
 	schedule_note_range(&range, t);
