@@ -81,6 +81,17 @@ SELECT try('a', '"m"', 'plain', '1 hour');
 UPDATE rswebhook.message SET noted_at = noted_at - interval '2 h', expires_at = expires_at - interval '2 h';
 SELECT try('b', '"m"', 'plain', '1 day');
 CALL forget();
+-- unless the destination says longer, or somebody has said so
+SELECT try('a', '"m"', 'once', '1 hour');
+UPDATE rswebhook.message SET noted_at = noted_at - interval '2 h', expires_at = expires_at - interval '2 h';
+SELECT try('b', '"m"', 'once');
+SELECT try('c', '"m"', 'once', '1 hour');
+SELECT try('d', '"n"', 'plain', '1 day');
+UPDATE rswebhook.message SET noted_at = noted_at - interval '2 h', expires_at = expires_at - interval '2 h';
+SELECT try('e', '"n"', 'plain', '1 hour');
+UPDATE rswebhook.message SET noted_at = noted_at - interval '2 h', expires_at = expires_at - interval '2 h';
+SELECT try('f', '"n"', 'plain', '1 day');
+CALL forget();
 
 -- after its time; the later one counts from then on
 SELECT try('a', '"m"', 'once');

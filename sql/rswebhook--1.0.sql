@@ -388,6 +388,21 @@ CREATE INDEX queue_deliver_after_idx
     ON rswebhook.queue (destination_id, deliver_after, event_id)
     WHERE deliver_after IS NOT NULL;
 
+-- Tells the workers, at commit, which rows a statement has deleted, so that nothing
+-- waits behind them: ALWAYS, as of destinations below. What logical replication
+-- deletes row by row is found by the reading that comes every ten minutes.
+CREATE FUNCTION rswebhook.queue_gone() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'rswebhook_queue_gone';
+
+CREATE TRIGGER queue_deleted
+    AFTER DELETE ON rswebhook.queue REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION rswebhook.queue_gone();
+CREATE TRIGGER queue_truncated
+    AFTER TRUNCATE ON rswebhook.queue
+    FOR EACH STATEMENT EXECUTE FUNCTION rswebhook.queue_gone();
+ALTER TABLE rswebhook.queue ENABLE ALWAYS TRIGGER queue_deleted;
+ALTER TABLE rswebhook.queue ENABLE ALWAYS TRIGGER queue_truncated;
+
 CREATE TABLE rswebhook.delivery (
     slot           smallint NOT NULL,
     run            smallint NOT NULL DEFAULT 0,
@@ -490,10 +505,25 @@ AS $$
 DECLARE
     most CONSTANT integer := 100000;    -- that it is worth counting
     owed integer;
+    used integer;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         DELETE FROM rswebhook.sender;
         DELETE FROM rswebhook.tally;
+        -- where ids begin anew, none is given to another one of which anything is left
+        IF (SELECT NOT s.is_called FROM rswebhook.destination_id_seq s) THEN
+            used := (SELECT max(k.id) FROM (
+                SELECT max(q.destination_id) FROM rswebhook.queue q
+                UNION ALL SELECT max(l.destination_id) FROM rswebhook.delivery l
+                UNION ALL SELECT max(m.destination_id) FROM rswebhook.message m
+                UNION ALL SELECT max(u.id) FROM rswebhook.untallied CROSS JOIN unnest(destination_ids) AS u (id)
+                UNION ALL SELECT max(a.destination_id) FROM rswebhook.alert a
+                UNION ALL SELECT max(b.destination_id) FROM rswebhook.breaker b
+                UNION ALL SELECT max(t.destination_id) FROM rswebhook.trusted t
+                UNION ALL SELECT max(f.destination_id) FROM rswebhook.floor f) AS k (id));
+            PERFORM setval('rswebhook.destination_id_seq', used) FROM rswebhook.destination_id_seq s
+                WHERE used >= s.last_value;
+        END IF;
         owed := (SELECT count(*) FROM (SELECT FROM rswebhook.queue LIMIT most + 1) q);
     ELSE
         DELETE FROM rswebhook.sender s WHERE s.destination_id = OLD.id;
@@ -955,7 +985,6 @@ AS $$
 DECLARE
     destinations integer[];
     cancelled integer[];
-    dest integer;
 BEGIN
     destinations := rswebhook.destination_ids(rswebhook_cancel.destination);
     IF dry_run THEN
@@ -963,6 +992,7 @@ BEGIN
                 WHERE q.destination_id = ANY (destinations) AND q.event_id = rswebhook_cancel.event_id);
     END IF;
 
+    -- the workers hear of it by the queue's trigger
     WITH gone AS (
         DELETE FROM rswebhook.queue q
             WHERE q.destination_id = ANY (destinations)
@@ -981,12 +1011,6 @@ BEGIN
             VALUES (clock_timestamp(), cancelled, array_fill(-3::smallint, ARRAY[cardinality(cancelled)]),
                     array_fill(1, ARRAY[cardinality(cancelled)]));
     END IF;
-
-    -- what waits for it to be tried again need not wait any more
-    FOREACH dest IN ARRAY coalesce(cancelled, '{}') LOOP
-        PERFORM rswebhook.notify_worker(dest, rswebhook_cancel.event_id,
-                                        rswebhook_cancel.event_id);
-    END LOOP;
     RETURN coalesce(cardinality(cancelled), 0);
 END
 $$;
@@ -1132,7 +1156,6 @@ BEGIN
     IF done > 0 THEN
         INSERT INTO rswebhook.untallied (at, destination_ids, whats, counts)
             VALUES (clock_timestamp(), ARRAY[dest], '{-3}', ARRAY[least(done, 2147483647)]);
-        PERFORM rswebhook.notify_worker(dest, ids[1], ids[cardinality(ids)]);
     END IF;
 END
 $$;

@@ -15,7 +15,7 @@ my $json = JSON::PP->new->utf8->allow_nonref->canonical;
 my $receiver = new_receiver();
 my $node = new_node('testing', extension => 0);
 my $page = PostgreSQL::Test::Utils::slurp_file(source_dir() . '/doc/testing.md');
-my ($server, $database, $sunk, $rolled_back, $wait, $soon, $anew, $copy, $copy_sink, $adopt) = $page =~ /^```sql\n(.*?)^```$/gms;
+my ($server, $database, $sunk, $rolled_back, $wait, $soon, $anew, $all_anew, $copy, $copy_sink, $adopt) = $page =~ /^```sql\n(.*?)^```$/gms;
 my $event = q{'{"type": "track", "event": "Order Placed", "userId": "ann"}'::jsonb};
 
 query($node, 'CREATE DATABASE app_test');
@@ -60,7 +60,8 @@ test(q{SELECT rswebhook_resume('shop')});
 is(test_error($wait), '', 'not otherwise');
 
 # Beginning anew, with one that waits for its retry, and its user's next
-test($soon =~ s/min_attempts = 3/min_attempts = 3, url = '@{[ $receiver->url('\/status\/500') ]}'/r);
+$receiver->switch('shop', '/status/500');
+test($soon =~ s/min_attempts = 3/min_attempts = 3, url = '@{[ $receiver->url('\/switch\/shop') ]}'/r);
 test("SELECT rswebhook_send($event, 'shop')");
 is(test_error($wait), '', 'what fails is given up soon');
 is(test(q{SELECT outcome || attempt FROM rswebhook.delivery ORDER BY started_at DESC LIMIT 1}), 'aborted3', 'after three attempts');
@@ -70,11 +71,17 @@ ok(wait_for_query($node, q{SELECT outcome FROM rswebhook.delivery ORDER BY start
 test($anew);
 is(test('SELECT (SELECT count(*) FROM rswebhook.event) + (SELECT count(*) FROM rswebhook.queue) + (SELECT count(*) FROM rswebhook.delivery)'), 0, 'nothing is left');
 is(test('SELECT count(*) FROM rswebhook.destination'), 1, 'but the destination');
-test(q{UPDATE rswebhook.destination SET url = '} . $receiver->url('/shop') . q{'});
+$receiver->switch('shop', '/ok');
 $receiver->new_requests;
 test("SELECT rswebhook_send($event, 'shop')");
 is(test_error($wait), '', 'the next event of that user does not wait');
 is(scalar($receiver->new_requests), 1, 'but is sent');
+test($all_anew);
+test(q{INSERT INTO rswebhook.destination (name, url) VALUES ('shop', '} . $receiver->url('/shop') . q{')});
+is(test('SELECT id FROM rswebhook.destination'), 1, 'the numbers of destinations, too');
+test("SELECT rswebhook_send($event, 'shop')");
+is(test_error($wait), '', 'and events are sent');
+is(scalar($receiver->new_requests), 1, 'to them');
 
 # Copies
 test(q{CREATE ROLE app; SELECT rswebhook.grant_sender('app')});

@@ -223,7 +223,7 @@ accept_named(const char *name, const NamedDestination *dest, int *count, Refusal
 					  dest->problem, "Correct the row of rswebhook.destination.");
 		return NULL;
 	}
-	*chosen = (Taker) {dest->id, dest->parts, dest->once_us};
+	*chosen = (Taker) {dest->id, dest->parts, dest->once_us, 0};
 	*count = 1;
 	return chosen;
 }

@@ -55,9 +55,13 @@ once_prepare(const Interval *asked, Prepared *prepared, Refusal *refusal)
 		return false;
 	for (int i = 0; i < prepared->count; i++)
 	{
+		Taker	   *taker = &prepared->takers[i];
+
+		taker->kept_us = taker->once_us;
 		if (asked != NULL)
-			prepared->takers[i].once_us = (int64) fields_interval_us(asked);
-		wanted |= prepared->takers[i].once_us > 0;
+			taker->once_us = (int64) fields_interval_us(asked);
+		taker->kept_us = Max(taker->kept_us, taker->once_us);
+		wanted |= taker->once_us > 0;
 	}
 	prepared->once = wanted && read_message_id(prepared);
 	return asked == NULL || !wanted || prepared->once ||
@@ -80,8 +84,8 @@ once_takers(const Prepared *prepared, int64 event_id, int *count, int64 *first)
 
 		CHECK_FOR_INTERRUPTS();
 		if (taker->once_us == 0 ||
-			message_is_first(taker->destination_id, &prepared->message, event_id, prepared->times.now,
-							 taker->once_us, &earlier))
+			message_is_first(taker->destination_id, &prepared->message, event_id,
+							 taker->once_us, taker->kept_us, &earlier))
 			takers[(*count)++] = *taker;
 		else
 			*first = Min(*first, earlier);

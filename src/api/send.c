@@ -276,7 +276,7 @@ rswebhook_notify_worker(PG_FUNCTION_ARGS)
 
 	slots_warn_undelivered();
 	wake_note_changed();
-	wake_note_queued(&(QueuedRange) {destination, ALL_SHARES, first, last, 0}, NO_SHARE_MAP);
+	wake_note_queued(&(QueuedRange) {destination, ALL_SHARES, first, last, 0, false}, NO_SHARE_MAP);
 	PG_RETURN_VOID();
 }
 

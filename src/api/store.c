@@ -131,7 +131,7 @@ note_queued(const Taker *taker, int64 event_id, int64 key, ShareMap map, int row
 	int			share = share_of(taker->destination_id, share_part(key, taker->parts),
 								 rswebhook_workers);
 
-	wake_note_queued(&(QueuedRange) {taker->destination_id, SHARE_BIT(share), event_id, event_id, rows},
+	wake_note_queued(&(QueuedRange) {taker->destination_id, SHARE_BIT(share), event_id, event_id, rows, false},
 					 map);
 }
 

@@ -539,7 +539,7 @@ destination_takers(Jsonb *event, bool alert, int *count)
 
 		CHECK_FOR_INTERRUPTS();
 		if (entry->enabled && (mine != NULL ? mine->allowed : said.allowed))
-			takers[(*count)++] = (Taker) {id, share_parts(entry->workers, rswebhook_workers), entry->once_us};
+			takers[(*count)++] = (Taker) {id, share_parts(entry->workers, rswebhook_workers), entry->once_us, 0};
 	}
 	return takers;
 }

@@ -22,6 +22,7 @@ typedef struct Taker
 	int32		destination_id;
 	int			parts;			/* how many workers it has (share.h) */
 	int64		once_us;		/* so long it does not have a message again; 0: it may */
+	int64		kept_us;		/* so long it is known that it has; see api/once.c */
 } Taker;
 
 /*

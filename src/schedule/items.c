@@ -42,6 +42,7 @@ void
 items_set_row(QueueItem *item, const QueueRow *row, Instant now)
 {
 	item->row = *row;
+	item->seen = item->lane->sweep_number;
 	item->early = row->deliver_after > clock_wall(now);
 	item->ready_at = items_ready_at(item->lane, row, now);
 }

@@ -33,7 +33,7 @@
 #define KEY_ITEMS_ROOMY	256		/* while the lane has room for more */
 #define LANE_RANGES		16		/* late ranges kept apart */
 #define READ_ROWS		1000	/* rows of one read */
-#define RANGE_IDS		10000	/* ids of which it is seen that they are gone */
+#define RANGE_IDS		10000	/* ids of each of which it is looked whether its row is gone */
 #define SLOW_START		4		/* requests in flight before a first answer */
 #define LANE_BLAMED		32		/* users whose failures are told from each other */
 #define LANE_LATELY		100		/* good answers until a request that hung is forgotten */
@@ -68,10 +68,11 @@ typedef struct Parked
 	struct Parked *next[PARKED_CHAINS];
 	pairingheap_node in_lane;
 	int32		destination_id;
-	bool		has_key;		/* it blocks its user */
-	bool		alone;			/* as of an item */
-	bool		found;			/* while a read of it is taken in */
-	bool		hastened;		/* it is due before its retry_at */
+	bool		has_key : 1;	/* it blocks its user */
+	bool		alone : 1;		/* as of an item */
+	bool		found : 1;		/* while a read of it is taken in */
+	bool		hastened : 1;	/* it is due before its retry_at */
+	uint8		seen;			/* as of an item */
 } Parked;
 
 /* The events of one user for one destination. */
@@ -160,6 +161,7 @@ struct QueueItem
 	int64		size;			/* of its event, if there was no room for it */
 	Repute		repute;			/* of ITEM_IN_FLIGHT: whose place it has */
 	bool		alone;			/* its request could not be made with others' */
+	uint8		seen;			/* in which of its lane's sweeps its row was there */
 	bool		retry;			/* of ITEM_READY and ITEM_IN_FLIGHT: it was tried
 								 * before */
 	dlist_node	in_key;
@@ -179,6 +181,7 @@ typedef struct Range
 {
 	int64		after;			/* read up to here */
 	int64		upto;
+	bool		gone;			/* rows of it may have been deleted */
 } Range;
 
 struct Lane
@@ -200,6 +203,7 @@ struct Lane
 	dlist_head	timed;			/* those that wait for their time */
 	pairingheap parked;			/* by ready_at */
 	int			nparked;
+	int			nparked_seen;	/* of these, in this sweep */
 
 	/* reading */
 	int64		cursor;			/* all visible rows up to here have been read */
@@ -213,6 +217,8 @@ struct Lane
 	bool		walks;			/* the last read was cut */
 	bool		sweeps;			/* all is to be read again, from ... */
 	Range		sweep;			/* ... there up to where the cursor was */
+	uint8		sweep_number;	/* of this one, or the last */
+	bool		sweeps_again;	/* rows have gone that it had come past */
 	Floor		floor;			/* as the table has it */
 	int64		floor_reached;	/* nothing is left up to here ... */
 	int64		floor_goal;		/* ... and that is to be seen up to here */
@@ -301,7 +307,8 @@ struct Lane
 	pairingheap_node timer_node;
 };
 
-extern int	items_most;		/* LANE_ITEMS; unit tests have fewer */
+extern int	items_most;		/* LANE_ITEMS; unit tests have fewer ... */
+extern int	window_range_ids;	/* ... and of these RANGE_IDS */
 
 static inline bool
 lane_is_ordered(const Lane *lane)
@@ -480,11 +487,18 @@ extern void room_note(QueueItem *item, const Verdict *verdict, Instant now);
 
 /* ---- reading.c ---- */
 
-/* Rows first_id to last_id have become visible. */
-extern void reading_note_range(Lane *lane, int64 first_id, int64 last_id);
+/* Rows first_id to last_id have become visible; gone: or some of them were deleted. */
+extern void reading_note_range(Lane *lane, int64 first_id, int64 last_id, bool gone);
 
-/* Read all again, in the background; if that is under way, it goes on. */
+/*
+ * Read all again, in the background; if that is under way, it goes on.  Or rows have gone,
+ * who knows which: likewise, if others may wait behind them, and once more after it.
+ */
 extern void reading_sweep(Lane *lane);
+extern void reading_sweep_gone(Lane *lane);
+
+/* It has come to its end, and what it has not seen is forgotten. */
+extern void reading_swept(Lane *lane);
 
 /* Is there anything to read, and what first?  idly: what nobody waits for. */
 extern Reads reading_wants(const Lane *lane, Instant now);
@@ -503,6 +517,10 @@ extern void parked_forget_lane(Lane *lane);
 /* It is due then, unless it is sooner; or all that the lane has are. */
 extern void parked_hasten(Lane *lane, Parked *parked, Instant ready_at);
 extern void parked_hasten_all(Lane *lane, Instant ready_at);
+
+/* A sweep has seen its row; or call f, which may forget it, for each of which it has not, up to there. */
+extern void parked_note_seen(Lane *lane, Parked *parked);
+extern void parked_each_unseen(Lane *lane, int64 upto, void (*f) (Lane *lane, Parked *parked));
 
 /* The parked row of an event, and that of a user; NULL: none is. */
 extern Parked *parked_event(const Lane *lane, int64 event_id);

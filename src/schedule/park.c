@@ -131,6 +131,7 @@ park_holds_back(Lane *lane, const QueueRow *row, Instant now)
 		(!has_key || parked->ordering_key == row->ordering_key))
 	{
 		parked_hasten(lane, parked, items_ready_at(lane, row, now));
+		parked_note_seen(lane, parked);
 		return true;
 	}
 	if (parked != NULL)

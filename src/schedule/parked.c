@@ -238,6 +238,8 @@ parked_add(Lane *lane, int64 event_id, Instant ready_at)
 	parked->ready_at = ready_at;
 	link_in(PARKED_BY_EVENT, parked);
 	pairingheap_add(&lane->parked, &parked->in_lane);
+	parked->seen = lane->sweep_number;
+	lane->nparked_seen++;
 	lane->nparked++;
 	nparked++;
 	return parked;
@@ -261,6 +263,7 @@ forget(Lane *lane, Parked *parked)
 	parked->destination_id = 0;
 	parked->next[PARKED_BY_EVENT] = unused;
 	unused = parked;
+	lane->nparked_seen -= parked->seen == lane->sweep_number;
 	lane->nparked--;
 	nparked--;
 }
@@ -284,6 +287,30 @@ parked_forget_lane(Lane *lane)
 		}
 	}
 	pairingheap_reset(&lane->parked);
+}
+
+void
+parked_note_seen(Lane *lane, Parked *parked)
+{
+	lane->nparked_seen += parked->seen != lane->sweep_number;
+	parked->seen = lane->sweep_number;
+}
+
+/* Nearly always all have been seen, and none is looked at. */
+void
+parked_each_unseen(Lane *lane, int64 upto, void (*f) (Lane *lane, Parked *parked))
+{
+	for (Chunk *chunk = chunks; chunk != NULL && lane->nparked_seen < lane->nparked; chunk = chunk->next)
+	{
+		for (int i = 0; i < CHUNK_ROWS; i++)
+		{
+			Parked	   *parked = &chunk->rows[i];
+
+			if (parked->destination_id == lane->destination_id && parked->seen != lane->sweep_number &&
+				parked->event_id <= upto)
+				f(lane, parked);
+		}
+	}
 }
 
 void

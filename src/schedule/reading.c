@@ -52,6 +52,7 @@ add_late_range(Lane *lane, Range late)
 	{
 		late.after = Min(late.after, lane->ranges[i].after);
 		late.upto = Max(late.upto, lane->ranges[i].upto);
+		late.gone |= lane->ranges[i].gone;
 	}
 	memmove(&lane->ranges[first + 1], &lane->ranges[end],
 			(lane->nranges - end) * sizeof(Range));
@@ -60,12 +61,22 @@ add_late_range(Lane *lane, Range late)
 }
 
 void
-reading_note_range(Lane *lane, int64 first_id, int64 last_id)
+reading_note_range(Lane *lane, int64 first_id, int64 last_id, bool gone)
 {
 	if (last_id > lane->cursor)
 		lane->more = true;
 	if (first_id <= Min(last_id, lane->cursor))
-		add_late_range(lane, (Range) {id_before(first_id), Min(last_id, lane->cursor)});
+		add_late_range(lane, (Range) {id_before(first_id), Min(last_id, lane->cursor), gone});
+}
+
+/* What has been seen so far has not been in this one.  Somebody may have made ids below 1. */
+static void
+begin_sweep(Lane *lane)
+{
+	lane->sweeps = true;
+	lane->sweep = (Range) {.after = PG_INT64_MIN, .upto = lane->cursor};
+	lane->sweep_number++;
+	lane->nparked_seen = 0;
 }
 
 void
@@ -73,10 +84,28 @@ reading_sweep(Lane *lane)
 {
 	lane->next_due = DUE_NOW;	/* and look again for the next deliver_after */
 	lane->more = true;
-	if (lane->sweeps)
+	if (!lane->sweeps)
+		begin_sweep(lane);
+}
+
+void
+reading_sweep_gone(Lane *lane)
+{
+	if (dlist_is_empty(&lane->timed) && lane->nparked == 0)
 		return;
-	lane->sweeps = lane->cursor > 0;
-	lane->sweep = (Range) {PG_INT64_MIN, lane->cursor};
+	if (!lane->sweeps)
+		begin_sweep(lane);
+	else if (lane->sweep.after != PG_INT64_MIN)
+		lane->sweeps_again = true;
+}
+
+void
+reading_swept(Lane *lane)
+{
+	lane->sweeps = false;
+	if (lane->sweeps_again)
+		begin_sweep(lane);
+	lane->sweeps_again = false;
 }
 
 static int

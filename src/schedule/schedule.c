@@ -141,9 +141,9 @@ schedule_remove(Lane *lane)
  */
 
 static void
-lane_note_range(Lane *lane, int64 first_id, int64 last_id, Instant now)
+lane_note_range(Lane *lane, int64 first_id, int64 last_id, bool gone, Instant now)
 {
-	reading_note_range(lane, first_id, last_id);
+	reading_note_range(lane, first_id, last_id, gone);
 	next_settle(lane, now);
 }
 
@@ -156,12 +156,12 @@ schedule_note_range(const QueuedRange *range, Instant now)
 	if (range->destination_id != 0)
 	{
 		lane_note_range(schedule_lane(range->destination_id, now),
-						range->first_id, range->last_id, now);
+						range->first_id, range->last_id, range->gone, now);
 		return;
 	}
 	hash_seq_init(&scan, lanes);
 	while ((lane = hash_seq_search(&scan)) != NULL)
-		lane_note_range(lane, range->first_id, range->last_id, now);
+		lane_note_range(lane, range->first_id, range->last_id, range->gone, now);
 }
 
 void
@@ -330,7 +330,7 @@ schedule_replace(QueueItem *item, const QueueRow *row, Instant now)
 	window_release_key(item, now);
 	items_free(item);
 	if (row != NULL)
-		lane_note_range(lane, event_id, event_id, now);
+		lane_note_range(lane, event_id, event_id, false, now);
 	else
 		next_settle(lane, now);
 }
@@ -431,7 +431,7 @@ schedule_recorded(QueueItem *item, bool reread, Instant now)
 	else
 		items_free(item);
 	if (reread)
-		lane_note_range(lane, event_id, event_id, now);
+		lane_note_range(lane, event_id, event_id, false, now);
 	else
 		next_settle(lane, now);
 }

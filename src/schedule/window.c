@@ -24,6 +24,8 @@
 #include "schedule/lane.h"
 #include "shmem/share.h"
 
+int			window_range_ids = RANGE_IDS;
+
 void
 window_init(MemoryContext context)
 {
@@ -110,8 +112,7 @@ forget_changed(Lane *lane, const QueueRow *rows, int nrows, Instant now)
 /*
  * Forget rows that are not there any more, of the ids from after to upto, so
  * that others do not wait for the retry of what was cancelled.  Where these
- * are too many to look for each, such a row is found missing when its time
- * has come.
+ * are too many to look for each, a sweep finds what has gone.
  */
 static void
 forget_missing(const ReadRequest *request, const QueueRow *rows, int nrows,
@@ -119,8 +120,12 @@ forget_missing(const ReadRequest *request, const QueueRow *rows, int nrows,
 {
 	int64		id = Max(request->after_id, 0);	/* below are such as nobody draws */
 
-	if (id_above(upto, id) > RANGE_IDS)
+	if (id_above(upto, id) > window_range_ids)
+	{
+		if (request->kind == READ_RANGE && request->lane->ranges[0].gone)
+			reading_sweep_gone(request->lane);
 		return;
+	}
 	for (int i = 0; id < upto;)
 	{
 		QueueItem  *item;
@@ -134,6 +139,32 @@ forget_missing(const ReadRequest *request, const QueueRow *rows, int nrows,
 		else if ((parked = parked_event(request->lane, id)) != NULL)
 			park_forget(request->lane, parked);
 	}
+}
+
+/*
+ * A sweep has seen all rows up to there.  Of what it has not seen, others wait only for
+ * what waits itself: the rest is found missing when it is to be sent, which is soon.
+ */
+static void
+forget_unseen(Lane *lane, int64 upto, Instant now)
+{
+	dlist_mutable_iter iter;
+	bool		more = true;
+
+	while (more)				/* behind one there may be another */
+	{
+		more = false;
+		dlist_foreach_modify(iter, &lane->timed)
+		{
+			QueueItem  *item = dlist_container(QueueItem, in_timed, iter.cur);
+
+			if (item->seen == lane->sweep_number || item->id.event_id > upto)
+				continue;
+			items_discard(item, now);
+			more = true;
+		}
+	}
+	parked_each_unseen(lane, upto, park_forget);
 }
 
 static bool
@@ -170,8 +201,14 @@ add_row(const ReadRequest *request, const QueueRow *row, Instant now)
 	KeyQueue   *key = NULL;
 	QueueItem  *item;
 
-	if (!is_mine(lane, row) || items_find(lane, row->event_id) != NULL)
+	if (!is_mine(lane, row))
 		return;
+	item = items_find(lane, row->event_id);
+	if (item != NULL)
+	{
+		item->seen = lane->sweep_number;
+		return;
+	}
 	if (row->deliver_after > clock_wall(now) && !lane->policy.gone)
 	{
 		wait_for_due(lane, row->deliver_after);
@@ -341,7 +378,11 @@ window_rows_read(const ReadRequest *request, const QueueRow *rows,
 			break;
 		case READ_SWEEP:
 			lane->sweep.after = last;
-			lane->sweeps = !all;
+			if (all)
+			{
+				forget_unseen(lane, lane->sweep.upto, now);
+				reading_swept(lane);
+			}
 			break;
 		case READ_FLOOR:
 			break;
@@ -394,7 +435,7 @@ window_forget_waiting(Lane *lane, Instant now)
 	lane->cursor = 0;
 	lane->more = true;
 	lane->nranges = 0;
-	lane->sweeps = lane->hastens = false;
+	lane->sweeps = lane->sweeps_again = lane->hastens = false;
 
 	if (lane_is_ordered(lane))
 		items_each(lane, join_key, now);

@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 
-/* Rows of one destination (0: of any) that a transaction will make visible. */
+/* Rows of one destination (0: of any) that a transaction will make visible, or has deleted. */
 typedef struct QueuedRange
 {
 	int32		destination_id;
@@ -21,6 +21,7 @@ typedef struct QueuedRange
 	int64		first_id;
 	int64		last_id;
 	int64		rows;			/* so many; 0: nobody knows */
+	bool		gone;			/* some of them may be there no more */
 } QueuedRange;
 
 /* Distinct destinations that one transaction names exactly. */
@@ -37,6 +38,7 @@ range_widen(QueuedRange *range, const QueuedRange *other)
 	range->shares |= other->shares;
 	range->first_id = Min(range->first_id, other->first_id);
 	range->last_id = Max(range->last_id, other->last_id);
+	range->gone |= other->gone;
 }
 
 /* That one worker is told of at the most; the last one covers the others. */

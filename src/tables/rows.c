@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
+#include "tables/queue_gone.h"
 #include "tables/rows.h"
 
 /* ---------------------------------------------------------------------
@@ -57,11 +58,14 @@ rows_table_is_known(Relation rel, const Column *columns, int count)
 	return true;
 }
 
-/* Policies are passed over by the owner of the table, unless they are forced. */
+/*
+ * Policies are passed over by the owner of the table, unless they are forced; and that
+ * rows are gone the workers need not hear of whoever does not delete them by a statement.
+ */
 bool
 rows_table_is_passive(Relation rel)
 {
-	return rel->trigdesc == NULL && rel->rd_rules == NULL &&
+	return queue_gone_is_all(rel->trigdesc) && rel->rd_rules == NULL &&
 		!(rel->rd_rel->relrowsecurity && rel->rd_rel->relforcerowsecurity);
 }
 

@@ -36,7 +36,7 @@
 /* Is it an ordinary table that begins with these columns? */
 extern bool rows_table_is_known(Relation rel, const Column *columns, int count);
 
-/* Does nothing but the change itself happen when its rows are changed? */
+/* Does nothing happen but the change itself, as far as we do not see to it, when its rows are changed? */
 extern bool rows_table_is_passive(Relation rel);
 
 /*

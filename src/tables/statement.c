@@ -232,18 +232,22 @@ static struct
 		0, {0}, "floor"
 	},
 
-	/* a row that is not changed is locked all the same, so that it is found then */
+	/* a row that is there is locked as it is, so that it is found then */
 	[NOTE_MESSAGE] = {
 		"INSERT INTO rswebhook.message AS m (destination_id, hash, event_id, noted_at, expires_at)"
 		" VALUES ($1, $2, $3, $4, $5)"
-		" ON CONFLICT (destination_id, hash) DO UPDATE SET event_id = excluded.event_id,"
-		"  noted_at = excluded.noted_at, expires_at = excluded.expires_at"
-		" WHERE m.noted_at <= $6 OR m.expires_at <= $4",
-		6, {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID}, "message"
+		" ON CONFLICT (destination_id, hash) DO UPDATE SET event_id = m.event_id WHERE false",
+		5, {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID}, "message"
 	},
 	[FIND_MESSAGE] = {
-		"SELECT event_id::int8 FROM rswebhook.message WHERE destination_id = $1 AND hash = $2",
-		6, {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+		"SELECT event_id::int8, noted_at::timestamptz, expires_at::timestamptz FROM rswebhook.message"
+		" WHERE destination_id = $1 AND hash = $2",
+		5, {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	},
+	[NOTE_MESSAGE_AGAIN] = {
+		"UPDATE rswebhook.message SET event_id = $3, noted_at = $4, expires_at = $5"
+		" WHERE destination_id = $1 AND hash = $2",
+		5, {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID}, "message"
 	},
 	[FORGET_MESSAGES] = {
 		"DELETE FROM rswebhook.message WHERE ctid = ANY (ARRAY("

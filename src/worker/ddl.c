@@ -205,7 +205,7 @@ typedef struct Unknown
  * Which ids it queued is not known any more, and may have been before a restart:
  * the workers have to look from the start.
  */
-static const QueuedRange everything = {0, ALL_SHARES, 1, PG_INT64_MAX, 0};
+static const QueuedRange everything = {0, ALL_SHARES, 1, PG_INT64_MAX, 0, true};
 
 /* Run a query about the transaction that was prepared as gid; how many rows? */
 static uint64

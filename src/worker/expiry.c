@@ -118,6 +118,7 @@ give_up(const QueueRow *rows, int count, const Destination *d, QueuedRange *gone
 	alerts_write();
 	gone->first_id = expired[0]->claimed.event_id;
 	gone->last_id = expired[nexpired - 1]->claimed.event_id;
+	gone->gone = true;
 	for (int i = 0; i < nexpired; i++)
 		ngone += expired[i]->fate != ROW_BUSY;
 	return ngone;

@@ -44,6 +44,13 @@ static Repeated unexpired;
 /* Each part of each ring, and what is known of messages. */
 #define EXPIRE_STEPS	(RINGS * RING_PARTS + 1)
 
+/* Not by a clock that has been ahead for less than a day. */
+static bool
+forget_messages(void)
+{
+	return message_forget(clock_before(USECS_PER_DAY, clock_now()) + USECS_PER_DAY);
+}
+
 static void
 expire_part(int step)
 {
@@ -52,7 +59,7 @@ expire_part(int step)
 	if (step < RINGS * RING_PARTS)
 		expire_more = queue_expire(step / RING_PARTS, step % RING_PARTS, rswebhook_retention * USECS_PER_SEC);
 	else
-		expire_more = message_forget(clock_before(0, clock_now()));
+		expire_more = forget_messages();
 	session_commit();
 }
 

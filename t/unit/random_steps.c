@@ -54,6 +54,7 @@ static const int windows[] = {LANE_ITEMS, 80, 30, 10};	/* so small that much is 
 static int	in_row[NDESTS + 1]; /* retries, while others waited */
 static int	nparked;			/* so often it was */
 static int	ncut;				/* reads of lanes of which some were */
+static int	ngone;				/* rows that were said to have gone */
 static int	nfloors;			/* reads for where a queue begins */
 static uint64 seed;
 static char *broken;			/* the first rule that was */
@@ -372,7 +373,12 @@ interfere(void)
 	}
 	else
 		done[destination][id]++;	/* nobody owes it any more */
-	if (r->exists || any(2) == 0)
+	if (any(2) == 0)
+	{
+		ngone++;
+		commit_gone(destination, Max(1, id - any(40)), id + any(40));
+	}
+	else if (r->exists || any(2) == 0)
 		commit(destination, id, id);
 }
 
@@ -557,6 +563,7 @@ random_run(int number)
 	run_bound = run_places = 40;
 	nclaimed = nopen = 0;
 	items_most = windows[number % lengthof(windows)];
+	window_range_ids = number % 4 == 0 ? RANGE_IDS : 20;
 	wall_begin = wall_begins[number % lengthof(wall_begins)] - number % 200 * SECOND;
 	wall_most = PG_INT64_MIN;
 	next_row = 1;
@@ -612,4 +619,5 @@ tests(void)
 	ok(nparked > 100000, "rows were parked");
 	ok(ncut > 1000, "and reads cut meanwhile");
 	ok(nfloors > 1000, "where queues begin was looked for");
+	ok(ngone > 1000, "and rows were said to have gone");
 }

@@ -96,7 +96,7 @@ late_ranges(void)
 	insert(1, 6000, NO_KEY);
 	insert(2, 6000, NO_KEY);
 	table[1][6000].visible = table[2][6000].visible = true;
-	schedule_note_range(&(QueuedRange) {0, ALL_SHARES, 6000, 6000}, t);
+	schedule_note_range(&(QueuedRange) {0, ALL_SHARES, 6000, 6000, 0, false}, t);
 	all_go(2, false, "a range of any destination");
 	end();
 }
@@ -352,6 +352,20 @@ pieces_and_parked_rows(void)
 	(void) walk_to(5999, 0);
 	is_int(lane->nparked, 1, "nor is it known to have gone");
 	deliver(goes(6001, "before that is seen"));
+
+	/* likewise if the ids are too many to look for each */
+	queue_many(1, 30000, 2, 7);
+	queue_many(1, 30010, 2, 8);
+	park_all();
+	is_int(lane->nparked, 2, "two are parked");
+	table[1][30000].exists = false;
+	schedule_reread(lane, t);
+	deliver(goes(30001, "one has gone"));
+	ok(parked_event(lane, 30000) == NULL && parked_event(lane, 30010) != NULL, "and only one");
+	table[1][30010].exists = false;
+	commit_gone(1, 1, PG_INT64_MAX);
+	deliver(goes(30011, "and the other, of which somebody has told"));
+	is_int(lane->nparked, 0, "nothing is parked");
 	end();
 }
 

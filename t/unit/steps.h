@@ -97,7 +97,7 @@ insert(int destination, int64 id, int64 key)
 static inline void
 commit(int destination, int64 first, int64 last)
 {
-	QueuedRange range = {destination, ALL_SHARES, first, last};
+	QueuedRange range = {destination, ALL_SHARES, first, last, 0, false};
 
 	ncommits++;
 	for (int64 id = first; id <= last; id++)
@@ -113,9 +113,26 @@ commit(int destination, int64 first, int64 last)
 static inline void
 commit_range(int destination, int64 first, int64 last)
 {
-	QueuedRange range = {destination, ALL_SHARES, first, last};
+	QueuedRange range = {destination, ALL_SHARES, first, last, 0, false};
 
 	schedule_note_range(&range, t);
+}
+
+/* Somebody deletes rows, and the worker is told that some of these are gone, or of one ... */
+static inline void
+commit_gone(int destination, int64 first, int64 last)
+{
+	QueuedRange range = {destination, ALL_SHARES, first, last, 0, true};
+
+	ncommits++;
+	schedule_note_range(&range, t);
+}
+
+static inline void
+delete_row(int destination, int64 id)
+{
+	table[destination][id].exists = false;
+	commit_gone(destination, id, id);
 }
 
 static inline int

@@ -309,18 +309,68 @@ changed_rows(void)
 		all_go(1, false, "the other goes");
 	}
 
-	/* told of too many to look for each: it is found when it is claimed */
-	queue_many(1, 50000, 2, 300);
-	item = goes(50000, "one that fails");
-	retry(item, SIGNAL_NONE, SECOND);
-	table[1][50000].exists = false;
-	schedule_reread(schedule_lane(1, t), t);
-	nothing_goes("it is waited for");
-	t += SECOND;
-	item = goes(50000, "and found missing");
-	not_taken(item);
-	schedule_replace(item, NULL, t);
-	all_go(1, false, "the other goes");
+	end();
+}
+
+/* One fails, and is deleted; its user's next one waits for it no longer than nobody has told of that. */
+static void
+deleted_rows(void)
+{
+	Lane	   *lane;
+
+	begin(&usual);
+	lane = schedule_lane(1, t);
+	for (int id = 1; id <= 100000; id += 10000)
+	{
+		queue_many(1, id, 2, id);
+		retry(goes(id, "one that fails"), SIGNAL_NONE, HOUR);
+	}
+	nothing_goes("all wait");
+	delete_row(1, 1);
+	deliver(goes(2, "one that is told of is not waited for"));
+	nreads[READ_SWEEP] = 0;
+	commit_gone(1, 3, 9000);
+	nothing_goes("others are");
+	is_int(nreads[READ_SWEEP], 0, "for which not all has to be read again");
+
+	/* told of too many to look for each */
+	table[1][10001].exists = table[1][20001].exists = false;
+	commit_range(1, 1, PG_INT64_MAX);
+	nothing_goes("of rows that have come none goes");
+	commit_gone(1, 1, PG_INT64_MAX);
+	deliver(goes(10002, "it is seen which have gone"));
+	deliver(goes(20002, "of each user"));
+	is_int(nreads[READ_SWEEP], 1, "when all has been read again");
+	nothing_goes("the others wait");
+
+	/* somebody deletes what the sweep has come past */
+	piece_ids = 35000;
+	table[1][30001].exists = false;
+	commit_gone(1, 1, PG_INT64_MAX);
+	while (read_once() && last_read.kind != READ_SWEEP)
+		;
+	while (lane->sweep.after < 50000 && read_once())
+		;
+	ok(lane->sweeps && lane->sweep.after >= 50000, "on its way");
+	table[1][40001].exists = false;
+	commit_gone(1, 1, PG_INT64_MAX);
+	deliver(goes(30002, "at its end, what it has not seen is gone"));
+	deliver(goes(40002, "and at the next one's, what went meanwhile"));
+	nothing_goes("the others wait");
+	piece_ids = 0;
+
+	/* nobody has told */
+	table[1][50001].exists = false;
+	nothing_goes("nobody knows");
+	schedule_reread(lane, t);
+	deliver(goes(50002, "the sweep finds it"));
+	for (int id = 60001; id <= 100000; id += 10000)
+		table[1][id].exists = table[1][id + 1].exists = false;
+	commit_gone(0, 0, PG_INT64_MAX);
+	is_int(take_all(), 4, "all are gone, and what is next of each user, too");
+	while (ntaken > 0)
+		schedule_replace(taken[--ntaken], NULL, t);
+	is_int(lane->nitems, 0, "which is found missing");
 	end();
 }
 
@@ -330,4 +380,5 @@ tests(void)
 	spilled();
 	full_windows();
 	by_each_clock(changed_rows);
+	by_each_clock(deleted_rows);
 }
