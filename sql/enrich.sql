@@ -178,6 +178,8 @@ SELECT rswebhook_replay_all('enriched', since => NULL, outcome => 'refused', err
     FROM unnest(ARRAY['%has neither%', '%RudderStack%']) AS error;
 SELECT rswebhook_replay_all('enriched', since => NULL, outcome => 'refused', dry_run => true),
        rswebhook_replay_all('enriched', since => NULL, outcome => NULL, error_like => '%has neither%', dry_run => true);
+SELECT count(rswebhook_replay(event_id, dry_run => true)) AS events, sum(rswebhook_replay(event_id, dry_run => true)) AS queued, count(replay) AS offered
+    FROM rswebhook.failed WHERE destination = 'enriched' AND error ~ 'has neither' AND event_id <> 0;
 -- what is refused stays
 SELECT * FROM enriched_outbox;
 DROP TABLE enriched_outbox;

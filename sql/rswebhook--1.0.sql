@@ -1036,7 +1036,8 @@ BEGIN
             WHERE EXISTS (SELECT FROM rswebhook.delivery l
                           WHERE l.event_id = rswebhook_replay.event_id
                           AND l.destination_id = d.id
-                          AND rswebhook.is_not_permitted(l.outcome, l.error) IS NOT TRUE));
+                          AND rswebhook.is_not_permitted(l.outcome, l.error) IS NOT TRUE
+                          AND rswebhook.is_not_enriched(l.outcome, l.error) IS NOT TRUE));
     END IF;
 
     -- locked, so that retention does not delete it meanwhile
@@ -1089,6 +1090,14 @@ CREATE FUNCTION rswebhook.is_not_permitted(outcome text, error text) RETURNS boo
 AS $$
     SELECT outcome OPERATOR(pg_catalog.=) 'refused' AND
            error OPERATOR(pg_catalog.~) '^trigger "(?:[^"]|"")*"(?: for "(?:[^"]|"")*")?: permission (?:denied|not known) for destination "'
+$$;
+
+-- What RudderStack's gateway would have refused: it would go without what enrich adds.
+CREATE FUNCTION rswebhook.is_not_enriched(outcome text, error text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT outcome OPERATOR(pg_catalog.=) 'refused' AND
+           error OPERATOR(pg_catalog.~) '^trigger "(?:[^"]|"")*"(?: for "(?:[^"]|"")*")?: event (?:has neither a "userId" nor|cannot be enriched)'
 $$;
 
 -- What follows acts on many: all at once, or in pieces, each of which is a transaction. A piece
@@ -1200,8 +1209,7 @@ BEGIN
         CASE WHEN outcome IS NULL THEN 'true' ELSE format('l.outcome = %L', outcome) END,
         CASE WHEN error_like IS NOT NULL THEN 'k.error LIKE $9'
              ELSE 'rswebhook.is_not_permitted(k.outcome, k.error) IS NOT TRUE' END ||
-        -- what the gateway's rule refuses would go without what enrich adds
-        ' AND (k.outcome <> ''refused'' OR k.error !~ ''^trigger "([^"]|"")*"( for "([^"]|"")*")?: event (has neither a "userId" nor|cannot be enriched)'')')
+        ' AND rswebhook.is_not_enriched(k.outcome, k.error) IS NOT TRUE')
         INTO ids, runs, looked, last_at, last_id
         USING user_id, event_name, dest, after_at, after_id,
               coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, name;
@@ -1741,7 +1749,8 @@ $$;
 CREATE VIEW rswebhook.failed AS
 SELECT g.event_id, g.destination, g.outcome, g.ended_at AS failed_at, g.attempts, g.status, g.error, g.request,
        g.response_body, rswebhook.payload(g.event_id) AS event,
-       CASE WHEN g.destination IS NOT NULL AND g.event_id <> 0 AND rswebhook.is_not_permitted(g.outcome, g.error) IS NOT TRUE THEN
+       CASE WHEN g.destination IS NOT NULL AND g.event_id <> 0 AND rswebhook.is_not_permitted(g.outcome, g.error) IS NOT TRUE
+                 AND rswebhook.is_not_enriched(g.outcome, g.error) IS NOT TRUE THEN
            pg_catalog.format('SELECT rswebhook_replay(%s, %L)', g.event_id, g.destination) END AS replay
 FROM rswebhook.given_up() g
 WHERE g.outcome IN ('aborted', 'refused');
@@ -3580,6 +3589,7 @@ BEGIN
         'rswebhook.payload(bigint)',
         'rswebhook.refused_for(text)',
         'rswebhook.is_not_permitted(text, text)',
+        'rswebhook.is_not_enriched(text, text)',
         'rswebhook.destination_id(text)',
         'rswebhook.destination_hint(text)']::regprocedure[]);
     EXECUTE format('GRANT SELECT ON rswebhook.delivery, rswebhook.breaker, rswebhook.queue, rswebhook.activity, rswebhook.failed,'

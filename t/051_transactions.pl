@@ -15,9 +15,15 @@ use Test::More;
 # edited by hand, every ten minutes
 my $promptly = 4;    # seconds on an idle machine
 
+# Without what counts the rows that are owed, for rswebhook.status: it reads them, too
+my $conf = $ENV{RSWEBHOOK_INJECTED_CONF};
+plan skip_all => 'needs a build with -DRSWEBHOOK_INJECTION' unless ($conf // '') ne '';
+$ENV{RSWEBHOOK_CONF} = $conf;
+
 my $receiver = new_receiver();
 my $node = new_node('transactions',
     conf => "max_prepared_transactions = 10\ndeadlock_timeout = 50ms\n");
+inject($node, 'counting error');
 
 add_destination($node, 'sink', $receiver->url('/ok'));
 query($node, q{CREATE TABLE accounts (id integer PRIMARY KEY, n integer);

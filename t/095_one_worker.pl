@@ -13,9 +13,15 @@ use Shares;
 use Test::More;
 use Time::HiRes qw(time);
 
+# Without what counts the rows that are owed, for rswebhook.status: it reads them, too
+my $conf = $ENV{RSWEBHOOK_INJECTED_CONF};
+plan skip_all => 'needs a build with -DRSWEBHOOK_INJECTION' unless ($conf // '') ne '';
+$ENV{RSWEBHOOK_CONF} = $conf;
+
 my $workers = 4;
 my $receiver = new_receiver();
 my $node = new_node('one', conf => "rswebhook.workers = $workers\n");
+inject($node, 'counting error');
 my @users = map { "u$_" } 1 .. 60;
 my $long = 4;    # seconds, for what would take twice as long otherwise
 

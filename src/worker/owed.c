@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "base/inject.h"
 #include "schedule/schedule.h"
 #include "shmem/counters.h"
 #include "shmem/wake.h"
@@ -449,6 +450,7 @@ count_piece(int unused)
 
 	if (!session_begin("counting what is owed"))
 		return;
+	INJECT("counting");
 	session_wait_little();
 	tables_lock_and_look("queue");
 	untold = wake_untold_ranges(GetActiveSnapshot(), &nuntold);
