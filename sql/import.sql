@@ -389,6 +389,21 @@ SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import((repea
 SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[{"data": {"destinations": {"d": {"name": "by id", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}}}}]');
 DELETE FROM rswebhook.destination;
 
+-- One of another workspace is another one, whatever its name is; and an empty id is none
+SELECT i.name, i.id IS NOT NULL AS imported, i.not_mapped FROM unnest(ARRAY['prod1', 'dev1', 'prod1', 'dev1']) WITH ORDINALITY AS w (given, n)
+    CROSS JOIN LATERAL rswebhook_import(jsonb_build_array(jsonb_build_object('id', w.given, 'name', 'CRM', 'type', 'WEBHOOK', 'config',
+        jsonb_build_object('webhookUrl', format('https://%s.example.com/', w.given))))) AS i ORDER BY w.n;
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[{"id": "", "name": "empty a", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/a"}},
+    {"id": "", "name": "empty b", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/b"}}]');
+SELECT name, url FROM rswebhook.destination ORDER BY name;
+DELETE FROM rswebhook.destination;
+-- A host is the same one however it is written
+INSERT INTO rswebhook.destination (name, url, allowed_hosts) VALUES ('written', 'https://example.com/', ARRAY[E'for\u00eat.example']);
+SELECT count(*) FROM generate_series(1, 3) CROSS JOIN LATERAL
+    rswebhook_import(jsonb_build_object('webhookUrl', E'{{ event.cb || https://for\u00eat.example/crm }}'), 'written');
+SELECT allowed_hosts FROM rswebhook.destination;
+DELETE FROM rswebhook.destination;
+
 -- An editor imports, and nobody else; what his rows are not, is an error
 CREATE ROLE regress_importer;
 CREATE ROLE regress_other;

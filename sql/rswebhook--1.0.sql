@@ -2364,7 +2364,7 @@ AS $$
     WITH found AS MATERIALIZED (
         SELECT f.* FROM rswebhook.import_objects(import_destinations.config) f),
     given AS MATERIALIZED (
-        SELECT f.place, coalesce(o.object ->> 'id', f.place::text) AS key, o.object,
+        SELECT f.place, coalesce(nullif(o.object ->> 'id', ''), f.place::text) AS key, o.object,
                rswebhook.import_keys(o.object -> 'config') AS config, f.source
         FROM found f
         CROSS JOIN LATERAL (
@@ -2394,7 +2394,7 @@ AS $$
                (array_agg(t.config) FILTER (WHERE t.config IS NOT NULL))[1] AS config,
                (array_agg(t.own) FILTER (WHERE t.own IS NOT NULL))[1] AS own
         FROM tie t GROUP BY t.key, t.source_id)
-    SELECT f.object ->> 'id', coalesce(f.object ->> 'name', f.object ->> 'displayName'),
+    SELECT nullif(f.object ->> 'id', ''), coalesce(f.object ->> 'name', f.object ->> 'displayName'),
            CASE WHEN k.kind ~ '^HTTP([ _]WEBHOOK)?$' THEN 'HTTP'
                 WHEN k.kind IS NOT NULL THEN k.kind
                 WHEN f.config ? 'apiUrl' THEN 'HTTP'
@@ -2855,7 +2855,8 @@ AS $$
         FROM rswebhook.destination d WHERE d.name = import_request.name
 $$;
 
--- The one of them that it gets if it has none yet: its own, unless others of the export have it.
+-- The one of them that it gets if it has none yet: its own, unless others of the export have it,
+-- or one that RudderStack knows by another id, be it of another workspace.
 -- request: its kind and URL; ids: of all that have its name; used: names that are others'.
 CREATE FUNCTION rswebhook.import_name(name text, id text, request text, ids text[], used text[]) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -2864,7 +2865,9 @@ AS $$
 DECLARE
     names record := rswebhook.import_names(name, id);
 BEGIN
-    IF names.own IS NOT NULL AND names.own <> ALL (used) AND (cardinality(ids) = 1 OR rswebhook.import_request(names.own) = request) THEN
+    IF names.own IS NOT NULL AND names.own <> ALL (used) AND (cardinality(ids) = 1 OR rswebhook.import_request(names.own) = request) AND
+       NOT EXISTS (SELECT FROM rswebhook.imported i JOIN rswebhook.destination d ON d.id = i.destination_id
+                   WHERE d.name = names.own AND i.rudderstack_id <> import_name.id) THEN
         RETURN names.own;
     ELSIF names.derived IS NULL THEN
         PERFORM rswebhook.import_refuse('It has no name.');
@@ -3038,8 +3041,12 @@ BEGIN
         remarks := remarks || 'So it is disabled until somebody enables it.'::text;
     END IF;
     id := rswebhook.import_write(name, columns || tied.filters);
+    -- one of theirs may be that host, as it is stored
+    UPDATE rswebhook.destination d SET allowed_hosts = theirs
+        WHERE d.id = import_one.id AND columns ? 'allowed_hosts' AND
+              (SELECT count(h.host) > count(DISTINCT h.host) FROM unnest(d.allowed_hosts) AS h (host));
     INSERT INTO rswebhook.imported AS i (destination_id, rudderstack_id, held, hosts)
-        SELECT import_one.id, object ->> 'id', import_one.held,
+        SELECT import_one.id, nullif(object ->> 'id', ''), import_one.held,
                -- as they are stored, which may be otherwise than they were written
                ARRAY(SELECT h.host FROM unnest(d.allowed_hosts) AS h (host) WHERE columns ? 'allowed_hosts' AND h.host <> ALL (theirs))
             FROM rswebhook.destination d WHERE d.id = import_one.id

@@ -216,7 +216,7 @@ SKIP:
     is(contents('postgres', $new), $contents, 'everything is there');
     is(query($new, $added), 't|1', 'indexes, too');
     is(query($new, q{SELECT count(*) FROM pg_class WHERE relnamespace = 'rswebhook'::regnamespace AND relreplident = 'f'}),
-        '13', 'and replica identities');
+        '14', 'and replica identities');
     query($new, q{UPDATE rswebhook.destination SET paused = false});
     ok(wait_for_query($new, q{SELECT rswebhook.worker_pid() IS NOT NULL}, 't'), 'it has a worker');
     is(query($new, 'SELECT DISTINCT state FROM rswebhook.status'), 'not adopted',

@@ -46,7 +46,7 @@ is(arrived_once($receiver, '/delay/200/slow'), 3000, 'each once');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE outcome <> 'delivered'}), 0, 'at the first attempt');
 cmp_ok(most_in_flight($node, 'slow'), '<=', $room, 'no more at once than there is room for');
 cmp_ok(most_in_flight($node, 'slow'), '>=', $room / 3, 'and not that much less');
-is(times_logged($node, qr/rswebhook\.max_in_flight is $asked, but there is room for $room requests at once/), 1, 'the log says so once');
+is(times_logged($node, qr/LOG:  rswebhook\.max_in_flight is $asked, but there is room for $room requests at once/), 1, 'the log says so once');
 is(times_logged($node, qr/LimitNOFILE/), 1, 'and what to do about it');
 is(query($node, q{SELECT count(*) FROM rswebhook.workers() WHERE lacks IS NOT NULL}), 0, 'nothing is lacking');
 

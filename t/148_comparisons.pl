@@ -39,7 +39,9 @@ my $values = q{
     FROM given WHERE kind = 'items';
     INSERT INTO given
     SELECT 'long', jsonb_build_object('type', 'track', 'userId', 'u', 'a', event -> 'a', 'b', repeat('x', 100000))
-    FROM given WHERE kind = 'text'};
+    FROM given WHERE kind = 'text';
+    INSERT INTO given
+    SELECT 'keyed', jsonb_build_object('type', 'track', 'userId', 'u', 'b', jsonb_build_object(repeat('x', 100000), 1))};
 
 my @too_long = (
     [ '$.a[*] < $.b[*]', 'numbers' ],
@@ -119,7 +121,8 @@ foreach my $encoding (sort keys %only)
     # A time is read for as long as its template and the text are together
     my $long = '$.b.datetime("' . 'J' x 7900 . '")';
     @wrong = grep { !/: it reads a time by a template of 7900 bytes, and the event has a text that is too long for that$/ }
-      errors_of([ [ "exists($long)", 'long' ], [ "exists(\$.a[*] ? (\@ < \$.n).datetime() ? (\@ < $long))", 'long' ] ], $database);
+      errors_of([ [ "exists($long)", 'long' ], [ "exists(\$.a[*] ? (\@ < \$.n).datetime() ? (\@ < $long))", 'long' ],
+        [ 'exists($.b.keyvalue().key.datetime("' . 'J' x 7900 . '"))', 'keyed' ] ], $database);
     is(join("\n", @wrong), '', "$encoding: nor is a time read for long");
     @wrong = grep { /: it reads a time/ } errors_of([ [ 'exists($.b.datetime("YYYY-MM-DD"))', 'long' ], [ 'exists($.b.datetime())', 'long' ],
         [ "exists($long)", 'few' ] ], $database);

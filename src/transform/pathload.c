@@ -105,9 +105,9 @@ pathload_of_longest(JsonbContainer *container, bool texts)
 		Load		load = {0};
 
 		CHECK_FOR_INTERRUPTS();
-		if (token != WJB_VALUE && token != WJB_ELEM)
+		if (token != WJB_KEY && token != WJB_VALUE && token != WJB_ELEM)
 			continue;
-		add_value(&load, &value, texts);
+		add_value(&load, &value, texts);	/* keyvalue() makes one of a key */
 		longest.string_bytes = Max(longest.string_bytes, load.string_bytes);
 		longest.string_bytes = Max(longest.string_bytes, load.text_bytes);
 		longest.number_bytes = Max(longest.number_bytes, load.number_bytes);
