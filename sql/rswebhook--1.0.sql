@@ -1515,9 +1515,10 @@ AS $$
     SELECT destination_id,
            CASE WHEN n.ats IS NULL THEN t.counts::bigint[]
                 ELSE rswebhook.tally_add(t.counts::bigint[], clock_timestamp(), n.ats, n.whats, n.counts) END,
-           greatest(t.last_delivered_at::timestamptz, n.last_delivered_at),
-           greatest(t.last_error_at::timestamptz, e.at),
-           CASE WHEN e.at >= t.last_error_at OR t.last_error_at IS NULL THEN e.error ELSE t.last_error::text END
+           -- the clock may have been set back since what is counted already
+           coalesce(n.last_delivered_at, t.last_delivered_at::timestamptz),
+           coalesce(e.at, t.last_error_at::timestamptz),
+           coalesce(e.error, t.last_error::text)
     FROM rswebhook.tally t
     FULL JOIN news n USING (destination_id)
     LEFT JOIN errors e USING (destination_id)

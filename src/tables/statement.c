@@ -301,7 +301,7 @@ static struct
 		6, {TIMESTAMPTZOID, INT4ARRAYOID, INT2ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID}, "untallied"
 	},
 
-	/* of a destination that is gone, nothing is kept */
+	/* of a destination that is gone, nothing is kept; what comes last is the last, whatever the clock showed */
 	[FOLD_TALLY] = {
 		"WITH gone AS (DELETE FROM rswebhook.untallied u WHERE u.ctid = ANY (ARRAY("
 		"   SELECT k.ctid FROM rswebhook.untallied k LIMIT $1 FOR UPDATE SKIP LOCKED)) RETURNING u.*),"
@@ -316,8 +316,8 @@ static struct
 		"   (destination_id, counts, last_delivered_at, last_error_at, last_error)"
 		"  SELECT destination_id,"
 		"   rswebhook.tally_add(o.counts::int8[], clock_timestamp(), n.ats, n.whats, n.counts),"
-		"   greatest(o.last_delivered_at, n.last_delivered_at), greatest(o.last_error_at, e.at),"
-		"   CASE WHEN e.at >= o.last_error_at OR o.last_error_at IS NULL THEN e.error ELSE o.last_error END"
+		"   coalesce(n.last_delivered_at, o.last_delivered_at), coalesce(e.at, o.last_error_at),"
+		"   coalesce(e.error, o.last_error)"
 		"  FROM news n LEFT JOIN rswebhook.tally o USING (destination_id) LEFT JOIN errors e USING (destination_id)"
 		"  WHERE destination_id = 0 OR destination_id IN (SELECT d.id FROM rswebhook.destination d)"
 		"  ON CONFLICT (destination_id) DO UPDATE SET counts = excluded.counts,"
