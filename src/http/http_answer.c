@@ -450,7 +450,7 @@ has_too_much(Transfer *t)
 	read = http_watch_read(http_socket_used(t));
 	if (read < 0)
 		return false;
-	if (t->proxied && !t->connected)
+	if (t->proxied && !t->connected && t->connect_by_us >= 0)
 		return read > MAX_PROXY_BYTES;
 	if (t->wire_from < 0 || t->wire_from > read)
 		t->wire_from = read;
