@@ -256,12 +256,13 @@ auth_is_header(const DestinationAuth *auth, const char *name, int len)
 		"auth", "cookie", "credential", "hmac", "jwt", "key", "pass", "secret", "session",
 		"sig", "token"
 	};
-	static const uint32 initials = LETTER('a') | LETTER('c') | LETTER('h') | LETTER('j') | LETTER('k') |
-		LETTER('p') | LETTER('s') | LETTER('t');
+	uint32		initials = 0;	/* of the words */
 
 	if (auth->header != NULL &&
 		header_names_equal(name, len, auth->header, strlen(auth->header)))
 		return true;
+	for (int i = 0; i < lengthof(words); i++)
+		initials |= LETTER(words[i][0]);
 	for (int at = 0; at < len; at++)
 	{
 		if ((LETTER(name[at]) & initials) == 0)
