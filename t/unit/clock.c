@@ -267,6 +267,90 @@ back_by_two_hours_for_a_moment_which_a_w(void)
 	}
 }
 
+/* So much that nobody notices it, and it is looked at. */
+static void
+nudge(int64 by)
+{
+	wall_ahead += by;
+	is_int(clock_look(), 0, "a little is no jump");
+	steady += SECOND / 20;
+}
+
+/*
+ * After it was ahead for long, so that it showed then what it shows now: by some seconds
+ * that nobody noticed, what was stored at an end of an era seems to lie beyond that.
+ */
+static void
+some_seconds_that_nobody_has_noticed(void)
+{
+	static const int64 nudges[] = {4900 * 1000, -4900 * 1000};
+	static const int64 jumps[] = {-30 * 60 * SECOND, 30 * 60 * SECOND, 6 * SECOND};
+
+	for (int n = 0; n < lengthof(nudges); n++)
+	{
+		for (int j = 0; j < lengthof(jumps); j++)
+		{
+			/* before the clock is set again; the second one as others see it who have not looked since */
+			begin();
+			set(SECOND, HOUR);
+			steady += 4 * HOUR;
+			set(SECOND, -HOUR);
+			is_int(said, 2, "ahead for long, and right again");
+			nudge(nudges[n]);
+			second = GetCurrentTimestamp();
+			second_at = steady;
+			set(SECOND / 20, jumps[j]);
+			is_int(said, 3, "and set again");
+			for (int i = 0; i < 3; i++)
+			{
+				is_between(clock_age(second, steady), 0, steady - second_at + 10 * SECOND, "no older than it is, as good as");
+				ok(!clock_is_past(second, 30 * 60 * SECOND, steady), "nor past anything");
+				ok(clock_order(second, GetCurrentTimestamp() - 2 * HOUR) >= 0, "and not from before the clock was right");
+				if (i == 1)
+					restart();
+				steady += SECOND;
+			}
+
+			/* just after it was set */
+			begin();
+			set(SECOND, HOUR);
+			steady += 4 * HOUR;
+			clock_look();
+			wall_ahead -= HOUR;
+			steady += SECOND / 20;
+			clock_look();
+			nudge(nudges[n]);
+			second = GetCurrentTimestamp();
+			second_at = steady;
+			become_another();
+			is_between(clock_age(second, steady), 0, 5 * SECOND, "just stored");
+			nudge(-nudges[n]);
+			is_between(clock_age(second, steady), 0, 6 * SECOND, "and looked at by the right time");
+			nudge(-nudges[n]);
+			is_between(clock_age(second, steady), 0, 11 * SECOND, "and by the other one");
+			ok(!clock_is_past(second, 30 * 60 * SECOND, steady), "not past");
+		}
+
+		/* many times: in the end somebody notices */
+		begin();
+		first = GetCurrentTimestamp();
+		first_at = steady;
+		for (int i = 0; i < 6; i++)
+		{
+			steady += 60 * SECOND;
+			wall_ahead += nudges[n];
+			if (i % 3 == 2)
+				restart();
+			else
+				clock_look();
+			is_int(clock_wall(steady) - GetCurrentTimestamp(), 0, "it is followed");
+			is_between(clock_age(first, steady), steady - first_at - 11 * SECOND, steady - first_at + 10 * SECOND,
+					   "and makes little difference");
+		}
+		is_int(said, 3, "each second time it is said");
+	}
+}
+
 static void
 seconds_of_1970(void)
 {
@@ -383,6 +467,7 @@ tests(void)
 		times_that_are_none();
 		the_oddest_times();
 		which_came_first();
+		some_seconds_that_nobody_has_noticed();
 	}
 	seconds_of_1970();
 }
