@@ -1074,13 +1074,20 @@ BEGIN
 END
 $$;
 
+-- How the record of what was refused tells whose it was: trigger "name", and where there is no id, for "destination".
+CREATE FUNCTION rswebhook.refused_prefix() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT '^trigger "(?:[^"]|"")*"(?: for "((?:[^"]|"")*)")?: '
+$$;
+
 -- The destination that a trigger named, as the record of what was refused tells it where there
 -- is no id: trigger "name" for "destination": reason. Quotes within a name are doubled.
 CREATE FUNCTION rswebhook.refused_for(error text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT replace(substring(error FROM '^trigger "(?:[^"]|"")*" for "((?:[^"]|"")*)": '), '""', '"')
+    SELECT replace(substring(error FROM rswebhook.refused_prefix()), '""', '"')
 $$;
 
 -- What a role was not allowed to send, or nobody knows whether it was: it is sent to that destination only if
@@ -1089,7 +1096,7 @@ CREATE FUNCTION rswebhook.is_not_permitted(outcome text, error text) RETURNS boo
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT outcome OPERATOR(pg_catalog.=) 'refused' AND
-           error OPERATOR(pg_catalog.~) '^trigger "(?:[^"]|"")*"(?: for "(?:[^"]|"")*")?: permission (?:denied|not known) for destination "'
+           error OPERATOR(pg_catalog.~) (rswebhook.refused_prefix() OPERATOR(pg_catalog.||) 'permission (?:denied|not known) for destination "')
 $$;
 
 -- What RudderStack's gateway would have refused: it would go without what enrich adds.
@@ -1097,7 +1104,7 @@ CREATE FUNCTION rswebhook.is_not_enriched(outcome text, error text) RETURNS bool
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT outcome OPERATOR(pg_catalog.=) 'refused' AND
-           error OPERATOR(pg_catalog.~) '^trigger "(?:[^"]|"")*"(?: for "(?:[^"]|"")*")?: event (?:has neither a "userId" nor|cannot be enriched)'
+           error OPERATOR(pg_catalog.~) (rswebhook.refused_prefix() OPERATOR(pg_catalog.||) 'event (?:has neither a "userId" nor|cannot be enriched)')
 $$;
 
 -- What follows acts on many: all at once, or in pieces, each of which is a transaction. A piece
@@ -3595,6 +3602,7 @@ BEGIN
         'rswebhook.was_delivered(bigint, integer)',
         'rswebhook.last_error(bigint, integer)',
         'rswebhook.payload(bigint)',
+        'rswebhook.refused_prefix()',
         'rswebhook.refused_for(text)',
         'rswebhook.is_not_permitted(text, text)',
         'rswebhook.is_not_enriched(text, text)',
