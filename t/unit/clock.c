@@ -10,6 +10,8 @@
  */
 #include "unit.h"
 
+#include "common/pg_prng.h"
+
 #include "clocks.h"
 
 static TimestampTz first;
@@ -351,6 +353,91 @@ some_seconds_that_nobody_has_noticed(void)
 	}
 }
 
+typedef struct Process
+{
+	Eras		known;
+	uint32		changes;
+	int64		began;
+} Process;
+
+/* The processes take turns with the statics of clock.c. */
+static void
+become(Process *others, int *now_is, int next)
+{
+	others[*now_is] = (Process) {known, known_changes, began_with};
+	known = others[next].known;
+	known_changes = others[next].changes;
+	began_with = others[next].began;
+	*now_is = next;
+}
+
+/*
+ * Any steps, large and small, seen by several processes, that store times and look at them: what
+ * is stored is no older than it is, but for the seconds that nobody notices.
+ */
+static void
+any_steps(uint64 seed)
+{
+	enum {PROCESSES = 3, ROWS = 40};
+	static const int64 sizes[] = {SECOND, 4 * SECOND, 6 * SECOND, 15 * SECOND, HOUR, 8 * HOUR, 30 * DAY, 9 * YEAR};
+	const int64 slack = 10 * SECOND;
+	Process		others[PROCESSES] = {0};
+	TimestampTz rows[ROWS];
+	Instant		stored_at[ROWS];
+	pg_prng_state prng;
+	int			now_is = 0;
+	int			nrows = 0;
+	int			nwrong = 0;
+
+	pg_prng_seed(&prng, seed);
+	begin();
+	for (int i = 0; i < 400; i++)
+	{
+		int64		size = sizes[pg_prng_uint64(&prng) % lengthof(sizes)];
+
+		become(others, &now_is, (int) (pg_prng_uint64(&prng) % PROCESSES));
+		switch (pg_prng_uint64(&prng) % 8)
+		{
+			case 0:
+				wall_ahead += size * (pg_prng_uint64(&prng) % 2 == 0 ? 1 : -1);
+				break;
+			case 1:
+				wall_ahead = begins_ahead;
+				break;
+			case 2:
+				steady += size;
+				break;
+			case 3:
+				if (pg_prng_uint64(&prng) % 4 == 0)
+				{
+					restart();
+					memset(others, 0, sizeof(others));
+				}
+				break;
+			default:
+				steady += (int64) (pg_prng_uint64(&prng) % (2 * SECOND));
+		}
+		if (pg_prng_uint64(&prng) % 2 == 0)
+		{
+			rows[nrows % ROWS] = GetCurrentTimestamp();
+			stored_at[nrows++ % ROWS] = steady;
+			clock_note();		/* as whoever queues does, before it commits */
+		}
+		if (pg_prng_uint64(&prng) % 2 == 0)
+			(void) clock_look();
+		for (int r = 0; r < Min(nrows, ROWS); r++)
+		{
+			int64		truth = steady - stored_at[r];
+
+			if (clock_age(rows[r], steady) > truth + slack ||
+				clock_is_past(rows[r], truth + slack + 1, steady) ||
+				(known.count < MAX_ERAS && clock_latest(truth + slack, steady) < rows[r] - slack))
+				nwrong++;
+		}
+	}
+	is_int(nwrong, 0, "whatever was done, nothing is older than it is");
+}
+
 static void
 seconds_of_1970(void)
 {
@@ -469,5 +556,7 @@ tests(void)
 		which_came_first();
 		some_seconds_that_nobody_has_noticed();
 	}
+	for (int seed = 1; seed <= 60; seed++)
+		any_steps(seed);
 	seconds_of_1970();
 }
