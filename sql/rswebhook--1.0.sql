@@ -1222,10 +1222,11 @@ END
 $$;
 
 -- Of what was recorded for a destination, the rows after a place (after_at, after_id), so many of them (null:
--- all). last_at and last_id: up to where; null: there is nothing more.
+-- all), and of these what is older than that, whatever the clock was set to since (null: any). last_at and last_id:
+-- up to where; null: there is nothing more.
 CREATE FUNCTION rswebhook.replay_piece(dest integer, since timestamptz, until timestamptz, outcome text,
     error_like text, user_id text, event_name text, dry_run boolean, after_at timestamptz, after_id bigint, piece bigint,
-    OUT done bigint, OUT last_at timestamptz, OUT last_id bigint)
+    older_than interval, OUT done bigint, OUT last_at timestamptz, OUT last_id bigint)
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -1261,10 +1262,11 @@ BEGIN
         CASE WHEN outcome IS NULL THEN 'true' ELSE format('l.outcome = %L', outcome) END,
         CASE WHEN error_like IS NOT NULL THEN 'k.error LIKE $9'
              ELSE 'rswebhook.is_not_permitted(k.outcome, k.error) IS NOT TRUE' END ||
-        ' AND rswebhook.is_not_enriched(k.outcome, k.error) IS NOT TRUE')
+        ' AND rswebhook.is_not_enriched(k.outcome, k.error) IS NOT TRUE' ||
+        CASE WHEN older_than IS NULL THEN '' ELSE ' AND rswebhook.time_since(k.started_at) >= $11' END)
         INTO ids, runs, looked, last_at, last_id
         USING user_id, event_name, dest, after_at, after_id,
-              coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, name;
+              coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, name, older_than;
     IF looked < piece OR piece IS NULL THEN
         last_at := NULL;
         last_id := NULL;
@@ -1339,7 +1341,7 @@ RETURNS bigint
 AS $$
 BEGIN
     RETURN (SELECT p.done FROM rswebhook.replay_piece(rswebhook.destination_id(destination), since, until,
-            rswebhook.outcome_check(outcome), error_like, user_id, event_name, dry_run, NULL, NULL, NULL) p);
+            rswebhook.outcome_check(outcome), error_like, user_id, event_name, dry_run, NULL, NULL, NULL, NULL) p);
 END
 $$;
 
@@ -1367,7 +1369,7 @@ BEGIN
     ELSE
         SELECT p.done, p.last_at, p.last_id INTO acted, last_at, last_id
             FROM rswebhook.replay_piece(dest, since, before, rswebhook.outcome_check(outcome), error_like, user_id,
-                                        event_name, false, after_at, after_id, piece) p;
+                                        event_name, false, after_at, after_id, piece, rswebhook.time_since(begun)) p;
     END IF;
     INSERT INTO rswebhook.progress AS g (pid, started_at, action, destination_id, updated_at, done)
         VALUES (pg_backend_pid(), begun, what, dest, clock_timestamp(), acted)

@@ -94,6 +94,22 @@ $session->close;
 is(query($node, 'SELECT done FROM rswebhook.progress'), '30', 'all, without a wait for the hour');
 set_clock(0);
 
+# What fails again is not replayed again, though its time comes after that of the others, and before the call
+add_destination($node, 'failing', $receiver->url('/status/404'));
+query($node, q{SELECT count(rswebhook_send('{"type": "track"}', 'failing')) FROM generate_series(1, 30)});
+my $failed = q{SELECT count(*) FROM rswebhook.delivery WHERE outcome = 'aborted' AND destination_id = rswebhook.destination_id('failing')};
+ok(wait_for_query($node, $failed, '30'), 'many are given up');
+goes_by(3 * HOUR);
+my $begun = query($node, 'SELECT clock_timestamp()');
+$session = Session->new($node);
+$session->start(q{CALL rswebhook_replay_in_pieces('failing', piece => 10, per_second => 10)});
+ok(wait_for_query($node, $failed, '40'), 'they are replayed');
+set_clock(-HOUR);
+$session->finish;
+$session->close;
+is(query($node, "SELECT done FROM rswebhook.progress WHERE started_at > '$begun'"), '30', 'each once');
+set_clock(0);
+
 #
 # What somebody is told of
 #
