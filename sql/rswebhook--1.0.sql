@@ -897,6 +897,50 @@ BEGIN
 END
 $$;
 
+-- How long it is since the clock showed this, as far as it is known how the clock
+-- was set meanwhile; not negative.
+CREATE FUNCTION rswebhook.time_since(at timestamptz) RETURNS interval
+    LANGUAGE c VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_time_since';
+
+-- What is stored with an earlier time than this is older than so much, as far as that is known; and what
+-- with a later one than that.
+CREATE FUNCTION rswebhook.clock_before(age interval) RETURNS timestamptz
+    LANGUAGE c VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_clock_before';
+
+CREATE FUNCTION rswebhook.clock_latest(age interval) RETURNS timestamptz
+    LANGUAGE c VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_clock_latest';
+
+-- Sleep for so many seconds, a few at the most: pg_sleep() goes by the clock, and on for an hour if that is
+-- set back by it.
+CREATE FUNCTION rswebhook.nap(seconds double precision) RETURNS void
+    LANGUAGE c VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_nap';
+
+-- The longest that an event waits at a destination from an attempt to the next.
+CREATE FUNCTION rswebhook.longest_wait(max_backoff interval, retry_after_factor double precision) RETURNS interval
+    LANGUAGE sql IMMUTABLE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT greatest(1.2, retry_after_factor) * max_backoff + interval '1 s'
+$$;
+
+-- What waits for its retry has a later time for that: now, or if the clock was ahead since the attempt, or
+-- is, what a right one shows now.
+CREATE FUNCTION rswebhook.due_before(destination_id integer) RETURNS timestamptz
+    LANGUAGE plpgsql VOLATILE COST 1
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    longest interval := (SELECT rswebhook.longest_wait(d.max_backoff, d.retry_after_factor)
+                         FROM rswebhook.destination d WHERE d.id = due_before.destination_id);
+BEGIN
+    RETURN rswebhook.clock_before(longest) + longest;
+END
+$$;
+
 -- Have what waits for its retry tried now: an event, to one destination, or to all with
 -- NULL. Returns the number of deliveries that have waited for that.
 CREATE FUNCTION rswebhook_retry(event_id bigint, destination text DEFAULT NULL)
@@ -915,7 +959,7 @@ BEGIN
         UPDATE rswebhook.queue q SET retry_at = clock_timestamp()
             WHERE q.destination_id = ANY (destinations)
             AND q.event_id = rswebhook_retry.event_id
-            AND q.retry_at > clock_timestamp()
+            AND q.retry_at > rswebhook.due_before(q.destination_id)
             RETURNING q.destination_id)
     SELECT array_agg(due.destination_id) INTO hastened FROM due;
 
@@ -937,6 +981,7 @@ CREATE FUNCTION rswebhook_retry(destination text) RETURNS bigint
 AS $$
 DECLARE
     dest integer := rswebhook.destination_id(rswebhook_retry.destination);
+    due_before timestamptz := rswebhook.due_before(dest);
 BEGIN
     IF NOT rswebhook.write_destination(dest, NULL) THEN
         PERFORM rswebhook.not_changed('destination');
@@ -945,7 +990,7 @@ BEGIN
     PERFORM rswebhook.notify_worker(dest, 0, -1);
     PERFORM rswebhook.note_waiting(d, false) FROM rswebhook.destination d WHERE d.id = dest;
     RETURN (SELECT count(*) FROM rswebhook.queue q
-            WHERE q.destination_id = dest AND q.retry_at > clock_timestamp());
+            WHERE q.destination_id = dest AND q.retry_at > due_before);
 END
 $$;
 
@@ -1074,13 +1119,20 @@ BEGIN
 END
 $$;
 
+-- How the record of what was refused tells whose it was: trigger "name", and where there is no id, for "destination".
+CREATE FUNCTION rswebhook.refused_prefix() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT '^trigger "(?:[^"]|"")*"(?: for "((?:[^"]|"")*)")?: '
+$$;
+
 -- The destination that a trigger named, as the record of what was refused tells it where there
 -- is no id: trigger "name" for "destination": reason. Quotes within a name are doubled.
 CREATE FUNCTION rswebhook.refused_for(error text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT replace(substring(error FROM '^trigger "(?:[^"]|"")*" for "((?:[^"]|"")*)": '), '""', '"')
+    SELECT replace(substring(error FROM rswebhook.refused_prefix()), '""', '"')
 $$;
 
 -- What a role was not allowed to send, or nobody knows whether it was: it is sent to that destination only if
@@ -1089,7 +1141,7 @@ CREATE FUNCTION rswebhook.is_not_permitted(outcome text, error text) RETURNS boo
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT outcome OPERATOR(pg_catalog.=) 'refused' AND
-           error OPERATOR(pg_catalog.~) '^trigger "(?:[^"]|"")*"(?: for "(?:[^"]|"")*")?: permission (?:denied|not known) for destination "'
+           error OPERATOR(pg_catalog.~) (rswebhook.refused_prefix() OPERATOR(pg_catalog.||) 'permission (?:denied|not known) for destination "')
 $$;
 
 -- What RudderStack's gateway would have refused: it would go without what enrich adds.
@@ -1097,7 +1149,7 @@ CREATE FUNCTION rswebhook.is_not_enriched(outcome text, error text) RETURNS bool
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT outcome OPERATOR(pg_catalog.=) 'refused' AND
-           error OPERATOR(pg_catalog.~) '^trigger "(?:[^"]|"")*"(?: for "(?:[^"]|"")*")?: event (?:has neither a "userId" nor|cannot be enriched)'
+           error OPERATOR(pg_catalog.~) (rswebhook.refused_prefix() OPERATOR(pg_catalog.||) 'event (?:has neither a "userId" nor|cannot be enriched)')
 $$;
 
 -- What follows acts on many: all at once, or in pieces, each of which is a transaction. A piece
@@ -1170,10 +1222,11 @@ END
 $$;
 
 -- Of what was recorded for a destination, the rows after a place (after_at, after_id), so many of them (null:
--- all). last_at and last_id: up to where; null: there is nothing more.
+-- all), and of these what is older than that, whatever the clock was set to since (null: any). last_at and last_id:
+-- up to where; null: there is nothing more.
 CREATE FUNCTION rswebhook.replay_piece(dest integer, since timestamptz, until timestamptz, outcome text,
     error_like text, user_id text, event_name text, dry_run boolean, after_at timestamptz, after_id bigint, piece bigint,
-    OUT done bigint, OUT last_at timestamptz, OUT last_id bigint)
+    older_than interval, OUT done bigint, OUT last_at timestamptz, OUT last_id bigint)
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -1209,10 +1262,11 @@ BEGIN
         CASE WHEN outcome IS NULL THEN 'true' ELSE format('l.outcome = %L', outcome) END,
         CASE WHEN error_like IS NOT NULL THEN 'k.error LIKE $9'
              ELSE 'rswebhook.is_not_permitted(k.outcome, k.error) IS NOT TRUE' END ||
-        ' AND rswebhook.is_not_enriched(k.outcome, k.error) IS NOT TRUE')
+        ' AND rswebhook.is_not_enriched(k.outcome, k.error) IS NOT TRUE' ||
+        CASE WHEN older_than IS NULL THEN '' ELSE ' AND rswebhook.time_since(k.started_at) >= $11' END)
         INTO ids, runs, looked, last_at, last_id
         USING user_id, event_name, dest, after_at, after_id,
-              coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, name;
+              coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, name, older_than;
     IF looked < piece OR piece IS NULL THEN
         last_at := NULL;
         last_id := NULL;
@@ -1287,7 +1341,7 @@ RETURNS bigint
 AS $$
 BEGIN
     RETURN (SELECT p.done FROM rswebhook.replay_piece(rswebhook.destination_id(destination), since, until,
-            rswebhook.outcome_check(outcome), error_like, user_id, event_name, dry_run, NULL, NULL, NULL) p);
+            rswebhook.outcome_check(outcome), error_like, user_id, event_name, dry_run, NULL, NULL, NULL, NULL) p);
 END
 $$;
 
@@ -1315,7 +1369,7 @@ BEGIN
     ELSE
         SELECT p.done, p.last_at, p.last_id INTO acted, last_at, last_id
             FROM rswebhook.replay_piece(dest, since, before, rswebhook.outcome_check(outcome), error_like, user_id,
-                                        event_name, false, after_at, after_id, piece) p;
+                                        event_name, false, after_at, after_id, piece, rswebhook.time_since(begun)) p;
     END IF;
     INSERT INTO rswebhook.progress AS g (pid, started_at, action, destination_id, updated_at, done)
         VALUES (pg_backend_pid(), begun, what, dest, clock_timestamp(), acted)
@@ -1325,7 +1379,7 @@ BEGIN
     after_id := last_id;
     IF after_id IS NULL THEN
         UPDATE rswebhook.progress g SET ended_at = g.updated_at WHERE g.pid = pg_backend_pid() AND g.started_at = begun;
-        DELETE FROM rswebhook.progress g WHERE g.updated_at < clock_timestamp() - interval '7 days';
+        DELETE FROM rswebhook.progress g WHERE g.updated_at < rswebhook.clock_before('7 days');
     END IF;
 END
 $$;
@@ -1380,9 +1434,9 @@ BEGIN
         -- in short sleeps, as each has a snapshot
         LOOP
             early := step.total::pg_catalog.float8 OPERATOR(pg_catalog./) per_second::pg_catalog.float8 OPERATOR(pg_catalog.-)
-                     pg_catalog.date_part('epoch'::pg_catalog.text, pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) begun);
+                     pg_catalog.date_part('epoch'::pg_catalog.text, rswebhook.time_since(begun));
             EXIT WHEN early IS NULL OR early OPERATOR(pg_catalog.<=) 0::pg_catalog.float8;
-            PERFORM pg_catalog.pg_sleep(least(early, 0.5::pg_catalog.float8));
+            PERFORM rswebhook.nap(least(early, 0.5::pg_catalog.float8));
             COMMIT;
         END LOOP;
     END LOOP;
@@ -1408,7 +1462,7 @@ CREATE PROCEDURE rswebhook_test(destination text, event jsonb DEFAULT NULL, wait
 AS $$
 DECLARE
     dest pg_catalog.int4 := rswebhook.destination_id(destination);
-    until pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) wait;
+    begun pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     IF wait IS NULL OR wait OPERATOR(pg_catalog.<) '0 s'::pg_catalog.interval OR wait OPERATOR(pg_catalog.>) '10 min'::pg_catalog.interval THEN
         RAISE invalid_parameter_value USING
@@ -1428,13 +1482,13 @@ BEGIN
             WHERE l.event_id OPERATOR(pg_catalog.=) rswebhook_test.event_id AND l.destination_id OPERATOR(pg_catalog.=) dest
             ORDER BY l.started_at LIMIT 1;
         EXIT WHEN outcome IS NOT NULL;
-        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until THEN
+        IF rswebhook.time_since(begun) OPERATOR(pg_catalog.>=) wait THEN
             outcome := 'waiting';
             error := (SELECT e.state OPERATOR(pg_catalog.||) ': '::pg_catalog.text OPERATOR(pg_catalog.||) e.why FROM @extschema@.rswebhook_explain(event_id) e LIMIT 1);
             EXIT;
         END IF;
         COMMIT;
-        PERFORM pg_catalog.pg_sleep(0.02);
+        PERFORM rswebhook.nap(0.02);
     END LOOP;
 END
 $$;
@@ -1542,12 +1596,6 @@ CREATE FUNCTION rswebhook.unusable(
 RETURNS SETOF record
     LANGUAGE c VOLATILE ROWS 1
     AS 'MODULE_PATHNAME', 'rswebhook_unusable';
-
--- How long it is since the clock showed this, as far as it is known how the clock
--- was set meanwhile; not negative.
-CREATE FUNCTION rswebhook.time_since(at timestamptz) RETURNS interval
-    LANGUAGE c VOLATILE STRICT
-    AS 'MODULE_PATHNAME', 'rswebhook_time_since';
 
 -- The oldest event that is still stored, and its slot; nulls: there is none. A view
 -- that named the columns itself would keep their types as they are.
@@ -1906,7 +1954,7 @@ BEGIN
             END;
             COMMIT;
             EXIT WHEN built;
-            PERFORM pg_catalog.pg_sleep(0.1);
+            PERFORM rswebhook.nap(0.1);
         END LOOP;
     END LOOP;
 END
@@ -2045,6 +2093,8 @@ DECLARE
     ahead integer;
     tried text;
     now timestamptz := clock_timestamp();
+    pause interval;
+    longest interval;
 BEGIN
     SELECT array_agg(r.destination_id), array_agg(format('attempt %s is under way since %s: %s%s', r.attempt, r.since, r.phase,
                                                          ', ' || r.remote_address))
@@ -2095,6 +2145,15 @@ BEGIN
             ORDER BY q.event_id DESC LIMIT 1;
         END IF;
 
+        -- however the clock was set since the attempt after which it waits
+        pause := NULL;
+        IF w.attempts > 0 THEN
+            longest := rswebhook.longest_wait(d.max_backoff, d.retry_after_factor);
+            pause := CASE WHEN w.outcome = 'retry' AND w.next_attempt_at - w.started_at BETWEEN interval '0' AND coalesce(w.duration, '0') + longest
+                          THEN w.next_attempt_at - w.started_at - rswebhook.time_since(w.started_at)
+                          ELSE w.next_attempt_at - now END;
+        END IF;
+
         IF w.destination_id = ANY (flying) THEN
             state := 'in flight';
             why := flights[array_position(flying, w.destination_id)];
@@ -2134,9 +2193,9 @@ BEGIN
         ELSIF (SELECT s.backed_off FROM rswebhook.worker_stats() s WHERE s.destination_id = d.id) THEN
             state := 'backed off';
             why := format('the worker still backs the destination off, though it is not in rswebhook.breaker any more; SELECT rswebhook_resume(%L) tries at once', d.name);
-        ELSIF w.attempts > 0 AND w.next_attempt_at > now THEN
+        ELSIF pause > interval '0' THEN
             state := 'retrying';
-            next_attempt_at := least(w.next_attempt_at, now + greatest(1.2, d.retry_after_factor) * d.max_backoff);
+            next_attempt_at := now + least(pause, longest);
             why := format('next attempt at %s', next_attempt_at) || tried;
         ELSIF behind_id IS NOT NULL THEN
             state := 'behind';
@@ -3242,6 +3301,9 @@ AS $$
 DECLARE
     lasts boolean := kind NOT LIKE 'event %' AND kind NOT IN ('destination recovered', 'destination disabled');
     now timestamptz := clock_timestamp();
+    alert_interval interval := current_setting('rswebhook.alert_interval')::interval;
+    earliest_at timestamptz := rswebhook.clock_before(alert_interval);
+    latest_at timestamptz := rswebhook.clock_latest(alert_interval);
     latest bigint;
 BEGIN
     IF lasts AND EXISTS (SELECT FROM rswebhook.alert a
@@ -3250,8 +3312,8 @@ BEGIN
     END IF;
     -- one that somebody has locked is not waited for
     SELECT a.id INTO latest FROM rswebhook.alert a
-        WHERE a.kind = raise_alert.kind AND a.destination_id = raise_alert.destination_id AND a.first_at <= now
-          AND a.first_at > now - current_setting('rswebhook.alert_interval')::interval
+        WHERE a.kind = raise_alert.kind AND a.destination_id = raise_alert.destination_id
+          AND a.first_at BETWEEN earliest_at AND latest_at AND rswebhook.time_since(a.first_at) < alert_interval
         ORDER BY a.first_at DESC LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF latest IS NOT NULL THEN
         UPDATE rswebhook.alert a
@@ -3299,6 +3361,7 @@ CREATE FUNCTION rswebhook.look_for_alerts(missing integer) RETURNS SETOF text
 AS $$
 DECLARE
     longest interval := current_setting('rswebhook.alert_queue_age')::interval;
+    kept_from timestamptz := rswebhook.clock_before(current_setting('rswebhook.retention')::interval);
     a record;
     line text;
 BEGIN
@@ -3355,7 +3418,7 @@ BEGIN
     FOR a IN
         SELECT u.id FROM rswebhook.alert u
         WHERE u.told < u.count
-          AND (u.told = 0 OR u.first_at <= clock_timestamp() - current_setting('rswebhook.alert_interval')::interval)
+          AND (u.told = 0 OR rswebhook.time_since(u.first_at) >= current_setting('rswebhook.alert_interval')::interval)
         ORDER BY u.first_at LIMIT 100 FOR UPDATE SKIP LOCKED
     LOOP
         line := rswebhook.tell_alert(a.id);
@@ -3365,7 +3428,7 @@ BEGIN
 
     DELETE FROM rswebhook.alert r WHERE r.id = ANY (ARRAY(
         SELECT o.id FROM rswebhook.alert o
-        WHERE o.first_at < clock_timestamp() - current_setting('rswebhook.retention')::interval
+        WHERE o.first_at < kept_from
           AND NOT o.open AND o.told >= o.count
         ORDER BY o.first_at LIMIT 10000 FOR UPDATE SKIP LOCKED));
 END
@@ -3585,6 +3648,7 @@ BEGIN
         '@extschema@.rswebhook_explain(bigint)',
         'rswebhook.act_step(text, text, timestamptz, timestamptz, text, text, text, text, integer, timestamptz, timestamptz, bigint)',
         'rswebhook.send_test(text)',
+        'rswebhook.nap(double precision)',
         'rswebhook.find(text, text, text, timestamptz, timestamptz, integer)',
         'rswebhook.balance(timestamptz, timestamptz)',
         'rswebhook.given_up()',
@@ -3595,6 +3659,7 @@ BEGIN
         'rswebhook.was_delivered(bigint, integer)',
         'rswebhook.last_error(bigint, integer)',
         'rswebhook.payload(bigint)',
+        'rswebhook.refused_prefix()',
         'rswebhook.refused_for(text)',
         'rswebhook.is_not_permitted(text, text)',
         'rswebhook.is_not_enriched(text, text)',
