@@ -1075,12 +1075,13 @@ END
 $$;
 
 -- The destination that a trigger named, as the record of what was refused tells it where there
--- is no id: trigger "name" for "destination": reason. Quotes within a name are doubled.
+-- is no id: trigger "name" for "destination": reason. Quotes within a name are doubled. Behind the names is
+-- (not enriched) where the event is not as it was to be sent.
 CREATE FUNCTION rswebhook.refused_for(error text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT replace(substring(error FROM '^trigger "(?:[^"]|"")*" for "((?:[^"]|"")*)": '), '""', '"')
+    SELECT replace(substring(error FROM '^trigger "(?:[^"]|"")*" for "((?:[^"]|"")*)"(?: \(not enriched\))?: '), '""', '"')
 $$;
 
 -- What a role was not allowed to send, or nobody knows whether it was: it is sent to that destination only if
@@ -1089,15 +1090,16 @@ CREATE FUNCTION rswebhook.is_not_permitted(outcome text, error text) RETURNS boo
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT outcome OPERATOR(pg_catalog.=) 'refused' AND
-           error OPERATOR(pg_catalog.~) '^trigger "(?:[^"]|"")*"(?: for "(?:[^"]|"")*")?: permission (?:denied|not known) for destination "'
+           error OPERATOR(pg_catalog.~) '^trigger "(?:[^"]|"")*"(?: for "(?:[^"]|"")*")?(?: \(not enriched\))?: permission (?:denied|not known) for destination "'
 $$;
 
--- What RudderStack's gateway would have refused: it would go without what enrich adds.
+-- What RudderStack's gateway refuses, or what was refused before it could be enriched: it would go
+-- without what that adds.
 CREATE FUNCTION rswebhook.is_not_enriched(outcome text, error text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT outcome OPERATOR(pg_catalog.=) 'refused' AND
-           error OPERATOR(pg_catalog.~) '^trigger "(?:[^"]|"")*"(?: for "(?:[^"]|"")*")?: event (?:has neither a "userId" nor|cannot be enriched)'
+           error OPERATOR(pg_catalog.~) '^trigger "(?:[^"]|"")*"(?: for "(?:[^"]|"")*")? \(not enriched\): '
 $$;
 
 -- What follows acts on many: all at once, or in pieces, each of which is a transaction. A piece
