@@ -319,7 +319,7 @@ CREATE TABLE rswebhook.sender (
 -- are gone go with the next import.
 CREATE TABLE rswebhook.imported (
     destination_id integer PRIMARY KEY,
-    rudderstack_id text,
+    rudderstack_id text UNIQUE,
     held           text[] NOT NULL,
     hosts          text[] NOT NULL
 );
@@ -1123,16 +1123,17 @@ $$;
 CREATE FUNCTION rswebhook.refused_prefix() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT '^trigger "(?:[^"]|"")*"(?: for "((?:[^"]|"")*)")?: '
+    SELECT '^trigger "(?:[^"]|"")*"(?: for "((?:[^"]|"")*)")?'
 $$;
 
 -- The destination that a trigger named, as the record of what was refused tells it where there
--- is no id: trigger "name" for "destination": reason. Quotes within a name are doubled.
+-- is no id: trigger "name" for "destination": reason. Quotes within a name are doubled. Behind the names is
+-- (not enriched) where the event is not as it was to be sent.
 CREATE FUNCTION rswebhook.refused_for(error text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT replace(substring(error FROM rswebhook.refused_prefix()), '""', '"')
+    SELECT replace(substring(error FROM rswebhook.refused_prefix() || '(?: \(not enriched\))?: '), '""', '"')
 $$;
 
 -- What a role was not allowed to send, or nobody knows whether it was: it is sent to that destination only if
@@ -1141,15 +1142,17 @@ CREATE FUNCTION rswebhook.is_not_permitted(outcome text, error text) RETURNS boo
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT outcome OPERATOR(pg_catalog.=) 'refused' AND
-           error OPERATOR(pg_catalog.~) (rswebhook.refused_prefix() OPERATOR(pg_catalog.||) 'permission (?:denied|not known) for destination "')
+           error OPERATOR(pg_catalog.~) (rswebhook.refused_prefix() OPERATOR(pg_catalog.||)
+                                         '(?: \(not enriched\))?: permission (?:denied|not known) for destination "')
 $$;
 
--- What RudderStack's gateway would have refused: it would go without what enrich adds.
+-- What RudderStack's gateway refuses, or what was refused before it could be enriched: it would go
+-- without what that adds.
 CREATE FUNCTION rswebhook.is_not_enriched(outcome text, error text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT outcome OPERATOR(pg_catalog.=) 'refused' AND
-           error OPERATOR(pg_catalog.~) (rswebhook.refused_prefix() OPERATOR(pg_catalog.||) 'event (?:has neither a "userId" nor|cannot be enriched)')
+           error OPERATOR(pg_catalog.~) (rswebhook.refused_prefix() OPERATOR(pg_catalog.||) ' \(not enriched\): ')
 $$;
 
 -- What follows acts on many: all at once, or in pieces, each of which is a transaction. A piece
@@ -2323,75 +2326,193 @@ AS $$
         FROM unnest(names) WITH ORDINALITY AS n (name, place)
 $$;
 
--- Is this the object itself, and not what it is wrapped in? Of a kind "any" is what stands where
--- destinations do, of "other" what stands anywhere.
-CREATE FUNCTION rswebhook.import_is(kind text, value jsonb) RETURNS boolean
+-- A text of JSON, as some tools put one into another, as what it is; all else as it is.
+CREATE FUNCTION rswebhook.import_value(value jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF jsonb_typeof(value) = 'string' AND value #>> '{}' ~ '^\s*[[{]' THEN
+        RETURN (value #>> '{}')::jsonb;
+    END IF;
+    RETURN value;
+EXCEPTION WHEN OTHERS THEN
+    RETURN value;
+END
+$$;
+
+-- A name or an id; NULL: it is neither.
+CREATE FUNCTION rswebhook.import_word(value jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN jsonb_typeof(value) <> 'object' THEN false
-                WHEN kind = 'source' THEN true
-                WHEN kind = 'connection'
-                    THEN value ?| '{sourceId,destinationId,source,destination}'::text[]
-                WHEN value ?| '{webhookUrl,apiUrl,webhook_url,api_url}'::text[] THEN true
-                WHEN kind = 'destination'
-                    THEN value ?| '{config,Config,type,destinationDefinition,DestinationDefinition}'::text[]
-                WHEN value ?| '{writeKey,sourceDefinition,sourceId,destinationId,destination,destinations,source,sources,
-                                connection,connections,workspaces}'::text[] OR
-                     coalesce(value -> 'config', value -> 'Config') ?|
-                         '{destination,destinations,source,sources,connection,connections}'::text[] THEN false
-                WHEN upper(coalesce(value ->> 'type', value #>> '{destinationDefinition,name}',
-                                    value #>> '{DestinationDefinition,Name}') COLLATE "C") IN ('WEBHOOK', 'HTTP') THEN true
-                WHEN value ?| '{config,Config}'::text[]
-                    THEN kind = 'any' OR value ?| '{type,destinationDefinition,DestinationDefinition}'::text[] OR
-                         coalesce(value -> 'config', value -> 'Config') ?| '{webhookUrl,apiUrl,webhook_url,api_url}'::text[]
-                ELSE false END
+    SELECT CASE WHEN jsonb_typeof(value) IN ('string', 'number') THEN value #>> '{}' END
+$$;
+
+-- True or false, also as a text; NULL: it is neither.
+CREATE FUNCTION rswebhook.import_truth(value jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE lower(btrim(value #>> '{}', E' \t\r\n') COLLATE "C") WHEN 'true' THEN true WHEN 'false' THEN false END
+$$;
+
+-- Is what this is of enabled, as far as it says so? NULL: that is neither true nor false.
+CREATE FUNCTION rswebhook.import_enabled(object jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN object ? 'enabled' THEN rswebhook.import_truth(object -> 'enabled') ELSE true END
+$$;
+
+-- What an object is, and not only wrapped in: a destination, a source, a connection, or a resource of
+-- the command line tool that is none of these; NULL: nothing of that. expected: what stands in its place,
+-- "any" where destinations do, "other" anywhere.
+CREATE FUNCTION rswebhook.import_kind(expected text, value jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN jsonb_typeof(value) <> 'object' THEN NULL
+        WHEN expected = 'source'
+            THEN CASE WHEN value ?| '{id,ID,name,Name,displayName,display_name,writeKey,type,sourceDefinition,destinations}'::text[]
+                      THEN 'source' END
+        WHEN expected = 'connection'
+            THEN CASE WHEN value ?| '{sourceId,destinationId,source_id,destination_id,source,destination}'::text[] THEN 'connection' END
+        WHEN value ?| '{webhookUrl,apiUrl,webhook_url,api_url}'::text[] THEN 'destination'
+        WHEN expected = 'destination'
+            THEN CASE WHEN value ?| '{config,Config,type,destinationDefinition,DestinationDefinition}'::text[] OR
+                           -- or what is left of one
+                           (value ?| '{id,ID,name,Name,displayName,display_name}'::text[] AND
+                            NOT jsonb_path_exists(value, 'strict $.* ? (@.type() == "object" || @.type() == "array")'))
+                      THEN 'destination' END
+        WHEN jsonb_typeof(value -> 'kind') = 'string' AND value ? 'spec'
+            THEN CASE WHEN value ->> 'kind' NOT IN ('destination', 'event-stream-source', 'event-stream-connections') THEN 'resource' END
+        WHEN rswebhook.import_word(coalesce(value -> 'sourceId', value -> 'source_id', value -> 'source')) <> '' AND
+             rswebhook.import_word(coalesce(value -> 'destinationId', value -> 'destination_id', value -> 'destination')) <> ''
+            THEN 'connection'
+        WHEN value ?| '{writeKey,sourceDefinition,SourceDefinition}'::text[] THEN 'source'
+        WHEN value ?| '{sourceId,destinationId,destination,destinations,source,sources,connection,connections,workspaces}'::text[] OR
+             coalesce(value -> 'config', value -> 'Config') ?|
+                 '{destination,destinations,source,sources,connection,connections}'::text[] THEN NULL
+        WHEN upper(coalesce(value ->> 'type', value #>> '{destinationDefinition,name}',
+                            value #>> '{DestinationDefinition,Name}') COLLATE "C") IN ('WEBHOOK', 'HTTP') THEN 'destination'
+        WHEN value ?| '{config,Config}'::text[] AND
+             (expected = 'any' OR value ?| '{type,destinationDefinition,DestinationDefinition}'::text[] OR
+              rswebhook.import_value(coalesce(value -> 'config', value -> 'Config')) ?| '{webhookUrl,apiUrl,webhook_url,api_url}'::text[])
+            THEN 'destination' END
 $$;
 
 -- The destinations, sources and connections of an export, whatever they are wrapped in: what a
 -- server knows of its workspaces, pages of the API, resources of the command line tool, or
--- several of these in an array. A destination may stand in its source.
+-- several of these in an array. A destination may stand in its source. What nothing was found in
+-- is there as well, of the kind "nothing", or "deep" where not all of it was looked at; key: of what it is.
 CREATE FUNCTION rswebhook.import_objects(config jsonb,
-    OUT place bigint[], OUT kind text, OUT value jsonb, OUT source jsonb)
+    OUT place bigint[], OUT key text, OUT kind text, OUT value jsonb, OUT source jsonb)
 RETURNS SETOF record
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
     WITH RECURSIVE node AS (
-        SELECT '{}'::bigint[] AS place, 'any' AS kind, import_objects.config AS value, NULL::jsonb AS source
+        SELECT '{}'::bigint[] AS place, NULL::text AS key, 'any' AS expected, v.value,
+               rswebhook.import_kind('any', v.value) AS kind, NULL::jsonb AS source
+        FROM (SELECT rswebhook.import_value(import_objects.config) AS value) v
         UNION ALL
-        SELECT n.place || part.place, part.kind, part.value,
-               CASE WHEN rswebhook.import_is('source', n.value) AND n.kind = 'source' THEN n.value - 'destinations'
-                    ELSE n.source END
+        SELECT n.place || part.place, coalesce(part.key, n.key), part.expected, v.value,
+               CASE jsonb_typeof(v.value) WHEN 'object' THEN rswebhook.import_kind(part.expected, v.value) END,
+               CASE WHEN n.kind = 'source' THEN n.value - '{destination,destinations,connection,connections}'::text[] ELSE n.source END
         FROM node n
         CROSS JOIN LATERAL (
-            SELECT e.place, n.kind, e.value
+            SELECT e.place, NULL AS key, n.expected, e.value
                 FROM jsonb_array_elements(CASE WHEN jsonb_typeof(n.value) = 'array' THEN n.value ELSE '[]' END)
                      WITH ORDINALITY AS e (value, place)
             UNION ALL
-            SELECT e.place,
+            SELECT e.place, e.key,
                    CASE WHEN e.key IN ('destination', 'source', 'connection') THEN e.key
                         WHEN e.key IN ('destinations', 'sources', 'connections') THEN left(e.key, -1)
-                        WHEN n.kind NOT IN ('any', 'other') THEN n.kind
+                        WHEN n.expected NOT IN ('any', 'other') THEN n.expected
                         WHEN n.value ->> 'kind' = 'destination' THEN 'destination'
                         WHEN n.value ->> 'kind' = 'event-stream-source' THEN 'source'
-                        WHEN e.key IN ('data', 'items', 'workspaces', 'spec') OR e.value ? 'sources' THEN n.kind
+                        WHEN e.key IN ('data', 'items', 'workspaces', 'spec') OR e.value ? 'sources' THEN n.expected
                         ELSE 'other' END,
                    e.value
                 FROM jsonb_each(CASE WHEN jsonb_typeof(n.value) = 'object' THEN n.value ELSE '{}' END)
                      WITH ORDINALITY AS e (key, value, place)
-                WHERE CASE WHEN n.kind = 'source' THEN e.key = 'destinations'
-                           WHEN rswebhook.import_is(n.kind, n.value) THEN false
-                           WHEN n.kind NOT IN ('any', 'other') THEN true
-                           WHEN n.value ?& '{kind,spec}'::text[]
-                               THEN e.key = 'spec' AND n.value ->> 'kind' IN
-                                    ('destination', 'event-stream-source', 'event-stream-connections')
-                           ELSE true END) AS part
-        WHERE cardinality(n.place) < 12 AND jsonb_typeof(part.value) IN ('object', 'array'))
-    SELECT n.place, CASE WHEN n.kind IN ('any', 'other') THEN 'destination' ELSE n.kind END,
-           rswebhook.import_keys(n.value), rswebhook.import_keys(n.source)
-        FROM node n
-        WHERE rswebhook.import_is(n.kind, n.value)
+                WHERE CASE n.kind
+                      WHEN 'source' THEN e.key IN ('destination', 'destinations', 'connection', 'connections')
+                      WHEN 'connection' THEN e.key IN ('destination', 'destinations', 'source', 'sources') AND
+                                             jsonb_typeof(e.value) IN ('object', 'array')
+                      WHEN 'destination' THEN false
+                      WHEN 'resource' THEN false
+                      ELSE n.expected NOT IN ('any', 'other') OR NOT n.value ?& '{kind,spec}'::text[] OR e.key = 'spec' END) AS part
+        CROSS JOIN LATERAL (
+            SELECT CASE jsonb_typeof(part.value) WHEN 'string' THEN rswebhook.import_value(part.value) ELSE part.value END AS value) v
+        WHERE cardinality(n.place) < 12 AND
+              -- what is neither belongs where it is, but for what stands in the place of an object
+              (jsonb_typeof(v.value) IN ('object', 'array') OR
+               (part.expected <> 'other' AND (part.key IS NULL OR part.expected <> n.expected) AND v.value <> 'null'))),
+    useful AS MATERIALIZED (
+        SELECT DISTINCT n.place[:i] AS place FROM node n CROSS JOIN LATERAL generate_series(0, cardinality(n.place)) i
+        WHERE n.kind IS NOT NULL),
+    useless AS MATERIALIZED (
+        SELECT n.* FROM node n
+        WHERE n.kind IS NULL AND NOT EXISTS (SELECT FROM useful u WHERE u.place = n.place)),
+    deep AS MATERIALIZED (
+        SELECT DISTINCT n.place[:i] AS place FROM useless n CROSS JOIN LATERAL generate_series(0, 12) i
+        WHERE cardinality(n.place) = 12 AND jsonb_typeof(n.value) IN ('object', 'array') AND n.value NOT IN ('{}', '[]'))
+    SELECT n.place, n.key, n.kind, rswebhook.import_keys(n.value), rswebhook.import_keys(n.source)
+        FROM node n WHERE n.kind IS NOT NULL
+    UNION ALL
+    -- the whole of it, and not each of its parts
+    SELECT n.place, n.key,
+           CASE WHEN EXISTS (SELECT FROM deep d WHERE d.place = n.place) THEN 'deep' ELSE 'nothing' END, NULL, NULL
+        FROM useless n
+        WHERE coalesce(n.key, '') NOT IN ('paging', 'metadata') AND
+              (n.place = '{}' OR EXISTS (SELECT FROM useful u WHERE u.place = n.place[:cardinality(n.place) - 1])) AND
+              -- something is in it
+              jsonb_path_exists(CASE jsonb_typeof(n.value) WHEN 'object' THEN n.value - '{paging,metadata}'::text[] ELSE n.value END,
+                                'strict $.** ? (@.type() != "object" && @.type() != "array")')
+$$;
+
+-- Whose end of a connection that is: the id of its source, or of its destination.
+CREATE FUNCTION rswebhook.import_end(connection jsonb, what text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(rswebhook.import_word(connection -> (what || 'Id')),
+                    rswebhook.import_word(rswebhook.import_keys(connection -> what) -> 'id'),
+                    regexp_replace(rswebhook.import_word(connection -> what), '^#.*:', ''))
+$$;
+
+-- What of an export is in no destination's row, in words.
+CREATE FUNCTION rswebhook.import_left(config jsonb) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH found AS MATERIALIZED (
+        SELECT f.* FROM rswebhook.import_objects(import_left.config) f),
+    told (place, told) AS (
+        SELECT 1, format('Nothing was imported of the kinds %s.', rswebhook.import_quote(VARIADIC array_agg(k.kind ORDER BY k.kind)))
+            FROM (SELECT DISTINCT f.value ->> 'kind' AS kind FROM found f WHERE f.kind = 'resource') k
+            HAVING count(*) > 0
+        UNION ALL
+        SELECT 2, format('Nothing to import was found in %s.', rswebhook.import_quote(VARIADIC array_agg(n.name ORDER BY n.place)))
+            FROM (SELECT coalesce(f.key, 'element ' || f.place[1]) AS name, min(f.place) AS place FROM found f WHERE f.kind = 'nothing' GROUP BY 1) n
+            WHERE n.name IS NOT NULL
+            HAVING count(*) > 0
+        UNION ALL
+        SELECT 3, format('What is nested more than 12 levels deep was not looked at%s.',
+                         ', in ' || rswebhook.import_quote(VARIADIC array_agg(n.name ORDER BY n.place) FILTER (WHERE n.name IS NOT NULL)))
+            FROM (SELECT coalesce(f.key, 'element ' || f.place[1]) AS name, min(f.place) AS place FROM found f WHERE f.kind = 'deep' GROUP BY 1) n
+            HAVING count(*) > 0
+        UNION ALL
+        SELECT 4, format('There are connections to destinations that are not in it: %s.',
+                         rswebhook.import_quote(VARIADIC array_agg(n.name ORDER BY n.name)))
+            FROM (SELECT DISTINCT coalesce(rswebhook.import_end(f.value, 'destination'), 'one without an id') AS name
+                  FROM found f WHERE f.kind = 'connection') n
+            WHERE NOT EXISTS (SELECT FROM found d WHERE d.kind = 'destination' AND rswebhook.import_word(d.value -> 'id') = n.name)
+            HAVING count(*) > 0)
+    SELECT coalesce(array_agg(t.told ORDER BY t.place), '{}') FROM told t
 $$;
 
 -- The kind of source that settings of a Config are for: {"web": ..., "cloud": ...}. NULL: not known.
@@ -2413,10 +2534,10 @@ $$;
 
 -- The destinations of an export, each once, in its order; ties: the sources that it is connected
 -- to, with what its Config is there, NULL if the export says nothing of that; settings: how many
--- it has for a request, one unless its places in the export differ.
+-- it has for a request, one unless its places in the export differ; listed: it stands in a list of destinations.
 CREATE FUNCTION rswebhook.import_destinations(config jsonb,
     OUT id text, OUT name text, OUT kind text, OUT object jsonb, OUT config_given jsonb, OUT ties jsonb,
-    OUT sources bigint, OUT settings bigint)
+    OUT sources bigint, OUT settings bigint, OUT listed boolean)
 RETURNS SETOF record
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
@@ -2424,8 +2545,8 @@ AS $$
     WITH found AS MATERIALIZED (
         SELECT f.* FROM rswebhook.import_objects(import_destinations.config) f),
     given AS MATERIALIZED (
-        SELECT f.place, coalesce(nullif(o.object ->> 'id', ''), f.place::text) AS key, o.object,
-               rswebhook.import_keys(o.object -> 'config') AS config, f.source
+        SELECT f.place, coalesce(nullif(rswebhook.import_word(o.object -> 'id'), ''), f.place::text) AS key, o.object,
+               rswebhook.import_keys(rswebhook.import_value(o.object -> 'config')) AS config, f.source, f.key AS list
         FROM found f
         CROSS JOIN LATERAL (
             SELECT CASE WHEN f.value ?| '{webhookUrl,apiUrl}'::text[] THEN jsonb_build_object('config', f.value)
@@ -2434,27 +2555,28 @@ AS $$
     first AS MATERIALIZED (
         SELECT DISTINCT ON (g.key) g.* FROM given g ORDER BY g.key, g.place),
     source AS MATERIALIZED (
-        SELECT DISTINCT ON (f.value ->> 'id') f.value ->> 'id' AS id, f.value
-        FROM found f WHERE f.kind = 'source' ORDER BY f.value ->> 'id', f.place),
+        SELECT DISTINCT ON (i.id) i.id, f.value
+        FROM found f CROSS JOIN LATERAL rswebhook.import_word(f.value -> 'id') AS i (id)
+        WHERE f.kind = 'source' ORDER BY i.id, f.place),
     connection AS MATERIALIZED (
-        SELECT coalesce(f.value ->> 'sourceId', regexp_replace(f.value ->> 'source', '^#.*:', '')) AS source,
-               coalesce(f.value ->> 'destinationId', regexp_replace(f.value ->> 'destination', '^#.*:', '')) AS key,
-               f.value ->> 'enabled' IS DISTINCT FROM 'false' AS enabled,
-               rswebhook.import_keys(f.value -> 'config') || f.value - '{id,config,enabled}'::text[] AS config
+        SELECT coalesce(rswebhook.import_end(f.value, 'source'), rswebhook.import_word(f.source -> 'id')) AS source,
+               rswebhook.import_end(f.value, 'destination') AS key, rswebhook.import_enabled(f.value) AS enabled,
+               rswebhook.import_keys(rswebhook.import_value(f.value -> 'config')) || f.value - '{id,config,enabled}'::text[] AS config
         FROM found f WHERE f.kind = 'connection'),
     tie AS (
-        SELECT g.key, g.source ->> 'id' AS source_id, g.source, true AS enabled, g.config, NULL::jsonb AS own
+        SELECT g.key, rswebhook.import_word(g.source -> 'id') AS source_id, g.source, true AS enabled, g.config, NULL::jsonb AS own
             FROM given g WHERE g.source <> '{}'
         UNION ALL
         SELECT f.key, c.source, s.value, c.enabled, NULL, c.config
             FROM connection c JOIN first f ON f.key = c.key LEFT JOIN source s ON s.id = c.source),
     pair AS (
         SELECT t.key, (array_agg(t.source) FILTER (WHERE t.source IS NOT NULL))[1] AS source, t.source_id,
-               bool_and(t.enabled) AS enabled,
+               bool_and(coalesce(t.enabled, false)) AS enabled, bool_or(t.enabled IS NULL) AS is_unclear,
                (array_agg(t.config) FILTER (WHERE t.config IS NOT NULL))[1] AS config,
                (array_agg(t.own) FILTER (WHERE t.own IS NOT NULL))[1] AS own
         FROM tie t GROUP BY t.key, t.source_id)
-    SELECT nullif(f.object ->> 'id', ''), coalesce(f.object ->> 'name', f.object ->> 'displayName'),
+    SELECT nullif(rswebhook.import_word(f.object -> 'id'), ''),
+           coalesce(rswebhook.import_word(f.object -> 'name'), rswebhook.import_word(f.object -> 'displayName')),
            CASE WHEN k.kind ~ '^HTTP([ _]WEBHOOK)?$' THEN 'HTTP'
                 WHEN k.kind IS NOT NULL THEN k.kind
                 WHEN f.config ? 'apiUrl' THEN 'HTTP'
@@ -2462,19 +2584,22 @@ AS $$
            f.object, f.config,
            CASE WHEN p.ties IS NOT NULL THEN p.ties
                 WHEN EXISTS (SELECT FROM connection) OR EXISTS (SELECT FROM tie) THEN '[]' END,
-           (SELECT count(*) FROM source s WHERE s.value ->> 'enabled' IS DISTINCT FROM 'false'),
+           (SELECT count(*) FROM source s WHERE rswebhook.import_enabled(s.value)),
            (SELECT count(DISTINCT (g.object ->> 'name', g.config - '{consentManagement,oneTrustCookieCategories,
                     ketchConsentPurposes,eventFilteringOption,eventFiltering,whitelistedEvents,blacklistedEvents}'::text[]))
-            FROM given g WHERE g.key = f.key)
+            FROM given g WHERE g.key = f.key),
+           coalesce(f.list = 'destinations', false)
         FROM first f
         CROSS JOIN LATERAL (
-            SELECT upper(coalesce(CASE jsonb_typeof(f.object -> 'type') WHEN 'string' THEN f.object ->> 'type' END,
-                                  rswebhook.import_keys(f.object -> 'destinationDefinition') ->> 'name') COLLATE "C") AS kind) k
+            SELECT upper(coalesce(rswebhook.import_word(f.object -> 'type'),
+                                  rswebhook.import_word(rswebhook.import_keys(f.object -> 'destinationDefinition') -> 'name'))
+                         COLLATE "C") AS kind) k
         LEFT JOIN (
             SELECT p.key, jsonb_agg(jsonb_build_object(
-                       'source', coalesce(p.source ->> 'name', p.source_id, 'a source without a name'),
+                       'source', coalesce(rswebhook.import_word(p.source -> 'name'), p.source_id, 'a source without a name'),
                        'type', rswebhook.import_source_type(p.source),
-                       'live', p.enabled AND p.source ->> 'enabled' IS DISTINCT FROM 'false',
+                       'live', p.enabled AND coalesce(rswebhook.import_enabled(coalesce(p.source, '{}')), false),
+                       'unclear', p.is_unclear OR rswebhook.import_enabled(coalesce(p.source, '{}')) IS NULL,
                        'config', coalesce(p.config, g.config) || coalesce(p.own, '{}'),
                        'own', coalesce(p.own, '{}') - '{sourceId,destinationId,source,destination}'::text[])
                        ORDER BY p.source ->> 'name', p.source_id) AS ties
@@ -2520,7 +2645,8 @@ BEGIN
     RETURN (SELECT coalesce(jsonb_object_agg(e.key, CASE
                     WHEN e.key = 'consents' AND jsonb_typeof(e.value) = 'array'
                         THEN (SELECT coalesce(jsonb_agg(rswebhook.import_consent(c.value) ORDER BY c.place), '[]')
-                              FROM jsonb_array_elements(e.value) WITH ORDINALITY AS c (value, place))
+                              FROM jsonb_array_elements(e.value) WITH ORDINALITY AS c (value, place)
+                              WHERE c.value NOT IN ('null', '{}'))
                     ELSE e.value END), '{}')
             FROM jsonb_each(rswebhook.import_keys(element)) e
             WHERE e.key IN ('provider', 'consents', 'consent', 'oneTrustCookieCategory', 'purpose') OR
@@ -2564,7 +2690,8 @@ BEGIN
         IF jsonb_typeof(given) = 'array' THEN
             SELECT coalesce(jsonb_agg(e.element ORDER BY e.place), '[]') INTO given
                 FROM (SELECT rswebhook.import_consent(a.value) AS element, a.place
-                      FROM jsonb_array_elements(given) WITH ORDINALITY AS a (value, place)) e
+                      FROM jsonb_array_elements(given) WITH ORDINALITY AS a (value, place)
+                      WHERE a.value NOT IN ('null', '{}')) e
                 WHERE NOT (setting = 'consentManagement' AND
                            (coalesce(e.element -> 'provider', '0') IN ('""', 'null') OR
                             coalesce(e.element -> 'consents', '0') IN ('[]', 'null')));
@@ -2609,6 +2736,19 @@ BEGIN
 END
 $$;
 
+-- What a Config has under a key, where RudderStack has a string: nothing else is shown, as there may be a secret in it.
+CREATE FUNCTION rswebhook.import_string(config jsonb, key text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF jsonb_typeof(config -> key) IN ('object', 'array') THEN
+        PERFORM rswebhook.import_refuse(format('Its %s is not a string.', key));
+    END IF;
+    RETURN config ->> key;
+END
+$$;
+
 -- Name and value of each header, in the order of a list that has them as these keys.
 CREATE FUNCTION rswebhook.import_headers(list jsonb, name_key text, value_key text,
     OUT place bigint, OUT name text, OUT value text)
@@ -2628,6 +2768,9 @@ BEGIN
         SELECT e.value, e.place FROM jsonb_array_elements(CASE jsonb_typeof(list) WHEN 'array' THEN list ELSE '[]' END)
             WITH ORDINALITY AS e (value, place)
     LOOP
+        IF value_key = 'from' AND jsonb_typeof(item) <> 'object' THEN
+            PERFORM rswebhook.import_refuse(format('Element %s of its headers is not an object.', place));
+        END IF;
         named := item -> name_key;
         IF item = 'null' OR jsonb_typeof(coalesce(named, 'null')) NOT IN ('string', 'null') THEN
             PERFORM rswebhook.import_refuse(format('Element %s of its headers has no name.', place));
@@ -2655,8 +2798,8 @@ CREATE FUNCTION rswebhook.import_webhook(config jsonb) RETURNS jsonb
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT jsonb_build_object(
-        'url', config ->> 'webhookUrl',
-        'method', coalesce(config ->> 'webhookMethod', 'POST'),
+        'url', rswebhook.import_string(config, 'webhookUrl'),
+        'method', coalesce(rswebhook.import_string(config, 'webhookMethod'), 'POST'),
         'headers', coalesce((
             -- the last one of a name counts
             SELECT jsonb_object_agg(h.name, rswebhook.import_secret(h.value)) FILTER (WHERE h.value IS NOT NULL)
@@ -2690,8 +2833,8 @@ AS $$
                   (jsonb_typeof(earlier.secret) = 'object' OR
                    (earlier.value <> '' AND earlier.value !~ '[$'']' AND earlier.templates = 0))))
     SELECT jsonb_build_object(
-        'url', config ->> 'apiUrl',
-        'method', coalesce(config ->> 'method', 'POST'),
+        'url', rswebhook.import_string(config, 'apiUrl'),
+        'method', coalesce(rswebhook.import_string(config, 'method'), 'POST'),
         'headers', (SELECT coalesce(jsonb_object_agg(h.name, h.secret), '{}') FROM header h WHERE h.is_fixed),
         'header_mapping', (
             SELECT coalesce(jsonb_agg(jsonb_build_object('to', h.name, 'from', h.value) ORDER BY h.place), '[]')
@@ -2701,8 +2844,8 @@ AS $$
         'body_mapping', CASE WHEN coalesce(config -> 'isDefaultMapping', 'null') NOT IN ('null', 'false', '""', '0')
                              THEN '[{"to": "$", "from": "$"}]'
                              ELSE coalesce(nullif(config -> 'propertiesMapping', 'null'), '[]') END,
-        'format', lower(coalesce(config ->> 'format', 'JSON') COLLATE "C"),
-        'xml_root', CASE config ->> 'format' WHEN 'XML' THEN config ->> 'xmlRootKey' END) ||
+        'format', lower(coalesce(rswebhook.import_string(config, 'format'), 'JSON') COLLATE "C"),
+        'xml_root', CASE config ->> 'format' WHEN 'XML' THEN rswebhook.import_string(config, 'xmlRootKey') END) ||
         rswebhook.import_auth(config)
 $$;
 
@@ -2714,10 +2857,11 @@ AS $$
 DECLARE
     kind text := CASE config ->> 'auth' WHEN 'basicAuth' THEN 'basic' WHEN 'bearerTokenAuth' THEN 'bearer'
                                         WHEN 'apiKeyAuth' THEN 'api_key' ELSE 'none' END;
-    secret text := CASE kind WHEN 'basic' THEN config ->> 'password' WHEN 'bearer' THEN config ->> 'bearerToken'
-                             WHEN 'api_key' THEN config ->> 'apiKeyValue' END;
-    header text := CASE kind WHEN 'api_key' THEN config ->> 'apiKeyName' WHEN 'none' THEN NULL ELSE 'Authorization' END;
-    username text := CASE kind WHEN 'basic' THEN config ->> 'username' END;
+    secret text := CASE kind WHEN 'basic' THEN rswebhook.import_string(config, 'password')
+                             WHEN 'bearer' THEN rswebhook.import_string(config, 'bearerToken')
+                             WHEN 'api_key' THEN rswebhook.import_string(config, 'apiKeyValue') END;
+    header text := CASE kind WHEN 'api_key' THEN rswebhook.import_string(config, 'apiKeyName') WHEN 'none' THEN NULL ELSE 'Authorization' END;
+    username text := CASE kind WHEN 'basic' THEN rswebhook.import_string(config, 'username') END;
 BEGIN
     -- a header of that name wins; RudderStack sends both if their case differs
     IF EXISTS (SELECT FROM rswebhook.import_headers(config -> 'headers', 'to', 'from') h
@@ -2810,7 +2954,9 @@ AS $$
             FROM (SELECT h.value
                   FROM rswebhook.import_headers(CASE WHEN kind <> 'HTTP' THEN config -> 'headers' END, 'from', 'to') h
                   WHERE lower(h.name COLLATE "C") = 'content-type' ORDER BY h.place DESC LIMIT 1) c
-            WHERE c.value IS NULL AND coalesce(config ->> 'webhookMethod', 'POST') NOT IN ('GET', 'DELETE'))
+            WHERE c.value IS NULL AND coalesce(config ->> 'webhookMethod', 'POST') NOT IN ('GET', 'DELETE')
+        UNION ALL
+        SELECT 11, 'Its name is no string.' WHERE jsonb_typeof(object -> 'name') IN ('object', 'array', 'boolean'))
     SELECT coalesce(array_agg(r.remark ORDER BY r.place), '{}') FROM remark r
 $$;
 
@@ -2877,6 +3023,9 @@ AS $$
             WHERE k.key <> ALL ('{provider,resolutionStrategy,consents,consent,oneTrustCookieCategory,purpose}'::text[])
             HAVING count(*) > 0
         UNION ALL
+        SELECT 'An "enabled" of its sources or connections is neither true nor false, and counts as false.'
+            FROM jsonb_array_elements(ties) t WHERE t.value -> 'unclear' = 'true' HAVING count(*) > 0
+        UNION ALL
         SELECT format('There is nothing here like %s of a connection.', rswebhook.import_quote(VARIADIC array_agg(DISTINCT k.key)))
             FROM live l CROSS JOIN LATERAL jsonb_object_keys(l.own) AS k (key)
             WHERE k.key <> ALL ('{consentManagement,oneTrustCookieCategories,ketchConsentPurposes,eventFilteringOption,
@@ -2903,6 +3052,9 @@ BEGIN
         fitted := left(fitted, -1);
     END LOOP;
     derived := ltrim(rtrim(fitted) || ' ' || suffix);
+    IF upper(derived COLLATE "C") IN ('POST', 'PUT', 'PATCH', 'GET', 'DELETE') THEN
+        derived := 'destination ' || derived;
+    END IF;
 END
 $$;
 
@@ -3010,7 +3162,8 @@ DECLARE
     emptied text;
     lost text[];
     live text[] := (SELECT array_agg(t.value ->> 'source') FROM jsonb_array_elements(ties) t WHERE t.value -> 'live' = 'true');
-    gets_nothing boolean := (ties IS NOT NULL AND live IS NULL) OR object -> 'isProcessorEnabled' = 'false';
+    gets_nothing boolean := (ties IS NOT NULL AND live IS NULL) OR
+        rswebhook.import_truth(object -> 'isProcessorEnabled') IS FALSE;
 BEGIN
     SELECT d.id, d.allowed_hosts, d.header_mapping, d.enabled, i.held, i.hosts INTO before
         FROM rswebhook.destination d LEFT JOIN rswebhook.imported i ON i.destination_id = d.id
@@ -3075,7 +3228,7 @@ BEGIN
 
     IF coalesce(nullif(object -> 'transformation', 'null'), '""') <> '""' OR
        coalesce(nullif(object -> 'transformations', 'null'), '[]') <> '[]' OR
-       object -> 'areTransformationsConnected' = 'true' THEN
+       rswebhook.import_truth(object -> 'areTransformationsConnected') THEN
         remarks := remarks || 'Its transformation cannot run here: an event is sent as it was given to rswebhook_send().'::text;
         held := held || 'transformation'::text;
     END IF;
@@ -3087,9 +3240,9 @@ BEGIN
     END IF;
 
     -- what may have sent less there than here waits for somebody who looks at it, once
-    IF gets_nothing OR coalesce(object -> 'enabled', 'true') <> 'true' THEN
+    IF gets_nothing OR rswebhook.import_enabled(object) IS NOT TRUE THEN
         columns := columns || '{"enabled": false}';
-        IF coalesce(object -> 'enabled', 'true') NOT IN ('true', 'false') THEN
+        IF rswebhook.import_enabled(object) IS NULL THEN
             remarks := remarks || 'It is disabled, as its "enabled" is neither true nor false.'::text;
         END IF;
     ELSIF held = '{}' THEN
@@ -3106,7 +3259,7 @@ BEGIN
         WHERE d.id = import_one.id AND columns ? 'allowed_hosts' AND
               (SELECT count(h.host) > count(DISTINCT h.host) FROM unnest(d.allowed_hosts) AS h (host));
     INSERT INTO rswebhook.imported AS i (destination_id, rudderstack_id, held, hosts)
-        SELECT import_one.id, nullif(object ->> 'id', ''), import_one.held,
+        SELECT import_one.id, nullif(rswebhook.import_word(object -> 'id'), ''), import_one.held,
                -- as they are stored, which may be otherwise than they were written
                ARRAY(SELECT h.host FROM unnest(d.allowed_hosts) AS h (host) WHERE columns ? 'allowed_hosts' AND h.host <> ALL (theirs))
             FROM rswebhook.destination d WHERE d.id = import_one.id
@@ -3136,12 +3289,28 @@ DECLARE
     message text;
     detail text;
     broken text;
+    chosen text;
+    taken text;
+    known text[] := '{}';
+    listed boolean := false;
+    beyond text[] := '{}';
 BEGIN
     IF pg_column_size(config) > 67108864 THEN
         RAISE program_limit_exceeded USING MESSAGE = 'config has more than 64 MB',
             HINT = 'Import the workspace in several parts.';
     END IF;
+    -- two at once would each make one of the same id
+    LOCK TABLE rswebhook.imported IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM rswebhook.imported i WHERE NOT EXISTS (SELECT FROM rswebhook.destination d WHERE d.id = i.destination_id);
+    beyond := ARRAY(
+        SELECT p.listed
+        FROM (SELECT k.listed, bool_and(coalesce(p.value #>> '{paging,next}', '') <> '') OR
+                     max(CASE jsonb_typeof(p.value #> '{paging,total}') WHEN 'number' THEN (p.value #>> '{paging,total}')::numeric END) >
+                     sum(CASE jsonb_typeof(p.value -> k.listed) WHEN 'array' THEN jsonb_array_length(p.value -> k.listed) END) AS goes_on
+              FROM jsonb_path_query(config, 'lax $[*]') AS p (value)
+              CROSS JOIN unnest('{destinations,sources,connections}'::text[]) AS k (listed)
+              WHERE p.value ? k.listed GROUP BY k.listed) p
+        WHERE p.goes_on);
     FOR given IN
         SELECT i.*, count(*) OVER () AS total, r.request, b.before, b.is_named, array_agg(b.before) OVER () AS befores,
                array_agg(i.id) FILTER (WHERE i.kind IN ('WEBHOOK', 'HTTP')) OVER named AS ids,
@@ -3168,10 +3337,13 @@ BEGIN
         END IF;
         name := coalesce(called, given.name);
         id := NULL;
+        chosen := given.before;
+        known := known || array_remove(ARRAY[given.id], NULL);
+        listed := listed OR given.listed OR given.total > 1;
         not_mapped := CASE
             WHEN given.kind IS NULL OR given.kind NOT IN ('WEBHOOK', 'HTTP') THEN
                 format('Left out: its type is %s, neither WEBHOOK nor HTTP.', coalesce(rswebhook.import_quote(given.kind), 'not known'))
-            WHEN given.object -> 'deleted' = 'true' THEN 'Left out: it was deleted.' END;
+            WHEN rswebhook.import_truth(given.object -> 'deleted') THEN 'Left out: it was deleted.' END;
         IF not_mapped IS NULL THEN
             BEGIN
                 others := used || array_remove(given.befores, NULL);
@@ -3183,8 +3355,17 @@ BEGIN
                                   (SELECT d.enabled FROM rswebhook.destination d WHERE d.name = given.name)
                              THEN '{name}' ELSE '{}' END;
                 used := used || name;
+                chosen := name;
+                taken := (
+                    SELECT format('It was RudderStack''s %s until now, and is its %s.', rswebhook.import_quote(i.rudderstack_id),
+                                  rswebhook.import_quote(given.id))
+                    FROM rswebhook.imported i JOIN rswebhook.destination d ON d.id = i.destination_id
+                    WHERE d.name = import_all.name AND i.rudderstack_id <> given.id);
                 SELECT o.id, o.remarks INTO id, remarks
                     FROM rswebhook.import_one(name, given.kind, given.object, given.config_given, given.ties, given.sources, held) o;
+                IF taken IS NOT NULL THEN
+                    remarks := taken || remarks;
+                END IF;
                 IF held <> '{}' THEN
                     remarks := format('There is a destination %s that is none of those that have this name in RudderStack now: if it was'
                                       ' one of them, delete it, or each event arrives twice.', rswebhook.import_quote(given.name)) || remarks;
@@ -3210,24 +3391,34 @@ BEGIN
                 END IF;
                 -- of a constraint, the detail would be the row
                 GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, broken = CONSTRAINT_NAME;
+                IF broken = 'imported_rudderstack_id_key' THEN
+                    message := 'it was imported by another transaction meanwhile: import it again in a new one';
+                END IF;
                 id := NULL;
                 not_mapped := 'Not imported. ' || upper(left(message, 1)) || substr(message, 2) ||
                     CASE WHEN broken <> '' OR detail = '' THEN '' ELSE '. ' || detail END;
             END;
         END IF;
+        IF id IS NULL THEN
+            not_mapped := concat_ws(E'\n', not_mapped, (
+                SELECT format('There is %s here, which goes on delivering as it is.', rswebhook.import_quote(d.name))
+                FROM rswebhook.destination d WHERE d.name = chosen AND d.enabled));
+        END IF;
         RETURN NEXT;
     END LOOP;
     IF NOT FOUND THEN
         RAISE invalid_parameter_value USING MESSAGE = 'config has no destination',
-            HINT = 'Give a Config such as {"webhookUrl": "https://..."}, a destination as RudderStack''s API shows it, or the export of a workspace.';
+            HINT = array_to_string(rswebhook.import_left(config) || ARRAY[''],  ' ') || 'Give a Config such as {"webhookUrl": "https://..."}, a destination as RudderStack''s API shows it, or the export of a workspace.';
     END IF;
     FOR name, not_mapped IN
-        SELECT NULL, format('There are more pages of %s: import all of them, best in one array.', p.listed)
-        FROM (SELECT k.listed, bool_and(coalesce(p.value #>> '{paging,next}', '') <> '') AS goes_on
-              FROM jsonb_path_query(config, 'lax $[*]') AS p (value)
-              CROSS JOIN unnest('{destinations,sources,connections}'::text[]) AS k (listed)
-              WHERE p.value ? k.listed GROUP BY k.listed) p
-        WHERE p.goes_on
+        -- one of them, or a part of all, says nothing of the others
+        (SELECT d.name, 'It was imported before and is not in this export, and goes on delivering here: disable or delete it if it is gone.'
+        FROM rswebhook.imported i JOIN rswebhook.destination d ON d.id = i.destination_id
+        WHERE called IS NULL AND listed AND 'destinations' <> ALL (beyond) AND d.enabled AND d.name <> ALL (used) AND i.rudderstack_id <> ALL (known)
+         ORDER BY d.name)
+        UNION ALL
+        SELECT NULL, t.told FROM unnest(rswebhook.import_left(config) ||
+            ARRAY(SELECT format('There are more pages of %s: import all of them, best in one array.', b.listed) FROM unnest(beyond) AS b (listed))) AS t (told)
     LOOP
         id := NULL;
         RETURN NEXT;
