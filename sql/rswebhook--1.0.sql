@@ -1494,6 +1494,11 @@ CREATE FUNCTION rswebhook.tally_show(counts bigint[], now timestamptz,
     LANGUAGE c IMMUTABLE STRICT
     AS 'MODULE_PATHNAME', 'rswebhook_tally_show';
 
+-- Of the deliveries of the last hour, and up to half an hour more, how many are in each of its buckets.
+CREATE FUNCTION rswebhook.tally_latencies(counts bigint[], now timestamptz) RETURNS bigint[]
+    LANGUAGE c IMMUTABLE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_tally_latencies';
+
 -- What events came to, of each destination, with what is not added up yet.
 CREATE FUNCTION rswebhook.tallies()
 RETURNS TABLE (destination_id integer, counts bigint[], last_delivered_at timestamptz,
@@ -1641,6 +1646,118 @@ CROSS JOIN LATERAL (
            coalesce(s.scheduled, c.scheduled) AS scheduled,
            CASE WHEN s.pending IS NULL THEN c.oldest ELSE s.oldest END AS oldest,
            CASE WHEN s.pending IS NULL THEN c.next_retry_at ELSE s.next_retry_at END AS next_retry_at) q;
+
+-- The same as numbers with names, as Prometheus has them; of each destination its state, too. Nulls are no rows.
+CREATE VIEW rswebhook.metrics AS
+WITH s AS MATERIALIZED (SELECT * FROM rswebhook.status)
+SELECT m.name, pg_catalog.jsonb_build_object('destination', s.destination) OPERATOR(pg_catalog.||) m.labels AS labels,
+       m.value, m.kind, m.help
+FROM s
+CROSS JOIN LATERAL (VALUES
+    ('rswebhook_pending', '{}'::jsonb, s.pending::double precision, 'gauge', 'Deliveries that are owed.'),
+    ('rswebhook_retrying', '{}', s.retrying, 'gauge', 'Deliveries that are owed and have failed at least once.'),
+    ('rswebhook_scheduled', '{}', s.scheduled, 'gauge', 'Deliveries that are owed and not due yet.'),
+    ('rswebhook_oldest_pending_seconds', '{}', coalesce(pg_catalog.date_part('epoch', s.oldest_pending), 0), 'gauge',
+        'How long the oldest delivery that is owed has waited.'),
+    ('rswebhook_in_flight', '{}', s.in_flight, 'gauge', 'Requests under way.'),
+    ('rswebhook_attempts_total', '{"outcome": "delivered"}', s.delivered, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "retry"}', s.retried, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "aborted"}', s.aborted, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "cancelled"}', s.cancelled, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "refused"}', s.refused, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "sunk"}', s.sunk, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_expired_total', '{}', s.expired, 'counter', 'Aborted, as it had expired.'),
+    ('rswebhook_latency_p50_seconds', '{}', s.latency_p50 OPERATOR(pg_catalog./) 1000, 'gauge', 'Half of the last hour''s deliveries took no longer.'),
+    ('rswebhook_latency_p95_seconds', '{}', s.latency_p95 OPERATOR(pg_catalog./) 1000, 'gauge', '95 % of the last hour''s deliveries took no longer.'),
+    ('rswebhook_latency_p99_seconds', '{}', s.latency_p99 OPERATOR(pg_catalog./) 1000, 'gauge', '99 % of the last hour''s deliveries took no longer.'),
+    ('rswebhook_last_delivered_timestamp_seconds', '{}', pg_catalog.date_part('epoch', s.last_delivered_at), 'gauge', 'When something was delivered last.'),
+    ('rswebhook_last_error_timestamp_seconds', '{}', pg_catalog.date_part('epoch', s.last_error_at), 'gauge', 'When something failed last.'),
+    ('rswebhook_breaker_open', '{}', CASE s.breaker WHEN 'open' THEN 1 ELSE 0 END, 'gauge', 'Is the circuit breaker open?'),
+    ('rswebhook_filter_errors_total', '{}', s.filter_errors, 'counter', 'Errors in its filter since the server started.'),
+    ('rswebhook_state', pg_catalog.jsonb_build_object('state', s.state), 1, 'gauge', 'The state of a destination, which is the label; always 1.')
+) AS m (name, labels, value, kind, help)
+WHERE m.value IS NOT NULL
+UNION ALL
+SELECT a.name, a.labels, a.value, a.kind, a.help
+FROM (
+    SELECT pg_catalog.count(w.pid)::double precision AS workers, pg_catalog.count(*)::double precision AS wanted,
+           CASE WHEN pg_catalog.count(w.lacks) OPERATOR(pg_catalog.>) 0 THEN 1 ELSE 0 END AS lacking,
+           (SELECT pg_catalog.date_part('epoch', rswebhook.time_since(o.created_at)) FROM rswebhook.oldest_event() o) AS oldest,
+           pg_catalog.date_part('epoch', pg_catalog.current_setting('rswebhook.retention', true)::interval) AS retention,
+           (SELECT t.counts[5] FROM rswebhook.tallies() t WHERE t.destination_id OPERATOR(pg_catalog.=) 0) AS refused
+    FROM rswebhook.workers() w) d
+CROSS JOIN LATERAL (VALUES
+    ('rswebhook_workers', '{}'::jsonb, d.workers, 'gauge', 'Workers that the database has.'),
+    ('rswebhook_workers_wanted', '{}', d.wanted, 'gauge', 'Workers that it should have.'),
+    ('rswebhook_workers_lacking', '{}', d.lacking, 'gauge', 'Do requests or records wait for something that the workers lack?'),
+    ('rswebhook_oldest_event_seconds', '{}', coalesce(d.oldest, 0), 'gauge', 'The age of the oldest event that is stored.'),
+    ('rswebhook_retention_seconds', '{}', d.retention, 'gauge', 'rswebhook.retention.'),
+    ('rswebhook_refused_unknown_total', '{}', coalesce(d.refused, 0), 'counter', 'Refused for a name that no destination has.')
+) AS a (name, labels, value, kind, help)
+WHERE a.value IS NOT NULL
+UNION ALL
+SELECT 'rswebhook_alerts_open',
+       pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('kind', o.kind, 'destination', o.destination)),
+       pg_catalog.count(*)::double precision, 'gauge', 'What somebody should be told of, and lasts.'
+FROM rswebhook.alert o
+WHERE o.open
+GROUP BY o.kind, o.destination;
+
+-- The same as Prometheus reads it.
+CREATE FUNCTION rswebhook_prometheus() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET jit = off
+AS $$
+    SELECT coalesce(string_agg(f.text, '' ORDER BY f.name), '')
+    FROM (
+        SELECT m.name,
+               format(E'# HELP %s %s\n# TYPE %s %s\n', m.name, replace(replace(min(m.help), E'\\', E'\\\\'), E'\n', E'\\n'), m.name, min(m.kind)) ||
+               string_agg(format(E'%s{%s} %s\n', m.name, l.text, replace(m.value::text, 'Infinity', 'Inf')), '' ORDER BY l.text COLLATE "C") AS text
+        FROM rswebhook.metrics m
+        CROSS JOIN LATERAL (
+            SELECT string_agg(format('%s="%s"', p.key, replace(replace(replace(p.value, E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n')),
+                              ',' ORDER BY p.key COLLATE "C") AS text
+            FROM jsonb_each_text(m.labels || jsonb_build_object('database', current_database())) p) l
+        GROUP BY m.name) f
+$$;
+
+-- How long a destination's deliveries took: of the last hour, and up to half an hour more, or ever. A row for
+-- each doubling, from the first that has any to the last.
+CREATE FUNCTION rswebhook.latency(destination text, ever boolean DEFAULT false)
+RETURNS TABLE (up_to_ms numeric, deliveries bigint, percent numeric, bar text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    dest integer := rswebhook.destination_id(destination);
+    width constant integer := 40;
+    utf8 constant boolean := current_setting('server_encoding') = 'UTF8';
+BEGIN
+    RETURN QUERY
+    WITH buckets AS (
+        SELECT b.number / 2 AS doubling, sum(b.n)::bigint AS n
+        FROM rswebhook.tallies() t
+        CROSS JOIN LATERAL unnest(CASE WHEN ever THEN t.counts[8:55]
+                                       ELSE rswebhook.tally_latencies(t.counts, clock_timestamp()) END)
+            WITH ORDINALITY AS b (n, number)
+        WHERE t.destination_id = dest
+        GROUP BY 1),
+    bounded AS (
+        SELECT b.doubling, b.n, sum(b.n) OVER (ORDER BY b.doubling) AS before, sum(b.n) OVER () AS all_of_them,
+               round(8.0 * width * b.n / nullif(max(b.n) OVER (), 0))::integer AS eighths
+        FROM buckets b)
+    SELECT CASE WHEN b.doubling < 24 THEN trim_scale(round(0.1 * 2.0 ^ b.doubling, 1)) END, b.n,
+           round(100 * b.before / b.all_of_them, 2),
+           CASE WHEN b.n = 0 THEN ''
+                WHEN utf8 THEN repeat(chr(9608), b.eighths / 8) ||
+                               CASE WHEN b.eighths % 8 > 0 THEN chr(9616 - b.eighths % 8) WHEN b.eighths = 0 THEN chr(9615) ELSE '' END
+                ELSE repeat('#', greatest(1, b.eighths / 8)) END
+    FROM bounded b
+    WHERE b.before > 0 AND (b.before < b.all_of_them OR b.n > 0)
+    ORDER BY b.doubling;
+END
+$$;
 
 --
 -- Where an event is, and what never arrived. What reads event, queue and delivery here are
@@ -3551,6 +3668,8 @@ BEGIN
         'rswebhook.count_owed(integer)',
         'rswebhook.tallies()',
         'rswebhook.tally_show(bigint[], timestamptz)',
+        'rswebhook.latency(text, boolean)',
+        '@extschema@.rswebhook_prometheus()',
         'rswebhook.worker_pid()',
         'rswebhook.workers()',
         'rswebhook.is_home()',
@@ -3559,7 +3678,7 @@ BEGIN
         'rswebhook.oldest_event()',
         'rswebhook.time_since(timestamptz)']::regprocedure[]);
     EXECUTE format('GRANT USAGE ON SCHEMA rswebhook TO %s', role);
-    EXECUTE format('GRANT SELECT ON rswebhook.status, rswebhook.alert TO %s', role);
+    EXECUTE format('GRANT SELECT ON rswebhook.status, rswebhook.metrics, rswebhook.alert TO %s', role);
 END
 $$;
 
