@@ -264,16 +264,19 @@ CREATE TABLE rswebhook.message (
 
 CREATE INDEX message_expires_at_idx ON rswebhook.message (expires_at);
 
--- How far rswebhook_replay_in_pieces() and rswebhook_cancel_in_pieces() have come; a week after
--- that, the next one that ends forgets it.
+-- How far rswebhook_replay_in_pieces(), rswebhook_cancel_in_pieces() and rswebhook_backfill() have come; a week
+-- after that, the next one that ends forgets it. subject: which backfill it is, and place: where it goes on.
 CREATE TABLE rswebhook.progress (
     pid            integer NOT NULL,
     started_at     timestamptz NOT NULL,
-    action         text NOT NULL CHECK (action IN ('cancel', 'replay')),
+    action         text NOT NULL CHECK (action IN ('cancel', 'replay', 'backfill')),
     destination_id integer NOT NULL,
     done           bigint NOT NULL,
     updated_at     timestamptz NOT NULL,
     ended_at       timestamptz,
+    subject        jsonb,
+    place          text[],
+    upto           text[],
     PRIMARY KEY (pid, started_at)
 );
 
@@ -1446,6 +1449,214 @@ BEGIN
 END
 $$;
 
+-- A row of a table as the event that rswebhook_trigger(), which is that function, makes of it, by the rights of
+-- the table's owner, of whose rights the caller's are part. An error if it cannot: so not STRICT.
+CREATE FUNCTION rswebhook.backfill_row("table" regclass, function regprocedure, destination text, options text[],
+                                       "trigger" name, "row" record)
+RETURNS void
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'rswebhook_backfill_row';
+
+-- Where one begins, or goes on: as the one of the same subject did that has come to no end.
+CREATE FUNCTION rswebhook.backfill_begin(begun timestamptz, destination text, subject jsonb, resume boolean,
+    OUT place text[], OUT upto text[], OUT total bigint)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dest integer := rswebhook.destination_id(destination);
+    before rswebhook.progress;
+BEGIN
+    SELECT g.* INTO before FROM rswebhook.progress g
+        WHERE g.action = 'backfill' AND g.destination_id = dest AND g.subject = backfill_begin.subject AND g.ended_at IS NULL
+        ORDER BY g.updated_at DESC LIMIT 1 FOR UPDATE;
+    total := 0;
+    IF before.pid IS NULL THEN
+        RETURN;
+    ELSIF EXISTS (SELECT FROM pg_stat_activity a
+                  WHERE a.pid = before.pid AND a.pid <> pg_backend_pid() AND a.state <> 'idle' AND a.query_start <= before.started_at) THEN
+        RAISE object_in_use USING
+            MESSAGE = format('session %s is at work on the same', before.pid),
+            HINT = 'Wait until it is through, or stop it with pg_cancel_backend().';
+    ELSIF resume IS NULL THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('this was begun on %s and has come to no end', date_trunc('second', before.started_at)),
+            DETAIL = format('%s rows were sent.', before.done),
+            HINT = 'Go on with it by resume => true, or begin anew by resume => false.';
+    ELSIF resume THEN
+        place := before.place;
+        upto := before.upto;
+        total := before.done;
+    END IF;
+    DELETE FROM rswebhook.progress g
+        WHERE g.action = 'backfill' AND g.destination_id = dest AND g.subject = backfill_begin.subject AND g.ended_at IS NULL;
+END
+$$;
+
+CREATE FUNCTION rswebhook.backfill_note(begun timestamptz, destination text, subject jsonb, place text[], upto text[],
+    total bigint, is_over boolean)
+RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM rswebhook.progress g WHERE is_over AND g.updated_at < clock_timestamp() - interval '7 days';
+    INSERT INTO rswebhook.progress AS g (pid, started_at, action, destination_id, updated_at, done, subject, place, upto, ended_at)
+        VALUES (pg_backend_pid(), begun, 'backfill', rswebhook.destination_id(destination), clock_timestamp(), total, backfill_note.subject, backfill_note.place,
+                backfill_note.upto, CASE WHEN is_over THEN clock_timestamp() END)
+        ON CONFLICT (pid, started_at) DO UPDATE
+            SET done = excluded.done, updated_at = excluded.updated_at, place = excluded.place, ended_at = excluded.ended_at
+$$;
+
+-- The columns of the table's primary key, in its order: as they are named, and each as text of its type.
+CREATE FUNCTION rswebhook.backfill_key("table" regclass, OUT columns text, OUT texts text, OUT place text, OUT upto text, OUT descending text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT string_agg(format('t.%I', a.attname), ', ' ORDER BY k.n),
+           string_agg(format('t.%I::text', a.attname), ', ' ORDER BY k.n),
+           string_agg(format('$4[%s]::%s', k.n, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY k.n),
+           string_agg(format('$5[%s]::%s', k.n, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY k.n),
+           string_agg(format('t.%I DESC', a.attname), ', ' ORDER BY k.n)
+        INTO columns, texts, place, upto, descending
+        FROM pg_index i
+        CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (number, n)
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+        WHERE i.indrelid = "table" AND i.indisprimary AND i.indisvalid AND k.n <= i.indnkeyatts;
+    IF columns IS NULL THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('table "%s" has no primary key', "table"),
+            DETAIL = 'Rows are sent in the order of its key, so that one can go on after the last one that was.',
+            HINT = 'Add one, or send the rows by rswebhook_send().';
+    ELSIF EXISTS (SELECT FROM pg_index i, unnest(i.indclass::oid[]) c
+                  WHERE i.indrelid = "table" AND i.indisprimary
+                    AND (SELECT o.opcnamespace FROM pg_opclass o WHERE o.oid = c) <> 'pg_catalog'::regnamespace) THEN
+        RAISE feature_not_supported USING
+            MESSAGE = format('the primary key of table "%s" is of a type whose order is not PostgreSQL''s own', "table"),
+            HINT = 'Send the rows by rswebhook_send().';
+    END IF;
+END
+$$;
+
+-- What is to be sent, by which it is known again; an error if the caller may not have it sent.
+CREATE FUNCTION rswebhook.backfill_subject("table" regclass, options text[], "trigger" name, condition text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    c pg_class := (SELECT k FROM pg_class k WHERE k.oid = "table");
+BEGIN
+    IF c.relkind IS NULL OR c.relkind NOT IN ('r', 'p') THEN
+        RAISE wrong_object_type USING MESSAGE = format('%s is not a table', coalesce("table"::text, 'NULL'));
+    ELSIF NOT pg_has_role(c.relowner, 'USAGE') THEN
+        RAISE insufficient_privilege USING MESSAGE = format('must be owner of table %s', "table");
+    ELSIF options IS NOT NULL AND "trigger" IS NOT NULL THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'there are both options and a trigger',
+            HINT = 'Give the options, or the name of the trigger that has them.';
+    END IF;
+    RETURN jsonb_strip_nulls(jsonb_build_object('table', "table"::text, 'options', options, 'trigger', "trigger", 'condition', condition));
+END
+$$;
+
+-- The last key that there is; one that is empty ends before any.
+CREATE FUNCTION rswebhook.backfill_end("table" regclass) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET datestyle = 'ISO, YMD' SET intervalstyle = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'
+AS $$
+DECLARE
+    key record;
+    upto text[];
+BEGIN
+    SELECT * INTO key FROM rswebhook.backfill_key("table");
+    EXECUTE format('SELECT ARRAY[%s] FROM %s %s t ORDER BY %s LIMIT 1', key.texts,
+                   CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = "table") = 'p' THEN '' ELSE 'ONLY' END, "table", key.descending)
+        INTO upto;
+    RETURN upto;
+END
+$$;
+
+-- So many rows after a place (null: from the first); last: the place then, null once it is over. As the caller, who has the
+-- table owner's rights.
+CREATE FUNCTION rswebhook.backfill_piece("table" regclass, destination text, options text[], "trigger" name, condition text,
+    place text[], upto text[], piece integer, OUT done bigint, OUT last text[])
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp SET jit = off
+    SET datestyle = 'ISO, YMD' SET intervalstyle = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'
+AS $$
+DECLARE
+    key record;
+BEGIN
+    SELECT * INTO key FROM rswebhook.backfill_key("table");
+    EXECUTE format($q$
+        WITH rows AS MATERIALIZED (
+            SELECT t AS whole, row_number() OVER (ORDER BY %s) AS n, ARRAY[%s] AS place FROM %s %s t
+            WHERE ($4 IS NULL OR (%s) > (%s)) AND (%s) <= (%s) AND (%s)
+            ORDER BY %s LIMIT $6),
+        sent AS (
+            SELECT rswebhook.backfill_row($1, '@extschema@.rswebhook_trigger()', $2, $3, $7, r.whole) FROM rows r ORDER BY r.n)
+        SELECT (SELECT count(*) FROM sent), (SELECT r.place FROM rows r ORDER BY r.n DESC LIMIT 1)$q$,
+        key.columns,
+        key.texts, CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = "table") = 'p' THEN '' ELSE 'ONLY' END, "table",
+        key.columns, key.place, key.columns, key.upto, coalesce(nullif(condition, ''), 'true'), key.columns)
+        INTO done, last
+        USING "table", destination, options, place, upto, piece, "trigger";
+    IF done < piece THEN
+        last := NULL;
+    END IF;
+END
+$$;
+
+-- The rows that a table has now as events to a destination, in pieces that commit by themselves; per_second: no faster
+-- than that. What an event is, options say as those of a trigger do, or a trigger that the table has.
+CREATE PROCEDURE rswebhook_backfill("table" regclass, destination text, options text[] DEFAULT NULL, "trigger" name DEFAULT NULL,
+    condition text DEFAULT NULL, resume boolean DEFAULT NULL, piece integer DEFAULT 1000, per_second integer DEFAULT NULL)
+    LANGUAGE plpgsql
+AS $$
+#variable_conflict use_variable
+DECLARE
+    begun pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    subject pg_catalog.jsonb := rswebhook.backfill_subject("table", options, "trigger", condition);
+    place pg_catalog.text[];
+    upto pg_catalog.text[];
+    total pg_catalog.int8;
+    before pg_catalog.int8;
+    step record;
+    early pg_catalog.float8;
+BEGIN
+    IF piece IS NULL OR piece NOT BETWEEN 1 AND 1000000 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = pg_catalog.format('piece %s is not between 1 and 1000000', coalesce(piece::pg_catalog.text, 'NULL'));
+    ELSIF per_second OPERATOR(pg_catalog.<) 1 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = pg_catalog.format('per_second %s is less than 1', per_second);
+    END IF;
+    SELECT b.place, b.upto, b.total INTO place, upto, total FROM rswebhook.backfill_begin(begun, destination, subject, resume) b;
+    IF upto IS NULL THEN
+        upto := rswebhook.backfill_end("table");
+    END IF;
+    before := total;
+    LOOP
+        SELECT s.* INTO step FROM rswebhook.backfill_piece("table", destination, coalesce(options, '{}'), "trigger", condition,
+                                                           place, upto, least(piece, per_second)) s;
+        total := total OPERATOR(pg_catalog.+) step.done;
+        PERFORM rswebhook.backfill_note(begun, destination, subject, step.last, upto, total, step.last IS NULL);
+        COMMIT;
+        place := step.last;
+        EXIT WHEN place IS NULL;
+        -- in short sleeps, as each has a snapshot
+        LOOP
+            early := (total OPERATOR(pg_catalog.-) before)::pg_catalog.float8 OPERATOR(pg_catalog./) per_second::pg_catalog.float8 OPERATOR(pg_catalog.-)
+                     pg_catalog.date_part('epoch'::pg_catalog.text, pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) begun);
+            EXIT WHEN early IS NULL OR early OPERATOR(pg_catalog.<=) 0::pg_catalog.float8;
+            PERFORM pg_catalog.pg_sleep(least(early, 0.5::pg_catalog.float8));
+            COMMIT;
+        END LOOP;
+    END LOOP;
+END
+$$;
+
 -- An event through the real path, and what came of it within the limit: CALL shows the row. An event
 -- of one's own takes the right to send it; without one, a track event that says what it is.
 CREATE FUNCTION rswebhook.send_test(destination text) RETURNS bigint
@@ -1550,6 +1761,11 @@ CREATE FUNCTION rswebhook.tally_show(counts bigint[], now timestamptz,
     OUT latency_p50 double precision, OUT latency_p95 double precision, OUT latency_p99 double precision)
     LANGUAGE c IMMUTABLE STRICT
     AS 'MODULE_PATHNAME', 'rswebhook_tally_show';
+
+-- Of the deliveries of the last hour, and up to half an hour more, how many are in each of its buckets.
+CREATE FUNCTION rswebhook.tally_latencies(counts bigint[], now timestamptz) RETURNS bigint[]
+    LANGUAGE c IMMUTABLE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_tally_latencies';
 
 -- What events came to, of each destination, with what is not added up yet.
 CREATE FUNCTION rswebhook.tallies()
@@ -1692,6 +1908,118 @@ CROSS JOIN LATERAL (
            coalesce(s.scheduled, c.scheduled) AS scheduled,
            CASE WHEN s.pending IS NULL THEN c.oldest ELSE s.oldest END AS oldest,
            CASE WHEN s.pending IS NULL THEN c.next_retry_at ELSE s.next_retry_at END AS next_retry_at) q;
+
+-- The same as numbers with names, as Prometheus has them; of each destination its state, too. Nulls are no rows.
+CREATE VIEW rswebhook.metrics AS
+WITH s AS MATERIALIZED (SELECT * FROM rswebhook.status)
+SELECT m.name, pg_catalog.jsonb_build_object('destination', s.destination) OPERATOR(pg_catalog.||) m.labels AS labels,
+       m.value, m.kind, m.help
+FROM s
+CROSS JOIN LATERAL (VALUES
+    ('rswebhook_pending', '{}'::jsonb, s.pending::double precision, 'gauge', 'Deliveries that are owed.'),
+    ('rswebhook_retrying', '{}', s.retrying, 'gauge', 'Deliveries that are owed and have failed at least once.'),
+    ('rswebhook_scheduled', '{}', s.scheduled, 'gauge', 'Deliveries that are owed and not due yet.'),
+    ('rswebhook_oldest_pending_seconds', '{}', coalesce(pg_catalog.date_part('epoch', s.oldest_pending), 0), 'gauge',
+        'How long the oldest delivery that is owed has waited.'),
+    ('rswebhook_in_flight', '{}', s.in_flight, 'gauge', 'Requests under way.'),
+    ('rswebhook_attempts_total', '{"outcome": "delivered"}', s.delivered, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "retry"}', s.retried, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "aborted"}', s.aborted, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "cancelled"}', s.cancelled, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "refused"}', s.refused, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "sunk"}', s.sunk, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_expired_total', '{}', s.expired, 'counter', 'Aborted, as it had expired.'),
+    ('rswebhook_latency_p50_seconds', '{}', s.latency_p50 OPERATOR(pg_catalog./) 1000, 'gauge', 'Half of the last hour''s deliveries took no longer.'),
+    ('rswebhook_latency_p95_seconds', '{}', s.latency_p95 OPERATOR(pg_catalog./) 1000, 'gauge', '95 % of the last hour''s deliveries took no longer.'),
+    ('rswebhook_latency_p99_seconds', '{}', s.latency_p99 OPERATOR(pg_catalog./) 1000, 'gauge', '99 % of the last hour''s deliveries took no longer.'),
+    ('rswebhook_last_delivered_timestamp_seconds', '{}', pg_catalog.date_part('epoch', s.last_delivered_at), 'gauge', 'When something was delivered last.'),
+    ('rswebhook_last_error_timestamp_seconds', '{}', pg_catalog.date_part('epoch', s.last_error_at), 'gauge', 'When something failed last.'),
+    ('rswebhook_breaker_open', '{}', CASE s.breaker WHEN 'open' THEN 1 ELSE 0 END, 'gauge', 'Is the circuit breaker open?'),
+    ('rswebhook_filter_errors_total', '{}', s.filter_errors, 'counter', 'Errors in its filter since the server started.'),
+    ('rswebhook_state', pg_catalog.jsonb_build_object('state', s.state), 1, 'gauge', 'The state of a destination, which is the label; always 1.')
+) AS m (name, labels, value, kind, help)
+WHERE m.value IS NOT NULL
+UNION ALL
+SELECT a.name, a.labels, a.value, a.kind, a.help
+FROM (
+    SELECT pg_catalog.count(w.pid)::double precision AS workers, pg_catalog.count(*)::double precision AS wanted,
+           CASE WHEN pg_catalog.count(w.lacks) OPERATOR(pg_catalog.>) 0 THEN 1 ELSE 0 END AS lacking,
+           (SELECT pg_catalog.date_part('epoch', rswebhook.time_since(o.created_at)) FROM rswebhook.oldest_event() o) AS oldest,
+           pg_catalog.date_part('epoch', pg_catalog.current_setting('rswebhook.retention', true)::interval) AS retention,
+           (SELECT t.counts[5] FROM rswebhook.tallies() t WHERE t.destination_id OPERATOR(pg_catalog.=) 0) AS refused
+    FROM rswebhook.workers() w) d
+CROSS JOIN LATERAL (VALUES
+    ('rswebhook_workers', '{}'::jsonb, d.workers, 'gauge', 'Workers that the database has.'),
+    ('rswebhook_workers_wanted', '{}', d.wanted, 'gauge', 'Workers that it should have.'),
+    ('rswebhook_workers_lacking', '{}', d.lacking, 'gauge', 'Do requests or records wait for something that the workers lack?'),
+    ('rswebhook_oldest_event_seconds', '{}', coalesce(d.oldest, 0), 'gauge', 'The age of the oldest event that is stored.'),
+    ('rswebhook_retention_seconds', '{}', d.retention, 'gauge', 'rswebhook.retention.'),
+    ('rswebhook_refused_unknown_total', '{}', coalesce(d.refused, 0), 'counter', 'Refused for a name that no destination has.')
+) AS a (name, labels, value, kind, help)
+WHERE a.value IS NOT NULL
+UNION ALL
+SELECT 'rswebhook_alerts_open',
+       pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('kind', o.kind, 'destination', o.destination)),
+       pg_catalog.count(*)::double precision, 'gauge', 'What somebody should be told of, and lasts.'
+FROM rswebhook.alert o
+WHERE o.open
+GROUP BY o.kind, o.destination;
+
+-- The same as Prometheus reads it.
+CREATE FUNCTION rswebhook_prometheus() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET jit = off
+AS $$
+    SELECT coalesce(string_agg(f.text, '' ORDER BY f.name), '')
+    FROM (
+        SELECT m.name,
+               format(E'# HELP %s %s\n# TYPE %s %s\n', m.name, replace(replace(min(m.help), E'\\', E'\\\\'), E'\n', E'\\n'), m.name, min(m.kind)) ||
+               string_agg(format(E'%s{%s} %s\n', m.name, l.text, replace(m.value::text, 'Infinity', 'Inf')), '' ORDER BY l.text COLLATE "C") AS text
+        FROM rswebhook.metrics m
+        CROSS JOIN LATERAL (
+            SELECT string_agg(format('%s="%s"', p.key, replace(replace(replace(p.value, E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n')),
+                              ',' ORDER BY p.key COLLATE "C") AS text
+            FROM jsonb_each_text(m.labels || jsonb_build_object('database', current_database())) p) l
+        GROUP BY m.name) f
+$$;
+
+-- How long a destination's deliveries took: of the last hour, and up to half an hour more, or ever. A row for
+-- each doubling, from the first that has any to the last.
+CREATE FUNCTION rswebhook.latency(destination text, ever boolean DEFAULT false)
+RETURNS TABLE (up_to_ms numeric, deliveries bigint, percent numeric, bar text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    dest integer := rswebhook.destination_id(destination);
+    width constant integer := 40;
+    utf8 constant boolean := current_setting('server_encoding') = 'UTF8';
+BEGIN
+    RETURN QUERY
+    WITH buckets AS (
+        SELECT b.number / 2 AS doubling, sum(b.n)::bigint AS n
+        FROM rswebhook.tallies() t
+        CROSS JOIN LATERAL unnest(CASE WHEN ever THEN t.counts[8:55]
+                                       ELSE rswebhook.tally_latencies(t.counts, clock_timestamp()) END)
+            WITH ORDINALITY AS b (n, number)
+        WHERE t.destination_id = dest
+        GROUP BY 1),
+    bounded AS (
+        SELECT b.doubling, b.n, sum(b.n) OVER (ORDER BY b.doubling) AS before, sum(b.n) OVER () AS all_of_them,
+               round(8.0 * width * b.n / nullif(max(b.n) OVER (), 0))::integer AS eighths
+        FROM buckets b)
+    SELECT CASE WHEN b.doubling < 24 THEN trim_scale(round(0.1 * 2.0 ^ b.doubling, 1)) END, b.n,
+           round(100 * b.before / b.all_of_them, 2),
+           CASE WHEN b.n = 0 THEN ''
+                WHEN utf8 THEN repeat(chr(9608), b.eighths / 8) ||
+                               CASE WHEN b.eighths % 8 > 0 THEN chr(9616 - b.eighths % 8) WHEN b.eighths = 0 THEN chr(9615) ELSE '' END
+                ELSE repeat('#', greatest(1, b.eighths / 8)) END
+    FROM bounded b
+    WHERE b.before > 0 AND (b.before < b.all_of_them OR b.n > 0)
+    ORDER BY b.doubling;
+END
+$$;
 
 --
 -- Where an event is, and what never arrived. What reads event, queue and delivery here are
@@ -3805,6 +4133,8 @@ BEGIN
         'rswebhook.count_owed(integer)',
         'rswebhook.tallies()',
         'rswebhook.tally_show(bigint[], timestamptz)',
+        'rswebhook.latency(text, boolean)',
+        '@extschema@.rswebhook_prometheus()',
         'rswebhook.worker_pid()',
         'rswebhook.workers()',
         'rswebhook.is_home()',
@@ -3813,7 +4143,7 @@ BEGIN
         'rswebhook.oldest_event()',
         'rswebhook.time_since(timestamptz)']::regprocedure[]);
     EXECUTE format('GRANT USAGE ON SCHEMA rswebhook TO %s', role);
-    EXECUTE format('GRANT SELECT ON rswebhook.status, rswebhook.alert TO %s', role);
+    EXECUTE format('GRANT SELECT ON rswebhook.status, rswebhook.metrics, rswebhook.alert TO %s', role);
 END
 $$;
 
