@@ -98,7 +98,7 @@ RESET ROLE;
 GRANT USAGE ON SCHEMA rswebhook TO regress_other, regress_owner;
 GRANT EXECUTE ON PROCEDURE rswebhook_backfill TO regress_other, regress_owner;
 SELECT format('GRANT EXECUTE ON FUNCTION %s TO regress_other, regress_owner', p.oid::regprocedure)
-    FROM pg_proc p WHERE p.pronamespace = 'rswebhook'::regnamespace AND p.proname LIKE 'backfill%' ORDER BY p.proname \gexec
+    FROM pg_proc p WHERE p.pronamespace = 'rswebhook'::regnamespace AND (p.proname LIKE 'backfill%' OR p.proname IN ('nap', 'time_since')) ORDER BY p.proname \gexec
 GRANT SELECT ON orders TO regress_other;
 SET ROLE regress_other;
 CALL rswebhook_backfill('orders', 'crm', ARRAY['columns=id']);

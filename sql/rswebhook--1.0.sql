@@ -1499,7 +1499,7 @@ RETURNS void
     LANGUAGE sql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
-    DELETE FROM rswebhook.progress g WHERE is_over AND g.updated_at < clock_timestamp() - interval '7 days';
+    DELETE FROM rswebhook.progress g WHERE is_over AND g.updated_at < rswebhook.clock_before('7 days');
     INSERT INTO rswebhook.progress AS g (pid, started_at, action, destination_id, updated_at, done, subject, place, upto, ended_at)
         VALUES (pg_backend_pid(), begun, 'backfill', rswebhook.destination_id(destination), clock_timestamp(), total, backfill_note.subject, backfill_note.place,
                 backfill_note.upto, CASE WHEN is_over THEN clock_timestamp() END)
@@ -1648,9 +1648,9 @@ BEGIN
         -- in short sleeps, as each has a snapshot
         LOOP
             early := (total OPERATOR(pg_catalog.-) before)::pg_catalog.float8 OPERATOR(pg_catalog./) per_second::pg_catalog.float8 OPERATOR(pg_catalog.-)
-                     pg_catalog.date_part('epoch'::pg_catalog.text, pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) begun);
+                     pg_catalog.date_part('epoch'::pg_catalog.text, rswebhook.time_since(begun));
             EXIT WHEN early IS NULL OR early OPERATOR(pg_catalog.<=) 0::pg_catalog.float8;
-            PERFORM pg_catalog.pg_sleep(least(early, 0.5::pg_catalog.float8));
+            PERFORM rswebhook.nap(least(early, 0.5::pg_catalog.float8));
             COMMIT;
         END LOOP;
     END LOOP;
