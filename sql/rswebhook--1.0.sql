@@ -1974,12 +1974,15 @@ AS $$
     FROM (
         SELECT m.name,
                format(E'# HELP %s %s\n# TYPE %s %s\n', m.name, replace(replace(min(m.help), E'\\', E'\\\\'), E'\n', E'\\n'), m.name, min(m.kind)) ||
-               string_agg(format(E'%s{%s} %s\n', m.name, l.text, replace(m.value::text, 'Infinity', 'Inf')), '' ORDER BY l.text COLLATE "C") AS text
-        FROM rswebhook.metrics m
+               string_agg(m.name || '{' || database.label || l.text || '} ' || replace(m.value::text, 'Infinity', 'Inf') || E'\n', '' ORDER BY l.text) AS text
+        FROM (SELECT 'database="' || replace(replace(replace(current_database(), E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n') || '"' AS label
+              OFFSET 0) database
+        CROSS JOIN rswebhook.metrics m
         CROSS JOIN LATERAL (
-            SELECT string_agg(format('%s="%s"', p.key, replace(replace(replace(p.value, E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n')),
-                              ',' ORDER BY p.key COLLATE "C") AS text
-            FROM jsonb_each_text(m.labels || jsonb_build_object('database', current_database())) p) l
+            -- jsonb has them in an order of its own
+            SELECT coalesce(string_agg(',' || p.key || '="' || replace(replace(replace(p.value, E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n') || '"', ''), '')
+                   COLLATE "C" AS text
+            FROM jsonb_each_text(m.labels) p) l
         GROUP BY m.name) f
 $$;
 

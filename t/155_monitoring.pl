@@ -52,7 +52,7 @@ is(monitored(q{SELECT count(*) FROM (SELECT FROM rswebhook.metrics GROUP BY name
 my $text = monitored('SET extra_float_digits = -15; SELECT rswebhook_prometheus()');
 my $database = 'database="postgres"';
 like($text, qr/^# HELP rswebhook_pending Deliveries that are owed\.\n# TYPE rswebhook_pending gauge\n/m, 'as text, it says what it is');
-like($text, qr/^rswebhook_attempts_total\{$database,destination="a \\"quoted\\" \\\\ name",outcome="delivered"\} 10$/m, 'labels are quoted');
+like($text, qr/^rswebhook_attempts_total\{$database,outcome="delivered",destination="a \\"quoted\\" \\\\ name"\} 10$/m, 'labels are quoted');
 like($text, qr/^rswebhook_last_delivered_timestamp_seconds\{[^}]*\} \d{10}\.\d+$/m, 'numbers are whole');
 unlike($text, qr/s3cret|127\.0\.0\.1/, 'there is no secret and no URL in it');
 my @names = $text =~ /^# TYPE (\S+)/mg;
