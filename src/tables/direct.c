@@ -217,7 +217,8 @@ read_event(EventReader *reader, const QueueRow *row,
 	looking_at(row, toast_raw_datum_size(event));
 	stored->event = DatumGetJsonbPCopy(event);
 	stored->created_at = DatumGetTimestampTz(slot_getattr(slot, EVENT_CREATED_AT + 1, &null));
-	stored->nonce = DatumGetInt64(slot_getattr(slot, EVENT_NONCE + 1, &null));
+	event = slot_getattr(slot, EVENT_NONCE + 1, &null);
+	stored->nonce = null ? 0 : DatumGetInt64(event);
 	event = slot_getattr(slot, EVENT_TRACEPARENT + 1, &null);
 	if (!null)
 		stored->traceparent = TextDatumGetCString(event);
