@@ -355,11 +355,12 @@ ALTER TABLE rswebhook.home REPLICA IDENTITY FULL;
 --
 CREATE SEQUENCE rswebhook.event_id_seq;
 
+-- Columns are in an order that leaves few gaps between them, here and below.
 CREATE TABLE rswebhook.event (
     id           bigint NOT NULL,
-    slot         smallint NOT NULL,
     created_at   timestamptz NOT NULL,
-    nonce        bigint NOT NULL DEFAULT 0,
+    nonce        bigint,
+    slot         smallint NOT NULL,
     ordering_key text,
     event        jsonb NOT NULL,
     traceparent  text,
@@ -371,12 +372,12 @@ CREATE TABLE rswebhook.event (
 -- destination.
 CREATE TABLE rswebhook.queue (
     destination_id   integer NOT NULL,
-    event_slot       smallint NOT NULL,
-    run              smallint NOT NULL DEFAULT 0,
     attempts         integer NOT NULL DEFAULT 0,
     event_id         bigint NOT NULL,
     queued_at        timestamptz NOT NULL,
     ordering_key     bigint,
+    event_slot       smallint NOT NULL,
+    run              smallint NOT NULL DEFAULT 0,
     deliver_after    timestamptz,
     expires_at       timestamptz,
     first_attempt_at timestamptz,
@@ -2315,7 +2316,7 @@ BEGIN
             MESSAGE = format('max_events %s is not between 1 and 10000', coalesce(max_events::text, 'NULL'));
     END IF;
     IF own IS NOT NULL THEN
-        conditions := conditions || format('e.id = %L::bigint AND lpad(to_hex(e.nonce), 16, ''0'') = %L', own[2], own[1]);
+        conditions := conditions || format('e.id = %L::bigint AND lpad(to_hex(coalesce(e.nonce, 0)), 16, ''0'') = %L', own[2], own[1]);
     ELSIF by_key IS NULL AND cardinality(given) > 0 THEN
         RAISE object_not_in_prerequisite_state USING
             MESSAGE = format('events are not indexed by %s', given[1]),

@@ -201,7 +201,8 @@ fetch_by_statement(const QueueRow *row, StoredEvent *stored)
 		{
 			stored->event = DatumGetJsonbPCopy(event);
 			stored->created_at = DatumGetTimestampTz(statement_column(0, 1, &null));
-			stored->nonce = DatumGetInt64(statement_column(0, 2, &null));
+			event = statement_column(0, 2, &null);
+			stored->nonce = null ? 0 : DatumGetInt64(event);
 			event = statement_column(0, 3, &null);
 			if (!null)
 				stored->traceparent = TextDatumGetCString(event);

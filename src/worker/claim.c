@@ -152,7 +152,8 @@ claim_slow(Batch *batch, QueueItem *item, Instant now)
 static bool
 is_slow(const QueueItem *item)
 {
-	return hash_search(slow, &schedule_row(item)->destination_id, HASH_FIND, NULL) != NULL;
+	return hash_get_num_entries(slow) > 0 &&
+		hash_search(slow, &schedule_row(item)->destination_id, HASH_FIND, NULL) != NULL;
 }
 
 /* The item's request may have failed before, or a worker died of its event. */
@@ -295,7 +296,8 @@ claim_took_long(int32 destination_id, int64 paths_us, Instant now)
 {
 	if (paths_us <= SLOW_US)
 	{
-		(void) hash_search(slow, &destination_id, HASH_REMOVE, NULL);
+		if (hash_get_num_entries(slow) > 0)
+			(void) hash_search(slow, &destination_id, HASH_REMOVE, NULL);
 		return false;
 	}
 	(void) hash_search(slow, &destination_id, HASH_ENTER, NULL);
