@@ -19,6 +19,7 @@
 
 #include "http/ascii.h"
 #include "http/http_answer.h"
+#include "http/http_certificate.h"
 #include "http/http_coding.h"
 #include "http/http_curl.h"
 #include "http/http_pool.h"
@@ -206,6 +207,8 @@ end_head(Transfer *t)
 	}
 	t->answer.status = status;
 	t->head_done = true;
+	if (t->opened)
+		t->answer.certificate_ends_s = http_certificate_ends(t);
 	if (leads_elsewhere(t))
 	{
 		t->enough = true;

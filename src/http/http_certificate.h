@@ -12,10 +12,10 @@
 
 #include "http/transfer.h"
 
-/* Have libcurl keep what certificates say, of connections that are set up; it may not be able to. */
-extern void http_certificate_ask(Transfer *t);
-
-/* In seconds since 1970; 0: none was seen, as on a connection that was kept. */
+/*
+ * The one that the receiver has shown on the connection that the request uses, while it
+ * does.  In seconds since 1970; 0: not known.
+ */
 extern int64_t http_certificate_ends(const Transfer *t);
 
 #endif							/* RSWEBHOOK_HTTP_CERTIFICATE_H */

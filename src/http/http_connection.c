@@ -43,7 +43,8 @@
 
 /*
  * Windows, acknowledgements and pings of HTTP/2 may come so long after the last
- * answer without meaning anything.
+ * answer without meaning anything.  When nobody has used it meanwhile, how much has
+ * come is looked at.
  */
 #define LAST_WORDS_US		(1000 * 1000)
 
@@ -61,6 +62,8 @@ typedef struct ConnectionAges
 } ConnectionAges;
 
 static ConnectionAges unused = {NULL, NULL};	/* that nobody uses */
+static ConnectionAges just_used = {NULL, NULL}; /* nor these; over HTTP/2, and it may say its
+												 * last words */
 static ConnectionAges spoken = {NULL, NULL};	/* that are used, over HTTP/2, and heard */
 
 /* Those of all pools that will have a socket, and have none yet. */
@@ -133,15 +136,21 @@ join_ages(Connection *connection, ConnectionAges *ages)
 void
 http_connection_set_unused(Connection *connection, bool is_unused)
 {
-	if (is_unused == (connection->aged == &unused))
+	if (is_unused == (connection->aged == &unused || connection->aged == &just_used))
 		return;
 	if (is_unused)
 	{
 		connection->unused_since_us = poller_clock();
-		join_ages(connection, &unused);
+		join_ages(connection, connection->multiplexed ? &just_used : &unused);
 	}
 	else
 		leave_ages(connection);
+}
+
+static Connection *
+oldest_unused(void)
+{
+	return unused.oldest != NULL ? unused.oldest : just_used.oldest;
 }
 
 void
@@ -338,6 +347,8 @@ http_connection_retire(Connection *connection)
 	connection->known = connection->ended = connection->broken = false;
 	connection->unasked = false;
 	pool->spare = connection;
+	if (connection->aged == &just_used)
+		join_ages(connection, &unused);
 	http_connection_set_unused(connection, true);
 }
 
@@ -346,9 +357,11 @@ http_connection_has_room(void)
 {
 	while (http_sockets_open() + nunopened >= http_sockets_most())
 	{
-		if (unused.oldest == NULL)
+		Connection *oldest = oldest_unused();
+
+		if (oldest == NULL)
 			return false;
-		http_connection_discard(unused.oldest);
+		http_connection_discard(oldest);
 	}
 	return true;
 }
@@ -453,9 +466,32 @@ unused_limit(void)
 	return lifetime_us < MAX_UNUSED_US ? lifetime_us : MAX_UNUSED_US;
 }
 
+/* What is not read tells of nothing more once it fills the socket, not even of its end. */
+static bool
+says_much(const Connection *connection)
+{
+	for (int i = 0; i < connection->nsockets; i++)
+	{
+		if (http_unasked_is_much(connection->sockets[i]))
+			return true;
+	}
+	return false;
+}
+
 void
 http_connection_expire(int64_t now_us)
 {
+	while (just_used.oldest != NULL &&
+		   now_us - just_used.oldest->unused_since_us >= LAST_WORDS_US)
+	{
+		Connection *connection = just_used.oldest;
+
+		join_ages(connection, &unused);
+		if (!says_much(connection))
+			continue;
+		connection->ended = true;
+		http_connection_retire(connection);
+	}
 	while (unused.oldest != NULL && now_us - unused.oldest->unused_since_us >= unused_limit())
 		http_connection_discard(unused.oldest);
 }
@@ -463,5 +499,6 @@ http_connection_expire(int64_t now_us)
 int64_t
 http_connection_next_expiry(void)
 {
-	return unused.oldest != NULL ? unused.oldest->unused_since_us + unused_limit() : -1;
+	return sooner(unused.oldest != NULL ? unused.oldest->unused_since_us + unused_limit() : -1,
+				  just_used.oldest != NULL ? just_used.oldest->unused_since_us + LAST_WORDS_US : -1);
 }

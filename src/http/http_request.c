@@ -15,7 +15,6 @@
 #include "http/ascii.h"
 #include "http/http_answer.h"
 #include "http/http_carry.h"
-#include "http/http_certificate.h"
 #include "http/http_curl.h"
 #include "http/http_hop.h"
 #include "http/http_message.h"
@@ -103,7 +102,6 @@ set_constants(Transfer *t)
 	SETOPT(t, CURLOPT_PREREQFUNCTION, http_on_connected);
 	SETOPT(t, CURLOPT_PREREQDATA, t);
 #endif
-	http_certificate_ask(t);
 	SETOPT(t, CURLOPT_HEADERFUNCTION, http_on_header);
 	SETOPT(t, CURLOPT_HEADERDATA, t);
 	SETOPT(t, CURLOPT_WRITEFUNCTION, http_on_body);

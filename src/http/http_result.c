@@ -17,7 +17,6 @@
 
 #include "http/ascii.h"
 #include "http/http_answer.h"
-#include "http/http_certificate.h"
 #include "http/http_curl.h"
 #include "http/http_dns_socket.h"
 #include "http/http_fair.h"
@@ -508,8 +507,6 @@ http_result_judge(Transfer *t, CURLcode result)
 		answer->answered = true;
 		answer->body_cut |= result != CURLE_OK;
 		answer->phase = HTTP_PHASE_DONE;
-		if (t->opened)
-			answer->certificate_ends_s = http_certificate_ends(t);
 		return;
 	}
 

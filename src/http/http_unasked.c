@@ -52,7 +52,7 @@
 #define RECORD_DATA			23
 #define HIDDEN_ALERT		(2 + 1 + 16)
 
-/* So much of windows and pings is looked through for it. */
+/* So much of windows and pings is looked through for it, and there is no more of them. */
 #define LOOKED_THROUGH		4096
 
 /*
@@ -100,6 +100,14 @@ http_unasked_is_end(int fd)
 			return true;
 	}
 	return false;
+}
+
+bool
+http_unasked_is_much(int fd)
+{
+	unsigned char bytes[LOOKED_THROUGH];
+
+	return recv(fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT) == sizeof(bytes);
 }
 
 void

@@ -35,6 +35,9 @@ extern void http_unasked_heard(Connection *connection, int fd);
 /* Is the end of TLS among what is to be read there, behind whatever comes first? */
 extern bool http_unasked_is_end(int fd);
 
+/* Is more to be read there than HTTP/2 has to say after an answer? */
+extern bool http_unasked_is_much(int fd);
+
 /* Over TLS, an answer is read even if the request cannot be sent to its end. */
 extern void http_unasked_keep_listening(Connection *connection);
 

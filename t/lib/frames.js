@@ -77,6 +77,7 @@ const [mode, argument, portFile, certificate, key] = process.argv.slice(2);
 const parent = process.ppid;
 const [DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION] =
     [0, 1, 3, 4, 5, 6, 7, 8, 9];
+const UNKNOWN = 200;
 const END_STREAM = 1, END_HEADERS = 4, ACK = 1;
 const MAX_STREAMS = 3, WINDOW = 4;
 const REFUSED_STREAM = 7, HTTP_1_1_REQUIRED = 13;
@@ -142,6 +143,7 @@ const broken = {
     'settings-ack': () => frame(SETTINGS, ACK, 0, Buffer.alloc(0)),
     'text': () => Buffer.from('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n'),
     'ping': () => frame(PING, 0, 0, Buffer.alloc(8)), // which is sound
+    'much': () => Buffer.concat(Array(64).fill(frame(UNKNOWN, 0, 0, Buffer.alloc(1000)))), // likewise
     'push': () => frame(PUSH_PROMISE, END_HEADERS, 1, Buffer.concat([u32(2), ok])),
 };
 
@@ -491,7 +493,7 @@ function listen(told, receiver)
                 return setImmediate(() => { front.uncork(); reset(front); note(); });
             note();
             const number = connections;
-            front.on('close', () => fs.writeSync(left, `${receiver} ${number}\n`));
+            (by_hand ? front : socket).on('close', () => fs.writeSync(left, `${receiver} ${number}\n`));
             serve(socket, front, connections, told, siblings, receiver);
         });
     });
