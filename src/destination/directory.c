@@ -24,9 +24,9 @@
 #include "destination/directory.h"
 #include "destination/fields.h"
 #include "destination/filters.h"
+#include "destination/filters_ask.h"
 #include "destination/integrations.h"
 #include "destination/table.h"
-#include "shmem/filter_errors.h"
 #include "shmem/share.h"
 #include "shmem/slots.h"
 
@@ -444,37 +444,6 @@ refresh(void)
  * ---------------------------------------------------------------------
  */
 
-/* An event that is asked for. */
-typedef struct Asking
-{
-	const FilteredEvent *event;
-	int32	   *ids;			/* of those whose filters take it */
-	int			count;
-	int			size;
-} Asking;
-
-static void
-ask_filter(const SharedFilter *shared, void *arg)
-{
-	Asking	   *asking = arg;
-	char	   *error = NULL;
-	bool		takes = filter_takes(shared->filter, asking->event, &error);
-
-	for (int i = 0; error != NULL && i < shared->nids; i++)
-		filter_errors_note(shared->ids[i], error);
-	if (!takes)
-		return;
-	if (asking->count + shared->nids > asking->size)
-	{
-		asking->size = Max(asking->count + shared->nids, 2 * asking->size);
-		asking->ids = asking->ids == NULL ?
-			palloc_extended(asking->size * sizeof(int32), MCXT_ALLOC_HUGE) :
-			repalloc_huge(asking->ids, asking->size * sizeof(int32));
-	}
-	memcpy(&asking->ids[asking->count], shared->ids, shared->nids * sizeof(int32));
-	asking->count += shared->nids;
-}
-
 /* A destination that the event names, and what it says of it. */
 typedef struct Named
 {
@@ -513,9 +482,10 @@ destination_takers(Jsonb *event, bool alert, int *count)
 {
 	FilteredEvent filtered;
 	Integrations said;
-	Asking		asking = {.event = &filtered};
 	Taker	   *takers;
 	Named	   *named;
+	int32	   *ids;
+	int			nids;
 	int			nnamed;
 
 	*count = 0;
@@ -527,12 +497,12 @@ destination_takers(Jsonb *event, bool alert, int *count)
 	if (!said.allowed && nnamed == 0)
 		return NULL;
 	filter_read_event(event, alert, &filtered);
-	filters_ask(directory.filters, &filtered, ask_filter, &asking);
-	qsort(asking.ids, asking.count, sizeof(int32), compare_named);
-	takers = palloc_extended(Max(asking.count, 1) * sizeof(Taker), MCXT_ALLOC_HUGE);
-	for (int i = 0; i < asking.count; i++)
+	ids = filters_takers(directory.filters, &filtered, &nids);
+	qsort(ids, nids, sizeof(int32), compare_named);
+	takers = palloc_extended(Max(nids, 1) * sizeof(Taker), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < nids; i++)
 	{
-		int32		id = asking.ids[i];
+		int32		id = ids[i];
 		const Entry *entry = &directory.entries[position_of(id)];
 		const Named *mine = nnamed == 0 ? NULL :
 			bsearch(&id, named, nnamed, sizeof(Named), compare_named);
