@@ -277,11 +277,11 @@ unlist_entry(Directory *d, const Entry *entry)
 }
 
 static Entry *
-room_for_one(Directory *d)
+room_for_one(Directory *d, int expected)
 {
 	if (d->count == d->size)
 	{
-		int			size = Max(64, d->size + d->size / 2);
+		int			size = Max(Max(64, expected), d->size + d->size / 2);
 
 		d->entries = d->entries == NULL ?
 			MemoryContextAlloc(d->context, size * sizeof(Entry)) :
@@ -331,15 +331,15 @@ read_all(void)
 	d.context = AllocSetContextCreate(CurrentMemoryContext, "rswebhook destinations",
 									  ALLOCSET_DEFAULT_SIZES);
 	d.filters = filters_make(d.context);
-	d.names = names_create(d.context, 16, NULL);
 	reading_begin(&r, &d);
 	destination_table_all(&r.table);
 	while ((tuple = destination_table_next(&r.table)) != NULL)
 	{
-		read_entry(&r, tuple, room_for_one(&d));
+		read_entry(&r, tuple, room_for_one(&d, destination_table_rows(&r.table)));
 		d.count++;
 	}
 	reading_end(&r);
+	d.names = names_create(d.context, Max(d.count, 16), NULL);
 	if (d.count > 0)
 	{
 		qsort(d.entries, d.count, sizeof(Entry), compare_ids);
@@ -390,7 +390,7 @@ read_one(Reading *r, int32 id)
 	if (tuple != NULL)
 		read_entry(r, tuple, &entry);
 	if (tuple != NULL && !is_there)
-		(void) room_for_one(d);
+		(void) room_for_one(d, 0);
 
 	/* whatever fails now, all is read again */
 	d->broken = true;
