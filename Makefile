@@ -8,7 +8,7 @@ DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/sql/rswebhook--*.sql))
 
 # What needs a background worker or a receiver is a TAP test, which scripts/check
 # runs, so that installcheck runs on any server.
-REGRESS = setup transform dynamic mapping wire destination send once filters altered trigger tables outbox operations looking privileges senders security enrich import
+REGRESS = setup transform dynamic mapping wire destination send once filters altered trigger tables outbox operations backfill looking privileges senders security enrich import
 REGRESS_OPTS = --inputdir=$(srcdir) --encoding=UTF8
 
 # VERSION is PostgreSQL's

@@ -207,9 +207,12 @@ make_work() {
     die "no directory for temporary files"
 }
 
+# If somebody has built a copy, RSWEBHOOK_BUILT, then with what was built.
 copy_tree() {
+    local built=("--exclude=*.o" "--exclude=*.so" "--exclude=*.bc")
+    [ -z "${RSWEBHOOK_BUILT:-}" ] || built=()
     as_user mkdir "$WORK/tree"
-    tar -C "$TREE" -cf - --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
+    tar -C "${RSWEBHOOK_BUILT:-$TREE}" -cf - --exclude=./.git ${built[@]+"${built[@]}"} \
         --exclude=./tmp_check --exclude=./results --exclude=./log --exclude=./bench/out . |
         as_user tar -C "$WORK/tree" -xf - --no-same-owner
 }
@@ -260,14 +263,20 @@ stage_injected() {
 # A temporary cluster
 # ---------------------------------------------------------------------
 
-# start_cluster [SETTING...]: reached by PGHOST and PGUSER, which are exported
-start_cluster() {
-    rm -rf "$WORK/data"
-    as_user "$BINDIR/initdb" -D "$WORK/data" -A trust -N -U postgres \
-        --encoding=UTF8 --locale=C >"$WORK/initdb.log" 2>&1 || {
+# init_cluster DIRECTORY [OPTION...]
+init_cluster() {
+    local data=$1
+    shift
+    as_user "$BINDIR/initdb" -D "$data" -A trust -N --encoding=UTF8 --locale=C "$@" >"$WORK/initdb.log" 2>&1 || {
         cat "$WORK/initdb.log" >&2
         die "initdb failed"
     }
+}
+
+# start_cluster [SETTING...]: reached by PGHOST and PGUSER, which are exported
+start_cluster() {
+    rm -rf "$WORK/data"
+    init_cluster "$WORK/data" -U postgres
     {
         cat "$SERVER_CONF"
         printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$WORK'" "$@"

@@ -200,7 +200,7 @@ CALL forget();
 ALTER TABLE rswebhook.event DETACH PARTITION rswebhook.others;
 DROP TABLE rswebhook.others;
 CALL with_part('CREATE TABLE rswebhook.others (event jsonb NOT NULL, traceparent text, ordering_key text,
-    created_at timestamptz NOT NULL, nonce bigint NOT NULL, slot smallint NOT NULL, id bigint NOT NULL)');
+    created_at timestamptz NOT NULL, nonce bigint, slot smallint NOT NULL, id bigint NOT NULL)');
 CALL with_part('ALTER TABLE rswebhook.event ATTACH PARTITION rswebhook.others FOR VALUES IN (%s)');
 SELECT try();
 SELECT event, ordering_key FROM rswebhook.others;

@@ -182,7 +182,35 @@ SELECT count(rswebhook_replay(event_id, dry_run => true)) AS events, sum(rswebho
     FROM rswebhook.failed WHERE destination = 'enriched' AND error ~ 'has neither' AND event_id <> 0;
 -- what is refused stays
 SELECT * FROM enriched_outbox;
+-- whatever else was wrong with it: that its owner may not send there, that it is too large with what is added, ...
+CREATE ROLE regress_enriched;
+INSERT INTO rswebhook.destination (name, url) VALUES ('its own', 'https://example.com/own');
+SELECT rswebhook_grant_send('regress_enriched', 'its own');
+ALTER TABLE enriched_outbox ADD target text;
+CREATE OR REPLACE TRIGGER send AFTER INSERT ON enriched_outbox FOR EACH ROW
+    EXECUTE FUNCTION rswebhook_outbox('destination_column=target', 'enrich=true');
+SELECT max(id) AS before FROM rswebhook.event \gset
+INSERT INTO enriched_outbox VALUES ('{"event": "E", "userId": "u", "header": {"Host": "x"}}', 'enriched');
+SET rswebhook.max_event_size = 1024;
+INSERT INTO enriched_outbox VALUES (jsonb_build_object('userId', 'u', 'e', repeat('x', 900)), 'enriched');
+RESET rswebhook.max_event_size;
+ALTER TABLE enriched_outbox OWNER TO regress_enriched;
+INSERT INTO enriched_outbox VALUES ('{"event": "E"}', 'enriched'), ('{"event": "E"}', 'nowhere "enriched"'), ('{"event": "E", "userId": "u"}', 'enriched');
+INSERT INTO rswebhook.destination (name, url) VALUES ('nowhere "enriched"', 'https://example.com/later');
+SELECT substring(v.error FROM '^.*?(?<=["d)]): .{30}') AS error, v.event_id <> 0 AS kept, e.event ? 'rudderId' AS enriched, rswebhook.refused_for(v.error),
+       rswebhook.is_not_permitted(v.outcome, v.error) AS denied, rswebhook.is_not_enriched(v.outcome, v.error) AS raw,
+       rswebhook_replay(v.event_id, dry_run => true) AS again, f.replay IS NOT NULL AS offered
+    FROM rswebhook.delivery v LEFT JOIN rswebhook.event e ON e.id = v.event_id LEFT JOIN rswebhook.failed f ON f.event_id = v.event_id
+    WHERE v.outcome = 'refused' AND v.event_id > :before ORDER BY v.event_id;
+SELECT name, rswebhook_replay_all(name, since => NULL, outcome => 'refused', dry_run => true) AS some,
+       rswebhook_replay_all(name, since => NULL, outcome => 'refused', error_like => '%permission denied%', dry_run => true) AS denied,
+       rswebhook_replay_all(name, since => NULL, outcome => 'refused', error_like => '%', dry_run => true) AS all
+    FROM unnest(ARRAY['enriched', 'nowhere "enriched"']) AS name;
 DROP TABLE enriched_outbox;
+DROP OWNED BY regress_enriched;
+DROP ROLE regress_enriched;
+DELETE FROM rswebhook.sender;
+DELETE FROM rswebhook.destination WHERE name <> 'enriched';
 CREATE TABLE enriched_outbox (type text, who text);
 CREATE TRIGGER send AFTER INSERT ON enriched_outbox FOR EACH ROW
     EXECUTE FUNCTION rswebhook_outbox('destination=enriched', 'type=type', 'user_id=who');

@@ -295,10 +295,89 @@ SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[{"de
 SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"foo": {"destinations": [{"id": "i", "name": "i", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}, {"id": "j", "name": "j", "config": {}}]},
     "destinations": [{"id": "k", "name": "k", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}],
     "settings": {"config": {"retention": 5}, "list": [{"name": "x", "config": {"a": 1}}, "WEBHOOK"]}, "connections": [{"sourceId": "s", "destinationId": "k", "config": {"x": 1}}]}');
--- neither true nor false is not enabled
-SELECT name, not_mapped FROM rswebhook_import('{"id": "l", "name": "text", "type": "WEBHOOK", "enabled": "false", "config": {"webhookUrl": "https://example.com/"}}');
-SELECT name, enabled FROM rswebhook.destination WHERE name IN ('text', 'good', 'k') ORDER BY name;
+SELECT name, enabled FROM rswebhook.destination WHERE name IN ('good', 'k') ORDER BY name;
 DELETE FROM rswebhook.destination;
+-- connections and sources under any key, or with their ends in them; JSON as text; what is left of something
+\set hook '{"id": "k", "name": "k", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}'
+CREATE FUNCTION pg_temp.said(config jsonb, called text DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    said text := (SELECT string_agg(concat_ws(' ', coalesce(i.name, '-') || CASE WHEN i.id IS NULL THEN ' (not)' ELSE '' END || ':', i.not_mapped), E'\n') FROM rswebhook_import(config, called) i);
+BEGIN
+    said := said || coalesce(E'\nenabled: ' || (SELECT string_agg(d.name, ' ' ORDER BY d.name) FROM rswebhook.destination d WHERE d.enabled), '');
+    DELETE FROM rswebhook.destination;
+    RETURN said;
+END $$;
+SELECT n, pg_temp.said(format(given, :'hook', to_jsonb(:'hook'::text), to_jsonb('[{"sourceId": "s", "destinationId": "k", "enabled": false}]'::text),
+                              to_jsonb('{"webhookUrl": "https://example.com/"}'::text))::jsonb) FROM (VALUES
+    (1, '{"destinations": [%1$s], "links": [{"sourceId": "s", "destinationId": "k", "enabled": false}]}'),
+    (2, '{"destinations": [%1$s], "feeds": {"s": {"id": "s", "name": "Site", "writeKey": "w", "enabled": false}}, "links": {"1": {"source_id": "s", "destination_id": "k"}}}'),
+    (3, '{"connections": [{"source": {"id": "s", "name": "Site", "enabled": false}, "destination": %1$s}]}'),
+    (4, '{"sources": {"s": {"id": "s", "name": "Site", "connections": [{"destinationId": "k", "enabled": false}]}}, "destinations": {"k": %1$s}}'),
+    (5, '[%2$s, {"connections": %3$s}, "kind: destination", 5, null, "{not json"]'),
+    (6, '{"destinations": [{"id": "k", "name": "k", "type": "WEBHOOK", "config": %4$s}, {"id": "half", "name": "half"}, "text", {}]}'),
+    (7, '{"destinations": [%1$s], "connections": [{"sourceId": "s", "destinationId": "gone"}, {"sourceId": "s"}], "other": {"a": [[{"b": 1}]]}, "empty": [{}], "sources": ["s"]}'),
+    (8, '[%1$s, {"kind": "transformation", "spec": {"id": "t", "destinations": [%1$s]}}, {"kind": "data-graph", "spec": null}, {"kind": "destination", "spec": "none"}]'),
+    (9, '[%1$s, [[[[[[[[[[[[%1$s]]]]]]]]]]]], {"far": [[[[[[[[[[[5]]]]]]]]]]], "near": [[5]]}]'),
+    (10, '"{\"destination\": {\"id\": \"k\", \"name\": \"k\", \"type\": \"WEBHOOK\", \"config\": {\"webhookUrl\": \"https://example.com/\"}}}"')) AS t (n, given) ORDER BY n;
+-- more of a list than there is
+SELECT not_mapped FROM rswebhook_import(format('[{"destinations": [%s], "paging": {"total": 3}}, {"sources": [], "paging": {"total": 0}}, {"connections": [], "paging": {"total": "many"}}]', :'hook')::jsonb);
+-- none, and why
+SELECT name FROM rswebhook_import('{"kind": "tracking-plan", "spec": {"id": "plan"}, "links": [{"sourceId": "s", "destinationId": "k"}]}');
+DELETE FROM rswebhook.destination;
+
+-- True and false may be texts; what is neither does not count as true
+SELECT given, pg_temp.said(:'hook'::jsonb || jsonb_build_object('enabled', given)) AS itself,
+    pg_temp.said(jsonb_build_object('destinations', jsonb_build_array(:'hook'::jsonb),
+        'connections', jsonb_build_array(jsonb_build_object('sourceId', 's', 'destinationId', 'k', 'enabled', given)))) AS of_connection,
+    pg_temp.said(jsonb_build_object('sources', jsonb_build_array(jsonb_build_object('id', 's', 'name', 'S', 'enabled', given,
+        'destinations', jsonb_build_array(:'hook'::jsonb))))) AS of_source
+FROM unnest(ARRAY['true', '"true"', '" True"', '"FALSE"', '"yes"', '1', 'null', '{"s3cret": true}']::jsonb[]) AS given;
+SELECT pg_temp.said('[{"id": "k", "name": "k", "type": "WEBHOOK", "deleted": "true", "config": {"webhookUrl": "https://example.com/"}},
+    {"id": "l", "name": "l", "type": "WEBHOOK", "isProcessorEnabled": "false", "config": {"webhookUrl": "https://example.com/"}},
+    {"id": "m", "name": "m", "type": "WEBHOOK", "areTransformationsConnected": "true", "config": {"webhookUrl": "https://example.com/"}}]');
+
+-- What goes on delivering though it is not imported any more is told of, by what lists all of them
+\set all '[{"id": "a", "name": "gone", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}, {"id": "b", "name": "deleted", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}, {"id": "c", "name": "other", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}, {"id": "d", "name": "off", "type": "WEBHOOK", "enabled": false, "config": {"webhookUrl": "https://example.com/"}}, {"id": "e", "name": "stays", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}]'
+SELECT count(id) FROM rswebhook_import(:'all');
+UPDATE rswebhook.destination SET name = 'called otherwise' WHERE name = 'deleted';
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('[{"id": "b", "name": "deleted", "type": "WEBHOOK", "deleted": true, "config": {"webhookUrl": "https://example.com/"}},
+    {"id": "c", "name": "other", "type": "S3", "config": {}}, {"id": "e", "name": "stays", "type": "WEBHOOK", "config": {"webhookUrl": "ftp://example.com/"}}]');
+UPDATE rswebhook.destination SET enabled = false WHERE name IN ('called otherwise', 'stays');
+SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"destinations": [{"id": "b", "name": "deleted", "type": "WEBHOOK", "deleted": true}, {"id": "e", "name": "stays", "type": "S3"}]}');
+-- one by itself says nothing of the others, and nor does a page of several
+SELECT name, not_mapped FROM rswebhook_import('{"destination": {"id": "e", "name": "stays", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}}');
+SELECT name, not_mapped FROM rswebhook_import('{"destinations": [{"id": "e", "name": "stays", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}], "paging": {"next": "/v2/destinations?page=2"}}');
+-- one that is given the name of another one is that from then on
+SELECT name, not_mapped FROM rswebhook_import('{"id": "z", "name": "Z", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}', 'stays');
+SELECT d.name, i.rudderstack_id FROM rswebhook.imported i JOIN rswebhook.destination d ON d.id = i.destination_id ORDER BY d.name;
+DELETE FROM rswebhook.destination;
+
+-- What is no string where there is one in RudderStack is not shown, and neither is a URL that may have a secret in it
+SELECT DISTINCT pg_temp.said(jsonb_build_object('webhookUrl', 'https://example.com/', key, given), 'string') FROM unnest('{webhookUrl,webhookMethod}'::text[]) AS key
+    CROSS JOIN unnest(ARRAY['{"a": "s3cret"}', '["s3cret"]']::jsonb[]) AS given;
+SELECT DISTINCT pg_temp.said(jsonb_build_object('apiUrl', 'https://example.com/', 'format', 'XML', 'auth', auth, 'username', 'u', 'password', 'p', 'bearerToken', 't',
+                                                'apiKeyName', 'X-Key', 'apiKeyValue', 'v', key, given), 'string')
+    FROM unnest('{apiUrl,method,format,xmlRootKey,username,password,bearerToken,apiKeyName,apiKeyValue}'::text[]) AS key
+    CROSS JOIN unnest('{basicAuth,bearerTokenAuth,apiKeyAuth}'::text[]) AS auth
+    CROSS JOIN unnest(ARRAY['{"a": "s3cret"}', '["s3cret"]']::jsonb[]) AS given ORDER BY 1;
+SELECT pg_temp.said(jsonb_build_array('{"type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}'::jsonb || given, :'hook'::jsonb))
+FROM unnest(ARRAY['{"id": "n1", "name": {"a": "s3cret"}}', '{"id": {"a": "s3cret"}, "name": "n2"}', '{"id": ["s3cret"], "name": ["s3cret"]}',
+    '{"id": "n4", "name": true}', '{"id": "n5", "name": "n5", "type": {"a": "s3cret"}}', '{"id": 6, "name": 7}']::jsonb[]) AS given;
+SELECT pg_temp.said(jsonb_build_object('webhookUrl', u), u) FROM unnest(ARRAY['user:s3cret@example.com/in', 'user:s3cret', '//user:s3cret@example.com', 'https:user:s3cret@example.com',
+    'https://user:s3cret%40example.com', '{"url": "https://s3cret/"}', 'example.com:8443/in', 'localhost:8080']) AS u;
+
+-- Entries of lists that say nothing: as in RudderStack, or told
+SELECT key, given, pg_temp.said(jsonb_build_object('apiUrl', 'https://example.com/', 'auth', 'noAuth', 'method', 'POST', 'format', 'JSON',
+        CASE key WHEN 'whitelistedEvents' THEN 'eventFilteringOption' ELSE 'hasDynamicConfig' END, 'whitelistedEvents', key, jsonb_build_array(given)), 'list')
+    FROM unnest('{headers,queryParams,propertiesMapping,pathParams,whitelistedEvents}'::text[]) AS key
+    CROSS JOIN unnest(ARRAY['{"to": "", "from": ""}', '{"id": "POST", "name": ""}', '{"path": ""}', '{"eventName": ""}', '{}', 'null', '""', '5', '[]']::jsonb[]) AS given;
+SELECT key, given, pg_temp.said(jsonb_build_object('webhookUrl', 'https://example.com/', key, jsonb_build_array(given)), 'list')
+    FROM unnest('{consentManagement,oneTrustCookieCategories,ketchConsentPurposes}'::text[]) AS key
+    CROSS JOIN unnest(ARRAY['{"id": "POST", "name": ""}', '{}', 'null', '""', '5', '{"provider": "", "consents": []}']::jsonb[]) AS given;
+SELECT i.not_mapped FROM rswebhook_import('{"webhookUrl": "https://example.com/", "consentManagement": [{}, {"provider": "ketch", "consents": [{}, null, {"consent": ""}, "a"]}]}', 'consent') i;
+SELECT consent FROM rswebhook.destination;
+DELETE FROM rswebhook.destination;
+SELECT pg_temp.said('[{"id": "POST", "name": "", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}, {"id": "get", "type": "WEBHOOK", "config": {"webhookUrl": "https://example.com/"}}]');
 
 -- Each makes the requests that its Config stands for
 CREATE FUNCTION pg_temp.comparable(request jsonb) RETURNS jsonb LANGUAGE sql AS $$

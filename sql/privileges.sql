@@ -158,6 +158,7 @@ GRANT pg_monitor TO regress_monitor;
 SELECT rswebhook.grant_editor('"regress Editor''s"');
 SET ROLE regress_monitor;
 SELECT destination, state FROM rswebhook.status;
+SELECT count(*) > 10 AS metrics, rswebhook_prometheus() LIKE '%rswebhook_pending{%' AS text, (SELECT count(*) FROM rswebhook.latency('crm')) AS latency FROM rswebhook.metrics;
 SELECT share FROM rswebhook.workers();
 SELECT count(*) >= 0 AS readable FROM rswebhook.alert;
 DELETE FROM rswebhook.alert;

@@ -264,16 +264,19 @@ CREATE TABLE rswebhook.message (
 
 CREATE INDEX message_expires_at_idx ON rswebhook.message (expires_at);
 
--- How far rswebhook_replay_in_pieces() and rswebhook_cancel_in_pieces() have come; a week after
--- that, the next one that ends forgets it.
+-- How far rswebhook_replay_in_pieces(), rswebhook_cancel_in_pieces() and rswebhook_backfill() have come; a week
+-- after that, the next one that ends forgets it. subject: which backfill it is, and place: where it goes on.
 CREATE TABLE rswebhook.progress (
     pid            integer NOT NULL,
     started_at     timestamptz NOT NULL,
-    action         text NOT NULL CHECK (action IN ('cancel', 'replay')),
+    action         text NOT NULL CHECK (action IN ('cancel', 'replay', 'backfill')),
     destination_id integer NOT NULL,
     done           bigint NOT NULL,
     updated_at     timestamptz NOT NULL,
     ended_at       timestamptz,
+    subject        jsonb,
+    place          text[],
+    upto           text[],
     PRIMARY KEY (pid, started_at)
 );
 
@@ -319,7 +322,7 @@ CREATE TABLE rswebhook.sender (
 -- are gone go with the next import.
 CREATE TABLE rswebhook.imported (
     destination_id integer PRIMARY KEY,
-    rudderstack_id text,
+    rudderstack_id text UNIQUE,
     held           text[] NOT NULL,
     hosts          text[] NOT NULL
 );
@@ -352,11 +355,12 @@ ALTER TABLE rswebhook.home REPLICA IDENTITY FULL;
 --
 CREATE SEQUENCE rswebhook.event_id_seq;
 
+-- Columns are in an order that leaves few gaps between them, here and below.
 CREATE TABLE rswebhook.event (
     id           bigint NOT NULL,
-    slot         smallint NOT NULL,
     created_at   timestamptz NOT NULL,
-    nonce        bigint NOT NULL DEFAULT 0,
+    nonce        bigint,
+    slot         smallint NOT NULL,
     ordering_key text,
     event        jsonb NOT NULL,
     traceparent  text,
@@ -368,12 +372,12 @@ CREATE TABLE rswebhook.event (
 -- destination.
 CREATE TABLE rswebhook.queue (
     destination_id   integer NOT NULL,
-    event_slot       smallint NOT NULL,
-    run              smallint NOT NULL DEFAULT 0,
     attempts         integer NOT NULL DEFAULT 0,
     event_id         bigint NOT NULL,
     queued_at        timestamptz NOT NULL,
     ordering_key     bigint,
+    event_slot       smallint NOT NULL,
+    run              smallint NOT NULL DEFAULT 0,
     deliver_after    timestamptz,
     expires_at       timestamptz,
     first_attempt_at timestamptz,
@@ -897,6 +901,50 @@ BEGIN
 END
 $$;
 
+-- How long it is since the clock showed this, as far as it is known how the clock
+-- was set meanwhile; not negative.
+CREATE FUNCTION rswebhook.time_since(at timestamptz) RETURNS interval
+    LANGUAGE c VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_time_since';
+
+-- What is stored with an earlier time than this is older than so much, as far as that is known; and what
+-- with a later one than that.
+CREATE FUNCTION rswebhook.clock_before(age interval) RETURNS timestamptz
+    LANGUAGE c VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_clock_before';
+
+CREATE FUNCTION rswebhook.clock_latest(age interval) RETURNS timestamptz
+    LANGUAGE c VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_clock_latest';
+
+-- Sleep for so many seconds, a few at the most: pg_sleep() goes by the clock, and on for an hour if that is
+-- set back by it.
+CREATE FUNCTION rswebhook.nap(seconds double precision) RETURNS void
+    LANGUAGE c VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_nap';
+
+-- The longest that an event waits at a destination from an attempt to the next.
+CREATE FUNCTION rswebhook.longest_wait(max_backoff interval, retry_after_factor double precision) RETURNS interval
+    LANGUAGE sql IMMUTABLE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT greatest(1.2, retry_after_factor) * max_backoff + interval '1 s'
+$$;
+
+-- What waits for its retry has a later time for that: now, or if the clock was ahead since the attempt, or
+-- is, what a right one shows now.
+CREATE FUNCTION rswebhook.due_before(destination_id integer) RETURNS timestamptz
+    LANGUAGE plpgsql VOLATILE COST 1
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    longest interval := (SELECT rswebhook.longest_wait(d.max_backoff, d.retry_after_factor)
+                         FROM rswebhook.destination d WHERE d.id = due_before.destination_id);
+BEGIN
+    RETURN rswebhook.clock_before(longest) + longest;
+END
+$$;
+
 -- Have what waits for its retry tried now: an event, to one destination, or to all with
 -- NULL. Returns the number of deliveries that have waited for that.
 CREATE FUNCTION rswebhook_retry(event_id bigint, destination text DEFAULT NULL)
@@ -915,7 +963,7 @@ BEGIN
         UPDATE rswebhook.queue q SET retry_at = clock_timestamp()
             WHERE q.destination_id = ANY (destinations)
             AND q.event_id = rswebhook_retry.event_id
-            AND q.retry_at > clock_timestamp()
+            AND q.retry_at > rswebhook.due_before(q.destination_id)
             RETURNING q.destination_id)
     SELECT array_agg(due.destination_id) INTO hastened FROM due;
 
@@ -937,6 +985,7 @@ CREATE FUNCTION rswebhook_retry(destination text) RETURNS bigint
 AS $$
 DECLARE
     dest integer := rswebhook.destination_id(rswebhook_retry.destination);
+    due_before timestamptz := rswebhook.due_before(dest);
 BEGIN
     IF NOT rswebhook.write_destination(dest, NULL) THEN
         PERFORM rswebhook.not_changed('destination');
@@ -945,7 +994,7 @@ BEGIN
     PERFORM rswebhook.notify_worker(dest, 0, -1);
     PERFORM rswebhook.note_waiting(d, false) FROM rswebhook.destination d WHERE d.id = dest;
     RETURN (SELECT count(*) FROM rswebhook.queue q
-            WHERE q.destination_id = dest AND q.retry_at > clock_timestamp());
+            WHERE q.destination_id = dest AND q.retry_at > due_before);
 END
 $$;
 
@@ -1074,13 +1123,21 @@ BEGIN
 END
 $$;
 
+-- How the record of what was refused tells whose it was: trigger "name", and where there is no id, for "destination".
+CREATE FUNCTION rswebhook.refused_prefix() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT '^trigger "(?:[^"]|"")*"(?: for "((?:[^"]|"")*)")?'
+$$;
+
 -- The destination that a trigger named, as the record of what was refused tells it where there
--- is no id: trigger "name" for "destination": reason. Quotes within a name are doubled.
+-- is no id: trigger "name" for "destination": reason. Quotes within a name are doubled. Behind the names is
+-- (not enriched) where the event is not as it was to be sent.
 CREATE FUNCTION rswebhook.refused_for(error text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT replace(substring(error FROM '^trigger "(?:[^"]|"")*" for "((?:[^"]|"")*)": '), '""', '"')
+    SELECT replace(substring(error FROM rswebhook.refused_prefix() || '(?: \(not enriched\))?: '), '""', '"')
 $$;
 
 -- What a role was not allowed to send, or nobody knows whether it was: it is sent to that destination only if
@@ -1089,15 +1146,17 @@ CREATE FUNCTION rswebhook.is_not_permitted(outcome text, error text) RETURNS boo
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT outcome OPERATOR(pg_catalog.=) 'refused' AND
-           error OPERATOR(pg_catalog.~) '^trigger "(?:[^"]|"")*"(?: for "(?:[^"]|"")*")?: permission (?:denied|not known) for destination "'
+           error OPERATOR(pg_catalog.~) (rswebhook.refused_prefix() OPERATOR(pg_catalog.||)
+                                         '(?: \(not enriched\))?: permission (?:denied|not known) for destination "')
 $$;
 
--- What RudderStack's gateway would have refused: it would go without what enrich adds.
+-- What RudderStack's gateway refuses, or what was refused before it could be enriched: it would go
+-- without what that adds.
 CREATE FUNCTION rswebhook.is_not_enriched(outcome text, error text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT outcome OPERATOR(pg_catalog.=) 'refused' AND
-           error OPERATOR(pg_catalog.~) '^trigger "(?:[^"]|"")*"(?: for "(?:[^"]|"")*")?: event (?:has neither a "userId" nor|cannot be enriched)'
+           error OPERATOR(pg_catalog.~) (rswebhook.refused_prefix() OPERATOR(pg_catalog.||) ' \(not enriched\): ')
 $$;
 
 -- What follows acts on many: all at once, or in pieces, each of which is a transaction. A piece
@@ -1170,10 +1229,11 @@ END
 $$;
 
 -- Of what was recorded for a destination, the rows after a place (after_at, after_id), so many of them (null:
--- all). last_at and last_id: up to where; null: there is nothing more.
+-- all), and of these what is older than that, whatever the clock was set to since (null: any). last_at and last_id:
+-- up to where; null: there is nothing more.
 CREATE FUNCTION rswebhook.replay_piece(dest integer, since timestamptz, until timestamptz, outcome text,
     error_like text, user_id text, event_name text, dry_run boolean, after_at timestamptz, after_id bigint, piece bigint,
-    OUT done bigint, OUT last_at timestamptz, OUT last_id bigint)
+    older_than interval, OUT done bigint, OUT last_at timestamptz, OUT last_id bigint)
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -1209,10 +1269,11 @@ BEGIN
         CASE WHEN outcome IS NULL THEN 'true' ELSE format('l.outcome = %L', outcome) END,
         CASE WHEN error_like IS NOT NULL THEN 'k.error LIKE $9'
              ELSE 'rswebhook.is_not_permitted(k.outcome, k.error) IS NOT TRUE' END ||
-        ' AND rswebhook.is_not_enriched(k.outcome, k.error) IS NOT TRUE')
+        ' AND rswebhook.is_not_enriched(k.outcome, k.error) IS NOT TRUE' ||
+        CASE WHEN older_than IS NULL THEN '' ELSE ' AND rswebhook.time_since(k.started_at) >= $11' END)
         INTO ids, runs, looked, last_at, last_id
         USING user_id, event_name, dest, after_at, after_id,
-              coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, name;
+              coalesce(since, '-infinity'), coalesce(until, 'infinity'), piece, error_like, name, older_than;
     IF looked < piece OR piece IS NULL THEN
         last_at := NULL;
         last_id := NULL;
@@ -1287,7 +1348,7 @@ RETURNS bigint
 AS $$
 BEGIN
     RETURN (SELECT p.done FROM rswebhook.replay_piece(rswebhook.destination_id(destination), since, until,
-            rswebhook.outcome_check(outcome), error_like, user_id, event_name, dry_run, NULL, NULL, NULL) p);
+            rswebhook.outcome_check(outcome), error_like, user_id, event_name, dry_run, NULL, NULL, NULL, NULL) p);
 END
 $$;
 
@@ -1315,7 +1376,7 @@ BEGIN
     ELSE
         SELECT p.done, p.last_at, p.last_id INTO acted, last_at, last_id
             FROM rswebhook.replay_piece(dest, since, before, rswebhook.outcome_check(outcome), error_like, user_id,
-                                        event_name, false, after_at, after_id, piece) p;
+                                        event_name, false, after_at, after_id, piece, rswebhook.time_since(begun)) p;
     END IF;
     INSERT INTO rswebhook.progress AS g (pid, started_at, action, destination_id, updated_at, done)
         VALUES (pg_backend_pid(), begun, what, dest, clock_timestamp(), acted)
@@ -1325,7 +1386,7 @@ BEGIN
     after_id := last_id;
     IF after_id IS NULL THEN
         UPDATE rswebhook.progress g SET ended_at = g.updated_at WHERE g.pid = pg_backend_pid() AND g.started_at = begun;
-        DELETE FROM rswebhook.progress g WHERE g.updated_at < clock_timestamp() - interval '7 days';
+        DELETE FROM rswebhook.progress g WHERE g.updated_at < rswebhook.clock_before('7 days');
     END IF;
 END
 $$;
@@ -1380,9 +1441,217 @@ BEGIN
         -- in short sleeps, as each has a snapshot
         LOOP
             early := step.total::pg_catalog.float8 OPERATOR(pg_catalog./) per_second::pg_catalog.float8 OPERATOR(pg_catalog.-)
-                     pg_catalog.date_part('epoch'::pg_catalog.text, pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) begun);
+                     pg_catalog.date_part('epoch'::pg_catalog.text, rswebhook.time_since(begun));
             EXIT WHEN early IS NULL OR early OPERATOR(pg_catalog.<=) 0::pg_catalog.float8;
-            PERFORM pg_catalog.pg_sleep(least(early, 0.5::pg_catalog.float8));
+            PERFORM rswebhook.nap(least(early, 0.5::pg_catalog.float8));
+            COMMIT;
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+-- A row of a table as the event that rswebhook_trigger(), which is that function, makes of it, by the rights of
+-- the table's owner, of whose rights the caller's are part. An error if it cannot: so not STRICT.
+CREATE FUNCTION rswebhook.backfill_row("table" regclass, function regprocedure, destination text, options text[],
+                                       "trigger" name, "row" record)
+RETURNS void
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'rswebhook_backfill_row';
+
+-- Where one begins, or goes on: as the one of the same subject did that has come to no end.
+CREATE FUNCTION rswebhook.backfill_begin(begun timestamptz, destination text, subject jsonb, resume boolean,
+    OUT place text[], OUT upto text[], OUT total bigint)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dest integer := rswebhook.destination_id(destination);
+    before rswebhook.progress;
+BEGIN
+    SELECT g.* INTO before FROM rswebhook.progress g
+        WHERE g.action = 'backfill' AND g.destination_id = dest AND g.subject = backfill_begin.subject AND g.ended_at IS NULL
+        ORDER BY g.updated_at DESC LIMIT 1 FOR UPDATE;
+    total := 0;
+    IF before.pid IS NULL THEN
+        RETURN;
+    ELSIF EXISTS (SELECT FROM pg_stat_activity a
+                  WHERE a.pid = before.pid AND a.pid <> pg_backend_pid() AND a.state <> 'idle' AND a.query_start <= before.started_at) THEN
+        RAISE object_in_use USING
+            MESSAGE = format('session %s is at work on the same', before.pid),
+            HINT = 'Wait until it is through, or stop it with pg_cancel_backend().';
+    ELSIF resume IS NULL THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('this was begun on %s and has come to no end', date_trunc('second', before.started_at)),
+            DETAIL = format('%s rows were sent.', before.done),
+            HINT = 'Go on with it by resume => true, or begin anew by resume => false.';
+    ELSIF resume THEN
+        place := before.place;
+        upto := before.upto;
+        total := before.done;
+    END IF;
+    DELETE FROM rswebhook.progress g
+        WHERE g.action = 'backfill' AND g.destination_id = dest AND g.subject = backfill_begin.subject AND g.ended_at IS NULL;
+END
+$$;
+
+CREATE FUNCTION rswebhook.backfill_note(begun timestamptz, destination text, subject jsonb, place text[], upto text[],
+    total bigint, is_over boolean)
+RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM rswebhook.progress g WHERE is_over AND g.updated_at < rswebhook.clock_before('7 days');
+    INSERT INTO rswebhook.progress AS g (pid, started_at, action, destination_id, updated_at, done, subject, place, upto, ended_at)
+        VALUES (pg_backend_pid(), begun, 'backfill', rswebhook.destination_id(destination), clock_timestamp(), total, backfill_note.subject, backfill_note.place,
+                backfill_note.upto, CASE WHEN is_over THEN clock_timestamp() END)
+        ON CONFLICT (pid, started_at) DO UPDATE
+            SET done = excluded.done, updated_at = excluded.updated_at, place = excluded.place, ended_at = excluded.ended_at
+$$;
+
+-- The columns of the table's primary key, in its order: as they are named, and each as text of its type.
+CREATE FUNCTION rswebhook.backfill_key("table" regclass, OUT columns text, OUT texts text, OUT place text, OUT upto text, OUT descending text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT string_agg(format('t.%I', a.attname), ', ' ORDER BY k.n),
+           string_agg(format('t.%I::text', a.attname), ', ' ORDER BY k.n),
+           string_agg(format('$4[%s]::%s', k.n, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY k.n),
+           string_agg(format('$5[%s]::%s', k.n, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY k.n),
+           string_agg(format('t.%I DESC', a.attname), ', ' ORDER BY k.n)
+        INTO columns, texts, place, upto, descending
+        FROM pg_index i
+        CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (number, n)
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+        WHERE i.indrelid = "table" AND i.indisprimary AND i.indisvalid AND k.n <= i.indnkeyatts;
+    IF columns IS NULL THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('table "%s" has no primary key', "table"),
+            DETAIL = 'Rows are sent in the order of its key, so that one can go on after the last one that was.',
+            HINT = 'Add one, or send the rows by rswebhook_send().';
+    ELSIF EXISTS (SELECT FROM pg_index i, unnest(i.indclass::oid[]) c
+                  WHERE i.indrelid = "table" AND i.indisprimary
+                    AND (SELECT o.opcnamespace FROM pg_opclass o WHERE o.oid = c) <> 'pg_catalog'::regnamespace) THEN
+        RAISE feature_not_supported USING
+            MESSAGE = format('the primary key of table "%s" is of a type whose order is not PostgreSQL''s own', "table"),
+            HINT = 'Send the rows by rswebhook_send().';
+    END IF;
+END
+$$;
+
+-- What is to be sent, by which it is known again; an error if the caller may not have it sent.
+CREATE FUNCTION rswebhook.backfill_subject("table" regclass, options text[], "trigger" name, condition text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    c pg_class := (SELECT k FROM pg_class k WHERE k.oid = "table");
+BEGIN
+    IF c.relkind IS NULL OR c.relkind NOT IN ('r', 'p') THEN
+        RAISE wrong_object_type USING MESSAGE = format('%s is not a table', coalesce("table"::text, 'NULL'));
+    ELSIF NOT pg_has_role(c.relowner, 'USAGE') THEN
+        RAISE insufficient_privilege USING MESSAGE = format('must be owner of table %s', "table");
+    ELSIF options IS NOT NULL AND "trigger" IS NOT NULL THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'there are both options and a trigger',
+            HINT = 'Give the options, or the name of the trigger that has them.';
+    END IF;
+    RETURN jsonb_strip_nulls(jsonb_build_object('table', "table"::text, 'options', options, 'trigger', "trigger", 'condition', condition));
+END
+$$;
+
+-- The last key that there is; one that is empty ends before any.
+CREATE FUNCTION rswebhook.backfill_end("table" regclass) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET datestyle = 'ISO, YMD' SET intervalstyle = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'
+AS $$
+DECLARE
+    key record;
+    upto text[];
+BEGIN
+    SELECT * INTO key FROM rswebhook.backfill_key("table");
+    EXECUTE format('SELECT ARRAY[%s] FROM %s %s t ORDER BY %s LIMIT 1', key.texts,
+                   CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = "table") = 'p' THEN '' ELSE 'ONLY' END, "table", key.descending)
+        INTO upto;
+    RETURN upto;
+END
+$$;
+
+-- So many rows after a place (null: from the first); last: the place then, null once it is over. As the caller, who has the
+-- table owner's rights.
+CREATE FUNCTION rswebhook.backfill_piece("table" regclass, destination text, options text[], "trigger" name, condition text,
+    place text[], upto text[], piece integer, OUT done bigint, OUT last text[])
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp SET jit = off
+    SET datestyle = 'ISO, YMD' SET intervalstyle = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'
+AS $$
+DECLARE
+    key record;
+BEGIN
+    SELECT * INTO key FROM rswebhook.backfill_key("table");
+    EXECUTE format($q$
+        WITH rows AS MATERIALIZED (
+            SELECT t AS whole, row_number() OVER (ORDER BY %s) AS n, ARRAY[%s] AS place FROM %s %s t
+            WHERE ($4 IS NULL OR (%s) > (%s)) AND (%s) <= (%s) AND (%s)
+            ORDER BY %s LIMIT $6),
+        sent AS (
+            SELECT rswebhook.backfill_row($1, '@extschema@.rswebhook_trigger()', $2, $3, $7, r.whole) FROM rows r ORDER BY r.n)
+        SELECT (SELECT count(*) FROM sent), (SELECT r.place FROM rows r ORDER BY r.n DESC LIMIT 1)$q$,
+        key.columns,
+        key.texts, CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = "table") = 'p' THEN '' ELSE 'ONLY' END, "table",
+        key.columns, key.place, key.columns, key.upto, coalesce(nullif(condition, ''), 'true'), key.columns)
+        INTO done, last
+        USING "table", destination, options, place, upto, piece, "trigger";
+    IF done < piece THEN
+        last := NULL;
+    END IF;
+END
+$$;
+
+-- The rows that a table has now as events to a destination, in pieces that commit by themselves; per_second: no faster
+-- than that. What an event is, options say as those of a trigger do, or a trigger that the table has.
+CREATE PROCEDURE rswebhook_backfill("table" regclass, destination text, options text[] DEFAULT NULL, "trigger" name DEFAULT NULL,
+    condition text DEFAULT NULL, resume boolean DEFAULT NULL, piece integer DEFAULT 1000, per_second integer DEFAULT NULL)
+    LANGUAGE plpgsql
+AS $$
+#variable_conflict use_variable
+DECLARE
+    begun pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    subject pg_catalog.jsonb := rswebhook.backfill_subject("table", options, "trigger", condition);
+    place pg_catalog.text[];
+    upto pg_catalog.text[];
+    total pg_catalog.int8;
+    before pg_catalog.int8;
+    step record;
+    early pg_catalog.float8;
+BEGIN
+    IF piece IS NULL OR piece NOT BETWEEN 1 AND 1000000 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = pg_catalog.format('piece %s is not between 1 and 1000000', coalesce(piece::pg_catalog.text, 'NULL'));
+    ELSIF per_second OPERATOR(pg_catalog.<) 1 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = pg_catalog.format('per_second %s is less than 1', per_second);
+    END IF;
+    SELECT b.place, b.upto, b.total INTO place, upto, total FROM rswebhook.backfill_begin(begun, destination, subject, resume) b;
+    IF upto IS NULL THEN
+        upto := rswebhook.backfill_end("table");
+    END IF;
+    before := total;
+    LOOP
+        SELECT s.* INTO step FROM rswebhook.backfill_piece("table", destination, coalesce(options, '{}'), "trigger", condition,
+                                                           place, upto, least(piece, per_second)) s;
+        total := total OPERATOR(pg_catalog.+) step.done;
+        PERFORM rswebhook.backfill_note(begun, destination, subject, step.last, upto, total, step.last IS NULL);
+        COMMIT;
+        place := step.last;
+        EXIT WHEN place IS NULL;
+        -- in short sleeps, as each has a snapshot
+        LOOP
+            early := (total OPERATOR(pg_catalog.-) before)::pg_catalog.float8 OPERATOR(pg_catalog./) per_second::pg_catalog.float8 OPERATOR(pg_catalog.-)
+                     pg_catalog.date_part('epoch'::pg_catalog.text, rswebhook.time_since(begun));
+            EXIT WHEN early IS NULL OR early OPERATOR(pg_catalog.<=) 0::pg_catalog.float8;
+            PERFORM rswebhook.nap(least(early, 0.5::pg_catalog.float8));
             COMMIT;
         END LOOP;
     END LOOP;
@@ -1408,7 +1677,7 @@ CREATE PROCEDURE rswebhook_test(destination text, event jsonb DEFAULT NULL, wait
 AS $$
 DECLARE
     dest pg_catalog.int4 := rswebhook.destination_id(destination);
-    until pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) wait;
+    begun pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     IF wait IS NULL OR wait OPERATOR(pg_catalog.<) '0 s'::pg_catalog.interval OR wait OPERATOR(pg_catalog.>) '10 min'::pg_catalog.interval THEN
         RAISE invalid_parameter_value USING
@@ -1428,13 +1697,13 @@ BEGIN
             WHERE l.event_id OPERATOR(pg_catalog.=) rswebhook_test.event_id AND l.destination_id OPERATOR(pg_catalog.=) dest
             ORDER BY l.started_at LIMIT 1;
         EXIT WHEN outcome IS NOT NULL;
-        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until THEN
+        IF rswebhook.time_since(begun) OPERATOR(pg_catalog.>=) wait THEN
             outcome := 'waiting';
             error := (SELECT e.state OPERATOR(pg_catalog.||) ': '::pg_catalog.text OPERATOR(pg_catalog.||) e.why FROM @extschema@.rswebhook_explain(event_id) e LIMIT 1);
             EXIT;
         END IF;
         COMMIT;
-        PERFORM pg_catalog.pg_sleep(0.02);
+        PERFORM rswebhook.nap(0.02);
     END LOOP;
 END
 $$;
@@ -1494,6 +1763,11 @@ CREATE FUNCTION rswebhook.tally_show(counts bigint[], now timestamptz,
     LANGUAGE c IMMUTABLE STRICT
     AS 'MODULE_PATHNAME', 'rswebhook_tally_show';
 
+-- Of the deliveries of the last hour, and up to half an hour more, how many are in each of its buckets.
+CREATE FUNCTION rswebhook.tally_latencies(counts bigint[], now timestamptz) RETURNS bigint[]
+    LANGUAGE c IMMUTABLE STRICT
+    AS 'MODULE_PATHNAME', 'rswebhook_tally_latencies';
+
 -- What events came to, of each destination, with what is not added up yet.
 CREATE FUNCTION rswebhook.tallies()
 RETURNS TABLE (destination_id integer, counts bigint[], last_delivered_at timestamptz,
@@ -1542,12 +1816,6 @@ CREATE FUNCTION rswebhook.unusable(
 RETURNS SETOF record
     LANGUAGE c VOLATILE ROWS 1
     AS 'MODULE_PATHNAME', 'rswebhook_unusable';
-
--- How long it is since the clock showed this, as far as it is known how the clock
--- was set meanwhile; not negative.
-CREATE FUNCTION rswebhook.time_since(at timestamptz) RETURNS interval
-    LANGUAGE c VOLATILE STRICT
-    AS 'MODULE_PATHNAME', 'rswebhook_time_since';
 
 -- The oldest event that is still stored, and its slot; nulls: there is none. A view
 -- that named the columns itself would keep their types as they are.
@@ -1641,6 +1909,121 @@ CROSS JOIN LATERAL (
            coalesce(s.scheduled, c.scheduled) AS scheduled,
            CASE WHEN s.pending IS NULL THEN c.oldest ELSE s.oldest END AS oldest,
            CASE WHEN s.pending IS NULL THEN c.next_retry_at ELSE s.next_retry_at END AS next_retry_at) q;
+
+-- The same as numbers with names, as Prometheus has them; of each destination its state, too. Nulls are no rows.
+CREATE VIEW rswebhook.metrics AS
+WITH s AS MATERIALIZED (SELECT * FROM rswebhook.status)
+SELECT m.name, pg_catalog.jsonb_build_object('destination', s.destination) OPERATOR(pg_catalog.||) m.labels AS labels,
+       m.value, m.kind, m.help
+FROM s
+CROSS JOIN LATERAL (VALUES
+    ('rswebhook_pending', '{}'::jsonb, s.pending::double precision, 'gauge', 'Deliveries that are owed.'),
+    ('rswebhook_retrying', '{}', s.retrying, 'gauge', 'Deliveries that are owed and have failed at least once.'),
+    ('rswebhook_scheduled', '{}', s.scheduled, 'gauge', 'Deliveries that are owed and not due yet.'),
+    ('rswebhook_oldest_pending_seconds', '{}', coalesce(pg_catalog.date_part('epoch', s.oldest_pending), 0), 'gauge',
+        'How long the oldest delivery that is owed has waited.'),
+    ('rswebhook_in_flight', '{}', s.in_flight, 'gauge', 'Requests under way.'),
+    ('rswebhook_attempts_total', '{"outcome": "delivered"}', s.delivered, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "retry"}', s.retried, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "aborted"}', s.aborted, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "cancelled"}', s.cancelled, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "refused"}', s.refused, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_attempts_total', '{"outcome": "sunk"}', s.sunk, 'counter', 'What was recorded, by its outcome.'),
+    ('rswebhook_expired_total', '{}', s.expired, 'counter', 'Aborted, as it had expired.'),
+    ('rswebhook_latency_p50_seconds', '{}', s.latency_p50 OPERATOR(pg_catalog./) 1000, 'gauge', 'Half of the last hour''s deliveries took no longer.'),
+    ('rswebhook_latency_p95_seconds', '{}', s.latency_p95 OPERATOR(pg_catalog./) 1000, 'gauge', '95 % of the last hour''s deliveries took no longer.'),
+    ('rswebhook_latency_p99_seconds', '{}', s.latency_p99 OPERATOR(pg_catalog./) 1000, 'gauge', '99 % of the last hour''s deliveries took no longer.'),
+    ('rswebhook_last_delivered_timestamp_seconds', '{}', pg_catalog.date_part('epoch', s.last_delivered_at), 'gauge', 'When something was delivered last.'),
+    ('rswebhook_last_error_timestamp_seconds', '{}', pg_catalog.date_part('epoch', s.last_error_at), 'gauge', 'When something failed last.'),
+    ('rswebhook_breaker_open', '{}', CASE s.breaker WHEN 'open' THEN 1 ELSE 0 END, 'gauge', 'Is the circuit breaker open?'),
+    ('rswebhook_filter_errors_total', '{}', s.filter_errors, 'counter', 'Errors in its filter since the server started.'),
+    ('rswebhook_state', pg_catalog.jsonb_build_object('state', s.state), 1, 'gauge', 'The state of a destination, which is the label; always 1.')
+) AS m (name, labels, value, kind, help)
+WHERE m.value IS NOT NULL
+UNION ALL
+SELECT a.name, a.labels, a.value, a.kind, a.help
+FROM (
+    SELECT pg_catalog.count(w.pid)::double precision AS workers, pg_catalog.count(*)::double precision AS wanted,
+           CASE WHEN pg_catalog.count(w.lacks) OPERATOR(pg_catalog.>) 0 THEN 1 ELSE 0 END AS lacking,
+           (SELECT pg_catalog.date_part('epoch', rswebhook.time_since(o.created_at)) FROM rswebhook.oldest_event() o) AS oldest,
+           pg_catalog.date_part('epoch', pg_catalog.current_setting('rswebhook.retention', true)::interval) AS retention,
+           (SELECT t.counts[5] FROM rswebhook.tallies() t WHERE t.destination_id OPERATOR(pg_catalog.=) 0) AS refused
+    FROM rswebhook.workers() w) d
+CROSS JOIN LATERAL (VALUES
+    ('rswebhook_workers', '{}'::jsonb, d.workers, 'gauge', 'Workers that the database has.'),
+    ('rswebhook_workers_wanted', '{}', d.wanted, 'gauge', 'Workers that it should have.'),
+    ('rswebhook_workers_lacking', '{}', d.lacking, 'gauge', 'Do requests or records wait for something that the workers lack?'),
+    ('rswebhook_oldest_event_seconds', '{}', coalesce(d.oldest, 0), 'gauge', 'The age of the oldest event that is stored.'),
+    ('rswebhook_retention_seconds', '{}', d.retention, 'gauge', 'rswebhook.retention.'),
+    ('rswebhook_refused_unknown_total', '{}', coalesce(d.refused, 0), 'counter', 'Refused for a name that no destination has.')
+) AS a (name, labels, value, kind, help)
+WHERE a.value IS NOT NULL
+UNION ALL
+SELECT 'rswebhook_alerts_open',
+       pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('kind', o.kind, 'destination', o.destination)),
+       pg_catalog.count(*)::double precision, 'gauge', 'What somebody should be told of, and lasts.'
+FROM rswebhook.alert o
+WHERE o.open
+GROUP BY o.kind, o.destination;
+
+-- The same as Prometheus reads it.
+CREATE FUNCTION rswebhook_prometheus() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET jit = off
+AS $$
+    SELECT coalesce(string_agg(f.text, '' ORDER BY f.name), '')
+    FROM (
+        SELECT m.name,
+               format(E'# HELP %s %s\n# TYPE %s %s\n', m.name, replace(replace(min(m.help), E'\\', E'\\\\'), E'\n', E'\\n'), m.name, min(m.kind)) ||
+               string_agg(m.name || '{' || database.label || l.text || '} ' || replace(m.value::text, 'Infinity', 'Inf') || E'\n', '' ORDER BY l.text) AS text
+        FROM (SELECT 'database="' || replace(replace(replace(current_database(), E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n') || '"' AS label
+              OFFSET 0) database
+        CROSS JOIN rswebhook.metrics m
+        CROSS JOIN LATERAL (
+            -- jsonb has them in an order of its own
+            SELECT coalesce(string_agg(',' || p.key || '="' || replace(replace(replace(p.value, E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n') || '"', ''), '')
+                   COLLATE "C" AS text
+            FROM jsonb_each_text(m.labels) p) l
+        GROUP BY m.name) f
+$$;
+
+-- How long a destination's deliveries took: of the last hour, and up to half an hour more, or ever. A row for
+-- each doubling, from the first that has any to the last.
+CREATE FUNCTION rswebhook.latency(destination text, ever boolean DEFAULT false)
+RETURNS TABLE (up_to_ms numeric, deliveries bigint, percent numeric, bar text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    dest integer := rswebhook.destination_id(destination);
+    width constant integer := 40;
+    utf8 constant boolean := current_setting('server_encoding') = 'UTF8';
+BEGIN
+    RETURN QUERY
+    WITH buckets AS (
+        SELECT b.number / 2 AS doubling, sum(b.n)::bigint AS n
+        FROM rswebhook.tallies() t
+        CROSS JOIN LATERAL unnest(CASE WHEN ever THEN t.counts[8:55]
+                                       ELSE rswebhook.tally_latencies(t.counts, clock_timestamp()) END)
+            WITH ORDINALITY AS b (n, number)
+        WHERE t.destination_id = dest
+        GROUP BY 1),
+    bounded AS (
+        SELECT b.doubling, b.n, sum(b.n) OVER (ORDER BY b.doubling) AS before, sum(b.n) OVER () AS all_of_them,
+               round(8.0 * width * b.n / nullif(max(b.n) OVER (), 0))::integer AS eighths
+        FROM buckets b)
+    SELECT CASE WHEN b.doubling < 24 THEN trim_scale(round(0.1 * 2.0 ^ b.doubling, 1)) END, b.n,
+           round(100 * b.before / b.all_of_them, 2),
+           CASE WHEN b.n = 0 THEN ''
+                WHEN utf8 THEN repeat(chr(9608), b.eighths / 8) ||
+                               CASE WHEN b.eighths % 8 > 0 THEN chr(9616 - b.eighths % 8) WHEN b.eighths = 0 THEN chr(9615) ELSE '' END
+                ELSE repeat('#', greatest(1, b.eighths / 8)) END
+    FROM bounded b
+    WHERE b.before > 0 AND (b.before < b.all_of_them OR b.n > 0)
+    ORDER BY b.doubling;
+END
+$$;
 
 --
 -- Where an event is, and what never arrived. What reads event, queue and delivery here are
@@ -1906,7 +2289,7 @@ BEGIN
             END;
             COMMIT;
             EXIT WHEN built;
-            PERFORM pg_catalog.pg_sleep(0.1);
+            PERFORM rswebhook.nap(0.1);
         END LOOP;
     END LOOP;
 END
@@ -1933,7 +2316,7 @@ BEGIN
             MESSAGE = format('max_events %s is not between 1 and 10000', coalesce(max_events::text, 'NULL'));
     END IF;
     IF own IS NOT NULL THEN
-        conditions := conditions || format('e.id = %L::bigint AND lpad(to_hex(e.nonce), 16, ''0'') = %L', own[2], own[1]);
+        conditions := conditions || format('e.id = %L::bigint AND lpad(to_hex(coalesce(e.nonce, 0)), 16, ''0'') = %L', own[2], own[1]);
     ELSIF by_key IS NULL AND cardinality(given) > 0 THEN
         RAISE object_not_in_prerequisite_state USING
             MESSAGE = format('events are not indexed by %s', given[1]),
@@ -2051,6 +2434,8 @@ DECLARE
     ahead integer;
     tried text;
     now timestamptz := clock_timestamp();
+    pause interval;
+    longest interval;
 BEGIN
     SELECT array_agg(r.destination_id), array_agg(format('attempt %s is under way since %s: %s%s', r.attempt, r.since, r.phase,
                                                          ', ' || r.remote_address))
@@ -2101,6 +2486,15 @@ BEGIN
             ORDER BY q.event_id DESC LIMIT 1;
         END IF;
 
+        -- however the clock was set since the attempt after which it waits
+        pause := NULL;
+        IF w.attempts > 0 THEN
+            longest := rswebhook.longest_wait(d.max_backoff, d.retry_after_factor);
+            pause := CASE WHEN w.outcome = 'retry' AND w.next_attempt_at - w.started_at BETWEEN interval '0' AND coalesce(w.duration, '0') + longest
+                          THEN w.next_attempt_at - w.started_at - rswebhook.time_since(w.started_at)
+                          ELSE w.next_attempt_at - now END;
+        END IF;
+
         IF w.destination_id = ANY (flying) THEN
             state := 'in flight';
             why := flights[array_position(flying, w.destination_id)];
@@ -2140,9 +2534,9 @@ BEGIN
         ELSIF (SELECT s.backed_off FROM rswebhook.worker_stats() s WHERE s.destination_id = d.id) THEN
             state := 'backed off';
             why := format('the worker still backs the destination off, though it is not in rswebhook.breaker any more; SELECT rswebhook_resume(%L) tries at once', d.name);
-        ELSIF w.attempts > 0 AND w.next_attempt_at > now THEN
+        ELSIF pause > interval '0' THEN
             state := 'retrying';
-            next_attempt_at := least(w.next_attempt_at, now + greatest(1.2, d.retry_after_factor) * d.max_backoff);
+            next_attempt_at := now + least(pause, longest);
             why := format('next attempt at %s', next_attempt_at) || tried;
         ELSIF behind_id IS NOT NULL THEN
             state := 'behind';
@@ -2270,75 +2664,193 @@ AS $$
         FROM unnest(names) WITH ORDINALITY AS n (name, place)
 $$;
 
--- Is this the object itself, and not what it is wrapped in? Of a kind "any" is what stands where
--- destinations do, of "other" what stands anywhere.
-CREATE FUNCTION rswebhook.import_is(kind text, value jsonb) RETURNS boolean
+-- A text of JSON, as some tools put one into another, as what it is; all else as it is.
+CREATE FUNCTION rswebhook.import_value(value jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF jsonb_typeof(value) = 'string' AND value #>> '{}' ~ '^\s*[[{]' THEN
+        RETURN (value #>> '{}')::jsonb;
+    END IF;
+    RETURN value;
+EXCEPTION WHEN OTHERS THEN
+    RETURN value;
+END
+$$;
+
+-- A name or an id; NULL: it is neither.
+CREATE FUNCTION rswebhook.import_word(value jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN jsonb_typeof(value) <> 'object' THEN false
-                WHEN kind = 'source' THEN true
-                WHEN kind = 'connection'
-                    THEN value ?| '{sourceId,destinationId,source,destination}'::text[]
-                WHEN value ?| '{webhookUrl,apiUrl,webhook_url,api_url}'::text[] THEN true
-                WHEN kind = 'destination'
-                    THEN value ?| '{config,Config,type,destinationDefinition,DestinationDefinition}'::text[]
-                WHEN value ?| '{writeKey,sourceDefinition,sourceId,destinationId,destination,destinations,source,sources,
-                                connection,connections,workspaces}'::text[] OR
-                     coalesce(value -> 'config', value -> 'Config') ?|
-                         '{destination,destinations,source,sources,connection,connections}'::text[] THEN false
-                WHEN upper(coalesce(value ->> 'type', value #>> '{destinationDefinition,name}',
-                                    value #>> '{DestinationDefinition,Name}') COLLATE "C") IN ('WEBHOOK', 'HTTP') THEN true
-                WHEN value ?| '{config,Config}'::text[]
-                    THEN kind = 'any' OR value ?| '{type,destinationDefinition,DestinationDefinition}'::text[] OR
-                         coalesce(value -> 'config', value -> 'Config') ?| '{webhookUrl,apiUrl,webhook_url,api_url}'::text[]
-                ELSE false END
+    SELECT CASE WHEN jsonb_typeof(value) IN ('string', 'number') THEN value #>> '{}' END
+$$;
+
+-- True or false, also as a text; NULL: it is neither.
+CREATE FUNCTION rswebhook.import_truth(value jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE lower(btrim(value #>> '{}', E' \t\r\n') COLLATE "C") WHEN 'true' THEN true WHEN 'false' THEN false END
+$$;
+
+-- Is what this is of enabled, as far as it says so? NULL: that is neither true nor false.
+CREATE FUNCTION rswebhook.import_enabled(object jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN object ? 'enabled' THEN rswebhook.import_truth(object -> 'enabled') ELSE true END
+$$;
+
+-- What an object is, and not only wrapped in: a destination, a source, a connection, or a resource of
+-- the command line tool that is none of these; NULL: nothing of that. expected: what stands in its place,
+-- "any" where destinations do, "other" anywhere.
+CREATE FUNCTION rswebhook.import_kind(expected text, value jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN jsonb_typeof(value) <> 'object' THEN NULL
+        WHEN expected = 'source'
+            THEN CASE WHEN value ?| '{id,ID,name,Name,displayName,display_name,writeKey,type,sourceDefinition,destinations}'::text[]
+                      THEN 'source' END
+        WHEN expected = 'connection'
+            THEN CASE WHEN value ?| '{sourceId,destinationId,source_id,destination_id,source,destination}'::text[] THEN 'connection' END
+        WHEN value ?| '{webhookUrl,apiUrl,webhook_url,api_url}'::text[] THEN 'destination'
+        WHEN expected = 'destination'
+            THEN CASE WHEN value ?| '{config,Config,type,destinationDefinition,DestinationDefinition}'::text[] OR
+                           -- or what is left of one
+                           (value ?| '{id,ID,name,Name,displayName,display_name}'::text[] AND
+                            NOT jsonb_path_exists(value, 'strict $.* ? (@.type() == "object" || @.type() == "array")'))
+                      THEN 'destination' END
+        WHEN jsonb_typeof(value -> 'kind') = 'string' AND value ? 'spec'
+            THEN CASE WHEN value ->> 'kind' NOT IN ('destination', 'event-stream-source', 'event-stream-connections') THEN 'resource' END
+        WHEN rswebhook.import_word(coalesce(value -> 'sourceId', value -> 'source_id', value -> 'source')) <> '' AND
+             rswebhook.import_word(coalesce(value -> 'destinationId', value -> 'destination_id', value -> 'destination')) <> ''
+            THEN 'connection'
+        WHEN value ?| '{writeKey,sourceDefinition,SourceDefinition}'::text[] THEN 'source'
+        WHEN value ?| '{sourceId,destinationId,destination,destinations,source,sources,connection,connections,workspaces}'::text[] OR
+             coalesce(value -> 'config', value -> 'Config') ?|
+                 '{destination,destinations,source,sources,connection,connections}'::text[] THEN NULL
+        WHEN upper(coalesce(value ->> 'type', value #>> '{destinationDefinition,name}',
+                            value #>> '{DestinationDefinition,Name}') COLLATE "C") IN ('WEBHOOK', 'HTTP') THEN 'destination'
+        WHEN value ?| '{config,Config}'::text[] AND
+             (expected = 'any' OR value ?| '{type,destinationDefinition,DestinationDefinition}'::text[] OR
+              rswebhook.import_value(coalesce(value -> 'config', value -> 'Config')) ?| '{webhookUrl,apiUrl,webhook_url,api_url}'::text[])
+            THEN 'destination' END
 $$;
 
 -- The destinations, sources and connections of an export, whatever they are wrapped in: what a
 -- server knows of its workspaces, pages of the API, resources of the command line tool, or
--- several of these in an array. A destination may stand in its source.
+-- several of these in an array. A destination may stand in its source. What nothing was found in
+-- is there as well, of the kind "nothing", or "deep" where not all of it was looked at; key: of what it is.
 CREATE FUNCTION rswebhook.import_objects(config jsonb,
-    OUT place bigint[], OUT kind text, OUT value jsonb, OUT source jsonb)
+    OUT place bigint[], OUT key text, OUT kind text, OUT value jsonb, OUT source jsonb)
 RETURNS SETOF record
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
     WITH RECURSIVE node AS (
-        SELECT '{}'::bigint[] AS place, 'any' AS kind, import_objects.config AS value, NULL::jsonb AS source
+        SELECT '{}'::bigint[] AS place, NULL::text AS key, 'any' AS expected, v.value,
+               rswebhook.import_kind('any', v.value) AS kind, NULL::jsonb AS source
+        FROM (SELECT rswebhook.import_value(import_objects.config) AS value) v
         UNION ALL
-        SELECT n.place || part.place, part.kind, part.value,
-               CASE WHEN rswebhook.import_is('source', n.value) AND n.kind = 'source' THEN n.value - 'destinations'
-                    ELSE n.source END
+        SELECT n.place || part.place, coalesce(part.key, n.key), part.expected, v.value,
+               CASE jsonb_typeof(v.value) WHEN 'object' THEN rswebhook.import_kind(part.expected, v.value) END,
+               CASE WHEN n.kind = 'source' THEN n.value - '{destination,destinations,connection,connections}'::text[] ELSE n.source END
         FROM node n
         CROSS JOIN LATERAL (
-            SELECT e.place, n.kind, e.value
+            SELECT e.place, NULL AS key, n.expected, e.value
                 FROM jsonb_array_elements(CASE WHEN jsonb_typeof(n.value) = 'array' THEN n.value ELSE '[]' END)
                      WITH ORDINALITY AS e (value, place)
             UNION ALL
-            SELECT e.place,
+            SELECT e.place, e.key,
                    CASE WHEN e.key IN ('destination', 'source', 'connection') THEN e.key
                         WHEN e.key IN ('destinations', 'sources', 'connections') THEN left(e.key, -1)
-                        WHEN n.kind NOT IN ('any', 'other') THEN n.kind
+                        WHEN n.expected NOT IN ('any', 'other') THEN n.expected
                         WHEN n.value ->> 'kind' = 'destination' THEN 'destination'
                         WHEN n.value ->> 'kind' = 'event-stream-source' THEN 'source'
-                        WHEN e.key IN ('data', 'items', 'workspaces', 'spec') OR e.value ? 'sources' THEN n.kind
+                        WHEN e.key IN ('data', 'items', 'workspaces', 'spec') OR e.value ? 'sources' THEN n.expected
                         ELSE 'other' END,
                    e.value
                 FROM jsonb_each(CASE WHEN jsonb_typeof(n.value) = 'object' THEN n.value ELSE '{}' END)
                      WITH ORDINALITY AS e (key, value, place)
-                WHERE CASE WHEN n.kind = 'source' THEN e.key = 'destinations'
-                           WHEN rswebhook.import_is(n.kind, n.value) THEN false
-                           WHEN n.kind NOT IN ('any', 'other') THEN true
-                           WHEN n.value ?& '{kind,spec}'::text[]
-                               THEN e.key = 'spec' AND n.value ->> 'kind' IN
-                                    ('destination', 'event-stream-source', 'event-stream-connections')
-                           ELSE true END) AS part
-        WHERE cardinality(n.place) < 12 AND jsonb_typeof(part.value) IN ('object', 'array'))
-    SELECT n.place, CASE WHEN n.kind IN ('any', 'other') THEN 'destination' ELSE n.kind END,
-           rswebhook.import_keys(n.value), rswebhook.import_keys(n.source)
-        FROM node n
-        WHERE rswebhook.import_is(n.kind, n.value)
+                WHERE CASE n.kind
+                      WHEN 'source' THEN e.key IN ('destination', 'destinations', 'connection', 'connections')
+                      WHEN 'connection' THEN e.key IN ('destination', 'destinations', 'source', 'sources') AND
+                                             jsonb_typeof(e.value) IN ('object', 'array')
+                      WHEN 'destination' THEN false
+                      WHEN 'resource' THEN false
+                      ELSE n.expected NOT IN ('any', 'other') OR NOT n.value ?& '{kind,spec}'::text[] OR e.key = 'spec' END) AS part
+        CROSS JOIN LATERAL (
+            SELECT CASE jsonb_typeof(part.value) WHEN 'string' THEN rswebhook.import_value(part.value) ELSE part.value END AS value) v
+        WHERE cardinality(n.place) < 12 AND
+              -- what is neither belongs where it is, but for what stands in the place of an object
+              (jsonb_typeof(v.value) IN ('object', 'array') OR
+               (part.expected <> 'other' AND (part.key IS NULL OR part.expected <> n.expected) AND v.value <> 'null'))),
+    useful AS MATERIALIZED (
+        SELECT DISTINCT n.place[:i] AS place FROM node n CROSS JOIN LATERAL generate_series(0, cardinality(n.place)) i
+        WHERE n.kind IS NOT NULL),
+    useless AS MATERIALIZED (
+        SELECT n.* FROM node n
+        WHERE n.kind IS NULL AND NOT EXISTS (SELECT FROM useful u WHERE u.place = n.place)),
+    deep AS MATERIALIZED (
+        SELECT DISTINCT n.place[:i] AS place FROM useless n CROSS JOIN LATERAL generate_series(0, 12) i
+        WHERE cardinality(n.place) = 12 AND jsonb_typeof(n.value) IN ('object', 'array') AND n.value NOT IN ('{}', '[]'))
+    SELECT n.place, n.key, n.kind, rswebhook.import_keys(n.value), rswebhook.import_keys(n.source)
+        FROM node n WHERE n.kind IS NOT NULL
+    UNION ALL
+    -- the whole of it, and not each of its parts
+    SELECT n.place, n.key,
+           CASE WHEN EXISTS (SELECT FROM deep d WHERE d.place = n.place) THEN 'deep' ELSE 'nothing' END, NULL, NULL
+        FROM useless n
+        WHERE coalesce(n.key, '') NOT IN ('paging', 'metadata') AND
+              (n.place = '{}' OR EXISTS (SELECT FROM useful u WHERE u.place = n.place[:cardinality(n.place) - 1])) AND
+              -- something is in it
+              jsonb_path_exists(CASE jsonb_typeof(n.value) WHEN 'object' THEN n.value - '{paging,metadata}'::text[] ELSE n.value END,
+                                'strict $.** ? (@.type() != "object" && @.type() != "array")')
+$$;
+
+-- Whose end of a connection that is: the id of its source, or of its destination.
+CREATE FUNCTION rswebhook.import_end(connection jsonb, what text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(rswebhook.import_word(connection -> (what || 'Id')),
+                    rswebhook.import_word(rswebhook.import_keys(connection -> what) -> 'id'),
+                    regexp_replace(rswebhook.import_word(connection -> what), '^#.*:', ''))
+$$;
+
+-- What of an export is in no destination's row, in words.
+CREATE FUNCTION rswebhook.import_left(config jsonb) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH found AS MATERIALIZED (
+        SELECT f.* FROM rswebhook.import_objects(import_left.config) f),
+    told (place, told) AS (
+        SELECT 1, format('Nothing was imported of the kinds %s.', rswebhook.import_quote(VARIADIC array_agg(k.kind ORDER BY k.kind)))
+            FROM (SELECT DISTINCT f.value ->> 'kind' AS kind FROM found f WHERE f.kind = 'resource') k
+            HAVING count(*) > 0
+        UNION ALL
+        SELECT 2, format('Nothing to import was found in %s.', rswebhook.import_quote(VARIADIC array_agg(n.name ORDER BY n.place)))
+            FROM (SELECT coalesce(f.key, 'element ' || f.place[1]) AS name, min(f.place) AS place FROM found f WHERE f.kind = 'nothing' GROUP BY 1) n
+            WHERE n.name IS NOT NULL
+            HAVING count(*) > 0
+        UNION ALL
+        SELECT 3, format('What is nested more than 12 levels deep was not looked at%s.',
+                         ', in ' || rswebhook.import_quote(VARIADIC array_agg(n.name ORDER BY n.place) FILTER (WHERE n.name IS NOT NULL)))
+            FROM (SELECT coalesce(f.key, 'element ' || f.place[1]) AS name, min(f.place) AS place FROM found f WHERE f.kind = 'deep' GROUP BY 1) n
+            HAVING count(*) > 0
+        UNION ALL
+        SELECT 4, format('There are connections to destinations that are not in it: %s.',
+                         rswebhook.import_quote(VARIADIC array_agg(n.name ORDER BY n.name)))
+            FROM (SELECT DISTINCT coalesce(rswebhook.import_end(f.value, 'destination'), 'one without an id') AS name
+                  FROM found f WHERE f.kind = 'connection') n
+            WHERE NOT EXISTS (SELECT FROM found d WHERE d.kind = 'destination' AND rswebhook.import_word(d.value -> 'id') = n.name)
+            HAVING count(*) > 0)
+    SELECT coalesce(array_agg(t.told ORDER BY t.place), '{}') FROM told t
 $$;
 
 -- The kind of source that settings of a Config are for: {"web": ..., "cloud": ...}. NULL: not known.
@@ -2360,10 +2872,10 @@ $$;
 
 -- The destinations of an export, each once, in its order; ties: the sources that it is connected
 -- to, with what its Config is there, NULL if the export says nothing of that; settings: how many
--- it has for a request, one unless its places in the export differ.
+-- it has for a request, one unless its places in the export differ; listed: it stands in a list of destinations.
 CREATE FUNCTION rswebhook.import_destinations(config jsonb,
     OUT id text, OUT name text, OUT kind text, OUT object jsonb, OUT config_given jsonb, OUT ties jsonb,
-    OUT sources bigint, OUT settings bigint)
+    OUT sources bigint, OUT settings bigint, OUT listed boolean)
 RETURNS SETOF record
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
@@ -2371,8 +2883,8 @@ AS $$
     WITH found AS MATERIALIZED (
         SELECT f.* FROM rswebhook.import_objects(import_destinations.config) f),
     given AS MATERIALIZED (
-        SELECT f.place, coalesce(nullif(o.object ->> 'id', ''), f.place::text) AS key, o.object,
-               rswebhook.import_keys(o.object -> 'config') AS config, f.source
+        SELECT f.place, coalesce(nullif(rswebhook.import_word(o.object -> 'id'), ''), f.place::text) AS key, o.object,
+               rswebhook.import_keys(rswebhook.import_value(o.object -> 'config')) AS config, f.source, f.key AS list
         FROM found f
         CROSS JOIN LATERAL (
             SELECT CASE WHEN f.value ?| '{webhookUrl,apiUrl}'::text[] THEN jsonb_build_object('config', f.value)
@@ -2381,27 +2893,28 @@ AS $$
     first AS MATERIALIZED (
         SELECT DISTINCT ON (g.key) g.* FROM given g ORDER BY g.key, g.place),
     source AS MATERIALIZED (
-        SELECT DISTINCT ON (f.value ->> 'id') f.value ->> 'id' AS id, f.value
-        FROM found f WHERE f.kind = 'source' ORDER BY f.value ->> 'id', f.place),
+        SELECT DISTINCT ON (i.id) i.id, f.value
+        FROM found f CROSS JOIN LATERAL rswebhook.import_word(f.value -> 'id') AS i (id)
+        WHERE f.kind = 'source' ORDER BY i.id, f.place),
     connection AS MATERIALIZED (
-        SELECT coalesce(f.value ->> 'sourceId', regexp_replace(f.value ->> 'source', '^#.*:', '')) AS source,
-               coalesce(f.value ->> 'destinationId', regexp_replace(f.value ->> 'destination', '^#.*:', '')) AS key,
-               f.value ->> 'enabled' IS DISTINCT FROM 'false' AS enabled,
-               rswebhook.import_keys(f.value -> 'config') || f.value - '{id,config,enabled}'::text[] AS config
+        SELECT coalesce(rswebhook.import_end(f.value, 'source'), rswebhook.import_word(f.source -> 'id')) AS source,
+               rswebhook.import_end(f.value, 'destination') AS key, rswebhook.import_enabled(f.value) AS enabled,
+               rswebhook.import_keys(rswebhook.import_value(f.value -> 'config')) || f.value - '{id,config,enabled}'::text[] AS config
         FROM found f WHERE f.kind = 'connection'),
     tie AS (
-        SELECT g.key, g.source ->> 'id' AS source_id, g.source, true AS enabled, g.config, NULL::jsonb AS own
+        SELECT g.key, rswebhook.import_word(g.source -> 'id') AS source_id, g.source, true AS enabled, g.config, NULL::jsonb AS own
             FROM given g WHERE g.source <> '{}'
         UNION ALL
         SELECT f.key, c.source, s.value, c.enabled, NULL, c.config
             FROM connection c JOIN first f ON f.key = c.key LEFT JOIN source s ON s.id = c.source),
     pair AS (
         SELECT t.key, (array_agg(t.source) FILTER (WHERE t.source IS NOT NULL))[1] AS source, t.source_id,
-               bool_and(t.enabled) AS enabled,
+               bool_and(coalesce(t.enabled, false)) AS enabled, bool_or(t.enabled IS NULL) AS is_unclear,
                (array_agg(t.config) FILTER (WHERE t.config IS NOT NULL))[1] AS config,
                (array_agg(t.own) FILTER (WHERE t.own IS NOT NULL))[1] AS own
         FROM tie t GROUP BY t.key, t.source_id)
-    SELECT nullif(f.object ->> 'id', ''), coalesce(f.object ->> 'name', f.object ->> 'displayName'),
+    SELECT nullif(rswebhook.import_word(f.object -> 'id'), ''),
+           coalesce(rswebhook.import_word(f.object -> 'name'), rswebhook.import_word(f.object -> 'displayName')),
            CASE WHEN k.kind ~ '^HTTP([ _]WEBHOOK)?$' THEN 'HTTP'
                 WHEN k.kind IS NOT NULL THEN k.kind
                 WHEN f.config ? 'apiUrl' THEN 'HTTP'
@@ -2409,19 +2922,22 @@ AS $$
            f.object, f.config,
            CASE WHEN p.ties IS NOT NULL THEN p.ties
                 WHEN EXISTS (SELECT FROM connection) OR EXISTS (SELECT FROM tie) THEN '[]' END,
-           (SELECT count(*) FROM source s WHERE s.value ->> 'enabled' IS DISTINCT FROM 'false'),
+           (SELECT count(*) FROM source s WHERE rswebhook.import_enabled(s.value)),
            (SELECT count(DISTINCT (g.object ->> 'name', g.config - '{consentManagement,oneTrustCookieCategories,
                     ketchConsentPurposes,eventFilteringOption,eventFiltering,whitelistedEvents,blacklistedEvents}'::text[]))
-            FROM given g WHERE g.key = f.key)
+            FROM given g WHERE g.key = f.key),
+           coalesce(f.list = 'destinations', false)
         FROM first f
         CROSS JOIN LATERAL (
-            SELECT upper(coalesce(CASE jsonb_typeof(f.object -> 'type') WHEN 'string' THEN f.object ->> 'type' END,
-                                  rswebhook.import_keys(f.object -> 'destinationDefinition') ->> 'name') COLLATE "C") AS kind) k
+            SELECT upper(coalesce(rswebhook.import_word(f.object -> 'type'),
+                                  rswebhook.import_word(rswebhook.import_keys(f.object -> 'destinationDefinition') -> 'name'))
+                         COLLATE "C") AS kind) k
         LEFT JOIN (
             SELECT p.key, jsonb_agg(jsonb_build_object(
-                       'source', coalesce(p.source ->> 'name', p.source_id, 'a source without a name'),
+                       'source', coalesce(rswebhook.import_word(p.source -> 'name'), p.source_id, 'a source without a name'),
                        'type', rswebhook.import_source_type(p.source),
-                       'live', p.enabled AND p.source ->> 'enabled' IS DISTINCT FROM 'false',
+                       'live', p.enabled AND coalesce(rswebhook.import_enabled(coalesce(p.source, '{}')), false),
+                       'unclear', p.is_unclear OR rswebhook.import_enabled(coalesce(p.source, '{}')) IS NULL,
                        'config', coalesce(p.config, g.config) || coalesce(p.own, '{}'),
                        'own', coalesce(p.own, '{}') - '{sourceId,destinationId,source,destination}'::text[])
                        ORDER BY p.source ->> 'name', p.source_id) AS ties
@@ -2467,7 +2983,8 @@ BEGIN
     RETURN (SELECT coalesce(jsonb_object_agg(e.key, CASE
                     WHEN e.key = 'consents' AND jsonb_typeof(e.value) = 'array'
                         THEN (SELECT coalesce(jsonb_agg(rswebhook.import_consent(c.value) ORDER BY c.place), '[]')
-                              FROM jsonb_array_elements(e.value) WITH ORDINALITY AS c (value, place))
+                              FROM jsonb_array_elements(e.value) WITH ORDINALITY AS c (value, place)
+                              WHERE c.value NOT IN ('null', '{}'))
                     ELSE e.value END), '{}')
             FROM jsonb_each(rswebhook.import_keys(element)) e
             WHERE e.key IN ('provider', 'consents', 'consent', 'oneTrustCookieCategory', 'purpose') OR
@@ -2511,7 +3028,8 @@ BEGIN
         IF jsonb_typeof(given) = 'array' THEN
             SELECT coalesce(jsonb_agg(e.element ORDER BY e.place), '[]') INTO given
                 FROM (SELECT rswebhook.import_consent(a.value) AS element, a.place
-                      FROM jsonb_array_elements(given) WITH ORDINALITY AS a (value, place)) e
+                      FROM jsonb_array_elements(given) WITH ORDINALITY AS a (value, place)
+                      WHERE a.value NOT IN ('null', '{}')) e
                 WHERE NOT (setting = 'consentManagement' AND
                            (coalesce(e.element -> 'provider', '0') IN ('""', 'null') OR
                             coalesce(e.element -> 'consents', '0') IN ('[]', 'null')));
@@ -2556,6 +3074,19 @@ BEGIN
 END
 $$;
 
+-- What a Config has under a key, where RudderStack has a string: nothing else is shown, as there may be a secret in it.
+CREATE FUNCTION rswebhook.import_string(config jsonb, key text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF jsonb_typeof(config -> key) IN ('object', 'array') THEN
+        PERFORM rswebhook.import_refuse(format('Its %s is not a string.', key));
+    END IF;
+    RETURN config ->> key;
+END
+$$;
+
 -- Name and value of each header, in the order of a list that has them as these keys.
 CREATE FUNCTION rswebhook.import_headers(list jsonb, name_key text, value_key text,
     OUT place bigint, OUT name text, OUT value text)
@@ -2575,6 +3106,9 @@ BEGIN
         SELECT e.value, e.place FROM jsonb_array_elements(CASE jsonb_typeof(list) WHEN 'array' THEN list ELSE '[]' END)
             WITH ORDINALITY AS e (value, place)
     LOOP
+        IF value_key = 'from' AND jsonb_typeof(item) <> 'object' THEN
+            PERFORM rswebhook.import_refuse(format('Element %s of its headers is not an object.', place));
+        END IF;
         named := item -> name_key;
         IF item = 'null' OR jsonb_typeof(coalesce(named, 'null')) NOT IN ('string', 'null') THEN
             PERFORM rswebhook.import_refuse(format('Element %s of its headers has no name.', place));
@@ -2602,8 +3136,8 @@ CREATE FUNCTION rswebhook.import_webhook(config jsonb) RETURNS jsonb
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT jsonb_build_object(
-        'url', config ->> 'webhookUrl',
-        'method', coalesce(config ->> 'webhookMethod', 'POST'),
+        'url', rswebhook.import_string(config, 'webhookUrl'),
+        'method', coalesce(rswebhook.import_string(config, 'webhookMethod'), 'POST'),
         'headers', coalesce((
             -- the last one of a name counts
             SELECT jsonb_object_agg(h.name, rswebhook.import_secret(h.value)) FILTER (WHERE h.value IS NOT NULL)
@@ -2637,8 +3171,8 @@ AS $$
                   (jsonb_typeof(earlier.secret) = 'object' OR
                    (earlier.value <> '' AND earlier.value !~ '[$'']' AND earlier.templates = 0))))
     SELECT jsonb_build_object(
-        'url', config ->> 'apiUrl',
-        'method', coalesce(config ->> 'method', 'POST'),
+        'url', rswebhook.import_string(config, 'apiUrl'),
+        'method', coalesce(rswebhook.import_string(config, 'method'), 'POST'),
         'headers', (SELECT coalesce(jsonb_object_agg(h.name, h.secret), '{}') FROM header h WHERE h.is_fixed),
         'header_mapping', (
             SELECT coalesce(jsonb_agg(jsonb_build_object('to', h.name, 'from', h.value) ORDER BY h.place), '[]')
@@ -2648,8 +3182,8 @@ AS $$
         'body_mapping', CASE WHEN coalesce(config -> 'isDefaultMapping', 'null') NOT IN ('null', 'false', '""', '0')
                              THEN '[{"to": "$", "from": "$"}]'
                              ELSE coalesce(nullif(config -> 'propertiesMapping', 'null'), '[]') END,
-        'format', lower(coalesce(config ->> 'format', 'JSON') COLLATE "C"),
-        'xml_root', CASE config ->> 'format' WHEN 'XML' THEN config ->> 'xmlRootKey' END) ||
+        'format', lower(coalesce(rswebhook.import_string(config, 'format'), 'JSON') COLLATE "C"),
+        'xml_root', CASE config ->> 'format' WHEN 'XML' THEN rswebhook.import_string(config, 'xmlRootKey') END) ||
         rswebhook.import_auth(config)
 $$;
 
@@ -2661,10 +3195,11 @@ AS $$
 DECLARE
     kind text := CASE config ->> 'auth' WHEN 'basicAuth' THEN 'basic' WHEN 'bearerTokenAuth' THEN 'bearer'
                                         WHEN 'apiKeyAuth' THEN 'api_key' ELSE 'none' END;
-    secret text := CASE kind WHEN 'basic' THEN config ->> 'password' WHEN 'bearer' THEN config ->> 'bearerToken'
-                             WHEN 'api_key' THEN config ->> 'apiKeyValue' END;
-    header text := CASE kind WHEN 'api_key' THEN config ->> 'apiKeyName' WHEN 'none' THEN NULL ELSE 'Authorization' END;
-    username text := CASE kind WHEN 'basic' THEN config ->> 'username' END;
+    secret text := CASE kind WHEN 'basic' THEN rswebhook.import_string(config, 'password')
+                             WHEN 'bearer' THEN rswebhook.import_string(config, 'bearerToken')
+                             WHEN 'api_key' THEN rswebhook.import_string(config, 'apiKeyValue') END;
+    header text := CASE kind WHEN 'api_key' THEN rswebhook.import_string(config, 'apiKeyName') WHEN 'none' THEN NULL ELSE 'Authorization' END;
+    username text := CASE kind WHEN 'basic' THEN rswebhook.import_string(config, 'username') END;
 BEGIN
     -- a header of that name wins; RudderStack sends both if their case differs
     IF EXISTS (SELECT FROM rswebhook.import_headers(config -> 'headers', 'to', 'from') h
@@ -2757,7 +3292,9 @@ AS $$
             FROM (SELECT h.value
                   FROM rswebhook.import_headers(CASE WHEN kind <> 'HTTP' THEN config -> 'headers' END, 'from', 'to') h
                   WHERE lower(h.name COLLATE "C") = 'content-type' ORDER BY h.place DESC LIMIT 1) c
-            WHERE c.value IS NULL AND coalesce(config ->> 'webhookMethod', 'POST') NOT IN ('GET', 'DELETE'))
+            WHERE c.value IS NULL AND coalesce(config ->> 'webhookMethod', 'POST') NOT IN ('GET', 'DELETE')
+        UNION ALL
+        SELECT 11, 'Its name is no string.' WHERE jsonb_typeof(object -> 'name') IN ('object', 'array', 'boolean'))
     SELECT coalesce(array_agg(r.remark ORDER BY r.place), '{}') FROM remark r
 $$;
 
@@ -2824,6 +3361,9 @@ AS $$
             WHERE k.key <> ALL ('{provider,resolutionStrategy,consents,consent,oneTrustCookieCategory,purpose}'::text[])
             HAVING count(*) > 0
         UNION ALL
+        SELECT 'An "enabled" of its sources or connections is neither true nor false, and counts as false.'
+            FROM jsonb_array_elements(ties) t WHERE t.value -> 'unclear' = 'true' HAVING count(*) > 0
+        UNION ALL
         SELECT format('There is nothing here like %s of a connection.', rswebhook.import_quote(VARIADIC array_agg(DISTINCT k.key)))
             FROM live l CROSS JOIN LATERAL jsonb_object_keys(l.own) AS k (key)
             WHERE k.key <> ALL ('{consentManagement,oneTrustCookieCategories,ketchConsentPurposes,eventFilteringOption,
@@ -2850,6 +3390,9 @@ BEGIN
         fitted := left(fitted, -1);
     END LOOP;
     derived := ltrim(rtrim(fitted) || ' ' || suffix);
+    IF upper(derived COLLATE "C") IN ('POST', 'PUT', 'PATCH', 'GET', 'DELETE') THEN
+        derived := 'destination ' || derived;
+    END IF;
 END
 $$;
 
@@ -2957,7 +3500,8 @@ DECLARE
     emptied text;
     lost text[];
     live text[] := (SELECT array_agg(t.value ->> 'source') FROM jsonb_array_elements(ties) t WHERE t.value -> 'live' = 'true');
-    gets_nothing boolean := (ties IS NOT NULL AND live IS NULL) OR object -> 'isProcessorEnabled' = 'false';
+    gets_nothing boolean := (ties IS NOT NULL AND live IS NULL) OR
+        rswebhook.import_truth(object -> 'isProcessorEnabled') IS FALSE;
 BEGIN
     SELECT d.id, d.allowed_hosts, d.header_mapping, d.enabled, i.held, i.hosts INTO before
         FROM rswebhook.destination d LEFT JOIN rswebhook.imported i ON i.destination_id = d.id
@@ -3022,7 +3566,7 @@ BEGIN
 
     IF coalesce(nullif(object -> 'transformation', 'null'), '""') <> '""' OR
        coalesce(nullif(object -> 'transformations', 'null'), '[]') <> '[]' OR
-       object -> 'areTransformationsConnected' = 'true' THEN
+       rswebhook.import_truth(object -> 'areTransformationsConnected') THEN
         remarks := remarks || 'Its transformation cannot run here: an event is sent as it was given to rswebhook_send().'::text;
         held := held || 'transformation'::text;
     END IF;
@@ -3034,9 +3578,9 @@ BEGIN
     END IF;
 
     -- what may have sent less there than here waits for somebody who looks at it, once
-    IF gets_nothing OR coalesce(object -> 'enabled', 'true') <> 'true' THEN
+    IF gets_nothing OR rswebhook.import_enabled(object) IS NOT TRUE THEN
         columns := columns || '{"enabled": false}';
-        IF coalesce(object -> 'enabled', 'true') NOT IN ('true', 'false') THEN
+        IF rswebhook.import_enabled(object) IS NULL THEN
             remarks := remarks || 'It is disabled, as its "enabled" is neither true nor false.'::text;
         END IF;
     ELSIF held = '{}' THEN
@@ -3053,7 +3597,7 @@ BEGIN
         WHERE d.id = import_one.id AND columns ? 'allowed_hosts' AND
               (SELECT count(h.host) > count(DISTINCT h.host) FROM unnest(d.allowed_hosts) AS h (host));
     INSERT INTO rswebhook.imported AS i (destination_id, rudderstack_id, held, hosts)
-        SELECT import_one.id, nullif(object ->> 'id', ''), import_one.held,
+        SELECT import_one.id, nullif(rswebhook.import_word(object -> 'id'), ''), import_one.held,
                -- as they are stored, which may be otherwise than they were written
                ARRAY(SELECT h.host FROM unnest(d.allowed_hosts) AS h (host) WHERE columns ? 'allowed_hosts' AND h.host <> ALL (theirs))
             FROM rswebhook.destination d WHERE d.id = import_one.id
@@ -3083,12 +3627,28 @@ DECLARE
     message text;
     detail text;
     broken text;
+    chosen text;
+    taken text;
+    known text[] := '{}';
+    listed boolean := false;
+    beyond text[] := '{}';
 BEGIN
     IF pg_column_size(config) > 67108864 THEN
         RAISE program_limit_exceeded USING MESSAGE = 'config has more than 64 MB',
             HINT = 'Import the workspace in several parts.';
     END IF;
+    -- two at once would each make one of the same id
+    LOCK TABLE rswebhook.imported IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM rswebhook.imported i WHERE NOT EXISTS (SELECT FROM rswebhook.destination d WHERE d.id = i.destination_id);
+    beyond := ARRAY(
+        SELECT p.listed
+        FROM (SELECT k.listed, bool_and(coalesce(p.value #>> '{paging,next}', '') <> '') OR
+                     max(CASE jsonb_typeof(p.value #> '{paging,total}') WHEN 'number' THEN (p.value #>> '{paging,total}')::numeric END) >
+                     sum(CASE jsonb_typeof(p.value -> k.listed) WHEN 'array' THEN jsonb_array_length(p.value -> k.listed) END) AS goes_on
+              FROM jsonb_path_query(config, 'lax $[*]') AS p (value)
+              CROSS JOIN unnest('{destinations,sources,connections}'::text[]) AS k (listed)
+              WHERE p.value ? k.listed GROUP BY k.listed) p
+        WHERE p.goes_on);
     FOR given IN
         SELECT i.*, count(*) OVER () AS total, r.request, b.before, b.is_named, array_agg(b.before) OVER () AS befores,
                array_agg(i.id) FILTER (WHERE i.kind IN ('WEBHOOK', 'HTTP')) OVER named AS ids,
@@ -3115,10 +3675,13 @@ BEGIN
         END IF;
         name := coalesce(called, given.name);
         id := NULL;
+        chosen := given.before;
+        known := known || array_remove(ARRAY[given.id], NULL);
+        listed := listed OR given.listed OR given.total > 1;
         not_mapped := CASE
             WHEN given.kind IS NULL OR given.kind NOT IN ('WEBHOOK', 'HTTP') THEN
                 format('Left out: its type is %s, neither WEBHOOK nor HTTP.', coalesce(rswebhook.import_quote(given.kind), 'not known'))
-            WHEN given.object -> 'deleted' = 'true' THEN 'Left out: it was deleted.' END;
+            WHEN rswebhook.import_truth(given.object -> 'deleted') THEN 'Left out: it was deleted.' END;
         IF not_mapped IS NULL THEN
             BEGIN
                 others := used || array_remove(given.befores, NULL);
@@ -3130,8 +3693,17 @@ BEGIN
                                   (SELECT d.enabled FROM rswebhook.destination d WHERE d.name = given.name)
                              THEN '{name}' ELSE '{}' END;
                 used := used || name;
+                chosen := name;
+                taken := (
+                    SELECT format('It was RudderStack''s %s until now, and is its %s.', rswebhook.import_quote(i.rudderstack_id),
+                                  rswebhook.import_quote(given.id))
+                    FROM rswebhook.imported i JOIN rswebhook.destination d ON d.id = i.destination_id
+                    WHERE d.name = import_all.name AND i.rudderstack_id <> given.id);
                 SELECT o.id, o.remarks INTO id, remarks
                     FROM rswebhook.import_one(name, given.kind, given.object, given.config_given, given.ties, given.sources, held) o;
+                IF taken IS NOT NULL THEN
+                    remarks := taken || remarks;
+                END IF;
                 IF held <> '{}' THEN
                     remarks := format('There is a destination %s that is none of those that have this name in RudderStack now: if it was'
                                       ' one of them, delete it, or each event arrives twice.', rswebhook.import_quote(given.name)) || remarks;
@@ -3157,24 +3729,34 @@ BEGIN
                 END IF;
                 -- of a constraint, the detail would be the row
                 GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, broken = CONSTRAINT_NAME;
+                IF broken = 'imported_rudderstack_id_key' THEN
+                    message := 'it was imported by another transaction meanwhile: import it again in a new one';
+                END IF;
                 id := NULL;
                 not_mapped := 'Not imported. ' || upper(left(message, 1)) || substr(message, 2) ||
                     CASE WHEN broken <> '' OR detail = '' THEN '' ELSE '. ' || detail END;
             END;
         END IF;
+        IF id IS NULL THEN
+            not_mapped := concat_ws(E'\n', not_mapped, (
+                SELECT format('There is %s here, which goes on delivering as it is.', rswebhook.import_quote(d.name))
+                FROM rswebhook.destination d WHERE d.name = chosen AND d.enabled));
+        END IF;
         RETURN NEXT;
     END LOOP;
     IF NOT FOUND THEN
         RAISE invalid_parameter_value USING MESSAGE = 'config has no destination',
-            HINT = 'Give a Config such as {"webhookUrl": "https://..."}, a destination as RudderStack''s API shows it, or the export of a workspace.';
+            HINT = array_to_string(rswebhook.import_left(config) || ARRAY[''],  ' ') || 'Give a Config such as {"webhookUrl": "https://..."}, a destination as RudderStack''s API shows it, or the export of a workspace.';
     END IF;
     FOR name, not_mapped IN
-        SELECT NULL, format('There are more pages of %s: import all of them, best in one array.', p.listed)
-        FROM (SELECT k.listed, bool_and(coalesce(p.value #>> '{paging,next}', '') <> '') AS goes_on
-              FROM jsonb_path_query(config, 'lax $[*]') AS p (value)
-              CROSS JOIN unnest('{destinations,sources,connections}'::text[]) AS k (listed)
-              WHERE p.value ? k.listed GROUP BY k.listed) p
-        WHERE p.goes_on
+        -- one of them, or a part of all, says nothing of the others
+        (SELECT d.name, 'It was imported before and is not in this export, and goes on delivering here: disable or delete it if it is gone.'
+        FROM rswebhook.imported i JOIN rswebhook.destination d ON d.id = i.destination_id
+        WHERE called IS NULL AND listed AND 'destinations' <> ALL (beyond) AND d.enabled AND d.name <> ALL (used) AND i.rudderstack_id <> ALL (known)
+         ORDER BY d.name)
+        UNION ALL
+        SELECT NULL, t.told FROM unnest(rswebhook.import_left(config) ||
+            ARRAY(SELECT format('There are more pages of %s: import all of them, best in one array.', b.listed) FROM unnest(beyond) AS b (listed))) AS t (told)
     LOOP
         id := NULL;
         RETURN NEXT;
@@ -3248,6 +3830,9 @@ AS $$
 DECLARE
     lasts boolean := kind NOT LIKE 'event %' AND kind NOT IN ('destination recovered', 'destination disabled');
     now timestamptz := clock_timestamp();
+    alert_interval interval := current_setting('rswebhook.alert_interval')::interval;
+    earliest_at timestamptz := rswebhook.clock_before(alert_interval);
+    latest_at timestamptz := rswebhook.clock_latest(alert_interval);
     latest bigint;
 BEGIN
     IF lasts AND EXISTS (SELECT FROM rswebhook.alert a
@@ -3256,8 +3841,8 @@ BEGIN
     END IF;
     -- one that somebody has locked is not waited for
     SELECT a.id INTO latest FROM rswebhook.alert a
-        WHERE a.kind = raise_alert.kind AND a.destination_id = raise_alert.destination_id AND a.first_at <= now
-          AND a.first_at > now - current_setting('rswebhook.alert_interval')::interval
+        WHERE a.kind = raise_alert.kind AND a.destination_id = raise_alert.destination_id
+          AND a.first_at BETWEEN earliest_at AND latest_at AND rswebhook.time_since(a.first_at) < alert_interval
         ORDER BY a.first_at DESC LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF latest IS NOT NULL THEN
         UPDATE rswebhook.alert a
@@ -3305,6 +3890,7 @@ CREATE FUNCTION rswebhook.look_for_alerts(missing integer) RETURNS SETOF text
 AS $$
 DECLARE
     longest interval := current_setting('rswebhook.alert_queue_age')::interval;
+    kept_from timestamptz := rswebhook.clock_before(current_setting('rswebhook.retention')::interval);
     a record;
     line text;
 BEGIN
@@ -3361,7 +3947,7 @@ BEGIN
     FOR a IN
         SELECT u.id FROM rswebhook.alert u
         WHERE u.told < u.count
-          AND (u.told = 0 OR u.first_at <= clock_timestamp() - current_setting('rswebhook.alert_interval')::interval)
+          AND (u.told = 0 OR rswebhook.time_since(u.first_at) >= current_setting('rswebhook.alert_interval')::interval)
         ORDER BY u.first_at LIMIT 100 FOR UPDATE SKIP LOCKED
     LOOP
         line := rswebhook.tell_alert(a.id);
@@ -3371,7 +3957,7 @@ BEGIN
 
     DELETE FROM rswebhook.alert r WHERE r.id = ANY (ARRAY(
         SELECT o.id FROM rswebhook.alert o
-        WHERE o.first_at < clock_timestamp() - current_setting('rswebhook.retention')::interval
+        WHERE o.first_at < kept_from
           AND NOT o.open AND o.told >= o.count
         ORDER BY o.first_at LIMIT 10000 FOR UPDATE SKIP LOCKED));
 END
@@ -3557,6 +4143,8 @@ BEGIN
         'rswebhook.count_owed(integer)',
         'rswebhook.tallies()',
         'rswebhook.tally_show(bigint[], timestamptz)',
+        'rswebhook.latency(text, boolean)',
+        '@extschema@.rswebhook_prometheus()',
         'rswebhook.worker_pid()',
         'rswebhook.workers()',
         'rswebhook.is_home()',
@@ -3565,7 +4153,7 @@ BEGIN
         'rswebhook.oldest_event()',
         'rswebhook.time_since(timestamptz)']::regprocedure[]);
     EXECUTE format('GRANT USAGE ON SCHEMA rswebhook TO %s', role);
-    EXECUTE format('GRANT SELECT ON rswebhook.status, rswebhook.alert TO %s', role);
+    EXECUTE format('GRANT SELECT ON rswebhook.status, rswebhook.metrics, rswebhook.alert TO %s', role);
 END
 $$;
 
@@ -3591,6 +4179,7 @@ BEGIN
         '@extschema@.rswebhook_explain(bigint)',
         'rswebhook.act_step(text, text, timestamptz, timestamptz, text, text, text, text, integer, timestamptz, timestamptz, bigint)',
         'rswebhook.send_test(text)',
+        'rswebhook.nap(double precision)',
         'rswebhook.find(text, text, text, timestamptz, timestamptz, integer)',
         'rswebhook.balance(timestamptz, timestamptz)',
         'rswebhook.given_up()',
@@ -3601,6 +4190,7 @@ BEGIN
         'rswebhook.was_delivered(bigint, integer)',
         'rswebhook.last_error(bigint, integer)',
         'rswebhook.payload(bigint)',
+        'rswebhook.refused_prefix()',
         'rswebhook.refused_for(text)',
         'rswebhook.is_not_permitted(text, text)',
         'rswebhook.is_not_enriched(text, text)',

@@ -214,6 +214,12 @@ SELECT count(rswebhook_send(event, 'crm')) FROM big;
 SELECT owed.event = big.event AS same FROM owed, big;
 DROP TABLE big;
 
+-- an event has a nonce for the id of its own that it needs, and else none
+SELECT forget();
+SELECT count(rswebhook_send(e, 'crm')) FROM unnest(ARRAY['{"messageId": "m1"}', '{"messageId": "no id"}',
+    '{"messageId": "rsw_1"}', '{"messageId": 1}', '{}']::jsonb[]) e;
+SELECT event, nonce IS NULL AS none FROM rswebhook.event ORDER BY id;
+
 -- what needs no privilege of the table must not depend on names around it, either
 BEGIN;
 SET LOCAL search_path = pg_temp;

@@ -233,6 +233,8 @@ SELECT rswebhook_replay_all('shop', outcome => 'refused', dry_run => true) AS sh
 SELECT error, rswebhook.is_not_permitted('refused', error) AS refused, rswebhook.is_not_permitted('aborted', error) AS aborted FROM (VALUES
     ('trigger "a": permission denied for destination "b": none'),
     ('trigger "a "": x" for "b "": y": permission not known for destination "b"": y": none'),
+    ('trigger "a" (not enriched): permission denied for destination "b": none'),
+    ('trigger "a" for "b" (not enriched): permission denied for destination "b": none'),
     ('trigger "a": permission denied for table x'),
     ('trigger "a": column "x": permission denied for destination "b"'),
     (NULL)) AS e (error);

@@ -38,9 +38,9 @@ my $grants = q{
 is(query($node, sprintf($grants, q{string_agg(DISTINCT grantee::regrole::text, ' ')}), 'hosted'),
     'pg_monitor', 'only monitoring has anything');
 is(query($node, sprintf($grants, q{string_agg(DISTINCT concat_ws(' ', name, privilege_type, is_grantable), E'\n' ORDER BY concat_ws(' ', name, privilege_type, is_grantable))}), 'hosted'),
-    join("\n", map { s/$/ f/r } 'function rswebhook.count_owed(integer) EXECUTE', 'function rswebhook.filter_errors() EXECUTE', 'function rswebhook.is_home() EXECUTE', 'function rswebhook.oldest_event() EXECUTE', 'function rswebhook.tallies() EXECUTE', 'function rswebhook.tally_show(bigint[],timestamp with time zone) EXECUTE', 'function rswebhook.time_since(timestamp with time zone) EXECUTE',
+    join("\n", map { s/$/ f/r } 'function "our Hooks".rswebhook_prometheus() EXECUTE', 'function rswebhook.count_owed(integer) EXECUTE', 'function rswebhook.filter_errors() EXECUTE', 'function rswebhook.is_home() EXECUTE', 'function rswebhook.latency(text,boolean) EXECUTE', 'function rswebhook.oldest_event() EXECUTE', 'function rswebhook.tallies() EXECUTE', 'function rswebhook.tally_show(bigint[],timestamp with time zone) EXECUTE', 'function rswebhook.time_since(timestamp with time zone) EXECUTE',
         'function rswebhook.unusable() EXECUTE', 'function rswebhook.worker_pid() EXECUTE', 'function rswebhook.worker_stats() EXECUTE',
-        'function rswebhook.workers() EXECUTE', 'relation rswebhook.alert SELECT', 'relation rswebhook.status SELECT', 'schema rswebhook USAGE'),
+        'function rswebhook.workers() EXECUTE', 'relation rswebhook.alert SELECT', 'relation rswebhook.metrics SELECT', 'relation rswebhook.status SELECT', 'schema rswebhook USAGE'),
     'and no more than it needs');
 cmp_ok(query($node, sprintf($grants =~ s/<> owner/= owner/r, 'count(DISTINCT name)'), 'hosted'), '>', 60, 'of all there is');
 

@@ -44,10 +44,10 @@ is(query($node, q{SELECT string_agg(concat_ws(' ', name, outcome, status, v.erro
 
 my %body = map { $_->{target} =~ m{/as/(\w+)} ? ($1 => JSON::PP->new->decode($_->{body})) : () } $receiver->requests;
 is_deeply($body{slack}, {
-        text => 'Order Placed',
+        text => 'An order was placed',
         blocks => [
-            { type => 'header', text => { type => 'plain_text', text => 'Order Placed' } },
-            { type => 'section', fields => [ { type => 'mrkdwn', text => 'Boots' }, { type => 'mrkdwn', text => 'Laces' } ] } ] }, "Slack's body");
+            { type => 'header', text => { type => 'plain_text', text => $order{properties}{title} } },
+            { type => 'section', fields => [ { type => 'plain_text', text => 'Boots' }, { type => 'plain_text', text => 'Laces' } ] } ] }, "Slack's body");
 is_deeply($body{discord}{embeds}[0]{fields}, [ { name => 'Boots', value => '60.50 EUR' }, { name => 'Laces', value => '2 EUR' } ], "Discord's fields");
 is($body{discord}{embeds}[0]{title}, $order{properties}{title}, 'and its title, of any script');
 is($body{teams}{attachments}[0]{content}{'$schema'}, 'http://adaptivecards.io/schemas/adaptive-card.json', "Teams' card");
@@ -55,20 +55,36 @@ is($body{pagerduty}{payload}{severity}, 'error', "PagerDuty's severity, where th
 
 # They take an order whatever is in it, and prices that are numbers
 my @items = ({ name => 'Boots', price => 60.5 }, { name => 'Laces', price => 2 });
-my %of = (
-    none => {}, empty => { items => [] }, null => { items => undef }, one => { items => [ $items[0] ] }, two => { items => \@items },
-    bare => { items => [ {}, { name => 'Laces' } ] });
+my %values = (
+    null => undef, blank => " \n\t", empty => '', number => 5.25, true => JSON::PP::true, long => "\x{e9}" x 2000, longest => 'x' x 200_000,
+    markup => '<!channel> & <b>@everyone</b> &amp;', quoted => qq("\\ \x{1f600}), list => ['a'], object => { a => 1 }, path => '$.a', lines => "a\nb");
+my %properties = (
+    none => {}, no_list => { items => undef }, one => { items => [ $items[0] ] }, two => { title => 'Order', items => \@items },
+    bare => { items => [ {}, { name => 'Laces' } ] }, text => { items => 'x' }, odd => { items => [ undef, 'x', 5, [], [ ['y'] ], {} ] },
+    (map { ("list of $_" => { title => 'Order', items => [ map { { name => "Item $_", price => $_ } } 1 .. $_ ] }) } 0, 10, 11, 100),
+    'long list' => { title => 'x' x 150, items => [ map { { name => "\x{1f600}" x 300, price => '9' x 400 } } 1 .. 100 ] },
+    'longest texts' => { title => "\x{1f600}" x 130, items => [ map { { name => "\x{1f600}" x 199, price => '9' x 49 } } 1 .. 100 ] },
+    map { my $value = $values{$_}; ("title $_" => { title => $value, items => [ { name => 'Boots' } ] },
+            "item $_" => { items => [ { name => 'Boots', price => 1 }, { name => $value, price => $value } ] },
+            "items $_" => { items => $value }, "checked $_" => { check => $value, summary => $value, host => $value, severity => $value }) } keys %values);
 
-foreach my $what (sort keys %of)
+foreach my $what (sort keys %properties)
 {
-    my %event = (%order, messageId => $what, properties => { title => 'Order', %{ $of{$what} } });
+    my ($kind) = $what =~ /(\w+)$/;
+    my %event = (%order, messageId => $what, properties => $properties{$what}, timestamp => exists $values{$kind} ? $values{$kind} : '2026-02-30T25:00:00Z');
 
-    query($node, sprintf 'SELECT rswebhook_send(%s)', RswebhookTest::quote_literal(JSON::PP->new->ascii->encode(\%event)));
+    query($node, sprintf 'SELECT rswebhook_send(%1$s), rswebhook_send(jsonb_set(%1$s, %2$s, %3$s))',
+        RswebhookTest::quote_literal(JSON::PP->new->ascii->encode(\%event)), q('{event}'), q('"Check Failed"'));
 }
-ok(wait_until_sent($node), 'orders of all sizes are sent');
-is(query($node, q{SELECT string_agg(DISTINCT concat_ws(' ', d.name, e.event::jsonb ->> 'messageId', v.status, v.response_body), ', ')
+# and one that has nothing, sent by name
+query($node, q{SELECT rswebhook_send(event, name) FROM rswebhook.destination, unnest(ARRAY['{}', '{"properties": null}', '{"properties": [[]], "timestamp": 5}']::jsonb[]) AS event});
+ok(wait_until_sent($node), 'orders of all kinds are sent');
+is(query($node, q{SELECT string_agg(DISTINCT concat_ws(' ', d.name, e.event::jsonb ->> 'messageId', v.status, v.response_body, v.error), E'\n')
         FROM rswebhook.delivery AS v JOIN rswebhook.event AS e ON e.id = event_id JOIN rswebhook.destination AS d ON d.id = destination_id
-        WHERE outcome <> 'delivered' AND NOT (d.name <> 'slack' AND e.event::jsonb ->> 'messageId' = 'bare')}), '', 'and each is taken');
+        WHERE outcome <> 'delivered'}), '', 'and each is taken');
+is(query($node, q{SELECT count(*) FROM rswebhook.delivery}), 4 + 4 * keys(%properties) + 12, 'by all of them');
+my %fields = map { my $sent = JSON::PP->new->decode($_->{body}); scalar(@{ $sent->{blocks}[1]{fields} }) => 1 } grep { $_->{target} =~ m{/as/slack} } $receiver->requests;
+is(join(' ', sort { $a <=> $b } keys %fields), '1 2 5 10', 'with as many as there are, up to ten');
 my ($two) = grep { $_->{target} =~ m{/as/teams} && $_->{body} =~ /60\.5/ && $_->{body} =~ /Laces/ && $_->{body} !~ /EUR/ } $receiver->requests;
 is_deeply(JSON::PP->new->decode($two->{body})->{attachments}[0]{content}{body}[1]{facts},
     [ { title => 'Boots', value => '60.5' }, { title => 'Laces', value => '2' } ], 'with nothing but what is in it');

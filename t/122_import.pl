@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/lib";
 
 use JSON::PP;
 use RswebhookTest;
+use Session;
 use Test::More;
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
@@ -113,6 +114,27 @@ send_event($node, { type => 'track', event => 'Paid', userId => 'u6' }, 'webhook
 ok(wait_until_sent($node), 'sent after a change');
 is(scalar($receiver->requests_to('/moved')), 1, 'it goes where it says now');
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/s3cret/, 'no secret is in the log');
+
+# Two at once, of one id under two names: the second one finds what the first one made
+my $first = Session->new($node);
+my $second = Session->new($node);
+my %twin = (id => 'twin', type => 'WEBHOOK', config => { webhookUrl => $receiver->url('/twin') });
+
+$first->query('BEGIN');
+$first->query('SELECT * FROM rswebhook_import(' . literal($json->encode({ %twin, name => 'one' })) . ')');
+$second->start('SELECT name, id IS NOT NULL, not_mapped FROM rswebhook_import(' . literal($json->encode({ %twin, name => 'two' })) . ')');
+ok(wait_for_query($node, q{SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'rswebhook.imported'::regclass}, '1'), 'it waits for the first one');
+$first->query('COMMIT');
+is($second->finish, 'one|t|It was imported before, as "one" here, and that is the one that was changed. To call it "two", rename it.',
+    'the second one is told');
+is(query($node, q{SELECT count(*) FROM rswebhook.imported WHERE rudderstack_id = 'twin'}), '1', 'and there is one of them');
+$first->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM rswebhook.imported');
+query($node, 'SELECT * FROM rswebhook_import(' . literal($json->encode({ %twin, id => 'twin 2', name => 'two' })) . ')');
+is($first->query('SELECT id IS NULL, not_mapped FROM rswebhook_import(' . literal($json->encode({ %twin, id => 'twin 2', name => 'three' })) . ')'),
+    't|Not imported. It was imported by another transaction meanwhile: import it again in a new one', 'also where it cannot see that');
+$first->query('ROLLBACK');
+is(query($node, q{SELECT count(*) FROM rswebhook.destination WHERE name IN ('one', 'two', 'three')}), '2', 'no event arrives twice');
+$_->close foreach $first, $second;
 
 $node->stop;
 done_testing();

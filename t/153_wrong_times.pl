@@ -109,13 +109,23 @@ is(query($node, "SELECT count(*) FROM rswebhook.queue WHERE event_id IN ($next[0
 
 # Rows that somebody has made of events whose ids no send gives, to a destination that nothing was sent to as well
 add_destination($node, 'never', $receiver->url('/never'));
-query($node, q{INSERT INTO rswebhook.queue (destination_id, event_slot, event_id, queued_at)
-    SELECT d.id, 0, n, now() FROM rswebhook.destination d, generate_series(-3, 0) n WHERE d.name IN ('plain', 'never')});
+my $of_no_event = q{INSERT INTO rswebhook.queue (destination_id, event_slot, event_id, queued_at)
+    SELECT d.id, 0, n, now() FROM rswebhook.destination d, unnest('{-9223372036854775808,-9223372036854775807,-3,0}'::bigint[]) n
+    WHERE d.name IN ('plain', 'never')};
+my $of_no_event_given_up = q{SELECT count(*) FROM rswebhook.delivery WHERE event_id <= 0 AND outcome = 'aborted'};
+query($node, $of_no_event);
 goes_by(650);
 send_event($node, { userId => 'd', appendPath => 'ok' }, 'plain');
 ok(wait_for_query($node, "SELECT count(*) FROM rswebhook.delivery WHERE event_id = $next[0]", '1'), 'in ten minutes it is found that one has gone');
 is(query($node, "SELECT count(*) FROM rswebhook.queue WHERE event_id = $next[1]"), '1', 'and the other has not');
-ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE event_id <= 0 AND outcome = 'aborted'}, '8'), 'rows of no event are given up');
+ok(wait_for_query($node, $of_no_event_given_up, '8'), 'rows of no event are given up');
+
+# Likewise where they are read by a statement, which looks at as many ids as it may
+query($node, 'ALTER TABLE rswebhook.queue DROP CONSTRAINT queue_pkey');
+query($node, $of_no_event);
+goes_by(650);
+send_event($node, { userId => 'd', appendPath => 'ok' }, 'plain');
+ok(wait_for_query($node, $of_no_event_given_up, '16'), 'also without the index');
 
 $node->stop;
 done_testing();

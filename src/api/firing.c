@@ -231,6 +231,7 @@ refuse(Firing *firing)
 	Datum		event = firing->prepared.event != (Datum) 0 ? firing->prepared.event : firing->event;
 	bool		unknown = firing->refusal.caught && firing->prepared.event != (Datum) 0 && !firing->prepared.permitted;
 
+	firing->refusal.not_enriched = firing->prepared.checked == NULL && gateway_is_wanted(firing->policy->enrich);
 	warn_refused(firing->policy->raises, firing->trigdata->tg_trigger, firing->destination, event,
 				 firing->prepared.ordering_key, firing->sending.now, unknown, &firing->refusal, &told);
 }

@@ -23,6 +23,7 @@ typedef struct FiringPolicy
 	bool		raises;
 	bool		may_fail;		/* types' own functions are called */
 	int			destination_column; /* its number; 0: none */
+	Enrichment	enrich;
 	Bitmapset  *columns;		/* numbers of all that are read */
 	SendTrust	trust;			/* what is known so far */
 } FiringPolicy;

@@ -72,7 +72,6 @@ typedef struct OutboxPlan
 	const char *destination;
 	int			last_column;
 	bool		keeps;
-	Enrichment	enrich;
 	Refusal		why_kept;		/* although it was told not to; no message: it was not */
 	FiringPolicy policy;
 } OutboxPlan;
@@ -187,7 +186,7 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 	plan->policy.owner = trigger_names_owner(rel, trigger->tgoid);
 	plan->policy.destination_column = plan->columns[OUTBOX_DESTINATION_COLUMN];
 	plan->keeps = strcmp(options[OUTBOX_KEEP].value, "true") == 0;
-	plan->enrich = options_enrichment(&options[OUTBOX_ENRICH]);
+	plan->policy.enrich = options_enrichment(&options[OUTBOX_ENRICH]);
 	plan->policy.raises = strcmp(options[OUTBOX_ON_ERROR].value, "raise") == 0;
 	return plan;
 }
@@ -325,7 +324,7 @@ prepare_row(void *arg)
 	const TupleTableSlot *row = firing->row;
 	int			after = plan->columns[OUTBOX_DELIVER_AFTER];
 	int			expires = plan->columns[OUTBOX_EXPIRES_AFTER];
-	SendOptions options = {.ordering_key = text_of(firing, OUTBOX_ORDERING_KEY), .enrich = plan->enrich};
+	SendOptions options = {.ordering_key = text_of(firing, OUTBOX_ORDERING_KEY), .enrich = plan->policy.enrich};
 	TimestampTz deliver_after;
 
 	options.destination = destination_of(firing);

@@ -22,6 +22,7 @@ typedef struct Refusal
 	bool		hidden;			/* from whoever is told: which destination */
 	bool		denied;			/* that it may be sent there */
 	bool		nameless;		/* there is no destination of that name, which not everybody hears */
+	bool		not_enriched;	/* the event that is kept lacks what it was to be sent with */
 } Refusal;
 
 /* For the rules: take note, and return false. */

@@ -35,6 +35,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "destination/map.h"
+#include "destination/sign.h"
 #include "shmem/share.h"
 #include "shmem/slots.h"
 #include "shmem/wake.h"
@@ -54,19 +55,22 @@ static uint64 home_seen;
  */
 
 static void
-insert_event(Sink *sink, int64 id, int16 ring_part, TimestampTz now,
-			 const char *ordering_key, Datum event, const char *traceparent, bool kept)
+insert_event(Sink *sink, int64 id, int16 ring_part, const Prepared *prepared, bool kept)
 {
+	const char *ordering_key = prepared->ordering_key;
+	const char *traceparent = trace_of(prepared->checked);
 	NewRow		row;
 
 	sink_row_clear(&row);
 	sink_row_set(&row, EVENT_ID, Int64GetDatum(id));
 	sink_row_set(&row, EVENT_SLOT, Int16GetDatum(ring_part));
-	sink_row_set(&row, EVENT_CREATED_AT, TimestampTzGetDatum(now));
-	sink_row_set(&row, EVENT_NONCE, Int64GetDatum((int64) pg_prng_uint64(&pg_global_prng_state)));
+	sink_row_set(&row, EVENT_CREATED_AT, TimestampTzGetDatum(prepared->times.now));
+	/* of the id that is sent with it, where it has none of its own */
+	if (sign_message_id(prepared->checked) == NULL)
+		sink_row_set(&row, EVENT_NONCE, Int64GetDatum((int64) pg_prng_uint64(&pg_global_prng_state)));
 	if (ordering_key != NULL)
 		sink_row_set(&row, EVENT_ORDERING_KEY, CStringGetTextDatum(ordering_key));
-	sink_row_set(&row, EVENT_EVENT, event);
+	sink_row_set(&row, EVENT_EVENT, prepared->event);
 	if (traceparent != NULL)
 		sink_row_set(&row, EVENT_TRACEPARENT, CStringGetTextDatum(traceparent));
 	sink_insert(sink, &row, kept);
@@ -448,8 +452,8 @@ store_add(Store *store, const Prepared *prepared)
 		takers = once_takers(prepared, id, &count, &first);
 	if (prepared->once && count == 0)
 		return first;
-	insert_event(&store->events, id, store->ring_part, prepared->times.now, prepared->ordering_key,
-				 prepared->event, trace_of(prepared->checked), store->many && VARSIZE(prepared->checked) <= MAX_KEPT);
+	insert_event(&store->events, id, store->ring_part, prepared,
+				 store->many && VARSIZE(prepared->checked) <= MAX_KEPT);
 	queue_for(store, id, prepared, takers, count);
 	return id;
 }

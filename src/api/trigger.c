@@ -84,7 +84,6 @@ typedef struct TriggerPlan
 	bool	   *watched;		/* of each column: a change of it counts */
 	RowJson    *rows;
 	int			last_column;	/* that is needed */
-	Enrichment	enrich;
 	FiringPolicy policy;
 } TriggerPlan;
 
@@ -240,7 +239,7 @@ make_plan(Relation rel, const Trigger *trigger, Refusal *refusal)
 	plan->form.shape = event_shape(options[OPTION_SHAPE].value);
 	plan->form.name = options[OPTION_NAME].given ? options[OPTION_NAME].value : second_argument(trigger);
 	/* only RudderStack's own events pass its gateway */
-	plan->enrich = event_has_user(&plan->form) ? options_enrichment(&options[OPTION_ENRICH]) : ENRICH_NO;
+	plan->policy.enrich = event_has_user(&plan->form) ? options_enrichment(&options[OPTION_ENRICH]) : ENRICH_NO;
 	plan->form.with_previous = strcmp(options[OPTION_PREVIOUS].value, "true") == 0;
 	name_table(rel, &plan->form);
 	return plan;
@@ -380,7 +379,7 @@ prepare_row(void *arg)
 		.destination = destination_of(firing),
 		.ordering_key = plan->ordering_key > 0 ? text_of(firing, plan->ordering_key) :
 		event_has_user(&plan->form) ? NULL : ids.user,
-		.enrich = plan->enrich
+		.enrich = plan->policy.enrich
 	};
 
 	base->destination = options.destination;

@@ -249,6 +249,7 @@ typedef struct Record
 	TimestampTz now;
 	const char *reason;
 	Finding		finding;
+	bool		not_enriched;
 	bool		alert;			/* somebody is to be told */
 } Record;
 
@@ -270,14 +271,20 @@ id_of(const Record *record)
 /* No destination has a longer name. */
 #define MAX_DESTINATION_NAME	63
 
-/* Where there is no id, the name is told as rswebhook.refused_for() reads it. */
+/*
+ * Where there is no id, the name is told as rswebhook.refused_for() reads it, and what is not to be
+ * sent as it is as rswebhook.is_not_enriched() does, whatever else was wrong.
+ */
 static char *
 text_of(const Record *record, int32 id)
 {
+	const char *state = record->not_enriched ? " (not enriched)" : "";
+
 	if (id != 0 || record->destination == NULL || strlen(record->destination) > MAX_DESTINATION_NAME)
-		return in_one_line(psprintf("trigger %s: %s", refusal_quoted(record->trigger), record->reason), MAX_REASON);
-	return in_one_line(psprintf("trigger %s for %s: %s", refusal_quoted(record->trigger),
-								refusal_quoted(record->destination), record->reason), MAX_REASON);
+		return in_one_line(psprintf("trigger %s%s: %s", refusal_quoted(record->trigger), state, record->reason),
+						   MAX_REASON);
+	return in_one_line(psprintf("trigger %s for %s%s: %s", refusal_quoted(record->trigger),
+								refusal_quoted(record->destination), state, record->reason), MAX_REASON);
 }
 
 static void
@@ -379,7 +386,8 @@ warn_refused(bool raises, const Trigger *trigger, const char *destination, Datum
 		.event = event,
 		.ordering_key = ordering_key,
 		.now = now,
-		.reason = reason_of(refusal, unknown, destination)
+		.reason = reason_of(refusal, unknown, destination),
+		.not_enriched = refusal->not_enriched && event != (Datum) 0
 	};
 
 	if (raises)

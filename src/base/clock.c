@@ -33,6 +33,9 @@
 /* A change that is smaller is none that anybody would notice. */
 #define JUMP_US		(5 * USECS_PER_SEC)
 
+/* So far from its era's offset is what was stored in it, by two of these at the most. */
+#define NEAR_US		(2 * JUMP_US)
+
 /* What it has shown for so long, it goes on to show when nobody looks. */
 #define LASTING_US	USECS_PER_DAY
 
@@ -49,6 +52,7 @@ typedef struct SharedEras
 
 static SharedEras *shared = NULL;
 static Eras known;				/* in the postmaster, what it began with */
+static int64 began_with = 0;	/* the offset of the present era, which this process follows */
 static uint32 known_changes = 0;
 static bool was_set = false;	/* since clock_look() was called */
 
@@ -119,24 +123,30 @@ join_first(Eras *all)
 	memmove(&all->eras[0], &all->eras[1], all->count * sizeof(Era));
 }
 
-/* So it shows itself now; returns by how much it has been set since the last look. */
+static void
+begin_era(Eras *all, int64 offset, Instant now)
+{
+	Era			fresh = {offset, all->looked_at, PG_INT64_MAX};
+
+	present(all)->until = now;
+	if (all->count == MAX_ERAS)
+		join_first(all);
+	all->eras[all->count++] = fresh;
+}
+
+/*
+ * So it shows itself now; returns by how much it has been set.  An era's offset stays what
+ * it began with, lest many small changes become a large one.
+ */
 static int64
 follow(Eras *all, int64 offset, Instant now)
 {
 	int64		jump = offset - present(all)->offset;
 
 	if (is_jump(jump))
-	{
-		Era			fresh = {offset, all->looked_at, PG_INT64_MAX};
-
-		present(all)->until = now;
-		if (all->count == MAX_ERAS)
-			join_first(all);
-		all->eras[all->count++] = fresh;
-	}
+		begin_era(all, offset, now);
 	else
 		jump = 0;
-	present(all)->offset = offset;
 	all->looked_at = now;
 	return jump;
 }
@@ -268,6 +278,16 @@ clock_startup(void)
 	on_shmem_exit(look_for_the_last_time, 0);
 }
 
+/* What is in shared memory; the caller holds the lock. */
+static void
+know_all(void)
+{
+	known = shared->known;
+	known_changes = pg_atomic_read_u32(&shared->changes);
+	began_with = present(&known)->offset;
+	was_set = true;
+}
+
 /* Others may have found that it was set; where there are none, nothing is known. */
 static void
 catch_up(void)
@@ -280,35 +300,47 @@ catch_up(void)
 			int64		offset = look_at_both(&now);
 
 			know_nothing(&known, offset, now);
+			began_with = offset;
 		}
 		return;
 	}
 	if (known_changes == pg_atomic_read_u32(&shared->changes))
 		return;
 	LWLockAcquire(&shared->lock, LW_SHARED);
-	known = shared->known;
-	known_changes = pg_atomic_read_u32(&shared->changes);
+	know_all();
 	LWLockRelease(&shared->lock);
-	was_set = true;
+}
+
+/* By how much it has been set since we looked, or else in small steps since the era began; 0: by next to nothing. */
+static int64
+jump_to(int64 offset)
+{
+	int64		jump = offset - present(&known)->offset;
+
+	if (!is_jump(jump))
+		jump = offset - began_with;
+	return is_jump(jump) ? jump : 0;
 }
 
 /* It does not show what it should, unless others knew that. */
 static void
 note_jump(int64 offset, Instant now)
 {
-	int64		jump = 0;
+	int64		jump;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	if (is_jump(offset - present(&shared->known)->offset))
+	if (known_changes != pg_atomic_read_u32(&shared->changes))
+		know_all();
+	jump = jump_to(offset);
+	if (jump != 0)
 	{
-		jump = follow(shared_eras(), offset, now);
+		begin_era(shared_eras(), offset, now);
+		shared->known.looked_at = now;
 		clock_file_write(&shared->known);
 		pg_atomic_fetch_add_u32(&shared->changes, 1);
+		know_all();
 	}
-	known = shared->known;
-	known_changes = pg_atomic_read_u32(&shared->changes);
 	LWLockRelease(&shared->lock);
-	was_set = true;
 	report(jump);
 }
 
@@ -320,12 +352,19 @@ clock_note(void)
 
 	catch_up();
 	offset = look_at_both(&now);
-	if (shared == NULL)
-		(void) follow(&known, offset, now);
-	else if (is_jump(offset - present(&known)->offset))
+	if (jump_to(offset) == 0)
+	{
+		if (shared != NULL && now > (Instant) pg_atomic_read_u64(&shared->looked_at) + LOOKED_US)
+			pg_atomic_write_u64(&shared->looked_at, now);
+	}
+	else if (shared != NULL)
 		note_jump(offset, now);
-	else if (now > (Instant) pg_atomic_read_u64(&shared->looked_at) + LOOKED_US)
-		pg_atomic_write_u64(&shared->looked_at, now);
+	else
+	{
+		begin_era(&known, offset, now);
+		began_with = offset;
+	}
+	known.looked_at = now;
 	present(&known)->offset = offset;
 }
 
@@ -361,6 +400,20 @@ clock_unix_seconds(TimestampTz wall)
 	return wall / USECS_PER_SEC - begun + unix_epoch;
 }
 
+/*
+ * May the clock have shown that in an era, and when?  By changes that nobody has noticed, what
+ * was stored near an end of it may seem to lie some seconds beyond that.
+ */
+static bool
+may_have_shown(const Era *era, TimestampTz wall, Instant now, Instant *when)
+{
+	Instant		then = add(wall, -era->offset);
+	Instant		until = Min(era->until, now);
+
+	*when = Max(Min(then, until), era->since);
+	return add(then, NEAR_US) >= era->since && add(then, -NEAR_US) <= until;
+}
+
 int64
 clock_age(TimestampTz wall, Instant now)
 {
@@ -370,12 +423,11 @@ clock_age(TimestampTz wall, Instant now)
 	catch_up();
 	for (int i = 0; i < known.count; i++)
 	{
-		const Era  *era = &known.eras[i];
-		Instant		then = add(wall, -era->offset);
+		Instant		when;
 
-		if (then < era->since || then > Min(era->until, now))
+		if (!may_have_shown(&known.eras[i], wall, now, &when))
 			continue;
-		age = Min(age, now - Max(then, -INSTANT_NEVER));
+		age = Min(age, now - Max(when, -INSTANT_NEVER));
 		shown = true;
 	}
 	return shown ? age : 0;		/* it has never shown that, so it will not be long */
@@ -433,13 +485,13 @@ clock_order(TimestampTz wall, TimestampTz bound)
 	{
 		const Era  *era = &known.eras[i];
 		Instant		until = Min(era->until, now);
-		Instant		then = add(wall, -era->offset);
+		Instant		when;
 		Instant		bound_at = add(bound, -era->offset);
 
-		if (then >= era->since && then <= until)
+		if (may_have_shown(era, wall, now, &when))
 		{
-			earliest = Min(earliest, then);
-			latest = Max(latest, then);
+			earliest = Min(earliest, when);
+			latest = Max(latest, when);
 		}
 		if (bound_at <= until)
 			first = Min(first, Max(bound_at, era->since));

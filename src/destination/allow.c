@@ -64,13 +64,27 @@ event_headers_allowed(const Transformed *transformed, const Destination *destina
 	return true;
 }
 
+/* That URL was looked at when the row was read. */
+static bool
+is_own_url(const JsonbValue *endpoint, const Destination *destination)
+{
+	int			len = endpoint->val.string.len;
+
+	return destination->origin != NULL && strlen(destination->origin) == (size_t) len &&
+		memcmp(endpoint->val.string.val, destination->origin, len) == 0;
+}
+
 /* Its host becomes ASCII. */
 static bool
 event_url_allowed(Transformed *transformed, const Destination *destination, char **why)
 {
 	JsonbValue *endpoint = &transformed->endpoint;
-	const char *problem = url_endpoint_problem(endpoint);
+	const char *problem;
 
+	transformed->endpoint_settled = true;
+	if (is_own_url(endpoint, destination))
+		return true;			/* nearly always */
+	problem = url_endpoint_problem(endpoint);
 	if (problem == NULL)
 		problem = url_origin_problem(endpoint->val.string.val, endpoint->val.string.len,
 									 destination->origin, destination->allowed_hosts,

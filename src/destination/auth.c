@@ -19,6 +19,7 @@
 #include "destination/problem.h"
 #include "destination/secret.h"
 #include "destination/values.h"
+#include "http/ascii.h"
 #include "transform/dynamic.h"
 #include "transform/header.h"
 #include "transform/json.h"
@@ -233,15 +234,16 @@ auth_header_value(const DestinationAuth *auth, const char *secret)
 	return NULL;
 }
 
-/* Of a letter of either case. */
-#define LETTER(c)	(UINT32_C(1) << ((c) & 31))
-
+/* Does the text begin with the word, whatever its case? */
 static bool
 has_at(const char *text, int len, const char *word)
 {
-	int			word_len = strlen(word);
-
-	return word_len <= len && pg_strncasecmp(text, word, word_len) == 0;
+	for (int i = 0; word[i] != '\0'; i++)
+	{
+		if (i == len || ascii_lower(text[i]) != word[i])
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -252,24 +254,26 @@ has_at(const char *text, int len, const char *word)
 bool
 auth_is_header(const DestinationAuth *auth, const char *name, int len)
 {
-	static const char *const words[] = {
-		"auth", "cookie", "credential", "hmac", "jwt", "key", "pass", "secret", "session",
-		"sig", "token"
+	/* by their first letter, of either case */
+	static const char *const words[32][4] = {
+		['a' & 31] = {"auth"},
+		['c' & 31] = {"cookie", "credential"},
+		['h' & 31] = {"hmac"},
+		['j' & 31] = {"jwt"},
+		['k' & 31] = {"key"},
+		['p' & 31] = {"pass"},
+		['s' & 31] = {"secret", "session", "sig"},
+		['t' & 31] = {"token"}
 	};
-	uint32		initials = 0;	/* of the words */
 
 	if (auth->header != NULL &&
 		header_names_equal(name, len, auth->header, strlen(auth->header)))
 		return true;
-	for (int i = 0; i < lengthof(words); i++)
-		initials |= LETTER(words[i][0]);
 	for (int at = 0; at < len; at++)
 	{
-		if ((LETTER(name[at]) & initials) == 0)
-			continue;
-		for (int i = 0; i < lengthof(words); i++)
+		for (const char *const *word = words[name[at] & 31]; *word != NULL; word++)
 		{
-			if ((name[at] | 0x20) == words[i][0] && has_at(name + at, len - at, words[i]))
+			if (has_at(name + at, len - at, *word))
 				return true;
 		}
 	}

@@ -36,6 +36,7 @@ typedef struct Known
 static bool (*is_mine) (int32 id);
 static MemoryContext context;
 static HTAB *known;				/* by id */
+static Known *last_found;		/* asked for again and again; NULL: none was */
 static uint32 look = 0;
 static ChangeReader reader;
 static bool all_read = false;	/* once, at least */
@@ -76,6 +77,7 @@ forget(Known *entry)
 
 	pfree(unconstify(Destination *, entry->destination));
 	hash_search(known, &id, HASH_REMOVE, NULL);
+	last_found = NULL;
 	note_changed(id);
 }
 
@@ -213,9 +215,9 @@ destination_settled(void)
 const Destination *
 destination_find(int32 id)
 {
-	Known	   *entry = hash_search(known, &id, HASH_FIND, NULL);
-
-	return entry != NULL ? entry->destination : NULL;
+	if (last_found == NULL || last_found->id != id)
+		last_found = hash_search(known, &id, HASH_FIND, NULL);
+	return last_found != NULL ? last_found->destination : NULL;
 }
 
 void

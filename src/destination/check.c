@@ -160,6 +160,23 @@ check_template_url(const DestinationFields *fields, const Template *found, Field
 					"Use a default such as \"https://example.com/hooks\", or none.");
 }
 
+/*
+ * Has what is in the place of a URL neither a user, of whom the rest may be missing, nor a query, and
+ * is it no JSON?  A colon, but for the scheme's, is that of a port.
+ */
+static bool
+is_plain_url(const char *url)
+{
+	const char *scheme = strstr(url, "://");
+	const char *host = scheme != NULL ? scheme + strlen("://") : url;
+	const char *colon = strchr(host, ':');
+
+	if (strpbrk(url, "@?#%\"") != NULL)
+		return false;
+	return colon == NULL || colon[1 + strspn(colon + 1, "0123456789")] == '\0' ||
+		colon[1 + strspn(colon + 1, "0123456789")] == '/';
+}
+
 static bool
 check_url(DestinationFields *fields, FieldProblem *problem)
 {
@@ -167,7 +184,6 @@ check_url(DestinationFields *fields, FieldProblem *problem)
 	const char *settled = url;
 	const char *why;
 	Template	found;
-	bool		plain = strpbrk(url, "@?#") == NULL;
 
 	if (dynamic_template(url, strlen(url), &found))
 		return check_template_url(fields, &found, problem);
@@ -175,7 +191,7 @@ check_url(DestinationFields *fields, FieldProblem *problem)
 	replace_hosts(&fields->url, settled, fields);
 	if (why == NULL)
 		return true;
-	return problem_set(problem, "url", plain ? url : NULL,
+	return problem_set(problem, "url", is_plain_url(url) ? url : NULL,
 					   problem_sentence(why),
 					   "Use a URL such as \"https://example.com/hooks\".");
 }

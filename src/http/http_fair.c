@@ -13,9 +13,6 @@
 #include "http/http_watch.h"
 #include "http/poller.h"
 
-/* Calls that work less are nothing unusual. */
-#define LONG_US			(20 * 1000)
-
 /* Nobody waits for longer after one call. */
 #define MOST_US			(500 * 1000)
 
@@ -41,12 +38,12 @@ http_fair_called(Pool *pool)
 	int64_t		worked_us = 0;
 
 	/* it takes longer on a busy machine without working more, and to ask takes a system call */
-	if (now_us - began_us >= LONG_US)
+	if (now_us - began_us >= HTTP_FAIR_LONG_US)
 	{
 		worked_us = http_watch_processor_us() - worked_until_us;
 		worked_until_us += worked_us;
 	}
-	if (worked_us >= LONG_US)
+	if (worked_us >= HTTP_FAIR_LONG_US)
 	{
 		until_us = now_us + (worked_us < MOST_US ? worked_us : MOST_US);
 		if (pool != NULL)

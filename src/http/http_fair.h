@@ -18,6 +18,9 @@
 
 #include "http/transfer.h"
 
+/* Calls that work less are nothing unusual. */
+#define HTTP_FAIR_LONG_US	(20 * 1000)
+
 /*
  * Calls follow, one after the other; and one was made, on a connection of this pool (NULL:
  * not known).  Both return what poller_clock() says.

@@ -56,8 +56,11 @@ http_message_encodings(void)
 static bool
 is_header(const char *line, const char *name)
 {
-	size_t		len = strlen(name);
+	size_t		len;
 
+	if (ascii_lower(line[0]) != ascii_lower(name[0]))
+		return false;
+	len = strlen(name);
 	return ascii_begin_same(line, name, len) && (line[len] == ':' || line[len] == ';');
 }
 

@@ -10,6 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "http/http_fair.h"
 #include "http/http_multi.h"
 #include "http/http_watch.h"
 #include "http/poller.h"
@@ -26,7 +27,6 @@
 
 /* What is done in one round, so that the caller's other work gets its own. */
 #define MAX_TIMER_TURNS		10
-#define LONG_US				(20 * 1000)
 
 static CURLM *multi = NULL;
 
@@ -136,7 +136,7 @@ http_multi_event(int fd, int events)
 void
 http_multi_timer(void)
 {
-	int64_t		until_us = poller_clock() + LONG_US;
+	int64_t		until_us = poller_clock() + HTTP_FAIR_LONG_US;
 
 	for (int i = 0; i < MAX_TIMER_TURNS && !http_multi_is_broken() &&
 		 curl_deadline_us >= 0 && curl_deadline_us <= poller_clock(); i++)

@@ -248,6 +248,8 @@ reserve_strdup(const char *string)
 void
 reserve_free(void *memory)
 {
+	if (memory == NULL)
+		return;					/* most of what libcurl gives back is that */
 	if (is_of_reserve(memory))
 		give_back(block_of(memory));
 	else

@@ -269,8 +269,8 @@ reading_next(Lane *lane, bool idly, Instant now, ReadRequest *request)
 			 !(lane->fed_hungry && wants_more(lane)))
 	{
 		request->kind = READ_HUNGRY;
-		request->after_id = pairingheap_container(KeyQueue, in_hungry,
-												  pairingheap_first(&lane->hungry))->spilled_from - 1;
+		request->after_id = id_before(pairingheap_container(KeyQueue, in_hungry,
+														   pairingheap_first(&lane->hungry))->spilled_from);
 		request->upto_id = lane->cursor;
 		lane->fed_hungry = true;
 		lane->fed_retries = false;

@@ -87,6 +87,34 @@ start_missing(void)
 	return count;
 }
 
+int
+start_forsaken(Oid *databases, int most)
+{
+	int			count = 0;
+
+	LWLockAcquire(&shmem_control->lock, LW_SHARED);
+	for (int first = 0; first < slots_count() && count < most; first += rswebhook_workers)
+	{
+		bool		forsaken = false;
+
+		for (int i = first; i < first + rswebhook_workers; i++)
+		{
+			WorkerSlot *slot = &shmem_control->slots[i];
+
+			if (!OidIsValid(slot->database) || slot->worker != NULL || slot->holds > 0)
+			{
+				forsaken = false;
+				break;
+			}
+			forsaken |= slot->wanted;
+		}
+		if (forsaken)
+			databases[count++] = shmem_control->slots[first].database;
+	}
+	LWLockRelease(&shmem_control->lock);
+	return count;
+}
+
 /*
  * Does one of a database's workers leave?  The others may have been told to for
  * the same reason, which has to be over before any begins anew.

@@ -56,6 +56,9 @@ extern void start_set_denied(int processes_wanted);
 /* Workers that are wanted and neither there nor being started, of databases that have slots. */
 extern int	start_missing(void);
 
+/* Databases that should have workers and have none at all; as many as there is room for. */
+extern int	start_forsaken(Oid *databases, int most);
+
 /* Workers that have not said yet whether their database has the extension. */
 extern int	start_looking(void);
 

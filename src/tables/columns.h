@@ -18,21 +18,21 @@
 /* Its number (from 0), name, type, the type in SQL, and may it be null? */
 #define EVENT_COLUMN_LIST(COLUMN) \
 	COLUMN(EVENT_ID, "id", INT8OID, "int8", false) \
-	COLUMN(EVENT_SLOT, "slot", INT2OID, "int2", false) \
 	COLUMN(EVENT_CREATED_AT, "created_at", TIMESTAMPTZOID, "timestamptz", false) \
-	COLUMN(EVENT_NONCE, "nonce", INT8OID, "int8", false) \
+	COLUMN(EVENT_NONCE, "nonce", INT8OID, "int8", true) \
+	COLUMN(EVENT_SLOT, "slot", INT2OID, "int2", false) \
 	COLUMN(EVENT_ORDERING_KEY, "ordering_key", TEXTOID, "text", true) \
 	COLUMN(EVENT_EVENT, "event", JSONBOID, "jsonb", false) \
 	COLUMN(EVENT_TRACEPARENT, "traceparent", TEXTOID, "text", true)
 
 #define QUEUE_COLUMN_LIST(COLUMN) \
 	COLUMN(QUEUE_DESTINATION_ID, "destination_id", INT4OID, "int4", false) \
-	COLUMN(QUEUE_EVENT_SLOT, "event_slot", INT2OID, "int2", false) \
-	COLUMN(QUEUE_RUN, "run", INT2OID, "int2", false) \
 	COLUMN(QUEUE_ATTEMPTS, "attempts", INT4OID, "int4", false) \
 	COLUMN(QUEUE_EVENT_ID, "event_id", INT8OID, "int8", false) \
 	COLUMN(QUEUE_QUEUED_AT, "queued_at", TIMESTAMPTZOID, "timestamptz", false) \
 	COLUMN(QUEUE_ORDERING_KEY, "ordering_key", INT8OID, "int8", true) \
+	COLUMN(QUEUE_EVENT_SLOT, "event_slot", INT2OID, "int2", false) \
+	COLUMN(QUEUE_RUN, "run", INT2OID, "int2", false) \
 	COLUMN(QUEUE_DELIVER_AFTER, "deliver_after", TIMESTAMPTZOID, "timestamptz", true) \
 	COLUMN(QUEUE_EXPIRES_AT, "expires_at", TIMESTAMPTZOID, "timestamptz", true) \
 	COLUMN(QUEUE_FIRST_ATTEMPT_AT, "first_attempt_at", TIMESTAMPTZOID, "timestamptz", true) \

@@ -107,9 +107,15 @@ find_claimed(QueueReader *reader, const QueueRow *row)
 typedef struct EventReader
 {
 	Relation	rel;			/* NULL: not open */
+	TableScanDesc places;		/* knows where the table ends; NULL: not open */
+	ItemPointerData last;		/* where the last one was found */
+	int			strayed;		/* of late, others were not behind that */
 	TupleTableSlot *slot;
 	KeyLookup	by_key;
 } EventReader;
+
+/* So often a row is looked for in vain behind the last one. */
+#define MAX_STRAYED		4
 
 static bool
 event_reader_open(EventReader *reader, Relation parent, int16 ring_part)
@@ -127,6 +133,9 @@ event_reader_open(EventReader *reader, Relation parent, int16 ring_part)
 		return false;
 	}
 	reader->rel = rel;
+	reader->places = NULL;
+	ItemPointerSetInvalid(&reader->last);
+	reader->strayed = 0;
 	reader->slot = table_slot_create(rel, NULL);
 	return true;
 }
@@ -135,8 +144,62 @@ static void
 event_reader_close(EventReader *reader)
 {
 	ExecDropSingleTupleTableSlot(reader->slot);
+	if (reader->places != NULL)
+		table_endscan(reader->places);
 	key_lookup_close(&reader->by_key);
 	table_close(reader->rel, NoLock);
+}
+
+/*
+ * Events lie in the order in which they were sent, and are read in that order as a
+ * rule: what comes next is behind what came last.  A visible row with the key is
+ * the one that the index has.
+ */
+static bool
+is_at(EventReader *reader, ItemPointerData tid, const QueueRow *row)
+{
+	bool		null;
+
+	return table_tuple_tid_valid(reader->places, &tid) &&
+		table_tuple_fetch_row_version(reader->rel, &tid, GetActiveSnapshot(), reader->slot) &&
+		DatumGetInt64(slot_getattr(reader->slot, EVENT_ID + 1, &null)) == row->event_id &&
+		DatumGetInt16(slot_getattr(reader->slot, EVENT_SLOT + 1, &null)) == row->event_slot;
+}
+
+static bool
+is_next(EventReader *reader, const QueueRow *row)
+{
+	ItemPointerData tid = reader->last;
+
+	if (!ItemPointerIsValid(&tid) || reader->strayed >= MAX_STRAYED)
+		return false;
+	if (reader->places == NULL)
+		reader->places = table_beginscan_tid(reader->rel, GetActiveSnapshot());
+	ItemPointerSetOffsetNumber(&tid, OffsetNumberNext(ItemPointerGetOffsetNumber(&tid)));
+	if (is_at(reader, tid, row))
+		return true;
+	ItemPointerSet(&tid, ItemPointerGetBlockNumber(&tid) + 1, FirstOffsetNumber);
+	return is_at(reader, tid, row);
+}
+
+static bool
+find_event(EventReader *reader, const QueueRow *row)
+{
+	bool		found = is_next(reader, row);
+
+	if (found)
+		reader->strayed = 0;
+	else
+	{
+		if (ItemPointerIsValid(&reader->last))
+			reader->strayed++;
+		found = key_lookup_find(&reader->by_key, GetActiveSnapshot(),
+								Int64GetDatum(row->event_id),
+								Int16GetDatum(row->event_slot), reader->slot);
+	}
+	if (found)
+		reader->last = reader->slot->tts_tid;
+	return found;
 }
 
 static void
@@ -147,16 +210,15 @@ read_event(EventReader *reader, const QueueRow *row,
 	bool		null;
 	Datum		event;
 
-	stored->missing = !key_lookup_find(&reader->by_key, GetActiveSnapshot(),
-									   Int64GetDatum(row->event_id),
-									   Int16GetDatum(row->event_slot), slot);
+	stored->missing = !find_event(reader, row);
 	if (stored->missing)
 		return;
 	event = slot_getattr(slot, EVENT_EVENT + 1, &null);
 	looking_at(row, toast_raw_datum_size(event));
 	stored->event = DatumGetJsonbPCopy(event);
 	stored->created_at = DatumGetTimestampTz(slot_getattr(slot, EVENT_CREATED_AT + 1, &null));
-	stored->nonce = DatumGetInt64(slot_getattr(slot, EVENT_NONCE + 1, &null));
+	event = slot_getattr(slot, EVENT_NONCE + 1, &null);
+	stored->nonce = null ? 0 : DatumGetInt64(event);
 	event = slot_getattr(slot, EVENT_TRACEPARENT + 1, &null);
 	if (!null)
 		stored->traceparent = TextDatumGetCString(event);

@@ -103,7 +103,7 @@ walk(IndexScanDesc scan, TupleTableSlot *slot, ReadRequest *request, QueueRow *r
 		int64		id = DatumGetInt64(key_column(scan, 2));
 
 		CHECK_FOR_INTERRUPTS();
-		if (++looked >= ENTRIES_A_LOOK && id != last)
+		if (++looked >= ENTRIES_A_LOOK && id != last && last != PG_INT64_MIN)
 		{
 			looked = 0;
 			if (clock_now() >= end)
@@ -131,7 +131,10 @@ piece_read(ReadRequest *request, QueueRow *rows, int *count)
 		return false;
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
 				Int32GetDatum(request->destination_id));
-	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(request->after_id));
+	if (request->after_id == PG_INT64_MIN)
+		ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(PG_INT64_MIN));
+	else
+		ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(request->after_id));
 	ScanKeyInit(&keys[2], 2, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(request->upto_id));
 	slot = table_slot_create(by_key.rel, NULL);
 	by_key.scan = begin_index_scan(by_key.rel, by_key.index, GetActiveSnapshot(), lengthof(keys));

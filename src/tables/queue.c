@@ -132,23 +132,28 @@ read_retries(const ReadRequest *request, QueueRow *rows)
 
 /*
  * A statement tells nothing of dead rows, so its piece is one of ids, of which
- * there are as many as the last ones took little time.
+ * there are as many as the last ones took little time; but all below 1, which
+ * are few and far between, are one piece.
  */
 static int
 read_by_statement(ReadRequest *request, QueueRow *rows)
 {
 	static int64 span = MIN_SPAN;
 	Instant		began = clock_now();
-	bool		whole = request->upto_id - span <= request->after_id;
-	int64		upto = whole ? request->upto_id : request->after_id + span;
+	int64		from = request->after_id == PG_INT64_MIN ? PG_INT64_MIN : id_after(request->after_id);
+	int64		last = from < 0 ? 0 : from - 1 + Min(span, PG_INT64_MAX - from);
+	bool		whole = request->upto_id <= last;
+	int64		upto = whole ? request->upto_id : last;
 	Datum		values[4] = {
 		Int32GetDatum(request->destination_id),
-		Int64GetDatum(request->after_id),
+		Int64GetDatum(from),
 		Int64GetDatum(upto),
 		Int64GetDatum(request->limit)
 	};
 	int			count;
 
+	if (request->after_id == PG_INT64_MAX)
+		return 0;
 	statement_execute(READ_BY_ID, values, NULL, true, SPI_OK_SELECT);
 	count = take_rows(rows);
 	request->cut = !whole && count < request->limit;
@@ -196,7 +201,8 @@ fetch_by_statement(const QueueRow *row, StoredEvent *stored)
 		{
 			stored->event = DatumGetJsonbPCopy(event);
 			stored->created_at = DatumGetTimestampTz(statement_column(0, 1, &null));
-			stored->nonce = DatumGetInt64(statement_column(0, 2, &null));
+			event = statement_column(0, 2, &null);
+			stored->nonce = null ? 0 : DatumGetInt64(event);
 			event = statement_column(0, 3, &null);
 			if (!null)
 				stored->traceparent = TextDatumGetCString(event);

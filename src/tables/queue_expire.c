@@ -227,7 +227,7 @@ queue_expire(Ring ring, int ring_part, int64 age_us)
 	char	   *partition;
 	bool		old;
 
-	if (!OidIsValid(relid) || (ring == RING_EVENT && queue_sweep_rests(ring_part)))
+	if (!OidIsValid(relid) || (ring == RING_EVENT && queue_sweep_rests(ring_part, age_us)))
 		return false;
 	partition = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 										   get_rel_name(relid));

@@ -36,7 +36,7 @@ static int	sweeping = -1;		/* a part; -1: none */
 static int64 swept_to;			/* up to this id */
 static int64 deleted;			/* rows */
 
-static Instant rests_until[RING_PARTS];
+static Instant swept_at[RING_PARTS];	/* 0: never */
 static Instant say_again[RING_PARTS];	/* 0: nothing was kept */
 
 /* Of parameters: ids behind the first and up to the second, destinations. */
@@ -130,9 +130,9 @@ queue_sweep_is_on(int ring_part)
 }
 
 bool
-queue_sweep_rests(int ring_part)
+queue_sweep_rests(int ring_part, int64 age_us)
 {
-	return clock_now() < rests_until[ring_part];
+	return swept_at[ring_part] != 0 && clock_now() < swept_at[ring_part] + age_us / 8;
 }
 
 bool
@@ -157,7 +157,7 @@ queue_sweep(int ring_part, Oid relid, const char *partition, int64 age_us)
 	}
 
 	sweeping = -1;
-	rests_until[ring_part] = now + age_us / 8;
+	swept_at[ring_part] = now;
 	if (deleted > 0)
 		ereport(LOG,
 				(errmsg("rswebhook deleted " INT64_FORMAT " events from \"%s\" that were past the retention",

@@ -80,7 +80,7 @@ static struct
 	},
 	[READ_BY_ID] = {
 		"SELECT " COLUMNS " FROM rswebhook.queue q"
-		" WHERE q.destination_id = $1 AND q.event_id > $2 AND q.event_id <= $3"
+		" WHERE q.destination_id = $1 AND q.event_id >= $2 AND q.event_id <= $3"
 		" ORDER BY q.event_id LIMIT $4",
 		4, {INT4OID, INT8OID, INT8OID, INT8OID}
 	},

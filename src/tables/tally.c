@@ -264,3 +264,18 @@ rswebhook_tally_show(PG_FUNCTION_ARGS)
 	}
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
+
+SQL_FUNCTION(rswebhook_tally_latencies);
+
+/* Its buckets of late. */
+Datum
+rswebhook_tally_latencies(PG_FUNCTION_ARGS)
+{
+	Datum		values[TALLY_BUCKETS];
+	int64		counts[TALLY_COUNTS];
+
+	take_counts(fcinfo, counts);
+	for (int i = 0; i < TALLY_BUCKETS; i++)
+		values[i] = Int64GetDatum(tally_latency(counts, i, PG_GETARG_TIMESTAMPTZ(1)));
+	PG_RETURN_ARRAYTYPE_P(construct_array(values, TALLY_BUCKETS, INT8OID, 8, true, TYPALIGN_DOUBLE));
+}

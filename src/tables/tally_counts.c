@@ -117,6 +117,12 @@ tally_lately(const int64 *counts, int window, int column, TimestampTz now)
 	return ring_sum(counts, &rings[window], column, now);
 }
 
+int64
+tally_latency(const int64 *counts, int bucket, TimestampTz now)
+{
+	return ring_sum(counts, LATENCIES, bucket, now);
+}
+
 static double
 bucket_ms(int bucket)
 {
@@ -132,7 +138,7 @@ tally_quantile(const int64 *counts, double part, TimestampTz now)
 	double		before = 0;
 
 	for (int i = 0; i < TALLY_BUCKETS; i++)
-		all += sums[i] = (double) ring_sum(counts, LATENCIES, i, now);
+		all += sums[i] = (double) tally_latency(counts, i, now);
 	for (int i = 0; i < TALLY_BUCKETS && all > 0; i++)
 	{
 		double		shortest = i == 0 ? 0 : bucket_ms(i - 1);

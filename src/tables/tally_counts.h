@@ -46,6 +46,9 @@ extern void tally_add(int64 *counts, TimestampTz now, TimestampTz at, int what, 
 /* How many did in the last minute (0), hour (1) or day (2), and up to a twelfth more? */
 extern int64 tally_lately(const int64 *counts, int window, int column, TimestampTz now);
 
+/* How many deliveries of the last hour, and up to half an hour more, are in this bucket? */
+extern int64 tally_latency(const int64 *counts, int bucket, TimestampTz now);
+
 /*
  * How long did this part of the deliveries of the last hour, and up to half an hour
  * more, take at the most, in ms?  Negative: there were none.

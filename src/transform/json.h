@@ -70,6 +70,15 @@ json_set_object(JsonbValue *value, JsonbPair *pairs, int npairs)
 }
 
 static inline void
+json_set_array(JsonbValue *value, JsonbValue *elements, int count)
+{
+	value->type = jbvArray;
+	value->val.array.elems = elements;
+	value->val.array.nElems = count;
+	value->val.array.rawScalar = false;
+}
+
+static inline void
 json_set_container(JsonbValue *value, JsonbContainer *container, int len)
 {
 	value->type = jbvBinary;

@@ -389,30 +389,75 @@ json_append_number(StringInfo out, Numeric number, NumberForm numbers, Size limi
  * byte that is one can only add another.
  */
 static inline bool
-any_to_escape(const char *bytes)
+any_to_escape(uint64 word)
 {
-	uint64		word;
-	uint64		quote;
-	uint64		backslash;
+	uint64		quote = word ^ EACH_BYTE('"');
+	uint64		backslash = word ^ EACH_BYTE('\\');
 
-	memcpy(&word, bytes, sizeof(word));
-	quote = word ^ EACH_BYTE('"');
-	backslash = word ^ EACH_BYTE('\\');
 	return (((word - EACH_BYTE(' ')) & ~word) |
 			((quote - EACH_BYTE(1)) & ~quote) |
 			((backslash - EACH_BYTE(1)) & ~backslash)) & EACH_BYTE(0x80);
 }
 
+static inline uint64
+eight_bytes(const char *bytes)
+{
+	uint64		word;
+
+	memcpy(&word, bytes, sizeof(word));
+	return word;
+}
+
+static inline uint64
+four_bytes(const char *bytes)
+{
+	uint32		word;
+
+	memcpy(&word, bytes, sizeof(word));
+	return word;
+}
+
+static inline bool
+is_to_escape(unsigned char c)
+{
+	return c < ' ' || c == '"' || c == '\\';
+}
+
+/*
+ * Can a string stand in quotes as it is?  The last bytes are looked at together
+ * with some before them, that were looked at already: most strings are short.
+ */
+static inline bool
+is_plain(const char *string, int len)
+{
+	if (len >= 8)
+	{
+		for (int i = 0; i < len - 8; i += 8)
+		{
+			if (any_to_escape(eight_bytes(string + i)))
+				return false;
+		}
+		return !any_to_escape(eight_bytes(string + len - 8));
+	}
+	if (len >= 4)
+		return !any_to_escape(four_bytes(string) << 32 | four_bytes(string + len - 4));
+	for (int i = 0; i < len; i++)
+	{
+		if (is_to_escape(string[i]))
+			return false;
+	}
+	return true;
+}
+
 /* How far a string can stand in quotes as it is. */
-static inline int
+static int
 plain_length(const char *string, int len)
 {
 	int			i = 0;
 
-	while (i + (int) sizeof(uint64) <= len && !any_to_escape(string + i))
-		i += sizeof(uint64);
-	while (i < len && (unsigned char) string[i] >= ' ' &&
-		   string[i] != '"' && string[i] != '\\')
+	while (i + 8 <= len && !any_to_escape(eight_bytes(string + i)))
+		i += 8;
+	while (i < len && !is_to_escape(string[i]))
 		i++;
 	return i;
 }
@@ -431,32 +476,69 @@ append_escaped(StringInfo out, unsigned char c, Size limit)
 	append_bytes(out, escape, found != NULL ? 2 : 6, limit);
 }
 
-/* Nearly always there is nothing to escape, so that is done in one step. */
 static void
-append_quoted(StringInfo out, const char *string, int len, Size limit)
+append_escaping(StringInfo out, const char *string, int len, Size limit)
 {
-	int			plain = plain_length(string, len);
-	char	   *to;
+	int			plain;
 
-	make_room(out, plain + 2, limit);
-	to = out->data + out->len;
-	*to++ = '"';
-	memcpy(to, string, plain);
-	to += plain;
-	if (likely(plain == len))
-		*to++ = '"';
-	*to = '\0';
-	out->len = to - out->data;
-	if (likely(plain == len))
-		return;
-
-	for (int at = plain; at < len; at += plain)
+	append_char(out, '"', limit);
+	for (int at = 0; at < len;)
 	{
-		append_escaped(out, string[at++], limit);
 		plain = plain_length(string + at, len - at);
 		append_bytes(out, string + at, plain, limit);
+		at += plain;
+		if (at < len)
+			append_escaped(out, string[at++], limit);
 	}
 	append_char(out, '"', limit);
+}
+
+/* Nearly always there is nothing to escape, so that is done in one step. */
+static inline void
+append_quoted(StringInfo out, const char *string, int len, Size limit)
+{
+	char	   *to;
+
+	if (unlikely(!is_plain(string, len)))
+	{
+		append_escaping(out, string, len, limit);
+		return;
+	}
+	make_room(out, len + 2, limit);
+	to = out->data + out->len;
+	*to++ = '"';
+	memcpy(to, string, len);
+	to += len;
+	*to++ = '"';
+	*to = '\0';
+	out->len = to - out->data;
+}
+
+/* The key of a pair, with what stands before and behind it. */
+static void
+append_key(StringInfo out, bool first, const char *key, int len, Size limit)
+{
+	char	   *to;
+
+	if (unlikely(!is_plain(key, len)))
+	{
+		if (!first)
+			append_char(out, ',', limit);
+		append_escaping(out, key, len, limit);
+		append_char(out, ':', limit);
+		return;
+	}
+	make_room(out, len + (first ? 3 : 4), limit);
+	to = out->data + out->len;
+	if (!first)
+		*to++ = ',';
+	*to++ = '"';
+	memcpy(to, key, len);
+	to += len;
+	*to++ = '"';
+	*to++ = ':';
+	*to = '\0';
+	out->len = to - out->data;
 }
 
 static void
@@ -493,16 +575,15 @@ append_scalar(StringInfo out, const JsonbValue *value, NumberForm numbers, Size 
 static void append_container(StringInfo out, const JsonbContainer *container,
 							 NumberForm numbers, Size limit);
 
-/* The entry of a container whose contents begin at base, offset bytes in. */
-static void
-append_entry(StringInfo out, const JsonbContainer *container, int index,
-			 const char *base, uint32 offset, NumberForm numbers, Size limit)
+/* An entry of a container whose contents begin at base: len bytes from offset on. */
+static inline void
+append_entry(StringInfo out, JEntry entry, const char *base, uint32 offset, uint32 len,
+			 NumberForm numbers, Size limit)
 {
-	JEntry		entry = container->children[index];
 	const char *aligned = base + INTALIGN(offset);
 
 	if (JBE_ISSTRING(entry))
-		append_quoted(out, base + offset, getJsonbLength(container, index), limit);
+		append_quoted(out, base + offset, len, limit);
 	else if (JBE_ISNUMERIC(entry))
 		json_append_number(out, (Numeric) aligned, numbers, limit);
 	else if (JBE_ISCONTAINER(entry))
@@ -528,6 +609,7 @@ append_container(StringInfo out, const JsonbContainer *container, NumberForm num
 	const char *base = (const char *) &container->children[values + count];
 	uint32		key_offset = 0;
 	uint32		offset = getJsonbOffset(container, values);
+	uint32		start;
 
 	check_stack_depth();
 	if (!is_scalar)
@@ -535,16 +617,18 @@ append_container(StringInfo out, const JsonbContainer *container, NumberForm num
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (i > 0)
-			append_char(out, ',', limit);
 		if (is_object)
 		{
-			append_quoted(out, base + key_offset, getJsonbLength(container, i), limit);
-			append_char(out, ':', limit);
+			const char *key = base + key_offset;
+
 			JBE_ADVANCE_OFFSET(key_offset, container->children[i]);
+			append_key(out, i == 0, key, base + key_offset - key, limit);
 		}
-		append_entry(out, container, values + i, base, offset, numbers, limit);
+		else if (i > 0)
+			append_char(out, ',', limit);
+		start = offset;
 		JBE_ADVANCE_OFFSET(offset, container->children[values + i]);
+		append_entry(out, container->children[values + i], base, start, offset - start, numbers, limit);
 	}
 	if (!is_scalar)
 		append_char(out, is_object ? '}' : ']', limit);
@@ -563,11 +647,7 @@ json_append(StringInfo out, const JsonbValue *value, NumberForm numbers, Size li
 		for (int i = 0; i < value->val.object.nPairs; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (i > 0)
-				append_char(out, ',', limit);
-			append_quoted(out, pairs[i].key.val.string.val,
-						  pairs[i].key.val.string.len, limit);
-			append_char(out, ':', limit);
+			append_key(out, i == 0, pairs[i].key.val.string.val, pairs[i].key.val.string.len, limit);
 			json_append(out, &pairs[i].value, numbers, limit);
 		}
 		append_char(out, '}', limit);
@@ -575,6 +655,9 @@ json_append(StringInfo out, const JsonbValue *value, NumberForm numbers, Size li
 	else
 		append_scalar(out, value, numbers, limit);
 }
+
+/* Room for text, to begin with. */
+#define MIN_TEXT	1023
 
 const char *
 json_plain_text(const JsonbValue *value, int *len, Size limit)
@@ -591,9 +674,9 @@ json_plain_text(const JsonbValue *value, int *len, Size limit)
 	else if (value->type != jbvNull)
 	{
 		/* jsonb and its text take about the same space */
-		initStringInfo(&buffer);
-		if (value->type == jbvBinary)
-			enlargeStringInfo(&buffer, Min((Size) value->val.binary.len, limit));
+		buffer.maxlen = Max(Min(space_needed(value), limit), MIN_TEXT) + 1;
+		buffer.data = palloc(buffer.maxlen);
+		resetStringInfo(&buffer);
 		json_append(&buffer, value, NUMBERS_EXACT, limit);
 		text = buffer.data;
 		*len = buffer.len;

@@ -12,17 +12,7 @@
 
 #include "lib/stringinfo.h"
 
-#include "transform/mapping.h"
-
-/* What is being made, and of what; a mapping that fails is the current one. */
-typedef struct MappedMaking
-{
-	Jsonb	   *event;
-	Size		limit;			/* no more bytes, of jsonb and of what members take */
-	Size		bytes;			/* that were taken so far */
-	const Mapping *current;		/* NULL: none */
-	int			order;			/* its place in its list */
-} MappedMaking;
+#include "transform/mapped_making.h"
 
 /*
  * All of these raise errors of the class of data exceptions, or of program limits, if an

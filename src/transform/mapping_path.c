@@ -393,7 +393,8 @@ read_path(Reading *r)
 			continue;
 		if (*r->at == '[' && names_several(r->at, r->end))
 			note_list(r, PATH_ELEMENTS, r->out->len, r->out->len + (skip_enclosed(r->at, r->end) - r->at));
-		if (r->depth == 0 && strchr("+-*/%=<>!&|?", *r->at) != NULL)
+		/* a condition is a step of a path */
+		if (r->depth == 0 && strchr("+-*/%=<>!&|", *r->at) != NULL)
 			r->computes = true;
 		if (*r->at == '(' || *r->at == '[')
 			r->depth++;

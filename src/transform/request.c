@@ -255,7 +255,7 @@ static bool
 build_url(const Transformed *transformed, WireRequest *wire, char **why)
 {
 	JsonbValue	endpoint = transformed->endpoint;
-	const char *problem = url_endpoint_problem(&endpoint);
+	const char *problem = transformed->endpoint_settled ? NULL : url_endpoint_problem(&endpoint);
 	const char *utf8 = endpoint.val.string.val;
 	int			len = endpoint.val.string.len;
 	StringInfoData url;

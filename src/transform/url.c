@@ -173,10 +173,10 @@ find_parts(const char *url, int len, UrlParts *parts)
 			return "the URL has a control character";
 	}
 
-	parts->https = len >= 8 && pg_strncasecmp(url, "https://", 8) == 0;
+	parts->https = len >= 8 && ascii_begin_same(url, "https://", 8);
 	if (parts->https)
 		at += 8;
-	else if (len >= 7 && pg_strncasecmp(url, "http://", 7) == 0)
+	else if (len >= 7 && ascii_begin_same(url, "http://", 7))
 		at += 7;
 	else
 		return "the URL does not begin with http:// or https://";

@@ -75,6 +75,7 @@ typedef struct Transformed
 									 * displaced; NULL: none */
 	JsonbValue	method;			/* usually a string */
 	JsonbValue	endpoint;		/* string */
+	bool		endpoint_settled;	/* url_endpoint_problem() has none with it */
 	JsonbValue	user_id;		/* string */
 } Transformed;
 

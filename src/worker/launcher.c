@@ -50,6 +50,7 @@
 #include "shmem/slots.h"
 #include "shmem/start.h"
 #include "worker/ddl.h"
+#include "worker/forsaken.h"
 #include "worker/launcher.h"
 #include "worker/repeated.h"
 #include "worker/suspect.h"
@@ -437,8 +438,11 @@ rswebhook_launcher_main(Datum arg)
 		MemoryContextSwitchTo(context);
 		if (start_wanted(context))
 			look_at_unseen(context);
+		forsaken_look(context);
 
 		next = start_next_at();
+		if (next == 0 || (forsaken_due_at() != 0 && forsaken_due_at() < next))
+			next = forsaken_due_at();
 		if (next != 0)
 			timeout = (long) Max(1, (next - clock_now() + 999) / 1000);
 		(void) WaitLatch(MyLatch,

@@ -33,6 +33,7 @@ typedef struct Counters
 } Counters;
 
 static HTAB *all;
+static Counters *last_found;	/* asked for again and again; NULL: none was */
 static dlist_head changed_list;
 
 void
@@ -72,11 +73,19 @@ stats_note_known(int32 destination_id)
 	change(counters);
 }
 
+static Counters *
+look_up(int32 destination_id)
+{
+	if (last_found == NULL || last_found->destination_id != destination_id)
+		last_found = hash_search(all, &destination_id, HASH_FIND, NULL);
+	return last_found;
+}
+
 /* To change them.  NULL: nobody asks, since the destination is not known any more. */
 static DestinationStats *
 find(int32 destination_id)
 {
-	Counters   *counters = hash_search(all, &destination_id, HASH_FIND, NULL);
+	Counters   *counters = look_up(destination_id);
 
 	if (counters == NULL)
 		return NULL;
@@ -145,7 +154,7 @@ stats_note_unusable(int32 destination_id, const char *why, TimestampTz now)
 bool
 stats_note_usable(int32 destination_id)
 {
-	Counters   *counters = hash_search(all, &destination_id, HASH_FIND, NULL);
+	Counters   *counters = look_up(destination_id);
 
 	if (counters == NULL || counters->stats.problem_at == NO_TIME)
 		return false;			/* nearly always */
@@ -164,6 +173,7 @@ stats_forget(int32 destination_id)
 	if (counters->changed)
 		dlist_delete(&counters->node);
 	hash_search(all, &destination_id, HASH_REMOVE, NULL);
+	last_found = NULL;
 	counters_forget(destination_id);
 }
 

@@ -139,7 +139,7 @@ sub new_node
     my ($name, %option) = @_;
     my $node = bare_node($name);
 
-    $node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+    initialize($node);
     $node->append_conf('postgresql.conf', installation_settings());
     $node->append_conf('postgresql.conf',
         "log_statement = none\nmax_worker_processes = 32\n");
@@ -156,6 +156,24 @@ sub new_node
     query($node, 'CREATE EXTENSION rswebhook') if $option{extension} // 1;
     await_workers($node) if ($option{extension} // 1) && ($option{preload} // 1);
     return $node;
+}
+
+# initdb takes longer than many a test: the first cluster of each is a copy of what
+# it made once, if scripts/check has that.  Another one needs an identifier of its own.
+sub initialize
+{
+    my ($node) = @_;
+    my $template = delete $ENV{RSWEBHOOK_TEMPLATE};
+    my $system = \&PostgreSQL::Test::Utils::system_or_bail;
+
+    no warnings 'redefine';
+    local *PostgreSQL::Test::Utils::system_or_bail = sub {
+        return $system->('cp', '-RPp', "$template/.", $node->data_dir)
+          if defined $template && $_[0] eq 'initdb';
+        return $system->(@_);
+    };
+    $node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+    return;
 }
 
 # A cluster that is not even initialized.

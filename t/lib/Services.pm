@@ -17,6 +17,7 @@ sub slack
     my $blocks = $body->{blocks};
 
     return 'no_text' unless is_text($body->{text}, 1, 40_000) || defined $blocks;
+    return 'not escaped' if is_text($body->{text}, 1, 40_000) && !is_escaped($body->{text});
     return 'invalid_blocks' if defined $blocks && (!is_list($blocks, 1, 50) || grep { !is_block($_) } @$blocks);
     return;
 }
@@ -40,7 +41,14 @@ sub is_text_object
     my ($text, $most, $only) = @_;
 
     return ref $text eq 'HASH' && ($text->{type} // '') =~ /^(?:plain_text|mrkdwn)$/ &&
-      (!defined $only || $text->{type} eq $only) && is_text($text->{text}, 1, $most);
+      (!defined $only || $text->{type} eq $only) && is_said($text->{text}, $most) &&
+      ($text->{type} eq 'plain_text' || is_escaped($text->{text}));
+}
+
+# Markup: these three have to be, or could mention people.
+sub is_escaped
+{
+    return $_[0] !~ /[<>]|&(?!amp;|lt;|gt;)/;
 }
 
 # https://discord.com/developers/docs/resources/webhook#execute-webhook
@@ -50,9 +58,16 @@ sub discord
     my $embeds = $body->{embeds};
 
     return 'Cannot send an empty message' unless defined $body->{content} || defined $embeds;
-    return 'content' if defined $body->{content} && !is_text($body->{content}, 1, 2000);
-    return 'username' if defined $body->{username} && !is_text($body->{username}, 1, 80);
+    return 'content' if defined $body->{content} && !is_said($body->{content}, 2000);
+    return 'mentions' if ($body->{content} // '') =~ /\@(?:everyone|here)|<\@/ && !defined $body->{allowed_mentions};
+    return 'username' if defined $body->{username} && !is_said($body->{username}, 80);
     return 'embeds' if defined $embeds && (!is_list($embeds, 1, 10) || grep { !is_embed($_) } @$embeds);
+    my $said = 0;
+    foreach my $embed (@{ $embeds // [] })
+    {
+        $said += length foreach grep { defined } @$embed{qw(title description)}, map { @$_{qw(name value)} } @{ $embed->{fields} // [] };
+    }
+    return 'embeds' if $said > 6000;
     return;
 }
 
@@ -60,13 +75,13 @@ sub is_embed
 {
     my ($embed) = @_;
 
-    return 0 unless ref $embed eq 'HASH';
-    return 0 if defined $embed->{title} && !is_text($embed->{title}, 1, 256);
-    return 0 if defined $embed->{description} && !is_text($embed->{description}, 1, 4096);
+    return 0 unless ref $embed eq 'HASH' && grep { defined } @$embed{qw(title description fields)};
+    return 0 if defined $embed->{title} && !is_said($embed->{title}, 256);
+    return 0 if defined $embed->{description} && !is_said($embed->{description}, 4096);
     return 0 if defined $embed->{timestamp} && !is_time($embed->{timestamp});
     return 1 unless defined $embed->{fields};
     return is_list($embed->{fields}, 0, 25) &&
-      !grep { ref $_ ne 'HASH' || !is_text($_->{name}, 1, 256) || !is_text($_->{value}, 1, 1024) } @{ $embed->{fields} };
+      !grep { ref $_ ne 'HASH' || !is_said($_->{name}, 256) || !is_said($_->{value}, 1024) } @{ $embed->{fields} };
 }
 
 # https://learn.microsoft.com/power-automate/create-adaptive-cards, https://adaptivecards.io/explorer/
@@ -130,6 +145,7 @@ sub answer
 
     return (405, 'method') if $method ne 'POST';
     return (400, 'invalid_payload') if $type !~ m{^application/json(?:;|$)} || ref $body ne 'HASH';
+    return (413, 'too large') if length $text > ($service eq 'teams' ? 28 * 1024 : 512 * 1024);
     my $wrong = $check->($body);
     return defined $wrong ? (400, $wrong) : ($status, $good);
 }
@@ -143,6 +159,12 @@ sub is_text
     return length $value >= $least && length $value <= $most;
 }
 
+# One that is not blank either.
+sub is_said
+{
+    return is_text($_[0], 1, $_[1]) && $_[0] =~ /\S/;
+}
+
 sub is_list
 {
     my ($value, $least, $most) = @_;
@@ -152,7 +174,8 @@ sub is_list
 
 sub is_time
 {
-    return is_text($_[0], 20, 40) && $_[0] =~ /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/;
+    return is_text($_[0], 20, 40) &&
+      $_[0] =~ /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/;
 }
 
 1;

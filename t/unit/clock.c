@@ -10,6 +10,8 @@
  */
 #include "unit.h"
 
+#include "common/pg_prng.h"
+
 #include "clocks.h"
 
 static TimestampTz first;
@@ -267,6 +269,175 @@ back_by_two_hours_for_a_moment_which_a_w(void)
 	}
 }
 
+/* So much that nobody notices it, and it is looked at. */
+static void
+nudge(int64 by)
+{
+	wall_ahead += by;
+	is_int(clock_look(), 0, "a little is no jump");
+	steady += SECOND / 20;
+}
+
+/*
+ * After it was ahead for long, so that it showed then what it shows now: by some seconds
+ * that nobody noticed, what was stored at an end of an era seems to lie beyond that.
+ */
+static void
+some_seconds_that_nobody_has_noticed(void)
+{
+	static const int64 nudges[] = {4900 * 1000, -4900 * 1000};
+	static const int64 jumps[] = {-30 * 60 * SECOND, 30 * 60 * SECOND, 6 * SECOND};
+
+	for (int n = 0; n < lengthof(nudges); n++)
+	{
+		for (int j = 0; j < lengthof(jumps); j++)
+		{
+			/* before the clock is set again; the second one as others see it who have not looked since */
+			begin();
+			set(SECOND, HOUR);
+			steady += 4 * HOUR;
+			set(SECOND, -HOUR);
+			is_int(said, 2, "ahead for long, and right again");
+			nudge(nudges[n]);
+			second = GetCurrentTimestamp();
+			second_at = steady;
+			set(SECOND / 20, jumps[j]);
+			is_int(said, 3, "and set again");
+			for (int i = 0; i < 3; i++)
+			{
+				is_between(clock_age(second, steady), 0, steady - second_at + 10 * SECOND, "no older than it is, as good as");
+				ok(!clock_is_past(second, 30 * 60 * SECOND, steady), "nor past anything");
+				ok(clock_order(second, GetCurrentTimestamp() - 2 * HOUR) >= 0, "and not from before the clock was right");
+				if (i == 1)
+					restart();
+				steady += SECOND;
+			}
+
+			/* just after it was set */
+			begin();
+			set(SECOND, HOUR);
+			steady += 4 * HOUR;
+			clock_look();
+			wall_ahead -= HOUR;
+			steady += SECOND / 20;
+			clock_look();
+			nudge(nudges[n]);
+			second = GetCurrentTimestamp();
+			second_at = steady;
+			become_another();
+			is_between(clock_age(second, steady), 0, 5 * SECOND, "just stored");
+			nudge(-nudges[n]);
+			is_between(clock_age(second, steady), 0, 6 * SECOND, "and looked at by the right time");
+			nudge(-nudges[n]);
+			is_between(clock_age(second, steady), 0, 11 * SECOND, "and by the other one");
+			ok(!clock_is_past(second, 30 * 60 * SECOND, steady), "not past");
+		}
+
+		/* many times: in the end somebody notices */
+		begin();
+		first = GetCurrentTimestamp();
+		first_at = steady;
+		for (int i = 0; i < 6; i++)
+		{
+			steady += 60 * SECOND;
+			wall_ahead += nudges[n];
+			if (i % 3 == 2)
+				restart();
+			else
+				clock_look();
+			is_int(clock_wall(steady) - GetCurrentTimestamp(), 0, "it is followed");
+			is_between(clock_age(first, steady), steady - first_at - 11 * SECOND, steady - first_at + 10 * SECOND,
+					   "and makes little difference");
+		}
+		is_int(said, 3, "each second time it is said");
+	}
+}
+
+typedef struct Process
+{
+	Eras		known;
+	uint32		changes;
+	int64		began;
+} Process;
+
+/* The processes take turns with the statics of clock.c. */
+static void
+become(Process *others, int *now_is, int next)
+{
+	others[*now_is] = (Process) {known, known_changes, began_with};
+	known = others[next].known;
+	known_changes = others[next].changes;
+	began_with = others[next].began;
+	*now_is = next;
+}
+
+/*
+ * Any steps, large and small, seen by several processes, that store times and look at them: what
+ * is stored is no older than it is, but for the seconds that nobody notices.
+ */
+static void
+any_steps(uint64 seed)
+{
+	enum {PROCESSES = 3, ROWS = 40};
+	static const int64 sizes[] = {SECOND, 4 * SECOND, 6 * SECOND, 15 * SECOND, HOUR, 8 * HOUR, 30 * DAY, 9 * YEAR};
+	const int64 slack = 10 * SECOND;
+	Process		others[PROCESSES] = {0};
+	TimestampTz rows[ROWS];
+	Instant		stored_at[ROWS];
+	pg_prng_state prng;
+	int			now_is = 0;
+	int			nrows = 0;
+	int			nwrong = 0;
+
+	pg_prng_seed(&prng, seed);
+	begin();
+	for (int i = 0; i < 400; i++)
+	{
+		int64		size = sizes[pg_prng_uint64(&prng) % lengthof(sizes)];
+
+		become(others, &now_is, (int) (pg_prng_uint64(&prng) % PROCESSES));
+		switch (pg_prng_uint64(&prng) % 8)
+		{
+			case 0:
+				wall_ahead += size * (pg_prng_uint64(&prng) % 2 == 0 ? 1 : -1);
+				break;
+			case 1:
+				wall_ahead = begins_ahead;
+				break;
+			case 2:
+				steady += size;
+				break;
+			case 3:
+				if (pg_prng_uint64(&prng) % 4 == 0)
+				{
+					restart();
+					memset(others, 0, sizeof(others));
+				}
+				break;
+			default:
+				steady += (int64) (pg_prng_uint64(&prng) % (2 * SECOND));
+		}
+		if (pg_prng_uint64(&prng) % 2 == 0)
+		{
+			rows[nrows % ROWS] = GetCurrentTimestamp();
+			stored_at[nrows++ % ROWS] = steady;
+			clock_note();		/* as whoever queues does, before it commits */
+		}
+		if (pg_prng_uint64(&prng) % 2 == 0)
+			(void) clock_look();
+		for (int r = 0; r < Min(nrows, ROWS); r++)
+		{
+			int64		truth = steady - stored_at[r];
+
+			if (clock_age(rows[r], steady) > truth + slack ||
+				clock_is_past(rows[r], truth + slack + 1, steady) ||
+				(known.count < MAX_ERAS && clock_latest(truth + slack, steady) < rows[r] - slack))
+				nwrong++;
+		}
+	}
+	is_int(nwrong, 0, "whatever was done, nothing is older than it is");
+}
+
 static void
 seconds_of_1970(void)
 {
@@ -383,6 +554,9 @@ tests(void)
 		times_that_are_none();
 		the_oddest_times();
 		which_came_first();
+		some_seconds_that_nobody_has_noticed();
 	}
+	for (int seed = 1; seed <= 60; seed++)
+		any_steps(seed);
 	seconds_of_1970();
 }

@@ -12,6 +12,7 @@ package Bench::Scenario;
 use strict;
 use warnings;
 
+use Bench::Scenario::Bytes;
 use Bench::Scenario::Cost;
 use Bench::Scenario::Latency;
 use Bench::Scenario::Many;
@@ -23,6 +24,7 @@ my @scenarios = (
     [ throughput => \&Bench::Scenario::Rate::throughput ],
     [ latency => \&Bench::Scenario::Latency::latency ],
     [ send => \&Bench::Scenario::Cost::send_ ],
+    [ bytes => \&Bench::Scenario::Bytes::bytes ],
     [ senders => \&Bench::Scenario::Senders::senders ],
     [ tables => \&Bench::Scenario::Tables::tables ],
     [ prepared => \&Bench::Scenario::Cost::prepared ],
