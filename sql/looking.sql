@@ -64,6 +64,11 @@ SELECT f.event_name FROM rswebhook.event e, rswebhook.find(message_id =>
     format('rsw_%s_%s_%s', to_hex(1), lpad(to_hex(e.nonce), 16, '0'), e.id)) f WHERE e.id = :four;
 SELECT f.event_name FROM rswebhook.find(message_id => format('rsw_1_0000000000000000_%s', :four)) f;
 SELECT f.event_name FROM rswebhook.find(message_id => 'rsw_1_0000000000000000_999999999999999999') f;
+-- of Hasura's shape, "event" is the row: that is payload, and so is whatever else is no name
+BEGIN;
+SELECT rswebhook_send('{"event": {"op": "INSERT", "data": {"new": {"salary": 1}}}, "userId": ["salary"], "messageId": {"salary": 1}}', 'crm') AS hasura \gset
+SELECT f.message_id, f.user_id, f.event_name, f.destination FROM rswebhook.find(max_events => 1) f;
+ROLLBACK;
 DROP INDEX rswebhook.event_message_id_idx;
 SELECT rswebhook.find(message_id => 'm1');
 DROP INDEX rswebhook.event_user_id_idx;

@@ -2373,7 +2373,13 @@ AS $$
            CASE WHEN w.owed THEN w.next_attempt_at END
     FROM found
     CROSS JOIN unnest(found.ids) AS f (id)
-    CROSS JOIN LATERAL (SELECT e.id, e.created_at, e.event::jsonb AS event FROM rswebhook.event e WHERE e.id = f.id LIMIT 1) e
+    -- what is an object instead of a name is payload: of Hasura's, "event" is the row
+    CROSS JOIN LATERAL (
+        SELECT e.id, e.created_at, (
+            SELECT jsonb_object_agg(k, e.event::jsonb -> k)
+            FROM unnest('{messageId,userId,anonymousId,event,type}'::text[]) AS k
+            WHERE jsonb_typeof(e.event::jsonb -> k) NOT IN ('object', 'array')) AS event
+        FROM rswebhook.event e WHERE e.id = f.id LIMIT 1) e
     LEFT JOIN words w ON w.event_id = f.id
     LEFT JOIN rswebhook.destination d ON d.id = w.destination_id
     ORDER BY e.id DESC, d.name

@@ -157,6 +157,16 @@ ok(wait_until_sent($node), 'and taken');
 is(page('c7', q{SELECT outcome FROM saas.my_deliveries('all', count => 1)}), 'delivered', 'as its page shows');
 page('c7', "SELECT saas.add_endpoint('e$_', 'http://127.0.0.1:1/')") foreach 1 .. 8;
 like(error_of('c7', q{SELECT saas.add_endpoint('e9', 'http://127.0.0.1:1/')}), qr/ten endpoints/, 'there are ten at most');
+
+# also if two are made at once
+page('c7', q{SELECT saas.drop_endpoint('e8')});
+my $first = do { local $ENV{PGUSER} = 'pages'; $node->background_psql('postgres') };
+$first->query_safe(q{SET saas.tenant = 'c7'; BEGIN; SELECT saas.add_endpoint('e8', 'http://127.0.0.1:1/')});
+like(error_of('c7', q{SET lock_timeout = '50ms'; SELECT saas.add_endpoint('e9', 'http://127.0.0.1:1/')}), qr/lock timeout/, 'the next one waits');
+like(error_of('c8', q{SET lock_timeout = '50ms'; SELECT saas.add_endpoint('all', 'http://127.0.0.1:1/')}), qr/duplicate key/, 'and no other customer');
+$first->query_safe('COMMIT');
+$first->quit;
+like(error_of('c7', q{SELECT saas.add_endpoint('e9', 'http://127.0.0.1:1/')}), qr/ten endpoints/, 'and is one too many');
 page('c7', "SELECT saas.drop_endpoint('e$_')") foreach 1 .. 8;
 is(page('c7', 'SELECT count(*) FROM saas.my_endpoints'), 2, 'and fewer when they are dropped');
 

@@ -168,7 +168,10 @@ BEGIN
         RAISE insufficient_privilege USING MESSAGE = 'the session acts for no tenant';
     ELSIF url NOT LIKE 'https://%' THEN
         RAISE invalid_parameter_value USING MESSAGE = 'the URL must begin with https://';
-    ELSIF (SELECT count(*) FROM saas.endpoint e WHERE e.tenant = saas.tenant()) >= 10 THEN
+    END IF;
+    -- one after the other, until the transaction ends: two at once would count the same
+    PERFORM pg_advisory_xact_lock(hashtextextended('saas.endpoint of ' || saas.tenant(), 0));
+    IF (SELECT count(*) FROM saas.endpoint e WHERE e.tenant = saas.tenant()) >= 10 THEN
         RAISE program_limit_exceeded USING MESSAGE = 'there are ten endpoints already';
     END IF;
     INSERT INTO rswebhook.destination AS d (name, url, types, signing_secrets)

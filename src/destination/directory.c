@@ -24,9 +24,9 @@
 #include "destination/directory.h"
 #include "destination/fields.h"
 #include "destination/filters.h"
+#include "destination/filters_ask.h"
 #include "destination/integrations.h"
 #include "destination/table.h"
-#include "shmem/filter_errors.h"
 #include "shmem/share.h"
 #include "shmem/slots.h"
 
@@ -277,11 +277,11 @@ unlist_entry(Directory *d, const Entry *entry)
 }
 
 static Entry *
-room_for_one(Directory *d)
+room_for_one(Directory *d, int expected)
 {
 	if (d->count == d->size)
 	{
-		int			size = Max(64, d->size + d->size / 2);
+		int			size = Max(Max(64, expected), d->size + d->size / 2);
 
 		d->entries = d->entries == NULL ?
 			MemoryContextAlloc(d->context, size * sizeof(Entry)) :
@@ -331,15 +331,15 @@ read_all(void)
 	d.context = AllocSetContextCreate(CurrentMemoryContext, "rswebhook destinations",
 									  ALLOCSET_DEFAULT_SIZES);
 	d.filters = filters_make(d.context);
-	d.names = names_create(d.context, 16, NULL);
 	reading_begin(&r, &d);
 	destination_table_all(&r.table);
 	while ((tuple = destination_table_next(&r.table)) != NULL)
 	{
-		read_entry(&r, tuple, room_for_one(&d));
+		read_entry(&r, tuple, room_for_one(&d, destination_table_rows(&r.table)));
 		d.count++;
 	}
 	reading_end(&r);
+	d.names = names_create(d.context, Max(d.count, 16), NULL);
 	if (d.count > 0)
 	{
 		qsort(d.entries, d.count, sizeof(Entry), compare_ids);
@@ -390,7 +390,7 @@ read_one(Reading *r, int32 id)
 	if (tuple != NULL)
 		read_entry(r, tuple, &entry);
 	if (tuple != NULL && !is_there)
-		(void) room_for_one(d);
+		(void) room_for_one(d, 0);
 
 	/* whatever fails now, all is read again */
 	d->broken = true;
@@ -444,37 +444,6 @@ refresh(void)
  * ---------------------------------------------------------------------
  */
 
-/* An event that is asked for. */
-typedef struct Asking
-{
-	const FilteredEvent *event;
-	int32	   *ids;			/* of those whose filters take it */
-	int			count;
-	int			size;
-} Asking;
-
-static void
-ask_filter(const SharedFilter *shared, void *arg)
-{
-	Asking	   *asking = arg;
-	char	   *error = NULL;
-	bool		takes = filter_takes(shared->filter, asking->event, &error);
-
-	for (int i = 0; error != NULL && i < shared->nids; i++)
-		filter_errors_note(shared->ids[i], error);
-	if (!takes)
-		return;
-	if (asking->count + shared->nids > asking->size)
-	{
-		asking->size = Max(asking->count + shared->nids, 2 * asking->size);
-		asking->ids = asking->ids == NULL ?
-			palloc_extended(asking->size * sizeof(int32), MCXT_ALLOC_HUGE) :
-			repalloc_huge(asking->ids, asking->size * sizeof(int32));
-	}
-	memcpy(&asking->ids[asking->count], shared->ids, shared->nids * sizeof(int32));
-	asking->count += shared->nids;
-}
-
 /* A destination that the event names, and what it says of it. */
 typedef struct Named
 {
@@ -513,9 +482,10 @@ destination_takers(Jsonb *event, bool alert, int *count)
 {
 	FilteredEvent filtered;
 	Integrations said;
-	Asking		asking = {.event = &filtered};
 	Taker	   *takers;
 	Named	   *named;
+	int32	   *ids;
+	int			nids;
 	int			nnamed;
 
 	*count = 0;
@@ -527,12 +497,12 @@ destination_takers(Jsonb *event, bool alert, int *count)
 	if (!said.allowed && nnamed == 0)
 		return NULL;
 	filter_read_event(event, alert, &filtered);
-	filters_ask(directory.filters, &filtered, ask_filter, &asking);
-	qsort(asking.ids, asking.count, sizeof(int32), compare_named);
-	takers = palloc_extended(Max(asking.count, 1) * sizeof(Taker), MCXT_ALLOC_HUGE);
-	for (int i = 0; i < asking.count; i++)
+	ids = filters_takers(directory.filters, &filtered, &nids);
+	qsort(ids, nids, sizeof(int32), compare_named);
+	takers = palloc_extended(Max(nids, 1) * sizeof(Taker), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < nids; i++)
 	{
-		int32		id = asking.ids[i];
+		int32		id = ids[i];
 		const Entry *entry = &directory.entries[position_of(id)];
 		const Named *mine = nnamed == 0 ? NULL :
 			bsearch(&id, named, nnamed, sizeof(Named), compare_named);

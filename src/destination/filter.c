@@ -277,12 +277,25 @@ takes_name(const Filter *filter, const FilteredEvent *event)
 }
 
 bool
-filter_takes(const Filter *filter, const FilteredEvent *event, char **error)
+filter_may_take(const Filter *filter, const FilteredEvent *event)
 {
 	const void *data = filter->data;
 
 	return takes_name(filter, event) &&
 		(filter->consent < 0 || event->denied == NULL ||
-		 consent_allows(event->denied, (Jsonb *) ((char *) data + filter->consent))) &&
-		(filter->path < 0 || filter_match((JsonPath *) ((char *) data + filter->path), event->event, error));
+		 consent_allows(event->denied, (Jsonb *) ((char *) data + filter->consent)));
+}
+
+bool
+filter_has_path(const Filter *filter)
+{
+	return filter->path >= 0;
+}
+
+bool
+filter_path_matches(const Filter *filter, const FilteredEvent *event, int ms, int64 *took_us, char **error)
+{
+	const void *data = filter->data;
+
+	return filter_match((JsonPath *) ((char *) data + filter->path), event->event, ms, took_us, error);
 }

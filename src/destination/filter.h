@@ -49,11 +49,13 @@ extern Filter *filter_read(const Row *row);
 
 extern bool filter_is_same(const Filter *a, const Filter *b);
 
-/*
- * *error: why the filter's jsonpath could not tell, which counts as no; else as it
- * was.  A subtransaction is begun for that, but only where there is a jsonpath.
- */
-extern bool filter_takes(const Filter *filter, const FilteredEvent *event, char **error);
+/* By all but its jsonpath. */
+extern bool filter_may_take(const Filter *filter, const FilteredEvent *event);
+
+/* By that, as filter_match() has it. */
+extern bool filter_has_path(const Filter *filter);
+extern bool filter_path_matches(const Filter *filter, const FilteredEvent *event, int ms, int64 *took_us,
+								char **error);
 
 /* The first of its names, and the one after another one. */
 extern const char *filter_names(const Filter *filter);

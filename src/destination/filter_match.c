@@ -24,6 +24,7 @@ typedef struct PathMatch
 {
 	JsonPath   *path;
 	Jsonb	   *event;
+	int			ms;
 	bool		matches;
 } PathMatch;
 
@@ -55,19 +56,22 @@ ask(void *arg)
 static void
 match_path(HeapTuple tuple, TupleDesc desc, void *arg)
 {
-	pathquery_run(ask, arg);
+	PathMatch  *match = arg;
+
+	pathquery_run(ask, match, match->ms);
 }
 
 bool
-filter_match(JsonPath *path, Jsonb *event, char **error)
+filter_match(JsonPath *path, Jsonb *event, int ms, int64 *took_us, char **error)
 {
-	PathMatch	match = {path, event, false};
+	PathMatch	match = {path, event, ms, false};
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext own = AllocSetContextCreate(caller, "rswebhook jsonpath", ALLOCSET_DEFAULT_SIZES);
 	char	   *message;
 
 	MemoryContextSwitchTo(own);
 	message = destination_try(match_path, NULL, NULL, &match);
+	*took_us = pathquery_took_us();
 	if (message != NULL)
 		message = pathquery_without_values(message, pathquery_text(path));
 	MemoryContextSwitchTo(caller);

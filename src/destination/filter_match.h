@@ -13,7 +13,10 @@
 #include "utils/jsonb.h"
 #include "utils/jsonpath.h"
 
-/* *error: why it could not tell, which counts as no; else as it was.  Begins a subtransaction. */
-extern bool filter_match(JsonPath *path, Jsonb *event, char **error);
+/*
+ * ms: of the processor that it may take; *took_us: that it took.  *error: why it could not tell, which
+ * counts as no; else as it was.  Begins a subtransaction.
+ */
+extern bool filter_match(JsonPath *path, Jsonb *event, int ms, int64 *took_us, char **error);
 
 #endif							/* RSWEBHOOK_FILTER_MATCH_H */

@@ -12,6 +12,14 @@
 
 #include "destination/filter.h"
 
+/* How long its jsonpath takes, as far as it is known. */
+typedef enum FilterPace
+{
+	FILTER_UNKNOWN,
+	FILTER_QUICK,
+	FILTER_SLOW
+} FilterPace;
+
 /* A filter, and the destinations that have it, by their ids. */
 typedef struct SharedFilter
 {
@@ -20,6 +28,7 @@ typedef struct SharedFilter
 	int			nids;
 	int			size;
 	uint64		asked;			/* when it was asked last */
+	FilterPace	pace;
 } SharedFilter;
 
 typedef struct Filters Filters;
@@ -35,7 +44,7 @@ extern void filters_add(Filters *filters, SharedFilter *shared, int32 id);
 extern void filters_remove(SharedFilter *shared, int32 id);
 
 /* Calls ask for each filter that may take an event, once. */
-typedef void (*FilterAsk) (const SharedFilter *shared, void *arg);
+typedef void (*FilterAsk) (SharedFilter *shared, void *arg);
 extern void filters_ask(Filters *filters, const FilteredEvent *event, FilterAsk ask, void *arg);
 
 #endif							/* RSWEBHOOK_DESTINATION_FILTERS_H */

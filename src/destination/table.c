@@ -212,6 +212,12 @@ destination_table_divided(DestinationTable *table)
 	begin_scan(table, known.divided, NULL);
 }
 
+int
+destination_table_rows(const DestinationTable *table)
+{
+	return (int) Min(Max(table->rel->rd_rel->reltuples, 0), 1e6);
+}
+
 HeapTuple
 destination_table_next(DestinationTable *table)
 {

@@ -64,6 +64,9 @@ extern void destination_table_all(DestinationTable *table);
 extern void destination_table_divided(DestinationTable *table);
 extern HeapTuple destination_table_next(DestinationTable *table);
 
+/* How many there may be, as far as that is known; 0: it is not. */
+extern int	destination_table_rows(const DestinationTable *table);
+
 /* The first columns of the row that was returned last. */
 extern void destination_table_columns(DestinationTable *table, int count,
 									  Datum **values, bool **nulls);

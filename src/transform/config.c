@@ -398,6 +398,13 @@ transform_config_from_parts(const char *url, const char *method, Jsonb *headers,
 }
 
 bool
+transform_config_takes_time(const TransformConfig *config)
+{
+	return config->templates != NULL ||
+		(config->mapped != NULL && config_mapped_takes_time(config->mapped));
+}
+
+bool
 transform_config_is_good(const TransformConfig *config, ConfigProblem *problem)
 {
 	if (config->url_needed && !config->url_given)

@@ -36,6 +36,9 @@ extern TransformConfig *transform_config_from_parts(const char *url,
 /* One of parts, for destination_copy(); see base/pack.h. */
 extern TransformConfig *transform_config_pack(Packing *packing, const TransformConfig *config);
 
+/* May it take long to make a request?  Of one with templates, that is not known. */
+extern bool transform_config_takes_time(const TransformConfig *config);
+
 /* The methods there are, for people. */
 #define METHODS_IN_WORDS "POST, PUT, PATCH, GET or DELETE"
 

@@ -280,6 +280,17 @@ config_mapped_from_part(const JsonbValue *config, const JsonbValue *templates)
 }
 
 /* A destination's: one of RudderStack's is not kept. */
+bool
+config_mapped_takes_time(const ConfigMapped *mapped)
+{
+	for (int which = 0; which < MAPPING_LISTS; which++)
+	{
+		if (mapped->lists[which].takes_time)
+			return true;
+	}
+	return false;
+}
+
 ConfigMapped *
 config_mapped_pack(Packing *packing, const ConfigMapped *mapped)
 {

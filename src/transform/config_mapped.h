@@ -54,6 +54,9 @@ extern int	config_mapped_pairs(const MappedParts *parts, JsonbPair *pairs);
 extern bool config_mapped_is_part(const JsonbValue *config);
 extern ConfigMapped *config_mapped_from_part(const JsonbValue *config, const JsonbValue *templates);
 
+/* Has it paths that may, and are asked within bounds? */
+extern bool config_mapped_takes_time(const ConfigMapped *mapped);
+
 extern ConfigMapped *config_mapped_pack(Packing *packing, const ConfigMapped *mapped);
 
 #endif							/* RSWEBHOOK_CONFIG_MAPPED_H */

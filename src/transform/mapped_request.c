@@ -255,7 +255,7 @@ make_all(void *arg)
 static void
 make_in_time(void *arg)
 {
-	pathquery_run(make_all, arg);
+	pathquery_run(make_all, arg, PATHQUERY_MS);
 }
 
 /* Which mapping it is, as people wrote it; a literal may be a secret. */
@@ -284,11 +284,9 @@ void
 mapped_request(Jsonb *event, const TransformConfig *config, Size limit, Transformed *result)
 {
 	Making		making = {.mapped = {.event = event, .limit = limit}, .config = config, .result = result};
-	bool		takes_time = false;
+	bool		takes_time = config_mapped_takes_time(config->mapped);
 	char	   *message;
 
-	for (int which = 0; which < MAPPING_LISTS; which++)
-		takes_time |= config->mapped->lists[which].takes_time;
 	result->mapped = config->mapped;
 	result->method = config->method;
 	result->is_sendable = config->method_kind != METHOD_OTHER && config->mapped->format != BODY_UNKNOWN;

@@ -38,12 +38,13 @@ pathquery_text(JsonPath *path)
  * ---------------------------------------------------------------------
  */
 
-/* How often the processor's time is looked at. */
-#define STEP_MS			20
+/* The processor's time is looked at so many times while there is any left. */
+#define LOOKS			5
 
 static TimeoutId step_timeout = MAX_TIMEOUTS;	/* not registered yet */
 static volatile int64 ends_at;	/* of the processor's time, in microseconds */
 static volatile bool is_over;
+static int	limit_ms;			/* so much there is */
 static int64 took_us;
 
 /*
@@ -92,11 +93,11 @@ listen_to_cancels(void)
 static void
 begin_time(void)
 {
-	const EnableTimeoutParams step = {.id = step_timeout, .type = TMPARAM_EVERY, .delay_ms = STEP_MS};
+	const EnableTimeoutParams step = {.id = step_timeout, .type = TMPARAM_EVERY, .delay_ms = limit_ms / LOOKS};
 
 	listen_to_cancels();
 	is_over = false;
-	ends_at = clock_processor_us() + PATHQUERY_MS * INT64CONST(1000);
+	ends_at = clock_processor_us() + limit_ms * INT64CONST(1000);
 	enable_timeouts(&step, 1);
 }
 
@@ -105,7 +106,7 @@ static void
 end_time(void)
 {
 	disable_timeout(step_timeout, false);
-	took_us = clock_processor_us() - (ends_at - PATHQUERY_MS * INT64CONST(1000));
+	took_us = clock_processor_us() - (ends_at - limit_ms * INT64CONST(1000));
 	if (is_over)
 		QueryCancelPending = false;
 	if (is_over && is_cancelled)
@@ -114,8 +115,9 @@ end_time(void)
 }
 
 void
-pathquery_run(void (*step) (void *arg), void *arg)
+pathquery_run(void (*step) (void *arg), void *arg, int ms)
 {
+	limit_ms = ms;
 	if (step_timeout == MAX_TIMEOUTS)
 		step_timeout = RegisterTimeout(USER_TIMEOUT, look_at_time);
 	begin_time();
@@ -131,7 +133,7 @@ pathquery_run(void (*step) (void *arg), void *arg)
 			FlushErrorState();
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("it took more than %d ms of the processor", PATHQUERY_MS)));
+					 errmsg("it took more than %d ms of the processor", limit_ms)));
 		}
 		PG_RE_THROW();
 	}

@@ -33,10 +33,10 @@ extern char *pathquery_text(JsonPath *path);
 extern char *pathquery_why_not(JsonPath *path, const PathFindings *findings, Jsonb *value);
 
 /*
- * Run a step that asks paths, and raise an error if it takes longer than the processor's
- * time that there is for it.  Not within another one.
+ * Run a step that asks paths, and raise an error if it takes longer than so much of the
+ * processor's time, PATHQUERY_MS at most.  Not within another one.
  */
-extern void pathquery_run(void (*step) (void *arg), void *arg);
+extern void pathquery_run(void (*step) (void *arg), void *arg, int ms);
 
 /* The processor's time that the last one took, in microseconds; also if it failed. */
 extern int64 pathquery_took_us(void);

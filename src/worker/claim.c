@@ -12,7 +12,8 @@
  * other, but by itself, and given up in the end.  However many such events there
  * are, others have most of the worker's time.  But for want of memory an event
  * waits, with no attempt counted, unless it takes a lot itself, and no other does.
- * Events of destinations whose mappings take long share the time of those that fail.
+ * Events of destinations whose mappings take long share the time of those that fail, and
+ * those of which it is not known yet wait for as long after one that did.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -24,10 +25,13 @@
 #include "utils/hsearch.h"
 
 #include "base/clock.h"
+#include "destination/cache.h"
 #include "schedule/schedule.h"
+#include "transform/config.h"
 #include "worker/attempt.h"
 #include "worker/claim.h"
 #include "worker/lack.h"
+#include "worker/lanes.h"
 #include "worker/record.h"
 #include "worker/suspect.h"
 
@@ -69,7 +73,24 @@ static Instant singles_from;	/* no single is prepared before */
 
 static Instant lacks_until = 0; /* there was not enough memory for an event */
 
-static HTAB *slow;				/* ids of destinations whose mappings took long */
+/* How long mappings take, as far as it is known. */
+typedef enum Pace
+{
+	PACE_QUICK,
+	PACE_UNKNOWN,
+	PACE_SLOW
+} Pace;
+
+/* A destination whose mappings may take long. */
+typedef struct Judged
+{
+	int32		destination_id;
+	TransactionId version;		/* of its row, of which it is known */
+	bool		slow;			/* its last event was */
+} Judged;
+
+static HTAB *judged;
+static Instant unknown_from = 0;	/* none of which it is not known is prepared before */
 
 static QueueItem *suspect;		/* claimed, but workers have died of its event */
 static Instant suspect_from;	/* when that is prepared at the latest */
@@ -88,12 +109,18 @@ static const struct
 	"the worker died three times while it made the request or recorded the outcome"}
 };
 
+static void
+make_judged(void)
+{
+	HASHCTL		info = {.keysize = sizeof(int32), .entrysize = sizeof(Judged)};
+
+	judged = hash_create("rswebhook judged destinations", 64, &info, HASH_ELEM | HASH_BLOBS);
+}
+
 void
 claim_init(void)
 {
-	HASHCTL		info = {.keysize = sizeof(int32), .entrysize = sizeof(int32)};
-
-	slow = hash_create("rswebhook slow destinations", 64, &info, HASH_ELEM | HASH_BLOBS);
+	make_judged();
 	/* should the worker die of a single, what others are owed is on its way */
 	singles_from = clock_now() + PUT_OFF_US;
 }
@@ -133,15 +160,21 @@ claim_suspect(QueueItem *item, Instant now)
 	}
 }
 
-/* An item whose mappings may take long: others have most of the time, as with singles. */
+/* Its destination's turn is in a while. */
+static void
+rest(QueueItem *item, Instant from, Instant now)
+{
+	schedule_rest(item, Max(from, now) + 1 + (int64) (pg_prng_double(&pg_global_prng_state) * TURN_US), now);
+}
+
+/* An item whose mappings take long: others have most of the time, as with singles. */
 static void
 claim_slow(Batch *batch, QueueItem *item, Instant now)
 {
 	if (schedule_waits_for_nothing(item))
 		claim(batch, item);
 	else if (batch->slow || now < singles_from)
-		schedule_rest(item, Max(singles_from, now) + 1 +
-					  (int64) (pg_prng_double(&pg_global_prng_state) * TURN_US), now);
+		rest(item, singles_from, now);
 	else
 	{
 		claim(batch, item);
@@ -149,11 +182,45 @@ claim_slow(Batch *batch, QueueItem *item, Instant now)
 	}
 }
 
-static bool
-is_slow(const QueueItem *item)
+/* One of which that is not known: after others, however many there are, others have their time, too. */
+static void
+claim_unknown(Batch *batch, QueueItem *item, Instant now)
 {
-	return hash_get_num_entries(slow) > 0 &&
-		hash_search(slow, &schedule_row(item)->destination_id, HASH_FIND, NULL) != NULL;
+	if (now < unknown_from && !schedule_waits_for_nothing(item))
+		rest(item, unknown_from, now);
+	else
+		claim(batch, item);
+}
+
+static Pace
+pace_of(const QueueItem *item)
+{
+	const Destination *destination = lanes_destination(schedule_row(item)->destination_id);
+	const Judged *known;
+
+	if (destination == NULL || destination->config == NULL || !transform_config_takes_time(destination->config))
+		return PACE_QUICK;
+	known = hash_search(judged, &destination->id, HASH_FIND, NULL);
+	if (known == NULL || known->version != destination->version)
+		return PACE_UNKNOWN;
+	return known->slow ? PACE_SLOW : PACE_QUICK;
+}
+
+static void
+claim_at_pace(Batch *batch, QueueItem *item, Instant now)
+{
+	switch (pace_of(item))
+	{
+		case PACE_QUICK:
+			claim(batch, item);
+			break;
+		case PACE_UNKNOWN:
+			claim_unknown(batch, item, now);
+			break;
+		case PACE_SLOW:
+			claim_slow(batch, item, now);
+			break;
+	}
 }
 
 /* The item's request may have failed before, or a worker died of its event. */
@@ -165,10 +232,8 @@ claim_warily(Batch *batch, QueueItem *item, Instant now)
 		case SUSPECT_NOT:
 			if (schedule_is_alone(item))
 				claim_alone(batch, item, now);
-			else if (is_slow(item))
-				claim_slow(batch, item, now);
 			else
-				claim(batch, item);
+				claim_at_pace(batch, item, now);
 			break;
 		case SUSPECT_ALONE:
 			if (schedule_waits_for_nothing(item))
@@ -291,18 +356,34 @@ leave_to_others(int64 took_us, Instant now)
 		schedule_put_off(singles[--nsingles], singles_from, now);
 }
 
-bool
-claim_took_long(int32 destination_id, int64 paths_us, Instant now)
+/* Those of destinations that are gone go with all others, which are judged anew. */
+static void
+judge(const Destination *destination, bool slow)
 {
-	if (paths_us <= SLOW_US)
+	Judged	   *entry;
+
+	if (hash_get_num_entries(judged) > 2 * (long) destination_count() + 64)
 	{
-		if (hash_get_num_entries(slow) > 0)
-			(void) hash_search(slow, &destination_id, HASH_REMOVE, NULL);
-		return false;
+		hash_destroy(judged);
+		make_judged();
 	}
-	(void) hash_search(slow, &destination_id, HASH_ENTER, NULL);
+	entry = hash_search(judged, &destination->id, HASH_ENTER, NULL);
+	entry->version = destination->version;
+	entry->slow = slow;
+}
+
+bool
+claim_took_long(const Destination *destination, int64 paths_us, Instant now)
+{
+	bool		slow = paths_us > SLOW_US;
+
+	if (transform_config_takes_time(destination->config))
+		judge(destination, slow);
+	if (!slow)
+		return false;
 	if (now + TIME_OF_OTHERS * paths_us > singles_from)
 		leave_to_others(paths_us, now);
+	unknown_from = Max(unknown_from, now + Min(TIME_OF_OTHERS * paths_us, TIME_OF_OTHERS_MAX_US));
 	return true;
 }
 

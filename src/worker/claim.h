@@ -11,6 +11,7 @@
 #define RSWEBHOOK_CLAIM_H
 
 #include "base/clock.h"
+#include "destination/values.h"
 #include "schedule/schedule.h"
 
 /* Requests that are prepared in one transaction. */
@@ -45,10 +46,11 @@ extern void claim_failed(QueueItem *item, bool single, const ErrorData *error,
 /*
  * So much of the processor's time has gone into the mappings of an event.  Is that long?
  * Then what comes after it is for others to begin with, and its destination has one event
- * at a time prepared, in the time that is left to such, until one does not take long.
+ * at a time prepared, in the time that is left to such, until one does not take long.  Those
+ * of which that is not known, as their rows are new, wait for as long.
  * Raises an error for want of memory.
  */
-extern bool claim_took_long(int32 destination_id, int64 paths_us, Instant now);
+extern bool claim_took_long(const Destination *destination, int64 paths_us, Instant now);
 
 /* There was not enough memory for an event, which waits for it; 0: there was. */
 extern Instant claim_lacks_until(Instant now);

@@ -185,7 +185,7 @@ prepare_one(int index, const StoredEvent *stored, Instant now)
 		INJECT_EVENT("rendering", row->event_id);
 		result = render_request(stored, row->event_id, p->destination, &p->rendered, &why);
 		MemoryContextSwitchTo(context);
-		quick = !claim_took_long(row->destination_id, p->rendered.paths_us, clock_now());
+		quick = !claim_took_long(p->destination, p->rendered.paths_us, clock_now());
 	}
 	if (result == RENDER_REFUSED)
 		abort_reason = why;
