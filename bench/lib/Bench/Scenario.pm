@@ -13,6 +13,7 @@ use strict;
 use warnings;
 
 use Bench::Scenario::Cost;
+use Bench::Scenario::Far;
 use Bench::Scenario::Latency;
 use Bench::Scenario::Many;
 use Bench::Scenario::Rate;
@@ -21,6 +22,7 @@ use Bench::Scenario::Tables;
 
 my @scenarios = (
     [ throughput => \&Bench::Scenario::Rate::throughput ],
+    [ far => \&Bench::Scenario::Far::far ],
     [ latency => \&Bench::Scenario::Latency::latency ],
     [ send => \&Bench::Scenario::Cost::send_ ],
     [ senders => \&Bench::Scenario::Senders::senders ],
