@@ -439,7 +439,10 @@ sub wait_for
             note(sprintf 'for %d s, waiting for %s', $now - $start, $what);
             $told = $now;
         }
-        sleep(0.02);
+
+        # most conditions take a psql to look at, which others need the processor for
+        my $pause = 0.02 + ($now - $start) / 20;
+        sleep($pause < 0.15 ? $pause : 0.15);
     }
     diag("waited in vain for $what");
     return 0;
