@@ -168,11 +168,9 @@ void
 breaker_note_alive(Lane *lane, Instant now)
 {
 	lane->alive_at = now;
+	lane->allowed = Min(Max(lane->allowed, lane->in_flight) + 1, lane->policy.max_in_flight);
 	if (lane->breaker.open)
-	{
 		lane->caution = Min(lane->caution + 1, MAX_CAUTION);
-		limiter_init(&lane->limiter);	/* it may not bear at once what it did */
-	}
 	breaker_close(lane);
 }
 

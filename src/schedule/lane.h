@@ -22,7 +22,6 @@
 
 #include "base/clock.h"
 #include "destination/verdict.h"
-#include "schedule/limiter.h"
 #include "schedule/values.h"
 #include "tables/values.h"
 
@@ -35,6 +34,7 @@
 #define LANE_RANGES		16		/* late ranges kept apart */
 #define READ_ROWS		1000	/* rows of one read */
 #define RANGE_IDS		10000	/* ids of each of which it is looked whether its row is gone */
+#define SLOW_START		4		/* requests in flight before a first answer */
 #define LANE_BLAMED		32		/* users whose failures are told from each other */
 #define LANE_LATELY		100		/* good answers until a request that hung is forgotten */
 #define DUE_NOW			DT_NOBEGIN	/* whatever the clock shows */
@@ -244,9 +244,8 @@ struct Lane
 	bool		feeling;		/* the item that was chosen last would */
 	int			nin_quarter;	/* in flight */
 	Instant		quarter_from;	/* before that, no other is to be */
-	Limiter		limiter;		/* how many in flight help it, up to max_in_flight */
-	Instant		answered_at;	/* the last one; 0: none has been */
-	Instant		asked_until;	/* its answers ask to be left alone until then */
+	int			allowed;		/* in flight; grows to max_in_flight with good
+								 * answers */
 	int			retries_in_flight;
 	int			trusted_in_flight;	/* taken as such, while some had hung lately */
 	int			hung_lately;	/* so many good answers until that is over ... */
@@ -343,9 +342,6 @@ extern void pace_forget_lane(Lane *lane);
 
 /* See schedule_set_max_in_flight(). */
 extern void pace_set_max_in_flight(int n, int places, int64 bytes);
-
-/* See schedule_lane_limit(). */
-extern int	pace_limit(const Lane *lane);
 
 /* See schedule_lacking(). */
 extern int	pace_lacking(void);

@@ -62,7 +62,7 @@ void
 pace_init_lane(Lane *lane, Instant now)
 {
 	dlist_init(&lane->flying);
-	limiter_init(&lane->limiter);
+	lane->allowed = SLOW_START;
 	lane->tokens = 1.0;
 	lane->tokens_at = now;
 }
@@ -92,12 +92,6 @@ my_most(const Lane *lane)
 /* A request that takes so long hangs, perhaps. */
 #define LONG_US		USECS_PER_SEC
 
-/* One that was quiet for so long may be another one by now. */
-#define QUIET_US	(10 * USECS_PER_SEC)
-
-/* If users ask to be left alone that are so many in a row, the destination does. */
-#define MANY_ASK	2
-
 /* What is kept for trusted users is left to them for so many times what others took of it in vain. */
 #define IN_VAIN		10
 
@@ -106,13 +100,6 @@ static double
 my_rate(const Lane *lane)
 {
 	return lane->policy.rate_limit / lane->policy.parts;
-}
-
-/* If nothing had failed. */
-int
-pace_limit(const Lane *lane)
-{
-	return limiter_limit(&lane->limiter, my_most(lane));
 }
 
 /*
@@ -124,9 +111,16 @@ pace_limit(const Lane *lane)
 static int
 allowed_in_flight(const Lane *lane)
 {
-	int			allowed = lane->breaker.open ? 1 : pace_limit(lane);
+	int			allowed = lane->breaker.open ? 1 : Min(lane->allowed, my_most(lane));
 
 	return Max(1, allowed >> Min(lane->failing / 4, 30));
+}
+
+/* If nothing had failed. */
+static int
+most_in_flight(const Lane *lane)
+{
+	return Min(lane->allowed, my_most(lane));
 }
 
 /* Of so many, those that are kept for users that are trusted; and the others. */
@@ -156,7 +150,7 @@ static bool
 others_may_go(const Lane *lane)
 {
 	return lane->in_flight - lane->trusted_in_flight <
-		Min(allowed_in_flight(lane), all_but_a_quarter(pace_limit(lane)));
+		Min(allowed_in_flight(lane), all_but_a_quarter(most_in_flight(lane)));
 }
 
 static bool
@@ -166,7 +160,7 @@ has_room(Lane *lane, Instant now)
 		return lane->in_flight < my_most(lane);
 	if (!keeps_a_quarter(lane))
 		return lane->in_flight < allowed_in_flight(lane);
-	return lane->in_flight < pace_limit(lane) && (others_may_go(lane) || order_trusted(lane, now) != NULL);
+	return lane->in_flight < most_in_flight(lane) && (others_may_go(lane) || order_trusted(lane, now) != NULL);
 }
 
 /* Would another one take of what is kept for users that are trusted? */
@@ -205,7 +199,7 @@ pace_wants_news(const Lane *lane)
 {
 	if (keeps_a_quarter(lane))
 		return dlist_is_empty(unconstify(dlist_head *, &lane->ready_trusted));
-	return lane->feels || allowed_in_flight(lane) < pace_limit(lane);
+	return lane->feels || allowed_in_flight(lane) < most_in_flight(lane);
 }
 
 /*
@@ -417,9 +411,9 @@ pace_allows(Lane *lane, Instant now, Instant *when)
 		*when = lane->lacks_until;
 		return false;
 	}
-	if (Max(lane->rests_until, lane->asked_until) > now)
+	if (lane->rests_until > now)
 	{
-		*when = Max(lane->rests_until, lane->asked_until);
+		*when = lane->rests_until;
 		return false;
 	}
 	return true;
@@ -434,8 +428,6 @@ pace_take(QueueItem *item, Instant now)
 		!room_take(item, item->size, now))
 		return false;
 
-	if (lane->in_flight == 0 && lane->answered_at != 0 && now - lane->answered_at > QUIET_US)
-		limiter_init(&lane->limiter);
 	item->taken_at = now;
 	if (lane->lacks_us != 0)	/* one at a time, until one has gone through */
 		lane->lacks_until = now + lane->lacks_us;
@@ -516,7 +508,7 @@ pace_lacked(QueueItem *item, bool own, Instant now)
 static bool
 many_hang(Lane *lane, int64 took, Instant now)
 {
-	int			left = Max(1, pace_limit(lane) / 4);
+	int			left = Max(1, most_in_flight(lane) / 4);
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &lane->flying)
@@ -554,24 +546,6 @@ note_how_long(QueueItem *item, const Verdict *verdict, Instant now)
 		lane->hung_lately--;
 }
 
-/* What it says of how many are in flight, and what it asks for. */
-static void
-note_how_many(Lane *lane, const Verdict *verdict, Instant now)
-{
-	int			most = my_most(lane);
-
-	lane->answered_at = now;
-	if (verdict->too_many)
-		limiter_note(&lane->limiter, LIMITER_TOO_MANY, 0, lane->in_flight, most);
-	else if (verdict->timed_out)
-		limiter_note(&lane->limiter, LIMITER_NO_ANSWER, 0, lane->in_flight, most);
-	else if (verdict->signal == SIGNAL_ALIVE)
-		limiter_note(&lane->limiter, LIMITER_SERVED, verdict->waited_us, lane->in_flight, most);
-	if (verdict->names_time && lane->failing >= MANY_ASK)
-		lane->asked_until = Max(lane->asked_until,
-								Min(verdict->retry_at, now + lane->policy.max_backoff_us));
-}
-
 void
 pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 {
@@ -591,7 +565,6 @@ pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 		breaker_note_alive(lane, now);
 	}
 	trust_settle(lane);
-	note_how_many(lane, verdict, now);
 	if (verdict->signal != SIGNAL_UNSENT)
 		note_no_lack(item);
 	room_note(item, verdict, now);

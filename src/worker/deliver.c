@@ -385,12 +385,10 @@ deliver_start(void)
 		return;
 	for (int i = 0; i < batch.nclaimed; i++)
 	{
-		Lane	   *lane;
-
 		if (batch.claimed[i] == NULL)
 			continue;
-		lane = schedule_item_lane(batch.claimed[i]);
-		stats_note_in_flight(schedule_lane_id(lane), schedule_lane_in_flight(lane), schedule_lane_limit(lane));
+		stats_note_in_flight(schedule_row(batch.claimed[i])->destination_id,
+							 schedule_lane_in_flight(schedule_item_lane(batch.claimed[i])));
 		suspect_note(schedule_row(batch.claimed[i]));
 		attempt_start(batch.claimed[i], prepared[i].destination, &prepared[i].rendered);
 		batch.claimed[i] = NULL;

@@ -94,15 +94,12 @@ find(int32 destination_id)
 }
 
 void
-stats_note_in_flight(int32 destination_id, int in_flight, int limit)
+stats_note_in_flight(int32 destination_id, int in_flight)
 {
 	DestinationStats *stats = find(destination_id);
 
 	if (stats != NULL)
-	{
 		stats->in_flight = in_flight;
-		stats->in_flight_limit = limit;
-	}
 }
 
 void

@@ -5,7 +5,7 @@
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
- * rooms: schedule/pace.c schedule/limiter.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
+ * rooms: schedule/pace.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -678,7 +678,7 @@ crowd_waits(int count, bool ordered)
 	lane = schedule_lane(1, t);
 	queue_crowd(1, count);
 	lane->alive_at = 1;
-	lane->limiter.limit = 256;
+	lane->allowed = 256;
 	answered = 0;
 	while (answered < count)
 		work(t + 1000, 1);

@@ -239,7 +239,7 @@ few_places(void)
 			count = take_each(100, 100, 2);
 			if (count < 1 || count > places)
 				ok(false, "and those that hang");
-			if (places >= 8 && !take(200))
+			if (places >= 6 && !take(200))
 				ok(false, "which leave one to new ones");
 			finish_each(100, 101, SIGNAL_ALIVE);
 		}

@@ -48,15 +48,14 @@ sub drain
     return $end - $start;
 }
 
-# Requests a second, and CPU microseconds a request, of the ceiling program, with so
-# many in flight;
+# Requests a second, and CPU microseconds a request, of the ceiling program;
 # the bodies are those that rswebhook sends.
 sub ceiling_rate
 {
-    my ($bench, $receiver, $count, $in_flight) = @_;
+    my ($bench, $receiver, $count) = @_;
     my $bodies = bodies($bench, 1000);
     my $program = Bench::Process->start("$bench->{dir}/bin/ceiling", $receiver->url, $bodies,
-        $count, $in_flight // $Bench::Way::in_flight);
+        $count, $Bench::Way::in_flight);
     my ($seconds, $good, $bad, $cpu) = split ' ', $program->line;
 
     $program->finish;

@@ -64,14 +64,13 @@ END
     return $self;
 }
 
-# $delay: milliseconds until it answers
 sub clock
 {
-    my ($class, $dir, $delay) = @_;
+    my ($class, $dir) = @_;
     my $self = bless { count_path => '/_count' }, $class;
 
     $self->{log} = "$dir/arrivals." . ++$number;
-    $self->{process} = Bench::Process->start("$dir/bin/receiver", $self->{log}, $delay // 0);
+    $self->{process} = Bench::Process->start("$dir/bin/receiver", $self->{log});
     $self->{port} = $self->{process}->line;
     $self->wait_until_up;
     return $self;
