@@ -441,8 +441,8 @@ sub wait_for
         }
 
         # most conditions take a psql to look at, which others need the processor for
-        my $pause = 0.02 + ($now - $start) / 20;
-        sleep($pause < 0.15 ? $pause : 0.15);
+        my $pause = 0.02 + ($now - $start) / 10;
+        sleep($pause < 0.5 ? $pause : 0.5);
     }
     diag("waited in vain for $what");
     return 0;
