@@ -80,6 +80,6 @@ ok(wait_until_sent($node), 'all is told');
 is(query($node, q{SELECT DISTINCT l.outcome FROM rswebhook.delivery l JOIN rswebhook.destination d ON d.id = l.destination_id WHERE 'rswebhook.alert' = ANY (d.types)}),
     'delivered', 'Slack takes what it is told');
 my ($told) = map { decode_json($_->{body}) } grep { $_->{body} =~ /workers missing/ } $receiver->requests_to('/as/slack');
-like($told->{text}, qr/^workers missing: 1 worker is missing/, 'in words');
+like($told->{blocks}[0]{text}{text}, qr/^workers missing: 1 worker is missing/, 'in words');
 
 done_testing();
