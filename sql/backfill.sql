@@ -56,6 +56,14 @@ CALL rswebhook_backfill('orders', 'crm', ARRAY['columns=note'], condition => $$r
 CALL rswebhook_backfill('orders', 'crm', ARRAY['columns=note'], condition => $$region = 'zone'$$);
 SELECT count(*) FROM sent;
 
+-- a condition is an expression by itself, and may end in a comment
+TRUNCATE rswebhook.event, rswebhook.queue, rswebhook.progress;
+\set VERBOSITY sqlstate
+CALL rswebhook_backfill('orders', 'crm', ARRAY['columns=note'], condition => 'id > 9) AND (true');
+\set VERBOSITY default
+CALL rswebhook_backfill('orders', 'crm', ARRAY['columns=id'], condition => 'id > 9 -- the last ones');
+SELECT properties FROM sent;
+
 -- partitions, keys of other types, and nothing at all
 TRUNCATE rswebhook.event, rswebhook.queue, rswebhook.progress;
 CREATE TYPE size AS ENUM ('small', 'large');

@@ -1556,6 +1556,8 @@ BEGIN
             MESSAGE = 'there are both options and a trigger',
             HINT = 'Give the options, or the name of the trigger that has them.';
     END IF;
+    -- an expression by itself, so that it cannot end the parentheses around it, and with them what keeps to the place
+    EXECUTE format(E'SELECT %s\n FROM %s t WHERE false', coalesce(nullif(condition, ''), 'true'), "table");
     RETURN jsonb_strip_nulls(jsonb_build_object('table', "table"::text, 'options', options, 'trigger', "trigger", 'condition', condition));
 END
 $$;
@@ -1593,7 +1595,8 @@ BEGIN
     EXECUTE format($q$
         WITH rows AS MATERIALIZED (
             SELECT t AS whole, row_number() OVER (ORDER BY %s) AS n, ARRAY[%s] AS place FROM %s %s t
-            WHERE ($4 IS NULL OR (%s) > (%s)) AND (%s) <= (%s) AND (%s)
+            WHERE ($4 IS NULL OR (%s) > (%s)) AND (%s) <= (%s) AND (%s
+            )
             ORDER BY %s LIMIT $6),
         sent AS (
             SELECT rswebhook.backfill_row($1, '@extschema@.rswebhook_trigger()', $2, $3, $7, r.whole) FROM rows r ORDER BY r.n)

@@ -57,10 +57,12 @@ is($body{pagerduty}{payload}{severity}, 'error', "PagerDuty's severity, where th
 my @items = ({ name => 'Boots', price => 60.5 }, { name => 'Laces', price => 2 });
 my %values = (
     null => undef, blank => " \n\t", empty => '', number => 5.25, true => JSON::PP::true, long => "\x{e9}" x 2000, longest => 'x' x 200_000,
-    markup => '<!channel> & <b>@everyone</b> &amp;', quoted => qq("\\ \x{1f600}), list => ['a'], object => { a => 1 }, path => '$.a', lines => "a\nb");
+    markup => '<!channel> & <b>@everyone</b> &amp;', quoted => qq("\\ \x{1f600}), list => ['a'], lists => [ [ 'a', 'b' ], 'c' ], twice => [ 'error', 'info' ], object => { a => 1 }, path => '$.a', lines => "a\nb");
 my %properties = (
     none => {}, no_list => { items => undef }, one => { items => [ $items[0] ] }, two => { title => 'Order', items => \@items },
     bare => { items => [ {}, { name => 'Laces' } ] }, text => { items => 'x' }, odd => { items => [ undef, 'x', 5, [], [ ['y'] ], {} ] },
+    nested => { items => [ [ map { { name => "Item $_", price => $_ } } 1 .. 30 ] ] }, paired => { items => [ { name => [ 'A', 'Z' ], price => 1 }, { name => 'B', price => 2 }, { price => 3 }, { name => 'D' } ] },
+    several => [ map { { title => "Order $_", items => [ (@items) x 9 ] } } 1 .. 3 ],
     (map { ("list of $_" => { title => 'Order', items => [ map { { name => "Item $_", price => $_ } } 1 .. $_ ] }) } 0, 10, 11, 100),
     'long list' => { title => 'x' x 150, items => [ map { { name => "\x{1f600}" x 300, price => '9' x 400 } } 1 .. 100 ] },
     'longest texts' => { title => "\x{1f600}" x 130, items => [ map { { name => "\x{1f600}" x 199, price => '9' x 49 } } 1 .. 100 ] },
@@ -84,10 +86,14 @@ is(query($node, q{SELECT string_agg(DISTINCT concat_ws(' ', d.name, e.event::jso
         WHERE outcome <> 'delivered'}), '', 'and each is taken');
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery}), 4 + 4 * keys(%properties) + 12, 'by all of them');
 my %fields = map { my $sent = JSON::PP->new->decode($_->{body}); scalar(@{ $sent->{blocks}[1]{fields} }) => 1 } grep { $_->{target} =~ m{/as/slack} } $receiver->requests;
-is(join(' ', sort { $a <=> $b } keys %fields), '1 2 5 10', 'with as many as there are, up to ten');
+is(join(' ', sort { $a <=> $b } keys %fields), '1 2 3 10', 'with as many as there are, up to ten');
 my ($two) = grep { $_->{target} =~ m{/as/teams} && $_->{body} =~ /60\.5/ && $_->{body} =~ /Laces/ && $_->{body} !~ /EUR/ } $receiver->requests;
 is_deeply(JSON::PP->new->decode($two->{body})->{attachments}[0]{content}{body}[1]{facts},
     [ { title => 'Boots', value => '60.5' }, { title => 'Laces', value => '2' } ], 'with nothing but what is in it');
+
+my ($paired) = grep { $_->{target} =~ m{/as/discord} && $_->{body} =~ /"B"/ } $receiver->requests;
+is_deeply(JSON::PP->new->decode($paired->{body})->{embeds}[0]{fields},
+    [ { name => 'B', value => '2' }, { name => '-', value => '3' }, { name => 'D', value => '-' } ], 'and each price stands beside its name');
 
 # A key of PagerDuty's is a secret that an answer may repeat
 is(query($node, q{SELECT bool_or(response_body LIKE '%0123456789abcdef%') FROM rswebhook.delivery}), 'f', 'no key in what was answered');

@@ -167,6 +167,15 @@ like(error_of('c8', q{SET lock_timeout = '50ms'; SELECT saas.add_endpoint('all',
 $first->query_safe('COMMIT');
 $first->quit;
 like(error_of('c7', q{SELECT saas.add_endpoint('e9', 'http://127.0.0.1:1/')}), qr/ten endpoints/, 'and is one too many');
+# and under REPEATABLE READ, where the second one does not see the first
+page('c7', q{SELECT saas.drop_endpoint('e8')});
+$first = do { local $ENV{PGUSER} = 'pages'; $node->background_psql('postgres', on_error_stop => 0) };
+$first->query_safe(q{SET saas.tenant = 'c7'; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM saas.my_endpoints});
+page('c7', q{SELECT saas.add_endpoint('e8', 'http://127.0.0.1:1/')});
+$first->query(q{SELECT saas.add_endpoint('e9', 'http://127.0.0.1:1/')});
+$first->query('COMMIT');
+$first->quit;
+is(page('c7', 'SELECT count(*) FROM saas.my_endpoints'), 10, 'there are no more either');
 page('c7', "SELECT saas.drop_endpoint('e$_')") foreach 1 .. 8;
 is(page('c7', 'SELECT count(*) FROM saas.my_endpoints'), 2, 'and fewer when they are dropped');
 

@@ -38,7 +38,9 @@ CREATE TABLE saas.endpoint (
     events     text[] NOT NULL DEFAULT '{*}'        -- names of the events that it gets; *: all
                CHECK (cardinality(events) <= 100 AND octet_length(events::text) <= 10000),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    UNIQUE (tenant, name)
+    place      integer NOT NULL CHECK (place BETWEEN 1 AND 10),     -- as many as a tenant may have
+    UNIQUE (tenant, name),
+    UNIQUE (tenant, place)
 );
 
 -- Deliveries for each tenant and day, for as long as you like; see saas.keep_usage().
@@ -163,22 +165,26 @@ AS $$
 DECLARE
     secret text := public.rswebhook_generate_secret();
     new_id integer;
+    free integer;
 BEGIN
     IF saas.tenant() IS NULL THEN
         RAISE insufficient_privilege USING MESSAGE = 'the session acts for no tenant';
     ELSIF url NOT LIKE 'https://%' THEN
         RAISE invalid_parameter_value USING MESSAGE = 'the URL must begin with https://';
     END IF;
-    -- one after the other, until the transaction ends: two at once would count the same
+    -- one after the other, until the transaction ends: else two at once would find the same place, as they do under
+    -- REPEATABLE READ, where the second one is an error and tried again
     PERFORM pg_advisory_xact_lock(hashtextextended('saas.endpoint of ' || saas.tenant(), 0));
-    IF (SELECT count(*) FROM saas.endpoint e WHERE e.tenant = saas.tenant()) >= 10 THEN
+    SELECT min(p) INTO free FROM generate_series(1, 10) AS p
+        WHERE NOT EXISTS (SELECT FROM saas.endpoint e WHERE e.tenant = saas.tenant() AND e.place = p);
+    IF free IS NULL THEN
         RAISE program_limit_exceeded USING MESSAGE = 'there are ten endpoints already';
     END IF;
     INSERT INTO rswebhook.destination AS d (name, url, types, signing_secrets)
         VALUES (saas.tenant() || '/' || add_endpoint.name, add_endpoint.url, '{}', jsonb_build_array(secret))
         RETURNING d.id INTO new_id;
-    INSERT INTO saas.endpoint (id, tenant, name, events)
-        VALUES (new_id, saas.tenant(), add_endpoint.name, add_endpoint.events);
+    INSERT INTO saas.endpoint (id, tenant, name, events, place)
+        VALUES (new_id, saas.tenant(), add_endpoint.name, add_endpoint.events, free);
     RETURN secret;
 END
 $$;

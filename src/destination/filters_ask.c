@@ -93,7 +93,8 @@ ask_path(Asking *asking, SharedFilter *shared, int ms)
 	bool		matches = filter_path_matches(shared->filter, asking->event, ms, &took_us, &error);
 
 	shared->pace = took_us < QUICK_MS * 1000 ? FILTER_QUICK : FILTER_SLOW;
-	if (shared->pace == FILTER_SLOW)
+	/* a sender has to find out anyway which are quick: that takes nothing of the time of those that are not */
+	if (shared->pace == FILTER_SLOW && (ms == PATHQUERY_MS || asking->event->alert))
 		asking->slow_us += took_us;
 	if (error != NULL && shared->pace == FILTER_SLOW && ms < PATHQUERY_MS)
 		return false;

@@ -204,6 +204,17 @@ pathquery_why_not(JsonPath *path, const PathFindings *findings, Jsonb *value)
  * ---------------------------------------------------------------------
  */
 
+/* A jsonpath of ours has no variables: an empty object, which is asked for each element of a list. */
+static Datum
+no_variables(void)
+{
+	static Jsonb empty;
+
+	SET_VARSIZE(&empty, sizeof(empty));
+	empty.root.header = JB_FOBJECT;
+	return JsonbPGetDatum(&empty);
+}
+
 /* Not with a time zone: what it says must not depend on who sends. */
 void
 pathquery_ask(JsonPath *path, Jsonb *value, bool silent,
@@ -220,7 +231,7 @@ pathquery_ask(JsonPath *path, Jsonb *value, bool silent,
 	InitFunctionCallInfoData(*call, &function, 4, InvalidOid, NULL, (fmNodePtr) &set);
 	call->args[0] = (NullableDatum) {JsonbPGetDatum(value), false};
 	call->args[1] = (NullableDatum) {PointerGetDatum(path), false};
-	call->args[2] = (NullableDatum) {DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")), false};
+	call->args[2] = (NullableDatum) {no_variables(), false};
 	call->args[3] = (NullableDatum) {BoolGetDatum(silent), false};
 	for (;;)
 	{
