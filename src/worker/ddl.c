@@ -48,7 +48,6 @@
 #include "api/trigger_check.h"
 #include "base/compat.h"
 #include "shmem/hold.h"
-#include "shmem/share.h"
 #include "shmem/wake.h"
 #include "worker/ddl.h"
 #include "worker/two_phase.h"
