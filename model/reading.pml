@@ -955,7 +955,7 @@ proctype sender(byte me)
 	/*
 	 * In whatever session.  What was kept is announced; after a restart it is not
 	 * known any more, and everything is.
-	 * -- worker/ddl.c: before_commit_prepared()
+	 * -- worker/two_phase.c: two_phase_before_commit()
 	 */
 commit_prepared:
 	atomic {

@@ -55,6 +55,15 @@ SELECT done, ended_at IS NOT NULL AS ended FROM rswebhook.progress;
 CALL rswebhook_backfill('orders', 'crm', ARRAY['columns=note'], condition => $$region = 'zone'$$);
 CALL rswebhook_backfill('orders', 'crm', ARRAY['columns=note'], condition => $$region = 'zone'$$);
 SELECT count(*) FROM sent;
+-- but not gone on with
+INSERT INTO orders VALUES ('zone', 99);
+CALL rswebhook_backfill('orders', 'crm', ARRAY['columns=note'], condition => $$region = 'zone'$$, resume => true);
+CALL rswebhook_backfill('orders', 'crm', ARRAY['columns=note'], condition => $$region = 'zone'$$, resume => true);
+SELECT count(*) FROM sent;
+SELECT done, ended_at IS NOT NULL AS ended FROM rswebhook.progress ORDER BY started_at DESC LIMIT 1;
+-- a comment is a part of a condition
+CALL rswebhook_backfill('orders', 'crm', ARRAY['columns=note'], condition => 'id = 99 -- the last');
+SELECT count(*) FROM sent;
 
 -- a condition is an expression by itself, and may end in a comment
 TRUNCATE rswebhook.event, rswebhook.queue, rswebhook.progress;
@@ -93,6 +102,9 @@ CALL rswebhook_backfill('orders', 'crm', '{}', 'Send it');
 CALL rswebhook_backfill('orders', 'crm', trigger => 'none');
 CALL rswebhook_backfill('orders', 'crm', piece => 0);
 CALL rswebhook_backfill('orders', 'crm', per_second => 0);
+CALL rswebhook_backfill('orders', 'crm', condition => 'true) OR (true', piece => 1);
+CALL rswebhook_backfill('orders', 'crm', condition => 'id > $6');
+CALL rswebhook_backfill('orders', 'crm', condition => 'true LIMIT 1');
 BEGIN;
 CALL rswebhook_backfill('orders', 'crm');
 ROLLBACK;

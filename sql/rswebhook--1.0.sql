@@ -1458,7 +1458,8 @@ RETURNS void
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'rswebhook_backfill_row';
 
--- Where one begins, or goes on: as the one of the same subject did that has come to no end.
+-- Where one begins, or goes on: as the one of the same subject did that has come to no end; with resume, nowhere
+-- if it has. Until the first piece is committed, a lock keeps others from beginning the same.
 CREATE FUNCTION rswebhook.backfill_begin(begun timestamptz, destination text, subject jsonb, resume boolean,
     OUT place text[], OUT upto text[], OUT total bigint)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -1468,11 +1469,27 @@ DECLARE
     dest integer := rswebhook.destination_id(destination);
     before rswebhook.progress;
 BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended(format('rswebhook.backfill %s %s', dest, subject), 0)) THEN
+        RAISE object_in_use USING
+            MESSAGE = 'another session has just begun the same',
+            HINT = 'Wait until it is through: rswebhook.progress shows how far it is.';
+    END IF;
     SELECT g.* INTO before FROM rswebhook.progress g
-        WHERE g.action = 'backfill' AND g.destination_id = dest AND g.subject = backfill_begin.subject AND g.ended_at IS NULL
-        ORDER BY g.updated_at DESC LIMIT 1 FOR UPDATE;
+        WHERE g.action = 'backfill' AND g.destination_id = dest AND g.subject = backfill_begin.subject
+          AND (g.ended_at IS NULL OR resume AND g.upto IS NOT NULL)
+        ORDER BY g.ended_at IS NULL DESC, g.updated_at DESC LIMIT 1 FOR UPDATE;
     total := 0;
     IF before.pid IS NULL THEN
+        RETURN;
+    ELSIF before.ended_at IS NOT NULL THEN
+        RAISE NOTICE USING
+            MESSAGE = format('this was through on %s', date_trunc('second', before.ended_at)),
+            DETAIL = format('%s rows were sent; none is sent now.', before.done),
+            HINT = 'Begin anew by resume => false.';
+        place := before.upto;
+        upto := before.upto;
+        total := before.done;
+        DELETE FROM rswebhook.progress g WHERE g.pid = before.pid AND g.started_at = before.started_at;
         RETURN;
     ELSIF EXISTS (SELECT FROM pg_stat_activity a
                   WHERE a.pid = before.pid AND a.pid <> pg_backend_pid() AND a.state <> 'idle' AND a.query_start <= before.started_at) THEN

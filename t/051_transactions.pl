@@ -22,7 +22,7 @@ $ENV{RSWEBHOOK_CONF} = $conf;
 
 my $receiver = new_receiver();
 my $node = new_node('transactions',
-    conf => "max_prepared_transactions = 10\ndeadlock_timeout = 50ms\n");
+    conf => "max_prepared_transactions = 310\ndeadlock_timeout = 50ms\n");
 inject($node, 'counting error');
 
 add_destination($node, 'sink', $receiver->url('/ok'));
@@ -46,10 +46,25 @@ my $seconds = elapsed(
 cmp_ok($seconds, '<', at_once($promptly), sprintf 'promptly: %.2f s', $seconds);
 
 # A prepared transaction outlives a crash
+query($node, join ';', map { ('BEGIN', sending("prepared-$_"), "PREPARE TRANSACTION '$_'") } 1 .. 300);
 $node->stop('immediate');
 $node->start;
 query($node, q{COMMIT PREPARED 'late'});
 ok(wait_for('the event', sub { arrived('prepared-late') }), 'COMMIT PREPARED after a crash');
+
+# and so do many, whose end costs little more the more there are
+SKIP:
+{
+    skip 'needs /proc', 2 unless -r '/proc/self/stat';
+    my $session = Session->new($node);
+    my $pid = $session->query('SELECT pg_backend_pid()');
+    my $before = cpu_time($pid);
+    $session->query("COMMIT PREPARED '$_'") foreach 1 .. 40;
+    cmp_ok(cpu_time($pid) - $before, '<', 1, 'which takes no time');
+    $session->query("ROLLBACK PREPARED '$_'") foreach 41 .. 300;
+    ok(wait_for('the events', sub { @{[ grep { arrived("prepared-$_") } 1 .. 300 ]} == 40 }), 'of many, too');
+    $session->close;
+}
 
 # COMMIT PREPARED of what queued nothing has nothing read again
 add_destination($node, 'slow', $receiver->url('/ok'), { rate_limit => 0.5 });
@@ -204,6 +219,7 @@ my %seen;
 $seen{ $_->{headers}{'webhook-id'} }++ foreach $receiver->requests;
 is(join(' ', grep { !/^slow/ } sort keys %seen),
     join(' ', sort(qw(after-deadlock after-other after-prepared async due handler held last prepared-kept prepared-late resumed),
+            map({ "prepared-$_" } 1 .. 40),
             grep { $seen{$_} } qw(deadlock-1 deadlock-2))),
     'all in all, exactly what was committed arrived');
 

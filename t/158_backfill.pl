@@ -88,5 +88,20 @@ ok(!$times{1} && !$times{7000} && $times{5999}, 'what came meanwhile is sent if 
 is(query($node, q{SELECT count(*) FROM rswebhook.delivery WHERE destination_id = rswebhook.destination_id('live') AND outcome = 'delivered'}), 5,
     'its own trigger has sent what was written');
 
+# Nor at the same moment, before anything of the first is to be seen
+my @both = map { Session->new($node) } 1, 2;
+my $again = q{CALL rswebhook_backfill('orders', 'new', ARRAY['name=Again'])};
+$both[1]->query(q{BEGIN; LOCK TABLE rswebhook.event});
+$both[0]->start($again);
+ok(wait_for('it to wait for the table', sub { query($node, q{SELECT count(*) > 0 FROM pg_locks WHERE NOT granted
+    AND pid IN (SELECT pid FROM pg_stat_activity WHERE query LIKE 'CALL%')}) eq 't' }), 'one has begun');
+($status, $out, $error) = $node->psql('postgres', $again);
+like($error, qr/another session has just begun the same/, 'nobody else begins the same');
+$both[1]->query('COMMIT');
+$both[0]->finish;
+$_->close foreach @both;
+is(query($node, q{SELECT count(*) || ' ' || count(DISTINCT event #> '{properties,id}') FROM rswebhook.event WHERE event ->> 'event' = 'Again'}),
+    join(' ', ($rows + 3) x 2), 'each row once');
+
 $node->stop;
 done_testing();

@@ -414,6 +414,22 @@ may_have_shown(const Era *era, TimestampTz wall, Instant now, Instant *when)
 	return add(then, NEAR_US) >= era->since && add(then, -NEAR_US) <= until;
 }
 
+Instant
+clock_due(TimestampTz wall, int64 longest_us, Instant now)
+{
+	catch_up();
+	for (int i = known.count - 1; i >= 0; i--)
+	{
+		const Era  *era = &known.eras[i];
+		Instant		due = add(wall, -era->offset);
+
+		if (add(due, NEAR_US) >= era->since &&
+			add(due, -NEAR_US) <= add(Min(era->until, now), longest_us))
+			return Min(Max(due, 1), INSTANT_NEVER);
+	}
+	return clock_when(wall);
+}
+
 int64
 clock_age(TimestampTz wall, Instant now)
 {

@@ -59,6 +59,12 @@ extern bool clock_look(void);
 extern TimestampTz clock_wall(Instant at);
 extern Instant clock_when(TimestampTz wall);
 
+/*
+ * Likewise of a time that was stored as yet to come, by no more than so much: by the
+ * latest of the clock's settings under which that could be.
+ */
+extern Instant clock_due(TimestampTz wall, int64 longest_us, Instant now);
+
 /* Whole seconds since 1970, less than 0 before it. */
 extern int64 clock_unix_seconds(TimestampTz wall);
 

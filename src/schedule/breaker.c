@@ -107,10 +107,10 @@ pause_us(const Lane *lane, int nprobes)
  * often than its pauses have had the time for, whatever the threshold was.
  */
 static int
-probes_so_far(const Lane *lane, int threshold)
+probes_so_far(const Lane *lane, int threshold, Instant now)
 {
 	const Breaker *breaker = &lane->breaker;
-	int64		left = breaker->next_probe_at - clock_when(breaker->opened_at);
+	int64		left = breaker->next_probe_at - clock_due(breaker->opened_at, 0, now);
 	int			most = Min(Max(breaker->failures, threshold) - threshold, MAX_DOUBLED);
 	int			nprobes = NOT_KNOWN;
 
@@ -148,7 +148,7 @@ breaker_note_failure(QueueItem *item, bool probed, const Verdict *verdict, Insta
 		return;
 
 	if (breaker->open)
-		lane->nprobes = Min(probes_so_far(lane, threshold) + 1, MAX_DOUBLED);
+		lane->nprobes = Min(probes_so_far(lane, threshold, now) + 1, MAX_DOUBLED);
 	else
 	{
 		breaker->opened_at = clock_wall(now);

@@ -35,7 +35,8 @@ Instant
 items_ready_at(const Lane *lane, const QueueRow *row, Instant now)
 {
 	return row->retry_at == NO_TIME ? 0 :
-		Min(clock_when(row->retry_at), now + (lane->hastening ? 0 : lane->policy.max_wait_us));
+		Min(clock_due(row->retry_at, lane->policy.max_wait_us, now),
+			now + (lane->hastening ? 0 : lane->policy.max_wait_us));
 }
 
 void

@@ -49,6 +49,7 @@ queue_disable(int32 destination_id, TransactionId version)
 int
 queue_load_breakers(StoredBreaker **breakers)
 {
+	Instant		now = clock_now();
 	int			count;
 
 	tables_lock_and_look("breaker");
@@ -64,7 +65,7 @@ queue_load_breakers(StoredBreaker **breakers)
 		b->breaker.failures = DatumGetInt32(statement_column(i, 1, &null));
 		b->breaker.open = true;
 		b->breaker.opened_at = statement_time(i, 2);
-		b->breaker.next_probe_at = clock_when(statement_time(i, 3));
+		b->breaker.next_probe_at = clock_due(statement_time(i, 3), INSTANT_NEVER, now);
 		text_to_cstring_buffer(DatumGetTextPP(statement_column(i, 4, &null)),
 							   b->breaker.reason, sizeof(b->breaker.reason));
 	}

@@ -31,17 +31,14 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -51,10 +48,9 @@
 #include "api/trigger_check.h"
 #include "base/compat.h"
 #include "shmem/hold.h"
-#include "shmem/prepared.h"
-#include "shmem/share.h"
 #include "shmem/wake.h"
 #include "worker/ddl.h"
+#include "worker/two_phase.h"
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
 static object_access_hook_type prev_object_access = NULL;
@@ -189,148 +185,6 @@ note_settings(const AlterDatabaseSetStmt *alter)
 		wake_note_settings(database);
 }
 
-/*
- * What there is to tell once COMMIT PREPARED has been run, of a transaction of
- * which nothing is kept (shmem/prepared.h).
- */
-typedef struct Unknown
-{
-	bool		asked;			/* it may be one that concerns us */
-	bool		had_extension;
-	bool		changed;
-	bool		queued;
-} Unknown;
-
-/*
- * Which ids it queued is not known any more, and may have been before a restart:
- * the workers have to look from the start.
- */
-static const QueuedRange everything = {0, ALL_SHARES, 1, PG_INT64_MAX, 0, true};
-
-/* Run a query about the transaction that was prepared as gid; how many rows? */
-static uint64
-ask_of_prepared(const char *sql, const char *gid)
-{
-	Oid			types[] = {TEXTOID, OIDOID};
-	Datum		values[] = {CStringGetTextDatum(gid), ObjectIdGetDatum(MyDatabaseId)};
-
-	if (SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for prepared transaction \"%s\"", gid);
-	return SPI_processed;
-}
-
-static TransactionId
-find_prepared(const char *gid)
-{
-	bool		null;
-
-	if (ask_of_prepared("SELECT transaction FROM pg_catalog.pg_prepared_xact()"
-						" WHERE gid OPERATOR(pg_catalog.=) $1"
-						" AND dbid OPERATOR(pg_catalog.=) $2", gid) != 1)
-		return InvalidTransactionId;
-	return DatumGetTransactionId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-											   1, &null));
-}
-
-/*
- * May the transaction that was prepared as gid have changed one of our tables?
- * *queued: the queue, among them.
- *
- * Its locks tell, as they are kept until its end and outlive a restart.  They
- * are listed by a virtual transaction, which differs between versions and after
- * a restart, but is also that of the lock on the transaction's own id.
- * Two transactions may share one, which only makes the worker look in vain.
- */
-static bool
-has_written(const char *gid, bool *queued)
-{
-	static const char sql[] =
-		"SELECT pg_catalog.bool_or(c.relname OPERATOR(pg_catalog.=) 'queue')"
-		" FROM pg_catalog.pg_prepared_xact() p"
-		" JOIN pg_catalog.pg_locks x"
-		"  ON x.transactionid OPERATOR(pg_catalog.=) p.transaction"
-		" JOIN pg_catalog.pg_locks l"
-		"  ON l.virtualtransaction OPERATOR(pg_catalog.=) x.virtualtransaction"
-		" JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) l.relation"
-		" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
-		" WHERE p.gid OPERATOR(pg_catalog.=) $1"
-		"  AND l.locktype OPERATOR(pg_catalog.=) 'relation'"
-		"  AND l.database OPERATOR(pg_catalog.=) $2"
-		"  AND l.mode OPERATOR(pg_catalog.<>) 'AccessShareLock'"
-		"  AND l.mode OPERATOR(pg_catalog.<>) 'RowShareLock'"
-		"  AND n.nspname OPERATOR(pg_catalog.=) 'rswebhook'"
-		" GROUP BY p.transaction";
-	bool		null;
-
-	if (ask_of_prepared(sql, gid) != 1)
-		return false;
-	*queued = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
-	return true;
-}
-
-/*
- * Nothing here may keep somebody from committing: neither what they may read
- * nor the shape that our tables are in.
- */
-static TransactionId
-ask_catalog(const char *gid, Unknown *unknown)
-{
-	TransactionId xid;
-	Oid			user;
-	int			context;
-
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
-	SPI_connect();
-	xid = find_prepared(gid);
-	unknown->asked = TransactionIdIsValid(xid) && prepared_lacks(xid);
-	if (unknown->asked && unknown->had_extension)
-		unknown->changed = has_written(gid, &unknown->queued);
-	SPI_finish();
-	SetUserIdAndSecContext(user, context);
-	return xid;
-}
-
-static bool
-has_extension(void)
-{
-	return OidIsValid(get_extension_oid("rswebhook", true));
-}
-
-/*
- * COMMIT PREPARED is about to be run.  Of what was prepared since the server's
- * start it is known what it has to tell, which may be nothing.
- */
-static void
-before_commit_prepared(const char *gid, Unknown *unknown)
-{
-	TransactionId xid;
-
-	if (prepared_will_end(gid) || !prepared_may_lack())
-		return;
-	unknown->had_extension = has_extension();
-	xid = ask_catalog(gid, unknown);
-	if (unknown->queued)
-		wake_announce(xid, &everything, NO_SHARE_MAP);
-}
-
-static void
-after_commit_prepared(const char *gid, const Unknown *unknown)
-{
-	bool		changed = unknown->changed;
-
-	wake_prepared_ended(gid, true);
-	if (unknown->asked && !unknown->had_extension)
-	{
-		AcceptInvalidationMessages();	/* it may have created the extension */
-		changed = has_extension();
-	}
-	if (changed)
-		wake_note_changed();
-	if (unknown->queued)
-		wake_note_queued(&everything, NO_SHARE_MAP);
-}
-
 /* What a statement does with a prepared transaction; TRANS_STMT_BEGIN: nothing. */
 static TransactionStmtKind
 two_phase_kind(Node *statement, const char **gid)
@@ -428,7 +282,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	if (kind == TRANS_STMT_PREPARE)
 		wake_note_prepare(gid);
 	else if (kind == TRANS_STMT_COMMIT_PREPARED)
-		before_commit_prepared(gid, &unknown);
+		two_phase_before_commit(gid, &unknown);
 
 	if (runs_others(statement))
 		run(pstmt, query, read_only_tree, context, params, env, dest, qc);
@@ -436,7 +290,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		run_on_tables(pstmt, query, read_only_tree, context, params, env, dest, qc);
 
 	if (kind == TRANS_STMT_COMMIT_PREPARED)
-		after_commit_prepared(gid, &unknown);
+		two_phase_after_commit(gid, &unknown);
 	else if (kind == TRANS_STMT_ROLLBACK_PREPARED)
 		wake_prepared_ended(gid, false);
 	if (IsA(statement, CreatedbStmt) || is_about_templates(statement))

@@ -536,6 +536,33 @@ which_came_first(void)
 }
 
 static void
+what_was_yet_to_come(void)
+{
+	TimestampTz at;
+	Instant		due;
+
+	begin();
+	at = clock_wall(steady + HOUR);
+	due = steady + HOUR;
+	is_int(clock_due(at, HOUR, steady), due, "nobody has set it");
+	set(MINUTE, 8 * HOUR);
+	is_int(clock_due(at, HOUR, steady), due, "set ahead beyond it");
+	become_another();
+	is_int(clock_due(at, HOUR, steady), due, "as others know");
+	restart();
+	is_int(clock_due(at, HOUR, steady), due, "and the next server");
+	is_int(clock_due(clock_wall(steady), HOUR, steady), steady, "what is stored since");
+	is_int(clock_due(clock_wall(steady + HOUR), HOUR, steady), steady + HOUR, "and is yet to come");
+	is_int(clock_due(clock_wall(steady + 2 * HOUR), HOUR, steady), steady + 2 * HOUR, "what we have not stored");
+	at = clock_wall(steady + HOUR);
+	due = steady + HOUR;
+	set(MINUTE, -8 * HOUR);
+	is_int(clock_due(at, HOUR, steady), due, "set back");
+	steady += 3 * HOUR;
+	is_int(clock_due(at, HOUR, steady), due, "when it is over");
+}
+
+static void
 tests(void)
 {
 	/* today, when 2000 begins, and in 1970 */
@@ -555,6 +582,7 @@ tests(void)
 		the_oddest_times();
 		which_came_first();
 		some_seconds_that_nobody_has_noticed();
+		what_was_yet_to_come();
 	}
 	for (int seed = 1; seed <= 60; seed++)
 		any_steps(seed);

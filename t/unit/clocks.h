@@ -25,6 +25,7 @@
 #include "base/clock.h"
 
 #define SECOND	USECS_PER_SEC
+#define MINUTE	(60 * SECOND)
 #define HOUR	(3600 * SECOND)
 #define DAY		(24 * HOUR)
 #define YEAR	(365 * DAY)
