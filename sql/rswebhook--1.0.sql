@@ -2510,7 +2510,9 @@ BEGIN
         pause := NULL;
         IF w.attempts > 0 THEN
             longest := rswebhook.longest_wait(d.max_backoff, d.retry_after_factor);
-            pause := CASE WHEN w.outcome = 'retry' AND w.next_attempt_at - w.started_at BETWEEN interval '0' AND coalesce(w.duration, '0') + longest
+            pause := CASE WHEN w.next_attempt_at = 'infinity' THEN longest
+                          WHEN w.next_attempt_at = '-infinity' THEN interval '0'
+                          WHEN w.outcome = 'retry' AND isfinite(w.started_at) AND w.next_attempt_at - w.started_at BETWEEN interval '0' AND coalesce(w.duration, '0') + longest
                           THEN w.next_attempt_at - w.started_at - rswebhook.time_since(w.started_at)
                           ELSE w.next_attempt_at - now END;
         END IF;
