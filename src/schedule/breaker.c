@@ -171,7 +171,7 @@ breaker_note_alive(Lane *lane, Instant now)
 	if (lane->breaker.open)
 	{
 		lane->caution = Min(lane->caution + 1, MAX_CAUTION);
-		limiter_init(&lane->limiter);	/* it may not bear at once what it did */
+		limiter_reset(&lane->limiter);	/* it may not bear at once what it did */
 	}
 	breaker_close(lane);
 }

@@ -169,6 +169,7 @@ struct QueueItem
 	bool		as_trusted;		/* of ITEM_IN_FLIGHT: counted in its lane's */
 	bool		feels;			/* likewise: it went beside all that are allowed ... */
 	bool		in_quarter;		/* ... and those that are kept for trusted users */
+	uint32		in_window;		/* likewise: as limiter_take() has it; 0: the limiter is not told of it */
 	bool		trusted;		/* of ITEM_READY: in its lane's list of such */
 	dlist_node	in_trusted;
 	dlist_node	in_flying;		/* of ITEM_IN_FLIGHT */

@@ -3,6 +3,11 @@
  * limiter.c
  *		How many requests at once help a destination.
  *
+ * It climbs to where the power is greatest, which is answers a second divided by what
+ * one takes, or nearly so: every now and then another limit is tried for a window,
+ * and becomes the limit if it has shown more.  By Little's law answers a second are
+ * what is in flight divided by what an answer takes, so times are all that it looks at.
+ *
  * Copyright (c) 2026, the rswebhook maintainers
  *
  *-------------------------------------------------------------------------
@@ -16,10 +21,38 @@
 /* What is answered within this time is not slow; much of it may be our own. */
 #define SOON_US			10000.0
 
-/* A mean is known when its standard error is such a part of it, or after so many. */
+/* A destination that takes so long for its first requests is tried with less, and not with more. */
+#define LONG_US			1000000.0
+
+/* With so many times the requests in flight, an answer may take as much longer to this power. */
+#define BEARABLE		0.6
+
+/* How far away probes are. */
+static const double steps[] = {2, 1.5, 1.25, 1.12};
+#define LAST_STEP		(lengthof(steps) - 1)
+
+/* The most windows between two probes. */
+#define MAX_REST		16
+
+/*
+ * A window is as many requests as may be in flight, and so many; up to many, if it takes
+ * these for what is between two limits to be so many times the standard error.
+ */
 #define FEW				16
-#define MANY			128
-#define EXACTLY			0.08
+#define MANY			512
+#define SURE			5.0
+
+/* It is over when so small a part is missing, which may hang; or after so many times as many others. */
+#define MISSING_PART	8
+#define OTHERS			4
+#define FIRST_OTHERS	1.5
+
+/* The first windows are of few: what is not worse by so many standard errors is none the worse. */
+#define FIRST_DOUBT		0.5
+
+/* A limit has other times than it had if they differ by so much, and so many standard errors. */
+#define CHANGED			0.4
+#define CHANGED_DOUBT	3
 
 /* Answers of one user may ask for less, or be missing: it takes as many, and such a part of all. */
 #define FEW_REFUSED		2
@@ -27,267 +60,323 @@
 #define FEW_UNANSWERED	4
 #define UNANSWERED_PART	4
 
-/* Times the base: up to here it may grow, beyond that and all doubt it shrinks. */
-#define MAY_GROW		1.1
-#define TOO_SLOW		1.15
-#define DOUBT			2
-#define AFTER_TOO_SLOW	1.02
-
-/* A step beyond what was too much last, and one below that. */
-#define STEP			0.25
-#define STEP_BELOW		0.5
-#define MAX_PATIENCE	3
-
-/* The base is learnt anew after so many windows, twice as many each time. */
-#define SEARCH_FIRST	4
-#define SEARCH_LAST		128
-
 void
 limiter_init(Limiter *limiter)
 {
 	memset(limiter, 0, sizeof(*limiter));
-	limiter->limit = limiter->round = LIMITER_START;
-	limiter->search_after = SEARCH_FIRST;
+	limiter->limit = LIMITER_START;
+	limiter->starting = limiter->up = true;
+	limiter->spread = 1;
+}
+
+void
+limiter_reset(Limiter *limiter)
+{
+	uint32		number = limiter->number;
+
+	limiter_init(limiter);
+	limiter->number = number;
+}
+
+static int
+tried(const Limiter *limiter)
+{
+	return limiter->probe > 0 ? limiter->probe : limiter->limit;
 }
 
 int
 limiter_limit(const Limiter *limiter, int most)
 {
-	return (int) Max(1, Min(limiter->limit, most));
+	return Max(1, Min(tried(limiter) + limiter->nhung, most));
 }
 
-static double
-window_mean(const LimiterWindow *window)
-{
-	return window->sum / window->n;
-}
-
-static double
-window_error(const LimiterWindow *window)
-{
-	double		mean = window_mean(window);
-
-	return sqrt(Max(0, window->squares / window->n - mean * mean) / window->n);
-}
-
-static void
-begin_window(Limiter *limiter, int skip)
-{
-	memset(&limiter->window, 0, sizeof(limiter->window));
-	limiter->window.skip = skip;
-}
-
-/* What is in flight from before comes first; of more than there may be now, the longest last. */
-static void
-set_limit(Limiter *limiter, double limit, int in_flight)
-{
-	int			before = (int) limiter->limit;
-	int			after = (int) Max(1, limit);
-
-	limiter->limit = Max(1, limit);
-	begin_window(limiter, after == before ? 0 : after < before ? 2 * in_flight : after);
-}
-
-/* Less in flight, as so many are too much; all else follows from what that brings. */
-static void
-shrink(Limiter *limiter, double part, int in_flight)
-{
-	double		was = limiter->limit;
-
-	if (limiter->brim > 0 && was > 0.8 * limiter->brim && was < 1.25 * limiter->brim)
-		limiter->patience = Min(limiter->patience + 1, MAX_PATIENCE);
-	else
-		limiter->patience = 0;
-	limiter->brim = was;
-	set_limit(limiter, Min(was * part, Max(was - 1, 1)), in_flight);
-}
-
-static void
-search_from(Limiter *limiter, double limit, int in_flight)
-{
-	limiter->phase = LIMITER_SEARCHES;
-	limiter->slow_limit = limiter->slow_mean = 0;
-	limiter->nwindows = 0;
-	set_limit(limiter, limit, in_flight);
-	limiter->window.skip = in_flight;
-}
-
-/* Is it slower than what it takes while nothing queues, beyond doubt? */
-static bool
-is_too_slow(const Limiter *limiter, double mean, double error)
-{
-	return mean - TOO_SLOW * limiter->base > DOUBT * hypot(error, TOO_SLOW * limiter->base_error);
-}
-
-static void
-set_base(Limiter *limiter, double mean, double error)
-{
-	limiter->base = mean;
-	limiter->base_error = error;
-}
-
-/*
- * Each answer lets one more go, so that there are twice as many with each round.  The first
- * ones to come are the soonest, so what a round takes is a hint only.
+/* ---------------------------------------------------------------------
+ * Windows
+ * ---------------------------------------------------------------------
  */
-static void
-grow(Limiter *limiter, double mean, double error, int in_flight, int most)
+
+/* The limit itself, if there is none. */
+static int
+next_probe(const Limiter *limiter, int most)
 {
-	if (limiter->base == 0 || (mean < limiter->base && limiter->brim == 0))
-		set_base(limiter, mean, error);
-	if (is_too_slow(limiter, mean, error))
-		search_from(limiter, limiter->round, in_flight);
-	else if (limiter->limit >= most && mean > SOON_US)
-		search_from(limiter, most, in_flight);
+	int			limit = limiter->limit;
+	double		step = steps[limiter->step];
+
+	if (limiter->up)
+		return Max(limit, Min(most, Max(limit + 1, (int) rint(limit * step))));
+	return Max(1, Min(limit - 1, (int) rint(limit / step)));
+}
+
+static void
+begin_window(Limiter *limiter, int most)
+{
+	LimiterWindow *window = &limiter->window;
+	int			limit = tried(limiter);
+	int			other = limiter->probe > 0 ? limiter->limit : next_probe(limiter, most);
+	double		apart = fabs(log((double) other / limit)) / SURE;
+
+	memset(window, 0, sizeof(*window));
+	limiter->number = Max(limiter->number + 1, 1);
+	if (limiter->starting)
+		window->size = Max(LIMITER_START, limit / 2);	/* the others are still on their way */
 	else
-	{
-		if (limiter->limit >= most)
-			limiter->phase = LIMITER_STEADY;
-		limiter->round = (int) limiter->limit;
-		begin_window(limiter, 0);
-	}
+		window->size = Max(Max(FEW, limit), other == limit ? 0 : (int) Min(MANY, limiter->spread / (apart * apart)));
 }
 
-/*
- * With half of it in flight, is an answer there in half of the time?  Then it was too
- * much, and so may this be.  Otherwise this is what it takes while nothing queues.
- */
-static void
-search(Limiter *limiter, double mean, double error, int in_flight, int most)
+uint32
+limiter_take(Limiter *limiter, int in_flight, int most)
 {
-	double		limit = (int) limiter->limit;
-	double		from = limiter->slow_limit;
+	LimiterWindow *window = &limiter->window;
 
-	set_base(limiter, mean, error);
-	if (from > 0 && mean > limiter->slow_mean * sqrt(limit / from))
-		limit = from;
-	else if (limit > 1)
-	{
-		limiter->slow_limit = limit;
-		limiter->slow_mean = mean;
-		set_limit(limiter, ((int) limit + 1) / 2, in_flight);
-		return;
-	}
-	limiter->phase = LIMITER_STEADY;
-	limiter->slow_limit = 0;
-	set_limit(limiter, limit, in_flight);
+	if (window->size == 0)
+		begin_window(limiter, most);
+	window->peak = Max(window->peak, in_flight);
+	if (window->taken == window->size)
+		return 0;
+	window->taken++;
+	return limiter->number;
 }
 
-static void
-steady(Limiter *limiter, double mean, double error, int in_flight, int most)
-{
-	double		limit = limiter->limit;
-	double		ratio;
-	double		step;
-
-	if (limiter->base == 0 || limit < 2)
-		set_base(limiter, mean, error);
-	else if (mean < 0.9 * limiter->base)
-		set_base(limiter, (mean + limiter->base) / 2, error);
-	ratio = mean / limiter->base;
-
-	/* if less in flight has not made it faster, it was not for that */
-	if (limiter->slow_limit > 0 && limit <= 0.75 * limiter->slow_limit &&
-		mean > limiter->slow_mean * sqrt(limit / limiter->slow_limit))
-	{
-		set_base(limiter, mean, error);
-		limit = limiter->slow_limit;
-		limiter->slow_limit = limiter->brim = limiter->patience = 0;
-		set_limit(limiter, limit, in_flight);
-		return;
-	}
-	if (is_too_slow(limiter, mean, error))
-	{
-		if (limiter->slow_limit == 0)
-		{
-			limiter->slow_limit = limit;
-			limiter->slow_mean = mean;
-		}
-		shrink(limiter, Max(AFTER_TOO_SLOW / ratio, 0.5), in_flight);
-		return;
-	}
-	limiter->slow_limit = 0;
-	if (++limiter->nwindows >= limiter->search_after && limit >= 2 && mean > SOON_US)
-	{
-		limiter->search_after = Min(2 * limiter->search_after, SEARCH_LAST);
-		search_from(limiter, limit, in_flight);
-		search(limiter, mean, error, in_flight, most);
-		return;
-	}
-	if (limit > 1.25 * limiter->brim)
-		limiter->brim = limiter->patience = 0;	/* it was not too much, then */
-	if (ratio < MAY_GROW && limit < most)
-	{
-		step = 1 + (limiter->brim > 0 ? STEP / (1 << limiter->patience) : STEP_BELOW);
-		if (limit * step < 0.95 * limiter->brim)
-			step = Min(1 + STEP_BELOW, 0.95 * limiter->brim / limit);
-		limit = Min(limit * step, most);
-	}
-	set_limit(limiter, limit, in_flight);
-}
-
-/* Is the mean known well enough? */
-static bool
-is_known(const Limiter *limiter)
+/* What is missing has been in flight as well. */
+static LimiterTime
+window_time(Limiter *limiter)
 {
 	const LimiterWindow *window = &limiter->window;
-	int			least = Max(FEW, (int) limiter->limit);
+	double		mean = window->sum / window->nserved;
+	double		spread = Max(window->squares / window->nserved / (mean * mean) - 1, 0.0001);
 
-	return window->n >= least &&
-		(window->n >= MANY || window_error(window) <= EXACTLY * window_mean(window));
+	limiter->spread = (limiter->spread + spread) / 2;
+	return (LimiterTime) {Max(mean, SOON_US) * window->size / window->nserved, limiter->spread / window->nserved};
+}
+
+/* ---------------------------------------------------------------------
+ * From one limit to the next
+ * ---------------------------------------------------------------------
+ */
+
+/* The next window is of another limit, or of this one. */
+static void
+go_on(Limiter *limiter, int most)
+{
+	limiter->probe = 0;
+	limiter->starting &= limiter->limit < most;
+	if (limiter->rest > 0)
+		limiter->rest--;
+	else if (limiter->time.mean > 0)
+	{
+		int			probe = next_probe(limiter, most);
+
+		/* what is there soon is not made any better by less */
+		if (probe == limiter->limit || (!limiter->up && limiter->time.mean < 2 * SOON_US))
+		{
+			limiter->up = !limiter->up;
+			probe = next_probe(limiter, most);
+		}
+		if (probe > limiter->limit || (probe < limiter->limit && limiter->time.mean >= 2 * SOON_US))
+			limiter->probe = probe;
+	}
+	begin_window(limiter, most);
+}
+
+static void
+rest(Limiter *limiter, int nwindows)
+{
+	limiter->rest = nwindows;
+	limiter->next_rest = Min(2 * nwindows, MAX_REST);
+}
+
+static void
+accept_probe(Limiter *limiter, LimiterTime time)
+{
+	limiter->starting &= limiter->up;
+	limiter->limit = limiter->probe;
+	if (limiter->nfailed < 0)
+		limiter->step = Max(limiter->step - 1, 0);
+	limiter->nfailed = -1;
+	limiter->time = time;
+	if (limiter->step > 0)
+		limiter->time.mean = 0; /* it was chosen, since this was low: perhaps by chance */
+	rest(limiter, 0);
+}
+
+static void
+reject_probe(Limiter *limiter)
+{
+	if (limiter->starting && limiter->up)
+	{
+		limiter->starting = false;
+		limiter->time.mean = 0; /* known by a few only */
+		limiter->nfailed = 0;
+	}
+	/* where it came from was no better, either */
+	limiter->nfailed = limiter->nfailed < 0 ? 2 : limiter->nfailed + 1;
+	limiter->up = !limiter->up;
+	if (limiter->step == LAST_STEP)
+		rest(limiter, Max(limiter->next_rest, 1));
+	else if (limiter->nfailed == 2)
+	{
+		limiter->step++;
+		limiter->nfailed = 0;
+		limiter->rest = 1;		/* what is finer is to be known better */
+	}
+}
+
+/* What an answer may take with a probe, in times of what it takes. */
+static double
+bearable(const Limiter *limiter)
+{
+	return pow((double) limiter->probe / limiter->limit, BEARABLE);
+}
+
+static void
+judge_probe(Limiter *limiter, LimiterTime time)
+{
+	double		doubt = sqrt(time.variance + limiter->time.variance);
+	double		longer = time.mean / limiter->time.mean;
+
+	if (limiter->starting && limiter->up)
+		longer /= exp(FIRST_DOUBT * doubt);
+	if (longer < bearable(limiter))
+		accept_probe(limiter, time);
+	else
+		reject_probe(limiter);
+}
+
+/* What was known counts half as much as what is new. */
+static void
+learn_time(Limiter *limiter, LimiterTime time)
+{
+	LimiterTime *known = &limiter->time;
+	double		longer = known->mean > 0 ? log(time.mean / known->mean) : 0;
+	double		part = 2 * known->variance / (2 * known->variance + time.variance);
+
+	if (known->mean == 0)
+	{
+		*known = time;
+		if (limiter->starting)
+			limiter->up = time.mean < LONG_US;
+	}
+	else if (fabs(longer) > CHANGED && fabs(longer) > CHANGED_DOUBT * sqrt(known->variance + time.variance))
+	{
+		*known = time;
+		limiter->up = longer < 0;
+		limiter->step = limiter->nfailed = 0;
+		rest(limiter, 0);
+	}
+	else
+	{
+		known->mean += part * (time.mean - known->mean);
+		known->variance = part * time.variance;
+	}
+}
+
+/* So many are too much, by what the destination has said. */
+static void
+lower(Limiter *limiter, int limit, int nwindows, int most)
+{
+	if (limiter->probe > 0)
+		reject_probe(limiter);
+	else
+	{
+		limiter->limit = Max(1, Min(limit, limiter->limit - 1));
+		limiter->time.mean = 0;
+		limiter->starting = false;
+		limiter->step = LAST_STEP;
+		rest(limiter, nwindows);
+	}
+	limiter->up = true;
+	go_on(limiter, most);
+}
+
+/* A part of those that are missing is only late; if others have come in the meantime, they hang. */
+static bool
+is_over(Limiter *limiter)
+{
+	const LimiterWindow *window = &limiter->window;
+	int			missing = window->size - window->nserved;
+
+	if (window->size == 0 || window->taken < window->size)
+		return false;
+	if (missing <= window->size / MISSING_PART)
+		return true;
+	if (window->nothers < (int) ((limiter->starting ? FIRST_OTHERS : OTHERS) * window->size))
+		return false;
+	limiter->nhung += missing;
+	limiter->hung_number = limiter->number;
+	return true;
+}
+
+/* Can a probe not be any better, even if all the others were there at once? */
+static bool
+is_hopeless(const Limiter *limiter)
+{
+	return limiter->probe > 0 && !limiter->starting &&
+		limiter->window.sum > limiter->window.size * limiter->time.mean * bearable(limiter);
 }
 
 void
-limiter_note(Limiter *limiter, LimiterSays says, double took_us, int in_flight, int most)
+limiter_note(Limiter *limiter, uint32 number, LimiterSays says, double took_us, int most)
 {
 	LimiterWindow *window = &limiter->window;
-	bool		starting = limiter->phase == LIMITER_GROWS;
-	double		mean;
-	double		error;
+	bool		of_window = number > 0 && number == limiter->number;
+	bool		was_tried = window->peak >= limiter_limit(limiter, most);
 
-	if (limiter->limit > most)
-		set_limit(limiter, most, in_flight);
-	if (window->skip > 0)
+	if (limiter->nhung > 0 && number > 0 && number <= limiter->hung_number)
 	{
-		window->skip--;
+		limiter->nhung--;
 		return;
 	}
-	window->nrefused += says == LIMITER_TOO_MANY;
+	if (tried(limiter) > most)
+	{
+		limiter->limit = Min(limiter->limit, most);
+		limiter->time.mean = 0;
+		go_on(limiter, most);
+		return;
+	}
+	if (says == LIMITER_SERVED && of_window)
+	{
+		window->nserved++;
+		window->sum += took_us;
+		window->squares += took_us * took_us;
+	}
+	else if (says == LIMITER_SERVED)
+		window->nothers++;
+	else if (of_window)
+		window->taken--;		/* another one in its place */
+	window->nrefused += says == LIMITER_TOO_MANY && of_window;
 	window->nunanswered += says == LIMITER_NO_ANSWER;
-	if (says != LIMITER_SERVED)
-	{
-		bool		refused = window->nrefused >= FEW_REFUSED && window->nrefused * REFUSED_PART > window->n;
-		bool		unanswered = window->nunanswered >= FEW_UNANSWERED && window->nunanswered * UNANSWERED_PART > window->n;
 
-		if (!refused && !unanswered)
-			return;
-		limiter->phase = LIMITER_STEADY;
-		limiter->slow_limit = 0;
-		shrink(limiter, starting || unanswered ? 0.5 : 0.9, in_flight);
-		return;
-	}
-
-	window->n++;
-	window->peak = Max(window->peak, in_flight);
-	window->sum += took_us;
-	window->squares += took_us * took_us;
-	if (starting && 2 * window->peak >= limiter->limit)
-		limiter->limit = Min(limiter->limit + 1, most);
-	if (starting ? window->n < limiter->round : !is_known(limiter))
-		return;
-	mean = Max(window_mean(window), SOON_US);
-	error = window_error(window);
-	if (!starting && window->peak < limiter_limit(limiter, most))
+	if (says == LIMITER_TOO_MANY)
 	{
-		/* how many may be in flight has not been tried */
-		if (mean < limiter->base)
-			set_base(limiter, mean, error);
-		begin_window(limiter, 0);
+		if (window->nrefused >= FEW_REFUSED && window->nrefused * REFUSED_PART > window->nserved)
+			lower(limiter, (int) (limiter->limit * (limiter->starting ? 0.5 : 0.9)), Max(limiter->next_rest, 1), most);
 	}
-	else if (starting)
-		grow(limiter, mean, error, in_flight, most);
-	else if (limiter->phase == LIMITER_SEARCHES)
-		search(limiter, mean, error, in_flight, most);
-	else
-		steady(limiter, mean, error, in_flight, most);
+	else if (says == LIMITER_NO_ANSWER)
+	{
+		int			n = window->nunanswered;
+
+		/* what hung had a place that was of no use: one for each */
+		if (n >= FEW_UNANSWERED && n * UNANSWERED_PART > window->nserved + window->nothers)
+		{
+			lower(limiter, limiter->limit - 1, MAX_REST, most);
+			limiter->window.nunanswered = n;
+		}
+	}
+	else if (is_hopeless(limiter))
+	{
+		reject_probe(limiter);
+		go_on(limiter, most);
+	}
+	else if (is_over(limiter))
+	{
+		if (!was_tried)
+			limiter->rest = Max(limiter->rest, 1);	/* as many were not in flight */
+		else if (limiter->probe > 0 && window->nserved > 0)
+			judge_probe(limiter, window_time(limiter));
+		else if (limiter->probe > 0)
+			reject_probe(limiter);
+		else if (window->nserved > 0)
+			learn_time(limiter, window_time(limiter));
+		go_on(limiter, most);
+	}
 }

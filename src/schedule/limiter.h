@@ -3,7 +3,7 @@
  * limiter.h
  *		How many requests at once help a destination.
  *
- * Pure: it is told of answers, and has neither a clock nor a memory of its own.
+ * Pure: it is told of requests and answers, and has neither a clock nor a memory of its own.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -15,55 +15,68 @@
 /* Requests that go to a destination of which nothing is known. */
 #define LIMITER_START	4
 
-/* What an answer says of how many are in flight. */
+/* What became of a request says this of how many are in flight. */
 typedef enum LimiterSays
 {
 	LIMITER_SERVED,				/* in so long a time */
 	LIMITER_TOO_MANY,			/* 429, or 503 */
-	LIMITER_NO_ANSWER			/* its time was over */
+	LIMITER_NO_ANSWER,			/* its time was over */
+	LIMITER_NOTHING				/* anything else */
 } LimiterSays;
 
-/* A mean of times, from when the limit has been what it is. */
+/* Requests that began in a row, under one limit, and what became of them. */
 typedef struct LimiterWindow
 {
-	int			skip;			/* answers to requests of before that come first */
-	int			n;
-	int			peak;			/* the most that were in flight; answers come together, and find ever less */
-	int			nrefused;		/* beside them ... */
-	int			nunanswered;	/* ... and these */
-	double		sum;
+	int			size;			/* 0: it has not begun */
+	int			taken;			/* of these */
+	int			nserved;		/* likewise, ... */
+	int			nrefused;
+	double		sum;			/* ... what those that were served took */
 	double		squares;
+	int			nothers;		/* served meanwhile */
+	int			nunanswered;	/* of all */
+	int			peak;			/* the most that were in flight when one began */
 } LimiterWindow;
 
-typedef enum LimiterPhase
+/* What an answer takes. */
+typedef struct LimiterTime
 {
-	LIMITER_GROWS,				/* by one with each answer */
-	LIMITER_SEARCHES,			/* by halves: where does it begin to be less? */
-	LIMITER_STEADY
-} LimiterPhase;
+	double		mean;			/* 0: not known */
+	double		variance;		/* of this mean, with that as the unit */
+} LimiterTime;
 
 typedef struct Limiter
 {
-	double		limit;
-	LimiterPhase phase;
+	int			limit;			/* the best that is known */
+	LimiterTime time;			/* what an answer takes with that */
+	double		spread;			/* variance of a single one, with the mean as the unit */
+
+	int			probe;			/* another limit that is being tried; 0: none is */
+	bool		up;				/* the next probe is of more */
+	bool		starting;		/* nothing has been too much yet */
+	int			step;			/* how far away the next probe is */
+	int			nfailed;		/* probes so far away, in a row; -1: the last one was better */
+	int			rest;			/* windows before the next probe ... */
+	int			next_rest;		/* ... and before the one after that, if it is no better */
+
+	uint32		number;			/* of the window */
 	LimiterWindow window;
-	int			round;			/* of LIMITER_GROWS: the limit when the window began */
-	double		base;			/* the time of an answer while nothing queues; 0: not known */
-	double		base_error;		/* as much may it be wrong */
-	double		slow_limit;		/* the limit was lowered from there, 0: it was not, ... */
-	double		slow_mean;		/* ... where an answer took so long */
-	double		brim;			/* the limit that was too much last; 0: none was */
-	int			patience;		/* how often in a row it was about that */
-	int			nwindows;		/* since the last search ... */
-	int			search_after;	/* ... which is to be again after so many */
+	int			nhung;			/* of former windows, which have places besides the limit */
+	uint32		hung_number;	/* the last one of these windows */
 } Limiter;
 
 extern void limiter_init(Limiter *limiter);
 
+/* All begins anew, while some may be in flight. */
+extern void limiter_reset(Limiter *limiter);
+
 /* So many may be in flight, if that is no more than the most. */
 extern int	limiter_limit(const Limiter *limiter, int most);
 
-/* An answer has come of a destination that has so many in flight, this one included. */
-extern void limiter_note(Limiter *limiter, LimiterSays says, double took_us, int in_flight, int most);
+/* A request begins, and is one of so many in flight; limiter_note() wants what is returned. */
+extern uint32 limiter_take(Limiter *limiter, int in_flight, int most);
+
+/* And it is over. */
+extern void limiter_note(Limiter *limiter, uint32 number, LimiterSays says, double took_us, int most);
 
 #endif							/* RSWEBHOOK_LIMITER_H */

@@ -435,7 +435,7 @@ pace_take(QueueItem *item, Instant now)
 		return false;
 
 	if (lane->in_flight == 0 && lane->answered_at != 0 && now - lane->answered_at > QUIET_US)
-		limiter_init(&lane->limiter);
+		limiter_reset(&lane->limiter);
 	item->taken_at = now;
 	if (lane->lacks_us != 0)	/* one at a time, until one has gone through */
 		lane->lacks_until = now + lane->lacks_us;
@@ -450,6 +450,7 @@ pace_take(QueueItem *item, Instant now)
 	item->in_quarter = item->feels && would_be_in_quarter(lane);
 	lane->nin_quarter += item->in_quarter;
 	lane->in_flight++;
+	item->in_window = limiter_take(&lane->limiter, lane->in_flight, my_most(lane));
 	lane->retries_in_flight += item->retry;
 	item->as_trusted = lane->hung_lately > 0 && !item->retry && trust_has(lane, &item->row);
 	lane->trusted_in_flight += item->as_trusted;
@@ -471,6 +472,9 @@ pace_leave(QueueItem *item)
 
 	if (lane->probe == item)
 		lane->probe = NULL;
+	if (item->in_window != 0)
+		limiter_note(&lane->limiter, item->in_window, LIMITER_NOTHING, 0, my_most(lane));
+	item->in_window = 0;
 	lane->in_flight--;
 	lane->retries_in_flight -= item->retry;
 	lane->trusted_in_flight -= item->as_trusted;
@@ -556,17 +560,16 @@ note_how_long(QueueItem *item, const Verdict *verdict, Instant now)
 
 /* What it says of how many are in flight, and what it asks for. */
 static void
-note_how_many(Lane *lane, const Verdict *verdict, Instant now)
+note_how_many(QueueItem *item, const Verdict *verdict, Instant now)
 {
-	int			most = my_most(lane);
+	Lane	   *lane = item->lane;
+	LimiterSays says = verdict->too_many ? LIMITER_TOO_MANY :
+		verdict->timed_out ? LIMITER_NO_ANSWER :
+		verdict->signal == SIGNAL_ALIVE ? LIMITER_SERVED : LIMITER_NOTHING;
 
 	lane->answered_at = now;
-	if (verdict->too_many)
-		limiter_note(&lane->limiter, LIMITER_TOO_MANY, 0, lane->in_flight, most);
-	else if (verdict->timed_out)
-		limiter_note(&lane->limiter, LIMITER_NO_ANSWER, 0, lane->in_flight, most);
-	else if (verdict->signal == SIGNAL_ALIVE)
-		limiter_note(&lane->limiter, LIMITER_SERVED, verdict->waited_us, lane->in_flight, most);
+	limiter_note(&lane->limiter, item->in_window, says, verdict->waited_us, my_most(lane));
+	item->in_window = 0;
 	if (verdict->names_time && lane->failing >= MANY_ASK)
 		lane->asked_until = Max(lane->asked_until,
 								Min(verdict->retry_at, now + lane->policy.max_backoff_us));
@@ -591,7 +594,7 @@ pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 		breaker_note_alive(lane, now);
 	}
 	trust_settle(lane);
-	note_how_many(lane, verdict, now);
+	note_how_many(item, verdict, now);
 	if (verdict->signal != SIGNAL_UNSENT)
 		note_no_lack(item);
 	room_note(item, verdict, now);

@@ -20,6 +20,7 @@
 #define SECOND		(1000 * MS)
 #define MOST		256			/* max_in_flight */
 #define NSEEDS		4
+#define TIMEOUT		(10 * SECOND)
 
 typedef enum Kind
 {
@@ -27,7 +28,8 @@ typedef enum Kind
 	QUEUES,						/* beyond its capacity they wait for each other */
 	SHARES,						/* likewise, all take longer */
 	REFUSES,					/* 429 beyond it */
-	COLLAPSES					/* beyond it all take far longer, and it does less */
+	COLLAPSES,					/* beyond it all take far longer, and it does less */
+	HANGS						/* no answer beyond it */
 } Kind;
 
 typedef enum Noise
@@ -53,6 +55,8 @@ typedef struct Request
 	double		taken_at;
 	double		answer_at;
 	bool		refused;
+	bool		unanswered;
+	uint32		number;			/* of limiter_take() */
 } Request;
 
 static Request requests[MOST];
@@ -107,7 +111,7 @@ served_at(Receiver *receiver, double at, double takes)
 }
 
 static void
-take(Receiver *receiver)
+take(Limiter *limiter, Receiver *receiver, int most)
 {
 	double		takes = service(receiver);
 	double		load = Max(1, (in_flight + 1.0) / receiver->capacity);
@@ -115,7 +119,7 @@ take(Receiver *receiver)
 	Request    *request = &requests[in_flight];
 
 	request->taken_at = time_us;
-	request->refused = false;
+	request->refused = request->unanswered = false;
 	switch (receiver->kind)
 	{
 		case ANSWERS:
@@ -136,9 +140,24 @@ take(Receiver *receiver)
 			request->refused = nserved >= receiver->capacity;
 			if (request->refused)
 				takes = MS;
+			break;
+		case HANGS:
+			for (int i = 0; i < in_flight; i++)
+				nserved += !requests[i].unanswered;
+			request->unanswered = nserved >= receiver->capacity;
+			if (request->unanswered)
+				takes = TIMEOUT;
 	}
 	request->answer_at = time_us + receiver->distance + takes;
 	in_flight++;
+	request->number = limiter_take(limiter, in_flight, most);
+}
+
+/* A request that is over at once, while so many are in flight. */
+static void
+tell(Limiter *limiter, LimiterSays says, double took_us, int in_flight, int most)
+{
+	limiter_note(limiter, limiter_take(limiter, in_flight, most), says, took_us, most);
 }
 
 static void
@@ -150,8 +169,8 @@ answer(Limiter *limiter, int most, Seen *seen)
 		if (requests[i].answer_at < first->answer_at)
 			first = &requests[i];
 	time_us = first->answer_at;
-	limiter_note(limiter, first->refused ? LIMITER_TOO_MANY : LIMITER_SERVED, time_us - first->taken_at, in_flight, most);
-	if (!first->refused)
+	limiter_note(limiter, first->number, first->refused ? LIMITER_TOO_MANY : first->unanswered ? LIMITER_NO_ANSWER : LIMITER_SERVED, time_us - first->taken_at, most);
+	if (!first->refused && !first->unanswered)
 	{
 		seen->rate++;
 		seen->latency += time_us - first->taken_at;
@@ -171,7 +190,7 @@ watch(Limiter *limiter, Receiver *receiver, double seconds, int most)
 	while (time_us < begin + seconds * SECOND)
 	{
 		while (in_flight < limiter_limit(limiter, most))
-			take(receiver);
+			take(limiter, receiver, most);
 		answer(limiter, most, &seen);
 	}
 	seen.latency /= seen.rate;
@@ -182,6 +201,7 @@ watch(Limiter *limiter, Receiver *receiver, double seconds, int most)
 static void
 begin(Limiter *limiter, int n)
 {
+	memset(limiter, 0, sizeof(*limiter));
 	limiter_init(limiter);
 	in_flight = 0;
 	time_us = 0;
@@ -222,9 +242,13 @@ finds(Receiver model, double warm_up, double least, bool each, const char *name)
 		slowest = Max(slowest, seen.latency / model.latency);
 	}
 	if (!ok((each ? worst : rate) >= least && (each ? slowest : latency) <= 1.5, name))
-		printf("#   capacity %d, noise %d: rate %.2f, at the worst %.2f; latency %.2f, %.2f\n",
-			   model.capacity, model.noise, rate, worst, latency, slowest);
+		printf("#   kind %d, capacity %d, noise %d: rate %.2f, at the worst %.2f; latency %.2f, %.2f\n",
+			   model.kind, model.capacity, model.noise, rate, worst, latency, slowest);
 }
+
+/* So many answers of each that it has at once, which are few a second with a few at once. */
+#define SOON(capacity)	(5 + 15.0 / (capacity))
+#define NOISY(capacity)	(5 + 75.0 / (capacity))
 
 static void
 capacities(void)
@@ -233,31 +257,37 @@ capacities(void)
 
 	for (int i = 0; i < lengthof(all); i++)
 	{
-		Receiver	r = {.capacity = all[i], .latency = 50 * MS};
-		double		few = all[i] < 8 ? 20 : 5;	/* answers a second, too */
+		int			capacity = all[i];
+		Receiver	r = {.capacity = capacity, .latency = 50 * MS};
 
-		for (r.noise = EXACT; r.noise <= JITTER; r.noise++)
+		for (r.noise = EXACT; r.noise <= SKEWED; r.noise++)
 		{
-			double		least = r.noise == JITTER && all[i] > 1 && all[i] < 4 ? 0.85 : 0.9;
+			double		warm_up = r.noise == SKEWED ? NOISY(capacity) : SOON(capacity);
 
 			r.kind = QUEUES;
-			finds(r, few, least, true, "one that has so many places");
+			finds(r, warm_up, 0.9, true, "one that has so many places");
 			r.kind = SHARES;
-			finds(r, few, least, true, "one that gets slower");
+			finds(r, warm_up, 0.9, true, "one that gets slower");
 			r.kind = REFUSES;
-			finds(r, few, 0.9, true, "one that refuses what is too much");
+			finds(r, warm_up, 0.9, r.noise < SKEWED, "one that refuses what is too much");
 			r.kind = COLLAPSES;
-			if (all[i] >= 16)
-				finds(r, few, 0.8, true, "one that collapses");
+			if (capacity > 1)
+				finds(r, warm_up, 0.9, r.noise < SKEWED, "one that collapses");
+			r.kind = HANGS;
+			if (r.noise < SKEWED)
+				finds(r, warm_up, 0.6, false, "one that leaves what is too much without an answer");
 		}
-		for (r.noise = SKEWED; r.noise <= EXPONENTIAL; r.noise++)
-		{
-			few = all[i] < 32 ? 40 : 5;
-			r.kind = QUEUES;
-			finds(r, few, all[i] < 8 ? 0.75 : 0.9, false, "one whose answers take this time or that");
-			r.kind = REFUSES;
-			finds(r, few, all[i] < 8 ? 0.75 : 0.9, false, "and one that refuses");
-		}
+		r.noise = EXPONENTIAL;
+		r.kind = QUEUES;
+		finds(r, NOISY(capacity), 0.9, false, "one whose answers take this time or that");
+		r.kind = SHARES;
+		if (capacity > 1)
+			finds(r, NOISY(capacity), 0.9, false, "that, and gets slower");
+		r.kind = REFUSES;
+		finds(r, NOISY(capacity), 0.9, false, "or refuses");
+		r.kind = COLLAPSES;
+		if (capacity >= 8)
+			finds(r, NOISY(capacity), 0.9, false, "or collapses");
 	}
 }
 
@@ -270,15 +300,16 @@ distances(void)
 	for (r.noise = EXACT; r.noise <= EXPONENTIAL; r.noise++)
 	{
 		r.latency = 50 * MS;
-		finds(r, 5, 0.9, false, "one that is far away, and has no end");
+		finds(r, 5, 0.9, r.noise < EXPONENTIAL, "one that is far away, and has no end");
 		r.latency = 200 * MS;
-		finds(r, 15, 0.9, false, "farther");
+		finds(r, 15, 0.9, r.noise < EXPONENTIAL, "farther");
 	}
 	for (int i = 0; i < lengthof(all); i++)
 	{
 		Receiver	far = {.kind = QUEUES, .capacity = all[i], .latency = 200 * MS, .distance = 150 * MS};
 
-		finds(far, 12, 0.88, true, "far, with so many places");
+		for (far.noise = EXACT; far.noise <= SKEWED; far.noise++)
+			finds(far, 5 + (far.noise < SKEWED ? SOON(all[i]) : NOISY(all[i])), 0.9, far.noise < SKEWED, "far, with so many places");
 	}
 }
 
@@ -296,7 +327,7 @@ starts(void)
 	while (limiter_limit(&limiter, MOST) < MOST && time_us < 10 * SECOND)
 	{
 		while (in_flight < limiter_limit(&limiter, MOST))
-			take(&r);
+			take(&limiter, &r, MOST);
 		answer(&limiter, MOST, &seen);
 	}
 	is_between(time_us / r.latency, 6, 7, "and doubles with each round trip");
@@ -313,17 +344,17 @@ come_together(void)
 	for (; nrounds < 100 && limiter_limit(&limiter, MOST) < MOST; nrounds++)
 	{
 		for (int n = limiter_limit(&limiter, MOST); n > 0; n--)
-			limiter_note(&limiter, LIMITER_SERVED, 50 * MS, n, MOST);
+			tell(&limiter, LIMITER_SERVED, 50 * MS, n, MOST);
 	}
 	is_between(nrounds, 6, 7, "those that come together count as well");
 	limiter.limit = 9;
-	limiter.phase = LIMITER_STEADY;
+	limiter.probe = 0;
 	for (nrounds = 0; nrounds < 100 && limiter_limit(&limiter, MOST) < MOST; nrounds++)
 	{
 		for (int n = limiter_limit(&limiter, MOST); n > 0; n--)
-			limiter_note(&limiter, LIMITER_SERVED, 50 * MS, n, MOST);
+			tell(&limiter, LIMITER_SERVED, 50 * MS, n, MOST);
 	}
-	is_between(nrounds, 8, 30, "later, too");
+	is_between(nrounds, 5, 30, "later, too");
 }
 
 /* A receiver that has few requests to answer shows nothing of how many it bears. */
@@ -338,7 +369,7 @@ uses_few(void)
 	for (int i = 0; i < 10000; i++)
 	{
 		while (in_flight < 3)
-			take(&r);
+			take(&limiter, &r, MOST);
 		answer(&limiter, MOST, &seen);
 	}
 	is_between(limiter_limit(&limiter, MOST), 4, 8, "what is not used does not grow");
@@ -399,10 +430,10 @@ few_are_refused(void)
 
 	begin(&limiter, 1);
 	for (int i = 0; i < 20000; i++)
-		limiter_note(&limiter, i % 50 == 0 ? LIMITER_TOO_MANY : LIMITER_SERVED, 50 * MS, limiter_limit(&limiter, MOST), MOST);
+		tell(&limiter, i % 50 == 0 ? LIMITER_TOO_MANY : LIMITER_SERVED, 50 * MS, limiter_limit(&limiter, MOST), MOST);
 	is_int(limiter_limit(&limiter, MOST), MOST, "two of a hundred that are refused slow nobody down");
 	for (int i = 0; i < 20000; i++)
-		limiter_note(&limiter, i % 4 == 0 ? LIMITER_TOO_MANY : LIMITER_SERVED, 50 * MS, limiter_limit(&limiter, MOST), MOST);
+		tell(&limiter, i % 4 == 0 ? LIMITER_TOO_MANY : LIMITER_SERVED, 50 * MS, limiter_limit(&limiter, MOST), MOST);
 	is_between(limiter_limit(&limiter, MOST), 1, 16, "but a quarter does");
 }
 
@@ -413,12 +444,12 @@ nobody_answers(void)
 
 	begin(&limiter, 1);
 	for (int i = 0; i < 1000; i++)
-		limiter_note(&limiter, LIMITER_SERVED, 50 * MS, limiter_limit(&limiter, MOST), MOST);
+		tell(&limiter, LIMITER_SERVED, 50 * MS, limiter_limit(&limiter, MOST), MOST);
 	for (int i = 0; i < 2000; i++)
-		limiter_note(&limiter, LIMITER_NO_ANSWER, 0, limiter_limit(&limiter, MOST), MOST);
+		tell(&limiter, LIMITER_NO_ANSWER, 0, limiter_limit(&limiter, MOST), MOST);
 	is_int(limiter_limit(&limiter, MOST), 1, "if none is answered, one goes at a time");
 	for (int i = 0; i < 2000; i++)
-		limiter_note(&limiter, LIMITER_SERVED, 50 * MS, limiter_limit(&limiter, MOST), MOST);
+		tell(&limiter, LIMITER_SERVED, 50 * MS, limiter_limit(&limiter, MOST), MOST);
 	is_between(limiter_limit(&limiter, MOST), 8, MOST, "and more as soon as they are");
 }
 
@@ -435,8 +466,8 @@ anything(void)
 		int			most = i % 10000 < 5000 ? 1 + i / 10000 * 7 : 10000;
 		int			limit = limiter_limit(&limiter, most);
 
-		good &= limit >= 1 && limit <= most && limiter.limit >= 1 && !isnan(limiter.base);
-		limiter_note(&limiter, uniform() < 0.02 ? LIMITER_NO_ANSWER : uniform() < 0.02 ? LIMITER_TOO_MANY : LIMITER_SERVED,
+		good &= limit >= 1 && limit <= most && limiter.limit >= 1 && !isnan(limiter.time.mean);
+		tell(&limiter, uniform() < 0.02 ? LIMITER_NO_ANSWER : uniform() < 0.02 ? LIMITER_TOO_MANY : LIMITER_SERVED,
 					 uniform() < 0.1 ? 0 : 1e6 * uniform() * uniform(), 1 + uniform() * 2 * limit, most);
 	}
 	ok(good, "it is always something that may be");

@@ -194,6 +194,7 @@ breakers(void)
 	t++;
 	take_all();
 	is_int(ntaken, 4, "several");
+	lane->limiter.limit = 8;
 	retry(taken[0], SIGNAL_FAILING, HOUR);
 	retry(taken[0], SIGNAL_FAILING, HOUR);
 	deliver(taken[0]);
