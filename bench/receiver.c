@@ -240,12 +240,39 @@ serve(Connection *c)
 	drop(c);
 }
 
+/* All that are waiting, or requests of others would keep them from it. */
+static void
+accept_all(int listener, int epoll)
+{
+	for (;;)
+	{
+		int			on = 1;
+		int			fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+		Connection *c;
+		struct epoll_event event = {.events = EPOLLIN};
+
+		if (fd < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (fd < 0 && errno == ECONNABORTED)
+			continue;
+		if (fd < 0 || (c = malloc(sizeof(Connection))) == NULL)
+			fail("accept");		/* a figure without these would be of no use */
+		c->used = 0;
+		c->nowed = 0;
+		c->fd = fd;
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		event.data.ptr = c;
+		if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0)
+			fail("epoll");
+	}
+}
+
 int
 main(int argc, char **argv)
 {
 	struct sockaddr_in address = {0};
 	socklen_t	len = sizeof(address);
-	int			listener = socket(AF_INET, SOCK_STREAM, 0);
+	int			listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	int			epoll = epoll_create1(0);
 	struct epoll_event event = {0};
 	struct rlimit files;
@@ -281,29 +308,11 @@ main(int argc, char **argv)
 		for (int i = 0; i < n; i++)
 		{
 			Connection *c = events[i].data.ptr;
-			int			on = 1;
 
 			if (c != NULL)
-			{
 				serve(c);
-				continue;
-			}
-			c = malloc(sizeof(Connection));
-			if (c == NULL)
-				fail("malloc");
-			c->used = 0;
-			c->nowed = 0;
-			c->fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-			if (c->fd < 0)
-			{
-				free(c);
-				continue;
-			}
-			setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-			event.events = EPOLLIN;
-			event.data.ptr = c;
-			if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event) != 0)
-				fail("epoll");
+			else
+				accept_all(listener, epoll);
 		}
 	}
 }
