@@ -51,6 +51,13 @@ clock_when(TimestampTz wall)
 	return wall == DT_NOEND ? INSTANT_NEVER : Min(Max(wall - wall_ahead, 1), INSTANT_NEVER);
 }
 
+/* What it was before it was set is not known here. */
+Instant
+clock_due(TimestampTz wall, int64 longest_us, Instant now)
+{
+	return clock_when(wall);
+}
+
 /* ---------------------------------------------------------------------
  * The table
  * ---------------------------------------------------------------------
