@@ -23,20 +23,9 @@
 #include "base/compat.h"
 
 /* ---------------------------------------------------------------------
- * jsonwrite.c: values to jsonb, or to JSON text
+ * jsonwrite.c: values to jsonb
  * ---------------------------------------------------------------------
  */
-
-/* How numbers become text; never rounded. */
-typedef enum NumberForm
-{
-	NUMBERS_EXACT,				/* as jsonb prints them: 1.50; as JavaScript does
-								 * if that would be longer than 100 characters */
-	NUMBERS_JS					/* as JavaScript does: 1.5, 1e+21 */
-} NumberForm;
-
-/* What no text is longer than that is only to be seen: a jsonb holds no more. */
-#define JSON_MOST_TEXT	((Size) JENTRY_OFFLENMASK)
 
 /* The order in which jsonb keeps the keys of an object: by length, then bytes. */
 static inline int
@@ -123,6 +112,25 @@ json_get(const JsonbValue *value, const char *key, int key_len, JsonbValue *foun
 
 /* An object or an array, in either form as all that is in it, as a jsonb datum. */
 extern Jsonb *json_write(const JsonbValue *value);
+
+/* Most bytes that any value can take in it, with the padding in front of it. */
+extern Size json_space(const JsonbValue *value);
+
+/* ---------------------------------------------------------------------
+ * jsontext.c: values to JSON text
+ * ---------------------------------------------------------------------
+ */
+
+/* How numbers become text; never rounded. */
+typedef enum NumberForm
+{
+	NUMBERS_EXACT,				/* as jsonb prints them: 1.50; as JavaScript does
+								 * if that would be longer than 100 characters */
+	NUMBERS_JS					/* as JavaScript does: 1.5, 1e+21 */
+} NumberForm;
+
+/* What no text is longer than that is only to be seen: a jsonb holds no more. */
+#define JSON_MOST_TEXT	((Size) JENTRY_OFFLENMASK)
 
 /*
  * Whatever appends here raises an error before the text in out is longer than

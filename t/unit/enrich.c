@@ -4,7 +4,7 @@
  *		Unit tests of what RudderStack's gateway adds to an event, and of what is
  *		visible of a text.
  *
- * rooms: transform/enrich.c transform/visible.c transform/moment.c transform/pairs.c transform/jsonwrite.c transform/jstext.c base/encoding.c
+ * rooms: transform/enrich.c transform/visible.c transform/moment.c transform/pairs.c transform/jsonwrite.c transform/jsontext.c transform/jstext.c base/encoding.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

@@ -3,7 +3,7 @@
  * flatten.c
  *		Unit tests of nested values as params, and of lists of names and values.
  *
- * rooms: transform/flatten.c transform/jsonwrite.c base/encoding.c
+ * rooms: transform/flatten.c transform/jsonwrite.c transform/jsontext.c base/encoding.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

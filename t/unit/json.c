@@ -4,7 +4,7 @@
  *		Unit tests of jsonb and JSON text as we write them, and of JavaScript's view
  *		of values.
  *
- * rooms: transform/jsonwrite.c transform/jstext.c base/encoding.c
+ * rooms: transform/jsonwrite.c transform/jsontext.c transform/jstext.c base/encoding.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *

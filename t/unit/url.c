@@ -3,7 +3,7 @@
  * url.c
  *		Unit tests of which URLs can be sent to, and of the URL with its query.
  *
- * rooms: transform/url.c transform/url_shown.c transform/flatten.c transform/jsonwrite.c base/encoding.c http/host.c
+ * rooms: transform/url.c transform/url_shown.c transform/flatten.c transform/jsonwrite.c transform/jsontext.c base/encoding.c http/host.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
