@@ -117,12 +117,14 @@ CALL rswebhook_backfill('orders', 'crm');
 RESET ROLE;
 GRANT USAGE ON SCHEMA rswebhook TO regress_other, regress_owner;
 GRANT EXECUTE ON PROCEDURE rswebhook_backfill TO regress_other, regress_owner;
-SELECT format('GRANT EXECUTE ON FUNCTION %s TO regress_other, regress_owner', p.oid::regprocedure)
-    FROM pg_proc p WHERE p.pronamespace = 'rswebhook'::regnamespace AND (p.proname LIKE 'backfill%' OR p.proname IN ('nap', 'time_since')) ORDER BY p.proname \gexec
+SELECT format('GRANT EXECUTE ON ROUTINE %s TO regress_other, regress_owner', p.oid::regprocedure)
+    FROM pg_proc p WHERE p.pronamespace = 'rswebhook'::regnamespace AND (p.proname LIKE 'backfill%' OR p.proname IN ('keep_pace', 'nap', 'time_since')) ORDER BY p.proname \gexec
 GRANT SELECT ON orders TO regress_other;
 SET ROLE regress_other;
 CALL rswebhook_backfill('orders', 'crm', ARRAY['columns=id']);
 SELECT rswebhook.backfill_row('orders', 'rswebhook_trigger()', 'crm', '{}', NULL, o) FROM orders o;
+SELECT rswebhook.backfill_row('orders', 'rswebhook_trigger()', 'crm', NULL, NULL, o) FROM orders o;
+SELECT rswebhook.backfill_row('orders', 'rswebhook_trigger()', 'crm', '{}', NULL, NULL);
 RESET ROLE;
 -- a cast of the owner's is not called by whoever is more than he
 CREATE SCHEMA theirs AUTHORIZATION regress_owner;

@@ -1412,6 +1412,24 @@ BEGIN
 END
 $$;
 
+-- Wait until so many are no faster than per_second since then; NULL: not at all. In short sleeps with a
+-- commit after each, as each has a snapshot.
+CREATE PROCEDURE rswebhook.keep_pace(begun timestamptz, done bigint, per_second integer)
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    early pg_catalog.float8;
+BEGIN
+    LOOP
+        early := done::pg_catalog.float8 OPERATOR(pg_catalog./) per_second::pg_catalog.float8 OPERATOR(pg_catalog.-)
+                 pg_catalog.date_part('epoch'::pg_catalog.text, rswebhook.time_since(begun));
+        EXIT WHEN early IS NULL OR early OPERATOR(pg_catalog.<=) 0::pg_catalog.float8;
+        PERFORM rswebhook.nap(least(early, 0.5::pg_catalog.float8));
+        COMMIT;
+    END LOOP;
+END
+$$;
+
 -- rswebhook_replay_all() in pieces that commit by themselves; per_second: no faster than that.
 CREATE PROCEDURE rswebhook_replay_in_pieces(destination text, since timestamptz DEFAULT NULL,
     until timestamptz DEFAULT NULL, outcome text DEFAULT 'aborted', error_like text DEFAULT NULL,
@@ -1425,7 +1443,6 @@ DECLARE
     step record;
     after_at pg_catalog.timestamptz;
     after_id pg_catalog.int8;
-    early pg_catalog.float8;
 BEGIN
     IF per_second OPERATOR(pg_catalog.<) 1 THEN
         RAISE invalid_parameter_value USING
@@ -1438,14 +1455,7 @@ BEGIN
         after_at := step.after_at;
         after_id := step.after_id;
         EXIT WHEN after_id IS NULL;
-        -- in short sleeps, as each has a snapshot
-        LOOP
-            early := step.total::pg_catalog.float8 OPERATOR(pg_catalog./) per_second::pg_catalog.float8 OPERATOR(pg_catalog.-)
-                     pg_catalog.date_part('epoch'::pg_catalog.text, rswebhook.time_since(begun));
-            EXIT WHEN early IS NULL OR early OPERATOR(pg_catalog.<=) 0::pg_catalog.float8;
-            PERFORM rswebhook.nap(least(early, 0.5::pg_catalog.float8));
-            COMMIT;
-        END LOOP;
+        CALL rswebhook.keep_pace(begun, step.total, per_second);
     END LOOP;
 END
 $$;
@@ -1644,7 +1654,6 @@ DECLARE
     total pg_catalog.int8;
     before pg_catalog.int8;
     step record;
-    early pg_catalog.float8;
 BEGIN
     IF piece IS NULL OR piece NOT BETWEEN 1 AND 1000000 THEN
         RAISE invalid_parameter_value USING
@@ -1666,14 +1675,7 @@ BEGIN
         COMMIT;
         place := step.last;
         EXIT WHEN place IS NULL;
-        -- in short sleeps, as each has a snapshot
-        LOOP
-            early := (total OPERATOR(pg_catalog.-) before)::pg_catalog.float8 OPERATOR(pg_catalog./) per_second::pg_catalog.float8 OPERATOR(pg_catalog.-)
-                     pg_catalog.date_part('epoch'::pg_catalog.text, rswebhook.time_since(begun));
-            EXIT WHEN early IS NULL OR early OPERATOR(pg_catalog.<=) 0::pg_catalog.float8;
-            PERFORM rswebhook.nap(least(early, 0.5::pg_catalog.float8));
-            COMMIT;
-        END LOOP;
+        CALL rswebhook.keep_pace(begun, total OPERATOR(pg_catalog.-) before, per_second);
     END LOOP;
 END
 $$;
@@ -4202,6 +4204,7 @@ BEGIN
         'rswebhook.act_step(text, text, timestamptz, timestamptz, text, text, text, text, integer, timestamptz, timestamptz, bigint)',
         'rswebhook.send_test(text)',
         'rswebhook.nap(double precision)',
+        'rswebhook.keep_pace(timestamptz, bigint, integer)',
         'rswebhook.find(text, text, text, timestamptz, timestamptz, integer)',
         'rswebhook.balance(timestamptz, timestamptz)',
         'rswebhook.given_up()',

@@ -148,10 +148,17 @@ SQL_FUNCTION(rswebhook_backfill_row);
 Datum
 rswebhook_backfill_row(PG_FUNCTION_ARGS)
 {
-	HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(5);
-	Relation	rel = table_open(PG_GETARG_OID(0), AccessShareLock);
+	HeapTupleHeader row;
+	Relation	rel;
 	Backfill   *backfill = fcinfo->flinfo->fn_extra;
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(5) ||
+		(PG_ARGISNULL(3) && PG_ARGISNULL(4)))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("table, function, destination, row, and one of options and trigger must not be null")));
+	row = PG_GETARG_HEAPTUPLEHEADER(5);
+	rel = table_open(PG_GETARG_OID(0), AccessShareLock);
 	if (HeapTupleHeaderGetTypeId(row) != rel->rd_rel->reltype)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
