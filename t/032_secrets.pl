@@ -19,9 +19,9 @@ my $node = new_node('secrets', start => 0,
     conf => "rswebhook.secret_sources = 'env:WEBHOOK_, file:$directory/below'\nlog_min_messages = debug1\n");
 
 mkdir "$directory/below" or die "could not make a directory: $!\n";
-write_file('below/password', "s3cret-password\n");
-write_file('below/token', "s3cret-token\r\n");
-write_file('outside', 's3cret-outside');
+write_file("$directory/below/password", "s3cret-password\n");
+write_file("$directory/below/token", "s3cret-token\r\n");
+write_file("$directory/outside", 's3cret-outside');
 symlink 'password', "$directory/below/link" or die "could not make a link: $!\n";
 
 {
@@ -67,7 +67,7 @@ is(header_of('/link', 'authorization'), 'Bearer s3cret-password', 'a link below 
 # ---------------------------------------------------------------------
 # They are read at the attempt, not before
 # ---------------------------------------------------------------------
-write_file('below/token', 's3cret-rotated');
+write_file("$directory/below/token", 's3cret-rotated');
 send_to('bearer');
 ok(wait_until_sent($node), 'nothing is owed any more');
 is(header_of('/bearer', 'authorization'), 'Bearer s3cret-rotated', 'a new token is taken at once');
@@ -96,7 +96,7 @@ is(scalar $receiver->requests_to('/later'), 0, 'nothing was sent');
 send_to('literal');
 ok(wait_for_query($node, q{SELECT count(*) FROM rswebhook.queue WHERE destination_id = rswebhook.destination_id('literal')}, 0),
     'others go on');
-write_file('below/later', 's3cret-later');
+write_file("$directory/below/later", 's3cret-later');
 $node->reload;
 ok(wait_until_sent($node), 'nothing is owed any more');
 is(header_of('/later', 'authorization'), 'Bearer s3cret-later', 'they go once it is there');
@@ -116,11 +116,11 @@ is(scalar(() = logged($node) =~ /LOG: +rswebhook can use destination "later" aga
 # ---------------------------------------------------------------------
 mkdir "$directory/below/folder" or die "could not make a directory: $!\n";
 POSIX::mkfifo("$directory/below/pipe", 0600) or die "could not make a pipe: $!\n";
-write_file('below/large', 'x' x 65537);
-write_file('below/empty', "\n");
-write_file('below/nul', "s3cret\0nul");
-write_file('below/latin1', "s3cret\xe9");
-write_file('below/lines', "s3cret-one\ns3cret-two\n");
+write_file("$directory/below/large", 'x' x 65537);
+write_file("$directory/below/empty", "\n");
+write_file("$directory/below/nul", "s3cret\0nul");
+write_file("$directory/below/latin1", "s3cret\xe9");
+write_file("$directory/below/lines", "s3cret-one\ns3cret-two\n");
 symlink '/dev/zero', "$directory/below/device" or die "could not make a link: $!\n";
 my %token = (
     '{"env": "OTHER_KEY"}' => qr/^a secret is missing: environment variable "OTHER_KEY" is not permitted by rswebhook\.secret_sources$/,
@@ -171,8 +171,8 @@ is(query($node, q{SELECT DISTINCT state FROM rswebhook.status WHERE destination 
 
 add_destination($node, 'proxy', 'http://example.com/', { %soon, proxy => '{"env": "WEBHOOK_NONE"}' });
 add_destination($node, 'signed', 'http://example.com/', { %soon, signing_secrets => '[{"env": "WEBHOOK_KEY"}]' });
-write_file('below/cert.pem', "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
-write_file('below/half.pem', "-----BEGIN PRIVATE KEY-----\nMIIB");
+write_file("$directory/below/cert.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+write_file("$directory/below/half.pem", "-----BEGIN PRIVATE KEY-----\nMIIB");
 my %pem = map { $_ => qq({"file": "$directory/below/$_.pem"}) } 'cert', 'half';
 add_destination($node, 'no proxy', 'http://example.com/', { %touchy, proxy => '{"env": "WEBHOOK_KEY"}' });
 add_destination($node, 'no certificate', 'https://example.com/', { %touchy, client_cert => $pem{half}, client_key => $pem{half} });
@@ -262,14 +262,4 @@ sub basic
     my ($pair) = @_;
 
     return 'Basic ' . encode_base64($pair, '');
-}
-
-sub write_file
-{
-    my ($name, $content) = @_;
-
-    open my $out, '>:raw', "$directory/$name" or die "could not write \"$name\": $!\n";
-    print $out $content;
-    close $out or die "could not write \"$name\": $!\n";
-    return;
 }

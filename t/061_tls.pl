@@ -134,7 +134,7 @@ sub make_certificate
 {
     my ($name, $authority, $alias, %date) = @_;
 
-    write_file("$name.cnf", <<"END");
+    write_file("$dir/$name.cnf", <<"END");
 [ca]
 default_ca = this
 [this]
@@ -150,7 +150,7 @@ commonName = supplied
 [alias]
 subjectAltName = $alias
 END
-    write_file("$name.db", '');
+    write_file("$dir/$name.db", '');
     run("openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name");
     my $dates =
       %date
@@ -158,16 +158,6 @@ END
       : '-days 2';
     run("openssl ca -batch -notext -config $name.cnf -cert $authority.pem -keyfile $authority.key"
           . " -in $name.csr -out $name.pem $dates");
-    return;
-}
-
-sub write_file
-{
-    my ($name, $text) = @_;
-
-    open my $out, '>', "$dir/$name" or die "could not write \"$name\": $!\n";
-    print $out $text;
-    close $out or die "could not write \"$name\": $!\n";
     return;
 }
 
@@ -194,7 +184,7 @@ sub start_nginx
         $servers .= "server { listen 127.0.0.1:$port{$name} ssl; ssl_certificate $certificate.pem;"
           . " ssl_certificate_key $certificate.key; " . ($more // '') . " location / { return 200 ok; } }\n";
     }
-    write_file('nginx.conf', <<"END");
+    write_file("$dir/nginx.conf", <<"END");
 daemon off;
 master_process off;
 pid $dir/nginx.pid;

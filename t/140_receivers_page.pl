@@ -116,7 +116,7 @@ foreach my $language (sort keys %driver)
 
     is(scalar @{ $blocks{$language} // [] }, $language eq 'js' ? 2 : 1, "$name: the page has its code");
     mkdir "$place/webhook";
-    write_file($file, $blocks{$language}[0] . ($driver // ''));
+    write_file("$place/$file", $blocks{$language}[0] . ($driver // ''));
     $program{$language} = [ $command->("$place/$file") ];
 }
 
@@ -252,7 +252,7 @@ SKIP:
     skip $why, 6 unless defined $program;
 
     my $port = unused_port();
-    write_file('receiver.js', join '', @{ $blocks{js} });
+    write_file("$place/receiver.js", join '', @{ $blocks{js} });
     my $child = Child::start(
         sub {
             @ENV{ 'SECRET', 'PORT' } = ($secret, $port);
@@ -271,7 +271,7 @@ SKIP:
     ok(wait_for_query($node, "SELECT outcome || status FROM rswebhook.delivery WHERE event_id = $taken", 'aborted401'), 'and nothing else');
 
     skip 'no openssl or no curl', 2 if system('openssl version >/dev/null 2>&1 && curl --version >/dev/null 2>&1') != 0;
-    write_file('sign.sh', $blocks{sh}[0]);
+    write_file("$place/sign.sh", $blocks{sh}[0]);
     is(qx(SECRET=$secret URL=http://127.0.0.1:$port/hooks sh $place/sign.sh), "204\n", 'a request that is signed by hand is taken');
     is(qx(SECRET=$other URL=http://127.0.0.1:$port/hooks sh $place/sign.sh), "401\n", 'with the secret only');
     Child::stop($child, 'TERM');
@@ -311,16 +311,6 @@ sub hmac
     return 'v1,' . hmac_sha256_base64("$id.$timestamp.$body", decode_base64(substr($key, length 'whsec_'))) . '=';
 }
 
-sub write_file
-{
-    my ($name, $text) = @_;
-
-    open my $file, '>:raw', "$place/$name" or die "could not write \"$name\": $!\n";
-    print $file $text;
-    close $file or die "could not write \"$name\": $!\n";
-    return;
-}
-
 # How to run it, or nothing and why not.
 sub found
 {
@@ -352,8 +342,8 @@ sub python_command
 sub go_command
 {
     return (undef, 'no go') if system('go version >/dev/null 2>&1') != 0;
-    write_file('go.mod', "module example\n\ngo 1.13\n");
-    write_file('main.go', <<'END');
+    write_file("$place/go.mod", "module example\n\ngo 1.13\n");
+    write_file("$place/main.go", <<'END');
 package main
 
 import (
@@ -384,7 +374,7 @@ END
 sub java_command
 {
     return (undef, 'no javac from 15') if qx(javac -version 2>&1) !~ /^javac (\d+)/ || $1 < 15;
-    write_file('Main.java', <<'END');
+    write_file("$place/Main.java", <<'END');
 import java.nio.charset.StandardCharsets;
 import java.nio.file.*;
 

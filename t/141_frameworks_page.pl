@@ -103,7 +103,7 @@ foreach my $module (sort keys %avoided)
     {
         skip "no Python with $module", 1 if system("$python -c 'import $module' >/dev/null 2>&1") != 0;
         my $events = query($node, 'SELECT count(*) FROM rswebhook.event');
-        write_file('avoided.py', qq{SEND = """SELECT rswebhook_send('{"type": "track"}', 'shop')"""\n$avoided{$module}\n});
+        write_file("$place/avoided.py", qq{SEND = """SELECT rswebhook_send('{"type": "track"}', 'shop')"""\n$avoided{$module}\n});
         run_ok($python, "$place/avoided.py");
         is(query($node, 'SELECT count(*) FROM rswebhook.event'), $events, "$module: without a commit nothing is stored");
     }
@@ -145,7 +145,7 @@ my ($include, $grants, $upsert) = @{ $blocks{'Migrations and schema tools'} };
 SKIP:
 {
     skip 'no Python with alembic', 3 if system("$python -c 'import alembic, sqlalchemy, psycopg2' >/dev/null 2>&1") != 0;
-    write_file('migrate.py', $include . <<'END');
+    write_file("$place/migrate.py", $include . <<'END');
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, create_engine
@@ -180,16 +180,6 @@ like(query($node, $blocks{'Types that drivers stumble over'}[0]), qr/^\d+\|deliv
 $node->stop;
 done_testing();
 
-sub write_file
-{
-    my ($name, $text) = @_;
-
-    open my $file, '>:raw', "$place/$name" or die "could not write \"$name\": $!\n";
-    print $file $text;
-    close $file or die "could not write \"$name\": $!\n";
-    return;
-}
-
 # How to run a program, or nothing and why not.
 sub run_js
 {
@@ -201,7 +191,7 @@ sub run_js
         return (undef, "no node with $module") if system("node -e \"require('$module')\" >/dev/null 2>&1") != 0;
     }
     return (undef, 'no node with pg') if system("node -e \"require('pg')\" >/dev/null 2>&1") != 0 && !grep { $_ eq 'postgres' } @modules;
-    write_file('send.js', $text);
+    write_file("$place/send.js", $text);
     return "node $place/send.js";
 }
 
@@ -213,7 +203,7 @@ sub run_python
     {
         return (undef, "no Python with $module") if system("$python -c 'import $module' >/dev/null 2>&1") != 0;
     }
-    write_file('send.py', $text);
+    write_file("$place/send.py", $text);
     return "$python $place/send.py";
 }
 
@@ -224,7 +214,7 @@ sub run_java
 
     return (undef, 'no javac') if system('javac -version >/dev/null 2>&1') != 0;
     return (undef, "no $jar") if !-e $jar;
-    write_file('Send.java', $text);
+    write_file("$place/Send.java", $text);
     return "javac -d $place $place/Send.java && java -cp $place:$jar:/usr/share/java/postgresql-scram-client.jar Send";
 }
 
@@ -233,7 +223,7 @@ sub run_php
     my ($text) = @_;
 
     return (undef, 'no php with pdo_pgsql') if system(q{php -r 'exit(extension_loaded("pdo_pgsql") ? 0 : 1);' >/dev/null 2>&1}) != 0;
-    write_file('send.php', $text);
+    write_file("$place/send.php", $text);
     return "php $place/send.php";
 }
 
@@ -242,7 +232,7 @@ sub run_ruby
     my ($text) = @_;
 
     return (undef, 'no ruby with pg') if system(q{ruby -e 'require "pg"' >/dev/null 2>&1}) != 0;
-    write_file('send.rb', $text);
+    write_file("$place/send.rb", $text);
     return "ruby $place/send.rb";
 }
 
@@ -253,6 +243,6 @@ sub run_go
 
     return (undef, 'no go') if system('go version >/dev/null 2>&1') != 0;
     return (undef, 'no lib/pq') if !-d "$path/src/github.com/lib/pq";
-    write_file('send.go', $text);
+    write_file("$place/send.go", $text);
     return "env GO111MODULE=off GOFLAGS= GOPATH=$path GOCACHE=$place/cache go run $place/send.go";
 }

@@ -156,13 +156,3 @@ foreach my $name (sort keys %apps)
 }
 $node->stop;
 done_testing();
-
-sub write_file
-{
-    my ($name, $text) = @_;
-
-    open my $out, '>:raw', $name or die "could not write \"$name\": $!\n";
-    print $out $text;
-    close $out or die "could not write \"$name\": $!\n";
-    return;
-}

@@ -132,9 +132,9 @@ SKIP: {
     my ($exporter_port, $port) = (unused_port(), unused_port());
     my $connection = sprintf 'postgres://prometheus@/postgres?host=%s&port=%d&sslmode=disable', $node->host, $node->port;
 
-    put("$dir/exporter.yml", PostgreSQL::Test::Utils::slurp_file("$monitoring/prometheus-sql-exporter.yml")
+    write_file("$dir/exporter.yml", PostgreSQL::Test::Utils::slurp_file("$monitoring/prometheus-sql-exporter.yml")
           =~ s/'15s'/'1s'/r =~ s/(?<=- ')postgres:[^']*/$connection/r);
-    put("$dir/prometheus.yml", PostgreSQL::Test::Utils::slurp_file("$monitoring/prometheus.yml")
+    write_file("$dir/prometheus.yml", PostgreSQL::Test::Utils::slurp_file("$monitoring/prometheus.yml")
           =~ s/15s/1s/r =~ s/127\.0\.0\.1:9237/127.0.0.1:$exporter_port/r =~ s,rswebhook\.rules\.yml,$files[0],r);
     Child::start(sub { run("$dir/exporter.log", $program{'prometheus-sql-exporter'}, '-config.file', "$dir/exporter.yml",
                 '-web.listen-address', "127.0.0.1:$exporter_port") });
@@ -161,16 +161,6 @@ SKIP: {
 
 $node->stop;
 done_testing();
-
-sub put
-{
-    my ($file, $content) = @_;
-
-    open my $out, '>', $file or die "could not write \"$file\": $!\n";
-    print $out $content;
-    close $out;
-    return;
-}
 
 sub run
 {

@@ -68,6 +68,7 @@ our @EXPORT = qw(
   worker_of
   worker_pids
   workers_each
+  write_file
 );
 
 our $default_limit = 60;    # seconds without a move
@@ -244,6 +245,17 @@ sub send_event
     my $to = defined $destination ? quote_literal($destination) : 'NULL';
 
     return query($node, "SELECT rswebhook_send($json, $to)", $database);
+}
+
+# All of a file, of these bytes.
+sub write_file
+{
+    my ($path, $content) = @_;
+
+    open my $out, '>:raw', $path or die "could not write \"$path\": $!\n";
+    print $out $content;
+    close $out or die "could not write \"$path\": $!\n";
+    return;
 }
 
 sub quote_literal
