@@ -28,6 +28,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 use Receiver;
+use Session;
 
 our @EXPORT = qw(
   add_destination
@@ -197,11 +198,20 @@ sub installation_settings
     return <$in>;
 }
 
+# What the statements print; dies of an error.  Most share a session.
 sub query
 {
     my ($node, $sql, $database) = @_;
+    my $session = ($database // 'postgres') eq 'postgres' ? Session->kept($node, $sql) : undef;
 
-    return $node->safe_psql($database // 'postgres', $sql);
+    return $node->safe_psql($database // 'postgres', $sql) unless $session;
+
+    my $out = eval { $session->query($sql) };
+    return $out if defined $out;
+
+    # whoever ends sessions has ended this one before it could do anything
+    die $@ unless $@ =~ /terminating connection|server closed the connection|connection to server was lost/;
+    return $node->safe_psql('postgres', $sql);
 }
 
 # The rows of a query as references to lists of decoded JSON values.
