@@ -462,9 +462,9 @@ sub wait_for
             $told = $now;
         }
 
-        # most conditions take a psql to look at, which others need the processor for
-        my $pause = 0.02 + ($now - $start) / 10;
-        sleep($pause < 0.5 ? $pause : 0.5);
+        # looking takes of the processor what others need
+        my $pause = 0.02 + ($now - $start) / 20;
+        sleep($pause < 0.25 ? $pause : 0.25);
     }
     diag("waited in vain for $what");
     return 0;
