@@ -167,7 +167,8 @@ CONF
     is(scalar keys %arrived, 1000, 'have arrived');
     cmp_ok(scalar @many, '<', 1010, 'nearly all of them once');
     is((grep { $_->{protocol} ne 'HTTP/2.0' } @many) + 0, 0, 'by HTTP/2');
-    cmp_ok(scalar keys %used, '<=', 2, 'many on one connection');
+    # nginx ends one after a thousand, and a busy machine another; not fifty for fifty in flight
+    cmp_ok(scalar keys %used, '<=', 5, 'many on one connection');
 }
 
 done_testing();
