@@ -166,7 +166,7 @@ ok(wait_for_query($node, qq{SELECT outcome || attempt FROM rswebhook.delivery WH
         'delivered1'), 'a corrected row is taken at once');
 is(header_of('/missing', 'authorization'), 'Bearer s3cret-corrected', 'with its new secret');
 query($node, qq{SELECT rswebhook_cancel_all('$_')}) foreach values %name_of;
-is(query($node, q{SELECT DISTINCT state FROM rswebhook.status WHERE destination LIKE 'missing%'}), 'active',
+ok(wait_for_query($node, q{SELECT DISTINCT state FROM rswebhook.status WHERE destination LIKE 'missing%'}, 'active'),
     'with nothing owed, nothing is said against them');
 
 add_destination($node, 'proxy', 'http://example.com/', { %soon, proxy => '{"env": "WEBHOOK_NONE"}' });
