@@ -168,6 +168,7 @@ foreach my $mode (qw(smart fast))
 {
     my $id = send_to('hanging');
     ok(wait_for('the request', sub { requests_of($id) > 0 }), 'a request hangs');
+    Session->let_go($node);
     $seconds = elapsed(sub { $node->stop($mode) });
     cmp_ok($seconds, '<', at_once($limit), sprintf '%s stop: %.2f s', $mode, $seconds);
     $node->start;

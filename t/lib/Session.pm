@@ -39,7 +39,7 @@ sub kept
 
     if ($kept && ($sql =~ $of_its_own || $kept->{began_under} ne $now || !kill(0, $kept->{backend})))
     {
-        delete($kept{$key})->{session}->close;
+        $class->let_go($node);
         undef $kept;
     }
     return if $sql =~ $of_its_own;
@@ -51,6 +51,16 @@ sub kept
         $kept = $kept{$key} = { began_under => $now, backend => $backend, session => $session };
     }
     return $kept->{session};
+}
+
+# Who waits for all sessions to end is not to wait for that one.
+sub let_go
+{
+    my ($class, $node) = @_;
+    my $kept = delete $kept{ "$$ " . $node->data_dir };
+
+    $kept->{session}->close if $kept;
+    return;
 }
 
 sub new
