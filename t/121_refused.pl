@@ -137,6 +137,7 @@ foreach my $change ('COLUMN headers TO x', 'COLUMN id TO x', 'COLUMN name TO x',
 }
 
 # A trigger that cannot work
+ok(wait_until_sent($node), 'all that was replayed has been told');
 query($node, q{
     TRUNCATE rswebhook.delivery;
     SET check_function_bodies = off;
