@@ -28,6 +28,7 @@ query($node, 'CREATE EXTENSION rswebhook');
 my %patient = (min_backoff => '5 min', max_backoff => '5 min', breaker_failures => 0);
 $receiver->switch('down', '/status/500');
 add_destination($node, 'down', $receiver->url('/switch/down'), \%patient);
+add_destination($node, 'up', $receiver->url('/ok'));
 my @ids = map { send_event($node, { type => 'track', userId => $_ }, 'down') } 1 .. 3;
 ok(wait_for_query($node, 'SELECT count(*) FROM rswebhook.queue WHERE attempts = 1', '3'), 'three have failed once');
 my $attempts = 1;
@@ -37,6 +38,15 @@ foreach my $set ([ 0, 'the clock is right' ], [ HOUR, 'it is ahead' ], [ 0, 'it 
 
     set_clock($seconds);
     is(explained($ids[0]), 'retrying|t', "$when: it waits no longer than it does");
+
+    # a worker that begins has read that by the time that it sends another
+    my $old = worker_pids($node);
+    query($node, "SELECT pg_terminate_backend(pid::integer) FROM regexp_split_to_table('$old', ' ') AS pid");
+    await_others($node, $old);
+    my $sent = send_event($node, { type => 'track' }, 'up');
+    ok(wait_for_query($node, "SELECT count(*) FROM rswebhook.queue WHERE event_id = $sent", '0'), "$when: another worker goes on");
+    is(query($node, "SELECT max(attempts) FROM rswebhook.queue WHERE event_id IN ($ids[0], $ids[2]) AND attempts <> $attempts"),
+        $attempts == 1 ? '' : '1', "$when: none has been tried too soon");
     is(query($node, qq{SELECT rswebhook_retry($ids[0]), rswebhook_retry($ids[1], 'down')}), '1|1', "$when: it is tried now");
     $attempts++;
     ok(wait_for_query($node, "SELECT count(*) FROM rswebhook.queue WHERE attempts = $attempts AND event_id <> $ids[2]", '2'), "$when: it is");
