@@ -72,7 +72,7 @@ find_prepared(const char *gid)
 static bool
 is_prepared_as(VirtualTransactionId holder, TransactionId xid)
 {
-	bool		others;
+	bool		others = false;	/* set only if it is so */
 
 	if (VirtualTransactionIdIsRecoveredPreparedXact(holder))
 		return TransactionIdEquals(holder.localTransactionId, xid);
