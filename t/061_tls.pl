@@ -28,6 +28,8 @@ make_certificate('client', 'ours', 'DNS:client');
 make_certificate('stranger', 'foreign', 'DNS:client');
 run("openssl req -x509 -newkey rsa:2048 -nodes -keyout self.key -out self.pem -days 2"
       . " -subj /CN=self -addext subjectAltName=IP:127.0.0.1");
+# any group will do: it is the receiver's choice
+run('openssl genpkey -genparam -algorithm DH -pkeyopt group:ffdhe2048 -out dh.pem');
 
 # name => [certificate, more of nginx' configuration]
 my %server = (
@@ -36,6 +38,8 @@ my %server = (
     expired => ['expired'],
     self => ['self'],
     old => [ 'good', 'ssl_protocols TLSv1; ssl_ciphers ALL:@SECLEVEL=0;' ],
+    dhe => [ 'good', 'ssl_protocols TLSv1.2; ssl_ciphers DHE-RSA-AES256-GCM-SHA384; ssl_dhparam dh.pem;' ],
+    ecdhe => [ 'good', 'ssl_protocols TLSv1.2; ssl_ciphers ECDHE-RSA-AES256-GCM-SHA384:DHE-RSA-AES256-GCM-SHA384; ssl_dhparam dh.pem;' ],
     client => [ 'good', 'ssl_client_certificate ours.pem; ssl_verify_client on;' ]);
 my %port = map { $_ => unused_port() } sort keys %server;
 my $demanding = unused_port();
@@ -68,6 +72,8 @@ my @cases = (
     [ 'expired', $port{expired}, 'retry', undef, qr/${tls}.*expired/, \%trusting ],
     [ 'self-signed', $port{self}, 'retry', undef, qr/${tls}.*self.signed/, \%trusting ],
     [ 'TLS 1.0 only', $port{old}, 'retry', undef, $tls, \%trusting ],
+    [ 'TLS 1.2', $port{ecdhe}, 'delivered', 200, undef, \%trusting ],
+    [ 'TLS 1.2 with DHE only', $port{dhe}, 'retry', undef, $tls, \%trusting ],
     [ 'client certificate', $port{client}, 'delivered', 200, undef,
         { %trusting, client_cert => content('client.pem'), client_key => content('client.key') } ],
     [ 'client certificate missing', $port{client}, 'aborted', 400, qr/^HTTP status 400/, \%trusting ],

@@ -26,6 +26,7 @@
 #include "http/http.h"
 #include "http/http_answer.h"
 #include "http/http_carry.h"
+#include "http/http_ciphers.h"
 #include "http/http_connection.h"
 #include "http/http_curl.h"
 #include "http/http_dns.h"
@@ -486,6 +487,7 @@ set_up(const char **error)
 	http_untold_init();
 	http_message_init(info);
 	http_request_init(info);
+	http_ciphers_init(info);
 	http_pool_init(info);
 	http_connection_init();
 	http_carry_init(info);

@@ -15,6 +15,7 @@
 #include "http/ascii.h"
 #include "http/http_answer.h"
 #include "http/http_carry.h"
+#include "http/http_ciphers.h"
 #include "http/http_curl.h"
 #include "http/http_hop.h"
 #include "http/http_message.h"
@@ -147,7 +148,10 @@ set_policy(Transfer *t, const HttpRequest *request)
 	/* Empty, not NULL, which would let the environment decide. */
 	SETOPT(t, CURLOPT_PROXY, request->proxy ? request->proxy : "");
 	if (request->proxy != NULL)
+	{
 		SETOPT(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+		SETOPT(t, CURLOPT_PROXY_SSL_CIPHER_LIST, http_ciphers());
+	}
 
 	t->holds_secrets = (request->ca_cert != NULL || request->client_cert != NULL);
 	if (request->ca_cert)
@@ -191,7 +195,10 @@ set_hop(Transfer *t)
 	if (t->setup == CURLE_OK)
 		t->setup = http_hop_parse(t);
 	if (ascii_begin_same(t->url, "https:", 6))
+	{
 		SETOPT(t, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+		SETOPT(t, CURLOPT_SSL_CIPHER_LIST, http_ciphers());
+	}
 	/* libcurl's copy of a parsed address has lost its zone in some versions */
 	SETOPT(t, CURLOPT_CURLU, strchr(t->url, '[') == NULL ? t->parsed : NULL);
 	SETOPT(t, CURLOPT_URL, t->url); /* or it is assembled from the other */
