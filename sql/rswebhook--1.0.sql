@@ -67,6 +67,11 @@ CREATE TABLE rswebhook.destination (
     max_in_flight      integer NOT NULL DEFAULT 32,
     rate_limit         double precision,
 
+    -- events of one request, as an array; an incomplete one waits so long for more
+    batch_size         integer NOT NULL DEFAULT 1,
+    batch_wait         interval NOT NULL DEFAULT '0',
+    batch_bytes        integer NOT NULL DEFAULT 1048576,
+
     -- of rswebhook.workers; with several, each has a part of the users and of
     -- the above
     workers            integer NOT NULL DEFAULT 1,
@@ -109,6 +114,12 @@ CREATE TABLE rswebhook.destination (
         CHECK (max_in_flight BETWEEN 1 AND 10000),
     CONSTRAINT destination_rate_limit_check
         CHECK (rate_limit BETWEEN double precision '1e-6' AND double precision '1e6'),
+    CONSTRAINT destination_batch_size_check
+        CHECK (batch_size BETWEEN 1 AND 1000),
+    CONSTRAINT destination_batch_wait_check
+        CHECK (batch_wait BETWEEN interval '0' AND interval '1 h'),
+    CONSTRAINT destination_batch_bytes_check
+        CHECK (batch_bytes BETWEEN 1 AND 67108864),
     CONSTRAINT destination_workers_check
         CHECK (workers BETWEEN 1 AND 32 AND workers <= max_in_flight),
     CONSTRAINT destination_connect_timeout_check
@@ -382,6 +393,7 @@ CREATE TABLE rswebhook.queue (
     expires_at       timestamptz,
     first_attempt_at timestamptz,
     retry_at         timestamptz,
+    batch            bigint,    -- what failed together goes together again
     PRIMARY KEY (destination_id, event_id)
 ) WITH (fillfactor = 90,
         autovacuum_vacuum_scale_factor = 0.0,
@@ -421,7 +433,9 @@ CREATE TABLE rswebhook.delivery (
     error          text,
     request        text,
     response_body  text,
-    traceparent    text
+    traceparent    text,
+    batch_id       text,        -- of several in one request: its webhook-id, and how many
+    batch_size     integer
 ) PARTITION BY LIST (slot);
 ALTER TABLE rswebhook.delivery REPLICA IDENTITY FULL;
 
@@ -2578,6 +2592,8 @@ BEGIN
                         WHEN ahead = 0 THEN 'nothing that is owed to the destination is before it'
                         ELSE format('%s%s events that are owed to the destination are before it',
                                     CASE WHEN ahead = depth THEN 'at least ' ELSE '' END, ahead) END
+                || CASE WHEN d.batch_size > 1 AND d.batch_wait > interval '0' AND w.attempts = 0
+                        THEN format('; a batch may wait %s for more events', d.batch_wait) ELSE '' END
                 || CASE WHEN d.rate_limit IS NOT NULL AND (ahead > 0 OR lacks IS NULL) THEN format(', at %s a second', d.rate_limit) ELSE '' END
                 || CASE WHEN ahead > 0 AND lacks IS NOT NULL THEN '; the worker that has it says: ' || lacks ELSE '' END || tried;
         END IF;

@@ -238,6 +238,23 @@ add_own_headers(WireRequest *wire, Jsonb *event, const Destination *dest)
 	request_add_header(wire, "webhook-signature", SHOWN_MASK);
 }
 
+/* A batch of one. */
+static void
+wire_array(WireRequest *wire)
+{
+	StringInfoData body;
+
+	initStringInfo(&body);
+	appendStringInfoChar(&body, '[');
+	if (wire->body_len == 0)
+		appendStringInfoString(&body, "{}");
+	else
+		appendBinaryStringInfo(&body, wire->body, wire->body_len);
+	appendStringInfoChar(&body, ']');
+	wire->body = body.data;
+	wire->body_len = body.len;
+}
+
 SQL_FUNCTION(rswebhook_wire_destination);
 
 /*
@@ -265,6 +282,8 @@ rswebhook_wire_destination(PG_FUNCTION_ARGS)
 	mask_sources(&transformed);
 	if (!request_to_wire(&transformed, &wire, &why))
 		report_unsendable(why);
+	if (dest->batch_size > 1 && wire.body != NULL)
+		wire_array(&wire);
 	add_own_headers(&wire, event, dest);
 	PG_RETURN_JSONB_P(request_wire_to_jsonb(&wire));
 }

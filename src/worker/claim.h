@@ -14,13 +14,18 @@
 #include "destination/values.h"
 #include "schedule/schedule.h"
 
-/* Requests that are prepared in one transaction. */
-#define BATCH	128
+/* Events that are prepared in one transaction, but for what goes with the last one. */
+#define BATCH		128
+#define MOST_CLAIMED	(BATCH + MAX_BATCH)
 
-/* What was claimed.  It is the caller's, who takes items out by setting NULL. */
+/*
+ * What was claimed.  It is the caller's, who takes items out by setting NULL.  What may go
+ * in one request stands together, by event id.
+ */
 typedef struct Batch
 {
-	QueueItem  *claimed[BATCH];
+	QueueItem  *claimed[MOST_CLAIMED];
+	int			request[MOST_CLAIMED];	/* likewise: where these begin */
 	int			nclaimed;
 	bool		single;			/* claimed[0] is prepared by itself */
 	bool		slow;			/* one is of a destination whose mappings take long */

@@ -133,6 +133,7 @@ record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict)
 	outcome->kind = verdict->kind;
 	outcome->retry_at = clock_wall(verdict->retry_at);
 	outcome->first_attempt_at = verdict->first_attempt_at;
+	outcome->batch = verdict->batch;
 	if (verdict->reason[0] != '\0')
 		outcome->error = record_string(verdict->reason);
 	if (verdict->reason[0] != '\0' && outcome->error == NULL)
@@ -225,7 +226,7 @@ defer(Unrecorded *o, Instant until)
 	if (deferred)
 		return;
 	o->deferred_bytes = outcome_bytes(&o->outcome);
-	if (!schedule_deferred(o->item, o->deferred_bytes))
+	if (!schedule_deferred(o->item, o->deferred_bytes, clock_now()))
 		return;
 	ereport(LOG,
 			(errmsg("an rswebhook worker sends nothing more to destination \"%s\", since it cannot record what became of many deliveries",
