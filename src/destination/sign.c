@@ -249,7 +249,7 @@ sign_batch_id(const char *ids, size_t len, char *batch_id, int64 *key)
 		ERR_clear_error();
 		return false;
 	}
-	strcpy(batch_id, BATCH_ID_PREFIX);
+	strlcpy(batch_id, BATCH_ID_PREFIX, BATCH_ID_SIZE);
 	for (int i = 0; i < BATCH_ID_DIGITS; i++)
 		*digit++ = digits[i % 2 == 0 ? hash[i / 2] >> 4 : hash[i / 2] & 0xf];
 	*digit = '\0';

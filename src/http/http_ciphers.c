@@ -34,24 +34,28 @@ is_offered(const SSL_CIPHER *cipher)
 	return exchange != NID_kx_any && exchange != NID_kx_dhe && exchange != NID_kx_dhe_psk;
 }
 
+/* With a colon between them. */
 static char *
 join_names(STACK_OF(SSL_CIPHER) *ciphers)
 {
 	size_t		size = 1;
 	char	   *names;
+	char	   *end;
 
 	for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++)
 		size += strlen(SSL_CIPHER_get_name(sk_SSL_CIPHER_value(ciphers, i))) + 1;
-	names = calloc(1, size);
+	end = names = calloc(1, size);
 	for (int i = 0; names != NULL && i < sk_SSL_CIPHER_num(ciphers); i++)
 	{
 		const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
+		const char *name = SSL_CIPHER_get_name(cipher);
 
 		if (!is_offered(cipher))
 			continue;
-		if (names[0] != '\0')
-			strcat(names, ":");
-		strcat(names, SSL_CIPHER_get_name(cipher));
+		if (end != names)
+			*end++ = ':';
+		memcpy(end, name, strlen(name));
+		end += strlen(name);
 	}
 	return names;
 }

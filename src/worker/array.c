@@ -28,8 +28,8 @@
 
 typedef struct Array
 {
-	int			count;
 	Rendered	request;		/* of the first one, and none of its body */
+	int			count;
 	bool		has_body;		/* else it takes no other */
 	StringInfoData body;
 	StringInfoData ids;			/* one a line */
@@ -164,7 +164,7 @@ array_finish(int i, const Destination *destination, Rendered *rendered, char **w
 	request->batch_id[0] = '\0';
 	if (array->count > 1)
 	{
-		strcpy(request->batch_id, batch_id);
+		strlcpy(request->batch_id, batch_id, sizeof(request->batch_id));
 		whole.id = pstrdup(batch_id);
 	}
 	if (array->has_body)

@@ -251,7 +251,7 @@ add_outcome(Attempt *attempt, int i, const Verdict *verdict)
 	outcome->started_at = attempt->started_at;
 	outcome->request = *request;
 	*request = NULL;
-	strcpy(outcome->batch_id, attempt->batch_id);
+	strlcpy(outcome->batch_id, attempt->batch_id, sizeof(outcome->batch_id));
 	outcome->batch_size = attempt->nothers > 0 ? attempt->nothers + 1 : 0;
 	return outcome;
 }
@@ -377,7 +377,7 @@ attempt_start(QueueItem *const *items, int count, const Destination *d, const Re
 			pfree(shown);
 		return;
 	}
-	strcpy(attempt->batch_id, rendered->batch_id);
+	strlcpy(attempt->batch_id, rendered->batch_id, sizeof(attempt->batch_id));
 	attempt->batch = rendered->batch;
 	attempt->item = item;
 	attempt->claimed = *schedule_row(item);
