@@ -242,7 +242,7 @@ query($node, (split /\n\n/, $table)[0]);
 my ($insert) = $table =~ /^(INSERT.*?;)/ms;
 isnt(query($node, $insert), '', 'an id that is new');
 is(query($node, $insert), '', 'and that was seen');
-my $of_batch = sub { query($node, $batched =~ s/\$1/'$_[0]'::jsonb/r) };
+my $of_batch = sub { query($node, $batched =~ s/(?<=\()\$1(?=\))/'$_[0]'::jsonb/r) };
 is($of_batch->('[{"messageId": "a"}, {"messageId": "b"}]'), "a\nb", 'those of a batch');
 is($of_batch->('[{"messageId": "b"}, {"messageId": "c"}]'), 'c', 'of which some were seen');
 
