@@ -183,7 +183,13 @@ main(int argc, char **argv)
 	long		bad = 0;
 	int64_t		begin;
 	struct rusage usage;
+	struct rlimit files;
 
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+	{
+		files.rlim_cur = files.rlim_max;
+		(void) setrlimit(RLIMIT_NOFILE, &files);
+	}
 	if (argc != 5 && argc != 7)
 		fail("usage: ceiling URL BODIES COUNT IN_FLIGHT [RATE LOG]");
 	count = atol(argv[3]);

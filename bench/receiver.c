@@ -3,10 +3,10 @@
  * receiver.c
  *		A receiver that knows to the nanosecond when a request arrived.
  *
- *	receiver LOG
+ *	receiver LOG [MS]
  *
  * Listens on a port of 127.0.0.1 that it prints, answers every request with
- * 200, and writes the messageId of its body and when the last byte of the
+ * 200, after so many milliseconds, as one that is far away, and writes the messageId of its body and when the last byte of the
  * request was read (nanoseconds of the real time clock) to LOG.  A request for
  * a path that starts with /hang is never answered, and not written down.
  * /_count tells how many requests were written down, which are then in LOG.
@@ -31,6 +31,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,13 +41,25 @@
 
 typedef struct Connection
 {
-	int			fd;
+	int			fd;				/* -1: closed */
 	size_t		used;
+	int			nowed;			/* answers whose time has not come */
 	char		buffer[BUFFER_SIZE];
 } Connection;
 
+/* Answers that are to come, in the order of their time. */
+typedef struct Owed
+{
+	Connection *connection;
+	int64_t		at_ns;
+	struct Owed *next;
+} Owed;
+
 static FILE *log_file;
 static long count = 0;
+static int64_t delay_ns = 0;
+static Owed *first_owed = NULL;
+static Owed **last_owed = &first_owed;
 
 static void
 fail(const char *what)
@@ -75,6 +88,54 @@ answer(Connection *c, const char *body)
 	/* so short that it always fits into the socket's buffer */
 	if (send(c->fd, text, len, MSG_NOSIGNAL) != len)
 		shutdown(c->fd, SHUT_RDWR);
+}
+
+static void
+answer_later(Connection *c)
+{
+	Owed	   *owed = malloc(sizeof(Owed));
+
+	if (owed == NULL)
+		fail("malloc");
+	*owed = (Owed) {c, now_ns() + delay_ns, NULL};
+	c->nowed++;
+	*last_owed = owed;
+	last_owed = &owed->next;
+}
+
+static void
+drop(Connection *c)
+{
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
+	if (c->nowed == 0)
+		free(c);
+}
+
+/* Those whose time has come; returns the milliseconds until the next one, -1: there is none. */
+static int
+answer_owed(void)
+{
+	while (first_owed != NULL)
+	{
+		Owed	   *owed = first_owed;
+		Connection *c = owed->connection;
+		int64_t		left_ns = owed->at_ns - now_ns();
+
+		if (left_ns > 0)
+			return (int) ((left_ns + 999999) / 1000000);
+		first_owed = owed->next;
+		if (first_owed == NULL)
+			last_owed = &first_owed;
+		free(owed);
+		c->nowed--;
+		if (c->fd >= 0)
+			answer(c, "");
+		else
+			drop(c);
+	}
+	return -1;
 }
 
 static void
@@ -151,7 +212,10 @@ take_requests(Connection *c)
 		else if (strncmp(path, "/hang", 5) != 0)
 		{
 			write_down(end, body);
-			answer(c, "");
+			if (delay_ns > 0)
+				answer_later(c);
+			else
+				answer(c, "");
 		}
 		at = end + body - c->buffer;
 	}
@@ -173,8 +237,34 @@ serve(Connection *c)
 		if (take_requests(c))
 			return;
 	}
-	close(c->fd);
-	free(c);
+	drop(c);
+}
+
+/* All that are waiting, or requests of others would keep them from it. */
+static void
+accept_all(int listener, int epoll)
+{
+	for (;;)
+	{
+		int			on = 1;
+		int			fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+		Connection *c;
+		struct epoll_event event = {.events = EPOLLIN};
+
+		if (fd < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (fd < 0 && errno == ECONNABORTED)
+			continue;
+		if (fd < 0 || (c = malloc(sizeof(Connection))) == NULL)
+			fail("accept");		/* a figure without these would be of no use */
+		c->used = 0;
+		c->nowed = 0;
+		c->fd = fd;
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		event.data.ptr = c;
+		if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0)
+			fail("epoll");
+	}
 }
 
 int
@@ -182,12 +272,21 @@ main(int argc, char **argv)
 {
 	struct sockaddr_in address = {0};
 	socklen_t	len = sizeof(address);
-	int			listener = socket(AF_INET, SOCK_STREAM, 0);
+	int			listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	int			epoll = epoll_create1(0);
 	struct epoll_event event = {0};
+	struct rlimit files;
 
-	if (argc != 2 || (log_file = fopen(argv[1], "w")) == NULL)
-		fail("receiver LOG");
+	/* a connection is a file */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+	{
+		files.rlim_cur = files.rlim_max;
+		(void) setrlimit(RLIMIT_NOFILE, &files);
+	}
+	if (argc < 2 || argc > 3 || (log_file = fopen(argv[1], "w")) == NULL)
+		fail("receiver LOG [MS]");
+	if (argc == 3)
+		delay_ns = atol(argv[2]) * 1000000;
 	address.sin_family = AF_INET;
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (listener < 0 || epoll < 0 ||
@@ -204,33 +303,16 @@ main(int argc, char **argv)
 	for (;;)
 	{
 		struct epoll_event events[MAX_EVENTS];
-		int			n = epoll_wait(epoll, events, MAX_EVENTS, -1);
+		int			n = epoll_wait(epoll, events, MAX_EVENTS, answer_owed());
 
 		for (int i = 0; i < n; i++)
 		{
 			Connection *c = events[i].data.ptr;
-			int			on = 1;
 
 			if (c != NULL)
-			{
 				serve(c);
-				continue;
-			}
-			c = malloc(sizeof(Connection));
-			if (c == NULL)
-				fail("malloc");
-			c->used = 0;
-			c->fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-			if (c->fd < 0)
-			{
-				free(c);
-				continue;
-			}
-			setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-			event.events = EPOLLIN;
-			event.data.ptr = c;
-			if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event) != 0)
-				fail("epoll");
+			else
+				accept_all(listener, epoll);
 		}
 	}
 }

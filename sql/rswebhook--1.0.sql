@@ -64,7 +64,7 @@ CREATE TABLE rswebhook.destination (
 
     -- pace
     ordered            boolean NOT NULL DEFAULT true,
-    max_in_flight      integer NOT NULL DEFAULT 32,
+    max_in_flight      integer NOT NULL DEFAULT 256,
     rate_limit         double precision,
 
     -- of rswebhook.workers; with several, each has a part of the users and of
@@ -1739,6 +1739,7 @@ $$;
 CREATE FUNCTION rswebhook.worker_stats(
     OUT destination_id integer,
     OUT in_flight integer,
+    OUT in_flight_limit integer,
     OUT latency_ms double precision,
     OUT problem text,
     OUT problem_at timestamptz,
@@ -1879,6 +1880,7 @@ SELECT d.name AS destination,
            least(q.next_retry_at, pg_catalog.clock_timestamp() +
                                   greatest(1.2, d.retry_after_factor) * d.max_backoff) END AS next_retry_at,
        s.in_flight,
+       s.in_flight_limit,
        h.delivered,
        h.retried,
        h.aborted,

@@ -152,9 +152,9 @@ define_limits(void)
 
 	DefineCustomIntVariable("rswebhook.max_in_flight",
 							"Requests that a worker has in flight at once to destinations that answer.",
-							"Those to destinations that are new or hang have five times as many places beside these; each takes a socket.",
+							"Those to destinations that are new or hang have up to five times as many places beside these; each takes a socket.",
 							&rswebhook_max_in_flight,
-							256, 1, 10000,
+							1000, 1, 10000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("rswebhook.max_in_flight_size",

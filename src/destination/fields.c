@@ -66,7 +66,7 @@ static const struct
 	{"consent", JSONBOID, false, NULL, KB(64)},
 	{"deduplicate", INTERVALOID, false, NULL, 0},
 	{"ordered", BOOLOID, true, "true", 0},
-	{"max_in_flight", INT4OID, true, "32", 0},
+	{"max_in_flight", INT4OID, true, "256", 0},
 	{"rate_limit", FLOAT8OID, false, NULL, 0},
 	{"workers", INT4OID, true, "1", 0},
 	{"connect_timeout", INTERVALOID, true, "'3 s'", 0},

@@ -147,6 +147,10 @@ verdict_decide(const HttpAnswer *answer, const Destination *destination,
 	verdict->kind = meaning(answer, destination);
 	verdict->signal = signal_of(answer, verdict->kind);
 	verdict->timed_out = answer->timed_out;
+	verdict->too_many = answer->answered && verdict->kind == VERDICT_RETRY &&
+		(answer->status == 429 || answer->status == 503);
+	verdict->names_time = verdict->too_many && answer->retry_after_s >= 0;
+	verdict->waited_us = answer->waited_us;
 	verdict->gone = answer->answered && answer->status == 410 && verdict->kind == VERDICT_ABORTED;
 
 	if (answer->error)

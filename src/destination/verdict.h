@@ -30,6 +30,9 @@ typedef struct Verdict
 	bool		pause;			/* pause the destination */
 	bool		gone;			/* 410, which may be for good */
 	bool		timed_out;		/* the attempt's time was over, and nothing had come */
+	bool		too_many;		/* 429 or 503: less is wanted ... */
+	bool		names_time;		/* ... and not before retry_at */
+	int64		waited_us;		/* for the answer, by the receiver alone; 0: not known */
 	Instant		retry_at;		/* of VERDICT_RETRY */
 	TimestampTz first_attempt_at;	/* likewise, for its row; the caller's affair */
 	char		reason[600];	/* "" or one line, with no secret in it */

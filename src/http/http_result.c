@@ -43,6 +43,18 @@ was_begun(const Transfer *t)
 	return request_size > 0;
 }
 
+/* What it took to get a connection is no affair of who answers, and may be ours. */
+static int64_t
+waited(const Transfer *t)
+{
+	curl_off_t	asked = 0;
+	curl_off_t	answered = 0;
+
+	curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &asked);
+	curl_easy_getinfo(t->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
+	return answered > asked ? answered - asked : 0;
+}
+
 bool
 http_result_was_connected(const Transfer *t)
 {
@@ -505,6 +517,7 @@ http_result_judge(Transfer *t, CURLcode result)
 	{
 		answer->timed_out = false;
 		answer->answered = true;
+		answer->waited_us = waited(t);
 		answer->body_cut |= result != CURLE_OK;
 		answer->phase = HTTP_PHASE_DONE;
 		return;

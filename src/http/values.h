@@ -94,6 +94,7 @@ typedef struct HttpAnswer
 	bool		body_lost;		/* there was no memory for it */
 	size_t		lost_len;		/* its length then; 0: not known */
 	int64_t		duration_us;	/* from start to end */
+	int64_t		waited_us;		/* of that, from the request to the first byte of its answer; 0: not known */
 	int64_t		certificate_ends_s; /* since 1970, the receiver's, if a connection was set up; 0: not known */
 } HttpAnswer;
 

@@ -146,6 +146,8 @@ breaker_note_failure(QueueItem *item, bool probed, const Verdict *verdict, Insta
 		lane->failing++;
 	if (threshold == 0 || (!breaker->open && lane->failing < threshold))
 		return;
+	if (!breaker->open && verdict->too_many && pace_is_beside_others(item, now))
+		return;					/* others may be being served: it is too much, and not down */
 
 	if (breaker->open)
 		lane->nprobes = Min(probes_so_far(lane, threshold, now) + 1, MAX_DOUBLED);
@@ -168,9 +170,11 @@ void
 breaker_note_alive(Lane *lane, Instant now)
 {
 	lane->alive_at = now;
-	lane->allowed = Min(Max(lane->allowed, lane->in_flight) + 1, lane->policy.max_in_flight);
 	if (lane->breaker.open)
+	{
 		lane->caution = Min(lane->caution + 1, MAX_CAUTION);
+		limiter_reset(&lane->limiter);	/* it may not bear at once what it did */
+	}
 	breaker_close(lane);
 }
 

@@ -4,8 +4,8 @@
  *		What the parts of the scheduler share: window.c knows which rows of a lane
  *		are in memory, items.c each of them, park.c and parked.c which wait in the
  *		table, order.c their order, reading.c which are to be read, pace.c how many
- *		may be in flight, breaker.c whether a destination works, trust.c for
- *		whom it has of late, places.c how many
+ *		may be in flight, limiter.c how many of these help, breaker.c whether a
+ *		destination works, trust.c for whom it has of late, places.c how many
  *		of all lanes, room.c how much room large ones take up, and next.c which lane
  *		comes next.
  *
@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "destination/verdict.h"
+#include "schedule/limiter.h"
 #include "schedule/values.h"
 #include "tables/values.h"
 
@@ -34,9 +35,9 @@
 #define LANE_RANGES		16		/* late ranges kept apart */
 #define READ_ROWS		1000	/* rows of one read */
 #define RANGE_IDS		10000	/* ids of each of which it is looked whether its row is gone */
-#define SLOW_START		4		/* requests in flight before a first answer */
 #define LANE_BLAMED		32		/* users whose failures are told from each other */
 #define LANE_LATELY		100		/* good answers until a request that hung is forgotten */
+#define LONG_US			USECS_PER_SEC	/* a request that takes so long hangs, perhaps */
 #define DUE_NOW			DT_NOBEGIN	/* whatever the clock shows */
 
 typedef struct KeyQueueKey
@@ -169,6 +170,7 @@ struct QueueItem
 	bool		as_trusted;		/* of ITEM_IN_FLIGHT: counted in its lane's */
 	bool		feels;			/* likewise: it went beside all that are allowed ... */
 	bool		in_quarter;		/* ... and those that are kept for trusted users */
+	uint32		in_window;		/* likewise: as limiter_take() has it; 0: the limiter is not told of it */
 	bool		trusted;		/* of ITEM_READY: in its lane's list of such */
 	dlist_node	in_trusted;
 	dlist_node	in_flying;		/* of ITEM_IN_FLIGHT */
@@ -244,8 +246,9 @@ struct Lane
 	bool		feeling;		/* the item that was chosen last would */
 	int			nin_quarter;	/* in flight */
 	Instant		quarter_from;	/* before that, no other is to be */
-	int			allowed;		/* in flight; grows to max_in_flight with good
-								 * answers */
+	Limiter		limiter;		/* how many in flight help it, up to max_in_flight */
+	Instant		answered_at;	/* the last one; 0: none has been */
+	Instant		asked_until;	/* its answers ask to be left alone until then */
 	int			retries_in_flight;
 	int			trusted_in_flight;	/* taken as such, while some had hung lately */
 	int			hung_lately;	/* so many good answers until that is over ... */
@@ -342,6 +345,12 @@ extern void pace_forget_lane(Lane *lane);
 
 /* See schedule_set_max_in_flight(). */
 extern void pace_set_max_in_flight(int n, int places, int64 bytes);
+
+/* See schedule_lane_limit(). */
+extern int	pace_limit(const Lane *lane);
+
+/* Is another one in flight that was taken before it, and has not been for long? */
+extern bool pace_is_beside_others(QueueItem *item, Instant now);
 
 /* See schedule_lacking(). */
 extern int	pace_lacking(void);

@@ -62,7 +62,7 @@ void
 pace_init_lane(Lane *lane, Instant now)
 {
 	dlist_init(&lane->flying);
-	lane->allowed = SLOW_START;
+	limiter_init(&lane->limiter);
 	lane->tokens = 1.0;
 	lane->tokens_at = now;
 }
@@ -89,8 +89,11 @@ my_most(const Lane *lane)
 			   (policy->part < policy->max_in_flight % policy->parts ? 1 : 0));
 }
 
-/* A request that takes so long hangs, perhaps. */
-#define LONG_US		USECS_PER_SEC
+/* One that was quiet for so long may be another one by now. */
+#define QUIET_US	(10 * USECS_PER_SEC)
+
+/* If users ask to be left alone that are so many in a row, the destination does. */
+#define MANY_ASK	2
 
 /* What is kept for trusted users is left to them for so many times what others took of it in vain. */
 #define IN_VAIN		10
@@ -102,6 +105,13 @@ my_rate(const Lane *lane)
 	return lane->policy.rate_limit / lane->policy.parts;
 }
 
+/* If nothing had failed. */
+int
+pace_limit(const Lane *lane)
+{
+	return limiter_limit(&lane->limiter, my_most(lane));
+}
+
 /*
  * Requests that this lane may have in flight now.  A lane that has not been
  * answered yet starts with few, and one whose last answers were all bad halves
@@ -111,16 +121,9 @@ my_rate(const Lane *lane)
 static int
 allowed_in_flight(const Lane *lane)
 {
-	int			allowed = lane->breaker.open ? 1 : Min(lane->allowed, my_most(lane));
+	int			allowed = lane->breaker.open ? 1 : pace_limit(lane);
 
 	return Max(1, allowed >> Min(lane->failing / 4, 30));
-}
-
-/* If nothing had failed. */
-static int
-most_in_flight(const Lane *lane)
-{
-	return Min(lane->allowed, my_most(lane));
 }
 
 /* Of so many, those that are kept for users that are trusted; and the others. */
@@ -150,7 +153,7 @@ static bool
 others_may_go(const Lane *lane)
 {
 	return lane->in_flight - lane->trusted_in_flight <
-		Min(allowed_in_flight(lane), all_but_a_quarter(most_in_flight(lane)));
+		Min(allowed_in_flight(lane), all_but_a_quarter(pace_limit(lane)));
 }
 
 static bool
@@ -160,7 +163,7 @@ has_room(Lane *lane, Instant now)
 		return lane->in_flight < my_most(lane);
 	if (!keeps_a_quarter(lane))
 		return lane->in_flight < allowed_in_flight(lane);
-	return lane->in_flight < most_in_flight(lane) && (others_may_go(lane) || order_trusted(lane, now) != NULL);
+	return lane->in_flight < pace_limit(lane) && (others_may_go(lane) || order_trusted(lane, now) != NULL);
 }
 
 /* Would another one take of what is kept for users that are trusted? */
@@ -199,7 +202,7 @@ pace_wants_news(const Lane *lane)
 {
 	if (keeps_a_quarter(lane))
 		return dlist_is_empty(unconstify(dlist_head *, &lane->ready_trusted));
-	return lane->feels || allowed_in_flight(lane) < most_in_flight(lane);
+	return lane->feels || allowed_in_flight(lane) < pace_limit(lane);
 }
 
 /*
@@ -411,9 +414,9 @@ pace_allows(Lane *lane, Instant now, Instant *when)
 		*when = lane->lacks_until;
 		return false;
 	}
-	if (lane->rests_until > now)
+	if (Max(lane->rests_until, lane->asked_until) > now)
 	{
-		*when = lane->rests_until;
+		*when = Max(lane->rests_until, lane->asked_until);
 		return false;
 	}
 	return true;
@@ -428,6 +431,8 @@ pace_take(QueueItem *item, Instant now)
 		!room_take(item, item->size, now))
 		return false;
 
+	if (lane->in_flight == 0 && lane->answered_at != 0 && now - lane->answered_at > QUIET_US)
+		limiter_reset(&lane->limiter);
 	item->taken_at = now;
 	if (lane->lacks_us != 0)	/* one at a time, until one has gone through */
 		lane->lacks_until = now + lane->lacks_us;
@@ -442,6 +447,7 @@ pace_take(QueueItem *item, Instant now)
 	item->in_quarter = item->feels && would_be_in_quarter(lane);
 	lane->nin_quarter += item->in_quarter;
 	lane->in_flight++;
+	item->in_window = limiter_take(&lane->limiter, lane->in_flight, my_most(lane));
 	lane->retries_in_flight += item->retry;
 	item->as_trusted = lane->hung_lately > 0 && !item->retry && trust_has(lane, &item->row);
 	lane->trusted_in_flight += item->as_trusted;
@@ -463,6 +469,9 @@ pace_leave(QueueItem *item)
 
 	if (lane->probe == item)
 		lane->probe = NULL;
+	if (item->in_window != 0)
+		limiter_note(&lane->limiter, item->in_window, LIMITER_NOTHING, 0, my_most(lane));
+	item->in_window = 0;
 	lane->in_flight--;
 	lane->retries_in_flight -= item->retry;
 	lane->trusted_in_flight -= item->as_trusted;
@@ -508,7 +517,7 @@ pace_lacked(QueueItem *item, bool own, Instant now)
 static bool
 many_hang(Lane *lane, int64 took, Instant now)
 {
-	int			left = Max(1, most_in_flight(lane) / 4);
+	int			left = Max(1, pace_limit(lane) / 4);
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &lane->flying)
@@ -546,6 +555,32 @@ note_how_long(QueueItem *item, const Verdict *verdict, Instant now)
 		lane->hung_lately--;
 }
 
+bool
+pace_is_beside_others(QueueItem *item, Instant now)
+{
+	QueueItem  *first = dlist_head_element(QueueItem, in_flying, &item->lane->flying);
+
+	return first != item && now - first->taken_at < LONG_US;
+}
+
+/* What it says of how many are in flight, and what it asks for. */
+static void
+note_how_many(QueueItem *item, const Verdict *verdict, Instant now)
+{
+	Lane	   *lane = item->lane;
+	LimiterSays says = verdict->signal == SIGNAL_ALIVE ? LIMITER_SERVED :
+		verdict->too_many ? LIMITER_FAILED :
+		verdict->signal != SIGNAL_FAILING ? LIMITER_NOTHING :
+		now - item->taken_at < LONG_US ? LIMITER_FAILED : LIMITER_HUNG;
+
+	lane->answered_at = now;
+	limiter_note(&lane->limiter, item->in_window, says, verdict->waited_us, my_most(lane));
+	item->in_window = 0;
+	if (verdict->names_time && lane->failing >= MANY_ASK && !pace_is_beside_others(item, now))
+		lane->asked_until = Max(lane->asked_until,
+								Min(verdict->retry_at, now + lane->policy.max_backoff_us));
+}
+
 void
 pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 {
@@ -565,6 +600,7 @@ pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 		breaker_note_alive(lane, now);
 	}
 	trust_settle(lane);
+	note_how_many(item, verdict, now);
 	if (verdict->signal != SIGNAL_UNSENT)
 		note_no_lack(item);
 	room_note(item, verdict, now);

@@ -14,7 +14,7 @@
  * are taken, such requests give theirs up for the others.
  *
  * If the process cannot open as many files, there are fewer places, and the last
- * quarter of all is for destinations that answer.
+ * half of all is for destinations that answer.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -25,6 +25,12 @@
 #include "utils/timestamp.h"
 
 #include "schedule/lane.h"
+
+/*
+ * A lane that answers takes no more than so many times what is still free: alone, all but
+ * a ninth, and when others come, it gives way as its answers do.
+ */
+#define SHARE_OF_FREE	8
 
 /* Within that time, most receivers answer. */
 #define LATE_US		(250 * 1000)
@@ -49,7 +55,7 @@ places_set(int max_in_flight, int places)
 {
 	most = places;
 	most_good = Min(max_in_flight, places);
-	most_unproven = places - Min(most_good, places / 4);
+	most_unproven = places - Min(most_good, places / 2);
 	most_slow = most_unproven - most_unproven / 4;
 }
 
@@ -101,16 +107,12 @@ places_has_free(Line line)
 	}
 }
 
-/*
- * A lane that answers, and has requests in flight, takes no more than what is
- * still free.
- */
 bool
 places_has_share(const Lane *lane)
 {
 	return places_line(lane) == LINE_GOOD && lane->in_flight > 0 &&
-		lane->in_flight >= Min(most_good - taken[REPUTE_GOOD],
-							   most - taken[REPUTE_GOOD] - unproven());
+		lane->in_flight >= SHARE_OF_FREE * Min(most_good - taken[REPUTE_GOOD],
+											   most - taken[REPUTE_GOOD] - unproven());
 }
 
 void

@@ -111,7 +111,7 @@ reading_swept(Lane *lane)
 static int
 at_once(const Lane *lane)
 {
-	return Min(lane->allowed, lane->policy.max_in_flight);
+	return limiter_limit(&lane->limiter, lane->policy.max_in_flight);
 }
 
 /* Of all that there is, some may be good. */

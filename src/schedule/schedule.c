@@ -104,6 +104,12 @@ schedule_lane_in_flight(const Lane *lane)
 	return lane->in_flight;
 }
 
+int
+schedule_lane_limit(const Lane *lane)
+{
+	return pace_limit(lane);
+}
+
 bool
 schedule_lane_halted(const Lane *lane)
 {

@@ -52,6 +52,9 @@ extern int32 schedule_lane_id(const Lane *lane);
 extern void schedule_lane_sent(Lane *lane, Instant last);
 extern TransactionId schedule_lane_version(const Lane *lane);
 extern int	schedule_lane_in_flight(const Lane *lane);
+
+/* So many requests at once help it, of those that this worker may have. */
+extern int	schedule_lane_limit(const Lane *lane);
 extern bool schedule_lane_halted(const Lane *lane);
 extern const Breaker *schedule_lane_breaker(const Lane *lane);
 

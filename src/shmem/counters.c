@@ -131,6 +131,7 @@ add_up(DestinationStats *sum, const DestinationStats *other)
 
 	add_owed(sum, other);
 	sum->in_flight += other->in_flight;
+	sum->in_flight_limit += other->in_flight_limit;
 	sum->backed_off |= other->backed_off;
 	if (delivered > 0)
 		sum->latency_ms = (sum->latency_ms * sum->delivered +
@@ -235,27 +236,29 @@ rswebhook_worker_stats(PG_FUNCTION_ARGS)
 	{
 		const DestinationStats *stats = &entries[i].stats;
 		const Owed *owed = &stats->owed;
-		Datum		values[11];
-		bool		nulls[11] = {0};
+		Datum		values[12];
+		bool		nulls[12] = {0};
 
 		CHECK_FOR_INTERRUPTS();
 		values[0] = Int32GetDatum(entries[i].key.destination_id);
 		values[1] = Int32GetDatum(stats->in_flight);
-		values[2] = Float8GetDatum(stats->latency_ms);
-		nulls[2] = stats->delivered == 0;
-		nulls[3] = nulls[4] = stats->problem_at == NO_TIME;
-		if (!nulls[3])			/* cut anywhere, in the middle of a character, too */
-			values[3] = encoding_readable(stats->problem, strlen(stats->problem));
-		values[4] = TimestampTzGetDatum(stats->problem_at);
-		nulls[5] = nulls[6] = nulls[7] = stats->nknown != stats->parts;
-		values[5] = Int64GetDatum(owed->pending);
-		values[6] = Int64GetDatum(owed->retrying);
-		values[7] = Int64GetDatum(owed->scheduled);
-		nulls[8] = owed->oldest == NO_TIME;
-		values[8] = TimestampTzGetDatum(owed->oldest);
-		nulls[9] = owed->next_retry_at == NO_TIME;
-		values[9] = TimestampTzGetDatum(owed->next_retry_at);
-		values[10] = BoolGetDatum(stats->backed_off);
+		values[2] = Int32GetDatum(stats->in_flight_limit);
+		nulls[2] = stats->in_flight_limit == 0;
+		values[3] = Float8GetDatum(stats->latency_ms);
+		nulls[3] = stats->delivered == 0;
+		nulls[4] = nulls[5] = stats->problem_at == NO_TIME;
+		if (!nulls[4])			/* cut anywhere, in the middle of a character, too */
+			values[4] = encoding_readable(stats->problem, strlen(stats->problem));
+		values[5] = TimestampTzGetDatum(stats->problem_at);
+		nulls[6] = nulls[7] = nulls[8] = stats->nknown != stats->parts;
+		values[6] = Int64GetDatum(owed->pending);
+		values[7] = Int64GetDatum(owed->retrying);
+		values[8] = Int64GetDatum(owed->scheduled);
+		nulls[9] = owed->oldest == NO_TIME;
+		values[9] = TimestampTzGetDatum(owed->oldest);
+		nulls[10] = owed->next_retry_at == NO_TIME;
+		values[10] = TimestampTzGetDatum(owed->next_retry_at);
+		values[11] = BoolGetDatum(stats->backed_off);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -30,6 +30,7 @@ typedef struct DestinationStats
 	int			parts;			/* of so many */
 	int			nknown;			/* in sums: parts in which that is known */
 	int32		in_flight;
+	int32		in_flight_limit;	/* so many help it; 0: it was never sent anything */
 	bool		backed_off;		/* as a whole, whatever rswebhook.breaker has */
 	int64		delivered;		/* requests since the worker's start, of which ... */
 	double		latency_ms;		/* ... this is a moving average */

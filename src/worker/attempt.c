@@ -97,7 +97,7 @@ finished(QueueItem *item, const Verdict *verdict, Instant now)
 	Lane	   *lane = schedule_item_lane(item);
 
 	schedule_finished(item, verdict, now);
-	stats_note_in_flight(schedule_lane_id(lane), schedule_lane_in_flight(lane));
+	stats_note_in_flight(schedule_lane_id(lane), schedule_lane_in_flight(lane), schedule_lane_limit(lane));
 }
 
 /* What came of an attempt that had started at started_at. */
@@ -170,7 +170,7 @@ put_back(QueueItem *item, bool own, Instant now)
 	Lane	   *lane = schedule_item_lane(item);
 
 	schedule_lacked(item, own, now);
-	stats_note_in_flight(destination_id, schedule_lane_in_flight(lane));
+	stats_note_in_flight(destination_id, schedule_lane_in_flight(lane), schedule_lane_limit(lane));
 }
 
 void

@@ -385,10 +385,12 @@ deliver_start(void)
 		return;
 	for (int i = 0; i < batch.nclaimed; i++)
 	{
+		Lane	   *lane;
+
 		if (batch.claimed[i] == NULL)
 			continue;
-		stats_note_in_flight(schedule_row(batch.claimed[i])->destination_id,
-							 schedule_lane_in_flight(schedule_item_lane(batch.claimed[i])));
+		lane = schedule_item_lane(batch.claimed[i]);
+		stats_note_in_flight(schedule_lane_id(lane), schedule_lane_in_flight(lane), schedule_lane_limit(lane));
 		suspect_note(schedule_row(batch.claimed[i]));
 		attempt_start(batch.claimed[i], prepared[i].destination, &prepared[i].rendered);
 		batch.claimed[i] = NULL;

@@ -94,12 +94,15 @@ find(int32 destination_id)
 }
 
 void
-stats_note_in_flight(int32 destination_id, int in_flight)
+stats_note_in_flight(int32 destination_id, int in_flight, int limit)
 {
 	DestinationStats *stats = find(destination_id);
 
 	if (stats != NULL)
+	{
 		stats->in_flight = in_flight;
+		stats->in_flight_limit = limit;
+	}
 }
 
 void

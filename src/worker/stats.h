@@ -16,7 +16,7 @@ extern void stats_init(void);
 
 /* There is something to show, if only zeros, of a destination. */
 extern void stats_note_known(int32 destination_id);
-extern void stats_note_in_flight(int32 destination_id, int in_flight);
+extern void stats_note_in_flight(int32 destination_id, int in_flight, int limit);
 extern void stats_note_backed_off(int32 destination_id, bool backed_off);
 extern void stats_note_delivered(int32 destination_id, int64 duration_us);
 

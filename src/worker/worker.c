@@ -73,7 +73,7 @@
 #include "worker/watch.h"
 #include "worker/worker.h"
 
-int			rswebhook_max_in_flight = 256;
+int			rswebhook_max_in_flight = 1000;
 int			rswebhook_max_in_flight_size = 64 * 1024;
 int			rswebhook_connection_lifetime = 10 * 60 * 1000;
 
@@ -89,9 +89,10 @@ int			rswebhook_connection_lifetime = 10 * 60 * 1000;
 
 /*
  * Beside each request to a destination that answers, there may be five to others,
- * which may hang.
+ * which may hang; of these no more than so many, or than of the former.
  */
-#define PLACES_EACH			6
+#define OTHERS_EACH			5
+#define MANY_OTHERS			1280
 
 /* A worker that leaves waits so long for answers to what it has sent. */
 #define FINISH_GRACE_US		(200 * 1000)
@@ -217,7 +218,8 @@ say_room(int asked, int room)
 static int
 places_in_flight(void)
 {
-	int			asked = rswebhook_max_in_flight * PLACES_EACH;
+	int			asked = rswebhook_max_in_flight +
+		Min(rswebhook_max_in_flight * OTHERS_EACH, Max(MANY_OTHERS, rswebhook_max_in_flight));
 	int			room = http_room(asked, max_safe_fds);
 
 	if (room < asked && max_safe_fds > FILES_OF_WORKER)

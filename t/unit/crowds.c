@@ -5,7 +5,7 @@
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
- * rooms: schedule/pace.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
+ * rooms: schedule/pace.c schedule/limiter.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -440,7 +440,7 @@ crowds_come_first(int breaker_failures, bool ordered)
 	crowd_comes_first(12, hang, policy, false, 4 * SECOND, 11 * SECOND);
 	crowd_comes_first(300, hang, policy, false, 4 * SECOND, 40 * SECOND);
 	crowd_comes_first(300, 60 * SECOND, policy, false, 4 * SECOND, 140 * SECOND);
-	crowd_comes_first(30, hang, policy, true, 4 * SECOND, 60 * SECOND);
+	crowd_comes_first(30, hang, policy, true, 4 * SECOND, 80 * SECOND);
 	policy.max_in_flight = 4;
 	crowd_comes_first(12, hang, policy, false, 12 * SECOND, 60 * SECOND);
 	policy.max_in_flight = 2;
@@ -678,7 +678,7 @@ crowd_waits(int count, bool ordered)
 	lane = schedule_lane(1, t);
 	queue_crowd(1, count);
 	lane->alive_at = 1;
-	lane->allowed = 256;
+	lane->limiter.limit = 256;
 	answered = 0;
 	while (answered < count)
 		work(t + 1000, 1);

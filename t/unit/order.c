@@ -5,7 +5,7 @@
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
- * rooms: schedule/pace.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
+ * rooms: schedule/pace.c schedule/limiter.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -249,7 +249,7 @@ becomes_ordered(void)
 	policy.ordered = false;
 	policy.max_in_flight = 64;
 	begin(&policy);
-	schedule_lane(1, t)->allowed = 64;
+	schedule_lane(1, t)->limiter.limit = 64;
 	queue_many(1, 100, 2 * KEY_ITEMS, 7);
 	is_int(take_all(), 2 * KEY_ITEMS, "all of them are in flight");
 	policy.ordered = true;

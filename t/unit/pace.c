@@ -5,7 +5,7 @@
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
- * rooms: schedule/pace.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
+ * rooms: schedule/pace.c schedule/limiter.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -44,8 +44,9 @@ rates(void)
 	policy.rate_limit = 200;
 	policy.max_in_flight = 100;
 	configure(1, &policy);
-	schedule_lane(1, t)->allowed = 100;
 	t += HOUR;
+	schedule_lane(1, t)->limiter.limit = 100;
+	schedule_lane(1, t)->answered_at = t;
 	is_int(take_all(), 20, "but for a tenth of a second");
 	deliver_all();
 	for (int i = 0; i < 10; i++)
@@ -61,8 +62,9 @@ rates(void)
 	for (int id = 1; id <= 1000; id++)
 		insert(1, id, NO_KEY);
 	commit(1, 1, 1000);
-	schedule_lane(1, t)->allowed = 100;
 	t += HOUR;
+	schedule_lane(1, t)->limiter.limit = 100;
+	schedule_lane(1, t)->answered_at = t;
 	is_int(take_all(), 10, "a half of that rate");
 	policy.rate_limit = 0;
 	configure(1, &policy);
@@ -191,7 +193,8 @@ breakers(void)
 	deliver(goes(1, "one"));
 	t++;
 	take_all();
-	is_int(ntaken, 5, "several");
+	is_int(ntaken, 4, "several");
+	lane->limiter.limit = 8;
 	retry(taken[0], SIGNAL_FAILING, HOUR);
 	retry(taken[0], SIGNAL_FAILING, HOUR);
 	deliver(taken[0]);
@@ -314,6 +317,132 @@ breakers(void)
 	end();
 }
 
+/* It is not to be sent so much, and not before some time. */
+static void
+refuse(QueueItem *item, int64 wait_us)
+{
+	Verdict		verdict = {.kind = VERDICT_RETRY, .signal = SIGNAL_FAILING, .too_many = true, .names_time = true,
+		.retry_at = t + wait_us, .first_attempt_at = clock_wall(t), .reason = "HTTP status 429"};
+
+	schedule_finished(item, &verdict, t);
+	record(item);
+}
+
+/* A time that answers name is for all events, unless they are one user's, or others' are taken. */
+static void
+asked_to_wait(void)
+{
+	LanePolicy	policy = usual;
+
+	policy.breaker_failures = 0;
+	begin(&policy);
+	for (int id = 1; id <= 100; id++)
+		insert(1, id, id);
+	commit(1, 1, 100);
+	deliver(goes(1, "one"));
+	t++;
+	refuse(goes(2, "the next one"), 10 * SECOND);
+	deliver(goes(3, "others than its user go on"));
+	t++;
+	take_all();
+	refuse(taken[0], 10 * SECOND);
+	refuse(taken[0], 10 * SECOND);
+	deliver_all();
+	nothing_goes("two users are asked to wait, and so does the destination");
+	is_between(schedule_wake_at(), t + 10 * SECOND - 2, t + 10 * SECOND, "until then");
+	t += 10 * SECOND - 3;
+	nothing_goes("not less");
+	t += 3;
+	ok(take_all() > 1, "and goes on then");
+	deliver_all();
+	end();
+
+	begin(&policy);
+	queue_many(1, 1, 100, NO_KEY);
+	take_all();
+	refuse(taken[0], 1000 * SECOND);
+	refuse(taken[0], 1000 * SECOND);
+	deliver_all();
+	nothing_goes("asked for longer");
+	is_int(schedule_wake_at(), t + 60 * SECOND, "it waits no longer than its longest pause");
+	t += 60 * SECOND;
+	ok(take_all() > 1, "and goes on then, too");
+	deliver_all();
+	end();
+}
+
+/*
+ * Twice as many are sent at once as there is room for: what is refused before the others
+ * are answered says nothing of the destination; but it does if all are refused.
+ */
+static void
+too_much(void)
+{
+	LanePolicy	policy = usual;
+
+	policy.breaker_failures = 5;
+	policy.max_in_flight = 40;
+	for (int nserved = 20; nserved >= 0; nserved -= 20)
+	{
+		begin(&policy);
+		schedule_lane(1, t)->limiter.limit = 40;
+		for (int id = 1; id <= 100; id++)
+			insert(1, id, id);
+		commit(1, 1, 100);
+		t++;
+		is_int(take_all(), 40, "many at once");
+		t += 1000;
+		while (ntaken > Max(nserved, 1))
+			refuse(taken[ntaken - 1], 10 * SECOND);
+		ok(!schedule_lane_breaker(schedule_lane(1, t))->open, "while older ones are in flight, the breaker stays closed");
+		if (nserved == 0)
+		{
+			refuse(taken[0], 10 * SECOND);
+			ok(schedule_lane_breaker(schedule_lane(1, t))->open, "it opens when all have been refused");
+			end();
+			continue;
+		}
+		deliver_all();
+		ok(take_all() > 4, "others go on at once");
+		ok(!schedule_lane_breaker(schedule_lane(1, t))->open, "and it stays closed");
+		deliver_all();
+		end();
+	}
+}
+
+/* One that was quiet is tried anew, and so is one that comes back. */
+static void
+quiet(void)
+{
+	LanePolicy	policy = usual;
+	int			most;
+
+	policy.ordered = false;
+	policy.breaker_failures = 1;
+	begin(&policy);
+	queue_many(1, 1, 1000, NO_KEY);
+	for (int i = 0; i < 5; i++)
+	{
+		take_all();
+		deliver_all();
+	}
+	t += 9 * SECOND;
+	most = take_all();
+	is_between(most, 25, 32, "it is known what it bears");
+	deliver_all();
+	t += 11 * SECOND;
+	is_int(take_all(), LIMITER_START, "but after a while it may be another one");
+	deliver_all();
+	take_all();
+	while (ntaken > 0)
+		retry(taken[0], SIGNAL_FAILING, 0);
+	t += 60 * SECOND;
+	deliver(next_item());
+	is_int(take_all(), LIMITER_START, "and so may one whose breaker has closed");
+	deliver_all();
+	end();
+}
+
 /* Of one destination, each of several workers has its part of all that is bounded. */
 static void
 parts(void)
@@ -333,7 +462,7 @@ parts(void)
 				int			count;
 
 				begin_as(part, nparts, &policy);
-				schedule_lane(1, t)->allowed = 100;
+				schedule_lane(1, t)->limiter.limit = 100;
 				queue_many(1, 1, 300, NO_KEY);
 				count = take_all();
 				is_between(count, most / nparts, most / nparts + 1, "a part of what may be in flight");
@@ -389,5 +518,8 @@ tests(void)
 	rates_rest();
 	stored_breakers();
 	by_each_clock(breakers);
+	asked_to_wait();
+	too_much();
+	quiet();
 	parts();
 }

@@ -239,11 +239,50 @@ few_places(void)
 			count = take_each(100, 100, 2);
 			if (count < 1 || count > places)
 				ok(false, "and those that hang");
-			if (places >= 6 && !take(200))
+			if (places >= 8 && !take(200))
 				ok(false, "which leave one to new ones");
 			finish_each(100, 101, SIGNAL_ALIVE);
 		}
 	ok(true, "few places");
+}
+
+/* Nine that answered hang all at once, each with as many as it may have; settings are as by default. */
+static void
+nine_hang(void)
+{
+	static QueueItem hung[9][256];
+	int			nhung = 0;
+	int			late = 0;
+	int			n;
+
+	memset(hung, 0, sizeof(hung));
+	begin(1000, 1000 + 1280);
+	answered(0, 10);
+	for (int k = 0; k < lengthof(hung[0]); k++)
+	{
+		for (int i = 0; i < lengthof(hung); i++)
+		{
+			if (!places_has_free(places_line(&lanes[i])) || places_has_share(&lanes[i]))
+				continue;
+			hung[i][k].lane = &lanes[i];
+			hung[i][k].taken_at = t;
+			lanes[i].in_flight++;
+			places_take(&hung[i][k]);
+			nhung++;
+		}
+	}
+	is_between(nhung, 900, 999, "nine that hang have nearly all");
+	n = take_each(9, 1, EACH);
+	is_between(n, 8, EACH, "and one that answers goes at once, with several");
+	while (lanes[9].in_flight > 0)
+		finish(9, SIGNAL_ALIVE);
+	t += SECOND / 4;
+	while (places_give_up_late(t) != NULL)
+		late++;
+	is_between(late, 450, nhung, "after a quarter of a second they have given up theirs");
+	is_int(take_each(9, 1, EACH), EACH, "and it has as many as it wants");
+	for (int i = 0; i < lengthof(hung); i++)
+		ok(!places_has_free(places_line(&lanes[i])) || lanes[i].hangs, "they are known to hang");
 }
 
 static void
@@ -258,4 +297,5 @@ tests(void)
 	}
 	outcomes();
 	few_places();
+	nine_hang();
 }

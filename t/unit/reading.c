@@ -5,7 +5,7 @@
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
- * rooms: schedule/pace.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
+ * rooms: schedule/pace.c schedule/limiter.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -156,9 +156,9 @@ due_rows(void)
 	commit(1, 1000, 2999);
 	nothing_goes("many wait");
 	t += 10 * SECOND;
-	is_int(take_all(), 7, "they go");
+	is_int(take_all(), 4, "they go");
 	deliver_all();
-	all_go(2001 - 7, false, "all of them");
+	all_go(2001 - 4, false, "all of them");
 	ok(nreads[READ_DUE] > 1500 / READ_ROWS, "in several reads");
 	end();
 

@@ -48,14 +48,15 @@ sub drain
     return $end - $start;
 }
 
-# Requests a second, and CPU microseconds a request, of the ceiling program;
+# Requests a second, and CPU microseconds a request, of the ceiling program, with so
+# many in flight;
 # the bodies are those that rswebhook sends.
 sub ceiling_rate
 {
-    my ($bench, $receiver, $count) = @_;
+    my ($bench, $receiver, $count, $in_flight) = @_;
     my $bodies = bodies($bench, 1000);
     my $program = Bench::Process->start("$bench->{dir}/bin/ceiling", $receiver->url, $bodies,
-        $count, $Bench::Way::in_flight);
+        $count, $in_flight // $Bench::Way::in_flight);
     my ($seconds, $good, $bad, $cpu) = split ' ', $program->line;
 
     $program->finish;

@@ -64,13 +64,14 @@ END
     return $self;
 }
 
+# $delay: milliseconds until it answers
 sub clock
 {
-    my ($class, $dir) = @_;
+    my ($class, $dir, $delay) = @_;
     my $self = bless { count_path => '/_count' }, $class;
 
     $self->{log} = "$dir/arrivals." . ++$number;
-    $self->{process} = Bench::Process->start("$dir/bin/receiver", $self->{log});
+    $self->{process} = Bench::Process->start("$dir/bin/receiver", $self->{log}, $delay // 0);
     $self->{port} = $self->{process}->line;
     $self->wait_until_up;
     return $self;

@@ -14,6 +14,7 @@ use warnings;
 
 use Bench::Scenario::Bytes;
 use Bench::Scenario::Cost;
+use Bench::Scenario::Far;
 use Bench::Scenario::Latency;
 use Bench::Scenario::Many;
 use Bench::Scenario::Rate;
@@ -22,6 +23,7 @@ use Bench::Scenario::Tables;
 
 my @scenarios = (
     [ throughput => \&Bench::Scenario::Rate::throughput ],
+    [ far => \&Bench::Scenario::Far::far ],
     [ latency => \&Bench::Scenario::Latency::latency ],
     [ send => \&Bench::Scenario::Cost::send_ ],
     [ bytes => \&Bench::Scenario::Bytes::bytes ],
