@@ -3188,6 +3188,16 @@ AS $$
           "format": "json", "xml_root": null}'
 $$;
 
+-- So many events go in one request of an HTTP destination's: more than 1, and it is an array.
+CREATE FUNCTION rswebhook.import_batch_size(config jsonb) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN coalesce(config -> 'isBatchingEnabled' <> 'true', true) OR coalesce(config ->> 'format', 'JSON') <> 'JSON' OR
+                     coalesce(config ->> 'method', 'POST') NOT IN ('POST', 'PUT', 'PATCH') THEN 1
+                ELSE coalesce(least(greatest(substring(config ->> 'maxBatchSize', '^\d{1,9}$')::integer, 1), 1000), 1000) END
+$$;
+
 -- Those of an HTTP destination's. What is in the server's environment can only be in headers, and
 -- so can a literal whose name is a template, if no other template comes before it.
 CREATE FUNCTION rswebhook.import_http(config jsonb) RETURNS jsonb
@@ -3223,6 +3233,7 @@ AS $$
                              THEN '[{"to": "$", "from": "$"}]'
                              ELSE coalesce(nullif(config -> 'propertiesMapping', 'null'), '[]') END,
         'format', lower(coalesce(rswebhook.import_string(config, 'format'), 'JSON') COLLATE "C"),
+        'batch_size', rswebhook.import_batch_size(config),
         'xml_root', CASE config ->> 'format' WHEN 'XML' THEN rswebhook.import_string(config, 'xmlRootKey') END) ||
         rswebhook.import_auth(config)
 $$;
@@ -3293,9 +3304,11 @@ AS $$
                     deleted,originalId,originalID,action,hasDynamicConfig}'::text[])
             HAVING count(*) > 0
         UNION ALL
-        SELECT 3, format('Events are sent one by one and not in batches of %s: a receiver that expects an array gets each'
-                         ' event by itself.', coalesce(substring(config ->> 'maxBatchSize', '^\d{1,9}$'), 'any size'))
-            WHERE kind = 'HTTP' AND config -> 'isBatchingEnabled' = 'true'
+        SELECT 3, CASE WHEN rswebhook.import_batch_size(config) = 1
+                       THEN 'Events are sent one by one: a receiver that expects an array gets each event by itself.'
+                       ELSE 'A batch has up to 1000 events.' END
+            WHERE kind = 'HTTP' AND config -> 'isBatchingEnabled' = 'true' AND coalesce(config ->> 'format', 'JSON') = 'JSON'
+              AND rswebhook.import_batch_size(config) IN (1, 1000) AND config ->> 'maxBatchSize' IS DISTINCT FROM '1000'
         UNION ALL
         SELECT 4, 'Sources for which it was in device mode send it nothing through a server; here, all that is sent goes there.'
             WHERE jsonb_path_exists(config, '$.connectionMode ? (@ == "device" || @ == "hybrid")') OR

@@ -246,10 +246,7 @@ wire_array(WireRequest *wire)
 
 	initStringInfo(&body);
 	appendStringInfoChar(&body, '[');
-	if (wire->body_len == 0)
-		appendStringInfoString(&body, "{}");
-	else
-		appendBinaryStringInfo(&body, wire->body, wire->body_len);
+	request_append_body(&body, wire);
 	appendStringInfoChar(&body, ']');
 	wire->body = body.data;
 	wire->body_len = body.len;

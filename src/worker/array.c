@@ -23,9 +23,6 @@
 /* What render_finish() adds. */
 #define OWN_HEADERS		4
 
-/* A body with nothing in it. */
-#define NO_BODY			"{}"
-
 typedef struct Array
 {
 	Rendered	request;		/* of the first one, and none of its body */
@@ -142,10 +139,7 @@ array_add(int i, const Rendered *rendered, const RenderedPart *part, MemoryConte
 	if (!array->has_body)
 		return;					/* it goes by itself */
 	appendStringInfoChar(&array->body, array->count == 1 ? '[' : ',');
-	if (wire->body_len == 0)
-		appendStringInfoString(&array->body, NO_BODY);
-	else
-		appendBinaryStringInfo(&array->body, wire->body, wire->body_len);
+	request_append_body(&array->body, wire);
 }
 
 bool
