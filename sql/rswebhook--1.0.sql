@@ -3195,7 +3195,7 @@ CREATE FUNCTION rswebhook.import_batch_size(config jsonb) RETURNS integer
 AS $$
     SELECT CASE WHEN coalesce(config -> 'isBatchingEnabled' <> 'true', true) OR coalesce(config ->> 'format', 'JSON') <> 'JSON' OR
                      coalesce(config ->> 'method', 'POST') NOT IN ('POST', 'PUT', 'PATCH') THEN 1
-                ELSE coalesce(least(greatest(substring(config ->> 'maxBatchSize', '^\d{1,9}$')::integer, 1), 1000), 1000) END
+                ELSE least(greatest(coalesce(substring(config ->> 'maxBatchSize', '^\d{1,9}$')::integer, 1000), 1), 1000) END
 $$;
 
 -- Those of an HTTP destination's. What is in the server's environment can only be in headers, and
