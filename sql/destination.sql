@@ -150,9 +150,6 @@ SELECT what, value, try_value(what, value) FROM (VALUES
     ('max_in_flight', '{-2147483648,0,1,10000,10001,2147483647}'::text[]),
     ('workers', '{-2147483648,0,1,32,33,2147483647}'),
     ('rate_limit', '{-Infinity,-1,0,-0,1e-300,1e-13,9.99e-7,1e-6,1e6,1000000.001,1e300,Infinity,NaN}'),
-    ('batch_size', '{-2147483648,0,1,1000,1001,2147483647}'),
-    ('batch_wait', '{-178000000 years,-1 us,0,1 h,1 h 1 us,178000000 years}'),
-    ('batch_bytes', '{-2147483648,0,1,67108864,67108865}'),
     ('connect_timeout', '{-1 ms,0,999 us,1 ms,1 h,1 h 1 us,1 mon,-178000000 years,178000000 years,1 mon -30 days}'),
     ('timeout', '{-1 ms,0,999 us,1 ms,1 h,1 h 1 us,1 mon,-178000000 years,178000000 years,-1 mon 30 days 1 h}'),
     ('low_speed_limit', '{-2147483648,-1,0,2147483647}'),
@@ -174,19 +171,6 @@ UPDATE rswebhook.destination SET workers = 3, max_in_flight = 3 WHERE name = 'pl
 UPDATE rswebhook.destination SET max_in_flight = 2 WHERE name = 'plain';
 UPDATE rswebhook.destination SET workers = NULL WHERE name = 'plain';
 UPDATE rswebhook.destination SET workers = DEFAULT, max_in_flight = DEFAULT WHERE name = 'plain';
-
--- A batch is a body in JSON
-UPDATE rswebhook.destination SET batch_size = 2, method = 'GET' WHERE name = 'plain';
-UPDATE rswebhook.destination SET batch_size = 2, method = 'DELETE' WHERE name = 'plain';
-UPDATE rswebhook.destination SET batch_size = 2, method = '{{ method || GET }}' WHERE name = 'plain';
-UPDATE rswebhook.destination SET batch_size = 2, format = 'form' WHERE name = 'plain';
-UPDATE rswebhook.destination SET batch_size = 2, format = 'xml' WHERE name = 'plain';
-UPDATE rswebhook.destination SET batch_size = 2, method = 'PATCH' WHERE name = 'plain';
-UPDATE rswebhook.destination SET method = 'GET' WHERE name = 'plain';
-SELECT rswebhook.wire('{"type": "track", "properties": {"a": 1}}', 'plain') -> 'body';
-SELECT rswebhook.wire('{}', 'plain') -> 'body';
-SELECT rswebhook_transform('{"type": "track"}', 'plain') -> 'body' -> 'JSON';
-UPDATE rswebhook.destination SET batch_size = DEFAULT, method = DEFAULT WHERE name = 'plain';
 
 --
 -- Every change is seen by the next command

@@ -503,11 +503,6 @@ CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
 CREATE TRIGGER refuse BEFORE INSERT ON rswebhook.destination FOR EACH ROW EXECUTE FUNCTION refuse();
 SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"webhookUrl": "https://example.com/in"}', 'refused');
 SELECT name, id IS NOT NULL AS imported, not_mapped FROM rswebhook_import('{"webhookUrl": "https://example.com/in"}', 'silent');
--- Batches: a limit, none, one that is too large, no more than one; and where there can be none
-SELECT config ->> 'maxBatchSize' AS "max", config ->> 'method' AS method, config ->> 'format' AS format, rswebhook.import_batch_size(config) AS size
-FROM unnest(ARRAY['{"maxBatchSize": "10"}', '{"maxBatchSize": 7, "method": "PUT"}', '{}', '{"maxBatchSize": ""}', '{"maxBatchSize": "5000"}',
-    '{"maxBatchSize": "0"}', '{"maxBatchSize": "x"}', '{"method": "GET"}', '{"method": "{{ a || POST }}"}', '{"format": "XML"}', '{"isBatchingEnabled": false}']::jsonb[]) AS c (given),
-    jsonb_concat('{"isBatchingEnabled": true}', given) AS config;
 DROP TRIGGER refuse ON rswebhook.destination;
 DROP FUNCTION refuse;
 DROP OWNED BY regress_importer;

@@ -67,11 +67,6 @@ CREATE TABLE rswebhook.destination (
     max_in_flight      integer NOT NULL DEFAULT 32,
     rate_limit         double precision,
 
-    -- events of one request, as an array; an incomplete one waits so long for more
-    batch_size         integer NOT NULL DEFAULT 1,
-    batch_wait         interval NOT NULL DEFAULT '0',
-    batch_bytes        integer NOT NULL DEFAULT 1048576,
-
     -- of rswebhook.workers; with several, each has a part of the users and of
     -- the above
     workers            integer NOT NULL DEFAULT 1,
@@ -114,12 +109,6 @@ CREATE TABLE rswebhook.destination (
         CHECK (max_in_flight BETWEEN 1 AND 10000),
     CONSTRAINT destination_rate_limit_check
         CHECK (rate_limit BETWEEN double precision '1e-6' AND double precision '1e6'),
-    CONSTRAINT destination_batch_size_check
-        CHECK (batch_size BETWEEN 1 AND 1000),
-    CONSTRAINT destination_batch_wait_check
-        CHECK (batch_wait BETWEEN interval '0' AND interval '1 h'),
-    CONSTRAINT destination_batch_bytes_check
-        CHECK (batch_bytes BETWEEN 1 AND 67108864),
     CONSTRAINT destination_workers_check
         CHECK (workers BETWEEN 1 AND 32 AND workers <= max_in_flight),
     CONSTRAINT destination_connect_timeout_check
@@ -393,7 +382,6 @@ CREATE TABLE rswebhook.queue (
     expires_at       timestamptz,
     first_attempt_at timestamptz,
     retry_at         timestamptz,
-    batch            bigint,    -- what failed together goes together again
     PRIMARY KEY (destination_id, event_id)
 ) WITH (fillfactor = 90,
         autovacuum_vacuum_scale_factor = 0.0,
@@ -433,9 +421,7 @@ CREATE TABLE rswebhook.delivery (
     error          text,
     request        text,
     response_body  text,
-    traceparent    text,
-    batch_id       text,        -- of several in one request: its webhook-id, and how many
-    batch_size     integer
+    traceparent    text
 ) PARTITION BY LIST (slot);
 ALTER TABLE rswebhook.delivery REPLICA IDENTITY FULL;
 
@@ -2592,8 +2578,6 @@ BEGIN
                         WHEN ahead = 0 THEN 'nothing that is owed to the destination is before it'
                         ELSE format('%s%s events that are owed to the destination are before it',
                                     CASE WHEN ahead = depth THEN 'at least ' ELSE '' END, ahead) END
-                || CASE WHEN d.batch_size > 1 AND d.batch_wait > interval '0' AND w.attempts = 0
-                        THEN format('; a batch may wait %s for more events', d.batch_wait) ELSE '' END
                 || CASE WHEN d.rate_limit IS NOT NULL AND (ahead > 0 OR lacks IS NULL) THEN format(', at %s a second', d.rate_limit) ELSE '' END
                 || CASE WHEN ahead > 0 AND lacks IS NOT NULL THEN '; the worker that has it says: ' || lacks ELSE '' END || tried;
         END IF;
@@ -3188,16 +3172,6 @@ AS $$
           "format": "json", "xml_root": null}'
 $$;
 
--- So many events go in one request of an HTTP destination's: more than 1, and it is an array.
-CREATE FUNCTION rswebhook.import_batch_size(config jsonb) RETURNS integer
-    LANGUAGE sql IMMUTABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE WHEN coalesce(config -> 'isBatchingEnabled' <> 'true', true) OR coalesce(config ->> 'format', 'JSON') <> 'JSON' OR
-                     coalesce(config ->> 'method', 'POST') NOT IN ('POST', 'PUT', 'PATCH') THEN 1
-                ELSE least(greatest(coalesce(substring(config ->> 'maxBatchSize', '^\d{1,9}$')::integer, 1000), 1), 1000) END
-$$;
-
 -- Those of an HTTP destination's. What is in the server's environment can only be in headers, and
 -- so can a literal whose name is a template, if no other template comes before it.
 CREATE FUNCTION rswebhook.import_http(config jsonb) RETURNS jsonb
@@ -3233,7 +3207,6 @@ AS $$
                              THEN '[{"to": "$", "from": "$"}]'
                              ELSE coalesce(nullif(config -> 'propertiesMapping', 'null'), '[]') END,
         'format', lower(coalesce(rswebhook.import_string(config, 'format'), 'JSON') COLLATE "C"),
-        'batch_size', rswebhook.import_batch_size(config),
         'xml_root', CASE config ->> 'format' WHEN 'XML' THEN rswebhook.import_string(config, 'xmlRootKey') END) ||
         rswebhook.import_auth(config)
 $$;
@@ -3304,11 +3277,9 @@ AS $$
                     deleted,originalId,originalID,action,hasDynamicConfig}'::text[])
             HAVING count(*) > 0
         UNION ALL
-        SELECT 3, CASE WHEN rswebhook.import_batch_size(config) = 1
-                       THEN 'Events are sent one by one: a receiver that expects an array gets each event by itself.'
-                       ELSE 'A batch has up to 1000 events.' END
-            WHERE kind = 'HTTP' AND config -> 'isBatchingEnabled' = 'true' AND coalesce(config ->> 'format', 'JSON') = 'JSON'
-              AND rswebhook.import_batch_size(config) IN (1, 1000) AND config ->> 'maxBatchSize' IS DISTINCT FROM '1000'
+        SELECT 3, format('Events are sent one by one and not in batches of %s: a receiver that expects an array gets each'
+                         ' event by itself.', coalesce(substring(config ->> 'maxBatchSize', '^\d{1,9}$'), 'any size'))
+            WHERE kind = 'HTTP' AND config -> 'isBatchingEnabled' = 'true'
         UNION ALL
         SELECT 4, 'Sources for which it was in device mode send it nothing through a server; here, all that is sent goes there.'
             WHERE jsonb_path_exists(config, '$.connectionMode ? (@ == "device" || @ == "hybrid")') OR

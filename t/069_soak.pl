@@ -77,7 +77,6 @@ my %patient = (
 my %stubborn = (%patient, events => '{Soaked}', status_outcomes => '{"4xx": "retry", "3xx": "retry"}');
 add_destination($node, 'ordered', $receiver->url('/switch/ordered/jitter/3/ok'), \%stubborn);
 add_destination($node, 'loose', $receiver->url('/switch/loose/jitter/3/ok'), { %stubborn, ordered => 0 });
-add_destination($node, 'batched', $receiver->url('/switch/batched/jitter/3/ok'), { %stubborn, batch_size => 20 });
 add_destination($node, 'query', $receiver->url('/switch/query/ok'), { %stubborn, method => 'GET' });
 add_destination($node, 'hostile', $receiver->url('/switch/hostile/ok'),
     { %patient, events => '{Soaked}', retry_window => '0', min_attempts => 2, timeout => '300 ms' });
@@ -128,8 +127,6 @@ my @actions = (
     [ 3, 'paused', sub { sql(qq{SELECT rswebhook_pause('$_')}), pause(rand 0.3), sql(qq{SELECT rswebhook_resume('$_')}) for anyone() } ],
     [ 4, 'destination changed', sub { sql(sprintf q{UPDATE rswebhook.destination SET max_in_flight = greatest(%d, workers), rate_limit = %s WHERE name = '%s'},
         1 + rand 64, rand() < 0.5 ? 'NULL' : 100 + int rand 900, anyone()) } ],
-    [ 3, 'other batches', sub { sql(sprintf q{UPDATE rswebhook.destination SET batch_size = %d, batch_wait = '%d ms', batch_bytes = %d
-        WHERE name = 'batched'}, 2 + rand 99, rand() < 0.5 ? 0 : rand 50, 500 + rand 50000) } ],
     [ 3, 'other workers', sub { sql(sprintf q{UPDATE rswebhook.destination SET workers = least(%d, max_in_flight) WHERE name = '%s'},
         1 + rand 4, anyone()) } ],
     [ 2, 'tables vacuumed', sub { sql("VACUUM $_ rswebhook.queue") for ('FULL', 'FREEZE')[ rand 2 ] } ],
@@ -237,7 +234,7 @@ sub any_action
 
 sub anyone
 {
-    return (qw(ordered loose batched query hostile))[ rand 5 ];
+    return (qw(ordered loose query hostile))[ rand 4 ];
 }
 
 sub pause
@@ -334,7 +331,7 @@ sub usual_switches
     my $words = 'HTTP/1.1%20408%20Timeout%0D%0AConnection:%20close%0D%0AContent-Length:%200%0D%0A%0D%0A';
     my @then = $minutes < 1 ? '' : ('', '/then-close/100', '/then-reset/300', "/then/200/$words/then-close/200");
 
-    $receiver->switch($_, $then[ rand @then ] . '/flaky/2/500,reset,hidden,503,close,408') foreach qw(ordered loose batched query);
+    $receiver->switch($_, $then[ rand @then ] . '/flaky/2/500,reset,hidden,503,close,408') foreach qw(ordered loose query);
     $receiver->switch('hostile', '/flaky/50/500,reset,404');
     $receiver->switch('good', '');
     $receiver->switch('bad', '/status/500');
@@ -655,7 +652,7 @@ sub judge
             blame(\%judged, 'lost', "$_ did not come to early") unless $answered{$_} || $given_up{early}{$_};
         }
     }
-    foreach my $destination (qw(ordered loose batched query good bad))
+    foreach my $destination (qw(ordered loose query good bad))
     {
         foreach (@{ $events{$destination} // $events{soaked} })
         {
@@ -718,37 +715,6 @@ sub longest_wait
               GROUP BY e.id, e.created_at) AS waits});
 }
 
-# An event in a request to a destination; rest: what the ledger has of that; ahead: what comes before it there.
-sub judge_request
-{
-    my ($judged, $order, $previous, $given_up, $taken, $timed_out, $destination, $rest, $id, $ahead) = @_;
-    my $before = defined $id ? $previous->{$id} : undef;
-
-    if (!defined $id || !exists $order->{$id})
-    {
-        blame($judged, 'invented', $id // 'a request without an id');
-        return;
-    }
-    blame($judged, 'reordered', "$id came to $destination before $before")
-      if $destination =~ /^(ordered|batched|query|good|bad)$/
-      && defined $before && !$taken->{$destination}{$before} && !$given_up->{$destination}{$before}
-      && !grep { $_ eq $before } @$ahead;
-    blame($judged, 'changed', "$id of user $order->{$id}: $_")
-      unless $id =~ /-hostile$/ ? $destination eq 'query' || index($rest, escaped(qq("messageId":"$id"))) >= 0
-      : $destination eq 'query'
-      ? $rest =~ /^ok\?filler=x*&id=\Q$id\E"/
-      : index($rest, escaped(qq("messageId":"$id","properties":{"id":"$id","filler":"x))) >= 0
-      || index($rest, escaped(qq("messageId":"$id","properties":{"id":"$id","filler":""))) >= 0;
-
-    my ($answer, $accepted) = $rest =~ /"answer":"([^"]*)","accepted":(\w+)\}$/;
-    return if ($accepted // '') ne 'true';
-    $judged->{hidden}++ if $answer !~ /^\d+$/;
-    return if !$taken->{$destination}{$id}++ || $destination eq 'hostile';
-    $judged->{duplicated}++;
-    $judged->{late}++ if ($timed_out->{"$destination $id"} // 0) > 0 && $timed_out->{"$destination $id"}--;
-    return;
-}
-
 # How often each event was taken, by destination.
 sub read_ledger
 {
@@ -767,15 +733,30 @@ sub read_ledger
     while (<$in>)
     {
         my ($destination, $rest) = m{"target":"/switch/(\w+)/(.*)} or next;
-        my ($webhook_id) = $rest =~ /"webhook-id":"([^"]*)"/;
+        my ($id) = $rest =~ /"webhook-id":"([^"]*)"/;
+        my $before = defined $id ? $previous->{$id} : undef;
 
-        # a batch has the events' ids in its body
-        my @ids = $destination eq 'batched' ? $rest =~ /\\u0022messageId\\u0022:\\u0022([^\\]*)\\u0022/g : ($webhook_id);
-        blame($judged, 'invented', 'a request with no event') if !@ids;
-        blame($judged, 'changed', "a batch of @{[scalar @ids]} has the id $webhook_id")
-          if $destination eq 'batched' && ($webhook_id =~ /^rsw_batch_/ ? @ids < 2 : $webhook_id ne $ids[0]);
-        judge_request($judged, $order, $previous, $given_up, \%taken, \%timed_out, $destination, $rest, $ids[$_], [ @ids[ 0 .. $_ - 1 ] ])
-          foreach 0 .. $#ids;
+        if (!defined $id || !exists $order->{$id})
+        {
+            blame($judged, 'invented', $id // 'a request without an id');
+            next;
+        }
+        blame($judged, 'reordered', "$id came to $destination before $before")
+          if $destination =~ /^(ordered|query|good|bad)$/
+          && defined $before && !$taken{$destination}{$before} && !$given_up->{$destination}{$before};
+        blame($judged, 'changed', "$id of user $order->{$id}: $_")
+          unless $id =~ /-hostile$/ ? $destination eq 'query' || index($rest, escaped(qq("messageId":"$id"))) >= 0
+          : $destination eq 'query'
+          ? $rest =~ /^ok\?filler=x*&id=\Q$id\E"/
+          : index($rest, escaped(qq("messageId":"$id","properties":{"id":"$id","filler":"x))) >= 0
+          || index($rest, escaped(qq("messageId":"$id","properties":{"id":"$id","filler":""))) >= 0;
+
+        my ($answer, $accepted) = $rest =~ /"answer":"([^"]*)","accepted":(\w+)\}$/;
+        next if ($accepted // '') ne 'true';
+        $judged->{hidden}++ if $answer !~ /^\d+$/;
+        next if !$taken{$destination}{$id}++ || $destination eq 'hostile';
+        $judged->{duplicated}++;
+        $judged->{late}++ if ($timed_out{"$destination $id"} // 0) > 0 && $timed_out{"$destination $id"}--;
     }
     return %taken;
 }

@@ -222,7 +222,7 @@ ok(wait_for_query($node, q{SELECT state FROM rswebhook.status WHERE destination 
 
 # 404 in the middle of a deployment
 add_destination($node, 'shop', $receiver->url('/switch/deployed'), { min_backoff => '1 ms', max_backoff => '50 ms' });
-my ($retry, $replay, $batched, $table) = @{ $blocks{sql} };
+my ($retry, $replay, $table) = @{ $blocks{sql} };
 $receiver->switch('deployed', '/status/404');
 my $lost = send_event($node, { type => 'track', event => 'Lost' }, 'shop');
 ok(wait_for_query($node, "SELECT outcome FROM rswebhook.delivery WHERE event_id = $lost", 'aborted'), 'a 404 gives up at once');
@@ -242,9 +242,6 @@ query($node, (split /\n\n/, $table)[0]);
 my ($insert) = $table =~ /^(INSERT.*?;)/ms;
 isnt(query($node, $insert), '', 'an id that is new');
 is(query($node, $insert), '', 'and that was seen');
-my $of_batch = sub { query($node, $batched =~ s/(?<=\()\$1(?=\))/'$_[0]'::jsonb/r) };
-is($of_batch->('[{"messageId": "a"}, {"messageId": "b"}]'), "a\nb", 'those of a batch');
-is($of_batch->('[{"messageId": "b"}, {"messageId": "c"}]'), 'c', 'of which some were seen');
 
 # ---------------------------------------------------------------------
 # A whole receiver, and a request that is signed by hand

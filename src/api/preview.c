@@ -238,20 +238,6 @@ add_own_headers(WireRequest *wire, Jsonb *event, const Destination *dest)
 	request_add_header(wire, "webhook-signature", SHOWN_MASK);
 }
 
-/* A batch of one. */
-static void
-wire_array(WireRequest *wire)
-{
-	StringInfoData body;
-
-	initStringInfo(&body);
-	appendStringInfoChar(&body, '[');
-	request_append_body(&body, wire);
-	appendStringInfoChar(&body, ']');
-	wire->body = body.data;
-	wire->body_len = body.len;
-}
-
 SQL_FUNCTION(rswebhook_wire_destination);
 
 /*
@@ -279,8 +265,6 @@ rswebhook_wire_destination(PG_FUNCTION_ARGS)
 	mask_sources(&transformed);
 	if (!request_to_wire(&transformed, &wire, &why))
 		report_unsendable(why);
-	if (dest->batch_size > 1 && wire.body != NULL)
-		wire_array(&wire);
 	add_own_headers(&wire, event, dest);
 	PG_RETURN_JSONB_P(request_wire_to_jsonb(&wire));
 }

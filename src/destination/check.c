@@ -69,9 +69,6 @@ static const struct
 {
 	{"max_in_flight", 1, 10000, "from 1 to 10000", NULL},
 	{"rate_limit", 1e-6, 1e6, "from 0.000001 to 1000000", "Null stands for no limit."},
-	{"batch_size", 1, MAX_BATCH, "from 1 to 1000", "With 1, each event has a request of its own."},
-	{"batch_wait", 0, 1 * HOUR, "from 0 to 1 h", "With 0, a batch has what is there."},
-	{"batch_bytes", 1, 64 * 1024 * 1024, "from 1 to 67108864", "A larger event goes by itself."},
 	{"workers", 1, MAX_SHARES, "from 1 to 32 and at most max_in_flight", "Each has one request in flight at least; for more of them, raise max_in_flight."},
 	{"connect_timeout", 1 * MS, 1 * HOUR, "from 1 ms to 1 h", NULL},
 	{"timeout", 1 * MS, 1 * HOUR, "from 1 ms to 1 h", NULL},
@@ -484,6 +481,37 @@ check_header_bytes(const DestinationFields *fields, FieldProblem *problem)
 					   NULL);
 }
 
+/* True if the row can be used. */
+bool
+destination_fields_check(HeapTuple tuple, TupleDesc desc, DestinationFields *fields,
+						 FieldProblem *problem)
+{
+	destination_fields_read(tuple, desc, fields);
+	return
+		destination_sizes_check(tuple, desc, problem) &&
+		(fields->name == NULL || check_name(fields->name, problem)) &&
+		(fields->url == NULL || check_url(fields, problem)) &&
+		(fields->method == NULL || check_method(fields->method, problem)) &&
+		(fields->headers == NULL || destination_headers_check(&fields->headers, problem)) &&
+		(fields->types == NULL || destination_names_check("types", fields->types, problem)) &&
+		(fields->events == NULL || destination_names_check("events", fields->events, problem)) &&
+		(fields->excluded_events == NULL ||
+		 destination_names_check("excluded_events", fields->excluded_events, problem)) &&
+		(fields->filter == NULL || destination_path_check(fields->filter, problem)) &&
+		(fields->consent == NULL || destination_consent_check(fields->consent, problem)) &&
+		(fields->proxy == NULL || check_proxy(fields, problem)) &&
+		(fields->no_proxy == NULL || check_no_proxy(fields, problem)) &&
+		check_tls(fields, problem) &&
+		auth_check(fields, problem) &&
+		check_header_bytes(fields, problem) &&
+		destination_mappings_check(fields, problem) &&
+		(fields->allowed_hosts == NULL || check_hosts(fields, problem)) &&
+		(fields->signing_secrets == NULL ||
+		 destination_secrets_check(&fields->signing_secrets, problem)) &&
+		(fields->status_outcomes == NULL ||
+		 destination_outcomes_check(fields->status_outcomes, problem));
+}
+
 /* The value of a column of any of the numeric types in use here. */
 static bool
 column_number(HeapTuple tuple, TupleDesc desc, const char *column, double *number)
@@ -512,61 +540,6 @@ column_number(HeapTuple tuple, TupleDesc desc, const char *column, double *numbe
 		default:
 			return false;
 	}
-}
-
-/* An array of what each event would have as its body, in JSON. */
-static bool
-check_batch(HeapTuple tuple, TupleDesc desc, const DestinationFields *fields, FieldProblem *problem)
-{
-	const char *method = fields->method;
-	double		size;
-	Template	found;
-
-	if (!column_number(tuple, desc, "batch_size", &size) || size <= 1)
-		return true;
-	if (method != NULL && dynamic_template(method, strlen(method), &found))
-		method = dynamic_fallback(&found);
-	if (method != NULL && (strcmp(method, "GET") == 0 || strcmp(method, "DELETE") == 0))
-		return problem_set(problem, "batch_size", psprintf("%.0f", size),
-						   psprintf("A batch is a request's body, and %s has none.", method),
-						   "Set batch_size to 1, or method to POST, PUT or PATCH.");
-	if (fields->format != NULL && strcmp(fields->format, "json") != 0)
-		return problem_set(problem, "batch_size", psprintf("%.0f", size),
-						   psprintf("A batch is an array in JSON, and the format is \"%s\".", fields->format),
-						   "Set batch_size to 1, or format to \"json\".");
-	return true;
-}
-
-/* True if the row can be used. */
-bool
-destination_fields_check(HeapTuple tuple, TupleDesc desc, DestinationFields *fields,
-						 FieldProblem *problem)
-{
-	destination_fields_read(tuple, desc, fields);
-	return
-		destination_sizes_check(tuple, desc, problem) &&
-		(fields->name == NULL || check_name(fields->name, problem)) &&
-		(fields->url == NULL || check_url(fields, problem)) &&
-		(fields->method == NULL || check_method(fields->method, problem)) &&
-		(fields->headers == NULL || destination_headers_check(&fields->headers, problem)) &&
-		(fields->types == NULL || destination_names_check("types", fields->types, problem)) &&
-		(fields->events == NULL || destination_names_check("events", fields->events, problem)) &&
-		(fields->excluded_events == NULL ||
-		 destination_names_check("excluded_events", fields->excluded_events, problem)) &&
-		(fields->filter == NULL || destination_path_check(fields->filter, problem)) &&
-		(fields->consent == NULL || destination_consent_check(fields->consent, problem)) &&
-		(fields->proxy == NULL || check_proxy(fields, problem)) &&
-		(fields->no_proxy == NULL || check_no_proxy(fields, problem)) &&
-		check_tls(fields, problem) &&
-		auth_check(fields, problem) &&
-		check_header_bytes(fields, problem) &&
-		destination_mappings_check(fields, problem) &&
-		check_batch(tuple, desc, fields, problem) &&
-		(fields->allowed_hosts == NULL || check_hosts(fields, problem)) &&
-		(fields->signing_secrets == NULL ||
-		 destination_secrets_check(&fields->signing_secrets, problem)) &&
-		(fields->status_outcomes == NULL ||
-		 destination_outcomes_check(fields->status_outcomes, problem));
 }
 
 /*

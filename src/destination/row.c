@@ -187,9 +187,6 @@ read_fixed(Destination *dest, const Row *row)
 	dest->ordered = fields_bool(row, "ordered");
 	dest->max_in_flight = (int) row_number(row, "max_in_flight");
 	dest->rate_limit = row_number(row, "rate_limit");
-	dest->batch_size = (int) row_number(row, "batch_size");
-	dest->batch_wait_us = (int64) row_number(row, "batch_wait");
-	dest->batch_bytes = (int) row_number(row, "batch_bytes");
 	dest->workers = (int) row_number(row, "workers");
 
 	dest->connect_timeout_ms = (int) (row_number(row, "connect_timeout") / 1e3);

@@ -236,24 +236,3 @@ sign_message_id(Jsonb *event)
 	}
 	return usable ? pnstrdup(id.val.string.val, id.val.string.len) : NULL;
 }
-
-bool
-sign_batch_id(const char *ids, size_t len, char *batch_id, int64 *key)
-{
-	static const char digits[] = "0123456789abcdef";
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	char	   *digit = batch_id + strlen(BATCH_ID_PREFIX);
-
-	if (EVP_Digest(ids, len, hash, NULL, EVP_sha256(), NULL) != 1)
-	{
-		ERR_clear_error();
-		return false;
-	}
-	strlcpy(batch_id, BATCH_ID_PREFIX, BATCH_ID_SIZE);
-	for (int i = 0; i < BATCH_ID_DIGITS; i++)
-		*digit++ = digits[i % 2 == 0 ? hash[i / 2] >> 4 : hash[i / 2] & 0xf];
-	*digit = '\0';
-	memcpy(key, hash, sizeof(*key));
-	*key = (*key & PG_INT64_MAX) | 1;
-	return true;
-}

@@ -14,7 +14,6 @@
 #ifndef RSWEBHOOK_SIGN_H
 #define RSWEBHOOK_SIGN_H
 
-#include "tables/values.h"
 #include "utils/jsonb.h"
 
 /*
@@ -24,12 +23,6 @@
 extern char *sign_message_id(Jsonb *event);
 
 #define SIGN_OWN_ID_PREFIX	"rsw_"
-
-/*
- * The webhook-id of a batch, into batch_id[BATCH_ID_SIZE], from those of its events, one a
- * line, and in *key what knows the same events again; false if libcrypto cannot do that.
- */
-extern bool sign_batch_id(const char *ids, size_t len, char *batch_id, int64 *key);
 
 /* NULL if it is a key, else a clause that says why not, without its text. */
 extern const char *sign_key_problem(const char *key);

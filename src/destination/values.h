@@ -18,9 +18,6 @@
 /* The longest retry_window, deduplicate and disable_after, 365 days. */
 #define MAX_WINDOW_US	(365.0 * USECS_PER_DAY)
 
-/* Events of one request. */
-#define MAX_BATCH		1000
-
 /* What an HTTP status means to a destination that has a view of its own. */
 typedef struct StatusOutcome
 {
@@ -77,9 +74,6 @@ typedef struct Destination
 	bool		ordered;
 	int			max_in_flight;
 	double		rate_limit;		/* events a second; 0: none */
-	int			batch_size;		/* of events in one request; 1: it has no batches */
-	int64		batch_wait_us;
-	int			batch_bytes;
 	int			workers;		/* as many as it may have */
 
 	int			connect_timeout_ms;

@@ -32,7 +32,6 @@ typedef struct Verdict
 	bool		timed_out;		/* the attempt's time was over, and nothing had come */
 	Instant		retry_at;		/* of VERDICT_RETRY */
 	TimestampTz first_attempt_at;	/* likewise, for its row; the caller's affair */
-	int64		batch;			/* likewise: which others it is tried with again; 0: any */
 	char		reason[600];	/* "" or one line, with no secret in it */
 } Verdict;
 

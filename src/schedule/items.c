@@ -42,9 +42,7 @@ items_ready_at(const Lane *lane, const QueueRow *row, Instant now)
 void
 items_set_row(QueueItem *item, const QueueRow *row, Instant now)
 {
-	sets_leave(item);
 	item->row = *row;
-	sets_join(item);
 	item->seen = item->lane->sweep_number;
 	item->early = row->deliver_after > clock_wall(now);
 	item->ready_at = items_ready_at(item->lane, row, now);
@@ -62,11 +60,6 @@ items_add(Lane *lane, const QueueRow *row, KeyQueue *key, Instant now)
 	item->bytes = 0;
 	item->size = 0;
 	item->alone = false;
-	item->set = NULL;
-	item->pending = false;
-	item->offered_at = 0;
-	item->leader = NULL;
-	dlist_init(&item->company);
 	items_set_row(item, row, now);
 	lane->nitems++;
 	if (key != NULL)
@@ -82,7 +75,6 @@ items_free(QueueItem *item)
 	QueueItemId id = item->id;
 
 	lane->nitems--;
-	sets_leave(item);
 	hash_search(items, &id, HASH_REMOVE, NULL);
 
 	if (key != NULL)

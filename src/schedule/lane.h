@@ -6,8 +6,8 @@
  *		table, order.c their order, reading.c which are to be read, pace.c how many
  *		may be in flight, breaker.c whether a destination works, trust.c for
  *		whom it has of late, places.c how many
- *		of all lanes, room.c how much room large ones take up, company.c and bundle.c
- *		which go in one request, sets.c which have, and next.c which lane comes next.
+ *		of all lanes, room.c how much room large ones take up, and next.c which lane
+ *		comes next.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -87,8 +87,6 @@ typedef struct KeyQueue
 	int			nitems;			/* with the running ones */
 	bool		spilled;		/* rows from spilled_from on are not in memory */
 	bool		hungry;			/* it wants them read again */
-	uint32		request;		/* in which its running items go, of those that are
-								 * being made; 0: none yet */
 	int64		spilled_from;
 	pairingheap_node in_hungry;
 } KeyQueue;
@@ -147,21 +145,6 @@ typedef struct QueueItemId
 	int32		padding;
 } QueueItemId;
 
-typedef struct SetId
-{
-	int64		batch;			/* as their rows have it */
-	int32		destination_id;
-	int32		padding;
-} SetId;
-
-/* Events in memory that are to go together again. */
-typedef struct EventSet
-{
-	SetId		id;
-	dlist_head	items;
-	int			npending;		/* of these, not recorded yet */
-} EventSet;
-
 struct QueueItem
 {
 	QueueItemId id;
@@ -187,16 +170,6 @@ struct QueueItem
 	bool		feels;			/* likewise: it went beside all that are allowed ... */
 	bool		in_quarter;		/* ... and those that are kept for trusted users */
 	bool		trusted;		/* of ITEM_READY: in its lane's list of such */
-	bool		pending;		/* counted in its set's npending */
-	EventSet   *set;			/* NULL: none */
-	dlist_node	in_set;
-	Instant		offered_at;		/* when it could go first; 0: it could not yet */
-	QueueItem  *leader;			/* of ITEM_IN_FLIGHT: in whose request it goes; NULL:
-								 * in its own, as do ... */
-	dlist_head	company;		/* ... these */
-	dlist_node	in_company;
-	int64		load;			/* of ITEM_IN_FLIGHT: its size, once it is admitted ... */
-	int64		total;			/* ... and with those of its company */
 	dlist_node	in_trusted;
 	dlist_node	in_flying;		/* of ITEM_IN_FLIGHT */
 	dlist_node	in_good;		/* if it has one of REPUTE_GOOD */
@@ -296,8 +269,6 @@ struct Lane
 								 * has come of any since */
 	double		tokens;
 	Instant		tokens_at;
-	int			together;		/* so many are claimed for one request; 0: as many as its
-								 * policy allows */
 	Breaker		breaker;
 	bool		breaker_changed;	/* and is not saved */
 	bool		breaker_told;	/* it is open, as was last asked, or the table has it */
@@ -409,10 +380,6 @@ extern QueueItem *pace_choose(Lane *lane, Instant now);
  */
 extern bool pace_take(QueueItem *item, Instant now);
 
-/* So many more may go at once; and one of these is counted, which was in the request of another. */
-extern int	pace_left(const Lane *lane);
-extern void pace_take_besides(QueueItem *item);
-
 /* Its size is known now; false: there is no room for that. */
 extern bool pace_admit(QueueItem *item, int64 bytes);
 
@@ -476,54 +443,6 @@ extern bool trust_is_unsaved(void);
 extern void trust_mark_unsaved(Lane *lane);
 extern void trust_forget(Lane *lane);
 
-/* ---- sets.c ---- */
-extern void sets_init(MemoryContext context);
-
-/* An item is in the set that its row names; or any more. */
-extern void sets_join(QueueItem *item);
-extern void sets_leave(QueueItem *item);
-
-/* It is not recorded yet; or it is, or is not waited for: true: nothing of its set is pending now. */
-extern void sets_pend(QueueItem *item);
-extern bool sets_settled(QueueItem *item);
-
-static inline bool
-sets_holds(const QueueItem *item)
-{
-	return item->set != NULL && item->set->npending > 0;
-}
-
-/* ---- company.c ---- */
-extern void company_init(void);
-extern int	company_count(void);	/* followers of all lanes */
-
-/* Do several of the lane's events go in one request? */
-extern bool company_is_wanted(const Lane *lane);
-
-/* An item that is taken goes in the request of another one. */
-extern void company_join(QueueItem *leader, QueueItem *item, Instant now);
-
-/* It leaves; false: its request goes with it, as there is nobody else in that. */
-extern bool company_leave(QueueItem *item);
-
-/* Need what was never tried not wait for more?  If so, *when tells until when. */
-extern bool company_is_there(const Lane *lane, Instant now, Instant *when);
-
-/* How many are claimed together at most; and so many were, of which so many could go. */
-extern int	company_most(const Lane *lane);
-extern void company_fitted(Lane *lane, int claimed, int fitted);
-
-/* One that follows follows another one from now on; or itself, nobody. */
-extern void company_follow(QueueItem *item, QueueItem *leader);
-
-/* ---- bundle.c ---- */
-
-/* See schedule_split(). */
-extern void bundle_split(QueueItem **items, int count);
-
-/* Take what goes with an item that was taken, into joined[most]; how many? */
-extern int	bundle_form(QueueItem *leader, QueueItem **joined, int most, Instant now);
-
 /* ---- places.c ---- */
 extern void places_init(void);
 extern void places_set(int max_in_flight, int places);
@@ -535,14 +454,8 @@ extern bool places_has_free(Line line);
 /* It has as many as it leaves to others. */
 extern bool places_has_share(const Lane *lane);
 
-/* So many more may go of a lane of which one is about to. */
-extern int	places_left(const Lane *lane);
-
 extern void places_take(QueueItem *item);
 extern void places_leave(QueueItem *item);
-
-/* Its place is another one's of the same lane. */
-extern void places_hand_over(QueueItem *item, QueueItem *next);
 
 /* Requests in flight, of all lanes together. */
 extern int	places_in_flight(void);
@@ -565,8 +478,6 @@ extern int64 room_free_bytes(void);
 /* False: there is none for an event of this size now. */
 extern bool room_take(QueueItem *item, int64 bytes, Instant now);
 extern void room_leave(QueueItem *item);
-extern void room_hand_over(QueueItem *item, QueueItem *next);
-extern void room_share(QueueItem *item, QueueItem *other, int64 bytes);
 
 /* What all others take up. */
 extern int64 room_beside(const QueueItem *item);
@@ -724,12 +635,6 @@ extern void window_release_key(QueueItem *item, Instant now);
 
 /* Back to the place that it was taken from; the item may be gone afterwards. */
 extern void window_return(QueueItem *item, Instant now);
-
-/* Is there one of its user that goes before it and does not go with it? */
-extern bool window_is_behind(const QueueItem *item);
-
-/* Nothing of the set is pending any more: it is offered. */
-extern void window_offer_set(EventSet *set, Instant now);
 
 /* Rows that were read come in; see schedule_rows_read(). */
 extern void window_rows_read(const ReadRequest *request, const QueueRow *rows,

@@ -85,14 +85,11 @@ order_withdraw(QueueItem *item)
 /*
  * Offer an item for sending, when its time has come.  What is owed to a
  * destination that is gone waits for nothing: it is only to be given up.  One
- * for which there was no room goes first: its lane waits for that room.  So does one
- * that could not go in the request of others.
+ * for which there was no room goes first: its lane waits for that room.
  */
 void
 order_offer(QueueItem *item, Instant now)
 {
-	bool		again;
-
 	if (item->ready_at > now && !item->lane->policy.gone)
 	{
 		pairingheap_add(item_timers, &item->in_timers);
@@ -101,10 +98,7 @@ order_offer(QueueItem *item, Instant now)
 		return;
 	}
 	item->retry = item->row.retry_at != NO_TIME && !item->lane->policy.gone;
-	again = item->offered_at != 0 && !item->alone && company_is_wanted(item->lane);
-	if (item->offered_at == 0)
-		item->offered_at = now;
-	if (item->size > 0 || again)
+	if (item->size > 0)
 		dlist_push_head(&item->lane->ready[item->retry], &item->in_ready);
 	else
 		dlist_push_tail(&item->lane->ready[item->retry], &item->in_ready);
@@ -195,7 +189,7 @@ order_promote(KeyQueue *key, Instant now)
 	if (key->running > 0 || dlist_is_empty(&key->waiting))
 		return;
 	first = dlist_head_element(QueueItem, in_key, &key->waiting);
-	if (first->state == ITEM_WAITING && !sets_holds(first))
+	if (first->state == ITEM_WAITING)
 		order_offer(first, now);
 }
 
@@ -293,7 +287,6 @@ order_key(Lane *lane, int64 ordering_key)
 		key->lane = lane;
 		dlist_init(&key->waiting);
 		key->running = 0;
-		key->request = 0;
 		key->nitems = 0;
 		key->spilled = false;
 		key->hungry = false;

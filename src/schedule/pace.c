@@ -13,8 +13,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "utils/timestamp.h"
 
 #include "destination/values.h"
@@ -56,7 +54,6 @@ void
 pace_init(void)
 {
 	places_init();
-	company_init();
 	breaker_init();
 	trust_init();
 }
@@ -220,15 +217,8 @@ is_for_trusted(Lane *lane, Instant now)
 QueueItem *
 pace_choose(Lane *lane, Instant now)
 {
-	Instant		when;
-	QueueItem  *trusted;
+	QueueItem  *trusted = is_for_trusted(lane, now) ? order_trusted(lane, now) : NULL;
 
-	if (!company_is_there(lane, now, &when))
-	{
-		lane->feeling = false;
-		return order_ready(lane, CHOOSE_RETRY);
-	}
-	trusted = is_for_trusted(lane, now) ? order_trusted(lane, now) : NULL;
 	lane->feeling = trusted == NULL && !has_room(lane, now);
 	if (lane->feeling)
 	{
@@ -256,30 +246,10 @@ pace_choice(const Lane *lane)
 	return (lane->failing > 0 || bad) && lane->newest_next ? CHOOSE_NEWEST : CHOOSE_OLDEST;
 }
 
-/* As many as are sent in a tenth of a second; or while a batch waits to be complete. */
-static double
-most_tokens(const Lane *lane)
-{
-	double		most = Max(1.0, my_rate(lane) / 10);
-	double		waited = my_rate(lane) * lane->policy.batch_wait_us / USECS_PER_SEC;
-
-	if (!company_is_wanted(lane))
-		return most;
-	return Max(most, Min(waited, lane->policy.batch_size));
-}
-
-/* So many are waited for: of a batch, those that could go with it. */
-static double
-wanted_tokens(const Lane *lane)
-{
-	return company_is_wanted(lane) ?
-		floor(Min(most_tokens(lane), Min(lane->policy.batch_size, lane->nready))) : 1.0;
-}
-
 static void
 refill_tokens(Lane *lane, Instant now)
 {
-	double		most = most_tokens(lane);
+	double		most = Max(1.0, my_rate(lane) / 10);
 	double		earned = (double) (now - lane->tokens_at) / USECS_PER_SEC *
 		my_rate(lane);
 
@@ -428,12 +398,10 @@ pace_allows(Lane *lane, Instant now, Instant *when)
 	}
 	if (lane->policy.rate_limit > 0)
 	{
-		double		wanted = wanted_tokens(lane);
-
 		refill_tokens(lane, now);
-		if (lane->tokens < wanted)
+		if (lane->tokens < 1.0)
 		{
-			*when = now + 1 + (int64) Min((wanted - lane->tokens) * USECS_PER_SEC /
+			*when = now + 1 + (int64) Min((1.0 - lane->tokens) * USECS_PER_SEC /
 										  my_rate(lane), USECS_PER_DAY);
 			return false;
 		}
@@ -448,22 +416,7 @@ pace_allows(Lane *lane, Instant now, Instant *when)
 		*when = lane->rests_until;
 		return false;
 	}
-	/* beside all that are allowed, only what was never tried goes */
-	return company_is_there(lane, now, when) || (lane->nretries > 0 && has_room(lane, now));
-}
-
-/* As a request. */
-static void
-count_in(QueueItem *item)
-{
-	Lane	   *lane = item->lane;
-
-	lane->in_flight++;
-	lane->retries_in_flight += item->retry;
-	item->as_trusted = lane->hung_lately > 0 && !item->retry && trust_has(lane, &item->row);
-	lane->trusted_in_flight += item->as_trusted;
-	dlist_push_tail(&lane->flying, &item->in_flying);
-	places_take(item);
+	return true;
 }
 
 bool
@@ -476,7 +429,6 @@ pace_take(QueueItem *item, Instant now)
 		return false;
 
 	item->taken_at = now;
-	item->load = item->total = 0;
 	if (lane->lacks_us != 0)	/* one at a time, until one has gone through */
 		lane->lacks_until = now + lane->lacks_us;
 	if (lane->breaker.open)
@@ -489,28 +441,19 @@ pace_take(QueueItem *item, Instant now)
 	item->feels = lane->feeling;
 	item->in_quarter = item->feels && would_be_in_quarter(lane);
 	lane->nin_quarter += item->in_quarter;
-	count_in(item);
+	lane->in_flight++;
+	lane->retries_in_flight += item->retry;
+	item->as_trusted = lane->hung_lately > 0 && !item->retry && trust_has(lane, &item->row);
+	lane->trusted_in_flight += item->as_trusted;
 	if (!item->as_trusted && !(lane->probe == item && item->trusted))	/* these take no turn of others */
 	{
 		lane->felt_at = now;
 		lane->fresh_in_row = item->retry ? 0 : lane->fresh_in_row + 1;
 		lane->newest_next ^= !item->retry;
 	}
+	dlist_push_tail(&lane->flying, &item->in_flying);
+	places_take(item);
 	return true;
-}
-
-int
-pace_left(const Lane *lane)
-{
-	if (lane->breaker.open || keeps_a_quarter(lane))
-		return 0;
-	return Max(0, Min(allowed_in_flight(lane) - lane->in_flight, places_left(lane)));
-}
-
-void
-pace_take_besides(QueueItem *item)
-{
-	count_in(item);
 }
 
 void
@@ -518,8 +461,6 @@ pace_leave(QueueItem *item)
 {
 	Lane	   *lane = item->lane;
 
-	if (company_leave(item))
-		return;
 	if (lane->probe == item)
 		lane->probe = NULL;
 	lane->in_flight--;
@@ -535,25 +476,12 @@ pace_leave(QueueItem *item)
 bool
 pace_admit(QueueItem *item, int64 bytes)
 {
-	QueueItem  *leader = item->leader != NULL ? item->leader : item;
-	int64		others = leader->total - item->load;
+	bool		fits;
 
-	room_leave(leader);			/* what it may have taken by what was known */
-	if (room_take(leader, others + bytes, leader->taken_at))
-	{
-		leader->total = others + bytes;
-		item->load = bytes;
-		item->size = 0;
-		return true;
-	}
-	if (leader->total > 0)
-		(void) room_take(leader, leader->total, leader->taken_at);
-	/* a set waits for the room of all, but not for ever; what is only beside others, for none */
-	if (item->set != NULL && item->lane->in_flight > 1)
-		leader->size = others + bytes;
-	else if (others == 0)
-		item->size = bytes;
-	return false;
+	room_leave(item);			/* what it may have taken by what was known */
+	fits = room_take(item, bytes, item->taken_at);
+	item->size = fits ? 0 : bytes;
+	return fits;
 }
 
 void
@@ -561,7 +489,7 @@ pace_take_back(QueueItem *item)
 {
 	if (item->lane->policy.rate_limit > 0)
 		item->lane->tokens += 1.0;
-	if (item->feels && dlist_is_empty(&item->company))
+	if (item->feels)
 		item->lane->felt_at = item->taken_at - LONG_US;
 	pace_leave(item);
 }
@@ -624,11 +552,6 @@ pace_finished(QueueItem *item, const Verdict *verdict, Instant now)
 	Lane	   *lane = item->lane;
 	bool		probed = lane->probe == item;
 
-	if (item->leader != NULL)
-	{
-		pace_leave(item);		/* one answer says it of all */
-		return;
-	}
 	places_note(item, verdict, now);
 	note_how_long(item, verdict, now);
 	/* a probe that has to be sent again has shown nothing good */

@@ -113,18 +113,6 @@ places_has_share(const Lane *lane)
 							   most - taken[REPUTE_GOOD] - unproven());
 }
 
-int
-places_left(const Lane *lane)
-{
-	int			left = most - taken[REPUTE_GOOD] - unproven();
-
-	if (places_line(lane) != LINE_GOOD)
-		return Max(0, Min(left, most_unproven / 4 - unproven()));
-	/* with each that it takes, others have one less, and it has one more */
-	left = Min(left, most_good - taken[REPUTE_GOOD]);
-	return Max(0, (left - lane->in_flight) / 2);
-}
-
 void
 places_take(QueueItem *item)
 {
@@ -146,16 +134,6 @@ places_leave(QueueItem *item)
 	taken[item->repute]--;
 	if (item->repute == REPUTE_GOOD)
 		dlist_delete(&item->in_good);
-}
-
-void
-places_hand_over(QueueItem *item, QueueItem *next)
-{
-	next->repute = item->repute;
-	if (item->repute != REPUTE_GOOD)
-		return;
-	dlist_insert_after(&item->in_good, &next->in_good);
-	dlist_delete(&item->in_good);
 }
 
 Instant

@@ -128,8 +128,7 @@ wants_news(const Lane *lane)
 static int
 read_limit(const Lane *lane)
 {
-	int			limit = wants_news(lane) || company_is_wanted(lane) ? READ_ROWS :
-		Max(64, Min(READ_ROWS, 32 * at_once(lane)));
+	int			limit = wants_news(lane) ? READ_ROWS : Max(64, Min(READ_ROWS, 32 * at_once(lane)));
 
 	return Min(READ_ROWS, limit << lane->barren);
 }
@@ -140,8 +139,6 @@ enough(const Lane *lane)
 {
 	if (wants_news(lane))
 		return items_count() < PROBES_IN_ALL ? items_most : PROBES;
-	if (company_is_wanted(lane))
-		return Min(4 * READ_ROWS, 4 * lane->policy.batch_size * at_once(lane));
 	return Min(read_limit(lane) / 2, Max(32, 4 * at_once(lane)));
 }
 

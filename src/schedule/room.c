@@ -152,24 +152,6 @@ room_leave(QueueItem *item)
 	item->bytes = 0;
 }
 
-void
-room_hand_over(QueueItem *item, QueueItem *next)
-{
-	if (beside == item)
-		beside = next;
-	next->bytes = item->bytes;
-	item->bytes = 0;
-}
-
-/* What one of a lane has taken is another one's, that much of it. */
-void
-room_share(QueueItem *item, QueueItem *other, int64 bytes)
-{
-	bytes = beside == item ? 0 : Min(bytes, item->bytes);
-	other->bytes += bytes;
-	item->bytes -= bytes;
-}
-
 int64
 room_beside(const QueueItem *item)
 {

@@ -298,59 +298,6 @@ schedule_item_lane(const QueueItem *item)
 	return item->lane;
 }
 
-int
-schedule_join(QueueItem *leader, QueueItem **joined, int most, Instant now)
-{
-	int			count = bundle_form(leader, joined, most, now);
-
-	if (count > 0)
-		next_settle(leader->lane, now);
-	return count;
-}
-
-bool
-schedule_follows(const QueueItem *item)
-{
-	return item->leader != NULL;
-}
-
-bool
-schedule_is_behind(const QueueItem *item)
-{
-	return window_is_behind(item);
-}
-
-int
-schedule_places_left(const Lane *lane)
-{
-	return pace_left(lane);
-}
-
-bool
-schedule_place(QueueItem *item, uint32 request)
-{
-	KeyQueue   *key = item->key;
-
-	if (key == NULL)
-		return true;
-	if (key->request == 0)
-		key->request = request;
-	return key->request == request;
-}
-
-void
-schedule_split(QueueItem **items, int count, Instant now)
-{
-	bundle_split(items, count);
-	next_settle(items[0]->lane, now);
-}
-
-void
-schedule_fitted(Lane *lane, int claimed, int fitted)
-{
-	company_fitted(lane, claimed, fitted);
-}
-
 bool
 schedule_admit(QueueItem *item, int64 bytes)
 {
@@ -450,11 +397,6 @@ schedule_finished(QueueItem *item, const Verdict *verdict, Instant now)
 		lane->policy.halted = true; /* at once; the table follows with the record */
 
 	item->state = ITEM_DECIDED;
-	item->offered_at = 0;
-	sets_leave(item);
-	item->row.batch = verdict->kind == VERDICT_RETRY ? verdict->batch : 0;
-	sets_join(item);
-	sets_pend(item);
 	item->verdict = verdict->kind;
 	item->alone = verdict->signal == SIGNAL_UNSENT;
 	if (verdict->kind == VERDICT_RETRY)
@@ -481,14 +423,9 @@ schedule_recorded(QueueItem *item, bool reread, Instant now)
 	 */
 	if (item->verdict == VERDICT_RETRY)
 	{
-		EventSet   *set = item->set;
-		bool		complete = sets_settled(item);
-
 		/* the destination's pauses may have become shorter since, or it is another one */
 		item->ready_at = Min(item->ready_at, item->taken_at < lane->hastened_at ? now :
 							 now + lane->policy.max_wait_us);
-		if (complete)
-			window_offer_set(set, now);
 		window_return(item, now);
 	}
 	else
@@ -499,20 +436,9 @@ schedule_recorded(QueueItem *item, bool reread, Instant now)
 		next_settle(lane, now);
 }
 
-/* Others of its set do not wait for that. */
-static void
-wait_no_more(QueueItem *item, Instant now)
-{
-	if (!sets_settled(item))
-		return;
-	window_offer_set(item->set, now);
-	next_settle(item->lane, now);
-}
-
 bool
-schedule_deferred(QueueItem *item, int64 bytes, Instant now)
+schedule_deferred(QueueItem *item, int64 bytes)
 {
-	wait_no_more(item, now);
 	return pace_deferred(item, bytes);
 }
 
@@ -635,7 +561,7 @@ schedule_free_bytes(void)
 int
 schedule_in_flight(void)
 {
-	return places_in_flight() + company_count();
+	return places_in_flight();
 }
 
 void

@@ -135,29 +135,6 @@ extern QueueItem *schedule_next(Instant now);
 extern const QueueRow *schedule_row(const QueueItem *item);
 extern Lane *schedule_item_lane(const QueueItem *item);
 
-/*
- * What goes in the same request as an item that was handed out, into joined[most]; how many?
- * They are in flight as it is, as one request: those that follow are finished before the one
- * that does not.
- */
-extern int	schedule_join(QueueItem *leader, QueueItem **joined, int most, Instant now);
-extern bool schedule_follows(const QueueItem *item);
-
-/* An earlier one of its user is not, or not any more, to go with it: it is to be put back. */
-extern bool schedule_is_behind(const QueueItem *item);
-
-/*
- * They may be made into several requests, for as many more as there are places.  An item
- * goes in the one of that number (from 1, a new one each time); false: an earlier one of its
- * user goes in another one.  Those of a request are told before it is started.
- */
-extern int	schedule_places_left(const Lane *lane);
-extern bool schedule_place(QueueItem *item, uint32 request);
-extern void schedule_split(QueueItem **items, int count, Instant now);
-
-/* So many were joined, the first one included, of which so many could go together. */
-extern void schedule_fitted(Lane *lane, int claimed, int fitted);
-
 /* The row is no longer what was read: it is this now; NULL: it has gone. */
 extern void schedule_replace(QueueItem *item, const QueueRow *row, Instant now);
 
@@ -213,7 +190,7 @@ extern void schedule_recorded(QueueItem *item, bool reread, Instant now);
  * or it is not deferred for that any more.  A lane with many of these sends nothing.
  * True: that begins, or all of them are through and it had been so.
  */
-extern bool schedule_deferred(QueueItem *item, int64 bytes, Instant now);
+extern bool schedule_deferred(QueueItem *item, int64 bytes);
 extern bool schedule_deferred_no_more(QueueItem *item, int64 bytes);
 
 /* Its lane sends nothing until something that is deferred has been recorded. */

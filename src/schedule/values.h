@@ -23,8 +23,6 @@ typedef struct LanePolicy
 	bool		ordered;
 	int			max_in_flight;
 	double		rate_limit;		/* events a second; 0: none */
-	int			batch_size;		/* of them in one request; 0, 1: one */
-	int64		batch_wait_us;	/* for as many */
 	int			breaker_failures;	/* 0: no breaker */
 	int64		min_backoff_us;
 	int64		max_backoff_us;

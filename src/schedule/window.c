@@ -30,7 +30,6 @@ void
 window_init(MemoryContext context)
 {
 	items_init(context);
-	sets_init(context);
 	order_init(context);
 	parked_init(context);
 }
@@ -476,8 +475,7 @@ window_take(QueueItem *item)
 	if (item->key != NULL)
 	{
 		dlist_delete(&item->in_key);
-		if (item->key->running++ == 0)
-			item->key->request = 0;
+		item->key->running++;
 	}
 }
 
@@ -535,35 +533,6 @@ window_return(QueueItem *item, Instant now)
 		item->key->running--;
 		order_insert(item->key, item, now);
 	}
-	else if (!sets_holds(item))
+	else
 		order_offer(item, now);
-}
-
-bool
-window_is_behind(const QueueItem *item)
-{
-	const KeyQueue *key = item->key;
-
-	return is_ahead(item) ||
-		(key != NULL && !dlist_is_empty(unconstify(dlist_head *, &key->waiting)) &&
-		 dlist_head_element(QueueItem, in_key, unconstify(dlist_head *, &key->waiting))->id.event_id <
-		 item->id.event_id);
-}
-
-void
-window_offer_set(EventSet *set, Instant now)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &set->items)
-	{
-		QueueItem  *item = dlist_container(QueueItem, in_set, iter.cur);
-
-		if (item->state != ITEM_WAITING)
-			continue;
-		if (item->key != NULL)
-			order_promote(item->key, now);
-		else
-			order_offer(item, now);
-	}
 }

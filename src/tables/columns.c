@@ -85,8 +85,4 @@ columns_delivery_row(const Outcome *o, Datum *values, bool *nulls)
 			 o->response_body, o->response_body_len);
 	set_text(&values[DELIVERY_TRACEPARENT], &nulls[DELIVERY_TRACEPARENT],
 			 o->traceparent[0] != '\0' ? o->traceparent : NULL, strlen(o->traceparent));
-	set_text(&values[DELIVERY_BATCH_ID], &nulls[DELIVERY_BATCH_ID],
-			 o->batch_id[0] != '\0' ? o->batch_id : NULL, strlen(o->batch_id));
-	values[DELIVERY_BATCH_SIZE] = Int32GetDatum(o->batch_size);
-	nulls[DELIVERY_BATCH_SIZE] = o->batch_size == 0;
 }

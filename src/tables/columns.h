@@ -36,8 +36,7 @@
 	COLUMN(QUEUE_DELIVER_AFTER, "deliver_after", TIMESTAMPTZOID, "timestamptz", true) \
 	COLUMN(QUEUE_EXPIRES_AT, "expires_at", TIMESTAMPTZOID, "timestamptz", true) \
 	COLUMN(QUEUE_FIRST_ATTEMPT_AT, "first_attempt_at", TIMESTAMPTZOID, "timestamptz", true) \
-	COLUMN(QUEUE_RETRY_AT, "retry_at", TIMESTAMPTZOID, "timestamptz", true) \
-	COLUMN(QUEUE_BATCH, "batch", INT8OID, "int8", true)
+	COLUMN(QUEUE_RETRY_AT, "retry_at", TIMESTAMPTZOID, "timestamptz", true)
 
 #define DELIVERY_COLUMN_LIST(COLUMN) \
 	COLUMN(DELIVERY_SLOT, "slot", INT2OID, "int2", false) \
@@ -53,9 +52,7 @@
 	COLUMN(DELIVERY_ERROR, "error", TEXTOID, "text", true) \
 	COLUMN(DELIVERY_REQUEST, "request", TEXTOID, "text", true) \
 	COLUMN(DELIVERY_RESPONSE_BODY, "response_body", TEXTOID, "text", true) \
-	COLUMN(DELIVERY_TRACEPARENT, "traceparent", TEXTOID, "text", true) \
-	COLUMN(DELIVERY_BATCH_ID, "batch_id", TEXTOID, "text", true) \
-	COLUMN(DELIVERY_BATCH_SIZE, "batch_size", INT4OID, "int4", true)
+	COLUMN(DELIVERY_TRACEPARENT, "traceparent", TEXTOID, "text", true)
 
 #define MESSAGE_COLUMN_LIST(COLUMN) \
 	COLUMN(MESSAGE_DESTINATION_ID, "destination_id", INT4OID, "int4", false) \

@@ -83,7 +83,6 @@ take_row(TupleTableSlot *slot, QueueRow *row)
 	row->expires_at = time_column(slot, QUEUE_EXPIRES_AT);
 	row->first_attempt_at = time_column(slot, QUEUE_FIRST_ATTEMPT_AT);
 	row->retry_at = time_column(slot, QUEUE_RETRY_AT);
-	row->batch = slot->tts_isnull[QUEUE_BATCH] ? 0 : DatumGetInt64(values[QUEUE_BATCH]);
 	row->tid = slot->tts_tid;
 }
 

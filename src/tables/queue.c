@@ -94,8 +94,6 @@ take_rows(QueueRow *rows)
 		row->expires_at = statement_time(i, QUEUE_EXPIRES_AT);
 		row->first_attempt_at = statement_time(i, QUEUE_FIRST_ATTEMPT_AT);
 		row->retry_at = statement_time(i, QUEUE_RETRY_AT);
-		key = statement_column(i, QUEUE_BATCH, &null);
-		row->batch = null ? 0 : DatumGetInt64(key);
 		row->event_slot = DatumGetInt16(statement_column(i, QUEUE_EVENT_SLOT, &null));
 		row->run = DatumGetInt16(statement_column(i, QUEUE_RUN, &null));
 		row->tid = *(ItemPointer) DatumGetPointer(statement_column(i, QUEUE_COLUMNS, &null));

@@ -157,7 +157,7 @@ reschedule_rows(Outcome **outcomes, int count)
 {
 	Outcome   **locked;
 	Datum	   *times;
-	Datum		params[9];
+	Datum		params[8];
 
 	if (count == 0)
 		return;
@@ -169,9 +169,6 @@ reschedule_rows(Outcome **outcomes, int count)
 	for (int i = 0; i < count; i++)
 		times[i] = TimestampTzGetDatum(locked[i]->first_attempt_at);
 	params[7] = statement_array(times, count, TIMESTAMPTZOID);
-	for (int i = 0; i < count; i++)
-		times[i] = Int64GetDatum(locked[i]->batch);
-	params[8] = statement_array(times, count, INT8OID);
 	change_rows(RESCHEDULE_ROWS, count, params, SPI_OK_UPDATE);
 }
 

@@ -56,7 +56,7 @@ static struct
 {
 	const char *sql;
 	int			nargs;
-	Oid			args[9];
+	Oid			args[8];
 	const char *changes;		/* this table; NULL: none */
 	const char *kept;			/* with the same parameters, afterwards: finds a row if
 								 * something is not as it was to be; NULL: not asked */
@@ -137,11 +137,11 @@ static struct
 	[RESCHEDULE_ROWS] = {
 		"UPDATE rswebhook.queue q"
 		" SET attempts = " NEXT_ATTEMPT("q") ", retry_at = l.retry_at,"
-		"  first_attempt_at = l.first_attempt_at, batch = nullif(l.batch, 0)"
-		" FROM unnest($5, $6, $7, $8, $9) AS l (place, tid, retry_at, first_attempt_at, batch)"
+		"  first_attempt_at = l.first_attempt_at"
+		" FROM unnest($5, $6, $7, $8) AS l (place, tid, retry_at, first_attempt_at)"
 		" WHERE q.tableoid = l.place AND q.ctid = l.tid",
-		9, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, OIDARRAYOID, TIDARRAYOID,
-		TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID},
+		8, {INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, OIDARRAYOID, TIDARRAYOID,
+		TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID},
 		"queue",
 		"SELECT FROM unnest($1, $2, $3, $4, $7, $8)"
 		"  AS c (" CLAIMED_COLUMNS ", retry_at, first_attempt_at)"

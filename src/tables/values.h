@@ -43,7 +43,6 @@ typedef struct QueueRow
 	TimestampTz expires_at;
 	TimestampTz first_attempt_at;
 	TimestampTz retry_at;
-	int64		batch;			/* of those that go together again; 0: the column is null */
 	int16		event_slot;
 	int16		run;			/* 0, and one more with each replay */
 	bool		has_key;
@@ -132,11 +131,6 @@ typedef enum RowFate
 /* Why it is given up then. */
 #define EXPIRED	"the event expired before it could be delivered"
 
-/* The webhook-id of a batch: its prefix, and as many digits in hexadecimal. */
-#define BATCH_ID_PREFIX	"rsw_batch_"
-#define BATCH_ID_DIGITS	32
-#define BATCH_ID_SIZE	(sizeof(BATCH_ID_PREFIX) + BATCH_ID_DIGITS)
-
 /* One row for rswebhook.delivery, and what becomes of its queue row. */
 typedef struct Outcome
 {
@@ -156,10 +150,6 @@ typedef struct Outcome
 	char	   *response_body;	/* NULL: none; bytes as they came; malloc's */
 	size_t		response_body_len;
 	char		traceparent[TRACEPARENT_SIZE];	/* that was sent; "": none */
-	char		batch_id[BATCH_ID_SIZE];	/* of the batch in which it was; "": none */
-	int			batch_size;
-	bool		beside;			/* another one's of the batch says what its answer was */
-	int64		batch;			/* of VERDICT_RETRY: see Verdict */
 	int64		certificate_ends_s; /* the receiver's, since 1970; 0: not known */
 } Outcome;
 

@@ -513,15 +513,6 @@ build_body(const Transformed *transformed, WireRequest *wire, char **why)
 #define MOST_GROWTH		(3 * 9)
 
 void
-request_append_body(StringInfo array, const WireRequest *wire)
-{
-	if (wire->body_len == 0)
-		appendStringInfoString(array, NO_BODY);
-	else
-		appendBinaryStringInfo(array, wire->body, wire->body_len);
-}
-
-void
 request_check_size(Jsonb *event)
 {
 	JsonbValue	body;

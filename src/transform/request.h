@@ -10,7 +10,6 @@
 #ifndef RSWEBHOOK_REQUEST_H
 #define RSWEBHOOK_REQUEST_H
 
-#include "lib/stringinfo.h"
 #include "transform/values.h"
 
 /* Headers of a destination, and of a request with what its event adds. */
@@ -43,12 +42,6 @@ extern bool request_to_wire(const Transformed *transformed, WireRequest *wire,
 
 /* Likewise, for people. */
 extern Jsonb *request_wire_to_jsonb(const WireRequest *wire);
-
-/* Of an event of which nothing is left, in an array. */
-#define NO_BODY	"{}"
-
-/* Append the body as an element of an array; no comma. */
-extern void request_append_body(StringInfo array, const WireRequest *wire);
 
 /* An error if no request with the event in its body could be sent. */
 extern void request_check_size(Jsonb *event);

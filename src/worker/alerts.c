@@ -271,7 +271,7 @@ alerts_add_outcome(const Outcome *outcome)
 	}
 	if (outcome->kind == VERDICT_ABORTED && outcome->fate == ROW_DONE)
 		add_given_up(outcome);
-	destination = outcome->request != NULL && !outcome->beside ? destination_find(id) : NULL;
+	destination = outcome->request != NULL ? destination_find(id) : NULL;
 	return destination != NULL ? add_failure(destination, outcome) : NO_TIME;
 }
 

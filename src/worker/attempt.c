@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "common/pg_prng.h"
 #include "lib/ilist.h"
 #include "utils/memutils.h"
@@ -39,22 +38,11 @@ int			rswebhook_response_body_limit = 4096;
 /* An event whose request could not be made waits at least so long. */
 #define SET_ASIDE_MIN_US	(1 * USECS_PER_SEC)
 
-/* One of the events of a request that has several. */
-typedef struct Member
-{
-	QueueItem  *item;
-	char	   *request;		/* as the attempt's */
-} Member;
-
 /* A request in flight. */
 typedef struct Attempt
 {
 	QueueItem  *item;
 	QueueRow	claimed;
-	Member	   *others;			/* by id, after the item; NULL: none */
-	int			nothers;
-	char		batch_id[BATCH_ID_SIZE];	/* "": it is no batch of several */
-	int64		batch;			/* see Rendered */
 	TimestampTz started_at;
 	Instant		started;		/* started_at, by the clock that is never set */
 	char	   *request;		/* for people; holds no secret */
@@ -80,13 +68,6 @@ attempt_in_flight(void)
 	return !dlist_is_empty(&in_flight);
 }
 
-/* Of an event of it. */
-static const QueueRow *
-row_of(const Attempt *attempt, int i)
-{
-	return i == 0 ? &attempt->claimed : schedule_row(attempt->others[i - 1].item);
-}
-
 int
 attempt_list(int64 event_id, int skip, ShownRequest *shown, uint64 *tags, int most)
 {
@@ -97,20 +78,15 @@ attempt_list(int64 event_id, int skip, ShownRequest *shown, uint64 *tags, int mo
 	{
 		const Attempt *attempt = dlist_container(Attempt, node, iter.cur);
 
-		for (int i = 0; i <= attempt->nothers && count < most; i++)
-		{
-			const QueueRow *row = row_of(attempt, i);
-
-			if ((event_id != 0 && row->event_id != event_id) || skip-- > 0)
-				continue;
-			shown[count].destination_id = row->destination_id;
-			shown[count].event_id = row->event_id;
-			shown[count].attempt = queue_row_next_attempt(row);
-			shown[count].started_at = attempt->started_at;
-			tags[count++] = (uint64) (uintptr_t) attempt;
-		}
 		if (count == most)
 			break;
+		if ((event_id != 0 && attempt->claimed.event_id != event_id) || skip-- > 0)
+			continue;
+		shown[count].destination_id = attempt->claimed.destination_id;
+		shown[count].event_id = attempt->claimed.event_id;
+		shown[count].attempt = queue_row_next_attempt(&attempt->claimed);
+		shown[count].started_at = attempt->started_at;
+		tags[count++] = (uint64) (uintptr_t) attempt;
 	}
 	return count;
 }
@@ -219,166 +195,46 @@ put_back_lacking(QueueItem *item, const char *what, bool unsupported, Instant no
  * ---------------------------------------------------------------------
  */
 
-static QueueItem *
-item_of(const Attempt *attempt, int i)
-{
-	return i == 0 ? attempt->item : attempt->others[i - 1].item;
-}
-
-/* What is not the same for all that were in the request; i: the one that it is for. */
-static void
-decide_for(const Attempt *attempt, int i, bool halved, Verdict *verdict)
-{
-	const QueueRow *row = row_of(attempt, i);
-	bool		second = i > attempt->nothers / 2;
-
-	if (attempt->nothers == 0)
-		return;
-	verdict->first_attempt_at = row->first_attempt_at != NO_TIME ? row->first_attempt_at : attempt->started_at;
-	if (halved)
-		verdict->batch = ((int64) hash_bytes_uint32_extended(second, attempt->batch) & PG_INT64_MAX) | 1;
-}
-
-/* The request's string is the outcome's then. */
-static Outcome *
-add_outcome(Attempt *attempt, int i, const Verdict *verdict)
-{
-	QueueRow	row = *row_of(attempt, i);
-	char	  **request = i == 0 ? &attempt->request : &attempt->others[i - 1].request;
-	Outcome    *outcome = record_add(item_of(attempt, i), &row, verdict);
-
-	outcome->attempted = true;
-	outcome->started_at = attempt->started_at;
-	outcome->request = *request;
-	*request = NULL;
-	strlcpy(outcome->batch_id, attempt->batch_id, sizeof(outcome->batch_id));
-	outcome->batch_size = attempt->nothers > 0 ? attempt->nothers + 1 : 0;
-	return outcome;
-}
-
-static void
-free_others(Attempt *attempt)
-{
-	for (int i = 0; i < attempt->nothers; i++)
-	{
-		if (attempt->others[i].request != NULL)
-			pfree(attempt->others[i].request);
-	}
-	if (attempt->others != NULL)
-		pfree(attempt->others);
-}
-
-static void
-free_attempt(Attempt *attempt)
-{
-	if (attempt->request != NULL)
-		pfree(attempt->request);
-	free_others(attempt);
-	pfree(attempt);
-}
-
-/* False: there is not enough memory. */
-static bool
-note_others(Attempt *attempt, QueueItem *const *others, int count, const char *shown)
-{
-	bool		noted = true;
-
-	attempt->others = NULL;
-	attempt->nothers = 0;
-	if (count == 0)
-		return true;
-	attempt->others = MemoryContextAllocExtended(attempt_context, count * sizeof(Member), MCXT_ALLOC_NO_OOM);
-	if (attempt->others == NULL)
-		return false;
-	for (int i = 0; i < count && noted; i++)
-	{
-		attempt->others[i].item = others[i];
-		attempt->others[i].request = record_string(shown);
-		noted = attempt->others[i].request != NULL;
-		attempt->nothers++;
-	}
-	if (!noted)
-		free_others(attempt);
-	return noted;
-}
-
-/* The one that counts as the request, which comes after those that follow it. */
-static int
-leader_of(const Attempt *attempt)
-{
-	int			leader = attempt->nothers;
-
-	while (leader > 0 && schedule_follows(attempt->others[leader - 1].item))
-		leader--;
-	return leader;
-}
-
-static void
-put_back_all(const Attempt *attempt, const char *what, bool unsupported, Instant now)
-{
-	int			leader = leader_of(attempt);
-
-	for (int i = attempt->nothers; i >= 0; i--)
-	{
-		if (i != leader)
-			put_back_lacking(item_of(attempt, i), what, unsupported, now);
-	}
-	put_back_lacking(item_of(attempt, leader), what, unsupported, now);
-}
-
-/* There is an outcome of each: it is the scheduler's turn. */
-static void
-finish_all(Attempt *attempt, Verdict *verdict, bool halved, Instant now)
-{
-	int			leader = leader_of(attempt);
-
-	for (int i = attempt->nothers; i >= 0; i--)
-	{
-		if (i == leader)
-			continue;
-		decide_for(attempt, i, halved, verdict);
-		finished(item_of(attempt, i), verdict, now);
-	}
-	decide_for(attempt, leader, halved, verdict);
-	finished(item_of(attempt, leader), verdict, now);
-}
-
 /* It would have been sent, and taken: that counts as an attempt, with its request for people. */
 static void
-sink(Attempt *attempt)
+sink(QueueItem *item, char *shown)
 {
+	QueueRow	row = *schedule_row(item);
 	Instant		now = clock_now();
 	Verdict		verdict = {.kind = VERDICT_SUNK, .signal = SIGNAL_ALIVE};
+	Outcome    *outcome = record_add(item, &row, &verdict);
 
-	for (int i = 0; i <= attempt->nothers; i++)
-		add_outcome(attempt, i, &verdict)->started_at = clock_wall(now);
-	finish_all(attempt, &verdict, false, now);
-	free_attempt(attempt);
+	outcome->attempted = true;
+	outcome->started_at = clock_wall(now);
+	outcome->request = shown;
+	finished(item, &verdict, now);
 }
 
 void
-attempt_start(QueueItem *const *items, int count, const Destination *d, const Rendered *rendered)
+attempt_start(QueueItem *item, const Destination *d, const Rendered *rendered)
 {
 	const WireRequest *wire = &rendered->wire;
-	QueueItem  *item = items[0];
 	Attempt    *attempt = MemoryContextAllocExtended(attempt_context,
 													 offsetof(Attempt, known) + rendered->known_len + 1,
 													 MCXT_ALLOC_NO_OOM);
 	char	   *shown = record_string(wire->shown);
 	HttpRequest request = {0};
 
-	if (attempt == NULL || shown == NULL || !note_others(attempt, items + 1, count - 1, shown))
+	if (attempt == NULL || shown == NULL)
 	{
-		for (int i = count - 1; i >= 0; i--)
-			put_back_lacking(items[i], "starting a request: out of memory", false, clock_now());
 		if (attempt != NULL)
 			pfree(attempt);
 		if (shown != NULL)
 			pfree(shown);
+		put_back_lacking(item, "starting a request: out of memory", false, clock_now());
 		return;
 	}
-	strlcpy(attempt->batch_id, rendered->batch_id, sizeof(attempt->batch_id));
-	attempt->batch = rendered->batch;
+	if (rswebhook_enabled == DELIVERY_SINK)
+	{
+		pfree(attempt);
+		sink(item, shown);
+		return;
+	}
 	attempt->item = item;
 	attempt->claimed = *schedule_row(item);
 	attempt->started_at = GetCurrentTimestamp();
@@ -386,11 +242,6 @@ attempt_start(QueueItem *const *items, int count, const Destination *d, const Re
 	attempt->request = shown;
 	strlcpy(attempt->traceparent, rendered->traceparent, sizeof(attempt->traceparent));
 	memcpy(attempt->known, rendered->known != NULL ? rendered->known : "", rendered->known_len + 1);
-	if (rswebhook_enabled == DELIVERY_SINK)
-	{
-		sink(attempt);
-		return;
-	}
 	dlist_push_tail(&in_flight, &attempt->node);
 	lanes_note_sent(d, attempt->started);
 
@@ -450,14 +301,6 @@ note_called(Attempt *attempt, char *called)
 		return;
 	pfree(attempt->request);
 	attempt->request = longer;
-	for (int i = 0; i < attempt->nothers; i++)
-	{
-		longer = record_string(both);
-		if (longer == NULL)
-			return;
-		pfree(attempt->others[i].request);
-		attempt->others[i].request = longer;
-	}
 }
 
 /* What a receiver says may be the secrets that it was sent. */
@@ -469,77 +312,40 @@ mask_answer(const Attempt *attempt, HttpAnswer *answer, Verdict *verdict)
 	mask_string(verdict->reason, sizeof(verdict->reason) - 1, attempt->known);
 }
 
-/* The answer's body is the first one's; stays: as of an outcome. */
-static void
-record_attempt(Attempt *attempt, HttpAnswer *answer, Verdict *verdict, bool halved, bool stays, Instant now)
+/* The request's and the answer's strings are the outcome's then. */
+static Outcome *
+record_attempt(Attempt *attempt, HttpAnswer *answer, const Verdict *verdict, Instant now)
 {
+	Outcome    *outcome = record_add(attempt->item, &attempt->claimed, verdict);
+
+	outcome->attempted = true;
+	outcome->started_at = attempt->started_at;
+	outcome->duration_us = answer->duration_us;
+	outcome->status = answer->status;
+	outcome->certificate_ends_s = answer->certificate_ends_s;
 	if (answer->called != NULL)
 		note_called(attempt, answer->called);
-	for (int i = 0; i <= attempt->nothers; i++)
-	{
-		Outcome    *outcome;
+	outcome->request = attempt->request;
+	attempt->request = NULL;
+	strlcpy(outcome->traceparent, attempt->traceparent, sizeof(outcome->traceparent));
+	outcome->response_body = take_body(answer);
+	outcome->response_body_len = answer->body_len;
+	if (answer->body_lost)
+		record_note_body_lost(outcome, answer->lost_len);
 
-		decide_for(attempt, i, halved, verdict);
-		outcome = add_outcome(attempt, i, verdict);
-		outcome->duration_us = answer->duration_us;
-		outcome->status = answer->status;
-		outcome->stays = stays;
-		strlcpy(outcome->traceparent, attempt->traceparent, sizeof(outcome->traceparent));
-		if (verdict->kind == VERDICT_DELIVERED)
-			stats_note_delivered(attempt->claimed.destination_id, answer->duration_us);
-		outcome->beside = i > 0;
-		if (i > 0)
-			continue;
-		outcome->certificate_ends_s = answer->certificate_ends_s;
-		outcome->response_body = take_body(answer);
-		outcome->response_body_len = answer->body_len;
-		if (answer->body_lost)
-			record_note_body_lost(outcome, answer->lost_len);
-	}
-	finish_all(attempt, verdict, halved, now);
+	if (verdict->kind == VERDICT_DELIVERED)
+		stats_note_delivered(attempt->claimed.destination_id, answer->duration_us);
+	finished(attempt->item, verdict, now);
+	return outcome;
 }
 
 static void
 end_attempt(Attempt *attempt)
 {
 	dlist_delete(&attempt->node);
-	free_attempt(attempt);
-}
-
-/* As young as any of them: none is given up before its time. */
-static QueueRow
-youngest(const Attempt *attempt)
-{
-	QueueRow	row = attempt->claimed;
-
-	for (int i = 1; i <= attempt->nothers; i++)
-	{
-		const QueueRow *other = row_of(attempt, i);
-
-		row.attempts = Min(row.attempts, other->attempts);
-		if (other->first_attempt_at == NO_TIME ||
-			(row.first_attempt_at != NO_TIME && other->first_attempt_at > row.first_attempt_at))
-			row.first_attempt_at = other->first_attempt_at;
-	}
-	return row;
-}
-
-/*
- * A batch that is too large, or has something in it that the receiver does not take, is sent
- * again in halves, at once: in the end, one event is alone with that.
- */
-static bool
-halve(const Attempt *attempt, const HttpAnswer *answer, Verdict *verdict, Instant now)
-{
-	if (attempt->nothers == 0 || !answer->answered || (answer->status != 413 && answer->status != 400) ||
-		(verdict->kind != VERDICT_ABORTED && (verdict->kind != VERDICT_RETRY || verdict->pause)))
-		return false;
-	verdict->kind = VERDICT_RETRY;
-	verdict->retry_at = now;
-	snprintf(verdict->reason, sizeof(verdict->reason),
-			 "HTTP status %d to a batch of %d events, which are sent again in halves",
-			 answer->status, attempt->nothers + 1);
-	return true;
+	if (attempt->request != NULL)
+		pfree(attempt->request);
+	pfree(attempt);
 }
 
 int
@@ -554,27 +360,21 @@ attempt_answers(void)
 		Attempt    *attempt = (Attempt *) (uintptr_t) answer.tag;
 		const Destination *destination = lanes_destination(attempt->claimed.destination_id);
 		Verdict		verdict;
-		bool		halved = false;
 
 		if (now == 0)
 			now = clock_now();
 		count++;
 		if (answer.lacking)
 		{
-			put_back_all(attempt, answer.error, answer.unsupported, now);
+			put_back_lacking(attempt->item, answer.error, answer.unsupported, now);
 			end_attempt(attempt);
 			http_answer_free(&answer);
 			continue;
 		}
 
 		if (destination != NULL)
-		{
-			QueueRow	row = youngest(attempt);
-
-			decide(&answer, destination, &row, attempt->started_at, now, &verdict);
-			verdict.batch = attempt->batch;
-			halved = halve(attempt, &answer, &verdict, now);
-		}
+			decide(&answer, destination, &attempt->claimed, attempt->started_at, now,
+				   &verdict);
 		else
 		{
 			/* deleted meanwhile: what was delivered was delivered */
@@ -586,7 +386,7 @@ attempt_answers(void)
 			}
 		}
 		mask_answer(attempt, &answer, &verdict);
-		record_attempt(attempt, &answer, &verdict, halved, false, now);
+		record_attempt(attempt, &answer, &verdict, now);
 		end_attempt(attempt);
 		http_answer_free(&answer);
 	}
@@ -608,7 +408,7 @@ attempt_give_up_all(Instant now)
 				sizeof(verdict.reason));
 		answer.duration_us = now - attempt->started;
 		http_cancel((uint64) (uintptr_t) attempt);
-		record_attempt(attempt, &answer, &verdict, false, true, now);
+		record_attempt(attempt, &answer, &verdict, now)->stays = true;
 		end_attempt(attempt);
 	}
 }

@@ -21,8 +21,8 @@ extern int	rswebhook_response_body_limit;	/* setting; bytes */
 /* Once a process. */
 extern void attempt_init(void);
 
-/* Send the request of a claimed item, or of several, by id. */
-extern void attempt_start(QueueItem *const *items, int count, const Destination *d,
+/* Send the request of a claimed item. */
+extern void attempt_start(QueueItem *item, const Destination *d,
 						  const Rendered *rendered);
 
 /* Is any request in flight? */

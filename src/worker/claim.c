@@ -128,48 +128,7 @@ claim_init(void)
 static void
 claim(Batch *batch, QueueItem *item)
 {
-	batch->request[batch->nclaimed] = batch->nclaimed;
 	batch->claimed[batch->nclaimed++] = item;
-}
-
-static int
-by_event(const void *a, const void *b)
-{
-	int64		id_a = schedule_row(*(QueueItem *const *) a)->event_id;
-	int64		id_b = schedule_row(*(QueueItem *const *) b)->event_id;
-
-	return id_a < id_b ? -1 : id_a > id_b ? 1 : 0;
-}
-
-/* With what may go in the same request.  Of what goes back, nothing of the same user goes. */
-static void
-claim_together(Batch *batch, QueueItem *item, Instant now)
-{
-	int			first = batch->nclaimed;
-	QueueItem **claimed = &batch->claimed[first];
-	int			count = 0;
-
-	claim(batch, item);
-	if (record_room(schedule_in_flight() + MAX_BATCH))
-		count = schedule_join(item, claimed + 1, MOST_CLAIMED - batch->nclaimed, now);
-	if (count == 0)
-		return;					/* nearly always */
-	qsort(claimed, count + 1, sizeof(QueueItem *), by_event);
-	batch->nclaimed = first;
-	for (int i = 0; i <= count; i++)
-	{
-		QueueItem  *other = claimed[i];
-
-		if (suspect_fate(schedule_row(other)) != SUSPECT_NOT)
-			schedule_put_off(other, now + PUT_OFF_US, now);
-		else if (schedule_is_behind(other))
-			schedule_put_back(other, now);
-		else
-		{
-			batch->request[batch->nclaimed] = first;
-			batch->claimed[batch->nclaimed++] = other;
-		}
-	}
 }
 
 /* An item whose request failed before: by itself, soon or when others have had their time. */
@@ -253,7 +212,7 @@ claim_at_pace(Batch *batch, QueueItem *item, Instant now)
 	switch (pace_of(item))
 	{
 		case PACE_QUICK:
-			claim_together(batch, item, now);
+			claim(batch, item);
 			break;
 		case PACE_UNKNOWN:
 			claim_unknown(batch, item, now);

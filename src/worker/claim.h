@@ -14,18 +14,13 @@
 #include "destination/values.h"
 #include "schedule/schedule.h"
 
-/* Events that are prepared in one transaction, but for what goes with the last one. */
-#define BATCH		128
-#define MOST_CLAIMED	(BATCH + MAX_BATCH)
+/* Requests that are prepared in one transaction. */
+#define BATCH	128
 
-/*
- * What was claimed.  It is the caller's, who takes items out by setting NULL.  What may go
- * in one request stands together, by event id.
- */
+/* What was claimed.  It is the caller's, who takes items out by setting NULL. */
 typedef struct Batch
 {
-	QueueItem  *claimed[MOST_CLAIMED];
-	int			request[MOST_CLAIMED];	/* likewise: where these begin */
+	QueueItem  *claimed[BATCH];
 	int			nclaimed;
 	bool		single;			/* claimed[0] is prepared by itself */
 	bool		slow;			/* one is of a destination whose mappings take long */

@@ -6,8 +6,7 @@
  * Claim (claim.c), fetch (queue.c), render (render.c), start (attempt.c).
  * Payloads and requests live in a batch's memory context, which is reset when
  * the batch has been handed to http/; what is needed to make one request, in a
- * context that is reset after each.  What is claimed for one request of several events
- * becomes an array as it is rendered (array.c), in the order of its ids.
+ * context that is reset after each.
  *
  * Copyright (c) 2026, the rswebhook maintainers
  *
@@ -25,7 +24,6 @@
 #include "destination/verdict.h"
 #include "schedule/schedule.h"
 #include "tables/queue.h"
-#include "worker/array.h"
 #include "worker/attempt.h"
 #include "worker/claim.h"
 #include "worker/deliver.h"
@@ -59,7 +57,6 @@
 typedef struct Prepared
 {
 	bool		ready;			/* to be sent */
-	int			first;			/* in the request of this one; its own is there, too */
 	Rendered	rendered;
 	const Destination *destination;
 } Prepared;
@@ -68,16 +65,8 @@ static MemoryContext batch_context;
 static MemoryContext event_context; /* while its request is made */
 
 static Batch batch;
-static Prepared prepared[MOST_CLAIMED];	/* [i] belongs to batch.claimed[i] */
+static Prepared prepared[BATCH];	/* [i] belongs to batch.claimed[i] */
 static bool ready_to_start = false;
-
-/* What is claimed for one request, and is being made */
-static int	members[MAX_BATCH + 1];	/* of batch.claimed */
-static int	array_of[MAX_BATCH + 1];	/* likewise: in which of the arrays */
-static int	nmembers = 0;
-static int	nunfit;				/* claimed for it, but to go later */
-static int	dropped;			/* of batch.request: none of these goes; -1: there is none */
-static uint32 first_request = 1;	/* the number of what is the first of the arrays */
 
 static int64 payload_bytes;		/* of the event that is looked at; 0: not known */
 
@@ -159,146 +148,6 @@ put_back_from(int first, Instant now)
 		schedule_put_back(batch.claimed[--batch.nclaimed], now);
 }
 
-/* From first on there was no room; a set that would go in part waits, unless it is all that there is. */
-static void
-put_back_unfetched(int first, Instant now)
-{
-	bool		cut = first > 0 && first < batch.nclaimed && batch.request[first] < first &&
-		batch.request[first] > 0 && schedule_row(batch.claimed[first])->batch != 0;
-
-	put_back_from(cut ? batch.request[first] : first, now);
-}
-
-static void
-put_back(int index, Instant now)
-{
-	schedule_put_back(batch.claimed[index], now);
-	batch.claimed[index] = NULL;
-}
-
-/* How much is kept of it: of what goes in an array that there is, its body. */
-static Size
-size_of(const Rendered *rendered)
-{
-	return nmembers > 0 ? rendered->wire.body_len : render_size(rendered);
-}
-
-static void
-begin_arrays(void)
-{
-	first_request += MOST_ARRAYS;
-	array_begin();
-	nmembers = nunfit = 0;
-}
-
-/* It may not go with what it was claimed with. */
-static void
-put_back_unfit(int index, Instant now)
-{
-	nunfit++;
-	put_back(index, now);
-}
-
-/* What is to go together waits until there is room for all, if there will be more than now. */
-static void
-put_back_unadmitted(int index, Instant now)
-{
-	bool		all = schedule_row(batch.claimed[index])->batch != 0 &&
-		schedule_lane_in_flight(schedule_item_lane(batch.claimed[index])) > 1;
-
-	put_back_unfit(index, now);
-	if (!all)
-		return;
-	for (int i = nmembers - 1; i >= 0; i--)
-		put_back(members[i], now);
-	begin_arrays();
-	dropped = batch.request[index];
-}
-
-/*
- * It goes in one of the arrays, or later: as there is no place for another one, or as
- * one of its user goes in another one.
- */
-static void
-take_in(int index, const Rendered *rendered, const RenderedPart *part, Instant now)
-{
-	QueueItem  *item = batch.claimed[index];
-	int			most = array_count() == 0 ? 1 : 1 + schedule_places_left(schedule_item_lane(item));
-	int			array = array_find(rendered, prepared[index].destination, most);
-
-	if (array < 0 || !schedule_place(item, first_request + array))
-	{
-		put_back_unfit(index, now);
-		return;
-	}
-	array_add(array, rendered, part, batch_context);
-	members[nmembers] = index;
-	array_of[nmembers++] = array;
-}
-
-/* Those of an array, as indexes and as items. */
-static int
-members_of(int array, int *indexes, QueueItem **items)
-{
-	int			count = 0;
-
-	for (int i = 0; i < nmembers; i++)
-	{
-		if (array_of[i] != array || batch.claimed[members[i]] == NULL)
-			continue;
-		indexes[count] = members[i];
-		items[count++] = batch.claimed[members[i]];
-	}
-	return count;
-}
-
-static void
-finish_array(int array, Instant now)
-{
-	static QueueItem *items[MAX_BATCH + 1];
-	static int	indexes[MAX_BATCH + 1];
-	int			count = members_of(array, indexes, items);
-	Prepared   *p = &prepared[indexes[0]];
-	char	   *why;
-
-	look_at(schedule_row(items[0]), 0);
-	if (array_finish(array, p->destination, &p->rendered, &why))
-	{
-		lack_secret_over(p->destination, now);
-		for (int i = 0; i < count; i++)
-			prepared[indexes[i]].first = indexes[0];
-		return;
-	}
-	for (int i = count - 1; i >= 0; i--)
-	{
-		attempt_put_back(items[i], p->destination, why, now);
-		batch.claimed[indexes[i]] = NULL;
-	}
-}
-
-/* All that go in them are known: they are made, and each has its place. */
-static void
-finish_arrays(Instant now)
-{
-	static QueueItem *items[MAX_BATCH + 1];
-	static int	indexes[MAX_BATCH + 1];
-
-	if (nmembers > 0 && schedule_row(batch.claimed[members[0]])->batch == 0)
-		schedule_fitted(schedule_item_lane(batch.claimed[members[0]]), nmembers + nunfit, nmembers);
-	for (int i = 0; i < array_count(); i++)
-		finish_array(i, now);
-	for (int i = 0; i < array_count(); i++)
-	{
-		int			count = members_of(i, indexes, items);
-
-		if (count > 0)
-			schedule_split(items, count, now);
-		for (int k = 0; k < count; k++)
-			prepared[indexes[k]].ready = true;
-	}
-	begin_arrays();
-}
-
 /*
  * Decide what cannot be sent, put back what has no room, and keep the rest.  False: it has
  * taken long, and what is ready is to be sent.
@@ -313,37 +162,28 @@ prepare_one(int index, const StoredEvent *stored, Instant now)
 	const char *abort_reason;
 	char	   *why = NULL;
 	RenderResult result = RENDER_OK;
-	RenderedPart part;
 	bool		quick = true;
-	bool		arrays;
 
 	if (event == NULL && !stored->missing)
 	{
 		replace_row(index, now);
 		return true;
 	}
-	p->first = index;
-	p->destination = lanes_destination(row->destination_id);
-	arrays = p->destination != NULL && p->destination->batch_size > 1;
-	if ((arrays && schedule_is_behind(item)) || (!arrays && schedule_follows(item)))
-	{
-		put_back_unfit(index, now);
-		return true;
-	}
 	if (event != NULL && !schedule_admit(item, VARSIZE(event)))
 	{
-		put_back_unadmitted(index, now);
+		batch.claimed[index] = NULL;
+		schedule_put_back(item, now);
 		return true;
 	}
 
+	p->destination = lanes_destination(row->destination_id);
 	abort_reason = reason_to_abort(row, p->destination, stored->missing, now);
 	if (abort_reason == NULL)
 	{
 		MemoryContext context = MemoryContextSwitchTo(event_context);
 
 		INJECT_EVENT("rendering", row->event_id);
-		result = arrays ? render_part(stored, row->event_id, p->destination, &p->rendered, &part, &why) :
-			render_request(stored, row->event_id, p->destination, &p->rendered, &why);
+		result = render_request(stored, row->event_id, p->destination, &p->rendered, &why);
 		MemoryContextSwitchTo(context);
 		quick = !claim_took_long(p->destination, p->rendered.paths_us, clock_now());
 	}
@@ -358,10 +198,12 @@ prepare_one(int index, const StoredEvent *stored, Instant now)
 		else
 			attempt_put_back(item, p->destination, why, now);
 	}
-	else if (size_of(&p->rendered) > VARSIZE(event) && !schedule_admit(item, size_of(&p->rendered)))
-		put_back_unadmitted(index, now);
-	else if (arrays)
-		take_in(index, &p->rendered, &part, now);
+	else if (render_size(&p->rendered) > VARSIZE(event) &&
+			 !schedule_admit(item, render_size(&p->rendered)))
+	{
+		batch.claimed[index] = NULL;
+		schedule_put_back(item, now);
+	}
 	else
 	{
 		lack_secret_over(p->destination, now);
@@ -375,31 +217,22 @@ prepare_one(int index, const StoredEvent *stored, Instant now)
 static void
 prepare(Instant now)
 {
-	static const QueueRow *rows[MOST_CLAIMED];
-	static StoredEvent events[MOST_CLAIMED];
+	const QueueRow *rows[BATCH];
+	StoredEvent events[BATCH];
 	Instant		began;
 	int64		used;			/* by clock_processor_us(), a system call */
 
 	memset(prepared, 0, batch.nclaimed * sizeof(Prepared));
 	for (int i = 0; i < batch.nclaimed; i++)
 		rows[i] = schedule_row(batch.claimed[i]);
-	put_back_unfetched(queue_fetch(rows, batch.nclaimed, schedule_free_bytes(), look_at,
-								   events), now);
+	put_back_from(queue_fetch(rows, batch.nclaimed, schedule_free_bytes(), look_at,
+							  events), now);
 	began = clock_now();
 	used = clock_processor_us();
-	begin_arrays();
-	dropped = -1;
 	for (int i = 0; i < batch.nclaimed; i++)
 	{
 		bool		quick;
 
-		if (batch.request[i] == i)
-			finish_arrays(now);
-		if (batch.request[i] == dropped)
-		{
-			put_back(i, now);
-			continue;
-		}
 		if (clock_now() - began >= BATCH_US && clock_processor_us() - used >= BATCH_US)
 		{
 			put_back_from(i, now);
@@ -416,7 +249,6 @@ prepare(Instant now)
 			break;
 		}
 	}
-	finish_arrays(now);
 	CHECK_FOR_INTERRUPTS();		/* the limit is on events, not on what follows */
 	suspect_note(NULL);
 }
@@ -546,22 +378,6 @@ forget_batch(void)
 	MemoryContextReset(batch_context);
 }
 
-/* What goes in the request of this one, the first of them, by id; how many? */
-static int
-take_request(int first, QueueItem **items)
-{
-	int			count = 0;
-
-	for (int i = first; i < batch.nclaimed && batch.request[i] == batch.request[first]; i++)
-	{
-		if (batch.claimed[i] == NULL || prepared[i].first != first)
-			continue;
-		items[count++] = batch.claimed[i];
-		batch.claimed[i] = NULL;
-	}
-	return count;
-}
-
 void
 deliver_start(void)
 {
@@ -569,16 +385,13 @@ deliver_start(void)
 		return;
 	for (int i = 0; i < batch.nclaimed; i++)
 	{
-		QueueItem  *items[MAX_BATCH + 1];
-		int			count;
-
 		if (batch.claimed[i] == NULL)
 			continue;
 		stats_note_in_flight(schedule_row(batch.claimed[i])->destination_id,
 							 schedule_lane_in_flight(schedule_item_lane(batch.claimed[i])));
 		suspect_note(schedule_row(batch.claimed[i]));
-		count = take_request(i, items);
-		attempt_start(items, count, prepared[i].destination, &prepared[i].rendered);
+		attempt_start(batch.claimed[i], prepared[i].destination, &prepared[i].rendered);
+		batch.claimed[i] = NULL;
 	}
 	suspect_note(NULL);
 	forget_batch();

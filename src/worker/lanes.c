@@ -176,8 +176,6 @@ configure_lane(Lane *lane, Instant now)
 		policy.ordered = d->ordered;
 		policy.max_in_flight = d->max_in_flight;
 		policy.rate_limit = d->rate_limit;
-		policy.batch_size = d->batch_size;
-		policy.batch_wait_us = d->batch_wait_us;
 		policy.breaker_failures = d->breaker_failures;
 		policy.min_backoff_us = d->min_backoff_us;
 		policy.max_backoff_us = d->max_backoff_us;

@@ -133,7 +133,6 @@ record_add(QueueItem *item, const QueueRow *row, const Verdict *verdict)
 	outcome->kind = verdict->kind;
 	outcome->retry_at = clock_wall(verdict->retry_at);
 	outcome->first_attempt_at = verdict->first_attempt_at;
-	outcome->batch = verdict->batch;
 	if (verdict->reason[0] != '\0')
 		outcome->error = record_string(verdict->reason);
 	if (verdict->reason[0] != '\0' && outcome->error == NULL)
@@ -226,7 +225,7 @@ defer(Unrecorded *o, Instant until)
 	if (deferred)
 		return;
 	o->deferred_bytes = outcome_bytes(&o->outcome);
-	if (!schedule_deferred(o->item, o->deferred_bytes, clock_now()))
+	if (!schedule_deferred(o->item, o->deferred_bytes))
 		return;
 	ereport(LOG,
 			(errmsg("an rswebhook worker sends nothing more to destination \"%s\", since it cannot record what became of many deliveries",

@@ -213,10 +213,11 @@ signatures(const Destination *destination, TimestampTz now, const StringInfo sig
 }
 
 static bool
-sign_request(const char *id, const Destination *destination, WireRequest *wire,
-			 StringInfo known, char **why)
+sign_request(const StoredEvent *stored, int64 event_id, const Destination *destination,
+			 WireRequest *wire, StringInfo known, char **why)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	const char *id = webhook_id(stored, event_id);
 	char	   *timestamp;
 	StringInfoData signed_bytes;
 	StringInfoData header;
@@ -240,26 +241,19 @@ sign_request(const char *id, const Destination *destination, WireRequest *wire,
 	return true;
 }
 
-/* The trace that the event is of; NULL: none. */
-static const char *
-trace_of(const StoredEvent *stored)
-{
-	bool		malformed;
-	const char *parent = traceparent_of_event(stored->event, &malformed);
-
-	if (parent == NULL && stored->traceparent != NULL &&
-		traceparent_is_valid(stored->traceparent, strlen(stored->traceparent)))
-		parent = stored->traceparent;
-	return parent;
-}
-
 /* The trace goes on, in a span of its own for each attempt, unless somebody has set the header. */
 static void
-add_trace(const char *parent, Rendered *rendered)
+add_trace(const StoredEvent *stored, Rendered *rendered)
 {
 	static const char name[] = "traceparent";
 	WireRequest *wire = &rendered->wire;
+	bool		malformed;
+	const char *parent = traceparent_of_event(stored->event, &malformed);
 
+	rendered->traceparent[0] = '\0';
+	if (parent == NULL && stored->traceparent != NULL &&
+		traceparent_is_valid(stored->traceparent, strlen(stored->traceparent)))
+		parent = stored->traceparent;
 	if (parent == NULL)
 		return;
 	for (int i = 0; i < wire->nheaders; i++)
@@ -271,14 +265,13 @@ add_trace(const char *parent, Rendered *rendered)
 	request_add_header(wire, name, pstrdup(rendered->traceparent));
 }
 
-/* All but what says who it is; the secrets that are in it, to known. */
-static RenderResult
-make_request(const StoredEvent *stored, const Destination *destination, Rendered *rendered,
-			 StringInfo known, char **why)
+RenderResult
+render_request(const StoredEvent *stored, int64 event_id, const Destination *destination,
+			   Rendered *rendered, char **why)
 {
 	Transformed transformed;
+	StringInfoData known;
 
-	rendered->traceparent[0] = '\0';
 	transform_event(stored->event, destination->config, rswebhook_max_request_size, &transformed);
 	rendered->paths_us = transformed.paths_us;
 	if (transformed.problem != NULL)
@@ -292,67 +285,19 @@ make_request(const StoredEvent *stored, const Destination *destination, Rendered
 		return RENDER_NOT_NOW;
 	if (!request_to_wire(&transformed, &rendered->wire, why))
 		return RENDER_REFUSED;
-	initStringInfo(known);
-	known_of_request(&transformed, &rendered->wire, destination, known);
-	if (rendered->proxy != NULL)
-		known_proxy(rendered->proxy, known);
-	return RENDER_OK;
-}
-
-static void
-keep_known(Rendered *rendered, const StringInfo known)
-{
-	if (known->len == 0)
-		return;
-	rendered->known = known->data;
-	rendered->known_len = known->len;	/* and a NUL after it */
-}
-
-RenderResult
-render_request(const StoredEvent *stored, int64 event_id, const Destination *destination,
-			   Rendered *rendered, char **why)
-{
-	StringInfoData known;
-	RenderResult result = make_request(stored, destination, rendered, &known, why);
-
-	if (result != RENDER_OK)
-		return result;
-	if (!sign_request(webhook_id(stored, event_id), destination, &rendered->wire, &known, why))
-		return RENDER_NOT_NOW;
-	add_trace(trace_of(stored), rendered);
-	keep_known(rendered, &known);
-	return RENDER_OK;
-}
-
-RenderResult
-render_part(const StoredEvent *stored, int64 event_id, const Destination *destination,
-			Rendered *rendered, RenderedPart *part, char **why)
-{
-	StringInfoData known;
-	RenderResult result = make_request(stored, destination, rendered, &known, why);
-
-	if (result != RENDER_OK)
-		return result;
-	keep_known(rendered, &known);
-	part->id = webhook_id(stored, event_id);
-	part->trace = trace_of(stored);
-	return RENDER_OK;
-}
-
-bool
-render_finish(Rendered *rendered, const RenderedPart *part, const Destination *destination,
-			  char **why)
-{
-	StringInfoData known;
-
 	initStringInfo(&known);
-	if (rendered->known != NULL)
-		appendBinaryStringInfo(&known, rendered->known, rendered->known_len);
-	if (!sign_request(part->id, destination, &rendered->wire, &known, why))
-		return false;
-	add_trace(part->trace, rendered);
-	keep_known(rendered, &known);
-	return true;
+	known_of_request(&transformed, &rendered->wire, destination, &known);
+	if (rendered->proxy != NULL)
+		known_proxy(rendered->proxy, &known);
+	if (!sign_request(stored, event_id, destination, &rendered->wire, &known, why))
+		return RENDER_NOT_NOW;
+	add_trace(stored, rendered);
+	if (known.len > 0)
+	{
+		rendered->known = known.data;
+		rendered->known_len = known.len;	/* and a NUL after it */
+	}
+	return RENDER_OK;
 }
 
 /* ---------------------------------------------------------------------

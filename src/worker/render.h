@@ -30,8 +30,6 @@ typedef struct Rendered
 	char	   *known;			/* its secrets, as mask.h wants them; NULL: none */
 	Size		known_len;
 	char		traceparent[TRACEPARENT_SIZE];	/* among its headers; "": none */
-	char		batch_id[BATCH_ID_SIZE];	/* of several events; "": of one */
-	int64		batch;			/* what knows these again; 0: it has no batches */
 	int64		paths_us;		/* of the processor that mappings took; unless an error was raised */
 } Rendered;
 
@@ -42,20 +40,6 @@ typedef struct Rendered
 extern RenderResult render_request(const StoredEvent *stored, int64 event_id,
 								   const Destination *destination,
 								   Rendered *rendered, char **why);
-
-/* Of a request that may become one of several events: who it is, and its trace; NULL: none. */
-typedef struct RenderedPart
-{
-	const char *id;
-	const char *trace;			/* it may point into the event */
-} RenderedPart;
-
-/* Likewise, but for that, which is added when all is together; false as of RENDER_NOT_NOW. */
-extern RenderResult render_part(const StoredEvent *stored, int64 event_id,
-								const Destination *destination, Rendered *rendered,
-								RenderedPart *part, char **why);
-extern bool render_finish(Rendered *rendered, const RenderedPart *part,
-						  const Destination *destination, char **why);
 
 /* Bytes of what was rendered, and a copy of it in the current memory context. */
 extern Size render_size(const Rendered *rendered);

@@ -11,10 +11,9 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use JSON::PP;
 use RswebhookTest;
 
-our @EXPORT = qw(attempts disagreements escaped events_in send_all);
+our @EXPORT = qw(attempts disagreements escaped send_all);
 
 # Sends events in one transaction, each [destination, messageId, URL] and maybe
 # a user and the length of some padding.
@@ -70,14 +69,6 @@ sub disagreements
         push @wrong, "$id: taken $accepted{$id} times" if ($accepted{$id} // 0) > 1;
     }
     return @wrong;
-}
-
-# The events of requests whose bodies are arrays, one after the other, as they came.
-sub events_in
-{
-    my (@requests) = @_;
-
-    return map { $_->{body} =~ /^\[/ ? @{ JSON::PP->new->decode($_->{body}) } : () } @requests;
 }
 
 # Bytes for a word of scripts/receiver.

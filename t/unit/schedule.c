@@ -6,7 +6,6 @@
  *
  * rooms: schedule/schedule.c schedule/next.c schedule/window.c schedule/order.c
  * rooms: schedule/reading.c schedule/items.c schedule/park.c schedule/parked.c
- * rooms: schedule/sets.c schedule/company.c schedule/bundle.c
  * rooms: schedule/pace.c schedule/breaker.c schedule/trust.c schedule/places.c schedule/room.c destination/verdict.c
  *
  * Copyright (c) 2026, the rswebhook maintainers
@@ -409,15 +408,15 @@ deferred(void)
 	{
 		items[ndeferred] = goes(id, "one");
 		finish(items[ndeferred], VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
-		ntold += schedule_deferred(items[ndeferred++], 100, t);
+		ntold += schedule_deferred(items[ndeferred++], 100);
 	}
 	is_int(ntold, 0, "a lane that defers less than is left for others goes on");
 	one = goes(1000, "one");
 	items[ndeferred] = goes(1001, "another");
 	finish(items[ndeferred], VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
-	ok(schedule_deferred(items[ndeferred++], 100, t), "when it defers more, it is told");
+	ok(schedule_deferred(items[ndeferred++], 100), "when it defers more, it is told");
 	finish(one, VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
-	ok(!schedule_deferred(one, 100, t), "once");
+	ok(!schedule_deferred(one, 100), "once");
 	schedule_deferred_no_more(one, 100);
 	record(one);
 	queue_many(1, 2001, 20, NO_KEY);
@@ -429,7 +428,7 @@ deferred(void)
 	{
 		(void) goes(3001 + i, "another lane has half of what is left");
 		finish(taken[ntaken - 1], VERDICT_DELIVERED, SIGNAL_ALIVE, 0);
-		is_int(schedule_deferred(taken[ntaken - 1], 100, t), i == 499, "when it defers that, it is told");
+		is_int(schedule_deferred(taken[ntaken - 1], 100), i == 499, "when it defers that, it is told");
 	}
 	nothing_goes("then it sends nothing either");
 	for (int i = ntaken - 1; i >= 1000; i--)

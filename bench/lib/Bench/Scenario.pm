@@ -32,7 +32,6 @@ my @scenarios = (
     [ neighbours => \&Bench::Scenario::Latency::neighbours ],
     [ old_snapshot => \&Bench::Scenario::Latency::old_snapshot ],
     [ ordered => \&Bench::Scenario::Rate::ordered ],
-    [ batched => \&Bench::Scenario::Rate::batched ],
     [ many => \&Bench::Scenario::Many::many ],
     [ transform => \&Bench::Scenario::Cost::transform ],
     [ idle => \&Bench::Scenario::Cost::idle ]);

@@ -1,5 +1,5 @@
 # Bench::Scenario::Rate
-#     How many events a second are delivered: throughput, backlog, ordered, batched.
+#     How many events a second are delivered: throughput, backlog, ordered.
 #
 # Copyright (c) 2026, the rswebhook maintainers
 
@@ -13,7 +13,6 @@ use Bench::Process;
 use Bench::Receiver;
 use Bench::Result;
 use Bench::Way;
-use Time::HiRes qw(sleep time);
 
 sub throughput
 {
@@ -134,41 +133,5 @@ sub ordered
 }
 
 1;
-
-# A hundred events an array, until all are recorded: how many requests these make is not known
-# before.
-sub batched
-{
-    my ($bench) = @_;
-    my ($result, $session, $count) = (@$bench{qw(result session)}, $bench->{size}{ordered});
-    my $receiver = Bench::Receiver->nginx($bench->{dir});
-    my $way = Bench::Way->new('rswebhook');
-    my %size = ('one by one' => 1, '100 an array' => 100);
-
-    for (1 .. $bench->{size}{rounds})
-    {
-        foreach my $title ('one by one', '100 an array')
-        {
-            $way->start($receiver, batch_size => $size{$title});
-            settle($bench);
-            my @pids = $way->senders;
-            my $before = Bench::Process::cpu_seconds(@pids);
-            $session->query('BEGIN; ' . $way->enqueue(Bench::Way::events($count)));
-            my $start = time;
-            $session->query('COMMIT');
-            sleep(0.002) while $session->query('SELECT EXISTS (SELECT FROM rswebhook.queue)') =~ /t/;
-            $result->add('batched', 'rate', 'events/s', $title, $count / (time - $start));
-            $result->add('batched', 'sender CPU', 'us/event', $title,
-                (Bench::Process::cpu_seconds(@pids) - $before) / $count * 1e6);
-            Bench::Way::check_delivered($count, 'bench');
-            $way->stop;
-        }
-    }
-    $receiver->stop;
-    $result->compare('batched', what => 'rate', way => '100 an array', how => 'value', goal => [ '>=', 150_000 ]);
-    $result->compare('batched', what => 'rate', way => '100 an array',
-        against => 'one by one', how => 'ratio', goal => [ '>=', 5 ]);
-    return;
-}
 
 1;
